@@ -1,0 +1,5 @@
+"""`python -m statllama`."""
+
+from statllama.cli import main
+
+main()

@@ -1,0 +1,299 @@
+"""Benchmarks as data: finds lm-eval task files, checks them and fingerprints them, without torch or lm-eval.
+
+A benchmark is `<folder>/<name>/<name>.yaml`, an lm-evaluation-harness task, with its data files beside it.
+What is data in lm-eval's format is accepted: questions, prompts, splits, metrics that are a mean over items.
+What could run code or change behind a score's back is refused with a message: `!function` outside the folder
+that ships with statllama, `trust_remote_code`, metrics fetched from the hub, hub datasets without a commit.
+
+Source of the format: lm-evaluation-harness 0.4.13, docs/task_guide.md and `lm_eval/config/task.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from statllama.errors import EvaluationError, near
+from statllama.shipped import shipped_root
+
+OUTPUT_TYPES = ("generate_until", "loglikelihood", "multiple_choice")
+# Per-item 0/1 scores whose mean is the result: what a paired comparison needs.
+METRICS = ("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match")
+# Loaded by `datasets` from files beside the YAML.
+FILE_FORMATS = ("csv", "json", "parquet")
+DATASET_OPTIONS = ("data_files", "delimiter", "field", "revision")
+# Left out of lm-eval's fields: those that name code, another file, several tasks, or images and sound.
+FIELDS = frozenset(
+    {
+        *("task", "task_alias", "tag", "output_type", "metadata"),
+        *("dataset_path", "dataset_name", "dataset_kwargs"),
+        *("training_split", "validation_split", "test_split", "fewshot_split", "process_docs"),
+        *("description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix", "target_delimiter"),
+        *(
+            "num_fewshot",
+            "fewshot_config",
+            "fewshot_delimiter",
+            "generation_kwargs",
+            "repeats",
+            "filter_list",
+        ),
+        *("metric_list", "process_results", "should_decontaminate", "doc_to_decontamination_query"),
+    }
+)
+REFUSED_FIELDS = {
+    "include": "write the whole task in one file",
+    "group": "list the tasks of a group one by one in `evaluate.tasks`",
+    "class": "a task written in Python runs code; write it as data",
+    "custom_dataset": "give `dataset_path` and `dataset_kwargs.data_files`",
+    "unsafe_code": "benchmarks that execute generated code are not supported",
+    "use_prompt": "write the prompt in `doc_to_text`",
+    "doc_to_image": "only text models are scored",
+    "doc_to_audio": "only text models are scored",
+}
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class BenchmarkError(EvaluationError):
+    """A benchmark that is not there, or a task file that is wrong: for the user to mend, so exit code 2."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class FunctionRef:
+    """`!function module.name` of a shipped task: `name` in the file `file`, loaded when it is scored."""
+
+    file: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One benchmark. `config` is lm-eval's task config with absolute `data_files`; `files` are the local
+    files that it reads besides the YAML: data, then code, in the YAML's order."""
+
+    name: str
+    path: Path
+    text: str = field(repr=False)
+    config: Mapping[str, Any] = field(repr=False)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the questions come from files, not from a hub dataset."""
+        return self.config["dataset_path"] in FILE_FORMATS
+
+
+def available(folders: Sequence[Path]) -> dict[str, Path]:
+    """{name: YAML} of all benchmarks in `folders`; of two with the same name the first one counts."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(Path(folder).glob("*/*.yaml")):
+            if path.stem == path.parent.name:
+                found.setdefault(path.stem, path)
+    return found
+
+
+def find_tasks(names: Iterable[str], folders: Sequence[Path]) -> dict[str, TaskFile]:
+    """{name: TaskFile} for `names`, in their order, each read from the first of `folders` that has it.
+
+    Raises BenchmarkError (exit code 2) for unknown names, all at once and with near matches, and for a task
+    file that is malformed, names a missing data file, or asks for what is refused.
+    """
+    found = available(folders)
+    wanted = list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
+        places = ", ".join(str(folder) for folder in folders) or "no folder"
+        reasons = [f"unknown benchmark {name!r}: {_why_unknown(name, found, folders)}" for name in unknown]
+        raise BenchmarkError("\n".join(reasons), remedy=f"`evaluate.tasks` names benchmarks under {places}")
+    return {name: read_task(found[name]) for name in wanted}
+
+
+def _why_unknown(name: str, found: Mapping[str, Path], folders: Sequence[Path]) -> str:
+    for folder in folders:
+        if name and Path(name).name == name and (Path(folder) / name).is_dir():
+            return f"{Path(folder) / name} has no {name}.yaml"
+    return near(name, found) if found else "there are no benchmarks in these folders"
+
+
+def read_task(path: Path) -> TaskFile:
+    """Read and check one task file. Raises BenchmarkError that names the file, the field and the remedy."""
+    path = path.resolve()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(path, f"cannot be read as UTF-8 text: {error}") from error
+    config = _parse(path, text)
+    _check_fields(path, config)
+    _check_metrics(path, config)
+    data = _resolve_data(path, config)
+    code = [ref.file for ref in _functions(config)]
+    return TaskFile(path.stem, path, text, config, tuple(dict.fromkeys([*data, *code])))
+
+
+def _wrong(path: Path, what: str, remedy: str | None = None) -> BenchmarkError:
+    return BenchmarkError(f"{path}: {what}", remedy=remedy)
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    """The YAML as plain data. `!function` becomes a FunctionRef in the shipped folder, an error elsewhere."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def function(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionRef:
+        line = node.start_mark.line + 1
+        if not path.is_relative_to((shipped_root() / "eval").resolve()):
+            raise BenchmarkError(
+                f"{path}, line {line}: `!function` runs Python code; only shipped benchmarks may do that",
+                remedy="write the prompt, target and choices as Jinja templates or column names",
+            )
+        module, _, name = str(getattr(node, "value", "")).rpartition(".")
+        file = path.parent / f"{module}.py"
+        if not (name.isidentifier() and module.isidentifier() and file.is_file()):
+            raise BenchmarkError(
+                f"{path}, line {line}: `!function` needs `module.name`, with {module}.py beside"
+            )
+        return FunctionRef(file, name)
+
+    Loader.add_constructor("!function", function)
+    try:
+        config = yaml.load(text, Loader=Loader)  # a SafeLoader: plain data and nothing else
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BenchmarkError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise _wrong(path, f"not valid YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise _wrong(path, f"a task file is a mapping of fields, this one is {type(config).__name__}")
+    return config
+
+
+def _check_fields(path: Path, config: dict[str, Any]) -> None:
+    for key in config:
+        if key in REFUSED_FIELDS:
+            raise _wrong(path, f"`{key}` is not supported", remedy=REFUSED_FIELDS[key])
+        if key not in FIELDS:
+            raise _wrong(path, f"unknown field `{key}`; {near(str(key), FIELDS)}")
+    if config.get("task") != path.stem:
+        what = f"`task` is {config.get('task')!r}, the file is {path.name}"
+        raise _wrong(path, what, remedy=f"write `task: {path.stem}`")
+    for key in ("dataset_path", "doc_to_text", "doc_to_target"):
+        if config.get(key) is None:
+            raise _wrong(path, f"`{key}` is missing")
+    kind = config.get("output_type", "generate_until")
+    if kind not in OUTPUT_TYPES:
+        raise _wrong(path, f"`output_type` is {kind!r}; {near(str(kind), OUTPUT_TYPES)}")
+    if kind == "multiple_choice" and config.get("doc_to_choice") is None:
+        raise _wrong(path, "`doc_to_choice` is missing: a multiple-choice task needs the choices")
+    if not (config.get("test_split") or config.get("validation_split")):
+        raise _wrong(path, "give `test_split` or `validation_split`: the questions to score")
+    generation = config.get("generation_kwargs") or {}
+    if not isinstance(generation, dict):
+        raise _wrong(path, f"`generation_kwargs` must be a mapping, got {generation!r}")
+    if generation.get("do_sample"):
+        what = "`do_sample: true` makes scores depend on the batch size"
+        raise _wrong(path, what, remedy="write `do_sample: false`")
+
+
+def _check_metrics(path: Path, config: dict[str, Any]) -> None:
+    """An unknown metric would make lm-eval fetch, and run, code of that name from the hub."""
+    metrics = config.get("metric_list")
+    if metrics is None:
+        if config.get("output_type", "generate_until") == "loglikelihood":
+            raise _wrong(path, "`metric_list` is missing", remedy="write `metric_list: [{metric: acc}]`")
+        return
+    if not isinstance(metrics, list) or not metrics or not all(isinstance(item, dict) for item in metrics):
+        raise _wrong(path, "`metric_list` must be a list of mappings such as `- metric: acc`")
+    for item in metrics:
+        name = item.get("metric")
+        if name not in METRICS:
+            raise _wrong(path, f"`metric` is {name!r}; {near(str(name), METRICS)}")
+        if item.get("hf_evaluate"):
+            raise _wrong(path, "`hf_evaluate` fetches code from the hub and is not supported")
+        if item.get("aggregation", "mean") != "mean" or item.get("higher_is_better", True) is not True:
+            raise _wrong(path, f"metric {name} must have `aggregation: mean`, `higher_is_better: true`")
+
+
+def _resolve_data(path: Path, config: dict[str, Any]) -> list[Path]:
+    """Make `data_files` absolute in `config` and return them; for a hub dataset insist on a pinned commit."""
+    source = config["dataset_path"]
+    options = config.get("dataset_kwargs") or {}
+    if not isinstance(options, dict):
+        raise _wrong(path, f"`dataset_kwargs` must be a mapping, got {options!r}")
+    for key in options:
+        if key not in DATASET_OPTIONS:
+            raise _wrong(path, f"`dataset_kwargs.{key}` is not supported; {near(str(key), DATASET_OPTIONS)}")
+    if source not in FILE_FORMATS:
+        _check_hub(path, source, options)
+        return []
+    if not options.get("data_files"):
+        raise _wrong(
+            path,
+            f"`dataset_path: {source}` needs `dataset_kwargs.data_files`",
+            remedy="write `dataset_kwargs: {data_files: {test: test.jsonl}}`",
+        )
+    splits = options["data_files"]
+    splits = splits if isinstance(splits, dict) else {"train": splits}
+    resolved = {
+        split: [_data_file(path, name) for name in (names if isinstance(names, list) else [names])]
+        for split, names in splits.items()
+    }
+    for key in ("training_split", "validation_split", "test_split", "fewshot_split"):
+        if config.get(key) is not None and config[key] not in resolved:
+            raise _wrong(
+                path,
+                f"`{key}` is {config[key]!r}, but `data_files` has no such split; "
+                f"{near(str(config[key]), resolved)}",
+            )
+    files = {split: [str(file) for file in names] for split, names in resolved.items()}
+    config["dataset_kwargs"] = {**options, "data_files": files}
+    return [file for names in resolved.values() for file in names]
+
+
+def _check_hub(path: Path, source: object, options: Mapping[str, Any]) -> None:
+    if not isinstance(source, str) or not _HUB_ID.fullmatch(source):
+        raise _wrong(
+            path,
+            f"`dataset_path` is {source!r}; allowed: {', '.join(FILE_FORMATS)}, or a hub id `owner/name`",
+        )
+    if not _COMMIT.fullmatch(str(options.get("revision", ""))):
+        raise _wrong(
+            path,
+            f"hub dataset {source} is not pinned, so its questions could change unnoticed",
+            remedy="write `dataset_kwargs: {revision: <the 40 hex digits of a commit>}`",
+        )
+
+
+def _data_file(path: Path, name: object) -> Path:
+    if not isinstance(name, str):
+        raise _wrong(path, f"`data_files` must name files, got {name!r}")
+    file = (path.parent / name).resolve()
+    if not file.is_file():
+        raise _wrong(path, f"data file {name!r} not found (looked for {file})")
+    return file
+
+
+def _functions(node: object) -> list[FunctionRef]:
+    """All FunctionRefs in a task's config, in order."""
+    if isinstance(node, FunctionRef):
+        return [node]
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [ref for child in children for ref in _functions(child)]
+
+
+def task_fingerprint(task: TaskFile) -> str:
+    """SHA-256 (hex) of the YAML text and of the bytes of the task's local files, wherever they lie."""
+    digest = hashlib.sha256(task.text.encode("utf-8"))
+    for file in task.files:
+        with file.open("rb") as stream:
+            digest.update(b"\0" + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

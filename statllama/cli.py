@@ -1,0 +1,187 @@
+"""The command line. Imports no torch: that happens only when a command needs a model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from statllama import __version__
+from statllama.console import ConsoleReporter, Out, print_error, print_findings, print_plan, print_recipe, print_status
+from statllama.errors import StatllamaError, UsageError
+
+app = typer.Typer(
+    name="statllama",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a domain specialist out of a small Llama on one GPU.\n\n"
+    "One YAML recipe names a base model and a chain of training stages. Each stage trains one LoRA adapter in 4 bit; "
+    "the adapters stay separate, stacked on one frozen base, and every stage is scored.\n\n"
+    "Try it now, without a GPU or a download:  [bold]statllama run quickstart[/bold]",
+)
+
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A .yaml file, or the name of a shipped recipe.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a field; may be repeated. Stages go by name: --set stages.sft.train.steps=20. "
+        "Overrides are recorded with the result.",
+    ),
+]
+UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        envvar="STATLLAMA_WORKSPACE",
+        help="Folder for results. Results are found by what they are made of, so recipes can share one.",
+    ),
+]
+WORKSPACE = Path("workspace")
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        Out.print(f"statllama {__version__}")
+        raise typer.Exit
+    if debug:
+        os.environ["STATLLAMA_DEBUG"] = "1"
+
+
+@app.command()
+def run(
+    recipe: RecipeArg,
+    overrides: SetOption = None,
+    until: UntilOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
+    ] = True,
+) -> None:
+    """Train what is not trained yet, score the base and every stage, print the scorecard.
+
+    A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
+    from its last checkpoint when the same command is given again.
+    """
+    from statllama.recipe import load_recipe
+    from statllama.runner import run as run_recipe
+    from statllama.store import Store
+
+    loaded = load_recipe(recipe, overrides or [])
+    run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArg,
+    overrides: SetOption = None,
+    until: UntilOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Show which stages would run and why, with their tokens and steps. Trains nothing.
+
+    Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
+    """
+    from statllama.recipe import load_recipe
+    from statllama.runner import measure, plan as plan_recipe
+    from statllama.store import Store
+
+    loaded = load_recipe(recipe, overrides or [])
+    store = Store(workspace)
+    stages = plan_recipe(loaded, store, until)
+    print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
+
+
+@app.command()
+def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
+    """Print the resolved recipe: every field with its value, defaults included, as YAML that can be run."""
+    from statllama.recipe import load_recipe
+
+    print_recipe(load_recipe(recipe, overrides or []))
+
+
+@app.command()
+def status(workspace: WorkspaceOption = WORKSPACE) -> None:
+    """List what the workspace holds: recipes and their stages, unfinished work, scores, bytes on disk."""
+    from statllama.store import Store
+
+    print_status(Store(workspace))
+
+
+@app.command()
+def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
+    """Check this machine: GPU, CUDA, versions, whether the libraries really load, disk, hub. Each finding says what to
+    do about it. Leaves with 1 when something would stop a run."""
+    from statllama.doctor import examine
+
+    findings = examine(workspace)
+    print_findings(findings)
+    if any(f.level == "error" for f in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: run the command, turn errors into messages and exit codes."""
+    code = 0
+    try:
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except StatllamaError as error:
+        _debug()
+        print_error(error)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except typer.Abort:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code)
+
+
+def _unexpected(error: Exception) -> int:
+    """Typer's own usage errors, full or read-only disks, and what we did not foresee."""
+    if hasattr(error, "exit_code") and hasattr(error, "format_message"):
+        print_error(UsageError(error.format_message(), remedy="statllama --help"))
+        return 2
+    _debug()
+    if (known := _disk_error(error)) is not None:
+        print_error(known)
+        return known.exit_code
+    text = f"{type(error).__name__}: {error}".strip()
+    print_error(StatllamaError(f"unexpected: {text}", remedy="run again with --debug before the command and report it"))
+    return 1
+
+
+def _disk_error(error: Exception) -> StatllamaError | None:
+    """A full or read-only disk that was met outside the store, as the store words it."""
+    from statllama.store import translate_os_errors
+
+    try:
+        with translate_os_errors(Path(str(getattr(error, "filename", None) or "."))):
+            raise error
+    except StatllamaError as known:
+        return known
+    except Exception:
+        return None
+
+
+def _debug() -> None:
+    if os.environ.get("STATLLAMA_DEBUG"):
+        import traceback
+
+        traceback.print_exc()

@@ -1,0 +1,32 @@
+"""Data: rows of files and hub datasets to token ids with a mask of the tokens that carry loss. Loads no
+torch.
+
+`collate` (batches) and `checks` (of a batch) need torch and are imported by name.
+"""
+
+from __future__ import annotations
+
+from statllama.data.chat import DATE_STRING, TEMPLATE_VARIABLES
+from statllama.data.encode import Kind
+from statllama.data.formats import check_columns, format_names
+from statllama.data.prepare import Prepared, prepare
+from statllama.data.report import MixtureReport, SourceReport
+from statllama.data.sources import fingerprint, locate, rows, source_name
+from statllama.data.tokenise import TrainOn
+
+__all__ = [
+    "DATE_STRING",
+    "TEMPLATE_VARIABLES",
+    "Kind",
+    "MixtureReport",
+    "Prepared",
+    "SourceReport",
+    "TrainOn",
+    "check_columns",
+    "fingerprint",
+    "format_names",
+    "locate",
+    "prepare",
+    "rows",
+    "source_name",
+]

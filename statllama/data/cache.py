@@ -1,0 +1,110 @@
+"""The key of prepared data, and the arrow file in which it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from statllama.data.sources import fingerprint
+from statllama.errors import DataError
+from statllama.specs import SourceSpec
+from statllama.store import digest
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+DATA_NUMERICS = 1
+"""Raised when the same sources would become other tokens, another order or another report."""
+DATA_FILE = "data.arrow"
+REPORT_FILE = "report.json"
+BATCH = 256  # rows per record batch
+
+Ids = np.ndarray  # int32 (n,)
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 (hex) of all that decides which ids a text gets: vocabulary, merges, rules, special tokens."""
+    serialised = str(tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
+    # What comes before the tokens (truncation, padding) is the state of the last call, not of the tokenizer.
+    lasting = serialised[serialised.index('"added_tokens"') :]
+    special = json.dumps({k: str(v) for k, v in tokenizer.special_tokens_map.items()}, sort_keys=True)
+    return hashlib.sha256(f"{lasting}{special}".encode()).hexdigest()
+
+
+def cache_key(
+    sources: Sequence[SourceSpec],
+    root: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    chat_template: str | None,
+    **options: str | int | bool,
+) -> str:
+    """SHA-256 (hex) of everything that decides the prepared data.
+
+    Of a source that is its bytes (or hub commit) and how they are read, but not where the file lies.
+    """
+    described = []
+    for source in sources:
+        fields: dict[str, Any] = source.model_dump(exclude={"path", "revision"})
+        fields["suffix"] = "".join(Path(source.path).suffixes[-2:]) if source.path else None
+        described.append({**fields, "fingerprint": fingerprint(source, root)})
+    return digest(
+        {
+            "numerics": DATA_NUMERICS,
+            "sources": described,
+            "tokenizer": tokenizer_hash(tokenizer),
+            "chat_template": chat_template or tokenizer.chat_template,
+            **options,
+        }
+    )
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Ids]], columns: Sequence[str]) -> int:
+    """Write rows of int32 lists as an arrow stream, a batch at a time; returns their number."""
+    schema = pa.schema([(name, pa.list_(pa.int32())) for name in columns])
+    written = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        batch: list[Mapping[str, Ids]] = []
+
+        def flush() -> None:
+            writer.write_batch(
+                pa.record_batch([_lists([row[name] for row in batch]) for name in columns], schema)
+            )
+            batch.clear()
+
+        for row in rows:
+            batch.append(row)
+            written += 1
+            if len(batch) == BATCH:
+                flush()
+        if batch:
+            flush()
+    return written
+
+
+def _lists(values: Sequence[Ids]) -> pa.ListArray:
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int64).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(values).astype(np.int32)))
+
+
+def read_rows(path: Path, *, in_memory: bool = False) -> Dataset:
+    """The rows that `write_rows` wrote: mapped from the file, or read whole when the file will go away."""
+    from datasets import Dataset
+
+    try:
+        return (
+            Dataset.from_buffer(pa.py_buffer(path.read_bytes()))
+            if in_memory
+            else Dataset.from_file(str(path))
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: prepared data that cannot be read ({error})",
+            remedy=f"delete {path.parent} and run again",
+        ) from None

@@ -1,0 +1,123 @@
+"""Renders conversations with a chat template and finds the characters that the assistant wrote.
+
+The template's date is fixed, so that the same conversation gives the same bytes on every day: evaluation and
+export must render with `TEMPLATE_VARIABLES` too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from statllama.data.examples import Conversation, Message
+from statllama.data.masking import Span
+from statllama.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+DATE = datetime(2024, 7, 26)
+DATE_STRING = "26 Jul 2024"  # what Llama 3.2's template itself falls back to
+TEMPLATE_VARIABLES: dict[str, Any] = {"date_string": DATE_STRING, "strftime_now": DATE.strftime}
+
+
+class Chat:
+    """A tokenizer's chat template, or `template` in its place (Jinja text).
+
+    DataError when there is no template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.template = template or tokenizer.chat_template
+        if not self.template:
+            raise DataError(
+                f"the tokenizer {tokenizer.name_or_path or ''} has no chat template, so turns cannot be rendered",
+                remedy="set `base.chat_template: FILE`, use an Instruct model, or `render: plain` or `format: text`",
+            )
+        self.special = special_text(tokenizer)
+
+    def render(self, messages: Sequence[Message], *, generation_prompt: bool = False) -> str:
+        """The text of the turns, ending with the assistant's header when `generation_prompt`.
+
+        DataError when the template refuses them.
+        """
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns,
+                chat_template=self.template,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                **TEMPLATE_VARIABLES,
+            )
+        except jinja2.TemplateError as error:
+            raise DataError(
+                f"the chat template refuses the conversation: {error}",
+                remedy="change the rows, or set `base.chat_template: FILE`",
+            ) from None
+        return str(text)
+
+    def learned(self, conversation: Conversation) -> tuple[str, list[Span]]:
+        """The rendered text and, for each learned assistant turn, the span of its content and end-of-turn
+        token.
+
+        A span begins where the rendering of the turns before it, with the generation prompt, ends.
+        """
+        messages = conversation.messages
+        refuse_special(self.special, messages)
+        text = self.render(messages)
+        spans = []
+        for i, message in enumerate(messages):
+            if message.role == "assistant" and i >= conversation.trained_from:
+                upto = text if i + 1 == len(messages) else self.render(messages[: i + 1])
+                spans.append(self._span(text, upto, messages[:i], message))
+        return text, spans
+
+    def _span(self, text: str, upto: str, before: Sequence[Message], turn: Message) -> Span:
+        prefix = self.render(before, generation_prompt=True)
+        if not (text.startswith(upto) and upto.startswith(prefix)):
+            raise DataError(
+                "the chat template is not prefix-preserving: what it writes for the first turns (with the generation "
+                "prompt) changes when a turn is added, so training would not see what inference sees",
+                remedy="set `base.chat_template: FILE` to a template that only appends",
+            )
+        start = len(prefix)
+        ends = [match.end() for match in self.special.finditer(upto, start)]
+        if not ends:
+            raise DataError(
+                f"the chat template ends an assistant turn without a special token (it writes {upto[start:][-30:]!r}), "
+                "so the model could not learn to stop",
+                remedy="set `base.chat_template: FILE` to a template that writes eos_token after the turn",
+            )
+        if turn.content.strip() not in upto[start : ends[-1]]:
+            raise DataError(
+                "the chat template does not write the assistant's turn as it is",
+                remedy="set `base.chat_template: FILE` to a template that keeps the whole turn",
+            )
+        return start, ends[-1]
+
+
+def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
+    """Matches the text of every special token of the tokenizer."""
+    tokens = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
+    tokens.update(map(str, tokenizer.all_special_tokens))
+    longest_first = sorted(filter(None, tokens), key=lambda t: (-len(t), t))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def refuse_special(special: re.Pattern[str], parts: Sequence[Message | str]) -> None:
+    """DataError when a text holds a special token's text, which would become a control token."""
+    search: Callable[[str], re.Match[str] | None] = special.search
+    for part in parts:
+        name, text = ("text", part) if isinstance(part, str) else (f"{part.role} turn", part.content)
+        if found := search(text):
+            raise DataError(
+                f"the {name} contains {found.group()!r} (at character {found.start()}), which the tokenizer would read "
+                "as a control token",
+                remedy="remove it from the row or write it differently, for example with a space inside",
+            )

@@ -1,0 +1,153 @@
+"""Assertions on a collated batch: cheap, and run on the first batch of every training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from statllama.data.chat import Chat
+from statllama.data.encode import Kind
+from statllama.data.examples import Conversation, Message
+from statllama.data.fit import IGNORED
+from statllama.data.masking import Tokens, show
+from statllama.data.tokenise import TrainOn
+from statllama.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Sequence_ = tuple[list[int], list[int]]  # ids and labels of one example, without padding
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Ids that a sequence is checked for. `header`: what the generation prompt adds; empty without a
+    template.
+    """
+
+    bos: int | None
+    bos_in_turns: bool
+    ends: frozenset[int]
+    header: tuple[int, ...]
+
+
+def check_batch(
+    batch: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    kind: Kind,
+    train_on: TrainOn,
+    max_length: int,
+    chat_template: str | None = None,
+) -> None:
+    """DataError, with the rendered example, unless every example of the batch is well formed.
+
+    That is: one BOS, at the start; no loss on the first token; labels equal to the ids where they are not
+    -100; and one end-of-turn token at the end of each assistant turn (a turn cut at `max_length` has none).
+    `batch` is RowCollator's, or that of TRL's preference collator (`completion_mask` in place of labels).
+    """
+    marks = _marks(tokenizer, chat_template)
+    responses = kind == "preferences" or (kind == "conversations" and train_on == "responses")
+    found = 0
+    for ids, labels in _sequences(batch):
+        found += 1
+        fault = _bos_fault(ids, marks) or _label_fault(ids, labels)
+        whole = len(ids) < max_length
+        if not fault and responses:
+            fault = _turn_fault(ids, labels, marks, whole)
+        elif not fault and kind == "conversations":
+            fault = _header_fault(ids, marks, whole)
+        if fault:
+            learned = [label != IGNORED for label in labels]
+            raise DataError(
+                f"example {found} of the batch: {fault}; the example, with ⟦...⟧ around tokens with loss:\n"
+                f"{show(tokenizer, Tokens(ids, learned))}",
+                remedy="check the tokenizer's special tokens and `base.chat_template`",
+            )
+    if not found:
+        raise DataError("no example of the batch has a token that carries loss")
+
+
+def _marks(tokenizer: PreTrainedTokenizerBase, template: str | None) -> Marks:
+    ends = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+    bos: int | None = tokenizer.bos_token_id
+    if not (template or tokenizer.chat_template):
+        return Marks(bos, bos in ends, frozenset(ends), ())
+    chat = Chat(tokenizer, template)
+    asked = Message("user", "a")
+    text, ((start, end),) = chat.learned(Conversation((asked, Message("assistant", "b"))))
+
+    def ids(part: str) -> list[int]:
+        return list(tokenizer(part, add_special_tokens=False)["input_ids"])
+
+    ends.add(ids(text[start:end])[-1])
+    header = ids(chat.render([asked], generation_prompt=True)[len(chat.render([asked])) :])
+    return Marks(bos, bos in ends or bos in ids(text)[1:], frozenset(ends), tuple(header))
+
+
+def _sequences(batch: Mapping[str, Any]) -> Iterator[Sequence_]:
+    """The examples of a batch without padding (a run of padding carries no loss and no attention)."""
+    ids = batch["input_ids"].tolist()
+    if "completion_mask" in batch:
+        keep = batch["completion_mask"].tolist()
+        labels = [
+            [i if k else IGNORED for i, k in zip(*row, strict=True)] for row in zip(ids, keep, strict=True)
+        ]
+    else:
+        labels = batch["labels"].tolist()
+    if "attention_mask" in batch:
+        for row, row_labels, length in zip(
+            ids, labels, batch["attention_mask"].sum(-1).tolist(), strict=True
+        ):
+            yield row[:length], row_labels[:length]
+        return
+    for row, row_labels, positions in zip(ids, labels, batch["position_ids"].tolist(), strict=True):
+        starts = [i for i, position in enumerate(positions) if position == 0]
+        for start, stop in zip(starts, [*starts[1:], len(row)], strict=True):
+            if any(label != IGNORED for label in row_labels[start:stop]):
+                yield row[start:stop], row_labels[start:stop]
+
+
+def _bos_fault(ids: list[int], marks: Marks) -> str:
+    if marks.bos is None:
+        return ""
+    if ids[0] != marks.bos:
+        return "it does not begin with BOS"
+    if ids[1:2] == [marks.bos]:
+        return "it begins with two BOS"
+    return "it has a BOS after its start" if marks.bos in ids[1:] and not marks.bos_in_turns else ""
+
+
+def _label_fault(ids: list[int], labels: list[int]) -> str:
+    if labels[0] != IGNORED:
+        return "its first token carries loss"
+    if all(label == IGNORED for label in labels):
+        return "no token carries loss"
+    wrong = [
+        i for i, (token, label) in enumerate(zip(ids, labels, strict=True)) if label not in (IGNORED, token)
+    ]
+    return f"the label of token {wrong[0]} is another token" if wrong else ""
+
+
+def _turn_fault(ids: list[int], labels: list[int], marks: Marks, whole: bool) -> str:
+    """Each run of tokens with loss is one turn: one end-of-turn token, at its end."""
+    for i, label in enumerate(labels):
+        last = i + 1 == len(labels) or labels[i + 1] == IGNORED
+        if label == IGNORED:
+            continue
+        if last and label not in marks.ends and (whole or i + 1 < len(labels)):
+            return "an assistant turn does not end with the end-of-turn token"
+        if not last and label in marks.ends:
+            return "an assistant turn has an end-of-turn token before its end"
+    return ""
+
+
+def _header_fault(ids: list[int], marks: Marks, whole: bool) -> str:
+    """After each assistant header comes an end-of-turn token before the next header."""
+    size = len(marks.header)
+    starts = [i for i in range(len(ids)) if size and tuple(ids[i : i + size]) == marks.header]
+    for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
+        if not marks.ends.intersection(ids[start + size : stop]) and (whole or stop < len(ids)):
+            return "an assistant turn does not end with the end-of-turn token"
+    return ""

@@ -1,0 +1,191 @@
+"""Tokenises the rows of one source that a mixture uses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from statllama.data.examples import Completion, Conversation, Document, Example, Preference
+from statllama.data.fit import NO_ROOM, Dropped, fit
+from statllama.data.formats import parse_row
+from statllama.data.masking import Tokens, show
+from statllama.data.mixture import Ints
+from statllama.data.report import SourceReport
+from statllama.data.scratch import Scratch
+from statllama.data.sources import rows, source_name
+from statllama.data.tokenise import Pair, Tokeniser
+from statllama.errors import DataError
+from statllama.specs import SourceSpec
+
+Kind = Literal["documents", "conversations", "preferences"]
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+BATCH = 256  # rows per call of the tokenizer
+SAMPLE = 4000  # characters of the example that a report shows
+ACCEPTED: dict[Kind, tuple[type, ...]] = {
+    "documents": (Document,),
+    "conversations": (Conversation, Completion),
+    "preferences": (Preference,),
+}
+INSTEAD: dict[Kind, str] = {
+    "documents": "use `format: text`; conversations belong to a stage of type sft",
+    "conversations": "use `format: messages` or `prompt_completion`; plain text needs `train_on: all`",
+    "preferences": "use `format: preference`",
+}
+
+
+@dataclass
+class EncodedSource:
+    """What became of each used row: `first` and `count` say which sequences of the scratch file are its
+    own.
+    """
+
+    source: SourceSpec
+    rows_read: int
+    used: Ints
+    """Indices of the used rows, ascending."""
+    first: list[int] = field(default_factory=list)
+    count: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    learned: list[int] = field(default_factory=list)
+    truncated: list[int] = field(default_factory=list)
+    dropped: list[str | None] = field(default_factory=list)
+    shortest: int = 0
+    """The shortest prompt among rows left out for lack of room, in tokens."""
+    sample: str = ""
+
+    def positions(self, row_indices: Ints) -> Ints:
+        """Where those rows are in `used`."""
+        return np.searchsorted(self.used, row_indices)
+
+    def report(self, row_indices: Ints) -> SourceReport:
+        """Counts over all uses. `row_indices`: the row of each use. DataError when nothing carries loss."""
+        times = np.bincount(self.positions(row_indices), minlength=len(self.used))
+        total = {
+            name: int(times @ np.asarray(getattr(self, name)))
+            for name in ("count", "tokens", "learned", "truncated")
+        }
+        dropped: Counter[str] = Counter()
+        for uses, reason in zip(times.tolist(), self.dropped, strict=True):
+            if reason is not None:
+                dropped[reason] += uses
+        name = source_name(self.source)
+        return SourceReport(
+            name, self.rows_read, len(row_indices), total["count"], total["tokens"], total["learned"],
+            total["truncated"], dict(dropped), self.sample,
+        )  # fmt: skip
+
+
+def encode_source(
+    source: SourceSpec,
+    root: Path,
+    kind: Kind,
+    tokeniser: Tokeniser,
+    used: Ints,
+    rows_read: int,
+    scratch: Scratch,
+    progress: Progress | None,
+) -> EncodedSource:
+    """Append the sequences of the `used` rows (ascending) to the scratch file. DataError names file and
+    row.
+    """
+    result = EncodedSource(source, rows_read, used)
+    examples = _examples(source, root, kind, tokeniser, used)
+    while batch := list(islice(examples, BATCH)):
+        for sequences in tokeniser.encode(batch):
+            _keep(result, sequences, tokeniser, scratch)
+        if progress is not None:
+            progress(f"tokenise {source_name(source)}", len(result.first), len(used))
+    if not sum(result.learned):
+        raise _nothing(result, tokeniser.max_length)
+    return result
+
+
+def _examples(
+    source: SourceSpec, root: Path, kind: Kind, tokeniser: Tokeniser, used: Ints
+) -> Iterator[tuple[str, Example]]:
+    wanted = iter(used.tolist())
+    target = next(wanted, None)
+    for number, (where, row) in enumerate(rows(source, root)):
+        if number != target:
+            continue
+        example = parse_row(source.format, row, source.columns, source.render, where)
+        plain_text = isinstance(example, Document) and kind == "conversations" and tokeniser.train_on == "all"
+        if not plain_text and not isinstance(example, ACCEPTED[kind]):
+            got = type(example).__name__.lower()
+            raise DataError(
+                f"{where}: format {source.format} gives a {got}, but this stage needs {kind}",
+                remedy=INSTEAD[kind],
+            )
+        yield where, example
+        target = next(wanted, None)
+        if target is None:
+            return
+
+
+def _keep(
+    result: EncodedSource, sequences: Sequence[Tokens | Pair], tokeniser: Tokeniser, scratch: Scratch
+) -> None:
+    tokens = learned = truncated = kept = 0
+    reason: str | None = None
+    first = len(scratch)
+    for sequence in sequences:
+        fitted = fit(sequence, tokeniser.max_length)
+        if isinstance(fitted, Dropped):
+            reason = fitted.reason
+            if reason == NO_ROOM:
+                result.shortest = min(result.shortest or fitted.prompt, fitted.prompt)
+            continue
+        scratch.append(fitted.columns)
+        kept += 1
+        tokens, learned, truncated = (
+            tokens + fitted.tokens,
+            learned + fitted.learned,
+            truncated + fitted.truncated,
+        )
+    if sequences and (not result.sample or (kept and not any(result.count))):
+        result.sample = render(tokeniser, sequences[0])
+    result.first.append(first)
+    result.count.append(kept)
+    result.tokens.append(tokens)
+    result.learned.append(learned)
+    result.truncated.append(truncated)
+    result.dropped.append(None if kept else reason)
+
+
+def render(tokeniser: Tokeniser, sequence: Tokens | Pair) -> str:
+    """The decoded sequence with the tokens that carry loss between ⟦ and ⟧, cut at `SAMPLE` characters."""
+    if isinstance(sequence, Tokens):
+        text = show(tokeniser.tokenizer, sequence)
+    else:
+        prompt = [False] * len(sequence.prompt)
+        chosen, rejected = (
+            show(tokeniser.tokenizer, Tokens(sequence.prompt + answer, prompt + [True] * len(answer)))
+            for answer in (sequence.chosen, sequence.rejected)
+        )
+        text = f"chosen: {chosen}\nrejected: {rejected}"
+    return text if len(text) <= SAMPLE else f"{text[:SAMPLE]} [... {len(text) - SAMPLE} more characters]"
+
+
+def _nothing(result: EncodedSource, max_length: int) -> DataError:
+    name = source_name(result.source)
+    reasons = Counter(reason for reason in result.dropped if reason is not None)
+    counted = ", ".join(f"{reason}: {n}" for reason, n in reasons.most_common())
+    if set(reasons) == {NO_ROOM}:
+        return DataError(
+            f"{name}: max_length {max_length} is below the shortest prompt, which has {result.shortest} tokens, so no "
+            f"token carries loss; the first example ({result.shortest} or more tokens before ⟦):\n{result.sample}",
+            remedy=f"set `train.max_length` above {result.shortest}",
+        )
+    return DataError(
+        f"{name}: no token carries loss ({counted}); the first example, with ⟦...⟧ around tokens with loss:\n"
+        f"{result.sample}",
+        remedy="check `format`, `columns` and the chat template, or raise `train.max_length`",
+    )

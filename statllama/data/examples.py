@@ -1,0 +1,133 @@
+"""What a row of a dataset becomes before it is tokens: a document, a conversation, a completion or a
+preference.
+
+Each of these checks itself when it is made. The DataErrors raised here do not know the file and the row:
+`formats.parse_row` puts them in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from statllama.errors import DataError, near
+
+ROLES = ("system", "user", "assistant", "tool")
+# Which role may come after which; None is the start of a conversation.
+FOLLOWS: dict[str | None, tuple[str, ...]] = {
+    None: ("system", "user"),
+    "system": ("user",),
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `content` is plain text, without any token of a chat template."""
+
+    role: str
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise DataError(f"unknown role {self.role!r}; {near(self.role, ROLES)}")
+        if not self.content.strip():
+            raise DataError(
+                f"the {self.role} turn is empty", remedy="remove the row, or give the turn some text"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Running text, for next-token loss on all of it."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        _not_empty("text", self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are what is
+    learned.
+    """
+
+    messages: tuple[Message, ...]
+    trained_from: int = 0
+
+    def __post_init__(self) -> None:
+        check_turns(self.messages)
+        last = self.messages[-1].role
+        if all(m.role != "assistant" for m in self.messages):
+            raise DataError("the conversation has no assistant turn, so there is nothing to learn from it")
+        if last != "assistant":
+            raise DataError(
+                f"the conversation ends with the {last}'s turn; the last turn must be the assistant's"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Plain strings without a chat template: loss is taken on `completion` alone."""
+
+    prompt: str
+    completion: str
+
+    def __post_init__(self) -> None:
+        _not_empty("prompt", self.prompt)
+        _not_empty("completion", self.completion)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt (turns that end with the user's, or a plain string) and two answers to it, best first.
+
+    The answers do not repeat the prompt.
+    """
+
+    prompt: tuple[Message, ...] | str
+    chosen: str
+    rejected: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.prompt, str):
+            _not_empty("prompt", self.prompt)
+        else:
+            check_turns(self.prompt)
+            if self.prompt[-1].role not in ("user", "tool"):
+                raise DataError(
+                    f"the prompt ends with the {self.prompt[-1].role}'s turn; it must be the user's"
+                )
+        _not_empty("chosen", self.chosen)
+        _not_empty("rejected", self.rejected)
+        if self.chosen.strip() == self.rejected.strip():
+            raise DataError("chosen equals rejected: such a pair prefers nothing", remedy="remove the row")
+
+
+Example = Document | Conversation | Completion | Preference
+
+
+def check_turns(messages: Sequence[Message]) -> None:
+    """DataError unless the roles come in order: system (optional), then user and assistant in turn.
+
+    After an assistant turn, tool turns may come before the assistant's next one.
+    """
+    if not messages:
+        raise DataError("the list of messages is empty")
+    before: str | None = None
+    for number, message in enumerate(messages, start=1):
+        if message.role not in FOLLOWS[before]:
+            place = "at the start" if before is None else f"after {before}"
+            allowed = " or ".join(FOLLOWS[before])
+            raise DataError(
+                f"wrong order of roles: message {number} is {message.role} {place}; expected {allowed}"
+            )
+        before = message.role
+
+
+def _not_empty(name: str, text: str) -> None:
+    if not text.strip():
+        raise DataError(f"{name} is empty", remedy="remove the row, or give it some text")

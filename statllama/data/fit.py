@@ -1,0 +1,70 @@
+"""Sequences to the columns that trainers read, cut to `max_length`, or the reason why one is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from statllama.data.masking import Tokens
+from statllama.data.tokenise import Pair
+
+IGNORED = -100  # label of a token without loss
+
+NO_ROOM = "prompt longer than max_length"
+SAME = "chosen equals rejected once cut to max_length"
+NOTHING = "no token carries loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Columns of token ids (`labels`: ids, or -100 without loss), and what reports count."""
+
+    columns: Mapping[str, list[int]]
+    tokens: int
+    learned: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A sequence with nothing to learn within `max_length`; `prompt` is the length of what comes before, in
+    tokens.
+    """
+
+    reason: str
+    prompt: int
+
+
+def fit(sequence: Tokens | Pair, max_length: int) -> Fitted | Dropped:
+    """Cut at the end to at most `max_length` tokens (of a pair: prompt and answer together)."""
+    return (
+        _fit_pair(sequence, max_length) if isinstance(sequence, Pair) else _fit_tokens(sequence, max_length)
+    )
+
+
+def _fit_tokens(sequence: Tokens, max_length: int) -> Fitted | Dropped:
+    ids, learned = sequence.ids[:max_length], sequence.learned[:max_length]
+    if not any(learned):
+        if not any(sequence.learned):
+            return Dropped(NOTHING, len(sequence.ids))
+        return Dropped(NO_ROOM, sequence.learned.index(True))
+    labels = [i if keep else IGNORED for i, keep in zip(ids, learned, strict=True)]
+    return Fitted(
+        {"input_ids": ids, "labels": labels}, len(ids), sum(learned), len(sequence.ids) > max_length
+    )
+
+
+def _fit_pair(pair: Pair, max_length: int) -> Fitted | Dropped:
+    room = max_length - len(pair.prompt)
+    if room <= 0:
+        return Dropped(NO_ROOM, len(pair.prompt))
+    chosen, rejected = pair.chosen[:room], pair.rejected[:room]
+    if chosen == rejected:
+        return Dropped(SAME, len(pair.prompt))
+    learned = len(chosen) + len(rejected)
+    return Fitted(
+        {"prompt_ids": pair.prompt, "chosen_ids": chosen, "rejected_ids": rejected},
+        2 * len(pair.prompt) + learned,
+        learned,
+        max(len(pair.chosen), len(pair.rejected)) > room,
+    )

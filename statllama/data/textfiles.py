@@ -1,0 +1,85 @@
+"""Opens a local file, plain or .gz, and decodes it as UTF-8 in lines or blocks, with errors that a user can
+mend.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from statllama.errors import DataError
+
+BLOCK = 1 << 20  # bytes read at a time
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Failures of the operating system and of gzip as DataErrors that name the file."""
+    try:
+        yield
+    except EOFError:
+        raise DataError(
+            f"{path}: the compressed file is cut off",
+            remedy=f"fetch or write it again; `gzip -t {path}` tests it",
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: not a sound gzip file ({error})",
+            remedy="fetch it again, or remove .gz from a plain file's name",
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The file's bytes, decompressed when its name ends in .gz."""
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, decoded line with its end), without a byte order mark."""
+    offset = 0
+    start = b""
+    with open_bytes(path) as handle:
+        for number, raw in enumerate(handle, start=1):
+            start = start or raw[:4]
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, offset + error.start, start, f" (line {number})") from None
+            offset += len(raw)
+            yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+
+def blocks(path: Path) -> Iterator[str]:
+    """The decoded file in blocks of about 1 MiB, without a byte order mark."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    offset = 0
+    start = b""
+    with open_bytes(path) as handle:
+        while True:
+            raw = handle.read(BLOCK)
+            start = start or raw[:4]
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(raw, final=not raw)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, offset - pending + error.start, start, "") from None
+            offset += len(raw)
+            if not raw:
+                return
+            yield text
+
+
+def _not_utf8(path: Path, offset: int, start: bytes, place: str) -> DataError:
+    guess = "UTF-16" if start.startswith(UTF16) else "LATIN1"
+    return DataError(
+        f"{path}: not UTF-8: the byte at offset {offset} (from 0){place} cannot be decoded",
+        remedy=f"convert it, naming its real encoding: iconv -f {guess} -t UTF-8 {path.name} > utf8-{path.name}",
+    )

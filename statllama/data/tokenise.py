@@ -1,0 +1,210 @@
+"""Examples to token ids with a mask of the tokens that carry loss.
+
+Conversations are rendered whole, tokenised whole, and the mask follows from character offsets: the ids are
+those of the tokenizer's own chat template. A token is learned when it begins and ends inside a learned span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from statllama.data.chat import Chat, refuse_special, special_text
+from statllama.data.examples import Completion, Conversation, Document, Example, Message, Preference
+from statllama.data.masking import Span, Tokens, mask
+from statllama.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TrainOn = Literal["responses", "all"]
+END_OF_TEXT = (
+    "<|end_of_text|>",
+    "<|endoftext|>",
+)  # ends a document; the tokenizer's eos where there is neither
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A preference: `prompt` ends with the generation prompt; both answers end with end-of-turn, without the
+    prompt.
+    """
+
+    prompt: list[int]
+    chosen: list[int]
+    rejected: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What the tokenizer gives for one text: ids and character offsets [start, end) of each."""
+
+    ids: list[int]
+    offsets: list[Span]
+
+
+Finish = Callable[[list[Encoding]], list[Tokens] | list[Pair]]
+
+
+class Tokeniser:
+    """Turns examples into sequences. `tokenizer` must be a fast one (offsets).
+
+    `train_on`: `responses` learns assistant turns (or completions) alone, `all` every token but the first.
+    `max_length`: tokens of a piece of a document; other sequences are not cut here.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        train_on: TrainOn,
+        max_length: int,
+        chat_template: str | None = None,
+    ) -> None:
+        if not tokenizer.is_fast:
+            raise DataError(
+                f"the tokenizer {tokenizer.name_or_path} gives no character offsets (it is not a fast tokenizer)",
+                remedy="use a model with a tokenizer.json",
+            )
+        self.tokenizer = tokenizer
+        self.train_on = train_on
+        self.max_length = max_length
+        self.special = special_text(tokenizer)
+        self.bos: list[int] = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        self._template = chat_template
+        self._chat: Chat | None = None
+
+    @property
+    def chat(self) -> Chat:
+        """The chat template, looked for when the first conversation comes."""
+        self._chat = self._chat or Chat(self.tokenizer, self._template)
+        return self._chat
+
+    def encode(self, batch: Sequence[tuple[str, Example]]) -> list[list[Tokens] | list[Pair]]:
+        """The sequences of each (where, example), with one call of the tokenizer for the batch."""
+        jobs: list[tuple[list[str], Finish]] = []
+        for where, example in batch:
+            with _placed(where):
+                jobs.append(self._job(example))
+        encoded = self._call([text for texts, _ in jobs for text in texts])
+        results = []
+        for (where, _), (texts, finish) in zip(batch, jobs, strict=True):
+            with _placed(where):
+                results.append(finish([encoded.pop() for _ in texts]))
+        return results
+
+    def _call(self, texts: list[str]) -> list[Encoding]:
+        """Encodings in reverse order, so that `pop` gives them in order."""
+        found = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        pairs = zip(found["input_ids"], found["offset_mapping"], strict=True)
+        return [Encoding(ids, offsets) for ids, offsets in pairs][::-1]
+
+    def _job(self, example: Example) -> tuple[list[str], Finish]:
+        if isinstance(example, Conversation):
+            return self._conversation(example)
+        if isinstance(example, Document):
+            refuse_special(self.special, [example.text])
+            return [example.text], self._pieces
+        if isinstance(example, Completion):
+            refuse_special(self.special, [example.prompt, example.completion])
+            return [example.prompt, example.completion], self._completion
+        return self._preference(example)
+
+    def _conversation(self, example: Conversation) -> tuple[list[str], Finish]:
+        text, spans = self.chat.learned(example)
+
+        def finish(encoded: list[Encoding]) -> list[Tokens]:
+            (whole,) = encoded
+            inside = (
+                mask(whole.offsets, spans).tolist()
+                if self.train_on == "responses"
+                else [True] * len(whole.ids)
+            )
+            return [self._started(whole.ids, inside)]
+
+        return [text], finish
+
+    def _started(self, ids: list[int], learned: list[bool]) -> Tokens:
+        """With BOS in front (unless the template wrote it) and no loss on the first token."""
+        if self.bos and ids[:1] != self.bos:
+            ids, learned = self.bos + ids, [False, *learned]
+        return Tokens(ids, [False, *learned[1:]])
+
+    def _pieces(self, encoded: list[Encoding]) -> list[Tokens]:
+        """A document in pieces without overlap: each begins with BOS, the last ends with end-of-text."""
+        ids = [*encoded[0].ids, self._end_of_text()]
+        size = self.max_length - len(self.bos)
+        parts = [self.bos + ids[i : i + size] for i in range(0, len(ids), size)]
+        return [Tokens(p, [False] + [True] * (len(p) - 1)) for p in parts]
+
+    def _completion(self, encoded: list[Encoding]) -> list[Tokens]:
+        prompt, answer = self.bos + encoded[0].ids, [*encoded[1].ids, self._eos()]
+        everything = self.train_on == "all"
+        return [Tokens(prompt + answer, [False] + [everything] * (len(prompt) - 1) + [True] * len(answer))]
+
+    def _preference(self, example: Preference) -> tuple[list[str], Finish]:
+        if isinstance(example.prompt, str):
+            texts = [example.prompt, example.chosen, example.rejected]
+            refuse_special(self.special, texts)
+            return texts, self._plain_pair
+        rendered = [self._answered(example.prompt, answer) for answer in (example.chosen, example.rejected)]
+
+        def finish(encoded: list[Encoding]) -> list[Pair]:
+            (prompt, chosen), (other, rejected) = (
+                self._split(whole, start) for whole, (_, start) in zip(encoded, rendered, strict=True)
+            )
+            if prompt != other:
+                raise DataError(
+                    "the last token of the prompt depends on the answer: the tokenizer joins the template's header "
+                    "with the first characters of one answer",
+                    remedy="remove white space at the start of the answers",
+                )
+            return [Pair(prompt, chosen, rejected)]
+
+        return [text for text, _ in rendered], finish
+
+    def _answered(self, prompt: tuple[Message, ...], answer: str) -> tuple[str, int]:
+        """The rendered text up to the answer's end-of-turn token, and where the answer begins."""
+        turns = (*prompt, Message("assistant", answer))
+        text, spans = self.chat.learned(Conversation(turns, trained_from=len(prompt)))
+        start, end = spans[0]
+        return text[:end], start
+
+    def _split(self, whole: Encoding, start: int) -> tuple[list[int], list[int]]:
+        answer = mask(whole.offsets, [(start, whole.offsets[-1][1])]).tolist()
+        first = answer.index(True)
+        prompt = whole.ids[:first]
+        return (prompt if prompt[:1] == self.bos else self.bos + prompt), whole.ids[first:]
+
+    def _plain_pair(self, encoded: list[Encoding]) -> list[Pair]:
+        prompt, chosen, rejected = (e.ids for e in encoded)
+        return [Pair(self.bos + prompt, [*chosen, self._eos()], [*rejected, self._eos()])]
+
+    def _eos(self) -> int:
+        if self.tokenizer.eos_token_id is None:
+            raise DataError(
+                "the tokenizer has no eos token, so a completion cannot end", remedy="set eos_token in it"
+            )
+        return int(self.tokenizer.eos_token_id)
+
+    def _end_of_text(self) -> int:
+        known = self.tokenizer.get_added_vocab()
+        found = [known[token] for token in END_OF_TEXT if token in known]
+        return found[0] if found else self._eos()
+
+
+@contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Puts `where` in front of the DataErrors raised inside."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None

@@ -1,0 +1,171 @@
+"""`statllama doctor`: what this machine can do, checked by doing it; each finding says how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from statllama.versions import KNOWN_GOOD, installed_version
+
+MIN_FREE = 10 * 2**30  # bytes: a 3B base in 16 bit and its checkpoints
+OPTIONAL = ("unsloth", "unsloth_zoo")
+
+PROBE_GPU = (
+    "import torch; ok = torch.cuda.is_available(); print(torch.version.cuda);"
+    "print(torch.cuda.get_device_name(0) if ok else '');"
+    "print(torch.cuda.get_device_properties(0).total_memory if ok else 0);"
+    "print(torch.cuda.is_bf16_supported() if ok else '')"
+)
+PROBE_NF4 = (
+    "import torch, bitsandbytes as bnb; d = 'cuda' if torch.cuda.is_available() else 'cpu';"
+    "x = torch.randn(64, 64, device=d); q, s = bnb.functional.quantize_4bit(x, quant_type='nf4');"
+    "e = (bnb.functional.dequantize_4bit(q, s) - x).abs().mean().item(); assert e < 0.15, e; print(f'{e:.3f}')"
+)
+PROBE_UNSLOTH = "import unsloth, trl; print(trl.SFTTrainer.__name__)"
+PROBE_XFORMERS = "import xformers.ops as o, xformers; print(xformers.__version__)"
+PROBE_HUB = (
+    "from huggingface_hub import HfApi, get_token; a = HfApi();"
+    "a.model_info('unsloth/Llama-3.2-3B-Instruct', timeout=15); print('logged in' if get_token() else 'no token')"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    level: Literal["ok", "warning", "error"]
+    detail: str
+    remedy: str | None = None
+
+
+def examine(workspace: Path) -> list[Finding]:
+    """All findings. Heavy imports run in processes of their own, so that one that crashes is a finding too."""
+    cuda, gpu = _gpu()
+    return [
+        _python(),
+        gpu,
+        *[_version(name) for name in KNOWN_GOOD if name not in OPTIONAL or installed_version(name)],
+        _torchvision(cuda),
+        _nf4(cuda),
+        _unsloth(cuda),
+        _xformers(cuda),
+        _disk(workspace),
+        _hub(),
+    ]
+
+
+def _probe(code: str, timeout: float = 180) -> tuple[bool, str]:
+    """(success, stdout or the last line of the error) of a Python snippet in a process of its own."""
+    env = {**os.environ, "UNSLOTH_DISABLE_STATISTICS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=env)
+    except subprocess.TimeoutExpired:
+        return False, f"no answer within {timeout:.0f} s"
+    if done.returncode == 0:
+        return True, done.stdout.strip()
+    lines = done.stderr.strip().splitlines()
+    return False, lines[-1] if lines else f"ended with code {done.returncode}"
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < (3, 11):
+        return Finding("Python", "error", found, "install Python 3.11 or later")
+    return Finding("Python", "ok", found)
+
+
+def _gpu() -> tuple[bool, Finding]:
+    ok, text = _probe(PROBE_GPU)
+    if not ok:
+        return False, Finding("PyTorch", "error", text, "reinstall it: pip install --force-reinstall torch==2.13.0")
+    cuda, name, memory, bf16 = (text.splitlines() + [""] * 4)[:4]
+    if not name:
+        build = f"PyTorch was built for CUDA {cuda} but sees no GPU" if cuda != "None" else "PyTorch is a CPU build"
+        remedy = "check `nvidia-smi` and the driver" if cuda != "None" else "for a GPU, install a CUDA build of PyTorch"
+        return False, Finding("GPU", "warning", f"none; {build}. Stages train on the CPU, which suits the quickstart", remedy)
+    detail = f"{name}, {int(memory) / 2**30:.0f} GiB, CUDA {cuda}, bfloat16 {'yes' if bf16 == 'True' else 'no'}"
+    return True, Finding("GPU", "ok", detail)
+
+
+def _version(package: str) -> Finding:
+    found, good = installed_version(package), KNOWN_GOOD[package]
+    if found is None:
+        return Finding(package, "error", "not installed", f"pip install '{package}=={good}'")
+    public = found.partition("+")[0]
+    if public == good:
+        return Finding(package, "ok", found)
+    return Finding(package, "warning", f"{found}; tested with {good}", f"if something fails: pip install '{package}=={good}'")
+
+
+def _torchvision(cuda: bool) -> Finding:
+    if installed_version("torchvision") is None or cuda:
+        return Finding("torchvision", "ok", installed_version("torchvision") or "absent, not needed")
+    ok, text = _probe("import torchvision")
+    if ok:
+        return Finding("torchvision", "ok", str(installed_version("torchvision")))
+    return Finding(
+        "torchvision", "error", f"does not fit this PyTorch and breaks Transformers: {text}", "pip uninstall torchvision"
+    )
+
+
+def _nf4(cuda: bool) -> Finding:
+    ok, text = _probe(PROBE_NF4)
+    where = "on the GPU" if cuda else "on the CPU"
+    if ok:
+        return Finding("bitsandbytes NF4", "ok", f"round trip {where}, mean error {text}")
+    return Finding("bitsandbytes NF4", "error", text, "reinstall bitsandbytes, or --set base.quantization=none")
+
+
+def _unsloth(cuda: bool) -> Finding:
+    if installed_version("unsloth") is None:
+        if not cuda:
+            return Finding("Unsloth", "ok", "not installed; it needs a GPU")
+        return Finding("Unsloth", "warning", "not installed: training is slower", "pip install 'statllama[cuda]'")
+    if not cuda:
+        return Finding("Unsloth", "warning", "installed, but it needs a GPU; Transformers is used")
+    ok, text = _probe(PROBE_UNSLOTH, timeout=300)
+    if ok and "Unsloth" in text:
+        return Finding("Unsloth", "ok", f"loads, and has rewritten TRL's trainers ({text.splitlines()[-1]})")
+    return Finding(
+        "Unsloth", "error", f"does not load: {text}", "install the known-good set, or STATLLAMA_BACKEND=transformers"
+    )
+
+
+def _xformers(cuda: bool) -> Finding:
+    if installed_version("xformers") is None:
+        level: Literal["ok", "warning"] = "warning" if cuda else "ok"
+        return Finding("xformers", level, "not installed; PyTorch's own attention (SDPA) is used")
+    ok, text = _probe(PROBE_XFORMERS)
+    if ok:
+        return Finding("xformers", "ok", text)
+    return Finding("xformers", "warning", f"does not load ({text}); PyTorch's own attention (SDPA) is used")
+
+
+def _disk(workspace: Path) -> Finding:
+    folder = workspace.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    detail = f"{free / 2**30:.0f} GiB free for {workspace}"
+    if not os.access(folder, os.W_OK):
+        return Finding("disk", "error", f"{folder} is read-only", "use another folder: --workspace DIR")
+    if free < MIN_FREE:
+        return Finding("disk", "warning", detail, "a 3B model wants 10 GiB: free some, or use --workspace on another disk")
+    return Finding("disk", "ok", detail)
+
+
+def _hub() -> Finding:
+    if os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True"):
+        return Finding("hub", "warning", "offline mode (HF_HUB_OFFLINE): only models in the local cache", "unset it")
+    ok, text = _probe(PROBE_HUB, timeout=60)
+    if ok:
+        return Finding("hub", "ok", f"huggingface.co answers ({text})")
+    return Finding(
+        "hub", "warning", f"not reachable: {text[:160]}", "the quickstart needs no hub; recipes with hub models do"
+    )

@@ -1,0 +1,98 @@
+"""The errors a user can meet, each with its exit code.
+
+A message says what was wrong, what was got, where (file, line, field, row), what is allowed, and the command or edit
+that mends it. `cli.main` prints the message and leaves with `exit_code`; a traceback is shown only with `--debug`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class StatllamaError(Exception):
+    """A failure that the user can understand and mend. `remedy` is one line that says how."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message if self.remedy is None else f"{self.message}\n  -> {self.remedy}"
+
+
+class UsageError(StatllamaError):
+    """A wrong argument on the command line."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a recipe: where it is (`line` counts from 1, 0 when unknown), what, and how to mend it."""
+
+    where: str
+    message: str
+    line: int = 0
+    remedy: str | None = None
+
+
+class RecipeError(StatllamaError):
+    """Everything that is wrong with a recipe, at once."""
+
+    exit_code = 2
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.where)))
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> Iterable[str]:
+        count = len(self.problems)
+        yield f"{self.source}: {count} {'error' if count == 1 else 'errors'}"
+        for p in self.problems:
+            place = f"line {p.line}, {p.where}" if p.line else p.where
+            yield f"  {place}: {p.message}"
+            if p.remedy:
+                yield f"    -> {p.remedy}"
+
+
+class DataError(StatllamaError):
+    """A dataset that cannot be read or trained on. The message names the file and the row (from 1)."""
+
+    exit_code = 2
+
+
+class ModelError(StatllamaError):
+    """A base model or tokenizer that cannot be loaded or does not fit the recipe."""
+
+
+class StoreError(StatllamaError):
+    """A workspace that cannot be used: corrupted, read-only, full, or held by another process."""
+
+
+class TrainingError(StatllamaError):
+    """A stage that failed while training. The store is as it was; a sound checkpoint stays to resume from."""
+
+
+class EvaluationError(StatllamaError):
+    """A benchmark that is missing, malformed or cannot be scored."""
+
+
+class Interrupted(StatllamaError):
+    """SIGINT or SIGTERM: what was under way has been saved."""
+
+    exit_code = 130
+
+
+def near(word: str, allowed: Iterable[str]) -> str:
+    """'did you mean ...?' with the nearest allowed names, or the allowed names when none is near."""
+    names = sorted(set(allowed))
+    close = get_close_matches(word, names, n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"allowed: {', '.join(names)}"

@@ -1,0 +1,248 @@
+"""The frozen base: loaded once per run and kept across stages.
+
+On CUDA the base is loaded by Unsloth's FastLanguageModel, whose fused kernels then run; elsewhere by Transformers, in
+NF4 through bitsandbytes or as stored. `adapt` puts the adapter stack of a stage on it, `detach` takes it off again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from statllama.errors import ModelError
+from statllama.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from statllama.stack import Adapter
+
+Backend = Literal["transformers", "unsloth"]
+PAD_TOKENS = ("<|finetune_right_pad_id|>", "<|reserved_special_token_0|>", "<pad>")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The loaded base. `checksum` is of its weights as loaded; they never change."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    backend: Backend
+    dtype: torch.dtype
+    checksum: int
+
+    def check_unchanged(self) -> None:
+        """ModelError when a weight of the base is not bit for bit what was loaded."""
+        if checksum(self.model) != self.checksum:
+            raise ModelError(
+                "the frozen base changed during a stage: this run's results cannot be trusted",
+                remedy="please report this with the recipe and `statllama doctor`'s output",
+            )
+
+
+def choose_backend() -> Backend:
+    """`unsloth` where CUDA and Unsloth are there, else `transformers`; STATLLAMA_BACKEND overrides."""
+    wanted = os.environ.get("STATLLAMA_BACKEND")
+    if wanted in ("transformers", "unsloth"):
+        return cast(Backend, wanted)
+    if wanted:
+        raise ModelError(f"STATLLAMA_BACKEND is {wanted!r}; allowed: transformers, unsloth")
+    if importlib.util.find_spec("unsloth") is None:
+        return "transformers"
+    import torch
+
+    return "unsloth" if torch.cuda.is_available() else "transformers"
+
+
+def start_backend(backend: Backend) -> None:
+    """Import Unsloth before Transformers, TRL and PEFT, as it must be; quiet the libraries; mend known faults."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if backend == "unsloth":
+        os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+        import unsloth  # noqa: F401
+    import bitsandbytes as bnb
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    # With AVX512-BF16, bitsandbytes repacks a Linear4bit in a no-grad forward; LoRA gradients are then silently wrong.
+    if hasattr(bnb.nn.modules, "has_avx512bf16"):
+        bnb.nn.modules.has_avx512bf16 = lambda: False
+
+
+def resolve_dtype(precision: str) -> torch.dtype:
+    """The compute type that a stage's `precision` means on this machine."""
+    import torch
+
+    if precision == "auto":
+        if not torch.cuda.is_available():
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return cast("torch.dtype", getattr(torch, precision))
+
+
+def load_tokenizer(spec: BaseModelSpec, identity: Mapping[str, Any]) -> PreTrainedTokenizerBase:
+    """The tokenizer, with the recipe's chat template and a pad token that is never a training target.
+
+    `identity` (see `identity.base_identity`) holds the hub commits to load.
+    """
+    from transformers import AutoTokenizer
+
+    name, revision = spec.tokenizer or spec.model, identity["tokenizer"].get("commit")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(f"the tokenizer of {name} cannot be loaded: {_first_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"{name} has no fast tokenizer (tokenizer.json), which masks need", remedy="use one that has")
+    if spec.chat_template is not None:
+        tokenizer.chat_template = Path(spec.chat_template).read_text(encoding="utf-8")
+    if tokenizer.pad_token is None:
+        vocabulary = tokenizer.get_vocab()
+        tokenizer.pad_token = next((t for t in PAD_TOKENS if t in vocabulary), tokenizer.eos_token)
+    tokenizer.padding_side = "right"
+    return cast("PreTrainedTokenizerBase", tokenizer)
+
+
+def load_base(
+    spec: BaseModelSpec, identity: Mapping[str, Any], precision: str, max_length: int, backend: Backend
+) -> Base:
+    """Load the base frozen, without remote code or pickles. ModelError says what failed and how to mend it."""
+    dtype = resolve_dtype(precision)
+    tokenizer = load_tokenizer(spec, identity)
+    load = _load_unsloth if backend == "unsloth" else _load_transformers
+    try:
+        model = load(spec, identity["model"].get("commit"), dtype, max_length)
+    except Exception as error:
+        raise ModelError(f"the base model {spec.model} cannot be loaded: {_first_line(error)}") from error
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer):,} tokens but the base embeds only {rows:,}",
+            remedy="use the base's own tokenizer (leave `base.tokenizer` out)",
+        )
+    model.requires_grad_(False)
+    model.eval()
+    return Base(model, tokenizer, backend, dtype, checksum(model))
+
+
+def _load_transformers(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, max_length: int) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quantization = None
+    if spec.quantization == "nf4":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    return AutoModelForCausalLM.from_pretrained(
+        spec.model,
+        revision=commit,
+        dtype=dtype,
+        quantization_config=quantization,
+        device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},
+        attn_implementation="sdpa",
+        use_safetensors=True,
+        trust_remote_code=False,
+    )
+
+
+def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, max_length: int) -> Any:
+    from unsloth import FastLanguageModel
+
+    model, _ = FastLanguageModel.from_pretrained(
+        model_name=spec.model,
+        revision=commit,
+        max_seq_length=max_length,
+        dtype=dtype,
+        load_in_4bit=spec.quantization == "nf4",
+        # Without this Unsloth silently takes its own pre-quantised mirror of the repository.
+        use_exact_model_name=True,
+        trust_remote_code=False,
+    )
+    return model
+
+
+def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
+    """The base with `parents` frozen on it and a fresh slice to train (see `stack.attach`)."""
+    from statllama import stack
+
+    if base.backend == "transformers":
+        return stack.attach(base.model, lora, parents, seed)
+    targets = stack.require_modules(base.model, lora.target_modules)
+    peft = _unsloth_peft(base, lora, checkpointing)
+    stack.install(peft, lora, parents, targets, seed)
+    return peft
+
+
+@contextmanager
+def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
+    """The base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
+    from statllama import stack
+
+    if not adapters:
+        base.model.eval()
+        yield base.model
+        return
+    if base.backend == "transformers":
+        peft = stack.attach_frozen(base.model, adapters)
+    else:
+        lora = LoraSpec(r=1, alpha=1.0)
+        peft = _unsloth_peft(base, lora, checkpointing=False)
+        stack.install(peft, lora, adapters, (), seed=0)
+    peft.eval()
+    try:
+        yield peft
+    finally:
+        stack.detach(peft)
+
+
+def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
+    """Unsloth's PEFT model over all seven modules, whatever the stage trains.
+
+    Its patched forwards stay on the base after a stage and expect all seven; `stack.install` freezes the others.
+    """
+    from unsloth import FastLanguageModel
+
+    peft = FastLanguageModel.get_peft_model(
+        base.model,
+        r=lora.r,
+        target_modules=list(LLAMA_MODULES),
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias="none",
+        use_rslora=lora.rslora,
+        use_gradient_checkpointing="unsloth" if checkpointing else False,
+        random_state=0,
+    )
+    return cast("PeftModel", peft)
+
+
+def checksum(model: torch.nn.Module) -> int:
+    """Sum of all weights' bits as integers: any single changed bit changes it. Runs where the weights are."""
+    import torch
+
+    total = 0
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
+            flat = flat.clone() if flat.storage_offset() % 4 else flat
+            whole = flat.numel() // 4 * 4
+            total += int(flat[:whole].view(torch.int32).sum(dtype=torch.int64))
+            total += int(flat[whole:].sum(dtype=torch.int64))
+    return total
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

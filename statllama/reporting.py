@@ -1,0 +1,68 @@
+"""What a run tells its surroundings while it works. The base class is silent; `console.ConsoleReporter` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from statllama.compare import Scorecard
+    from statllama.data.prepare import MixtureReport
+    from statllama.evaluate import TaskScore
+    from statllama.recipe import Recipe
+    from statllama.specs import StageSpec
+    from statllama.store import Entry, Holder
+    from statllama.training import StepEvent
+
+
+class Reporter:
+    """Says nothing. Override what should be said."""
+
+    def planned(self, recipe: Recipe, stages: Sequence[Any]) -> None:
+        """The plan, before anything runs."""
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Around something that takes seconds without progress of its own."""
+        yield
+
+    def waiting(self, what: str) -> Callable[[Holder], None]:
+        """A callback for when another process holds `what`."""
+        return lambda holder: None
+
+    def data_progress(self, stage: str) -> Callable[[int, int], None] | None:
+        """A callback (rows done, rows in all) while data is tokenised."""
+        return None
+
+    def data_ready(self, spec: StageSpec, report: MixtureReport) -> None:
+        """A stage's data has passed its checks."""
+
+    @contextmanager
+    def training(self, spec: StageSpec, report: MixtureReport, steps: int) -> Iterator[None]:
+        """Around the training of a stage; `step` is called within."""
+        yield
+
+    def step(self, event: StepEvent) -> None:
+        """One optimizer step is done."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know, such as a smaller micro-batch."""
+
+    def stage_finished(self, name: str, entry: Entry) -> None:
+        """A stage is published."""
+
+    def stage_cached(self, name: str, entry: Entry) -> None:
+        """A stage's result was in the store."""
+
+    @contextmanager
+    def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        """Around the scoring of one stack on one benchmark; yields a callback (done, total, task)."""
+        yield None
+
+    def scored(self, name: str, score: TaskScore) -> None:
+        """A stack has a score on a benchmark."""
+
+    def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
+        """The whole run is done."""

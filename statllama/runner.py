@@ -1,0 +1,341 @@
+"""The only loop over stages: plan, then skip what the store holds and execute the rest, scoring after each stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from statllama import __version__
+from statllama.compare import Scorecard, scorecard
+from statllama.evaluate import TaskFile, TaskScore, find_tasks, protocol_key, task_fingerprint
+from statllama.identity import base_identity
+from statllama.keys import difference, key_material, stage_key
+from statllama.recipe import Recipe
+from statllama.reporting import Reporter
+from statllama.shipped import shipped_root
+from statllama.signals import StopSignal
+from statllama.specs import StageSpec, TrainSpec
+from statllama.stages import stage_module
+from statllama.store import Entry, Store, digest, write_json
+from statllama.versions import installed_versions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from statllama.data.prepare import Prepared
+    from statllama.model import Base
+    from statllama.stack import Adapter
+    from statllama.training import Outcome
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage, its key, the keys of the stack below it, and why it will or will not run."""
+
+    spec: StageSpec
+    key: str
+    material: dict[str, Any]
+    below: tuple[str, ...]
+    entry: Entry | None
+    why: str
+
+    @property
+    def cached(self) -> bool:
+        return self.entry is not None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves: the result folder of each stage by name, and the scorecard (None without tasks)."""
+
+    results: dict[str, Path]
+    scorecard: Scorecard | None
+
+
+def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[PlannedStage, ...]:
+    """Key of every stage and whether the store holds it. Loads no torch; hashes data and, once, the base.
+
+    StoreError when the workspace cannot be written.
+    """
+    store.require_space(0)
+    base = base_identity(recipe.base, store.root / "hashes.json")
+    if until is not None:
+        recipe.stage(until)
+    last = store.runs().get(recipe.name, {}).get("stages", {})
+    planned: dict[str, PlannedStage] = {}
+    for spec in recipe.stages:
+        below = tuple(planned[s.name].key for s in recipe.stack(spec))
+        material = key_material(spec, below, base, recipe.root)
+        key = stage_key(material)
+        entry = store.find("results", key)
+        before = last.get(spec.name)
+        if entry is not None:
+            why = "cached" if entry.manifest.get("name") == spec.name else f"cached (as {entry.manifest.get('name')})"
+        elif (store.root / "partial" / f"results-{key}" / "checkpoints").is_dir():
+            why = "unfinished: goes on from its checkpoint"
+        elif before is None:
+            why = "new"
+        elif before["key"] == key:
+            why = "its result was deleted"
+        else:
+            why = difference(before["material"], material)
+        planned[spec.name] = PlannedStage(spec, key, material, below, entry, why)
+        if spec.name == until:
+            break
+    return tuple(planned.values())
+
+
+def count_steps(rows: int, train: TrainSpec) -> int:
+    """Optimizer steps over `rows` rows (packed rows where rows are packed), as Transformers' Trainer counts them."""
+    if train.steps is not None:
+        return train.steps
+    batches = math.ceil(rows / train.micro_batch_size)
+    per_epoch = max(1, math.ceil(batches / train.accumulation))
+    return math.ceil((train.epochs or 1.0) * per_epoch)
+
+
+def run(
+    recipe: Recipe,
+    store: Store,
+    reporter: Reporter,
+    *,
+    until: str | None = None,
+    wait: bool = True,
+) -> RunResult:
+    """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
+
+    Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from.
+    """
+    tasks = tuple(find_tasks(recipe.evaluate.tasks, eval_folders(recipe)).values())
+    planned = plan(recipe, store, until)
+    reporter.planned(recipe, planned)
+    with StopSignal() as stop:
+        session = Session(recipe, store, reporter, stop)
+        _check_data(session, planned)
+        _record(recipe, store, planned)
+        rows: list[tuple[str, str | None, tuple[TaskScore, ...]]] = []
+        if tasks:
+            rows.append(("base", None, session.score("base", (), tasks)))
+        results: dict[str, Path] = {}
+        for stage in planned:
+            entry = stage.entry or session.train(stage, wait)
+            results[stage.spec.name] = entry.path
+            if stage.cached:
+                reporter.stage_cached(stage.spec.name, entry)
+            if tasks:
+                parent = recipe.parents(stage.spec)
+                name = parent[-1].name if parent else "base"
+                rows.append((stage.spec.name, name, session.score(stage.spec.name, (*stage.below, stage.key), tasks)))
+    card = scorecard(rows) if tasks else None
+    reporter.finished(recipe, results, card)
+    return RunResult(results, card)
+
+
+def eval_folders(recipe: Recipe) -> list[Path]:
+    """Where benchmarks are looked up: beside the recipe, then among the shipped ones."""
+    return [recipe.root / "eval", shipped_root() / "eval"]
+
+
+class Session:
+    """What one run loads, once: tokenizer, base, prepared data, adapters."""
+
+    def __init__(self, recipe: Recipe, store: Store, reporter: Reporter, stop: StopSignal) -> None:
+        self.recipe, self.store, self.reporter, self.stop = recipe, store, reporter, stop
+        self.identity = base_identity(recipe.base, store.root / "hashes.json")
+        self._base: Base | None = None
+        self._adapters: dict[str, Adapter] = {}
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer."""
+        from statllama.model import choose_backend, load_tokenizer, start_backend
+
+        start_backend(choose_backend())
+        return load_tokenizer(self.recipe.base, self.identity)
+
+    def base(self, precision: str) -> Base:
+        """The frozen base, loaded at its first use; loaded again only for a stage of another precision."""
+        from statllama.model import choose_backend, load_base, resolve_dtype, start_backend
+
+        backend = choose_backend()
+        start_backend(backend)
+        if self._base is None or self._base.dtype is not resolve_dtype(precision):
+            self._base = None
+            lengths = [stage.train.max_length for stage in self.recipe.stages]
+            if self.recipe.evaluate.tasks:
+                lengths.append(self.recipe.evaluate.max_length)
+            with self.reporter.busy(f"loading {self.recipe.base.model}"):
+                self._base = load_base(self.recipe.base, self.identity, precision, max(lengths), backend)
+        return self._base
+
+    def adapters(self, keys: Sequence[str]) -> tuple[Adapter, ...]:
+        """The adapters of these results, checked against their manifests' hashes when first read."""
+        from statllama.stack import load_adapter
+
+        for key in keys:
+            if key not in self._adapters:
+                self._adapters[key] = load_adapter(self.store.verify("results", key).path)
+        return tuple(self._adapters[key] for key in keys)
+
+    def prepare(self, spec: StageSpec) -> Prepared:
+        """The stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
+        from statllama.data.prepare import prepare
+
+        return prepare(
+            stage_module(spec.type).DATA_KIND,
+            spec.data,
+            root=self.recipe.root,
+            tokenizer=self.tokenizer,
+            train_on=spec.train_on,  # type: ignore[attr-defined]
+            max_length=spec.train.max_length,
+            packing=spec.train.packing,
+            seed=spec.train.seed,
+            cache=self.store.root,
+            progress=self.reporter.data_progress(spec.name),
+        )
+
+    def train(self, stage: PlannedStage, wait: bool) -> Entry:
+        """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
+        name = stage.spec.name
+        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=wait):
+            entry = self.store.find("results", stage.key)
+            if entry is not None:
+                return entry
+            prepared = self.prepare(stage.spec)
+            outcome = self._fit(stage, prepared)
+            out = self.store.partial("results", stage.key) / "out"
+            write_json(out / "history.json", outcome.history)
+            entry = self.store.publish("results", stage.key, self._manifest(stage, prepared, outcome))
+        self.reporter.stage_finished(name, entry)
+        return entry
+
+    def _fit(self, stage: PlannedStage, prepared: Prepared) -> Outcome:
+        from statllama import training
+
+        base = self.base(stage.spec.train.precision)
+        parents = self.adapters(stage.below)
+        self.store.fresh_out("results", stage.key)
+        job = training.Job(
+            spec=stage.spec,
+            base=base,
+            parents=parents,
+            dataset=prepared.dataset,
+            data_kind=stage_module(stage.spec.type).DATA_KIND,
+            folder=self.store.partial("results", stage.key),
+            on_step=self.reporter.step,
+            on_note=self.reporter.note,
+            stop_requested=self.stop.requested,
+            report_to=self.recipe.report_to,
+            run_name=f"{self.recipe.name}/{stage.spec.name}",
+        )
+        steps = count_steps(len(prepared.dataset), stage.spec.train)
+        with self.reporter.training(stage.spec, prepared.report, steps), self.stop.deferred():
+            outcome = training.run(job, stage_module(stage.spec.type))
+        base.check_unchanged()
+        return outcome
+
+    def _manifest(self, stage: PlannedStage, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
+        assert self._base is not None
+        return {
+            "kind": "adapter",
+            "name": stage.spec.name,
+            "recipe": self.recipe.name,
+            "overrides": list(self.recipe.overrides),
+            "config": stage.spec.model_dump(mode="json"),
+            "base": {**self.recipe.base.model_dump(mode="json"), "identity": self.identity},
+            "parents": list(stage.below),
+            "material": stage.material,
+            "data": {
+                **prepared.report.as_json(),
+                "examples": prepared.report.examples,
+                "tokens": prepared.report.tokens,
+            },
+            "metrics": outcome.metrics(),
+            "backend": self._base.backend,
+            "dtype": str(self._base.dtype).removeprefix("torch."),
+            "versions": installed_versions(),
+            "statllama": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def score(self, name: str, keys: tuple[str, ...], tasks: Sequence[TaskFile]) -> tuple[TaskScore, ...]:
+        """Scores of a stack, task by task: from the store, or computed on the loaded base and kept there."""
+        return tuple(self._score_task(name, keys, task) for task in tasks)
+
+    def _score_task(self, name: str, keys: tuple[str, ...], task: TaskFile) -> TaskScore:
+        from statllama.evaluate import score
+        from statllama.model import scoring
+
+        spec = self.recipe.evaluate
+        precision = self.recipe.stages[0].train.precision
+        protocol = protocol_key(
+            spec, {task.name: task_fingerprint(task)}, digest(list(keys)), {**self.identity, "precision": precision}
+        )
+        key = digest(protocol)
+        entry = self.store.find("scores", key)
+        if entry is None:
+            with self.store.hold("scores", key, on_wait=self.reporter.waiting(f"{name} on {task.name}")):
+                entry = self.store.find("scores", key)
+                if entry is None:
+                    with scoring(self.base(precision), self.adapters(keys)) as model:
+                        with self.reporter.scoring(name, task.name) as progress:
+                            (result,) = score(model, self.tokenizer, [task], spec, progress)
+                    out = self.store.fresh_out("scores", key)
+                    write_json(out / "samples.json", list(result.samples))
+                    manifest = {"kind": "score", "stack": list(keys), "protocol": protocol, "score": result.to_json()}
+                    entry = self.store.publish("scores", key, manifest)
+        result = TaskScore.from_json(entry.manifest["score"])
+        self.reporter.scored(name, result)
+        return result
+
+
+def _check_data(session: Session, planned: Sequence[PlannedStage]) -> None:
+    """Prepare the data of every stage that will run, so that a bad row stops the run before a model is loaded."""
+    for stage in planned:
+        if not stage.cached:
+            session.reporter.data_ready(stage.spec, session.prepare(stage.spec).report)
+
+
+def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
+    """Remember which key each stage of this recipe has: what `status` shows and `plan` compares with."""
+    before = store.runs().get(recipe.name, {}).get("stages", {})
+    stages = {p.spec.name: {"key": p.key, "material": p.material} for p in planned}
+    names = {s.name for s in recipe.stages}
+    kept = {name: record for name, record in before.items() if name in names}
+    record = {
+        "recipe": str(recipe.source),
+        "overrides": list(recipe.overrides),
+        "order": [s.name for s in recipe.stages],
+        "stages": {**kept, **stages},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    store.write_run(recipe.name, record)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Size of a stage for `plan`: examples and tokens of one pass over its data, optimizer steps in all."""
+
+    examples: int
+    tokens: int
+    steps: int
+
+
+def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
+    """Exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the others."""
+    session = Session(recipe, store, reporter, StopSignal())
+    sizes = {}
+    for stage in stages:
+        if stage.entry is not None:
+            data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
+            sizes[stage.spec.name] = Measure(data["examples"], data["tokens"], steps)
+        else:
+            prepared = session.prepare(stage.spec)
+            steps = count_steps(len(prepared.dataset), stage.spec.train)
+            sizes[stage.spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+    return sizes

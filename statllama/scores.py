@@ -1,0 +1,141 @@
+"""TaskScore: what scoring one model on one benchmark gives. Pure data, no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from statllama.benchmarks import TaskFile
+from statllama.errors import EvaluationError
+
+# The first of these that a task reports is its headline figure.
+HEADLINE = ("acc", "exact_match")
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """One model on one benchmark. Shares lie between 0 and 1; `items`, `item_ids` are in document order."""
+
+    task: str
+    version: str
+    """`metadata.version` of the task file, or lm-eval's word for none."""
+    metric: str
+    """The headline metric: `acc` where the task has it, else `exact_match`, else its first."""
+    value: float
+    """Mean of `items`."""
+    stderr: float | None
+    """Standard error of `value`: see `standard_error`."""
+    items: tuple[float, ...]
+    """Each item's score."""
+    item_ids: tuple[str, ...]
+    """First 16 hex digits of the SHA-256 of each item's columns: equal ids are the same question."""
+    n: int
+    """Items scored."""
+    total: int
+    """Items that the benchmark has; more than `n` when `limit` cut it short."""
+    truncated: int
+    """Items whose prompt was cut on the left to fit `max_length`."""
+    seconds: float
+    """Wall-clock time of this benchmark, data loading included."""
+    others: dict[str, float] = field(default_factory=dict)
+    """Further metrics of the task: `{metric: mean}`, or `{metric,filter: mean}` with several filters."""
+    samples: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
+    """A JSON-able record of each item: prompt, answer, prediction, score. Not part of `to_json`."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether only a part of the benchmark was scored."""
+        return self.n < self.total
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able dict without the samples; `from_json` gives an equal TaskScore back."""
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"}
+        lists = {"items": list(self.items), "item_ids": list(self.item_ids)}
+        return {**data, **lists, "others": dict(self.others)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], samples: Sequence[dict[str, Any]] = ()) -> TaskScore:
+        """The TaskScore that `to_json` wrote. Raises EvaluationError for a record of another shape."""
+        try:
+            items, ids = tuple(data["items"]), tuple(data["item_ids"])
+            return cls(**{**data, "items": items, "item_ids": ids}, samples=tuple(samples))
+        except (KeyError, TypeError) as error:
+            raise EvaluationError(f"not a recorded score: {error}", remedy="score it again") from error
+
+
+def standard_error(items: Sequence[float]) -> float | None:
+    """Standard error of the mean: the sample standard deviation over sqrt(n), as in lm-eval's `mean_stderr`.
+
+    For 0/1 items with mean p that is sqrt(p (1 - p) / (n - 1)). None for fewer than two items.
+    """
+    n = len(items)
+    if n < 2:
+        return None
+    mean = math.fsum(items) / n
+    return math.sqrt(math.fsum((x - mean) ** 2 for x in items) / (n - 1) / n)
+
+
+def collect(task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, seconds: float) -> TaskScore:
+    """lm-eval's `results` for one task as a TaskScore. `loaded` is lm-eval's task object, `cut` `truncated`.
+
+    Raises EvaluationError when the headline metric is not the mean of the items' scores.
+    """
+    means = {
+        tuple(key.split(",", 1)): float(value)
+        for key, value in results["results"][task.name].items()
+        if "," in key and "_stderr," not in key and isinstance(value, (int, float))
+    }
+    metrics = list(dict.fromkeys(metric for metric, _ in means))
+    if not metrics:
+        raise EvaluationError(f"{task.path}: the task reports no metric")
+    metric = next((name for name in HEADLINE if name in metrics), metrics[0])
+    chosen = next(name for m, name in means if m == metric)
+    logged = [sample for sample in results["samples"][task.name] if sample["filter"] == chosen]
+    logged.sort(key=lambda sample: sample["doc_id"])
+    items = tuple(float(sample[metric]) for sample in logged)
+    value = math.fsum(items) / len(items)
+    if abs(value - means[metric, chosen]) > 1e-9:
+        raise EvaluationError(f"{task.path}: `{metric}` is not the mean of the items' scores")
+    several = len({name for _, name in means}) > 1
+    others = {f"{m},{f}" if several else m: v for (m, f), v in means.items() if (m, f) != (metric, chosen)}
+    return TaskScore(
+        task=task.name,
+        version=str(results["versions"][task.name]),
+        metric=metric,
+        value=value,
+        stderr=standard_error(items),
+        items=items,
+        item_ids=tuple(sample["doc_hash"][:16] for sample in logged),
+        n=len(items),
+        total=int(results["n-samples"][task.name]["original"]),
+        truncated=cut,
+        seconds=seconds,
+        others=others,
+        samples=tuple(_sample(loaded, sample, score) for sample, score in zip(logged, items, strict=True)),
+    )
+
+
+def _sample(loaded: Any, logged: Mapping[str, Any], score: float) -> dict[str, Any]:
+    """One item's record: what the model was shown, what was right, what it answered."""
+    record: dict[str, Any] = {"id": logged["doc_hash"][:16], "row": logged["doc_id"] + 1, "score": score}
+    record["prompt"] = logged["arguments"][0][0]
+    if loaded.OUTPUT_TYPE == "generate_until":
+        return record | {
+            "answer": logged["target"],
+            "generated": logged["resps"][0][0],
+            "prediction": logged["filtered_resps"][0],
+        }
+    if loaded.OUTPUT_TYPE == "loglikelihood":
+        ((loglikelihood, greedy),) = logged["filtered_resps"]
+        return record | {"answer": logged["target"], "prediction": greedy, "loglikelihoods": [loglikelihood]}
+    choices = loaded.doc_to_choice(logged["doc"])
+    loglikelihoods = [float(answer[0]) for answer in logged["filtered_resps"]][: len(choices)]
+    best = max(range(len(choices)), key=loglikelihoods.__getitem__)
+    return record | {
+        "choices": choices,
+        "answer": logged["target"],
+        "prediction": best,
+        "loglikelihoods": loglikelihoods,
+    }

@@ -1,0 +1,51 @@
+"""SIGINT and SIGTERM: while a stage trains the request waits for the end of the step; anywhere else it acts at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+from statllama.errors import Interrupted
+
+
+class StopSignal:
+    """Context in which the first signal stops the run gently and the second at once."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._deferred = False
+        self._previous: dict[int, Any] = {}
+
+    def requested(self) -> bool:
+        """Whether the user or the system asked to stop."""
+        return self._requested
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within: a first signal only sets `requested`; the training loop saves and leaves by itself."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        again = self._requested
+        self._requested = True
+        if again or not self._deferred:
+            name = signal.Signals(number).name
+            raise Interrupted(f"stopped by {name}; everything finished so far is kept", remedy="the same command goes on")

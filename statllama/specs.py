@@ -1,0 +1,220 @@
+"""The frozen specs that recipes are made of: every field, its default and its unit, in this one place.
+
+A spec validates itself at construction and never changes. Types are strict: `"5"` is not a number and unknown keys are
+errors. What a stage *type* adds (`beta`, `train_on`, ...) is declared in `statllama/stages/<type>.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# The linear modules of a Llama block: the only ones Unsloth fuses and the ones the paper adapts.
+LLAMA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Spec(BaseModel):
+    """Base of all specs: immutable, strictly typed, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class BaseModelSpec(Spec):
+    """The frozen model that all adapters are stacked on."""
+
+    model: str
+    """Folder (absolute, or relative to the recipe) or hub id `owner/name`."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; resolved to a commit before anything is keyed. None: `main`."""
+    quantization: Literal["nf4", "none"] = "nf4"
+    """`nf4`: 4-bit NormalFloat with double quantisation (QLoRA). `none`: as stored."""
+    tokenizer: str | None = None
+    """Folder or hub id of another tokenizer. None: the model's own."""
+    chat_template: str | None = None
+    """Path of a Jinja chat template that replaces the tokenizer's own. None: the tokenizer's."""
+
+
+class SourceSpec(Spec):
+    """One dataset of a mixture: a local file (`path`) or a hub dataset (`hub`), and how its rows are read."""
+
+    path: str | None = None
+    """.json, .jsonl, .csv or .parquet, also .gz; absolute, or relative to the recipe."""
+    hub: str | None = None
+    """Hub dataset id `owner/name`."""
+    config: str | None = None
+    """Configuration (subset) of the hub dataset."""
+    revision: str | None = None
+    """Branch, tag or commit of the hub dataset; resolved to a commit before anything is keyed."""
+    split: str = "train"
+    """Split of the hub dataset."""
+    format: str
+    """Name of a module in statllama/data/formats: text, messages, prompt_completion, preference."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """{name the format expects: name the file uses}."""
+    render: Literal["chat", "plain"] = "chat"
+    """How strings (not messages) become tokens: `chat` wraps them as user and assistant turns, `plain` does not."""
+    repeat: Count = 1
+    """How many times each row is used."""
+    limit: Count | None = None
+    """Use only this many rows, drawn under the stage's seed, before `repeat`."""
+    weight: Positive | None = None
+    """Relative share of the mixture's rows. Set it for all sources of a stage or for none."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give either `path` (a local file) or `hub` (a hub dataset id), not both and not neither")
+        if self.path is not None and (self.config or self.revision):
+            raise ValueError("`config` and `revision` belong to a hub dataset; this source is a local file")
+        return self
+
+
+class LoraSpec(Spec):
+    """The new slice of the adapter stack that a stage trains (LoRA, arXiv 2106.09685)."""
+
+    r: Count = 16
+    """Rank of the slice."""
+    alpha: Positive = 32.0
+    """Scale: the update is `s B A x` with s = alpha / r, or alpha / sqrt(r) with `rslora`."""
+    rslora: bool = False
+    """Rank-stabilised scale (arXiv 2312.03732)."""
+    dropout: Fraction = 0.0
+    """Dropout on the input of the new slice alone. Above 0 Unsloth cannot fuse the LoRA kernels."""
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = LLAMA_MODULES
+    """Linear modules that get a slice."""
+    dora: Literal[False] = False
+    """Refused: see the message."""
+
+    @field_validator("dora", mode="before")
+    @classmethod
+    def _no_dora(cls, value: object) -> object:
+        if value:
+            raise ValueError(
+                "DoRA rescales the whole weight, so its adapters cannot be stacked on a frozen base; "
+                "use plain LoRA (with `rslora: true` for a large rank)"
+            )
+        return value
+
+    @field_validator("target_modules", mode="after")
+    @classmethod
+    def _known_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a module is listed twice")
+        return tuple(sorted(value))
+
+    @property
+    def scaling(self) -> float:
+        """s of `s B A x`: alpha / r, or alpha / sqrt(r) with rsLoRA."""
+        return self.alpha / (self.r**0.5 if self.rslora else self.r)
+
+
+class TrainSpec(Spec):
+    """How a stage trains. Every field reaches the trainer explicitly, so no library default leaks in."""
+
+    epochs: Positive | None = None
+    """Passes over the mixture. Give `epochs` or `steps`; with neither, 1 epoch."""
+    steps: Count | None = None
+    """Optimizer steps."""
+    learning_rate: NonNegative = 2e-5
+    """Peak learning rate. Zero is allowed: it leaves every logit unchanged."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape after warm-up; linear and cosine end at 0."""
+    warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Warm-up: below 1 a share of all steps, from 1 a number of steps."""
+    batch_size: Count = 16
+    """Effective batch: rows per optimizer step (pairs for preference data)."""
+    micro_batch_size: Count = 4
+    """Rows per forward pass; must divide `batch_size`. Not in the key: it changes rounding, not the mathematics."""
+    weight_decay: NonNegative = 0.0
+    """Decoupled weight decay (AdamW) on the new slice."""
+    max_grad_norm: Positive = 1.0
+    """Gradients are clipped to this global L2 norm."""
+    max_length: Annotated[int, Field(ge=8)] = 2048
+    """Tokens per row; longer rows are cut at the end, and counted."""
+    packing: bool = False
+    """Put several examples into one row of at most `max_length` tokens, without attention between them."""
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
+    """`adamw_8bit` and `paged_adamw_8bit` come from bitsandbytes and need CUDA."""
+    adam_betas: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.9, 0.999)
+    """Decay of Adam's first and second moment."""
+    adam_epsilon: Positive = 1e-8
+    """Adam's epsilon."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Compute type of the base: `auto` is bfloat16 on CUDA (float16 where bfloat16 is missing), float32 on CPU."""
+    gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass: less memory, the same numbers. Not in the key."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Seeds the slice's initial values, data order and dropout."""
+    checkpoint_every: Count = 50
+    """Optimizer steps between checkpoints."""
+    keep_checkpoints: Count = 2
+    """Checkpoints kept while a stage trains; none is kept once it is published."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give `epochs` or `steps`, not both")
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"`batch_size` {self.batch_size} is not a multiple of `micro_batch_size` {self.micro_batch_size}"
+            )
+        return self
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes per optimizer step."""
+        return self.batch_size // self.micro_batch_size
+
+
+# Fields that cannot change what is learned: where and how a stage ran, not what it computes.
+UNKEYED_TRAIN_FIELDS = frozenset({"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "keep_checkpoints"})
+
+
+class StageSpec(Spec):
+    """What every stage has. `statllama/stages/<type>.py` adds the fields of its type."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    """Unique in the recipe; names the adapter in reports. Not in the key."""
+    type: str
+    """Name of a module in statllama/stages."""
+    parents: Literal["base"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model."""
+    data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
+    """The mixture."""
+    lora: LoraSpec = LoraSpec()
+    train: TrainSpec = TrainSpec()
+
+    @model_validator(mode="after")
+    def _weights_for_all(self) -> Self:
+        if len({source.weight is None for source in self.data}) == 2:
+            raise ValueError("`weight` is set for some sources only: set it for all of them or for none")
+        return self
+
+
+class EvaluateSpec(Spec):
+    """Benchmarks run on the base and after each stage. Not in any stage's key."""
+
+    tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of lm-eval tasks under eval/."""
+    limit: Count | None = None
+    """Score only the first so many items of each task (the scorecard then says so)."""
+    batch_size: Count = 16
+    """Sequences per forward pass."""
+    max_length: Count = 4096
+    """Tokens of context; longer prompts are cut on the left by lm-eval."""
+    chat_template: bool = True
+    """Put prompts through the tokenizer's chat template."""
+    fewshot_as_turns: bool = True
+    """With `chat_template`: each few-shot example is a user turn and an assistant turn."""
+    seed: int = 1234
+    """Seed of few-shot sampling and of bootstraps."""
+
+
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]

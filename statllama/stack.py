@@ -1,0 +1,324 @@
+"""The adapter stack: the adapters of all stages so far, on one frozen base, shown to PEFT as ONE LoRA adapter.
+
+With parents 1..n-1 and the new slice n, the effective weight of a module is
+
+    W_eff x = W x + sum_i s_i B_i A_i x,    s_i = alpha_i / r_i, or alpha_i / sqrt(r_i) with rsLoRA.
+
+Unsloth's kernels accept exactly one active adapter, so the slices are concatenated along the rank:
+A = [A_1; ...; A_n], B = [(s_1/s_n) B_1, ..., B_n], scaling s_n. The frozen slices are buffers and the new slice is the
+only Parameter, so gradients, optimizer state, checkpoints and the saved adapter hold the new slice alone, and training
+it is numerically training a fresh LoRA on a base with the parents added exactly.
+
+Shapes: A_i is (r_i, in_features), B_i is (out_features, r_i).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from statllama.errors import ModelError, StoreError
+from statllama.specs import LoraSpec
+
+ADAPTER_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+PREFIX = "base_model.model."
+TRAINED, REFERENCE = "default", "ref"  # the names TRL and PEFT use
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One stage's LoRA on one module: the update is `scaling * B @ A`. A: (r, in), B: (out, r)."""
+
+    A: Tensor
+    B: Tensor
+    scaling: float
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One stage's trained adapter: {module name in the base: its slice}."""
+
+    slices: Mapping[str, Slice]
+
+
+# ------------------------------------------------------------------ on disk
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """Read a plain LoRA adapter in PEFT's format, in float32. StoreError when it is not one that can be stacked."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        tensors = load_file(folder / ADAPTER_FILE)
+    except Exception as error:  # safetensors, JSON and the file system each raise their own
+        raise StoreError(f"{folder}: not a readable adapter: {error}") from error
+    unusual = [k for k in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern") if config.get(k)]
+    if config.get("peft_type") != "LORA" or unusual or config.get("bias", "none") != "none":
+        raise StoreError(f"{folder}: only plain LoRA adapters can be stacked; this one uses {unusual or config}")
+    spec = LoraSpec(r=config["r"], alpha=float(config["lora_alpha"]), rslora=bool(config.get("use_rslora")))
+    slices = {}
+    for name, a in tensors.items():
+        if name.endswith(".lora_A.weight"):
+            b = tensors[name.replace(".lora_A.", ".lora_B.")]
+            module = name.removeprefix(PREFIX).removesuffix(".lora_A.weight")
+            slices[module] = Slice(a.float(), b.float(), spec.scaling)
+    if not slices:
+        raise StoreError(f"{folder}: the adapter holds no LoRA weights")
+    return Adapter(slices)
+
+
+def save_adapter(model: PeftModel, lora: LoraSpec, base: str, folder: Path) -> None:
+    """Write the new slice as an ordinary PEFT adapter in float32: the same bytes for the same weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for name, layer in _layers(model):
+        if _trains(layer):
+            tensors[f"{PREFIX}{name}.lora_A.weight"] = _own(layer.lora_A[TRAINED]).detach().float().cpu().contiguous()
+            tensors[f"{PREFIX}{name}.lora_B.weight"] = _own(layer.lora_B[TRAINED]).detach().float().cpu().contiguous()
+    save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
+    config = _config(lora, lora.target_modules)
+    config.base_model_name_or_path, config.inference_mode = base, True
+    body = {k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()}
+    text = json.dumps(body, indent=2, sort_keys=True, default=str)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def restore_slice(model: PeftModel, folder: Path) -> None:
+    """Copy the weights of a checkpoint's adapter into the new slice, in place."""
+    tensors = load_file(folder / ADAPTER_FILE)
+    with torch.no_grad():
+        for name, layer in _layers(model):
+            if _trains(layer):
+                for part, modules in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
+                    _own(modules[TRAINED]).copy_(tensors[f"{PREFIX}{name}.{part}.weight"])
+
+
+# ------------------------------------------------------------------ on the model
+
+
+class _Frozen(nn.Module):
+    """A linear map without parameters: the frozen slices of a module that the stage does not train."""
+
+    weight: Tensor
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+        self.out_features, self.in_features = weight.shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight)
+
+
+class _Stacked(nn.Linear):
+    """nn.Linear whose Parameter is the new slice and whose `.weight` is the whole stack."""
+
+    dim = 0
+    frozen: Tensor
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        return torch.cat([self.frozen, cast(Tensor, self._parameters["weight"])], self.dim)
+
+
+class _StackedA(_Stacked):
+    """A of the stack. Dropout acts on the new slice's input alone: the frozen slices are part of the base."""
+
+    dim = 0
+    dropout = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.dropout and self.training:
+            new = F.linear(F.dropout(x, self.dropout), cast(Tensor, self._parameters["weight"]))
+            return torch.cat([F.linear(x, self.frozen), new], -1)
+        return F.linear(x, self.weight)
+
+
+class _StackedB(_Stacked):
+    dim = 1
+
+
+def attach(model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: int) -> PeftModel:
+    """The base with `parents` frozen on it and a fresh trainable slice on top.
+
+    The slice starts as PEFT starts a LoRA (A Kaiming-uniform, B zero), drawn on the CPU under `seed`, so it is the
+    same on every backend and whatever the parents' modules are. ModelError when the base lacks a target module.
+    """
+    targets = require_modules(model, lora.target_modules)
+    union = sorted({*targets, *(name for parent in parents for name in parent.slices)})
+    peft = get_peft_model(cast(Any, model), _config(lora, union))
+    install(cast(PeftModel, peft), lora, parents, targets, seed)
+    return cast(PeftModel, peft)
+
+
+def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets: Iterable[str], seed: int) -> None:
+    """Turn the one adapter of a freshly made PEFT model into the stack (also after Unsloth's `get_peft_model`)."""
+    _initialise(peft, set(targets), seed)
+    wanted = set(targets)
+    for name, layer in _layers(peft):
+        frozen = _frozen(layer, name, parents, lora.scaling)
+        if name in wanted:
+            if frozen is not None:
+                _stack(layer, *frozen)
+        else:
+            a, b = frozen if frozen is not None else _nothing(layer)
+            layer.lora_A[TRAINED], layer.lora_B[TRAINED] = _Frozen(a), _Frozen(b)
+            layer.lora_dropout[TRAINED] = nn.Identity()
+
+
+def attach_frozen(model: nn.Module, adapters: Sequence[Adapter]) -> PeftModel:
+    """The base with `adapters` on it and nothing to train: for scoring, and the tests' reference."""
+    modules = sorted({name for adapter in adapters for name in adapter.slices})
+    lora = LoraSpec(r=1, alpha=1.0)
+    peft = cast(PeftModel, get_peft_model(cast(Any, model), _config(lora, modules)))
+    install(peft, lora, adapters, (), seed=0)
+    peft.requires_grad_(False)
+    return peft
+
+
+def add_reference(peft: PeftModel) -> None:
+    """Make PEFT adapter `ref` the stack without the new slice: the reference policy of DPO and GRPO.
+
+    TRL's own `ref` is a copy of the new slice on the bare base, and without parents it would be the bare base.
+    Call it after the trainer is built. It adds no parameter, so nothing of it enters a checkpoint.
+    """
+    if REFERENCE not in peft.peft_config:
+        peft.add_adapter(REFERENCE, peft.peft_config[TRAINED])
+    for _, layer in _layers(peft):
+        trained_a, trained_b = layer.lora_A[TRAINED], layer.lora_B[TRAINED]
+        if isinstance(trained_a, _Stacked):
+            a, b = trained_a.frozen, trained_b.frozen
+        elif isinstance(trained_a, _Frozen):
+            a, b = trained_a.weight, trained_b.weight
+        else:
+            a, b = _nothing(layer)
+        layer.lora_A[REFERENCE], layer.lora_B[REFERENCE] = _Frozen(a), _Frozen(b)
+        layer.lora_dropout[REFERENCE] = nn.Identity()
+        layer.scaling[REFERENCE] = layer.scaling[TRAINED]
+    peft.set_adapter(TRAINED)
+
+
+def detach(peft: PeftModel) -> nn.Module:
+    """Take the adapter off and hand the base back as it was: the same object, the same bits.
+
+    A trainer leaves gradient checkpointing, input hooks, `use_cache=False` and a patched `forward` behind.
+    """
+    base = peft.unload()
+    base.gradient_checkpointing_disable()
+    base.disable_input_require_grads()
+    base.__dict__.pop("forward", None)
+    base.config.use_cache = True
+    base.requires_grad_(False)
+    base.eval()
+    return cast(nn.Module, base)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """{name: parameter} of everything that trains: the new slice, and nothing else."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+# ------------------------------------------------------------------ details
+
+
+def _config(lora: LoraSpec, modules: Iterable[str]) -> LoraConfig:
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=int(lora.alpha) if float(lora.alpha).is_integer() else cast(Any, lora.alpha),
+        use_rslora=lora.rslora,
+        lora_dropout=lora.dropout,
+        target_modules=list(modules),
+        bias="none",
+        use_dora=False,
+        init_lora_weights=True,
+        fan_in_fan_out=False,
+        task_type="CAUSAL_LM",
+    )
+
+
+def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
+    """Full names of the base's linear modules named in `targets`. ModelError lists what the base has instead."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    short = sorted({name.rpartition(".")[2] for name in linear})
+    missing = [t for t in targets if t not in short]
+    if missing:
+        raise ModelError(
+            f"the base model has no linear module {', '.join(map(repr, missing))}; it has: {', '.join(short)}",
+            remedy="set `lora.target_modules` to modules of this base",
+        )
+    return [name for name in linear if name.rpartition(".")[2] in targets]
+
+
+def _layers(peft: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
+    """(module name in the base, LoRA layer) of every adapted module, in the model's order."""
+    for name, module in peft.named_modules():
+        if isinstance(module, LoraLayer):
+            yield name.removeprefix(PREFIX), module
+
+
+def _own(linear: nn.Module) -> Tensor:
+    """The new slice's own Parameter, (r, in) or (out, r)."""
+    return cast(Tensor, linear._parameters["weight"])
+
+
+def _trains(layer: LoraLayer) -> bool:
+    return not isinstance(layer.lora_A[TRAINED], _Frozen)
+
+
+def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
+    """Start the new slice in float32 with PEFT's own draws: two nn.Linear, then Kaiming-uniform on A, zeros in B."""
+    generator_state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    for name, layer in _layers(peft):
+        if name not in targets:
+            continue
+        a, b = layer.lora_A[TRAINED], layer.lora_B[TRAINED]
+        fresh = nn.Linear(a.in_features, a.out_features, bias=False)
+        nn.Linear(b.in_features, b.out_features, bias=False)  # PEFT makes it here, and it draws numbers
+        nn.init.kaiming_uniform_(fresh.weight, a=math.sqrt(5))
+        a.weight = nn.Parameter(fresh.weight.detach().to(a.weight.device))
+        b.weight = nn.Parameter(torch.zeros(b.out_features, b.in_features, device=b.weight.device))
+    torch.random.set_rng_state(generator_state)
+
+
+def _frozen(
+    layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: float
+) -> tuple[Tensor, Tensor] | None:
+    """A and B of the parents' slices on this module, ready for the adapter's `scaling`; None without any."""
+    slices = [parent.slices[name] for parent in parents if name in parent.slices]
+    if not slices:
+        return None
+    device = layer.lora_A[TRAINED].weight.device
+    a = torch.cat([s.A for s in slices], 0)
+    b = torch.cat([s.B * (s.scaling / scaling) for s in slices], 1)
+    expected = (layer.in_features, layer.out_features)
+    if (a.shape[1], b.shape[0]) != expected:
+        raise ModelError(f"{name}: the adapter is for a module of {a.shape[1]} -> {b.shape[0]}, this base has {expected}")
+    return a.to(device), b.to(device)
+
+
+def _nothing(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    """A rank-1 update that is zero."""
+    device = layer.lora_A[TRAINED].weight.device
+    return torch.zeros(1, layer.in_features, device=device), torch.zeros(layer.out_features, 1, device=device)
+
+
+def _stack(layer: LoraLayer, a: Tensor, b: Tensor) -> None:
+    """Swap the classes of lora_A and lora_B, so that `.weight` is the stack and the Parameter the new slice."""
+    dropout = layer.lora_dropout[TRAINED]
+    for linear, kind, frozen in ((layer.lora_A[TRAINED], _StackedA, a), (layer.lora_B[TRAINED], _StackedB, b)):
+        linear.register_buffer("frozen", frozen, persistent=False)
+        linear.__class__ = kind
+    layer.lora_A[TRAINED].dropout = float(getattr(dropout, "p", 0.0))
+    layer.lora_dropout[TRAINED] = nn.Identity()

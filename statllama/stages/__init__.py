@@ -1,0 +1,31 @@
+"""Stage types: one module a type, found by name.
+
+A stage module declares
+
+- `Spec(StageSpec)`: the fields its type adds to a recipe,
+- `NUMERICS: int`: raised when the same config would train differently,
+- `prepare(spec, tokenizer, ...)`: its data, tokenised,
+- `train(spec, job)`: the training itself.
+
+Only `Spec` and `NUMERICS` may be needed at import time, so a stage module imports no torch at its top.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+
+@cache
+def stage_types() -> tuple[str, ...]:
+    """Names of all stage types, sorted."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+
+
+def stage_module(type_name: str) -> ModuleType:
+    """The module of a stage type. KeyError for an unknown one."""
+    if type_name not in stage_types():
+        raise KeyError(type_name)
+    return import_module(f"{__name__}.{type_name}")

@@ -1,0 +1,35 @@
+"""Continual pre-training: next-token loss on documents.
+
+Documents are cut into pieces of at most `max_length` tokens without overlap. Each piece starts with BOS and the last
+piece of a document ends with end-of-text. With packing, pieces share a row without attending to each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from statllama.specs import StageSpec
+
+if TYPE_CHECKING:
+    from statllama.training import Job
+
+NUMERICS = 1
+DATA_KIND = "documents"
+
+
+class Spec(StageSpec):
+    """`cpt` adds no field: every token but BOS is trained on."""
+
+    type: Literal["cpt"]
+
+    @property
+    def train_on(self) -> str:
+        """Documents have no prompt to mask."""
+        return "all"
+
+
+def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
+    """TRL's SFTTrainer over the pieces."""
+    from statllama.stages import _language
+
+    return _language.make_trainer(job, model, arguments)

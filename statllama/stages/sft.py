@@ -1,0 +1,28 @@
+"""Supervised fine-tuning on conversations, prompt-completion pairs or plain text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from statllama.specs import StageSpec
+
+if TYPE_CHECKING:
+    from statllama.training import Job
+
+NUMERICS = 1
+DATA_KIND = "conversations"
+
+
+class Spec(StageSpec):
+    """`sft` adds which tokens carry loss."""
+
+    type: Literal["sft"]
+    train_on: Literal["responses", "all"] = "responses"
+    """`responses`: assistant turns (content and end-of-turn) alone. `all`: every token but BOS."""
+
+
+def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
+    """TRL's SFTTrainer over the conversations."""
+    from statllama.stages import _language
+
+    return _language.make_trainer(job, model, arguments)

@@ -1,0 +1,379 @@
+"""Content-addressed results in a workspace folder: keys, manifests, locks, atomic publishing.
+
+A result is built in `partial/<kind>-<key>/` and renamed into `<kind>/<key>/` once all its files and then its
+`manifest.json` are on the disk. So a folder under `<kind>/` is complete, and a process killed at any instant
+leaves either nothing there or a whole entry. The store does not care what is kept:
+
+    results/<key>/  scores/<key>/  cache/<key>/   published entries, each with manifest.json
+    partial/<kind>-<key>/                         work under way: out/ (to be published), checkpoints/, ...
+    locks/<kind>-<key>.lock and .json             the lock, and who holds it
+    runs/<recipe name>.json                       which stage has which key
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from filelock import FileLock, Timeout
+
+from statllama.checkpoints import (
+    file_sha256,
+    hash_files,
+    mismatch,
+    read_files_record,
+    read_json,
+    require_bytes,
+    sync,
+    translate_os_errors,
+    walk,
+    write_json,
+)
+from statllama.errors import StoreError
+
+__all__ = [
+    "KINDS",
+    "SCHEMA_VERSION",
+    "Entry",
+    "Holder",
+    "Kind",
+    "Store",
+    "canonical_json",
+    "digest",
+    "file_sha256",
+    "folder_sha256",
+    "translate_os_errors",
+    "write_json",
+]
+
+SCHEMA_VERSION = 1
+"""Version of the manifest's layout; entries of another version are not found."""
+
+Kind = Literal["results", "scores", "cache"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+MANIFEST = "manifest.json"
+_KEY = re.compile(r"[0-9a-f]{64}")
+_POLL_SECONDS = 0.1
+_HOLDER_GRACE_SECONDS = 1.0
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: keys sorted, no whitespace, floats in Python's shortest repr.
+
+    Equal numbers have one text: a float without a fraction is written as an integer, so 1.0 and 1 are `1`
+    and -0.0 is `0`. True stays `true`: it is not 1. Tuples are written as lists.
+
+    Raises ValueError (NaN, infinity, lone surrogates) or TypeError (no JSON type) naming the place: `$.a[0]`.
+    """
+    return json.dumps(_plain(value, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(value: object, where: str) -> object:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where}: {value} is not a finite number")
+        return int(value) if value.is_integer() else value
+    if isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError(f"{where}: {value!r} is not valid Unicode")
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"{where}: the key {odd[0]!r} is not a string")
+        return {_plain(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    raise TypeError(f"{where}: {type(value).__name__} is not a JSON type")
+
+
+def digest(value: object) -> str:
+    """SHA-256 of `canonical_json(value)`, 64 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """One hash, 64 hex digits, of the names and contents of every file below a folder. Raises OSError."""
+    return digest(hash_files(folder))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A published, complete folder and what its manifest says."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The 64 hex digits that name the entry."""
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock. `pid` is None when it is not known."""
+
+    pid: int | None = None
+    host: str = ""
+    since: str = ""
+    """When it took the lock: ISO 8601, UTC."""
+    command: str = ""
+    ticks: int | None = None
+    """When the process started (Linux clock ticks since boot): tells it from a later one of that pid."""
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "another process"
+        return f"process {self.pid} on {self.host} since {self.since} (`{self.command}`)"
+
+    @classmethod
+    def here(cls) -> Self:
+        """This process, from now on."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(os.getpid(), socket.gethostname(), now, shlex.join(sys.argv), _start_ticks(os.getpid()))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The holder a file names; the unknown holder when the file is unreadable or names a dead process."""
+        try:
+            holder = cls(**read_json(path))
+            return holder if holder._alive() else cls()
+        except (TypeError, OverflowError):
+            return cls()
+
+    def _alive(self) -> bool:
+        if self.pid is None or self.host != socket.gethostname():
+            return self.pid is not None  # a process on another host cannot be looked up from here
+        if self.ticks is not None:
+            return _start_ticks(self.pid) == self.ticks
+        try:
+            os.kill(self.pid, 0)
+        except OSError as exc:
+            return exc.errno == errno.EPERM
+        return True
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Start time of a live process (field 22 of /proc/<pid>/stat); None for a dead one or without /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+class Store:
+    """A workspace folder. The first write creates it: an absent workspace reads as an empty one."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises StoreError when `root`, or what it is to be created in, is not a folder."""
+        self.root = Path(root).absolute()
+        nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            problem = f"cannot use the workspace {self.root}: {nearest} is not a folder"
+            raise StoreError(problem, remedy="name another workspace folder, or move that file away")
+
+    def find(self, kind: Kind, key: str) -> Entry | None:
+        """The published entry, or None. Only its manifest has been read; `verify` checks the files."""
+        path = self._entry_path(kind, key)
+        manifest = read_files_record(path / MANIFEST, SCHEMA_VERSION)
+        return Entry(path, manifest) if manifest is not None and manifest.get("key") == key else None
+
+    def entries(self, kind: Kind) -> list[Entry]:
+        """All published entries of a kind, sorted by key."""
+        keys = [path.name for path in self._list(kind) if _KEY.fullmatch(path.name)]
+        return [entry for key in keys if (entry := self.find(kind, key)) is not None]
+
+    def verify(self, kind: Kind, key: str) -> Entry:
+        """The entry, if every file has the recorded size and SHA-256; StoreError names one that has not."""
+        path, entry = self._entry_path(kind, key), self.find(kind, key)
+        remedy = f"delete that folder and run again: rm -r {shlex.quote(str(path))}"
+        if entry is None:
+            if os.path.lexists(path):
+                raise StoreError(f"{path / MANIFEST} is missing or damaged", remedy=remedy)
+            raise StoreError(f"{path} does not exist", remedy="run the recipe that makes it")
+        with translate_os_errors(path):
+            if difference := mismatch(path, entry.manifest["files"]):
+                raise StoreError(difference, remedy=remedy)
+        return entry
+
+    @contextmanager
+    def hold(
+        self, kind: Kind, key: str, *, on_wait: Callable[[Holder], None] | None = None, wait: bool = True
+    ) -> Iterator[None]:
+        """Hold an entry's lock across processes (flock: the kernel frees it when its holder dies, however).
+
+        When another process has it, `on_wait` is called once with that holder, and this waits; a signal
+        handler that raises ends the wait. With `wait=False` StoreError says who holds it. Not reentrant: a
+        second hold in the same process waits for the first.
+        """
+        name = self._entry_path(kind, key).relative_to(self.root)
+        path = self._writable("locks") / f"{kind}-{key}.lock"
+        who = path.with_suffix(".json")
+        with translate_os_errors(path):
+            lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a killed holder
+            for holder in _attempts(lock, who):
+                if not wait:
+                    raise StoreError(f"{name} is held by {holder}", remedy="wait until it ends, or stop it")
+                if on_wait is not None:
+                    on_wait(holder)
+        try:
+            write_json(who, asdict(Holder.here()))
+            yield
+        finally:
+            with suppress(OSError):
+                who.unlink(missing_ok=True)
+            lock.release()
+
+    def partial(self, kind: Kind, key: str) -> Path:
+        """The working folder of an entry, created. It survives a kill. Hold the entry's lock to use it."""
+        self._entry_path(kind, key)
+        return self._writable(f"partial/{kind}-{key}")
+
+    def fresh_out(self, kind: Kind, key: str) -> Path:
+        """`out/` of the working folder, emptied of what a killed run left; files to publish go here."""
+        out = self.partial(kind, key) / "out"
+        with translate_os_errors(out):
+            if out.exists():
+                shutil.rmtree(out)
+            out.mkdir()
+        return out
+
+    def publish(self, kind: Kind, key: str, manifest: Mapping[str, Any]) -> Entry:
+        """Publish `out/` of the working folder with its manifest, which gains `schema`, `key` and `files`.
+
+        The rest of the working folder (checkpoints) is deleted afterwards. An entry that exists already is
+        kept and returned. Hold the entry's lock. Raises StoreError when the disk refuses or `out/` has
+        symbolic links, ValueError or TypeError for a manifest that is not JSON; the working folder stays.
+        """
+        work = self.partial(kind, key)
+        out = work / "out"
+        with translate_os_errors(work):
+            if self.find(kind, key) is None:
+                out.mkdir(exist_ok=True)
+                if links := [path for path in walk(out) if path.is_symlink()]:
+                    raise StoreError(f"{links[0]} is a symbolic link", remedy="publish a copy of it instead")
+                # A publish that was killed before its last step has left a manifest.
+                files = {name: record for name, record in hash_files(out).items() if name != MANIFEST}
+                sync(*walk(out))
+                added = {"schema": SCHEMA_VERSION, "key": key, "files": files}
+                # Made outside out/, so that a kill leaves no temporary file among those to be published.
+                write_json(work / MANIFEST, {**manifest, **added})
+                os.replace(work / MANIFEST, out / MANIFEST)
+                sync(out)
+                self._move_into_place(out, kind, key)
+        shutil.rmtree(work, ignore_errors=True)
+        if (entry := self.find(kind, key)) is None:
+            raise StoreError(f"{kind}/{key} was deleted while it was published", remedy="run again")
+        return entry
+
+    def _move_into_place(self, out: Path, kind: Kind, key: str) -> None:
+        final = self._writable(kind) / key
+        while True:
+            try:
+                os.rename(out, final)  # atomic; refuses to replace a folder that holds files
+                return sync(final.parent)
+            except OSError as exc:
+                if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise
+            if self.find(kind, key) is not None:
+                return None
+            # A folder without a sound manifest, such as one whose deletion by hand was cut short.
+            os.rename(final, self.root / "partial" / f"trash-{secrets.token_hex(4)}")
+
+    def prune_partial(self) -> list[Path]:
+        """Delete, and return, the working folders of published entries that nothing holds."""
+        pruned = []
+        for folder in self._list("partial"):
+            kind, _, key = folder.name.partition("-")
+            with suppress(StoreError), translate_os_errors(folder):
+                if kind == "trash":
+                    shutil.rmtree(folder)
+                    pruned.append(folder)
+                elif kind in KINDS and _KEY.fullmatch(key) and self.find(kind, key) is not None:
+                    with self.hold(kind, key, wait=False):
+                        shutil.rmtree(folder)
+                    pruned.append(folder)
+        return pruned
+
+    def write_run(self, name: str, record: object) -> None:
+        """Write `runs/<name>.json` atomically. `name` is one path component."""
+        if name != Path(name).name or name.startswith("."):
+            raise StoreError(f"{name!r} cannot name a run", remedy="use no slash and no leading dot")
+        write_json(self._writable("runs") / f"{name}.json", record)
+
+    def runs(self) -> dict[str, Any]:
+        """{name: record} of all runs, sorted by name. StoreError names a damaged one."""
+        found = {}
+        for path in self._list("runs"):
+            if path.suffix != ".json" or path.name.startswith("."):
+                continue
+            if (record := read_json(path)) is None:
+                raise StoreError(f"{path} is damaged", remedy="delete it: the next run writes it again")
+            found[path.stem] = record
+        return found
+
+    def require_space(self, needed: int) -> None:
+        """Raises StoreError when the workspace is not writable or its disk has less than `needed` bytes."""
+        self._writable("partial")
+        require_bytes(self.root, needed)
+
+    def _entry_path(self, kind: Kind, key: str) -> Path:
+        if kind not in KINDS or not _KEY.fullmatch(key):
+            raise ValueError(f"not a kind ({', '.join(KINDS)}) and a key of 64 hex digits: {kind!r}, {key!r}")
+        return self.root / kind / key
+
+    def _writable(self, name: str) -> Path:
+        """The folder below the root, created, after a trial write: permission bits do not tell all."""
+        folder = self.root / name
+        with translate_os_errors(folder):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    return folder
+            except (FileExistsError, FileNotFoundError, NotADirectoryError) as exc:
+                problem = f"cannot create the folder {folder}: {exc.strerror}"
+                raise StoreError(problem, remedy="name another workspace folder") from exc
+
+    def _list(self, name: str) -> list[Path]:
+        folder = self.root / name
+        with translate_os_errors(folder):
+            return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _attempts(lock: FileLock, who: Path) -> Iterator[Holder]:
+    """Try for a lock until it is ours; yields its holder once, when it is another's.
+
+    A new holder takes the lock a moment before it has written who it is: an unknown one is given that moment.
+    """
+    told, deadline = False, time.monotonic() + _HOLDER_GRACE_SECONDS
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            return
+        except Timeout:
+            holder = Holder.read(who)
+        if not told and (holder.pid is not None or time.monotonic() > deadline):
+            yield holder
+            told = True
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,369 @@
+"""One stage's training: what is common to all stage types around TRL's trainers.
+
+`run` attaches the stack, trains, resumes from the newest sound checkpoint, halves the micro-batch when memory runs
+out, stops at a loss that is not a number and saves when asked to stop. A stage type gives `make_trainer`.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+
+from statllama import stack
+from statllama.checkpoints import newest_sound, retain, seal
+from statllama.errors import Interrupted, TrainingError
+from statllama.model import Base, adapt
+from statllama.specs import StageSpec
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import PeftModel
+
+    from statllama.stack import Adapter
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """One optimizer step, for the live display and the log."""
+
+    stage: str
+    step: int
+    total: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens_per_second: float
+    eta_seconds: float
+    memory_bytes: int
+    extra: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a stage needs to train."""
+
+    spec: StageSpec
+    base: Base
+    parents: tuple[Adapter, ...]
+    dataset: Dataset
+    data_kind: str
+    """documents, conversations or preferences: what the dataset's rows are."""
+    folder: Path
+    """Working folder: checkpoints/ and out/ below it."""
+    on_step: Callable[[StepEvent], None] = lambda event: None
+    on_note: Callable[[str], None] = lambda text: None
+    stop_requested: Callable[[], bool] = lambda: False
+    report_to: tuple[str, ...] = ()
+    run_name: str = ""
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished stage says of itself in its manifest."""
+
+    steps: int
+    micro_batch_size: int
+    resumed_from: int | None
+    seconds: float
+    tokens: int
+    peak_memory_bytes: int
+    history: list[dict[str, float]] = field(repr=False)
+
+    def metrics(self) -> dict[str, Any]:
+        """Figures for the manifest; `loss` is the mean over the last tenth of the steps."""
+        losses = [h["loss"] for h in self.history if "loss" in h]
+        tail = losses[-max(1, len(losses) // 10) :]
+        return {
+            "steps": self.steps,
+            "first_loss": losses[0] if losses else None,
+            "loss": sum(tail) / len(tail) if tail else None,
+            "seconds": round(self.seconds, 3),
+            "tokens": self.tokens,
+            "micro_batch_size": self.micro_batch_size,
+            "resumed_from": self.resumed_from,
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
+
+
+def run(job: Job, stage: ModuleType) -> Outcome:
+    """Train the stage and write its adapter to `job.folder/out`. The base is as it was when this returns or raises.
+
+    Raises TrainingError (not a number, out of memory at micro-batch 1) or Interrupted (saved; resumes next time).
+    """
+    _require_optimizer(job)
+    micro = job.spec.train.micro_batch_size
+    while True:
+        try:
+            return _attempt(job, stage, micro)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            smaller = _next_smaller(micro, job.spec.train.batch_size)
+            if smaller is None:
+                raise TrainingError(
+                    f"stage {job.spec.name}: out of memory even with 1 row per forward pass of "
+                    f"{job.spec.train.max_length} tokens",
+                    remedy=f"shorten the rows: --set stages.{job.spec.name}.train.max_length="
+                    f"{job.spec.train.max_length // 2}, or use a smaller rank or base",
+                ) from None
+            accumulation = job.spec.train.batch_size // smaller
+            job.on_note(
+                f"out of memory with micro-batch {micro}: going on with {smaller} x {accumulation} "
+                f"(effective batch still {job.spec.train.batch_size})"
+            )
+            micro = smaller
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _attempt(job: Job, stage: ModuleType, micro: int) -> Outcome:
+    model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, job.spec.train.gradient_checkpointing)
+    try:
+        start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
+        trainer = stage.make_trainer(job, model, arguments(job, micro))
+        _restore(model, start)
+        return _fit(job, trainer, model, micro)
+    finally:
+        stack.detach(model)
+        job.base.tokenizer.padding_side = "right"
+
+
+def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    watcher = _Watcher(job, trainer)
+    trainer.add_callback(watcher)
+    checkpoint = newest_sound(job.checkpoints)
+    resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
+    trainer.fresh_start = resumed is None
+    if resumed is not None:
+        job.on_note(f"resuming from the checkpoint of step {resumed}")
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if watcher.stopped:
+        raise Interrupted(
+            f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
+            "the checkpoint is saved",
+            remedy="the same command goes on from there",
+        )
+    stack.save_adapter(model, job.spec.lora, str(job.base.model.config.name_or_path), job.folder / "out")
+    history = [{k: float(v) for k, v in h.items()} for h in trainer.state.log_history if "loss" in h]
+    return Outcome(
+        steps=trainer.state.global_step,
+        micro_batch_size=micro,
+        resumed_from=resumed,
+        seconds=time.monotonic() - started,
+        tokens=int(trainer.tokens),
+        peak_memory_bytes=memory_bytes(),
+        history=history,
+    )
+
+
+def _restore(model: PeftModel, start: dict[str, torch.Tensor]) -> None:
+    """TRL casts the LoRA of a 4-bit model to bfloat16, which eats updates of 5e-7: back to float32, as drawn."""
+    for name, parameter in stack.trainable(model).items():
+        parameter.data = start[name]
+
+
+class StageTrainer:
+    """Mixed into TRL's trainers: our checkpoints (the new slice alone), a token count, a check of the first batch."""
+
+    job: Job
+    fresh_start = True
+    tokens: Any = 0
+    _batch_checked = False
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's step, counting the tokens that are not padding (a packed batch has no attention mask)."""
+        if not self._batch_checked:
+            self._batch_checked = True
+            self._check_batch(inputs)
+        mask = inputs.get("attention_mask")
+        real = mask if mask is not None else inputs["input_ids"].ne(self.job.base.tokenizer.pad_token_id)
+        self.tokens = self.tokens + real.sum()
+        return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def _check_batch(self, inputs: dict[str, Any]) -> None:
+        """One BOS a sequence, one end-of-turn an assistant turn, loss only where the mask says so."""
+        from statllama.data.checks import check_batch
+
+        spec = self.job.spec
+        check_batch(
+            inputs,
+            self.job.base.tokenizer,
+            kind=self.job.data_kind,  # type: ignore[arg-type]
+            train_on=spec.train_on,  # type: ignore[attr-defined]
+            max_length=spec.train.max_length,
+        )
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
+        base = str(self.job.base.model.config.name_or_path)
+        stack.save_adapter(self.model, self.job.spec.lora, base, Path(str(output_dir)))  # type: ignore[attr-defined]
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL writes a card into every checkpoint; the release writes ours."""
+
+
+class _Watcher(TrainerCallback):
+    """Reports steps, refuses numbers that are not finite, seals checkpoints, obeys a request to stop."""
+
+    def __init__(self, job: Job, trainer: Any) -> None:
+        self.job, self.trainer = job, trainer
+        self.stopped = False
+        self._marks: list[tuple[float, int, int]] = []  # (time, step, tokens) of the last steps
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        loss, norm = float(logs["loss"]), float(logs.get("grad_norm", math.nan))
+        if not math.isfinite(loss) or not (math.isfinite(norm) or args.fp16):
+            self._refuse(state, loss, norm)
+        self._marks = [*self._marks[-20:], (time.monotonic(), state.global_step, int(self.trainer.tokens))]
+        (then, step, tokens), (now, step_now, tokens_now) = self._marks[0], self._marks[-1]
+        elapsed, steps = now - then, step_now - step
+        self.job.on_step(
+            StepEvent(
+                stage=self.job.spec.name,
+                step=state.global_step,
+                total=state.max_steps,
+                loss=loss,
+                grad_norm=norm,
+                learning_rate=float(logs.get("learning_rate", 0.0)),
+                tokens_per_second=(tokens_now - tokens) / elapsed if elapsed else 0.0,
+                eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
+                memory_bytes=memory_bytes(),
+                extra={k: float(v) for k, v in logs.items() if k.startswith("rewards/")},
+            )
+        )
+
+    def _refuse(self, state: Any, loss: float, norm: float) -> None:
+        checkpoint = newest_sound(self.job.checkpoints)
+        kept = f"the last sound checkpoint is step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "none saved"
+        name, rate = self.job.spec.name, self.job.spec.train.learning_rate
+        raise TrainingError(
+            f"stage {name}: loss {loss} and gradient norm {norm} at step {state.global_step} of {state.max_steps} "
+            f"(epoch {state.epoch:.2f}); {kept} in {self.job.checkpoints}",
+            remedy=f"lower the learning rate (--set stages.{name}.train.learning_rate={rate / 4:g}) or look for broken "
+            f"rows in the data of this stage",
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.job.stop_requested() and state.global_step < state.max_steps:
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        seal(self.job.checkpoints / f"checkpoint-{state.global_step}")
+        retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
+
+
+def arguments(job: Job, micro: int) -> dict[str, Any]:
+    """Every training argument of Transformers that bears on the result, set explicitly."""
+    train, cuda = job.spec.train, torch.cuda.is_available()
+    constant = "constant_with_warmup" if train.warmup else "constant"
+    return {
+        "output_dir": str(job.checkpoints),
+        "run_name": job.run_name,
+        "num_train_epochs": float(train.epochs or 1.0),
+        "max_steps": train.steps or -1,
+        "learning_rate": train.learning_rate,
+        "lr_scheduler_type": constant if train.schedule == "constant" else train.schedule,
+        "lr_scheduler_kwargs": None,
+        "warmup_steps": train.warmup if train.warmup < 1 else int(train.warmup),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": train.batch_size // micro,
+        "average_tokens_across_devices": False,
+        "weight_decay": train.weight_decay,
+        "max_grad_norm": train.max_grad_norm,
+        "optim": train.optimizer,
+        "optim_args": None,
+        "optim_target_modules": None,
+        "adam_beta1": train.adam_betas[0],
+        "adam_beta2": train.adam_betas[1],
+        "adam_epsilon": train.adam_epsilon,
+        "label_smoothing_factor": 0.0,
+        "neftune_noise_alpha": None,
+        "bf16": job.base.dtype is torch.bfloat16,
+        "fp16": job.base.dtype is torch.float16,
+        "tf32": None,
+        "gradient_checkpointing": train.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "torch_compile": False,
+        "use_liger_kernel": False,
+        "use_cache": False,
+        "activation_offloading": False,
+        "auto_find_batch_size": False,
+        "torch_empty_cache_steps": None,
+        "seed": train.seed,
+        "data_seed": train.seed,
+        "full_determinism": False,
+        "train_sampling_strategy": "random",
+        "dataloader_drop_last": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": cuda,
+        "remove_unused_columns": False,
+        "ignore_data_skip": False,
+        "use_cpu": not cuda,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_first_step": False,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": list(job.report_to) or "none",
+        "eval_strategy": "no",
+        "save_strategy": "steps",
+        "save_steps": train.checkpoint_every,
+        "save_total_limit": None,
+        "save_only_model": False,
+        "push_to_hub": False,
+        "load_best_model_at_end": False,
+    }
+
+
+def memory_bytes() -> int:
+    """Peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _require_optimizer(job: Job) -> None:
+    if "8bit" in job.spec.train.optimizer and not torch.cuda.is_available():
+        raise TrainingError(
+            f"stage {job.spec.name}: optimizer {job.spec.train.optimizer} needs CUDA, and this machine has none",
+            remedy=f"--set stages.{job.spec.name}.train.optimizer=adamw_torch",
+        )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error)
+    return "DefaultCPUAllocator: can't allocate memory" in text or "CUDA out of memory" in text
+
+
+def _next_smaller(micro: int, batch: int) -> int | None:
+    """The largest micro-batch of at most half the size that divides the effective batch; None below 1."""
+    return next((m for m in range(micro // 2, 0, -1) if batch % m == 0), None)

@@ -1,0 +1,157 @@
+"""Small real things that tests train on: a random Llama, a byte-level tokenizer with a Llama-3-style template, data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPO = Path(__file__).resolve().parent.parent
+SHARED = REPO.parent / "shared"
+
+TEMPLATE = (
+    "{{- bos_token }}"
+    "{%- for m in messages %}"
+    "{{- '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
+)
+SPECIAL = (
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|finetune_right_pad_id|>",
+)
+WORDS = "mean median mode range sample population the a of is what define average middle value most common".split()
+
+
+def make_tokenizer() -> Any:
+    """Byte-level BPE of about 300 tokens with Llama-3's special tokens; adds BOS like Llama-3's."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS)] * 20, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{SPECIAL[0]} $A", pair=f"{SPECIAL[0]} $A $B", special_tokens=[(SPECIAL[0], 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=SPECIAL[0],
+        eos_token="<|eot_id|>",
+        pad_token="<|finetune_right_pad_id|>",
+        chat_template=TEMPLATE,
+    )
+
+
+def make_llama(vocabulary: int, seed: int = 0, **changes: Any) -> Any:
+    """A random Llama of 2 layers and width 64, in float32."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    settings = {
+        "vocab_size": vocabulary,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "bos_token_id": 0,
+        "eos_token_id": 4,
+        "pad_token_id": 5,
+        "initializer_range": 0.08,
+        "tie_word_embeddings": True,
+    }
+    return LlamaForCausalLM(LlamaConfig(**{**settings, **changes}))
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The small tokenizer."""
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved small base: safetensors and tokenizer."""
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = make_tokenizer()
+    make_llama(len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
+    """Write rows as JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def conversations(count: int) -> list[dict[str, Any]]:
+    """Rows in the `messages` format, all different."""
+    rows = []
+    for i in range(count):
+        a, b = WORDS[i % len(WORDS)], WORDS[(i * 7 + 3) % len(WORDS)]
+        rows.append(
+            {
+                "messages": [
+                    {"role": "user", "content": f"define the {a} of {i}"},
+                    {"role": "assistant", "content": f"the {b} value is {i * 3 % 17}"},
+                ]
+            }
+        )
+    return rows
+
+
+def preferences(count: int) -> list[dict[str, Any]]:
+    """Rows in the `preference` format, all different."""
+    return [
+        {"prompt": f"what is the mean of {i} and {i + 2}", "chosen": f"the mean is {i + 1}", "rejected": f"the mode {i}"}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path, base_folder: Path) -> Callable[..., Path]:
+    """Writes a recipe of the given stages (YAML mappings) on the small base, with data files beside it."""
+    import yaml
+
+    write_jsonl(tmp_path / "sft.jsonl", conversations(48))
+    write_jsonl(tmp_path / "dpo.jsonl", preferences(32))
+    write_jsonl(tmp_path / "cpt.jsonl", [{"text": f"the mean of {i} is the average value. " * 4} for i in range(24)])
+
+    def write(stages: list[dict[str, Any]], **fields: Any) -> Path:
+        body = {"name": "tiny", "base": {"model": str(base_folder), "quantization": "none"}, "stages": stages, **fields}
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+def stage(name: str, kind: str = "sft", **fields: Any) -> dict[str, Any]:
+    """A small stage: 6 steps of 4 rows at rank 4."""
+    train = {"steps": 6, "batch_size": 4, "micro_batch_size": 2, "max_length": 64, "learning_rate": 1e-2}
+    train |= {"gradient_checkpointing": False, "checkpoint_every": 2, **fields.pop("train", {})}
+    lora = {"r": 4, "alpha": 8, **fields.pop("lora", {})}
+    formats = {"sft": "messages", "dpo": "preference", "cpt": "text"}
+    data = fields.pop("data", [{"path": f"{kind}.jsonl", "format": formats[kind]}])
+    return {"name": name, "type": kind, "data": data, "lora": lora, "train": train, **fields}
