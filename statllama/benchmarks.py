@@ -10,6 +10,7 @@ Source of the format: lm-evaluation-harness 0.4.13, docs/task_guide.md and `lm_e
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,7 @@ REFUSED_FIELDS = {
     "doc_to_audio": "only text models are scored",
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class BenchmarkError(EvaluationError):
@@ -152,16 +153,12 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     def function(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionRef:
         line = node.start_mark.line + 1
         if not path.is_relative_to((shipped_root() / "eval").resolve()):
-            raise BenchmarkError(
-                f"{path}, line {line}: `!function` runs Python code; only shipped benchmarks may do that",
-                remedy="write the prompt, target and choices as Jinja templates or column names",
-            )
+            what = f"{path}, line {line}: `!function` runs Python code; only shipped benchmarks may do that"
+            raise BenchmarkError(what, remedy="write prompt, target and choices as templates or column names")
         module, _, name = str(getattr(node, "value", "")).rpartition(".")
         file = path.parent / f"{module}.py"
         if not (name.isidentifier() and module.isidentifier() and file.is_file()):
-            raise BenchmarkError(
-                f"{path}, line {line}: `!function` needs `module.name`, with {module}.py beside"
-            )
+            raise BenchmarkError(f"{path}, line {line}: `!function` needs `module.name`, with {module}.py beside")
         return FunctionRef(file, name)
 
     Loader.add_constructor("!function", function)
@@ -224,7 +221,7 @@ def _check_metrics(path: Path, config: dict[str, Any]) -> None:
 
 
 def _resolve_data(path: Path, config: dict[str, Any]) -> list[Path]:
-    """Make `data_files` absolute in `config` and return them; for a hub dataset insist on a pinned commit."""
+    """Make `data_files` absolute in `config` and return them; for a hub dataset insist on a commit."""
     source = config["dataset_path"]
     options = config.get("dataset_kwargs") or {}
     if not isinstance(options, dict):
@@ -251,11 +248,11 @@ def _resolve_data(path: Path, config: dict[str, Any]) -> list[Path]:
         if config.get(key) is not None and config[key] not in resolved:
             raise _wrong(
                 path,
-                f"`{key}` is {config[key]!r}, but `data_files` has no such split; "
-                f"{near(str(config[key]), resolved)}",
+                f"`{key}` is {config[key]!r}, but `data_files` has no such split; {near(str(config[key]), resolved)}",
             )
-    files = {split: [str(file) for file in names] for split, names in resolved.items()}
-    config["dataset_kwargs"] = {**options, "data_files": files}
+    # `datasets` takes these as glob patterns.
+    files = {split: [glob.escape(str(file)) for file in names] for split, names in resolved.items()}
+    config["dataset_kwargs"] = options | {"data_files": files}
     return [file for names in resolved.values() for file in names]
 
 

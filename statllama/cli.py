@@ -94,7 +94,8 @@ def plan(
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
     from statllama.recipe import load_recipe
-    from statllama.runner import measure, plan as plan_recipe
+    from statllama.runner import measure
+    from statllama.runner import plan as plan_recipe
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or [])
@@ -108,7 +109,7 @@ def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
     """Print the resolved recipe: every field with its value, defaults included, as YAML that can be run."""
     from statllama.recipe import load_recipe
 
-    print_recipe(load_recipe(recipe, overrides or []))
+    print_recipe(load_recipe(recipe, overrides or [], check_files=False))
 
 
 @app.command()

@@ -177,16 +177,13 @@ def scorecard(rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]]) -> Sc
     built = []
     for name, parent, scores in rows:
         if tuple(score.task for score in scores) != tasks:
-            raise EvaluationError(
-                f"{name} is scored on {[s.task for s in scores]}, {rows[0][0]} on {list(tasks)}"
-            )
+            raise EvaluationError(f"{name} is scored on {[s.task for s in scores]}, {rows[0][0]} on {list(tasks)}")
         if name in known or (known and parent not in known) or (not known and parent is not None):
             raise EvaluationError(f"scorecard: {name!r} appears twice or before its parent {parent!r}")
         base = known[rows[0][0]] if known else None
         above = known[parent] if parent is not None else None
         cells = tuple(
-            _cell(score, base[i] if base else None, above[i] if above else None)
-            for i, score in enumerate(scores)
+            _cell(score, base[i] if base else None, above[i] if above else None) for i, score in enumerate(scores)
         )
         known[name] = scores
         built.append(Row(name, parent, cells))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,7 +22,7 @@ from statllama.reporting import Reporter
 
 if TYPE_CHECKING:
     from statllama.compare import Change, Scorecard
-    from statllama.data.prepare import MixtureReport
+    from statllama.data.report import MixtureReport
     from statllama.doctor import Finding
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
@@ -117,7 +118,7 @@ class ConsoleReporter(Reporter):
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         cached = sum(s.cached for s in stages)
-        Out.print(f"[bold]{escape(recipe.name)}[/]: {escape(recipe.description)}" if recipe.description else recipe.name)
+        Out.print(f"[bold]{escape(recipe.name)}[/]" + (f": {escape(recipe.description)}" if recipe.description else ""))
         chain = " -> ".join(["base", *(f"[dim]{s.spec.name}[/]" if s.cached else s.spec.name for s in stages)])
         Out.print(f"  {chain}")
         if cached == len(stages):
@@ -137,6 +138,11 @@ class ConsoleReporter(Reporter):
 
     def waiting(self, what: str) -> Callable[[Holder], None]:
         return lambda holder: Out.print(f"  {escape(what)}: waiting for {escape(str(holder))}")
+
+    @contextmanager
+    def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
+        with _bar(f"{stage} data") as advance:
+            yield None if advance is None else lambda source, done, total: advance(done, total)
 
     def data_ready(self, spec: StageSpec, report: MixtureReport) -> None:
         for source in report.sources:
@@ -195,13 +201,8 @@ class ConsoleReporter(Reporter):
 
     @contextmanager
     def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
-        if not Out.is_terminal:
-            yield None
-            return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Out, transient=True) as progress:
-            bar = progress.add_task(f"  {name} on {task}", total=None)
-            yield lambda done, total, _: progress.update(bar, completed=done, total=total)
+        with _bar(f"{name} on {task}") as advance:
+            yield None if advance is None else lambda done, total, _: advance(done, total)
 
     def scored(self, name: str, score: TaskScore) -> None:
         error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
@@ -217,38 +218,51 @@ class ConsoleReporter(Reporter):
 
 
 def print_scorecard(card: Scorecard) -> None:
-    """Scores with standard errors, the paired change from base and from the parent, and whether it is evidence."""
+    """Scores with standard errors, the paired change from base and from the parent, and what it is evidence of."""
     from statllama.compare import verdict
 
-    colours = {"better": "green", "worse": "red"}
     for i, task in enumerate(card.tasks):
         first = card.rows[0].cells[i]
-        part = ", a part of the items" if first.limited else ""
-        table = Table("stack", "score", title=f"{task} ({first.metric}, {first.n} items{part})", title_justify="left")
-        for title in ("from base", "p", "from parent", "p"):
-            table.add_column(title, justify="right")
-        table.add_column("against base")
+        part = ", only a part of the items" if first.limited else ""
+        title = f"[bold]{task}[/] ({first.metric}, {first.n} items{part})"
+        table = Table(title=title, title_justify="left", title_style="", box=SIMPLE_HEAD, padding=(0, 1))
+        for name, justify in (("stack", "left"), ("score", "right"), ("from base", "right"), ("p", "right")):
+            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column("from parent", justify="right", no_wrap=True)
+        table.add_column("p", justify="right", no_wrap=True)
+        words: dict[str, list[str]] = {}
         for row in card.rows:
             cell = row.cells[i]
             error = f" ± {100 * cell.stderr:.1f}" if cell.stderr is not None else ""
-            words = "" if cell.from_base is None else verdict(cell.from_base)
-            word = f"[{colours[words]}]{words}[/]" if words in colours else words
-            table.add_row(
-                row.name,
-                f"{100 * cell.value:.1f}{error}",
-                *_change(cell.from_base),
-                *_change(cell.from_parent),
-                word,
-            )
+            changes = (*_change(cell.from_base), *_change(cell.from_parent))
+            table.add_row(row.name, f"{100 * cell.value:.1f}{error}", *changes)
+            if cell.from_base is not None:
+                words.setdefault(verdict(cell.from_base), []).append(row.name)
         Out.print(table)
-    Out.print("[dim]Scores in points ± standard error; changes are paired, with 95 % intervals and exact McNemar p.[/]")
+        Out.print("  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items()))
+    Out.print("[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p.[/]")
 
 
 def _change(change: Change | None) -> tuple[str, str]:
+    """(change with its interval, p), each with its colour when it is evidence."""
     if change is None:
         return "", ""
-    p = f"{change.p:.3f}" if change.p >= 0.001 else f"{change.p:.0e}"
-    return f"{change.difference:+.1f} [{change.low:+.1f}, {change.high:+.1f}]", p
+    p = f"{change.p:.3f}" if change.p >= 0.001 else "<0.001"
+    text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
+    colour = ("green" if change.gained > change.lost else "red") if change.p < 0.05 else ""
+    return (f"[{colour}]{text}[/]", f"[{colour}]{p}[/]") if colour else (text, p)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar that goes away when it is done, moved by a callback (done, total); None where there is no terminal."""
+    if not Out.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Out, transient=True) as progress:
+        bar = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def _bytes(count: float) -> str:

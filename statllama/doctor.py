@@ -48,7 +48,7 @@ def examine(workspace: Path) -> list[Finding]:
     """All findings. Heavy imports run in processes of their own, so that one that crashes is a finding too."""
     cuda, gpu = _gpu()
     return [
-        _python(),
+        Finding("Python", "ok", ".".join(map(str, sys.version_info[:3]))),
         gpu,
         *[_version(name) for name in KNOWN_GOOD if name not in OPTIONAL or installed_version(name)],
         _torchvision(cuda),
@@ -73,22 +73,16 @@ def _probe(code: str, timeout: float = 180) -> tuple[bool, str]:
     return False, lines[-1] if lines else f"ended with code {done.returncode}"
 
 
-def _python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("Python", "error", found, "install Python 3.11 or later")
-    return Finding("Python", "ok", found)
-
-
 def _gpu() -> tuple[bool, Finding]:
     ok, text = _probe(PROBE_GPU)
     if not ok:
         return False, Finding("PyTorch", "error", text, "reinstall it: pip install --force-reinstall torch==2.13.0")
     cuda, name, memory, bf16 = (text.splitlines() + [""] * 4)[:4]
     if not name:
-        build = f"PyTorch was built for CUDA {cuda} but sees no GPU" if cuda != "None" else "PyTorch is a CPU build"
-        remedy = "check `nvidia-smi` and the driver" if cuda != "None" else "for a GPU, install a CUDA build of PyTorch"
-        return False, Finding("GPU", "warning", f"none; {build}. Stages train on the CPU, which suits the quickstart", remedy)
+        built = cuda != "None"
+        why = f"PyTorch was built for CUDA {cuda} but sees no GPU" if built else "PyTorch is a CPU build"
+        remedy = "check `nvidia-smi` and the driver" if built else "for a GPU, install a CUDA build of PyTorch"
+        return False, Finding("GPU", "warning", f"none; {why}. Stages train on the CPU: enough for quickstart", remedy)
     detail = f"{name}, {int(memory) / 2**30:.0f} GiB, CUDA {cuda}, bfloat16 {'yes' if bf16 == 'True' else 'no'}"
     return True, Finding("GPU", "ok", detail)
 
@@ -100,7 +94,9 @@ def _version(package: str) -> Finding:
     public = found.partition("+")[0]
     if public == good:
         return Finding(package, "ok", found)
-    return Finding(package, "warning", f"{found}; tested with {good}", f"if something fails: pip install '{package}=={good}'")
+    return Finding(
+        package, "warning", f"{found}; tested with {good}", f"if something fails: pip install '{package}=={good}'"
+    )
 
 
 def _torchvision(cuda: bool) -> Finding:
@@ -110,7 +106,10 @@ def _torchvision(cuda: bool) -> Finding:
     if ok:
         return Finding("torchvision", "ok", str(installed_version("torchvision")))
     return Finding(
-        "torchvision", "error", f"does not fit this PyTorch and breaks Transformers: {text}", "pip uninstall torchvision"
+        "torchvision",
+        "error",
+        f"does not fit this PyTorch and breaks Transformers: {text}",
+        "pip uninstall torchvision",
     )
 
 
@@ -156,7 +155,9 @@ def _disk(workspace: Path) -> Finding:
     if not os.access(folder, os.W_OK):
         return Finding("disk", "error", f"{folder} is read-only", "use another folder: --workspace DIR")
     if free < MIN_FREE:
-        return Finding("disk", "warning", detail, "a 3B model wants 10 GiB: free some, or use --workspace on another disk")
+        return Finding(
+            "disk", "warning", detail, "a 3B model wants 10 GiB: free some, or use --workspace on another disk"
+        )
     return Finding("disk", "ok", detail)
 
 

@@ -153,9 +153,7 @@ def _check_answers(task: TaskFile, loaded: Any, limit: int | None) -> None:
                 )
 
 
-def _language_model(
-    model: Any, tokenizer: Any, task: str, spec: EvaluateSpec, on_progress: Progress | None
-) -> Any:
+def _language_model(model: Any, tokenizer: Any, task: str, spec: EvaluateSpec, on_progress: Progress | None) -> Any:
     """lm-eval's view of the model. `cut` collects the indices of items whose prompt does not fit."""
     import torch
     from lm_eval.models.huggingface import HFLM

@@ -74,10 +74,10 @@ class Recipe(Spec):
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
 
 
-def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Recipe:
     """Load a recipe by path or by the name of a shipped one, with `key.path=value` overrides.
 
-    Raises RecipeError with all problems at once, or UsageError when there is no such recipe.
+    `check_files=False` accepts local files that are not there, to look at a recipe before its data is at hand. Raises RecipeError with all problems at once, or UsageError when there is no such recipe.
     """
     source = find_recipe(str(recipe))
     try:
@@ -93,7 +93,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(str(source), [problem])
     for override in overrides:
         _apply(data, override, lines)
-    return _build(data, lines, source, tuple(overrides))
+    return _build(data, lines, source, tuple(overrides), check_files)
 
 
 def _apply(data: dict[str, Any], override: str, lines: dict[Path_, int]) -> None:
@@ -142,7 +142,9 @@ def _anchor(value: Any, field: str) -> Any:
     return value
 
 
-def _build(data: dict[str, Any], lines: dict[Path_, int], source: Path, overrides: tuple[str, ...]) -> Recipe:
+def _build(
+    data: dict[str, Any], lines: dict[Path_, int], source: Path, overrides: tuple[str, ...], check_files: bool
+) -> Recipe:
     problems: list[Problem] = []
     stages = _stages(data, lines, problems)
     fields = {k: v for k, v in data.items() if k not in ("stages", "defaults")}
@@ -152,7 +154,7 @@ def _build(data: dict[str, Any], lines: dict[Path_, int], source: Path, override
     except ValidationError as error:
         known = {k: v for k, v in Recipe.model_fields.items() if k not in ("source", "overrides")}
         problems += _problems(error, (), lines, {**known, "defaults": known["stages"]})
-    if recipe is not None:
+    if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = _order(stages, lines, problems)
     if problems or recipe is None:
@@ -215,7 +217,9 @@ def _problems(
     errors = error.errors(include_url=False)
     places = [item["loc"] for item in errors]
     for item in errors:
-        if item["type"] == "too_short" and any(p != item["loc"] and p[: len(item["loc"])] == item["loc"] for p in places):
+        if item["type"] == "too_short" and any(
+            p != item["loc"] and p[: len(item["loc"])] == item["loc"] for p in places
+        ):
             continue  # it is short only because its items are wrong, which is said already
         path: Path_ = (*prefix, *(p for p in item["loc"] if p not in ("tuple[constrained-str, ...]",)))
         path = tuple(p for p in path if not (isinstance(p, str) and ("[" in p or p.startswith("literal"))))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from statllama.compare import Scorecard
-    from statllama.data.prepare import MixtureReport
+    from statllama.data.report import MixtureReport
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.specs import StageSpec
@@ -32,9 +32,10 @@ class Reporter:
         """A callback for when another process holds `what`."""
         return lambda holder: None
 
-    def data_progress(self, stage: str) -> Callable[[int, int], None] | None:
-        """A callback (rows done, rows in all) while data is tokenised."""
-        return None
+    @contextmanager
+    def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
+        """Around the tokenising of a stage's data; yields a callback (source, rows done, rows in all)."""
+        yield None
 
     def data_ready(self, spec: StageSpec, report: MixtureReport) -> None:
         """A stage's data has passed its checks."""

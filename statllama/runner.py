@@ -186,18 +186,19 @@ class Session:
         """The stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
         from statllama.data.prepare import prepare
 
-        return prepare(
-            stage_module(spec.type).DATA_KIND,
-            spec.data,
-            root=self.recipe.root,
-            tokenizer=self.tokenizer,
-            train_on=spec.train_on,  # type: ignore[attr-defined]
-            max_length=spec.train.max_length,
-            packing=spec.train.packing,
-            seed=spec.train.seed,
-            cache=self.store.root,
-            progress=self.reporter.data_progress(spec.name),
-        )
+        with self.reporter.preparing(spec.name) as progress:
+            return prepare(
+                stage_module(spec.type).DATA_KIND,
+                spec.data,
+                root=self.recipe.root,
+                tokenizer=self.tokenizer,
+                train_on=spec.train_on,  # type: ignore[attr-defined]
+                max_length=spec.train.max_length,
+                packing=spec.train.packing,
+                seed=spec.train.seed,
+                cache=self.store.root,
+                progress=progress,
+            )
 
     def train(self, stage: PlannedStage, wait: bool) -> Entry:
         """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
@@ -232,6 +233,7 @@ class Session:
             stop_requested=self.stop.requested,
             report_to=self.recipe.report_to,
             run_name=f"{self.recipe.name}/{stage.spec.name}",
+            tracker_folder=self.store.root / "trackers" / self.recipe.name / stage.spec.name,
         )
         steps = count_steps(len(prepared.dataset), stage.spec.train)
         with self.reporter.training(stage.spec, prepared.report, steps), self.stop.deferred():

@@ -48,4 +48,6 @@ class StopSignal:
         self._requested = True
         if again or not self._deferred:
             name = signal.Signals(number).name
-            raise Interrupted(f"stopped by {name}; everything finished so far is kept", remedy="the same command goes on")
+            raise Interrupted(
+                f"stopped by {name}; everything finished so far is kept", remedy="the same command goes on"
+            )

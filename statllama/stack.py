@@ -60,17 +60,24 @@ def load_adapter(folder: Path) -> Adapter:
     """Read a plain LoRA adapter in PEFT's format, in float32. StoreError when it is not one that can be stacked."""
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        peft_type = config.get("peft_type")
         tensors = load_file(folder / ADAPTER_FILE)
     except Exception as error:  # safetensors, JSON and the file system each raise their own
         raise StoreError(f"{folder}: not a readable adapter: {error}") from error
     unusual = [k for k in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern") if config.get(k)]
-    if config.get("peft_type") != "LORA" or unusual or config.get("bias", "none") != "none":
+    if peft_type != "LORA" or unusual or config.get("bias", "none") != "none":
         raise StoreError(f"{folder}: only plain LoRA adapters can be stacked; this one uses {unusual or config}")
-    spec = LoraSpec(r=config["r"], alpha=float(config["lora_alpha"]), rslora=bool(config.get("use_rslora")))
+    try:
+        spec = LoraSpec(r=config["r"], alpha=float(config["lora_alpha"]), rslora=bool(config.get("use_rslora")))
+    except (KeyError, TypeError, ValueError):
+        got = {k: config.get(k) for k in ("r", "lora_alpha")}
+        raise StoreError(f"{folder}: not a readable adapter: {CONFIG_FILE} has {got}") from None
     slices = {}
     for name, a in tensors.items():
         if name.endswith(".lora_A.weight"):
-            b = tensors[name.replace(".lora_A.", ".lora_B.")]
+            b = tensors.get(name.replace(".lora_A.", ".lora_B."))
+            if b is None:
+                raise StoreError(f"{folder}: not a readable adapter: {name} has no lora_B beside it")
             module = name.removeprefix(PREFIX).removesuffix(".lora_A.weight")
             slices[module] = Slice(a.float(), b.float(), spec.scaling)
     if not slices:
@@ -196,7 +203,7 @@ def add_reference(peft: PeftModel) -> None:
     if REFERENCE not in peft.peft_config:
         peft.add_adapter(REFERENCE, peft.peft_config[TRAINED])
     for _, layer in _layers(peft):
-        trained_a, trained_b = layer.lora_A[TRAINED], layer.lora_B[TRAINED]
+        trained_a, trained_b = cast(Any, layer.lora_A[TRAINED]), cast(Any, layer.lora_B[TRAINED])
         if isinstance(trained_a, _Stacked):
             a, b = trained_a.frozen, trained_b.frozen
         elif isinstance(trained_a, _Frozen):
@@ -217,6 +224,10 @@ def detach(peft: PeftModel) -> nn.Module:
     base = peft.unload()
     base.gradient_checkpointing_disable()
     base.disable_input_require_grads()
+    hooks = base.get_input_embeddings()._forward_hooks
+    left = [h for h, hook in hooks.items() if getattr(hook, "__name__", "") == "make_inputs_require_grads"]
+    for handle in left:  # it is enabled several times, and Transformers takes back the last time alone
+        del hooks[handle]
     base.__dict__.pop("forward", None)
     base.config.use_cache = True
     base.requires_grad_(False)
@@ -267,6 +278,11 @@ def _layers(peft: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
             yield name.removeprefix(PREFIX), module
 
 
+def _linear(modules: nn.ModuleDict) -> nn.Linear:
+    """The trained adapter's lora_A or lora_B."""
+    return cast(nn.Linear, modules[TRAINED])
+
+
 def _own(linear: nn.Module) -> Tensor:
     """The new slice's own Parameter, (r, in) or (out, r)."""
     return cast(Tensor, linear._parameters["weight"])
@@ -283,7 +299,7 @@ def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
     for name, layer in _layers(peft):
         if name not in targets:
             continue
-        a, b = layer.lora_A[TRAINED], layer.lora_B[TRAINED]
+        a, b = _linear(layer.lora_A), _linear(layer.lora_B)
         fresh = nn.Linear(a.in_features, a.out_features, bias=False)
         nn.Linear(b.in_features, b.out_features, bias=False)  # PEFT makes it here, and it draws numbers
         nn.init.kaiming_uniform_(fresh.weight, a=math.sqrt(5))
@@ -292,26 +308,27 @@ def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
     torch.random.set_rng_state(generator_state)
 
 
-def _frozen(
-    layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: float
-) -> tuple[Tensor, Tensor] | None:
+def _frozen(layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: float) -> tuple[Tensor, Tensor] | None:
     """A and B of the parents' slices on this module, ready for the adapter's `scaling`; None without any."""
     slices = [parent.slices[name] for parent in parents if name in parent.slices]
     if not slices:
         return None
-    device = layer.lora_A[TRAINED].weight.device
+    device = _linear(layer.lora_A).weight.device
     a = torch.cat([s.A for s in slices], 0)
     b = torch.cat([s.B * (s.scaling / scaling) for s in slices], 1)
     expected = (layer.in_features, layer.out_features)
     if (a.shape[1], b.shape[0]) != expected:
-        raise ModelError(f"{name}: the adapter is for a module of {a.shape[1]} -> {b.shape[0]}, this base has {expected}")
+        raise ModelError(
+            f"{name}: the adapter is for a module of {a.shape[1]} -> {b.shape[0]}, this base has {expected}"
+        )
     return a.to(device), b.to(device)
 
 
 def _nothing(layer: LoraLayer) -> tuple[Tensor, Tensor]:
     """A rank-1 update that is zero."""
-    device = layer.lora_A[TRAINED].weight.device
-    return torch.zeros(1, layer.in_features, device=device), torch.zeros(layer.out_features, 1, device=device)
+    device = _linear(layer.lora_A).weight.device
+    width, height = cast(int, layer.in_features), cast(int, layer.out_features)
+    return torch.zeros(1, width, device=device), torch.zeros(height, 1, device=device)
 
 
 def _stack(layer: LoraLayer, a: Tensor, b: Tensor) -> None:
@@ -320,5 +337,5 @@ def _stack(layer: LoraLayer, a: Tensor, b: Tensor) -> None:
     for linear, kind, frozen in ((layer.lora_A[TRAINED], _StackedA, a), (layer.lora_B[TRAINED], _StackedB, b)):
         linear.register_buffer("frozen", frozen, persistent=False)
         linear.__class__ = kind
-    layer.lora_A[TRAINED].dropout = float(getattr(dropout, "p", 0.0))
+    cast(_StackedA, layer.lora_A[TRAINED]).dropout = float(getattr(dropout, "p", 0.0))
     layer.lora_dropout[TRAINED] = nn.Identity()

@@ -292,12 +292,13 @@ class Store:
         while True:
             try:
                 os.rename(out, final)  # atomic; refuses to replace a folder that holds files
-                return sync(final.parent)
+                sync(final.parent)
+                return
             except OSError as exc:
                 if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
             if self.find(kind, key) is not None:
-                return None
+                return
             # A folder without a sound manifest, such as one whose deletion by hand was cut short.
             os.rename(final, self.root / "partial" / f"trash-{secrets.token_hex(4)}")
 

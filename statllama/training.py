@@ -7,7 +7,9 @@ out, stops at a loss that is not a number and saves when asked to stop. A stage 
 from __future__ import annotations
 
 import gc
+import importlib.util
 import math
+import os
 import resource
 import sys
 import time
@@ -21,7 +23,7 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from statllama import stack
-from statllama.checkpoints import newest_sound, retain, seal
+from statllama.checkpoints import newest_sound, require_bytes, retain, seal, translate_os_errors
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt
 from statllama.specs import StageSpec
@@ -66,6 +68,8 @@ class Job:
     stop_requested: Callable[[], bool] = lambda: False
     report_to: tuple[str, ...] = ()
     run_name: str = ""
+    tracker_folder: Path | None = None
+    """Where TensorBoard's files go."""
 
     @property
     def checkpoints(self) -> Path:
@@ -106,6 +110,7 @@ def run(job: Job, stage: ModuleType) -> Outcome:
     Raises TrainingError (not a number, out of memory at micro-batch 1) or Interrupted (saved; resumes next time).
     """
     _require_optimizer(job)
+    _prepare_trackers(job)
     micro = job.spec.train.micro_batch_size
     while True:
         try:
@@ -155,7 +160,11 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
     if resumed is not None:
         job.on_note(f"resuming from the checkpoint of step {resumed}")
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with translate_os_errors(job.checkpoints):
+        # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+        parameters = sum(p.numel() for p in stack.trainable(model).values())
+        require_bytes(job.folder, 4 * parameters * (3 * (job.spec.train.keep_checkpoints + 1) + 1))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if watcher.stopped:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
@@ -267,7 +276,11 @@ class _Watcher(TrainerCallback):
             f"rows in the data of this stage",
         )
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.tokens = state.num_input_tokens_seen  # not 0 after a resume
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
         if self.job.stop_requested() and state.global_step < state.max_steps:
             self.stopped = True
             control.should_save = True
@@ -319,6 +332,12 @@ def arguments(job: Job, micro: int) -> dict[str, Any]:
         "data_seed": train.seed,
         "full_determinism": False,
         "train_sampling_strategy": "random",
+        "accelerator_config": {
+            "split_batches": False,
+            "dispatch_batches": False,
+            "even_batches": True,
+            "use_seedable_sampler": True,
+        },
         "dataloader_drop_last": False,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": cuda,
@@ -355,6 +374,19 @@ def _require_optimizer(job: Job) -> None:
             f"stage {job.spec.name}: optimizer {job.spec.train.optimizer} needs CUDA, and this machine has none",
             remedy=f"--set stages.{job.spec.name}.train.optimizer=adamw_torch",
         )
+
+
+def _prepare_trackers(job: Job) -> None:
+    """Refuse a tracker that is not installed; give TensorBoard a folder that outlives the checkpoints."""
+    for tracker in job.report_to:
+        if importlib.util.find_spec(tracker) is None:
+            raise TrainingError(
+                f"report_to names {tracker}, which is not installed",
+                remedy=f"pip install {tracker}, or leave it out: --set report_to=[]",
+            )
+    if job.tracker_folder is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
+    os.environ.setdefault("WANDB_PROJECT", "statllama")
 
 
 def _out_of_memory(error: Exception) -> bool:

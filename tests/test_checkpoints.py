@@ -157,14 +157,17 @@ def test_a_kill_while_sealing_leaves_it_unsealed_or_sound(tmp_path: Path) -> Non
 
 def test_a_kill_while_deleting_never_leaves_a_sealed_torso(tmp_path: Path) -> None:
     newest = sealed(tmp_path, 10)[0]
+    many = ["adapter_model.safetensors", "training_args.bin", "tokenizer.json", "0.bin", "1.bin", "2.bin"]
     for step in range(1, 300):
         old = tmp_path / "checkpoint-5"
         shutil.rmtree(old, ignore_errors=True)
-        sealed(tmp_path, 5)
+        write(tmp_path, 5)
+        for name in many:
+            (old / name).write_text(name)
+        seal(old)
         killed = kill_at(step, lambda: retain(tmp_path, 1))
         if (old / "sealed.json").exists():
-            complete = {"sealed.json", "optimizer.pt", "trainer_state.json", "nested"}
-            assert names(old) == complete
+            assert names(old) == {"sealed.json", "optimizer.pt", "trainer_state.json", "nested", *many}
             assert names(old / "nested") == {"rng.pth"}
         assert newest_sound(tmp_path) == newest
         if not killed:

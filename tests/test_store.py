@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statllama.errors import StatllamaError, StoreError
@@ -46,8 +47,11 @@ KEY, OTHER = digest("one"), digest("two")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "workspace")
+def store() -> Iterator[Store]:
+    """An absent workspace, in memory where possible: hundreds of fsyncs on a busy disk take a minute."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Store(Path(folder) / "workspace")
 
 
 def build(store: Store, key: str, size: int = 3000) -> None:
@@ -153,6 +157,7 @@ def shuffled(value: Any, rng: random.Random) -> Any:
     return value
 
 
+@settings(deadline=None)
 @given(values)
 def test_canonical_json_loses_nothing(value: Any) -> None:
     text = canonical_json(value)
@@ -160,11 +165,13 @@ def test_canonical_json_loses_nothing(value: Any) -> None:
     assert canonical_json(json.loads(text)) == text
 
 
+@settings(deadline=None)
 @given(values, st.randoms(use_true_random=False))
 def test_equal_configs_have_one_key_however_they_are_written(value: Any, rng: random.Random) -> None:
     assert digest(shuffled(value, rng)) == digest(value)
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_different_configs_have_different_keys(one: Any, two: Any) -> None:
     if canonical_json(one) == canonical_json(two):
@@ -296,20 +303,16 @@ def test_kills_at_random_instants(store: Store) -> None:
                     build(store, digest(number))
                     store.publish("results", digest(number), {"number": number})
 
-    started = time.monotonic()
-    publish(store, OTHER)
-    shutil.rmtree(store.root / "results" / OTHER)
-    typical, deadline = time.monotonic() - started, time.monotonic() + 6
-    rng, seen = random.Random(0), [0]
-    while seen[-1] < 20 and time.monotonic() < deadline:
+    rng, seen, longest, deadline = random.Random(0), [0], 0.01, time.monotonic() + 4
+    while seen[-1] < 30 and (time.monotonic() < deadline or seen[-1] == 0):
         child = FORK.Process(target=publish_forever)
         child.start()
-        time.sleep(rng.uniform(0, 3 * typical))
+        time.sleep(rng.uniform(0, longest))
         child.kill()
         child.join()
         seen.append(visible_entries_are_whole(store))
+        longest *= 1.5 if seen[-1] == seen[-2] else 0.7  # the machine's pace: about one entry a round
     assert seen == sorted(seen)
-    assert seen[-1] > 0
     for number in range(seen[-1]):  # without gaps: each interrupted entry was made by the next process
         files = store.verify("results", digest(number)).manifest["files"]
         assert set(files) == {"adapter.bin", "tokenizer/vocab.json"}
@@ -469,13 +472,9 @@ def test_not_waiting_says_who_holds_and_other_keys_are_free(store: Store) -> Non
 
 def test_the_lock_of_a_killed_holder_is_free_at_once(store: Store) -> None:
     child = Child(store)
-    seen: list[Holder] = []
     child.kill()
-    started = time.monotonic()
-    with store.hold("results", KEY, on_wait=seen.append):
-        assert time.monotonic() - started < 0.5
+    with store.hold("results", KEY, wait=False):
         assert Holder.read(store.root / "locks" / f"results-{KEY}.json").pid == os.getpid()
-    assert seen == []
     assert not (store.root / "locks" / f"results-{KEY}.json").exists()
     child.process.join()
 
@@ -506,9 +505,8 @@ def test_a_dead_holder_is_never_named(store: Store) -> None:
     dead = Child(store)
     dead.kill()  # leaves its .json; the next holder has taken the lock and not yet written who it is
     lock = store.root / "locks" / f"results-{KEY}.lock"
-    child = Child(store, lambda: FileLock(lock))
-    refused_lock(store, "is held by another process")
-    child.end()
+    with FileLock(lock):
+        refused_lock(store, "is held by another process")
     dead.process.join()
 
 
@@ -558,7 +556,7 @@ def test_a_signal_ends_the_wait(store: Store, number: signal.Signals) -> None:
         assert waiting.wait(10)
         assert child.pid is not None
         os.kill(child.pid, number)
-        child.join(5)
+        child.join(10)
         assert child.exitcode == 7
         refused_lock(store, f"held by process {os.getpid()} ")
 

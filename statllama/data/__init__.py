@@ -1,7 +1,6 @@
-"""Data: rows of files and hub datasets to token ids with a mask of the tokens that carry loss. Loads no
-torch.
+"""Data: rows of files and hub datasets to token ids with a mask of the tokens that carry loss.
 
-`collate` (batches) and `checks` (of a batch) need torch and are imported by name.
+Loads no torch, but for `collate` (batches), which is imported by name; so is `checks` (of a batch).
 """
 
 from __future__ import annotations

@@ -73,9 +73,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Ids]], columns: Sequence[
         batch: list[Mapping[str, Ids]] = []
 
         def flush() -> None:
-            writer.write_batch(
-                pa.record_batch([_lists([row[name] for row in batch]) for name in columns], schema)
-            )
+            writer.write_batch(pa.record_batch([_lists([row[name] for row in batch]) for name in columns], schema))
             batch.clear()
 
         for row in rows:
@@ -98,11 +96,7 @@ def read_rows(path: Path, *, in_memory: bool = False) -> Dataset:
     from datasets import Dataset
 
     try:
-        return (
-            Dataset.from_buffer(pa.py_buffer(path.read_bytes()))
-            if in_memory
-            else Dataset.from_file(str(path))
-        )
+        return Dataset.from_buffer(pa.py_buffer(path.read_bytes())) if in_memory else Dataset.from_file(str(path))
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path}: prepared data that cannot be read ({error})",

@@ -7,7 +7,7 @@ export must render with `TEMPLATE_VARIABLES` too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,9 @@ class Chat:
         self.template = template or tokenizer.chat_template
         if not self.template:
             raise DataError(
-                f"the tokenizer {tokenizer.name_or_path or ''} has no chat template, so turns cannot be rendered",
-                remedy="set `base.chat_template: FILE`, use an Instruct model, or `render: plain` or `format: text`",
+                f"the tokenizer {tokenizer.name_or_path or ''} has no chat template for conversations",
+                remedy="set `base.chat_template: FILE`, use an Instruct model, or use `render: plain` or "
+                "`format: text`",
             )
         self.special = special_text(tokenizer)
 
@@ -63,8 +64,7 @@ class Chat:
         return str(text)
 
     def learned(self, conversation: Conversation) -> tuple[str, list[Span]]:
-        """The rendered text and, for each learned assistant turn, the span of its content and end-of-turn
-        token.
+        """The rendered text, and the span of each learned turn: its content and end-of-turn token.
 
         A span begins where the rendering of the turns before it, with the generation prompt, ends.
         """
@@ -80,26 +80,39 @@ class Chat:
 
     def _span(self, text: str, upto: str, before: Sequence[Message], turn: Message) -> Span:
         prefix = self.render(before, generation_prompt=True)
-        if not (text.startswith(upto) and upto.startswith(prefix)):
+        if not text.startswith(prefix):
             raise DataError(
-                "the chat template is not prefix-preserving: what it writes for the first turns (with the generation "
-                "prompt) changes when a turn is added, so training would not see what inference sees",
+                "the chat template is not prefix-preserving: what it writes for the first turns (with the "
+                "generation prompt) changes when a turn is added, so training and inference would differ",
                 remedy="set `base.chat_template: FILE` to a template that only appends",
             )
-        start = len(prefix)
-        ends = [match.end() for match in self.special.finditer(upto, start)]
-        if not ends:
+        # A template may close the whole conversation (with eos, say): only what is also there when more turns
+        # follow belongs to this turn.
+        own = common_start(text, upto)
+        start = position = len(prefix)
+        written, content = "", turn.content.strip()
+        for match in self.special.finditer(text, start, own):
+            written += text[position : match.start()]
+            if content in written:
+                return start, match.end()
+            position = match.end()
+        if content in text[start:own]:
             raise DataError(
-                f"the chat template ends an assistant turn without a special token (it writes {upto[start:][-30:]!r}), "
-                "so the model could not learn to stop",
+                "the chat template ends an assistant turn without a special token (it ends with "
+                f"{text[start:own][-30:]!r}), so the model could not learn to stop",
                 remedy="set `base.chat_template: FILE` to a template that writes eos_token after the turn",
             )
-        if turn.content.strip() not in upto[start : ends[-1]]:
-            raise DataError(
-                "the chat template does not write the assistant's turn as it is",
-                remedy="set `base.chat_template: FILE` to a template that keeps the whole turn",
-            )
-        return start, ends[-1]
+        raise DataError(
+            "the chat template does not write the assistant's turn as it is",
+            remedy="set `base.chat_template: FILE` to a template that keeps the whole turn",
+        )
+
+
+def common_start(text: str, other: str) -> int:
+    """Length of the longest common start."""
+    if text.startswith(other):
+        return len(other)
+    return next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), len(text))
 
 
 def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
@@ -112,12 +125,11 @@ def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
 
 def refuse_special(special: re.Pattern[str], parts: Sequence[Message | str]) -> None:
     """DataError when a text holds a special token's text, which would become a control token."""
-    search: Callable[[str], re.Match[str] | None] = special.search
     for part in parts:
         name, text = ("text", part) if isinstance(part, str) else (f"{part.role} turn", part.content)
-        if found := search(text):
+        if found := special.search(text):
             raise DataError(
-                f"the {name} contains {found.group()!r} (at character {found.start()}), which the tokenizer would read "
-                "as a control token",
+                f"the {name} contains {found.group()!r} (at character {found.start()}), which the tokenizer "
+                "would read as a control token",
                 remedy="remove it from the row or write it differently, for example with a space inside",
             )

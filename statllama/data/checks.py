@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from statllama.data.chat import Chat
+from statllama.data.chat import Chat, common_start
 from statllama.data.encode import Kind
 from statllama.data.examples import Conversation, Message
 from statllama.data.fit import IGNORED
@@ -17,14 +17,12 @@ from statllama.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Sequence_ = tuple[list[int], list[int]]  # ids and labels of one example, without padding
+IdsAndLabels = tuple[list[int], list[int]]  # of one example, without padding
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Ids that a sequence is checked for. `header`: what the generation prompt adds; empty without a
-    template.
-    """
+    """Ids that a sequence is checked for. `header`: what the generation prompt adds (no template: empty)."""
 
     bos: int | None
     bos_in_turns: bool
@@ -82,24 +80,21 @@ def _marks(tokenizer: PreTrainedTokenizerBase, template: str | None) -> Marks:
         return list(tokenizer(part, add_special_tokens=False)["input_ids"])
 
     ends.add(ids(text[start:end])[-1])
-    header = ids(chat.render([asked], generation_prompt=True)[len(chat.render([asked])) :])
+    prompted = chat.render([asked], generation_prompt=True)
+    header = ids(prompted[common_start(prompted, chat.render([asked])) :])
     return Marks(bos, bos in ends or bos in ids(text)[1:], frozenset(ends), tuple(header))
 
 
-def _sequences(batch: Mapping[str, Any]) -> Iterator[Sequence_]:
+def _sequences(batch: Mapping[str, Any]) -> Iterator[IdsAndLabels]:
     """The examples of a batch without padding (a run of padding carries no loss and no attention)."""
     ids = batch["input_ids"].tolist()
     if "completion_mask" in batch:
         keep = batch["completion_mask"].tolist()
-        labels = [
-            [i if k else IGNORED for i, k in zip(*row, strict=True)] for row in zip(ids, keep, strict=True)
-        ]
+        labels = [[i if k else IGNORED for i, k in zip(*row, strict=True)] for row in zip(ids, keep, strict=True)]
     else:
         labels = batch["labels"].tolist()
     if "attention_mask" in batch:
-        for row, row_labels, length in zip(
-            ids, labels, batch["attention_mask"].sum(-1).tolist(), strict=True
-        ):
+        for row, row_labels, length in zip(ids, labels, batch["attention_mask"].sum(-1).tolist(), strict=True):
             yield row[:length], row_labels[:length]
         return
     for row, row_labels, positions in zip(ids, labels, batch["position_ids"].tolist(), strict=True):
@@ -124,9 +119,7 @@ def _label_fault(ids: list[int], labels: list[int]) -> str:
         return "its first token carries loss"
     if all(label == IGNORED for label in labels):
         return "no token carries loss"
-    wrong = [
-        i for i, (token, label) in enumerate(zip(ids, labels, strict=True)) if label not in (IGNORED, token)
-    ]
+    wrong = [i for i, (token, label) in enumerate(zip(ids, labels, strict=True)) if label not in (IGNORED, token)]
     return f"the label of token {wrong[0]} is another token" if wrong else ""
 
 

@@ -43,9 +43,7 @@ INSTEAD: dict[Kind, str] = {
 
 @dataclass
 class EncodedSource:
-    """What became of each used row: `first` and `count` say which sequences of the scratch file are its
-    own.
-    """
+    """What became of each used row: its `count` sequences begin at `first` in the scratch file."""
 
     source: SourceSpec
     rows_read: int
@@ -66,11 +64,10 @@ class EncodedSource:
         return np.searchsorted(self.used, row_indices)
 
     def report(self, row_indices: Ints) -> SourceReport:
-        """Counts over all uses. `row_indices`: the row of each use. DataError when nothing carries loss."""
+        """Counts over all uses. `row_indices`: the row of each use."""
         times = np.bincount(self.positions(row_indices), minlength=len(self.used))
         total = {
-            name: int(times @ np.asarray(getattr(self, name)))
-            for name in ("count", "tokens", "learned", "truncated")
+            name: int(times @ np.asarray(getattr(self, name))) for name in ("count", "tokens", "learned", "truncated")
         }
         dropped: Counter[str] = Counter()
         for uses, reason in zip(times.tolist(), self.dropped, strict=True):
@@ -84,28 +81,22 @@ class EncodedSource:
 
 
 def encode_source(
-    source: SourceSpec,
+    result: EncodedSource,
     root: Path,
     kind: Kind,
     tokeniser: Tokeniser,
-    used: Ints,
-    rows_read: int,
     scratch: Scratch,
     progress: Progress | None,
-) -> EncodedSource:
-    """Append the sequences of the `used` rows (ascending) to the scratch file. DataError names file and
-    row.
-    """
-    result = EncodedSource(source, rows_read, used)
-    examples = _examples(source, root, kind, tokeniser, used)
+) -> None:
+    """Append the sequences of the used rows to the scratch file. DataErrors name file and row."""
+    examples = _examples(result.source, root, kind, tokeniser, result.used)
     while batch := list(islice(examples, BATCH)):
         for sequences in tokeniser.encode(batch):
             _keep(result, sequences, tokeniser, scratch)
         if progress is not None:
-            progress(f"tokenise {source_name(source)}", len(result.first), len(used))
+            progress(f"tokenise {source_name(result.source)}", len(result.first), len(result.used))
     if not sum(result.learned):
         raise _nothing(result, tokeniser.max_length)
-    return result
 
 
 def _examples(
@@ -130,9 +121,7 @@ def _examples(
             return
 
 
-def _keep(
-    result: EncodedSource, sequences: Sequence[Tokens | Pair], tokeniser: Tokeniser, scratch: Scratch
-) -> None:
+def _keep(result: EncodedSource, sequences: Sequence[Tokens | Pair], tokeniser: Tokeniser, scratch: Scratch) -> None:
     tokens = learned = truncated = kept = 0
     reason: str | None = None
     first = len(scratch)
@@ -180,8 +169,8 @@ def _nothing(result: EncodedSource, max_length: int) -> DataError:
     counted = ", ".join(f"{reason}: {n}" for reason, n in reasons.most_common())
     if set(reasons) == {NO_ROOM}:
         return DataError(
-            f"{name}: max_length {max_length} is below the shortest prompt, which has {result.shortest} tokens, so no "
-            f"token carries loss; the first example ({result.shortest} or more tokens before ⟦):\n{result.sample}",
+            f"{name}: max_length {max_length} is below the shortest prompt ({result.shortest} tokens), "
+            f"so no token carries loss; the first example, uncut:\n{result.sample}",
             remedy=f"set `train.max_length` above {result.shortest}",
         )
     return DataError(

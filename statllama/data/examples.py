@@ -1,5 +1,4 @@
-"""What a row of a dataset becomes before it is tokens: a document, a conversation, a completion or a
-preference.
+"""What a row becomes before it is tokens: a document, a conversation, a completion or a preference.
 
 Each of these checks itself when it is made. The DataErrors raised here do not know the file and the row:
 `formats.parse_row` puts them in front.
@@ -34,9 +33,7 @@ class Message:
         if self.role not in ROLES:
             raise DataError(f"unknown role {self.role!r}; {near(self.role, ROLES)}")
         if not self.content.strip():
-            raise DataError(
-                f"the {self.role} turn is empty", remedy="remove the row, or give the turn some text"
-            )
+            raise DataError(f"the {self.role} turn is empty", remedy="remove the row, or give the turn some text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +48,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are what is
-    learned.
-    """
+    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are learned."""
 
     messages: tuple[Message, ...]
     trained_from: int = 0
@@ -64,9 +59,7 @@ class Conversation:
         if all(m.role != "assistant" for m in self.messages):
             raise DataError("the conversation has no assistant turn, so there is nothing to learn from it")
         if last != "assistant":
-            raise DataError(
-                f"the conversation ends with the {last}'s turn; the last turn must be the assistant's"
-            )
+            raise DataError(f"the conversation ends with the {last}'s turn; the last turn must be the assistant's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +91,7 @@ class Preference:
         else:
             check_turns(self.prompt)
             if self.prompt[-1].role not in ("user", "tool"):
-                raise DataError(
-                    f"the prompt ends with the {self.prompt[-1].role}'s turn; it must be the user's"
-                )
+                raise DataError(f"the prompt ends with the {self.prompt[-1].role}'s turn; it must be the user's")
         _not_empty("chosen", self.chosen)
         _not_empty("rejected", self.rejected)
         if self.chosen.strip() == self.rejected.strip():
@@ -122,9 +113,7 @@ def check_turns(messages: Sequence[Message]) -> None:
         if message.role not in FOLLOWS[before]:
             place = "at the start" if before is None else f"after {before}"
             allowed = " or ".join(FOLLOWS[before])
-            raise DataError(
-                f"wrong order of roles: message {number} is {message.role} {place}; expected {allowed}"
-            )
+            raise DataError(f"wrong order of roles: message {number} is {message.role} {place}; expected {allowed}")
         before = message.role
 
 

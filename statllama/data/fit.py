@@ -27,9 +27,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A sequence with nothing to learn within `max_length`; `prompt` is the length of what comes before, in
-    tokens.
-    """
+    """A sequence with nothing to learn within `max_length`; `prompt`: tokens before the first to learn."""
 
     reason: str
     prompt: int
@@ -37,9 +35,7 @@ class Dropped:
 
 def fit(sequence: Tokens | Pair, max_length: int) -> Fitted | Dropped:
     """Cut at the end to at most `max_length` tokens (of a pair: prompt and answer together)."""
-    return (
-        _fit_pair(sequence, max_length) if isinstance(sequence, Pair) else _fit_tokens(sequence, max_length)
-    )
+    return _fit_pair(sequence, max_length) if isinstance(sequence, Pair) else _fit_tokens(sequence, max_length)
 
 
 def _fit_tokens(sequence: Tokens, max_length: int) -> Fitted | Dropped:
@@ -49,9 +45,7 @@ def _fit_tokens(sequence: Tokens, max_length: int) -> Fitted | Dropped:
             return Dropped(NOTHING, len(sequence.ids))
         return Dropped(NO_ROOM, sequence.learned.index(True))
     labels = [i if keep else IGNORED for i, keep in zip(ids, learned, strict=True)]
-    return Fitted(
-        {"input_ids": ids, "labels": labels}, len(ids), sum(learned), len(sequence.ids) > max_length
-    )
+    return Fitted({"input_ids": ids, "labels": labels}, len(ids), sum(learned), len(sequence.ids) > max_length)
 
 
 def _fit_pair(pair: Pair, max_length: int) -> Fitted | Dropped:

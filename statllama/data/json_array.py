@@ -32,9 +32,7 @@ def array_items(path: Path) -> Iterator[tuple[int, Any]]:
         yield row, _next_value(window, path, row)
     window.at += 1
     if window.peek():
-        raise DataError(
-            f"{path}: more text after the array's end (after row {row})", remedy="one array a file"
-        )
+        raise DataError(f"{path}: more text after the array's end (after row {row})", remedy="one array a file")
 
 
 def _next_value(window: _Window, path: Path, row: int) -> Any:
@@ -67,9 +65,7 @@ class _Window:
         self.at = 0
 
     def grow(self) -> bool:
-        """Drop what is read and append at least as much as is left (so a long row costs linear time); False
-        at the end.
-        """
+        """Drop what is read; append at least as much as is left, so a long row costs linear time. False: the end."""
         self.text, self.at = self.text[self.at :], 0
         new: list[str] = []
         while sum(map(len, new)) <= len(self.text) and (part := next(self.parts, None)) is not None:

@@ -17,9 +17,7 @@ Span = tuple[int, int]  # characters [start, end)
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One sequence: `ids`, and `learned`, which says for each token whether it carries loss (never the
-    first).
-    """
+    """One sequence: `ids`, and `learned`: whether each token carries loss (the first never does)."""
 
     ids: list[int]
     learned: list[bool]
@@ -45,9 +43,7 @@ def show(tokenizer: PreTrainedTokenizerBase, tokens: Tokens) -> str:
         j = i
         while j < len(tokens.ids) and tokens.learned[j] == tokens.learned[i]:
             j += 1
-        part = str(
-            tokenizer.decode(tokens.ids[i:j], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        )
+        part = str(tokenizer.decode(tokens.ids[i:j], skip_special_tokens=False, clean_up_tokenization_spaces=False))
         text += f"⟦{part}⟧" if tokens.learned[i] else part
         i = j
     return text

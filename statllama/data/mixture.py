@@ -23,9 +23,7 @@ DRAW, ORDER, PIECES, ROWS = range(4)  # what a permutation is for: the second ha
 
 @dataclass(frozen=True)
 class Mixture:
-    """`sources[k]`, `rows[k]`: source index and row index (from 0) of the k-th use. `counts`: uses of each
-    source.
-    """
+    """`sources[k]`, `rows[k]`: source and row (from 0) of the k-th use. `counts`: uses of each source."""
 
     sources: Ints
     rows: Ints
@@ -36,9 +34,7 @@ class Mixture:
 
 
 def permutation(seed: int, purpose: int, size: int) -> Ints:
-    """A permutation of range(size), int64, the same for ever for the same arguments. `seed`: 0 to 2**64 -
-    1.
-    """
+    """A permutation of range(size), int64, the same for ever for the same arguments. `seed`: uint64."""
     raw = np.random.Philox(key=np.array([seed, purpose], dtype=np.uint64)).random_raw(size)
     return np.argsort(raw, kind="stable").astype(np.int64)
 
@@ -59,9 +55,7 @@ def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> 
     for count, source in zip(counts, sources, strict=True):
         if not count:
             name = source.path or source.hub
-            raise DataError(
-                f"{name}: weight {source.weight} gives it not one row", remedy="raise its `weight`"
-            )
+            raise DataError(f"{name}: weight {source.weight} gives it not one row", remedy="raise its `weight`")
     uses = [_uses(n, d, c, seed) for n, d, c in zip(row_counts, drawn, counts, strict=True)]
     which = np.repeat(np.arange(len(uses), dtype=np.int64), counts)
     order = permutation(seed, ORDER, len(which))

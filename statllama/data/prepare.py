@@ -8,7 +8,7 @@ file, so memory stays small.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from statllama.checkpoints import read_json
+from statllama.data.arrange import language_rows, packed, pair_rows, training_order
 from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, write_rows
 from statllama.data.encode import EncodedSource, Kind, Progress, encode_source
 from statllama.data.formats import check_columns
-from statllama.data.mixture import PIECES, ROWS, Ints, Mixture, mix, permutation
-from statllama.data.packing import pack, utilisation
+from statllama.data.mixture import mix
+from statllama.data.packing import utilisation
 from statllama.data.report import MixtureReport
-from statllama.data.scratch import Ids, Scratch
-from statllama.data.sources import rows, source_name
+from statllama.data.scratch import Scratch
+from statllama.data.sources import pinned, rows, source_name
 from statllama.data.tokenise import Tokeniser, TrainOn
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
@@ -86,10 +87,11 @@ def prepare(
     keeps nothing. `chat_template`: Jinja text in place of the tokenizer's own. DataError for every fault of
     the data, with file and row.
     """
+    _check(kind, sources, packing)
     job = _Job(
-        kind, tuple(sources), root, tokenizer, chat_template, train_on, max_length, packing, seed, progress
+        kind=kind, sources=tuple(map(pinned, sources)), root=root, tokenizer=tokenizer, chat_template=chat_template,
+        train_on=train_on, max_length=max_length, packing=packing, seed=seed, progress=progress,
     )  # fmt: skip
-    _check(job)
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
             _build(job, Path(folder), Path(folder) / SCRATCH)
@@ -109,12 +111,12 @@ def prepare(
     return _load(job, entry.path, in_memory=False)
 
 
-def _check(job: _Job) -> None:
-    if not job.sources:
+def _check(kind: Kind, sources: Sequence[SourceSpec], packing: bool) -> None:
+    if not sources:
         raise DataError("there are no sources", remedy="list at least one under `data`")
-    if job.packing and job.kind == "preferences":
+    if packing and kind == "preferences":
         raise DataError("preference pairs cannot be packed", remedy="set `packing: false`")
-    for source in job.sources:
+    for source in sources:
         check_columns(source.format, source.columns)
 
 
@@ -137,21 +139,25 @@ def _build(job: _Job, out: Path, scratch_folder: Path) -> None:
     tokeniser = Tokeniser(
         job.tokenizer, train_on=job.train_on, max_length=job.max_length, chat_template=job.chat_template
     )
+    encoded = [
+        EncodedSource(source, counts[i], np.unique(mixture.rows[mixture.sources == i]))
+        for i, source in enumerate(job.sources)
+    ]
     with Scratch(scratch_folder, columns) as scratch:
-        encoded = [
-            encode_source(
-                source, job.root, job.kind, tokeniser, np.unique(mixture.rows[mixture.sources == i]), counts[i],
-                scratch, job.progress,
-            )
-            for i, source in enumerate(job.sources)
-        ]  # fmt: skip
-    sequences = _sequences(mixture, encoded, job.seed)
-    lengths = np.sum([scratch.lengths(name)[sequences] for name in columns if name != "labels"], axis=0)
-    grouped = _rows(job, sequences, lengths)
-    names = PREFERENCE if job.kind == "preferences" else (*LANGUAGE, "seq_lengths")
-    written = write_rows(out / DATA_FILE, _columns(grouped, scratch, columns), names)
+        for part in encoded:
+            encode_source(part, job.root, job.kind, tokeniser, scratch, job.progress)
+    order = training_order(mixture, encoded, job.seed)
+    if job.kind == "preferences":
+        written = write_rows(out / DATA_FILE, pair_rows(order, scratch, columns), columns)
+    else:
+        lengths = scratch.lengths("input_ids")[order]
+        grouped = packed(order, lengths, job.max_length, job.seed) if job.packing else ([i] for i in order.tolist())
+        rows_ = language_rows(grouped, scratch, columns)
+        written = write_rows(out / DATA_FILE, rows_, (*columns, "seq_lengths"))
     reports = tuple(e.report(mixture.rows[mixture.sources == i]) for i, e in enumerate(encoded))
-    report = MixtureReport(reports, written, utilisation(lengths.tolist(), written, job.max_length))
+    places = 2 * written if job.kind == "preferences" else written
+    filled = utilisation([r.tokens for r in reports], places, job.max_length)
+    report = MixtureReport(reports, written, filled)
     write_json(out / REPORT_FILE, report.as_json())
 
 
@@ -161,38 +167,3 @@ def _count(source: SourceSpec, job: _Job) -> int:
         if job.progress is not None and count % 1000 == 0:
             job.progress(f"read {source_name(source)}", count, count)
     return count
-
-
-def _sequences(mixture: Mixture, encoded: Sequence[EncodedSource], seed: int) -> Ints:
-    """Indices into the scratch file in training order; when rows gave several sequences (pieces) these are
-    shuffled.
-    """
-    first = np.empty(len(mixture), dtype=np.int64)
-    count = np.empty(len(mixture), dtype=np.int64)
-    for i, source in enumerate(encoded):
-        mine = mixture.sources == i
-        at = source.positions(mixture.rows[mine])
-        first[mine], count[mine] = np.asarray(source.first)[at], np.asarray(source.count)[at]
-    within: Ints = np.arange(count.sum(), dtype=np.int64) - np.repeat(np.cumsum(count) - count, count)
-    sequences: Ints = np.repeat(first, count) + within
-    return sequences[permutation(seed, PIECES, len(sequences))] if count.max() > 1 else sequences
-
-
-def _rows(job: _Job, sequences: Ints, lengths: Ints) -> Iterator[list[int]]:
-    """The sequences of each row of the dataset."""
-    if not job.packing:
-        return ([i] for i in sequences.tolist())
-    packed = pack(lengths.tolist(), job.max_length)
-    order = permutation(job.seed, ROWS, len(packed))
-    return ([int(sequences[i]) for i in packed[k]] for k in order.tolist())
-
-
-def _columns(
-    grouped: Iterator[list[int]], scratch: Scratch, columns: Sequence[str]
-) -> Iterator[Mapping[str, Ids]]:
-    for members in grouped:
-        row = {name: np.concatenate([scratch.column(name, i) for i in members]) for name in columns}
-        if columns == LANGUAGE:
-            lengths = [len(scratch.column("input_ids", i)) for i in members]
-            row["seq_lengths"] = np.asarray(lengths, dtype=np.int32)
-        yield row

@@ -54,11 +54,7 @@ def _read_jsonl(path: Path) -> Iterator[Numbered]:
         try:
             value = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
-            detail = (
-                f"{error.msg} at column {error.colno}"
-                if isinstance(error, json.JSONDecodeError)
-                else "too deep"
-            )
+            detail = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "too deep"
             cut = "" if text.endswith("\n") else "; the file ends here, so it may be cut off"
             raise DataError(
                 f"{path}, row {row} (line {line}): not valid JSON: {detail}{cut}",
@@ -69,14 +65,8 @@ def _read_jsonl(path: Path) -> Iterator[Numbered]:
 
 def _object(value: Any, path: Path, row: int) -> Row:
     if not isinstance(value, dict):
-        got = (
-            "null"
-            if value is None
-            else {"str": "a text", "list": "an array"}.get(type(value).__name__, repr(value))
-        )
-        raise DataError(
-            f"{path}, row {row}: not an object but {got}", remedy='a row is an object: {"text": "..."}'
-        )
+        got = "null" if value is None else {"str": "a text", "list": "an array"}.get(type(value).__name__, repr(value))
+        raise DataError(f"{path}, row {row}: not an object but {got}", remedy='a row is an object: {"text": "..."}')
     return value
 
 
@@ -97,14 +87,12 @@ def _read_csv(path: Path) -> Iterator[Numbered]:
             if not header:
                 header = cells
                 if twice := sorted({repr(c) for c in cells if cells.count(c) > 1}):
-                    raise DataError(
-                        f"{path}: the header names {', '.join(twice)} twice", remedy="rename one of them"
-                    )
+                    raise DataError(f"{path}: the header names {', '.join(twice)} twice", remedy="rename one of them")
                 continue
             row += 1
             if len(cells) != len(header):
                 raise DataError(
-                    f"{path}, row {row} (line {reader.line_num}): {len(cells)} cells, but the header has {len(header)}",
+                    f"{path}, row {row} (line {reader.line_num}): {len(cells)} cells, not {len(header)}",
                     remedy='put cells that hold commas or line ends in "double quotes"',
                 )
             yield row, reader.line_num, dict(zip(header, cells, strict=True))
@@ -131,9 +119,7 @@ def _read_parquet(path: Path) -> Iterator[Numbered]:
                     row += 1
                     yield row, None, value
     except UnicodeDecodeError:
-        raise DataError(
-            f"{path}, after row {row}: text that is not UTF-8", remedy="write the file again"
-        ) from None
+        raise DataError(f"{path}, after row {row}: text that is not UTF-8", remedy="write the file again") from None
     except pyarrow.ArrowException as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(

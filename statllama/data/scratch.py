@@ -26,16 +26,12 @@ class Scratch:
         self._files = {name: path.open("wb") for name, path in self._paths.items()}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for file in self._files.values():
             file.close()
         for name, path in self._paths.items():
             size = self._ends[name][-1]
-            self._maps[name] = (
-                np.memmap(path, dtype=np.int32, mode="r") if size else np.empty(0, dtype=np.int32)
-            )
+            self._maps[name] = np.memmap(path, dtype=np.int32, mode="r") if size else np.empty(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(next(iter(self._ends.values()))) - 1

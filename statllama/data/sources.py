@@ -37,9 +37,7 @@ def rows(source: SourceSpec, root: Path) -> Iterator[tuple[str, Row]]:
         count += 1
         yield where, row
     if not count:
-        raise DataError(
-            f"{source_name(source)}: the file has no rows" if source.path else f"{source.hub}: no rows"
-        )
+        raise DataError(f"{source_name(source)}: the file has no rows" if source.path else f"{source.hub}: no rows")
 
 
 def locate(source: SourceSpec, root: Path) -> Path:
@@ -49,17 +47,13 @@ def locate(source: SourceSpec, root: Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise DataError(
-            f"{path} is a folder, not a file", remedy="give a file: .json, .jsonl, .csv or .parquet"
-        )
+        raise DataError(f"{path} is a folder, not a file", remedy="give a file: .json, .jsonl, .csv or .parquet")
     relative = "" if given.is_absolute() else f" (`{source.path}` is relative to {root})"
     raise DataError(f"no file {path}{relative}{_neighbours(path)}", remedy="correct `path` in the recipe")
 
 
 def fingerprint(source: SourceSpec, root: Path) -> str:
-    """What the source's data are: the SHA-256 of the file's bytes, or the commit of the hub dataset (both
-    hex).
-    """
+    """What the data are: the SHA-256 of the file's bytes, or the commit of the hub dataset (hex)."""
     if source.path is None:
         return resolve_commit(source)
     digest = hashlib.sha256()
@@ -73,12 +67,19 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
     return digest.hexdigest()
 
 
+def pinned(source: SourceSpec) -> SourceSpec:
+    """A hub source with its commit as `revision`, so that all that is read is of one version; a file as it is."""
+    return source if source.hub is None else source.model_copy(update={"revision": resolve_commit(source)})
+
+
 def resolve_commit(source: SourceSpec) -> str:
     """The commit that a hub dataset's `revision` (None: main) is now; offline, the one in the local cache."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     name = source.revision or "main"
+    if _is_commit(name):
+        return name
     try:
         return str(HfApi().dataset_info(str(source.hub), revision=name, timeout=20).sha)
     except HFValidationError:
@@ -88,14 +89,12 @@ def resolve_commit(source: SourceSpec) -> str:
     except (OfflineModeIsEnabled, OSError) as error:
         cause = f"the hub cannot be reached ({type(error).__name__})"
     folder = Path(constants.HF_HUB_CACHE) / f"datasets--{str(source.hub).replace('/', '--')}"
-    if _is_commit(name):
-        return name
     if (folder / "refs" / name).is_file():
         return (folder / "refs" / name).read_text(encoding="utf-8").strip()
     raise DataError(
-        f"dataset {source.hub} (revision {name}): {cause}, and no commit of it is in the local cache ({folder})",
-        remedy="check the name and the connection; for a gated dataset log in with `hf auth login`; or download it "
-        "and use `path`",
+        f"dataset {source.hub} (revision {name}): {cause}, and the local cache has no commit ({folder})",
+        remedy="check the name and the connection; log in with `hf auth login` if it is gated; or download "
+        "it and use `path`",
     )
 
 

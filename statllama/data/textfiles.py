@@ -1,6 +1,4 @@
-"""Opens a local file, plain or .gz, and decodes it as UTF-8 in lines or blocks, with errors that a user can
-mend.
-"""
+"""Opens a local file, plain or .gz, and decodes it as UTF-8, in lines or in blocks."""
 
 from __future__ import annotations
 
@@ -81,5 +79,5 @@ def _not_utf8(path: Path, offset: int, start: bytes, place: str) -> DataError:
     guess = "UTF-16" if start.startswith(UTF16) else "LATIN1"
     return DataError(
         f"{path}: not UTF-8: the byte at offset {offset} (from 0){place} cannot be decoded",
-        remedy=f"convert it, naming its real encoding: iconv -f {guess} -t UTF-8 {path.name} > utf8-{path.name}",
+        remedy=f"convert it from what it is: iconv -f {guess} -t UTF-8 {path.name} > utf8-{path.name}",
     )

@@ -20,17 +20,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TrainOn = Literal["responses", "all"]
-END_OF_TEXT = (
-    "<|end_of_text|>",
-    "<|endoftext|>",
-)  # ends a document; the tokenizer's eos where there is neither
+# What ends a document; the tokenizer's eos where there is neither.
+END_OF_TEXT = ("<|end_of_text|>", "<|endoftext|>")
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A preference: `prompt` ends with the generation prompt; both answers end with end-of-turn, without the
-    prompt.
-    """
+    """A preference: `prompt` ends with the generation prompt, both answers with the end-of-turn token."""
 
     prompt: list[int]
     chosen: list[int]
@@ -65,7 +61,7 @@ class Tokeniser:
     ) -> None:
         if not tokenizer.is_fast:
             raise DataError(
-                f"the tokenizer {tokenizer.name_or_path} gives no character offsets (it is not a fast tokenizer)",
+                f"the tokenizer {tokenizer.name_or_path} is not a fast one: it gives no character offsets",
                 remedy="use a model with a tokenizer.json",
             )
         self.tokenizer = tokenizer
@@ -123,11 +119,7 @@ class Tokeniser:
 
         def finish(encoded: list[Encoding]) -> list[Tokens]:
             (whole,) = encoded
-            inside = (
-                mask(whole.offsets, spans).tolist()
-                if self.train_on == "responses"
-                else [True] * len(whole.ids)
-            )
+            inside = mask(whole.offsets, spans).tolist() if self.train_on == "responses" else [True] * len(whole.ids)
             return [self._started(whole.ids, inside)]
 
         return [text], finish
@@ -163,8 +155,8 @@ class Tokeniser:
             )
             if prompt != other:
                 raise DataError(
-                    "the last token of the prompt depends on the answer: the tokenizer joins the template's header "
-                    "with the first characters of one answer",
+                    "the last token of the prompt depends on the answer: the tokenizer joins the end of the "
+                    "template's header with the start of one answer",
                     remedy="remove white space at the start of the answers",
                 )
             return [Pair(prompt, chosen, rejected)]
@@ -190,9 +182,7 @@ class Tokeniser:
 
     def _eos(self) -> int:
         if self.tokenizer.eos_token_id is None:
-            raise DataError(
-                "the tokenizer has no eos token, so a completion cannot end", remedy="set eos_token in it"
-            )
+            raise DataError("the tokenizer has no eos token, so a completion cannot end", remedy="set eos_token in it")
         return int(self.tokenizer.eos_token_id)
 
     def _end_of_text(self) -> int:

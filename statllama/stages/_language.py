@@ -18,6 +18,10 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
     config = trl.SFTConfig(
         **arguments,
+        chat_template_path=None,
+        eos_token=None,
+        pad_token=None,
+        router_aux_loss_coef=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         truncation_mode="keep_start",

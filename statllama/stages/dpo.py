@@ -61,8 +61,8 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from statllama import stack
     from statllama.training import StageTrainer
 
-    spec = job.spec
-    assert isinstance(spec, Spec)
+    assert isinstance(job.spec, Spec)
+    spec: Spec = job.spec
 
     class Trainer(StageTrainer, trl.DPOTrainer):  # type: ignore[misc]
         checked = False
@@ -101,6 +101,8 @@ def _settings(spec: Spec) -> dict[str, Any]:
         "label_smoothing": spec.label_smoothing,
         "max_length": None,
         "truncation_mode": "keep_start",
+        "pad_token": None,
+        "router_aux_loss_coef": None,
         "padding_free": False,
         "pad_to_multiple_of": None,
         "disable_dropout": False,
@@ -118,7 +120,7 @@ def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Non
     import torch
 
     kwargs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws
         logits = model(**kwargs, use_cache=False).logits[:, :-1].float()
         picked = logits.log_softmax(-1).gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
         policy = (picked * inputs["completion_mask"][:, 1:]).sum(1)

@@ -47,9 +47,7 @@ def check_columns(format: str, columns: Mapping[str, str]) -> None:
             )
 
 
-def parse_row(
-    format: str, row: Mapping[str, Any], columns: Mapping[str, str], render: str, where: str
-) -> Example:
+def parse_row(format: str, row: Mapping[str, Any], columns: Mapping[str, str], render: str, where: str) -> Example:
     """One row as an Example.
 
     `columns` maps the format's names to the file's, `render` is `chat` or `plain` (for strings, not
@@ -79,11 +77,9 @@ def _missing(name: str, used: str, row: Mapping[str, Any], format: str, where: s
         )
     found = ", ".join(row) or "none"
     hint = near(used, row) if row else ""
-    suggestion = (
-        hint.split("'")[1] if hint.startswith("did you mean") else (next(iter(row), "name_in_the_file"))
-    )
+    suggestion = hint.split("'")[1] if hint.startswith("did you mean") else (next(iter(row), "name_in_the_file"))
     return DataError(
         f"{where}: no column {used!r}, which format {format} needs; columns found: {found}"
         + (f"; {hint}" if hint.startswith("did you mean") else ""),
-        remedy=f"set `columns: {{{name}: {suggestion}}}` (the format's name: the file's name), or another `format`",
+        remedy=f"set `columns: {{{name}: {suggestion}}}` (the format's name: the file's), or `format`",
     )

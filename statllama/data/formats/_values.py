@@ -37,14 +37,10 @@ def as_messages(value: Any, name: str) -> tuple[Message, ...]:
 def _message(item: Any, place: str) -> Message:
     if not isinstance(item, Mapping) or item.get("role") is None or item.get("content") is None:
         got = f"keys {', '.join(map(str, item))}" if isinstance(item, Mapping) else _kind(item)
-        raise DataError(
-            f"{place} has no role and content (got {got})", remedy="a message has `role` and `content`"
-        )
+        raise DataError(f"{place} has no role and content (got {got})", remedy="a message has `role` and `content`")
     for key in UNSUPPORTED:
         if item.get(key):
-            raise DataError(
-                f"{place} has {key!r}, which is not supported", remedy="write the call into `content`"
-            )
+            raise DataError(f"{place} has {key!r}, which is not supported", remedy="write the call into `content`")
     try:
         return Message(as_text(item["role"], "role"), as_text(item["content"], "content"))
     except DataError as error:
@@ -52,7 +48,5 @@ def _message(item: Any, place: str) -> Message:
 
 
 def _kind(value: Any) -> str:
-    names = {type(None): "null", bool: "true/false", int: "a number", float: "a number", dict: "an object"}
-    return names.get(
-        type(value), "a text" if isinstance(value, str) else "a list" if is_messages(value) else "bytes"
-    )
+    names = {str: "a text", bool: "true/false", int: "a number", float: "a number", dict: "an object"}
+    return "null" if value is None else names.get(type(value), "a list" if is_messages(value) else "no text")

@@ -1,8 +1,10 @@
 """A prompt with a chosen and a rejected answer, as strings or as lists of messages.
 
     {"prompt": "What is the mean of 1 and 3?", "chosen": "2", "rejected": "3"}
-    {"prompt": [{"role": "user", "content": "..."}], "chosen": [{"role": "assistant", "content": "2"}], "rejected": ...}
-    {"chosen": [{"role": "user", ...}, {"role": "assistant", ...}], "rejected": [the same user turn, another answer]}
+    {"prompt": [{"role": "user", "content": "..."}],
+     "chosen": [{"role": "assistant", "content": "2"}], "rejected": [{"role": "assistant", "content": "3"}]}
+    {"chosen": [{"role": "user", ...}, {"role": "assistant", ...}],
+     "rejected": [{the same user turn}, {"role": "assistant", ...}]}
 
 In the last form the prompt is the turns that chosen and rejected share. Strings become turns with `render:
 chat` and stay as they are with `render: plain`. The prompt is never part of chosen and rejected.
@@ -25,31 +27,28 @@ def parse(values: Mapping[str, Any], render: str) -> Preference:
     """A Preference; its prompt is a string only for strings with `render` plain."""
     chosen, rejected = values["chosen"], values["rejected"]
     if is_messages(chosen) != is_messages(rejected):
-        raise DataError(
-            "one of chosen and rejected is a text, the other a list of messages; both must be the same"
-        )
+        raise DataError("one of chosen and rejected is a text, the other a list of messages; both must be the same")
     if "prompt" not in values:
         return _shared_prefix(chosen, rejected)
     prompt = values["prompt"]
     if is_messages(chosen):
-        turns = (
-            as_messages(prompt, "prompt")
-            if is_messages(prompt)
-            else (Message("user", as_text(prompt, "prompt")),)
-        )
-        return Preference(turns, _answer(chosen, turns, "chosen"), _answer(rejected, turns, "rejected"))
+        turns = _prompt_turns(prompt)
+        left, right = as_messages(chosen, "chosen"), as_messages(rejected, "rejected")
+        return Preference(turns, _answer(left, turns, "chosen"), _answer(right, turns, "rejected"))
     text_chosen, text_rejected = as_text(chosen, "chosen"), as_text(rejected, "rejected")
+    if is_messages(prompt) or render == "chat":
+        return Preference(_prompt_turns(prompt), text_chosen, text_rejected)
+    return Preference(as_text(prompt, "prompt"), text_chosen, text_rejected)
+
+
+def _prompt_turns(prompt: Any) -> tuple[Message, ...]:
     if is_messages(prompt):
-        return Preference(as_messages(prompt, "prompt"), text_chosen, text_rejected)
-    text = as_text(prompt, "prompt")
-    if render == "plain":
-        return Preference(text, text_chosen, text_rejected)
-    return Preference((Message("user", text),), text_chosen, text_rejected)
+        return as_messages(prompt, "prompt")
+    return (Message("user", as_text(prompt, "prompt")),)
 
 
-def _answer(value: Any, prompt: tuple[Message, ...], name: str) -> str:
-    """The content of the single assistant turn in `value`, which may begin with the prompt's turns."""
-    turns = as_messages(value, name)
+def _answer(turns: tuple[Message, ...], prompt: tuple[Message, ...], name: str) -> str:
+    """The content of the single assistant turn in `turns`, which may begin with the prompt's turns."""
     if turns[: len(prompt)] == prompt:
         turns = turns[len(prompt) :]
     if len(turns) != 1 or turns[0].role != "assistant":
@@ -75,8 +74,6 @@ def _shared_prefix(chosen: Any, rejected: Any) -> Preference:
     if left == right:
         raise DataError("chosen equals rejected: such a pair prefers nothing", remedy="remove the row")
     if shared == 0:
-        raise DataError(
-            "chosen and rejected share no turn, so there is no prompt", remedy="add a `prompt` column"
-        )
+        raise DataError("chosen and rejected share no turn, so there is no prompt", remedy="add a `prompt` column")
     prompt = left[:shared]
     return Preference(prompt, _answer(left, prompt, "chosen"), _answer(right, prompt, "rejected"))

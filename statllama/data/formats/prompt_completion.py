@@ -24,9 +24,7 @@ def parse(values: Mapping[str, Any], render: str) -> Conversation | Completion:
     """A Conversation, or with `render` plain and strings a Completion."""
     prompt, completion = values["prompt"], values["completion"]
     if is_messages(prompt) != is_messages(completion):
-        raise DataError(
-            "one of prompt and completion is a text, the other a list of messages; both must be the same"
-        )
+        raise DataError("one of prompt and completion is a text, the other a list of messages; both must be the same")
     if is_messages(prompt):
         turns = as_messages(prompt, "prompt")
         return Conversation(turns + as_messages(completion, "completion"), trained_from=len(turns))

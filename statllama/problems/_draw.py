@@ -1,0 +1,144 @@
+"""Seeded draws for one problem, the mark that makes a function a kind, and the step from draft to problem."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ._problem import Draft, Problem, Redraw, Wrong, number_split, plain, solution_text
+
+_ATTEMPTS = 2_000
+
+
+class Keyed(Protocol):
+    """A setting: anything with a key that is unique in its catalogue."""
+
+    @property
+    def key(self) -> str: ...
+
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Keyed)
+
+
+class Given(float):
+    """A drawn number: a float that prints without trailing zeros, so that a question can name it as it is."""
+
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else plain(self)
+
+    def __str__(self) -> str:
+        return plain(self)
+
+
+class Draw:
+    """Random choices for one problem of one split; remembers which settings were used."""
+
+    def __init__(self, rng: random.Random, split: str) -> None:
+        self.rng = rng
+        self.split = split
+        self.settings: list[str] = []
+
+    def setting(self, catalogue: Mapping[str, Sequence[S]]) -> S:
+        """A setting of this split from a catalogue with the keys "train" and "test"."""
+        chosen = self.choice(catalogue[self.split])
+        self.settings.append(chosen.key)
+        return chosen
+
+    def wording(self, *texts: str) -> str:
+        """One of several wordings of the same thing."""
+        return self.choice(texts)
+
+    def choice(self, options: Sequence[T]) -> T:
+        """One option, all equally likely."""
+        return options[self.rng.randrange(len(options))]
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return self.rng.randint(low, high)
+
+    def decimal(self, low: float, high: float, digits: int) -> Given:
+        """A number with `digits` decimals from low to high."""
+        scale = 10**digits
+        return Given(self.rng.randint(round(low * scale), round(high * scale)) / scale)
+
+    def normal(self, mean: float, sd: float, digits: int = 0) -> Given:
+        """A normal draw rounded to `digits` decimals."""
+        return Given(round(self.rng.gauss(mean, sd), digits))
+
+    def confidence(self) -> int:
+        """A usual confidence level in percent; 95 is drawn most."""
+        return self.choice((90, 95, 95, 99))
+
+    def need(self, condition: bool) -> None:
+        """Raise `Redraw` unless the draw is fit for a problem."""
+        if not condition:
+            raise Redraw
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem: its name, its difficulty and the function that drafts it."""
+
+    name: str
+    difficulty: int
+    draft: Callable[[Draw], Draft]
+
+
+def kind(difficulty: int) -> Callable[[Callable[[Draw], Draft]], Kind]:
+    """Mark a function of a topic module as a kind of problem with difficulty 1, 2 or 3."""
+
+    def mark(draft: Callable[[Draw], Draft]) -> Kind:
+        return Kind(draft.__name__, difficulty, draft)
+
+    return mark
+
+
+def make(topic: str, of: Kind, split: str, seed: str) -> Problem:
+    """The problem of one kind for one seed text; redraws until the numbers belong to `split`.
+
+    Raises `RuntimeError` when no draw fits, which is a fault of the kind's function.
+    """
+    for attempt in range(_ATTEMPTS):
+        draw = Draw(random.Random(f"{topic}/{of.name}/{split}/{seed}/{attempt}"), split)
+        try:
+            draft = of.draft(draw)
+            if number_split(of.name, draft.parameters) in (None, split):
+                return _assemble(topic, of, draft, draw)
+        except Redraw:
+            continue
+    raise RuntimeError(f"{topic}.{of.name}: no fit problem in {_ATTEMPTS} draws for split {split}")
+
+
+def _assemble(topic: str, of: Kind, draft: Draft, draw: Draw) -> Problem:
+    """Choose three distractors and the rejected solution; `Redraw` when fewer than three are usable."""
+    draw.need(draft.answer.possible and bool(draw.settings))
+    usable: list[Wrong] = []
+    for wrong in draft.wrong:
+        others = [draft.answer, *(kept.answer for kept in usable)]
+        if wrong.answer.possible and all(wrong.answer.differs(other) for other in others):
+            usable.append(wrong)
+    argued = [wrong for wrong in usable if wrong.steps]
+    draw.need(len(usable) >= 3 and bool(argued))
+    offered = draw.rng.sample(usable, 3)
+    slip = draw.choice(argued)
+    answer = draft.answer
+    return Problem(
+        topic=topic,
+        kind=of.name,
+        difficulty=of.difficulty,
+        split=draw.split,
+        setting="+".join(draw.settings),
+        question=draft.question,
+        steps=tuple(draft.steps),
+        answer=answer.text,
+        value=answer.numbers[0] if len(answer.numbers) == 1 else None,
+        tolerance=answer.tolerance,
+        distractors=tuple((wrong.answer.text, wrong.slip) for wrong in offered),
+        rejected=solution_text(slip.steps, slip.answer.text),
+        error=slip.slip,
+        idea=draft.idea,
+        parameters=dict(draft.parameters),
+    )

@@ -1,0 +1,231 @@
+"""The records that statistics problems are made of; no randomness, no input and no output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+#: Parameters of a question's form, not of its data: they are left out when numbers are compared.
+FORM_PARAMETERS = frozenset({"confidence", "alpha"})
+_BUCKETS = 5
+
+
+class Redraw(Exception):
+    """A draw gave no fit problem (an impossible number, two equal options): draw again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer or option: its text, the numbers in it, and how far off a number may be.
+
+    `tolerance` is absolute, in the unit of the answer. `possible` is false for a number outside its range (a
+    probability above 1, say); such a wrong answer is never offered and such a right one makes the draw be
+    repeated.
+    """
+
+    text: str
+    numbers: tuple[float, ...] = ()
+    tolerance: float = 0.0
+    possible: bool = True
+
+    def differs(self, other: Answer) -> bool:
+        """True when a reader who rounds along the way would still tell the two apart."""
+        if self.text == other.text:
+            return False
+        if not self.numbers or len(self.numbers) != len(other.numbers):
+            return True
+        gap = 2.0 * max(self.tolerance, other.tolerance)
+        pairs = zip(self.numbers, other.numbers, strict=True)
+        return any(abs(a - b) > gap * 1.0001 for a, b in pairs)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong answer, the misconception behind it and, where it can be argued well, the worked steps to it.
+
+    `slip` is a past-tense phrase that completes "The student ...", such as "divided by n instead of n - 1".
+    """
+
+    answer: Answer
+    slip: str
+    steps: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a kind's function returns: the parts of a problem before options are chosen and checked.
+
+    `parameters` holds everything that an independent computation of the answer needs; `idea` is the principle
+    that the problem turns on, in one sentence.
+    """
+
+    question: str
+    steps: Sequence[str]
+    answer: Answer
+    wrong: Sequence[Wrong]
+    idea: str
+    parameters: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A statistics problem with a computed answer.
+
+    topic, kind: the module and function it comes from. difficulty: 1 (one step) to 3 (several steps). split:
+    "train" or "test". setting: keys of the settings used. steps: the worked solution, a sentence each.
+    answer: its text with the unit; value: its one number, unrounded, or None when the answer is a sentence or
+    an interval; tolerance: absolute, how far from `value` a reply may be. distractors: three (text,
+    misconception) pairs. rejected: a worked solution that ends in a wrong answer; error: the one slip it
+    makes. idea: the principle in one sentence. parameters: the numbers and labels the answer follows from.
+
+    Raises `ValueError` when the parts contradict one another.
+    """
+
+    topic: str
+    kind: str
+    difficulty: int
+    split: str
+    setting: str
+    question: str
+    steps: tuple[str, ...]
+    answer: str
+    value: float | None
+    tolerance: float
+    distractors: tuple[tuple[str, str], ...]
+    rejected: str
+    error: str
+    idea: str
+    parameters: Mapping[str, object] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        options = [self.answer, *(text for text, _ in self.distractors)]
+        if len(options) != 4 or len(set(options)) != 4:
+            raise ValueError(f"{self.kind}: needs four different options, got {options}")
+        if self.difficulty not in (1, 2, 3):
+            raise ValueError(f"{self.kind}: difficulty must be 1, 2 or 3, got {self.difficulty}")
+        if not (self.question and self.steps and self.rejected and self.error):
+            raise ValueError(f"{self.kind}: question, steps, rejected and error must not be empty")
+        if self.rejected.endswith(f"Answer: {self.answer}"):
+            raise ValueError(f"{self.kind}: the rejected solution ends in the right answer")
+
+    @property
+    def solution(self) -> str:
+        """The worked solution as text, ending in a line `Answer: ...`."""
+        return solution_text(self.steps, self.answer)
+
+
+def solution_text(steps: Sequence[str], answer: str) -> str:
+    """Worked steps, one a line, and a last line `Answer: ...`."""
+    return "\n".join([*steps, f"Answer: {answer}"])
+
+
+def number(
+    value: float,
+    digits: int,
+    unit: str = "",
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    tolerance: float | None = None,
+) -> Answer:
+    """A number rounded to `digits` decimals with its unit; the tolerance is one unit of the last decimal."""
+    text = f"{fixed(value, digits)} {unit}".rstrip()
+    allowed = 10.0**-digits if tolerance is None else tolerance
+    return Answer(text, (value,), allowed, math.isfinite(value) and low <= value <= high)
+
+
+def probability(value: float, digits: int = 4, tolerance: float = 0.002) -> Answer:
+    """A probability or proportion, refused when it would print as 0 or 1; tolerance as for table look-up."""
+    edge = 0.5 * 10.0**-digits
+    slack = min(tolerance, max(10.0**-digits, 0.05 * min(value, 1.0 - value)))
+    return Answer(fixed(value, digits), (value,), slack, edge < value < 1.0 - edge)
+
+
+def count(value: int, unit: str = "") -> Answer:
+    """A whole number that must be exact, at least 0."""
+    return Answer(f"{value} {unit}".rstrip(), (float(value),), 0.0, value >= 0)
+
+
+def interval(low: float, high: float, digits: int, unit: str = "") -> Answer:
+    """An interval as "(low, high) unit" with `digits` decimals."""
+    text = f"({fixed(low, digits)}, {fixed(high, digits)}) {unit}".rstrip()
+    return Answer(text, (low, high), 1.5 * 10.0**-digits, low < high)
+
+
+def share_interval(low: float, high: float, digits: int = 3) -> Answer:
+    """An interval for a proportion, refused when it leaves 0 to 1."""
+    answer = interval(low, high, digits)
+    return Answer(answer.text, answer.numbers, answer.tolerance, 0.0 < low < high < 1.0)
+
+
+def words(text: str) -> Answer:
+    """An answer that is a sentence or a name."""
+    return Answer(text)
+
+
+def fixed(value: float, digits: int) -> str:
+    """`value` with `digits` decimals and never a negative zero."""
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("-") and float(text) == 0.0 else text
+
+
+def sig(value: float, digits: int = 4) -> str:
+    """`value` to `digits` significant figures, without an exponent: 0.03464, 12.35, 1235."""
+    if value == 0.0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    return fixed(value, max(0, digits - 1 - magnitude))
+
+
+def plain(value: float) -> str:
+    """A given number without trailing zeros: 12.5, 12, 0.04."""
+    text = fixed(value, 6).rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def term(value: float) -> str:
+    """A number to be subtracted or multiplied: in brackets when it is negative."""
+    return f"({plain(value)})" if value < 0 else plain(value)
+
+
+def article(noun: str) -> str:
+    """A noun with its indefinite article: an apartment, a tree."""
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+
+
+def ordinal(number: int) -> str:
+    """A whole number as an ordinal: 3rd, 11th, 22nd."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if 10 <= number % 100 <= 20 else ending}"
+
+
+def single(unit: str) -> str:
+    """A unit after "per": hours -> hour, degrees Celsius -> degree Celsius, hundred meters as it is."""
+    if unit.startswith("degrees"):
+        return unit.replace("degrees", "degree", 1)
+    return unit if unit.startswith("hundred") else unit.removesuffix("s")
+
+
+def fingerprint(kind: str, parameters: Mapping[str, object]) -> str | None:
+    """The numbers of a problem as text, or None without any; labels and `FORM_PARAMETERS` are left out."""
+    numbers = {
+        name: value for name, value in sorted(parameters.items()) if name not in FORM_PARAMETERS and _numeric(value)
+    }
+    return f"{kind} {json.dumps(numbers)}" if numbers else None
+
+
+def number_split(kind: str, parameters: Mapping[str, object]) -> str | None:
+    """The split that owns these numbers (one set in five is test), or None when there are no numbers."""
+    text = fingerprint(kind, parameters)
+    if text is None:
+        return None
+    return "test" if hashlib.sha256(text.encode()).digest()[0] % _BUCKETS == 0 else "train"
+
+
+def _numeric(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(_numeric(item) for item in value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,329 @@
+"""Settings for surveys, experiments, tables and chance; train and test lists share no setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Census:
+    """A population that can be sampled in several ways; `handy` is a convenience sample's whereabouts."""
+
+    key: str
+    many: str
+    one: str
+    strata: str
+    stratum: str
+    clusters: str
+    listing: str
+    handy: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A survey that can go wrong; `frame` is a list that leaves out `missing`, `leading` a loaded
+    question."""
+
+    key: str
+    who: str
+    many: str
+    topic: str
+    frame: str
+    missing: str
+    open_call: str
+    leading: str
+
+
+@dataclass(frozen=True)
+class TwoWay:
+    """Two categorical variables of one group; `who` is plural."""
+
+    key: str
+    who: str
+    row: str
+    rows: tuple[str, ...]
+    column: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Categories:
+    """One categorical variable with the proportions a claim gives, in percent."""
+
+    key: str
+    who: str
+    variable: str
+    names: tuple[str, ...]
+    percents: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Two yes-or-no traits of one individual; `a` and `b` complete "the {one} ..."."""
+
+    key: str
+    who: str
+    one: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Screening:
+    """A test for a condition, with ranges of prevalence in tenths of a percent."""
+
+    key: str
+    who: str
+    one: str
+    condition: str
+    test: str
+    prevalence: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A small count variable."""
+
+    key: str
+    what: str
+    each: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Two independent amounts that are added or compared; mean and sd ranges share one unit."""
+
+    key: str
+    first: str
+    second: str
+    total: str
+    unit: str
+    mean: tuple[float, float]
+    sd: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Before:
+    """A quantity measured twice on each individual; `change` is the range of the mean difference."""
+
+    key: str
+    who: str
+    one: str
+    y: str
+    unit: str
+    event: str
+    level: tuple[int, int]
+    change: tuple[int, int]
+
+
+# fmt: off
+CENSUSES = {
+    "train": (
+        Census("school", "students of a high school", "student", "grade levels", "grade", "homerooms",
+            "the school register", "in the cafeteria at noon", (800, 2400)),
+        Census("clinic", "nurses of a hospital", "nurse", "departments", "department", "wards", "the payroll",
+            "at the main entrance on Monday", (400, 1600)),
+        Census("farms", "farms of a district", "farm", "crop types", "crop type", "villages",
+            "the land register", "along the main road", (600, 2000)),
+        Census("flats", "apartments of a housing company", "apartment", "building ages", "age class",
+            "buildings", "the address list", "nearest to the office", (500, 3000)),
+        Census("players", "members of a sports league", "member", "age groups", "age group", "teams",
+            "the membership list", "at the season opening", (600, 2200)),
+        Census("shops", "shops of a retail chain", "shop", "regions", "region", "towns",
+            "the chain's directory", "in the head office's own town", (300, 1200)),
+    ),
+    "test": (
+        Census("trains", "passengers of a night train", "passenger", "ticket classes", "class", "carriages",
+            "the reservation list", "in the dining car", (400, 900)),
+        Census("hives", "beehives of a honey cooperative", "hive", "altitude zones", "zone", "apiaries",
+            "the cooperative's inventory", "beside the processing plant", (500, 1500)),
+        Census("authors", "articles of an online encyclopedia", "article", "subject areas", "area",
+            "weekly batches", "the index", "on the front page", (900, 3000)),
+    ),
+}
+
+SURVEYS = {
+    "train": (
+        Survey("parking", "residents of a town", "residents", "parking fees", "the list of car owners",
+            "residents without a car", "The town posts the question on its website",
+            "Should our overcharged drivers have to pay still more for parking?"),
+        Survey("lunch", "pupils of a school", "pupils", "the lunch menu",
+            "the list of pupils who pay for lunch by card", "pupils who bring lunch from home",
+            "The kitchen puts a suggestion box by the door",
+            "Would you rather keep our healthy menu than go back to greasy food?"),
+        Survey("gym", "members of a gym", "members", "the opening hours", "the check-in log before 8 a.m.",
+            "members who come later in the day", "The gym invites comments on its page",
+            "Do you agree that early hours, which all serious athletes want, should stay?"),
+        Survey("radio", "adults in a state", "adults", "a lottery tax", "landline telephone numbers",
+            "adults with only a mobile phone", "A radio host asks listeners to call in",
+            "Do you support the tax that will finally rescue our failing schools?"),
+        Survey("staff", "employees of a company", "employees", "working from home",
+            "the list of full-time employees", "part-time employees",
+            "A form is left on the intranet for anyone who cares to answer",
+            "Do you want to lose the flexibility that you now enjoy?"),
+    ),
+    "test": (
+        Survey("harbor", "boat owners of a harbor", "owners", "a new breakwater",
+            "the list of owners who rent a berth all year", "owners who rent by the week",
+            "The harbor office invites opinions on a notice board",
+            "Do you want the breakwater that will protect your family from storms?"),
+        Survey("orchestra", "subscribers of an orchestra", "subscribers", "the program",
+            "the list of subscribers with an e-mail address", "subscribers without an e-mail address",
+            "The orchestra prints a reply card in its magazine",
+            "Would you give up the great masterpieces for noisy modern works?"),
+        Survey("trail", "hikers in a national park", "hikers", "a trail fee", "permits for overnight trips",
+            "hikers on day trips", "The park puts a tablet for comments in the lodge",
+            "Should hikers pay for trails that their taxes have paid for already?"),
+    ),
+}
+
+TABLES = {
+    "train": (
+        TwoWay("shift", "hospital staff", "shift", ("day", "night"), "way to work",
+            ("car", "bus", "bicycle")),
+        TwoWay("snack", "cinema visitors", "age group", ("under 30", "30 or older"), "snack",
+            ("popcorn", "ice cream", "none")),
+        TwoWay("plan", "phone customers", "contract", ("prepaid", "monthly"), "reason for calling",
+            ("billing", "coverage", "upgrade")),
+        TwoWay("grade", "students", "grade", ("9th", "10th", "11th"), "favorite subject", ("science", "art")),
+        TwoWay("visit", "zoo visitors", "season", ("spring", "summer", "autumn"), "ticket",
+            ("single", "family")),
+        TwoWay("loan", "bank clients", "age group", ("under 40", "40 or older"), "loan status",
+            ("paid", "late")),
+        TwoWay("hand", "tennis players", "level", ("club", "national"), "hand used", ("left", "right")),
+    ),
+    "test": (
+        TwoWay("crew", "ship passengers", "cabin class", ("upper deck", "lower deck"), "evening activity",
+            ("theater", "music", "reading")),
+        TwoWay("bean", "coffee drinkers", "preferred roast", ("light", "medium", "dark"), "time of first cup",
+            ("before breakfast", "after breakfast")),
+        TwoWay("kennel", "shelter dogs", "size", ("small", "large"), "outcome", ("adopted", "waiting")),
+    ),
+}
+
+BROAD_TABLES = {
+    "train": (
+        TwoWay("income", "households", "income bracket", (), "region", ()),
+        TwoWay("brands", "shoppers", "age group", (), "brand bought", ()),
+        TwoWay("teachers", "teachers", "subject taught", (), "opinion on homework", ()),
+        TwoWay("trains", "train riders", "line used", (), "purpose of the trip", ()),
+        TwoWay("fields", "graduates", "field of study", (), "first employer", ()),
+    ),
+    "test": (
+        TwoWay("gardens", "garden owners", "soil type", (), "main crop", ()),
+        TwoWay("readers", "library readers", "age class", (), "favorite genre", ()),
+        TwoWay("harbors", "fishing boats", "home port", (), "type of catch", ()),
+    ),
+}
+
+CATEGORIES = {
+    "train": (
+        Categories("days", "emergency calls", "part of the day", ("morning", "afternoon", "evening", "night"),
+            (25, 25, 25, 25)),
+        Categories("blood", "blood donors", "blood group", ("O", "A", "B", "AB"), (45, 40, 11, 4)),
+        Categories("colors", "candies of one brand", "color", ("red", "green", "yellow", "blue"),
+            (30, 25, 25, 20)),
+        Categories("peas", "pea plants of a cross", "seed type",
+            ("round yellow", "round green", "wrinkled yellow", "wrinkled green"), (56, 19, 19, 6)),
+        Categories("exits", "highway drivers", "exit", ("north", "east", "south"), (40, 35, 25)),
+        Categories("sizes", "shirts sold", "size", ("small", "medium", "large", "extra large"),
+            (20, 35, 30, 15)),
+    ),
+    "test": (
+        Categories("birds", "birds ringed at a station", "species group",
+            ("finches", "thrushes", "warblers", "others"), (35, 25, 25, 15)),
+        Categories("routes", "hikers at a trailhead", "route", ("lake", "ridge", "waterfall"), (50, 30, 20)),
+        Categories("tea", "cups of tea sold", "type", ("black", "green", "herbal", "white"),
+            (40, 30, 20, 10)),
+    ),
+}
+
+EVENTS = {
+    "train": (
+        Events("language", "students at a college", "student", "studies a foreign language", "plays a sport"),
+        Events("pets", "households in a suburb", "household", "has a cat", "has a garden"),
+        Events("travel", "customers of a travel agency", "customer", "books a hotel", "rents a car"),
+        Events("media", "adults in a city", "adult", "reads a newspaper", "listens to podcasts"),
+        Events("store", "shoppers at a supermarket", "shopper", "buys bread", "buys milk"),
+        Events("cars", "cars at an inspection", "car", "has worn brakes", "has a faulty light"),
+    ),
+    "test": (
+        Events("concert", "visitors to a music festival", "visitor", "camps on the site", "buys a program"),
+        Events("farm", "farms in a valley", "farm", "keeps goats", "grows olives"),
+        Events("clinic", "patients of an eye clinic", "patient", "wears contact lenses", "has dry eyes"),
+    ),
+}
+
+SCREENINGS = {
+    "train": (
+        Screening("allergy", "children in a region", "child", "a nut allergy", "a skin test", (15, 60)),
+        Screening("ledger", "bookkeeping entries of a firm", "entry", "an error", "an automatic check",
+                  (4, 20)),
+        Screening("anemia", "adults at a health fair", "adult", "anemia", "a finger-prick test", (40, 120)),
+        Screening("welds", "welds on a pipeline", "weld", "a crack", "an ultrasound scan", (10, 60)),
+    ),
+    "test": (
+        Screening("rot", "potato plants in a field", "plant", "a virus", "a leaf strip test", (20, 90)),
+        Screening("chips", "circuit boards from a plant", "board", "a hidden short circuit", "a voltage test",
+            (8, 40)),
+    ),
+}
+
+TALLIES = {
+    "train": (
+        Tally("repairs", "the number of repair jobs a workshop gets", "day", "jobs"),
+        Tally("goals", "the number of goals a hockey team scores", "game", "goals"),
+        Tally("rings", "the number of calls a plumber receives", "hour", "calls"),
+        Tally("faults", "the number of flaws in a roll of cloth", "roll", "flaws"),
+        Tally("rooms", "the number of guests in a boat cabin", "trip", "guests"),
+    ),
+    "test": (
+        Tally("owls", "the number of owl chicks in a nest box", "nest", "chicks"),
+        Tally("lifts", "the number of passengers entering a lift", "ride", "passengers"),
+        Tally("orders", "the number of cakes a baker sells to a cafe", "morning", "cakes"),
+    ),
+}
+
+PARTS = {
+    "train": (
+        Parts("swim", "the swimming time", "the running time", "the total time", "minutes", (22, 48), (2, 6)),
+        Parts("boxes", "the weight of a crate", "the weight of its contents", "the total weight", "kilograms",
+            (6, 30), (0.4, 2.5)),
+        Parts("queue", "the waiting time", "the service time", "the total time", "minutes", (4, 12),
+            (1, 3.5)),
+        Parts("pipes", "the length of the first pipe", "the length of the second pipe", "the total length",
+            "centimeters", (60, 140), (0.4, 1.8)),
+    ),
+    "test": (
+        Parts("bread", "the kneading time", "the baking time", "the total time", "minutes", (14, 40),
+            (1.2, 4.5)),
+        Parts("rowing", "the time of the first lap", "the time of the second lap", "the total time",
+            "seconds", (92, 150), (3, 9)),
+    ),
+}
+
+PAIRINGS = {
+    "train": (
+        Before("pulse", "volunteers", "volunteer", "resting heart rate", "beats per minute",
+            "a ten-week walking program", (66, 84), (-8, -3)),
+        Before("typing", "office clerks", "clerk", "typing speed", "words per minute", "a typing course",
+            (42, 60), (3, 9)),
+        Before("vocab", "language learners", "learner", "vocabulary score", "points",
+            "a month of flash cards", (48, 66), (4, 10)),
+        Before("grip", "climbers", "climber", "grip strength", "kilograms", "eight weeks of training",
+            (34, 50), (2, 6)),
+        Before("pressure", "patients", "patient", "systolic blood pressure", "millimeters of mercury",
+            "a low-salt diet", (132, 150), (-12, -4)),
+    ),
+    "test": (
+        Before("sleepers", "shift workers", "worker", "time to fall asleep", "minutes",
+            "a course in relaxation", (28, 44), (-9, -3)),
+        Before("jump", "volleyball players", "player", "vertical jump", "centimeters",
+            "six weeks of jump training", (44, 58), (2, 6)),
+        Before("noise", "wind turbines", "turbine", "noise level", "decibels", "a change of blade coating",
+            (48, 60), (-5, -2)),
+    ),
+}
+# fmt: on

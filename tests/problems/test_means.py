@@ -1,0 +1,42 @@
+"""Problems on means against scipy."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from scipy import special, stats
+
+from .checks import Params, check_topic
+
+
+def _sample(mean: float, sd: float, n: int) -> np.ndarray:
+    """Data with exactly this mean and standard deviation."""
+    raw = np.arange(n, dtype=float)
+    return mean + sd * (raw - raw.mean()) / raw.std(ddof=1)
+
+
+def _interval(p: Params) -> tuple[float, float]:
+    found = stats.ttest_1samp(_sample(p["mean"], p["sd"], p["n"]), 0).confidence_interval(p["confidence"] / 100)
+    return float(found.low), float(found.high)
+
+
+def _welch(p: Params) -> float:
+    first, second = _sample(p["mean1"], p["sd1"], p["n1"]), _sample(p["mean2"], p["sd2"], p["n2"])
+    return float(stats.ttest_ind(first, second, equal_var=False).statistic)
+
+
+def test_answers() -> None:
+    check_topic(
+        "means",
+        {
+            "one_mean_interval": _interval,
+            "one_mean_t": lambda p: float(stats.ttest_1samp(_sample(p["mean"], p["sd"], p["n"]), p["null"]).statistic),
+            "t_p_value": lambda p: float(special.stdtr(p["n"] - 1, -abs(p["t"])) * (2 if p["sides"] == "two" else 1)),
+            "paired_t": lambda p: float(stats.ttest_rel(p["after"], p["before"]).statistic),
+            "two_sample_t": _welch,
+            "interpret_confidence": lambda p: re.compile(
+                rf"We are {p['confidence']}% confident that the mean .* of all "
+            ),
+        },
+    )
