@@ -1,9 +1,9 @@
 """What it costs to go from one stage to the next, against the way that merges in between.
 
-statllama: save the adapter (hashed, synced, published), take it off the base, read it back, stack it under a fresh slice,
-build the trainer, reach the first step. The other way, as the paper's scripts do it: merge into 16-bit weights, save
-them, load them again, quantise, put a fresh LoRA on, build the trainer, reach the first step. Both end at the same point
-and are run in turns in one process. Also printed: the bytes each way writes.
+statllama: save the adapter (hashed, synced, published), take it off the base, read it back, stack it under a fresh
+slice, build the trainer, reach the first step. The other way, as the paper's scripts do it: merge into 16-bit weights,
+save them, load them again, quantise, put a fresh LoRA on, build the trainer, reach the first step. Both end at the same
+point and are run in turns in one process. Also printed: the bytes each way writes.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
 
     Loader.add_constructor("!function", function)
     try:
-        config = yaml.load(text, Loader=Loader)  # a SafeLoader: plain data and nothing else
+        config = yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader: plain data and nothing else
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BenchmarkError(f"{path}{line}: not valid YAML: {error.problem}") from error

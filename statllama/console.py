@@ -18,7 +18,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from statllama.errors import StatllamaError
-from statllama.reporting import Reporter
+from statllama.reporting import Reporter, StepEvent
 
 if TYPE_CHECKING:
     from statllama.compare import Change, Scorecard
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from statllama.runner import Measure, PlannedStage
     from statllama.specs import StageSpec
     from statllama.store import Entry, Holder, Store
-    from statllama.training import StepEvent
 
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log
 Out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())

@@ -40,18 +40,18 @@ def base_identity(spec: BaseModelSpec, memory: Path) -> dict[str, Any]:
 def commit_of(repo: str, revision: str | None) -> str:
     """The commit that `revision` of a hub model is now; offline, the one in the local cache."""
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     name = revision or "main"
     try:
         return str(HfApi().model_info(repo, revision=name, timeout=20).sha)
+    except HFValidationError:
+        raise ModelError(f"{repo!r} is neither a folder nor a hub id `owner/name`") from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no answer"
         cause = f"the hub answered {status}"
-    except (OfflineModeIsEnabled, OSError) as error:
+    except Exception as error:  # no network shows as OSError, as the HTTP client's own errors, or as offline mode
         cause = f"the hub cannot be reached ({type(error).__name__})"
-    except ValueError:
-        raise ModelError(f"{repo!r} is neither a folder nor a hub id `owner/name`") from None
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
     if (folder / "snapshots" / name).is_dir():
         return name

@@ -182,6 +182,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
     targets = stack.require_modules(base.model, lora.target_modules)
     peft = _unsloth_peft(base, lora, checkpointing)
     stack.install(peft, lora, parents, targets, seed)
+    _leave_dropout_to_peft(peft)
     return peft
 
 
@@ -191,6 +192,8 @@ def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
     from statllama import stack
 
     if not adapters:
+        if base.backend == "unsloth":
+            _take_fused_forwards_off(base.model)
         base.model.eval()
         yield base.model
         return
@@ -226,6 +229,29 @@ def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
         random_state=0,
     )
     return cast("PeftModel", peft)
+
+
+def _leave_dropout_to_peft(peft: PeftModel) -> None:
+    """Where parents and dropout meet, have Unsloth call PEFT's forward instead of its fused kernels.
+
+    The kernels read `.weight` and apply `nn.Dropout` to the input of all slices, so `stack.install` leaves an Identity
+    there, which the kernels take for no dropout at all. A module of any other kind makes them stand back.
+    """
+    from torch import nn
+
+    for module in peft.modules():
+        own = [name for name, a in getattr(module, "lora_A", {}).items() if getattr(a, "dropout", 0.0)]
+        for name in own:
+            module.lora_dropout[name] = nn.Sequential()  # type: ignore[index, operator, union-attr]
+
+
+def _take_fused_forwards_off(model: torch.nn.Module) -> None:
+    """Undo what Unsloth's `get_peft_model` leaves on the base: forwards that fail where there is no adapter."""
+    for module in model.modules():
+        for name in ("apply_qkv", "apply_o", "forward"):
+            function = module.__dict__.get(name)
+            if getattr(function, "__module__", None) == "unsloth.kernels.fast_lora":
+                delattr(module, name)
 
 
 def checksum(model: torch.nn.Module) -> int:

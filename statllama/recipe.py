@@ -77,7 +77,8 @@ class Recipe(Spec):
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Recipe:
     """Load a recipe by path or by the name of a shipped one, with `key.path=value` overrides.
 
-    `check_files=False` accepts local files that are not there, to look at a recipe before its data is at hand. Raises RecipeError with all problems at once, or UsageError when there is no such recipe.
+    `check_files=False` accepts local files that are not there, to look at a recipe before its data is at hand.
+    Raises RecipeError with all problems at once, or UsageError when there is no such recipe.
     """
     source = find_recipe(str(recipe))
     try:

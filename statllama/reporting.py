@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,22 @@ if TYPE_CHECKING:
     from statllama.recipe import Recipe
     from statllama.specs import StageSpec
     from statllama.store import Entry, Holder
-    from statllama.training import StepEvent
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """One optimizer step, for the live display and the log."""
+
+    stage: str
+    step: int
+    total: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens_per_second: float
+    eta_seconds: float
+    memory_bytes: int
+    extra: dict[str, float]
 
 
 class Reporter:

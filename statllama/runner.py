@@ -284,9 +284,9 @@ class Session:
             with self.store.hold("scores", key, on_wait=self.reporter.waiting(f"{name} on {task.name}")):
                 entry = self.store.find("scores", key)
                 if entry is None:
-                    with scoring(self.base(precision), self.adapters(keys)) as model:
-                        with self.reporter.scoring(name, task.name) as progress:
-                            (result,) = score(model, self.tokenizer, [task], spec, progress)
+                    stack = scoring(self.base(precision), self.adapters(keys))
+                    with stack as model, self.reporter.scoring(name, task.name) as progress:
+                        (result,) = score(model, self.tokenizer, [task], spec, progress)
                     out = self.store.fresh_out("scores", key)
                     write_json(out / "samples.json", list(result.samples))
                     manifest = {"kind": "score", "stack": list(keys), "protocol": protocol, "score": result.to_json()}

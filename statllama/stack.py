@@ -118,6 +118,7 @@ class _Frozen(nn.Module):
     """A linear map without parameters: the frozen slices of a module that the stage does not train."""
 
     weight: Tensor
+    bias = None  # Unsloth's decoding asks for it
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()

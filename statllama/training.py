@@ -20,12 +20,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 
 from statllama import stack
 from statllama.checkpoints import newest_sound, require_bytes, retain, seal, translate_os_errors
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt
+from statllama.reporting import StepEvent
 from statllama.specs import StageSpec
 
 if TYPE_CHECKING:
@@ -33,22 +34,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
     from statllama.stack import Adapter
-
-
-@dataclass(frozen=True)
-class StepEvent:
-    """One optimizer step, for the live display and the log."""
-
-    stage: str
-    step: int
-    total: int
-    loss: float
-    grad_norm: float
-    learning_rate: float
-    tokens_per_second: float
-    eta_seconds: float
-    memory_bytes: int
-    extra: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -164,7 +149,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
         parameters = sum(p.numel() for p in stack.trainable(model).values())
         require_bytes(job.folder, 4 * parameters * (3 * (job.spec.train.keep_checkpoints + 1) + 1))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if checkpoint is None or not _take_finished(checkpoint, trainer, model):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if watcher.stopped:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
@@ -182,6 +168,16 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         peak_memory_bytes=memory_bytes(),
         history=history,
     )
+
+
+def _take_finished(checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
+    """Restore a checkpoint of the last step, if this is one: `trainer.train` would add a step of its own."""
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.global_step < state.max_steps:
+        return False
+    trainer.state, trainer.tokens = state, state.num_input_tokens_seen
+    stack.restore_slice(model, checkpoint)
+    return True
 
 
 def _restore(model: PeftModel, start: dict[str, torch.Tensor]) -> None:
@@ -291,6 +287,9 @@ class _Watcher(TrainerCallback):
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
 
 
+ACCELERATOR = {"split_batches": False, "dispatch_batches": False, "even_batches": True, "use_seedable_sampler": True}
+
+
 def arguments(job: Job, micro: int) -> dict[str, Any]:
     """Every training argument of Transformers that bears on the result, set explicitly."""
     train, cuda = job.spec.train, torch.cuda.is_available()
@@ -332,12 +331,7 @@ def arguments(job: Job, micro: int) -> dict[str, Any]:
         "data_seed": train.seed,
         "full_determinism": False,
         "train_sampling_strategy": "random",
-        "accelerator_config": {
-            "split_batches": False,
-            "dispatch_batches": False,
-            "even_batches": True,
-            "use_seedable_sampler": True,
-        },
+        "accelerator_config": dict(ACCELERATOR),
         "dataloader_drop_last": False,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": cuda,

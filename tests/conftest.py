@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models are tiny: more threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -31,7 +32,7 @@ SPECIAL = (
     "<|eot_id|>",
     "<|finetune_right_pad_id|>",
 )
-WORDS = "mean median mode range sample population the a of is what define average middle value most common".split()
+WORDS = ["mean", "median", "mode", "range", "sample", "population", "the", "a", "of", "is", "what", "define", "average", "middle", "value", "most", "common"]
 
 
 def make_tokenizer() -> Any:
