@@ -1,3 +1,27 @@
-"""Train a domain specialist out of a small Llama: one recipe, stacked QLoRA adapters, honest scores."""
+"""Train a domain specialist out of a small Llama: one recipe, stacked QLoRA adapters, honest scores.
+
+    from statllama import load_recipe, run
+    from statllama.reporting import Reporter
+    from statllama.store import Store
+
+    result = run(load_recipe("quickstart"), Store(Path("workspace")), Reporter())
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from statllama.recipe import load_recipe
+    from statllama.runner import run
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_recipe", "run"]
+
+_HOMES = {"load_recipe": "statllama.recipe", "run": "statllama.runner"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public function when it is first asked for: `import statllama` stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'statllama' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

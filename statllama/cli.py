@@ -47,14 +47,19 @@ WorkspaceOption = Annotated[
 WORKSPACE = Path("workspace")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        Out.print(f"statllama {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _global(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version)
+    ] = False,
 ) -> None:
-    if version:
-        Out.print(f"statllama {__version__}")
-        raise typer.Exit
     if debug:
         os.environ["STATLLAMA_DEBUG"] = "1"
 

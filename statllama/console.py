@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.syntax import Syntax
 from rich.table import Table
 
-from statllama.errors import StatllamaError
+from statllama.errors import Interrupted, StatllamaError
 from statllama.reporting import Reporter, StepEvent
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ Err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def print_error(error: StatllamaError) -> None:
     """What went wrong and how to mend it, on stderr."""
-    Err.print(f"[bold red]error:[/] {escape(error.message)}")
+    head = "[bold yellow]stopped:[/]" if isinstance(error, Interrupted) else "[bold red]error:[/]"
+    Err.print(f"{head} {escape(error.message)}")
     if error.remedy:
         Err.print(f"[bold]  ->[/] {escape(error.remedy)}")
 

@@ -68,9 +68,12 @@ class Recipe(Spec):
         return tuple(below)
 
     def to_yaml(self) -> str:
-        """The resolved recipe as YAML: every field with its value."""
+        """The resolved recipe as YAML: every field with its value, files absolute."""
         body = self.model_dump(mode="json", exclude={"source", "overrides"})
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
+        for source in (source for stage in body["stages"] for source in stage["data"]):
+            if source["path"] is not None:
+                source["path"] = os.path.abspath(self.root / Path(source["path"]).expanduser())
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -187,7 +190,8 @@ def _stages(data: dict[str, Any], lines: dict[Path_, int], problems: list[Proble
             continue
         kind = item.get("type")
         if kind not in stage_types():
-            message = f"unknown stage type {kind!r}: {near(str(kind), stage_types())}"
+            said = f"unknown stage type {kind!r}" if "type" in item else "is missing"
+            message = f"{said}: {near(str(kind), stage_types())}"
             problems.append(Problem(f"{dotted(path)}.type", message, line_of((*path, "type"), lines)))
             continue
         spec: type[StageSpec] = stage_module(kind).Spec

@@ -87,7 +87,7 @@ class LoraSpec(Spec):
     """Rank-stabilised scale (arXiv 2312.03732)."""
     dropout: Fraction = 0.0
     """Dropout on the input of the new slice alone. Above 0 Unsloth cannot fuse the LoRA kernels."""
-    target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = LLAMA_MODULES
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = tuple(sorted(LLAMA_MODULES))
     """Linear modules that get a slice."""
     dora: Literal[False] = False
     """Refused: see the message."""

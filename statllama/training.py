@@ -23,6 +23,7 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 
 from statllama import stack
+from statllama.arguments import arguments
 from statllama.checkpoints import newest_sound, require_bytes, retain, seal, translate_os_errors
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt
@@ -285,73 +286,6 @@ class _Watcher(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         seal(self.job.checkpoints / f"checkpoint-{state.global_step}")
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
-
-
-ACCELERATOR = {"split_batches": False, "dispatch_batches": False, "even_batches": True, "use_seedable_sampler": True}
-
-
-def arguments(job: Job, micro: int) -> dict[str, Any]:
-    """Every training argument of Transformers that bears on the result, set explicitly."""
-    train, cuda = job.spec.train, torch.cuda.is_available()
-    constant = "constant_with_warmup" if train.warmup else "constant"
-    return {
-        "output_dir": str(job.checkpoints),
-        "run_name": job.run_name,
-        "num_train_epochs": float(train.epochs or 1.0),
-        "max_steps": train.steps or -1,
-        "learning_rate": train.learning_rate,
-        "lr_scheduler_type": constant if train.schedule == "constant" else train.schedule,
-        "lr_scheduler_kwargs": None,
-        "warmup_steps": train.warmup if train.warmup < 1 else int(train.warmup),
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": train.batch_size // micro,
-        "average_tokens_across_devices": False,
-        "weight_decay": train.weight_decay,
-        "max_grad_norm": train.max_grad_norm,
-        "optim": train.optimizer,
-        "optim_args": None,
-        "optim_target_modules": None,
-        "adam_beta1": train.adam_betas[0],
-        "adam_beta2": train.adam_betas[1],
-        "adam_epsilon": train.adam_epsilon,
-        "label_smoothing_factor": 0.0,
-        "neftune_noise_alpha": None,
-        "bf16": job.base.dtype is torch.bfloat16,
-        "fp16": job.base.dtype is torch.float16,
-        "tf32": None,
-        "gradient_checkpointing": train.gradient_checkpointing,
-        "gradient_checkpointing_kwargs": {"use_reentrant": False},
-        "torch_compile": False,
-        "use_liger_kernel": False,
-        "use_cache": False,
-        "activation_offloading": False,
-        "auto_find_batch_size": False,
-        "torch_empty_cache_steps": None,
-        "seed": train.seed,
-        "data_seed": train.seed,
-        "full_determinism": False,
-        "train_sampling_strategy": "random",
-        "accelerator_config": dict(ACCELERATOR),
-        "dataloader_drop_last": False,
-        "dataloader_num_workers": 0,
-        "dataloader_pin_memory": cuda,
-        "remove_unused_columns": False,
-        "ignore_data_skip": False,
-        "use_cpu": not cuda,
-        "logging_strategy": "steps",
-        "logging_steps": 1,
-        "logging_first_step": False,
-        "logging_nan_inf_filter": False,
-        "disable_tqdm": True,
-        "report_to": list(job.report_to) or "none",
-        "eval_strategy": "no",
-        "save_strategy": "steps",
-        "save_steps": train.checkpoint_every,
-        "save_total_limit": None,
-        "save_only_model": False,
-        "push_to_hub": False,
-        "load_best_model_at_end": False,
-    }
 
 
 def memory_bytes() -> int:

@@ -14,7 +14,7 @@ import yaml
 from statllama.errors import Problem, RecipeError
 
 Path_ = tuple[str | int, ...]
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 MAX_DEPTH = 50
 
 
@@ -34,7 +34,7 @@ def parse_value(text: str) -> Any:
     """One YAML value, as `--set key=value` gives it. A text that is no YAML is itself."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError):
         return text
 
 
@@ -42,13 +42,14 @@ def load(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
     """(value, {path of a field: its line from 1}). RecipeError for text that is not YAML or repeats a key."""
     if len(text) > MAX_BYTES:
         raise RecipeError(source, [Problem("file", f"larger than {MAX_BYTES:,} bytes: this is not a recipe")])
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         lines: dict[Path_, int] = {}
         problems: list[Problem] = []
         if node is not None:
-            _walk(node, (), lines, problems)
+            _walk(node, (), lines, problems, set())
         if problems:
             raise RecipeError(source, problems)
         return (None if node is None else loader.construct_document(node)), lines
@@ -59,11 +60,18 @@ def load(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise RecipeError(source, [Problem("YAML", str(error).splitlines()[0])]) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
-def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[Problem]) -> None:
-    """Record the line of every field below `node`; aliases and absurd depth are refused, so it always ends."""
+def _walk(
+    node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[Problem], seen: set[int]
+) -> None:
+    """Record the line of every field below `node`; aliases and absurd depth are refused, so it always ends.
+
+    `seen`: ids of the collections met so far. An alias is a second way to one of them.
+    """
+    seen.add(id(node))
     lines.setdefault(path, node.start_mark.line + 1)
     where = dotted(path) or "recipe"
     if len(path) > MAX_DEPTH:
@@ -71,7 +79,7 @@ def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[
         return
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
-            _walk_child(item, (*path, i), item.start_mark.line, lines, problems)
+            _walk_child(item, (*path, i), item.start_mark.line, lines, problems, seen)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else str(key.tag)
@@ -80,19 +88,21 @@ def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[
                 first = lines[(*path, name)]
                 problems.append(Problem(dotted((*path, name)), f"given twice (first on line {first})", line + 1))
             else:
-                _walk_child(value, (*path, name), line, lines, problems)
+                _walk_child(value, (*path, name), line, lines, problems, seen)
 
 
-def _walk_child(node: yaml.Node, path: Path_, line: int, lines: dict[Path_, int], problems: list[Problem]) -> None:
+def _walk_child(
+    node: yaml.Node, path: Path_, line: int, lines: dict[Path_, int], problems: list[Problem], seen: set[int]
+) -> None:
     lines[path] = line + 1
     if isinstance(node, yaml.ScalarNode):
         return
-    if node.start_mark.line < line:  # an alias points back to its anchor
+    if id(node) in seen:
         problems.append(
             Problem(dotted(path), "YAML aliases are not allowed", line + 1, remedy="put shared fields under `defaults`")
         )
         return
-    _walk(node, path, lines, problems)
+    _walk(node, path, lines, problems, seen)
 
 
 def dotted(path: Path_) -> str:

@@ -20,8 +20,8 @@ from types import ModuleType
 
 @cache
 def stage_types() -> tuple[str, ...]:
-    """Names of all stage types, sorted."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+    """Names of all stage types, sorted. Modules that start with an underscore are helpers, not types."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
 
 
 def stage_module(type_name: str) -> ModuleType:

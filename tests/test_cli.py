@@ -1,0 +1,217 @@
+"""The command line: what each command says, exit codes, and that torch is loaded only where a model is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from statllama import __version__, cli
+from tests.conftest import REPO, stage
+
+Write = Callable[..., Path]
+HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "lm_eval", "bitsandbytes", "unsloth")
+
+WATCH = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from statllama import cli
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["statllama", *arguments]
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as left:
+            code = left.code or 0
+    found.append([code, sorted({m.partition(".")[0] for m in sys.modules}), out.getvalue(), err.getvalue()])
+print(json.dumps(found))
+"""
+
+
+def watched(*commands: list[str]) -> list[tuple[int, set[str], str, str]]:
+    """Run commands one after another in a fresh process: (exit code, heavy libraries loaded, out, err) of each."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, json.dumps(commands)],
+        env={**os.environ, "PYTHONPATH": str(REPO), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [(code, set(HEAVY) & set(m), out, err) for code, m, out, err in json.loads(done.stdout.splitlines()[-1])]
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> Path:
+    """A recipe whose base is never loaded."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    (tmp_path / "base" / "tokenizer.json").write_text("{}")
+    (tmp_path / "sft.jsonl").write_text("")
+    path = tmp_path / "recipe.yaml"
+    body = {"name": "light", "base": {"model": "base"}, "stages": [stage("one")]}
+    path.write_text(yaml.safe_dump(body, sort_keys=False))
+    return path
+
+
+def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) -> None:
+    recipe, workspace = str(light), str(tmp_path / "w")
+    commands = {
+        ("--help",): (0, "Usage", ""),
+        ("--version",): (0, f"statllama {__version__}", ""),
+        ("run", "--help"): (0, "--set", ""),
+        ("show", recipe): (0, "learning_rate: 0.01", ""),
+        ("show", recipe, "--set", "stages.one.train.stps=3"): (2, "", "did you mean 'steps'?"),
+        ("run", "nothing-of-that-name"): (2, "", "no recipe 'nothing-of-that-name'"),
+        ("run", recipe, "--set", "name=3"): (2, "", "name"),
+        ("plan", recipe, "--until", "x", "--workspace", workspace): (2, "", "no stage 'x'"),
+        ("status", "--workspace", workspace): (0, "holds no run yet", ""),
+        ("nonsense",): (2, "", "nonsense"),
+    }
+    found = watched(*map(list, commands))
+    for (arguments, (code, out, err)), got in zip(commands.items(), found, strict=True):
+        assert got[0] == code, (arguments, got)
+        assert got[1] == set(), arguments
+        assert out in got[2], (arguments, got)
+        assert err in got[3], (arguments, got)
+        assert "Traceback" not in got[2] + got[3]
+    assert not found[3][3]
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import statllama, statllama.runner, statllama.recipe, sys; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert not {"torch", "transformers", "trl", "peft"} & set(done.stdout.split())
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """`statllama ARGUMENTS` in this process: exit code and what it printed."""
+    monkeypatch.setenv("STATLLAMA_WORKSPACE", str(tmp_path / "w"))
+    monkeypatch.setattr(cli.Out, "width", 200, raising=False)
+
+    def call(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["statllama", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(left.value.code or 0), printed.out + printed.err
+
+    return call
+
+
+def rows_of(text: str, name: str) -> list[str]:
+    """Cells of the table row that begins with `name`."""
+    (line,) = (line for line in text.splitlines() if line.split("│")[1:2] and line.split("│")[1].strip() == name)
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_plan_run_status(write_recipe: Write, command: Any, tmp_path: Path) -> None:
+    path = write_recipe([stage("one", train={"steps": 3}), stage("two", "dpo", train={"steps": 2})])
+    code, said = command("plan", path)
+    assert code == 0
+    assert rows_of(said, "one")[:5] == ["one", "sft", "base", "yes", "new"]
+    assert rows_of(said, "one")[5::2] == ["48", "3"]
+    assert rows_of(said, "two")[:5] == ["two", "dpo", "one", "yes", "new"]
+    assert rows_of(said, "two")[5::2] == ["32", "2"]
+    assert "2 of 2 stages would run" in said
+    assert not (tmp_path / "w" / "results").exists()
+
+    code, said = command("run", path, "--until", "one")
+    assert code == 0
+    assert "base -> one" in said
+    assert "step 3/3" in said
+    assert "one done in" in said
+
+    code, said = command("status")
+    assert code == 0
+    done = rows_of(said, "one")
+    (key,) = (p.name for p in (tmp_path / "w" / "results").iterdir())
+    assert done[1:3] == ["done", "3"]
+    assert done[-1] == key[:12]
+    assert rows_of(said, "two")[1] == "not reached"
+    assert "1 adapters" in said
+
+    code, said = command("plan", path)
+    assert rows_of(said, "one")[3:5] == ["cached", "cached"]
+    assert "1 of 2 stages would run" in said
+
+    code, said = command("run", path)
+    assert code == 0
+    assert "one: cached (3 steps" in said
+    assert "1 of 2 stages are cached" in said
+    assert rows_of(command("status")[1], "two")[1:3] == ["done", "2"]
+    code, said = command("run", path)
+    assert (code, "everything is trained already: nothing to train" in said) == (0, True)
+
+
+def test_show_prints_a_recipe(write_recipe: Write, command: Any) -> None:
+    path = write_recipe([stage("one")])
+    code, said = command("show", path, "--set", "stages.one.lora.r=7")
+    assert code == 0
+    assert said.splitlines()[:2] == [f"# {path}", "# --set stages.one.lora.r=7"]
+    shown = yaml.safe_load(said)
+    assert shown["stages"][0]["lora"]["r"] == 7
+    assert shown["stages"][0]["train"]["weight_decay"] == 0.0
+    path.write_text(said)
+    assert yaml.safe_load(command("show", path)[1]) == shown
+
+
+def test_debug_shows_the_traceback(write_recipe: Write, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATLLAMA_DEBUG", "")  # so that what the command sets is undone
+    path = write_recipe([stage("one", train={"stps": 1})])
+    assert "Traceback" not in command("run", path)[1]
+    code, said = command("--debug", "run", path)
+    assert code == 2
+    assert "Traceback" in said
+    assert "RecipeError" in said
+
+
+def test_an_unforeseen_error_asks_for_a_report(
+    write_recipe: Write, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import statllama.recipe
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(statllama.recipe, "load_recipe", fail)
+    code, said = command("show", write_recipe([stage("one")]))
+    assert code == 1
+    assert "unexpected: ZeroDivisionError: by zero" in said
+    assert "--debug" in said
+    assert "Traceback" not in said
+
+
+def test_ctrl_c_leaves_with_130(write_recipe: Write, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import statllama.recipe
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(statllama.recipe, "load_recipe", stop)
+    assert command("show", write_recipe([stage("one")]))[0] == 130
+
+
+def test_python_m_statllama() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "statllama", "--help"], env={**os.environ, "PYTHONPATH": str(REPO)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    for name in ("run", "plan", "show", "status", "doctor"):
+        assert name in done.stdout

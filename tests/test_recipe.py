@@ -1,0 +1,600 @@
+"""Recipes: merging, overrides, hostile YAML, lines and near matches, order of stages, keys. Loads no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from statllama.errors import RecipeError, UsageError
+from statllama.identity import base_identity
+from statllama.keys import difference, key_material, stage_key
+from statllama.recipe import Recipe, load_recipe
+from statllama.shipped import shipped_recipes
+from statllama.specs import BaseModelSpec, LoraSpec, SourceSpec, StageSpec, TrainSpec
+from statllama.stages import dpo, sft
+
+ROWS = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A base that is never loaded, and data files."""
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (base / name).write_text(name)
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(ROWS)
+    return tmp_path
+
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    """Writes the text of a recipe, or a recipe of these stages."""
+
+    def make(content: str | list[dict[str, Any]], **fields: Any) -> Path:
+        path = folder / "recipe.yaml"
+        if not isinstance(content, str):
+            body = {"name": "r", "base": {"model": "base"}, "stages": content, **fields}
+            content = yaml.safe_dump(body, sort_keys=False)
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    return make
+
+
+def one(name: str, kind: str = "sft", **fields: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "data": [{"path": "a.jsonl", "format": "messages"}], **fields}
+
+
+def keys(recipe: Recipe) -> dict[str, str]:
+    """{stage: key}."""
+    base = base_identity(recipe.base, recipe.root / "hashes.json")
+    found: dict[str, str] = {}
+    for spec in recipe.stages:
+        below = [found[s.name] for s in recipe.stack(spec)]
+        found[spec.name] = stage_key(key_material(spec, below, base, recipe.root))
+    return found
+
+
+def problems(path: Path, *overrides: str) -> list[tuple[int, str, str]]:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, overrides)
+    return [(p.line, p.where, p.message) for p in caught.value.problems]
+
+
+# ------------------------------------------------------------------ defaults and overrides
+
+
+def test_defaults_go_under_every_stage(write: Write) -> None:
+    defaults = {"lora": {"r": 8, "rslora": True}, "train": {"epochs": 3.0, "seed": 7, "batch_size": 64}}
+    stages = [
+        one("a"),
+        one("b", lora={"r": 2}, train={"steps": 5, "seed": 1}),
+        one("c", train={"epochs": 1.0}),
+    ]
+    a, b, c = load_recipe(write(stages, defaults=defaults)).stages
+    assert (a.lora.r, a.lora.rslora, a.lora.alpha, a.train.epochs, a.train.seed) == (8, True, 32.0, 3.0, 7)
+    assert (b.lora.r, b.lora.rslora, b.train.seed, b.train.batch_size) == (2, True, 1, 64)
+    assert (b.train.steps, b.train.epochs) == (5, None)  # own steps put the default epochs aside
+    assert (c.train.steps, c.train.epochs) == (None, 1.0)
+
+
+def test_wrong_defaults(write: Write) -> None:
+    found = problems(write([one("a")], defaults={"lroa": {"r": 1}}))
+    assert [(w, m) for _, w, m in found] == [("defaults.lroa", "unknown key: did you mean 'lora'?")]
+    assert problems(write([one("a")], defaults={"train": {"stps": 1}}))[0][2].startswith("unknown key")
+
+
+def test_overrides_by_name_by_number_and_nested(write: Write) -> None:
+    path = write([one("a"), one("b")], defaults={"train": {"steps": 3}})
+    overrides = (
+        "name=other",
+        "stages.b.train.learning_rate=3e-4",
+        "stages.0.lora={r: 2, alpha: 5}",
+        "stages.a.data.0.repeat=4",
+        "stages.1.parents=[a]",
+        "defaults.train.seed=9",
+        "evaluate.limit=10",
+    )
+    recipe = load_recipe(path, overrides)
+    a, b = recipe.stages
+    assert recipe.name == "other"
+    assert recipe.overrides == overrides
+    assert b.train.learning_rate == 3e-4
+    assert (a.lora.r, a.lora.alpha, a.data[0].repeat) == (2, 5.0, 4)
+    assert (a.train.seed, b.train.seed, b.parents, recipe.evaluate.limit) == (9, 9, ("a",), 10)
+    assert load_recipe(path).overrides == ()
+
+
+def test_files_on_the_command_line_are_relative_to_the_current_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write([one("a")])
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "llama").mkdir(parents=True)
+    (elsewhere / "mine.jsonl").write_text(ROWS)
+    monkeypatch.chdir(elsewhere)
+    recipe = load_recipe(path, ["stages.a.data.0.path=mine.jsonl", "base.model=llama"])
+    assert recipe.stages[0].data[0].path == str(elsewhere / "mine.jsonl")
+    assert recipe.base.model == str(elsewhere / "llama")
+    recipe = load_recipe(path, ["stages.a.data.0.path=b.jsonl"])  # not here, but beside the recipe
+    assert recipe.root / str(recipe.stages[0].data[0].path) == tmp_path / "b.jsonl"
+    assert load_recipe(path).base.model == str(tmp_path / "base")
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("steps", "expected key=value"),
+        ("=3", "expected key=value"),
+        ("stages.x.train.steps=3", "no entry 'x': allowed: a"),
+        ("stages.7.train.steps=3", "no entry '7'"),
+        ("stages.a.train.steps=" + "[" * 3000, "steps"),
+        ("stages.a.train.steps=2024-13-45", "steps"),
+        ("stages.a.name.x.y=3", "name"),
+        ("stages.a.data.0.columns.0=3", "columns"),
+        ("stages=3", "stages"),
+    ],
+)
+def test_wrong_overrides(override: str, part: str, write: Write) -> None:
+    with pytest.raises((UsageError, RecipeError)) as caught:
+        load_recipe(write([one("a")]), [override])
+    assert part in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2e-5", 2e-5), ("1E3", 1e3), ("+.5e1", 5.0), ("3.e-2", 3e-2), ("0.5", 0.5), ("1", 1.0)],
+)
+def test_scientific_notation_is_a_number(text: str, value: float, write: Write) -> None:
+    content = (
+        f"name: r\nbase: {{model: base}}\nstages:\n  - name: a\n    type: sft\n    train: {{learning_rate: {text}}}\n"
+        "    data: [{path: a.jsonl, format: messages}]\n"
+    )
+    path = write(content)
+    assert load_recipe(path).stages[0].train.learning_rate == value
+    override = f"stages.a.train.adam_epsilon={text}"
+    assert load_recipe(path, [override]).stages[0].train.adam_epsilon == value
+    assert load_recipe(write(content.replace("a.jsonl", "'a.jsonl'")), ["description=2e-5x"]).description == "2e-5x"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "is missing: allowed: cpt, "),
+        ({"type": "_language"}, "unknown stage type '_language': allowed: "),
+    ],
+)
+def test_only_public_modules_are_stage_types(fields: dict[str, Any], message: str, write: Write) -> None:
+    stage = {k: v for k, v in one("a").items() if k != "type"} | fields
+    ((_, where, said),) = problems(write([stage]))
+    assert where == "stages[0].type"
+    assert said.startswith(message)
+
+
+# ------------------------------------------------------------------ hostile files
+
+
+LINE_BOMB = "{" + ", ".join(f"{b}: &{b} [*{a},*{a},*{a}]" for a, b in zip("abcdefghijklmn", "bcdefghijklmno",
+                                                                       strict=True))  # fmt: skip
+HOSTILE = {
+    "alias bomb": "a: &a [x,x,x]\n"
+    + "".join(f"{y}: &{y} [{','.join(['*' + x] * 9)}]\n" for x, y in zip("abcdefghijkl", "bcdefghijklm", strict=True)),
+    "alias bomb on one line": LINE_BOMB.replace("{", "{a: &a [x], ", 1) + "}",
+    "alias of itself": "a: &a [*a, *a]\n",
+    "deep nesting": "a: " + "[" * 20_000,
+    "deep mapping": "".join(" " * i + "a:\n" for i in range(600)),
+    "2 MB": "a: " + "x" * 2_000_000,
+    "many items": "a:\n" + "- b\n" * 400_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_yaml_is_refused_quickly(name: str, write: Write) -> None:
+    path = write(HOSTILE[name])
+    began = time.process_time()
+    with pytest.raises(RecipeError):
+        load_recipe(path)
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "a recipe is a mapping"),
+        ("- a\n", "a recipe is a mapping"),
+        ("a: [1\nb: 2\n", "line 2"),
+        ("a: 1\n\tb: 2\n", "line 2"),
+        ("a: !!python/object/apply:os.system ['echo no']\n", "python/object"),
+        ("name: r\nbase: {model: base}\nname: s\n", "line 3, name: given twice (first on line 1)"),
+        ("name: r\nx:\n  y: 1\n  z: 2\n  y: 3\n", "line 5, x.y: given twice (first on line 3)"),
+        ("x: &a {b: 1}\ny: *a\n", "YAML aliases are not allowed"),
+        ("1: 2\n2.5: {}\nnull: x\n", "error"),
+        ("name: \x00\n", "special characters"),
+    ],
+)
+def test_yaml_that_is_no_recipe(text: str, part: str, write: Write) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(text))
+    assert part in str(caught.value)
+
+
+def test_a_recipe_that_is_not_utf8(write: Write) -> None:
+    path = write([one("a")])
+    path.write_bytes(path.read_bytes() + b"# caf\xe9\n")
+    assert "is not UTF-8" in problems(path)[0][2]
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=4),
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=4), v, max_size=3),
+    max_leaves=6,
+)
+WHOLE = {
+    "name": "r",
+    "base": {"model": "base", "quantization": "none"},
+    "defaults": {"train": {"steps": 3}},
+    "stages": [one("a", lora={"r": 2}), one("b", "dpo", parents=["a"], train={"seed": 1})],
+    "evaluate": {"tasks": ["t"], "limit": 4},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of every value in nested lists and mappings."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(p for k, v in items for p in places(v, (*path, k)))]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.sampled_from(places(WHOLE)[1:]), value=json_like, text=st.text(max_size=12))
+def test_any_value_anywhere_is_a_recipe_or_an_error(at: Any, value: Any, text: str, write: Write) -> None:
+    """Never an exception that is not ours, in the file or in `--set`."""
+    body = copy.deepcopy(WHOLE)
+    target: Any = body
+    for part in at[:-1]:
+        target = target[part]
+    target[at[-1]] = value
+    try:
+        path = write(yaml.safe_dump(body, sort_keys=False))
+    except yaml.YAMLError:
+        return
+    for overrides in ((), (".".join(map(str, at)) + "=" + text,)):
+        with contextlib.suppress(RecipeError, UsageError):
+            load_recipe(path, overrides)
+
+
+# ------------------------------------------------------------------ lines, near matches, everything at once
+
+MANY = """\
+name: r
+base:
+  model: base
+  quantisation: nf4
+defaults:
+  train: {steps: 3}
+stages:
+  - name: a
+    type: sft
+    data:
+      - path: a.jsonl
+        format: messages
+      - {path: c.jsonl, format: messages, repeat: 0}
+    lora:
+      r: 4
+      alhpa: 3
+  - name: b
+    type: dpo
+    data: [{path: a.jsonl, format: messages}]
+    beta: -1
+  - name: c
+    type: sftt
+    data: []
+evaluate:
+  task: [x]
+"""
+
+
+def test_all_errors_at_once_with_their_lines(write: Write) -> None:
+    found = problems(write(MANY))
+    assert [(line, where) for line, where, _ in found] == [
+        (4, "base.quantisation"),
+        (13, "stages[0].data[1].repeat (stage a)"),
+        (16, "stages[0].lora.alhpa (stage a)"),
+        (20, "stages[1].beta (stage b)"),
+        (22, "stages[2].type"),
+        (25, "evaluate.task"),
+    ]
+    said = [message for _, _, message in found]
+    assert "did you mean 'quantization'?" in said[0]
+    assert "got 0" in said[1]
+    assert "did you mean 'alpha'?" in said[2]
+    assert "got -1" in said[3]
+    assert "did you mean 'sft'?" in said[4]
+    assert "did you mean 'tasks'?" in said[5]
+
+
+def test_lines_are_those_of_the_file_wherever_the_error_is(write: Write) -> None:
+    """An unknown key at every place in turn: its line is the line it stands on."""
+    lines = write([one("a", lora={"r": 2}, train={"steps": 1})], evaluate={"limit": 2}).read_text().splitlines()
+    tried = 0
+    for i, line in enumerate(lines):
+        key = line.lstrip("- ").split(":")[0]
+        if key in ("name", "base", "data", "stages", "evaluate", "lora", "train", "type"):
+            continue
+        broken = [*lines[:i], line.replace(f"{key}:", f"{key}zz:"), *lines[i + 1 :]]
+        found = problems(write("\n".join(broken) + "\n"))
+        assert any(n == i + 1 and f"{key}zz" in where for n, where, _ in found), (line, found)
+        tried += 1
+    assert tried >= 5
+
+
+def test_an_overridden_field_has_no_line(write: Write) -> None:
+    path = write([one("a", train={"steps": 1})])
+    ((line, where, _),) = problems(path, "stages.a.train.steps=x")
+    assert where == "stages[0].train.steps (stage a)"
+    assert line in (0, next(i for i, x in enumerate(path.read_text().splitlines(), 1) if "train:" in x))
+
+
+# ------------------------------------------------------------------ the order of stages
+
+
+def test_the_stage_before_is_the_parent(write: Write) -> None:
+    recipe = load_recipe(write([one("a"), one("b"), one("c", parents="base"), one("d")]))
+    assert [(s.name, s.parents) for s in recipe.stages] == [
+        ("a", "base"), ("b", ("a",)), ("c", "base"), ("d", ("c",))
+    ]  # fmt: skip
+    assert [s.name for s in recipe.stack(recipe.stage("d"))] == ["c"]
+    assert recipe.stack(recipe.stage("c")) == ()
+
+
+def test_parents_come_first_and_once(write: Write) -> None:
+    """A diamond, written upside down."""
+    stages = [
+        one("top", parents=["left", "right"]),
+        one("right", parents=["root"]),
+        one("left", parents=["root"]),
+        one("root", parents="base"),
+    ]
+    recipe = load_recipe(write(stages))
+    names = [s.name for s in recipe.stages]
+    assert names.index("root") == 0
+    assert names[-1] == "top"
+    assert [s.name for s in recipe.stack(recipe.stage("top"))] == ["root", "left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "part"),
+    [
+        ([one("a", parents=["a"])], "each other's ancestors: a"),
+        ([one("a", parents=["c"]), one("b", parents=["a"]), one("c", parents=["b"])], "ancestors: a, b, c"),
+        ([one("a"), one("b", parents=["a", "a"])], "'a' is listed twice"),
+        ([one("a"), one("b", parents=["bas"])], "did you mean 'base'?"),
+        ([one("a"), one("b", parents=[])], "parents"),
+        ([one("a"), one("a")], "a stage named 'a' exists already"),
+        ([one("../a")], "stages[0].name"),
+        ([], "at least one stage"),
+    ],
+)
+def test_parents_that_cannot_be(stages: list[dict[str, Any]], part: str, write: Write) -> None:
+    assert part in "\n".join(f"{where}: {message}" for _, where, message in problems(write(stages)))
+
+
+# ------------------------------------------------------------------ what `show` prints
+
+
+def test_the_resolved_recipe_is_a_recipe_with_the_same_keys(write: Write, tmp_path: Path) -> None:
+    """Also in another folder: nothing in it is relative to the first one."""
+    defaults = {"train": {"epochs": 2.0, "seed": 5}, "lora": {"alpha": 7.5}}
+    stages = [
+        one("a"),
+        one("b", parents="base", train={"steps": 4}),
+        one("c", "dpo", parents=["a", "b"], beta=0.3),
+    ]
+    recipe = load_recipe(write(stages, defaults=defaults), ["stages.a.lora.r=3"])
+    (tmp_path / "other").mkdir()
+    shown = tmp_path / "other" / "shown.yaml"
+    shown.write_text(recipe.to_yaml())
+    again = load_recipe(shown)
+    assert keys(again) == keys(recipe)
+    assert [(s.name, s.parents) for s in again.stages] == [(s.name, s.parents) for s in recipe.stages]
+    written = yaml.safe_load(recipe.to_yaml())
+    assert set(TrainSpec.model_fields) == set(written["stages"][0]["train"])
+    assert set(LoraSpec.model_fields) == set(written["stages"][0]["lora"])
+    assert again.to_yaml() == recipe.to_yaml()
+
+
+# ------------------------------------------------------------------ keys
+
+
+def changed(write: Write, fields: dict[str, Any], group: str | None = None) -> tuple[str, str]:
+    """Keys of a stage before and after some of its fields change."""
+    before = one("a", train={"steps": 3}, lora={})
+    after = copy.deepcopy(before)
+    target = after if group is None else after["data"][0] if group == "data" else after[group]
+    target.update(fields)
+    return keys(load_recipe(write([before])))["a"], keys(load_recipe(write([after])))["a"]
+
+
+TRAIN: dict[str, dict[str, Any]] = {
+    "epochs": {"epochs": 2.0, "steps": None},
+    "steps": {"steps": 4},
+    "learning_rate": {"learning_rate": 1e-3},
+    "schedule": {"schedule": "cosine"},
+    "warmup": {"warmup": 0.1},
+    "batch_size": {"batch_size": 8},
+    "weight_decay": {"weight_decay": 0.1},
+    "max_grad_norm": {"max_grad_norm": 0.5},
+    "max_length": {"max_length": 64},
+    "packing": {"packing": True},
+    "optimizer": {"optimizer": "adamw_torch_fused"},
+    "adam_betas": {"adam_betas": [0.9, 0.95]},
+    "adam_epsilon": {"adam_epsilon": 1e-7},
+    "precision": {"precision": "bfloat16"},
+    "seed": {"seed": 43},
+}
+FREE: dict[str, dict[str, Any]] = {
+    "micro_batch_size": {"micro_batch_size": 2},
+    "gradient_checkpointing": {"gradient_checkpointing": False},
+    "checkpoint_every": {"checkpoint_every": 3},
+    "keep_checkpoints": {"keep_checkpoints": 5},
+}
+LORA: dict[str, dict[str, Any]] = {
+    "r": {"r": 8},
+    "alpha": {"alpha": 8},
+    "rslora": {"rslora": True},
+    "dropout": {"dropout": 0.1},
+    "target_modules": {"target_modules": ["q_proj"]},
+}
+DATA: dict[str, dict[str, Any]] = {
+    "format": {"format": "prompt_completion"},
+    "columns": {"columns": {"messages": "turns"}},
+    "render": {"render": "plain"},
+    "repeat": {"repeat": 2},
+    "limit": {"limit": 1},
+    "weight": {"weight": 2.0},
+}
+PLACE = {"path", "hub", "config", "revision", "split"}  # where the data lie; what is keyed is their bytes
+STAGE = {"train_on": {"train_on": "all"}}
+
+
+def test_the_tables_name_every_field() -> None:
+    """A new field must be put on the side of those that change the key, or of those that do not."""
+    assert TRAIN.keys() | FREE.keys() == TrainSpec.model_fields.keys()
+    assert LORA.keys() | {"dora"} == LoraSpec.model_fields.keys()  # DoRA is refused
+    assert DATA.keys() | PLACE == SourceSpec.model_fields.keys()
+    assert StageSpec.model_fields.keys() == {"name", "type", "parents", "data", "lora", "train"}
+    assert sft.Spec.model_fields.keys() - StageSpec.model_fields.keys() == STAGE.keys()
+    assert dpo.Spec.model_fields.keys() - StageSpec.model_fields.keys() == {"beta", "loss", "label_smoothing"}
+    assert BaseModelSpec.model_fields.keys() == {
+        "model",
+        "revision",
+        "quantization",
+        "tokenizer",
+        "chat_template",
+    }
+
+
+@pytest.mark.parametrize(
+    ("group", "fields"),
+    [
+        *[("train", f) for f in TRAIN.values()],
+        *[("lora", f) for f in LORA.values()],
+        *[("data", f) for f in DATA.values()],
+        *[(None, f) for f in STAGE.values()],
+    ],
+    ids=str,
+)
+def test_what_can_change_the_weights_changes_the_key(group: str, fields: dict[str, Any], write: Write) -> None:
+    before, after = changed(write, fields, group)
+    assert before != after
+
+
+@pytest.mark.parametrize("fields", FREE.values(), ids=str)
+def test_what_cannot_change_the_weights_does_not(fields: dict[str, Any], write: Write) -> None:
+    before, after = changed(write, fields, "train")
+    assert before == after
+
+
+def test_names_evaluation_and_logging_are_not_in_the_key(write: Write, folder: Path) -> None:
+    before = keys(load_recipe(write([one("a")])))["a"]
+    (folder / "moved.jsonl").write_text(ROWS)
+    moved = {**one("other"), "data": [{"path": "moved.jsonl", "format": "messages"}]}
+    fields = {"description": "x", "evaluate": {"tasks": ["t"], "limit": 3}, "report_to": ["tensorboard"]}
+    assert keys(load_recipe(write([moved], **fields, name="else")))["other"] == before
+
+
+def test_dpo_fields_and_types_are_in_the_key(write: Write) -> None:
+    found = [
+        keys(load_recipe(write([one("a", kind, **fields)])))["a"]
+        for kind, fields in (
+            ("dpo", {}),
+            ("dpo", {"beta": 0.2}),
+            ("dpo", {"loss": "ipo"}),
+            ("dpo", {"loss": "robust", "label_smoothing": 0.1}),
+            ("dpo", {"loss": "robust", "label_smoothing": 0.2}),
+            ("sft", {}),
+            ("cpt", {}),
+        )
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_bytes_of_data_and_base_are_in_the_key(write: Write, folder: Path) -> None:
+    path = write([one("a")])
+    seen = [keys(load_recipe(path))["a"]]
+
+    def also() -> None:
+        seen.append(keys(load_recipe(path))["a"])
+
+    (folder / "a.jsonl").write_text(ROWS * 2)
+    also()
+    for file in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / "base" / file).write_text(f"other {file}")
+        also()
+    (folder / "base" / "chat_template.jinja").write_text("x")
+    also()
+    for override in ("base.quantization=none", f"base.chat_template={folder / 'a.jsonl'}"):
+        seen.append(keys(load_recipe(path, [override]))["a"])
+    (folder / "base" / "README.md").write_text("not part of the model")
+    assert keys(load_recipe(path))["a"] == seen[5]
+    assert len(set(seen)) == len(seen)
+
+
+def test_equal_values_are_one_key(write: Write) -> None:
+    """One epoch is the default; 32 and 32.0 are one number."""
+    plain = one("a")
+    said = one("a", train={"epochs": 1, "learning_rate": 0.00002}, lora={"alpha": 32})
+    assert keys(load_recipe(write([plain]))) == keys(load_recipe(write([said])))
+
+
+def test_a_shared_prefix_has_the_same_keys(write: Write) -> None:
+    one_, two = [one("a"), one("b", train={"seed": 1})], [one("a"), one("b", train={"seed": 1}), one("c")]
+    edited = [one("a"), one("b", train={"seed": 2}), one("c")]
+    first, second, third = (keys(load_recipe(write(stages))) for stages in (one_, two, edited))
+    assert {n: second[n] for n in first} == first
+    assert third["a"] == second["a"]
+    assert third["b"] != second["b"]
+    assert third["c"] != second["c"]  # a stage above a changed one changes
+    swapped = [one("a"), one("b", parents="base", train={"seed": 1}), one("c", parents=["b", "a"])]
+    straight = [*swapped[:2], one("c", parents=["a", "b"])]
+    assert keys(load_recipe(write(swapped)))["c"] != keys(load_recipe(write(straight)))["c"]
+
+
+def test_differences_in_words(write: Write) -> None:
+    def material(*overrides: str) -> dict[str, Any]:
+        recipe = load_recipe(write([one("a", train={"steps": 3})]), overrides)
+        return key_material(recipe.stages[0], ["x"], {"b": 1}, recipe.root)
+
+    before = material()
+    after = material("stages.a.train.learning_rate=1e-4", "stages.a.lora.r=4")
+    assert difference(before, after) == "lora.r 16 -> 4; train.learning_rate 2e-05 -> 0.0001"
+    assert difference(before, {**before, "parents": ["y"]}) == "a stage below it changed"
+    assert "base model" in difference(before, {**before, "base": {"b": 2}})
+    assert difference(before, {**before, "data": []}) == "the data changed"
+
+
+# ------------------------------------------------------------------ the shipped ones
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_shipped_recipes_load_and_are_short(name: str) -> None:
+    path = shipped_recipes()[name]
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+    recipe = load_recipe(path, check_files=False)
+    assert recipe.stages
+    assert recipe.description
+    assert load_recipe(name, check_files=False).to_yaml() == recipe.to_yaml()

@@ -1,0 +1,524 @@
+"""The adapter stack against dense arithmetic and plain PEFT, in float32 and NF4, on the CPU."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from statllama import stack
+from statllama.errors import ModelError, StoreError
+from statllama.model import Base, load_base, start_backend
+from statllama.specs import BaseModelSpec, LoraSpec
+from tests.conftest import make_llama
+from tests.reference import ALL, Lora, dequantised, logits, merged, peft_lora, randomise, relative, saved_lora
+from tests.reference import some_ids as ids_of
+from tests.reference import tensors as on_disk
+
+torch.set_num_threads(1)
+VOCABULARY = 96
+SMALL = {"hidden_size": 32, "intermediate_size": 48}
+
+# What may differ between the stages of a stack: rank, alpha, kind of scale, modules.
+PLAIN = Lora(4, 8.0)
+WIDE = Lora(9, 3.5, rslora=True)
+FEW = Lora(2, 16.0, modules=("q_proj", "down_proj"))
+ONE = Lora(1, 1.0, rslora=True, modules=("k_proj",))
+STACKS = {
+    "no parent": ([], PLAIN),
+    "one parent": ([PLAIN], WIDE),
+    "two parents, other ranks": ([PLAIN, WIDE], Lora(3, 5.0)),
+    "parents on fewer modules": ([FEW, ONE], PLAIN),
+    "new slice on fewer modules": ([PLAIN, FEW], ONE),
+    "disjoint modules": ([ONE], FEW),
+}
+
+
+def spec(lora: Lora) -> LoraSpec:
+    return LoraSpec(r=lora.r, alpha=lora.alpha, rslora=lora.rslora, dropout=lora.dropout, target_modules=lora.modules)
+
+
+@pytest.fixture(scope="module")
+def llama() -> Any:
+    """The base in float32; never changed."""
+    return make_llama(VOCABULARY, **SMALL)
+
+
+@pytest.fixture
+def parents_on_disk(llama: Any, tmp_path: Path) -> Callable[[Sequence[Lora]], list[tuple[Path, float]]]:
+    """Random adapters saved by PEFT: (folder, scale) of each."""
+
+    def make(loras: Sequence[Lora]) -> list[tuple[Path, float]]:
+        return [(saved_lora(llama, x, tmp_path / f"parent{i}", i + 1), x.scale) for i, x in enumerate(loras)]
+
+    return make
+
+
+def attach(base: Any, lora: Lora, parents: Sequence[tuple[Path, float]], seed: int = 7) -> Any:
+    """The stack on a copy of the base."""
+    return stack.attach(copy.deepcopy(base), spec(lora), [stack.load_adapter(folder) for folder, _ in parents], seed)
+
+
+def trained(base: Any, lora: Lora, parents: Sequence[tuple[Path, float]], out: Path) -> Any:
+    """The stack with a random new slice, saved to `out` as well."""
+    model = attach(base, lora, parents)
+    randomise(model, 99)
+    stack.save_adapter(model, spec(lora), "base", out)
+    return model
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_logits_are_the_definition(name: str, llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    """W x + sum s_i B_i A_i x, with the sum added to W in float64."""
+    loras, lora = STACKS[name]
+    parents = parents_on_disk(loras)
+    model = trained(llama, lora, parents, tmp_path / "new")
+    truth = merged(llama, [*parents, (tmp_path / "new", lora.scale)])
+    ids = ids_of(VOCABULARY)
+    assert relative(logits(model, ids), logits(truth, ids)) < 5e-6
+    without = logits(merged(llama, parents), ids)
+    assert relative(logits(model, ids), without) > 1e-2  # the new slice is really there
+    if parents:
+        assert relative(without, logits(llama, ids)) > 1e-2
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_every_module_computes_the_definition(name: str, llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    loras, lora = STACKS[name]
+    parents = parents_on_disk(loras)
+    model = trained(llama, lora, parents, tmp_path / "new").eval()
+    slices = [(on_disk(folder), scale) for folder, scale in [*parents, (tmp_path / "new", lora.scale)]]
+    for module in {m for adapter, _ in slices for m in adapter}:
+        layer = model.get_submodule(f"base_model.model.{module}")
+        x = torch.randn(5, layer.in_features, generator=torch.Generator().manual_seed(1))
+        wanted = x.double() @ llama.get_submodule(module).weight.double().T
+        for adapter, scale in slices:
+            if module in adapter:
+                a, b = adapter[module]
+                wanted = wanted + scale * (x.double() @ a.T) @ b.T
+        assert relative(layer(x), wanted) < 2e-6, module
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_gradients_are_those_of_a_fresh_lora_on_a_merged_base(name: str, llama: Any, parents_on_disk: Any) -> None:
+    loras, lora = STACKS[name]
+    parents = parents_on_disk(loras)
+    ours = attach(llama, lora, parents)
+    plain = peft_lora(merged(llama, parents), lora, seed=7)
+    for model in (ours, plain):
+        randomise(model, 3)
+        model.train()
+        ids = ids_of(VOCABULARY, rows=4)
+        model(input_ids=ids, labels=ids).loss.backward()
+    got, wanted = ({n: p.grad for n, p in model.named_parameters() if p.grad is not None} for model in (ours, plain))
+    assert got.keys() == wanted.keys()
+    assert all(float(wanted[n].norm()) > 0 for n in wanted)
+    for n in wanted:
+        assert relative(got[n], wanted[n]) < 1e-5, n
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradient_checkpointing_changes_no_bit(reentrant: bool, llama: Any, parents_on_disk: Any) -> None:
+    parents = parents_on_disk([PLAIN, WIDE])
+    found = []
+    for checkpointing in (False, True):
+        model = attach(llama, FEW, parents).train()
+        randomise(model, 3)
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+            model.enable_input_require_grads()
+        ids = ids_of(VOCABULARY)
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        found.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert found[0].keys() == found[1].keys() != set()
+    assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
+
+
+@pytest.mark.parametrize("lora", [PLAIN, WIDE, FEW])
+@pytest.mark.parametrize("loras", [[], [PLAIN], [ONE]])
+def test_the_new_slice_starts_as_pefts(lora: Lora, loras: list[Lora], llama: Any, parents_on_disk: Any) -> None:
+    """Bit for bit PEFT's own draws under the same seed, whatever the parents' modules; B is zero."""
+    ours = dict(attach(llama, lora, parents_on_disk(loras), seed=123).named_parameters())
+    plain = dict(peft_lora(copy.deepcopy(llama), lora, seed=123).named_parameters())
+    names = [n for n in plain if "lora_" in n]
+    assert len(names) == 2 * 2 * len(lora.modules)
+    assert all(torch.equal(ours[n], plain[n]) for n in names)
+    assert all(not ours[n].any() for n in names if "lora_B" in n)
+
+
+def test_attaching_leaves_the_random_state_alone(llama: Any) -> None:
+    """What a caller draws next does not depend on the stack."""
+    torch.manual_seed(5)
+    peft_lora(copy.deepcopy(llama), PLAIN, seed=5)  # for PEFT's own draws, which a caller may see
+    attach(llama, PLAIN, [], seed=1)
+    one = torch.random.get_rng_state()
+    torch.manual_seed(5)
+    peft_lora(copy.deepcopy(llama), PLAIN, seed=5)
+    attach(llama, PLAIN, [], seed=2)
+    assert torch.equal(one, torch.random.get_rng_state())
+
+
+def test_a_saved_slice_is_an_ordinary_peft_adapter(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    parents = parents_on_disk([FEW, PLAIN])
+    model = trained(llama, WIDE, parents, tmp_path / "new")
+    loaded = PeftModel.from_pretrained(merged(llama, parents), tmp_path / "new")
+    ids = ids_of(VOCABULARY)
+    assert relative(logits(model, ids), logits(loaded, ids)) < 5e-6
+    config = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["use_rslora"]) == (9, 3.5, True)
+    assert sorted(config["target_modules"]) == sorted(ALL)
+    saved = load_file(tmp_path / "new" / "adapter_model.safetensors")
+    assert {t.shape[0] for n, t in saved.items() if "lora_A" in n} == {9}
+    assert {t.dtype for t in saved.values()} == {torch.float32}
+
+
+def test_saving_again_gives_the_same_bytes(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    model = trained(llama, FEW, parents_on_disk([PLAIN]), tmp_path / "one")
+    stack.save_adapter(model, spec(FEW), "base", tmp_path / "two")
+    for file in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["two parents, other ranks", "new slice on fewer modules"])
+def test_only_the_new_slice_trains_and_is_in_the_state(name: str, llama: Any, parents_on_disk: Any) -> None:
+    loras, lora = STACKS[name]
+    model = attach(llama, lora, parents_on_disk(loras))
+    train = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert train.keys() == stack.trainable(model).keys()
+    assert len(train) == 2 * 2 * len(lora.modules)  # A and B of each module of two layers
+    assert all(lora.r in p.shape for p in train.values())
+    base = sum(p.numel() for p in llama.state_dict().values())
+    new = sum(p.numel() for p in train.values())
+    assert sum(p.numel() for p in model.state_dict().values()) == base + new
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in llama.parameters()) + new
+
+
+@pytest.mark.parametrize("loras", [[], [PLAIN, ONE]])
+def test_dropout_acts_on_the_new_slice_alone(loras: list[Lora], llama: Any, parents_on_disk: Any) -> None:
+    """The same as PEFT's dropout on a merged base under the same seed: the parents see no dropout."""
+    parents = parents_on_disk(loras)
+    lora = Lora(3, 6.0, dropout=0.4)
+    outputs, gradients = [], []
+    for model in (attach(llama, lora, parents), peft_lora(merged(llama, parents), lora, seed=7)):
+        randomise(model, 3, size=0.5)
+        model.train()
+        torch.manual_seed(11)
+        ids = ids_of(VOCABULARY)
+        result = model(input_ids=ids, labels=ids)
+        result.loss.backward()
+        outputs.append(result.logits.detach())
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+        assert relative(logits(model, ids), outputs[-1]) > 1e-2  # dropout does something, and not in eval
+    assert relative(outputs[0], outputs[1]) < 5e-6
+    for n, wanted in gradients[1].items():
+        assert relative(gradients[0][n], wanted) < 1e-5, n
+
+
+def test_evaluation_mode_has_no_dropout(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    parents = parents_on_disk([PLAIN])
+    lora = Lora(3, 6.0, dropout=0.4)
+    model = trained(llama, lora, parents, tmp_path / "new")
+    truth = merged(llama, [*parents, (tmp_path / "new", lora.scale)])
+    ids = ids_of(VOCABULARY)
+    assert relative(logits(model, ids), logits(truth, ids)) < 5e-6
+
+
+def _hooks(model: Any) -> int:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(m, kind)) for m in model.modules() for kind in kinds)
+
+
+def test_detach_gives_the_base_back(llama: Any, parents_on_disk: Any) -> None:
+    """The same object and bits, without what a trainer leaves: hooks, checkpointing, a patched forward."""
+    base = copy.deepcopy(llama)
+    bits = {n: t.clone() for n, t in base.state_dict().items()}
+    ids = ids_of(VOCABULARY)
+    before, hooks, modules = logits(base, ids), _hooks(base), [type(m) for m in base.modules()]
+    peft = stack.attach(base, spec(FEW), [stack.load_adapter(p) for p, _ in parents_on_disk([PLAIN])], 0)
+    randomise(peft, 1)
+    peft.train()
+    peft.gradient_checkpointing_enable({"use_reentrant": False})
+    peft.enable_input_require_grads()
+    base.config.use_cache = False
+    base.forward = lambda *a, **k: None
+    assert _hooks(base) > hooks
+    back = stack.detach(peft)
+    assert back is base
+    assert torch.equal(logits(base, ids), before)
+    assert all(torch.equal(bits[n], t) for n, t in base.state_dict().items())
+    assert base.state_dict().keys() == bits.keys()
+    assert [type(m) for m in base.modules()] == modules
+    assert _hooks(base) == hooks
+    assert base.config.use_cache is True
+    assert base(input_ids=ids).past_key_values is not None
+    assert not base.is_gradient_checkpointing
+    assert not base.training
+    assert not any(p.requires_grad for p in base.parameters())
+
+
+def test_a_base_is_used_again_with_other_modules(llama: Any, parents_on_disk: Any) -> None:
+    """A stage on the base that an earlier stage used equals one on a fresh base, bit for bit."""
+    parents = [stack.load_adapter(p) for p, _ in parents_on_disk([PLAIN])]
+    used = copy.deepcopy(llama)
+    stack.detach(stack.attach(used, spec(FEW), [], 0))
+    ids = ids_of(VOCABULARY)
+    fresh = copy.deepcopy(llama)
+    results = [logits(stack.attach(base, spec(ONE), parents, 3), ids) for base in (used, fresh)]
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_reference_is_the_stack_without_the_new_slice(
+    name: str, llama: Any, parents_on_disk: Any, tmp_path: Path
+) -> None:
+    loras, lora = STACKS[name]
+    parents = parents_on_disk(loras)
+    model = trained(llama, lora, parents, tmp_path / "new")
+    ids = ids_of(VOCABULARY)
+    policy = logits(model, ids)
+    before = {n for n, _ in model.named_parameters()}, set(model.state_dict())
+    stack.add_reference(model)
+    assert ({n for n, _ in model.named_parameters()}, set(model.state_dict())) == before
+    assert model.active_adapters == ["default"]
+    assert torch.equal(logits(model, ids), policy)
+    assert all(p.requires_grad for n, p in model.named_parameters() if "lora_" in n)
+    model.set_adapter("ref")
+    assert relative(logits(model, ids), logits(merged(llama, parents), ids)) < 5e-6
+    model.set_adapter("default")
+    assert torch.equal(logits(model, ids), policy)
+
+
+def test_the_reference_has_no_dropout(llama: Any, parents_on_disk: Any) -> None:
+    parents = parents_on_disk([PLAIN])
+    model = attach(llama, Lora(3, 6.0, dropout=0.5), parents).train()
+    stack.add_reference(model)
+    model.set_adapter("ref")
+    ids = ids_of(VOCABULARY)
+    with torch.no_grad():
+        got = model(input_ids=ids).logits
+    assert relative(got, logits(merged(llama, parents), ids)) < 5e-6
+
+
+def test_attach_frozen_is_the_whole_stack_without_parameters(llama: Any, parents_on_disk: Any) -> None:
+    parents = parents_on_disk([FEW, WIDE, ONE])
+    model = stack.attach_frozen(copy.deepcopy(llama), [stack.load_adapter(p) for p, _ in parents])
+    ids = ids_of(VOCABULARY)
+    assert relative(logits(model, ids), logits(merged(llama, parents), ids)) < 5e-6
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_restore_slice_brings_the_saved_numbers_back(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    parents = parents_on_disk([PLAIN])
+    model = trained(llama, FEW, parents, tmp_path / "new")
+    ids = ids_of(VOCABULARY)
+    wanted = logits(model, ids)
+    randomise(model, 1234)
+    assert not torch.equal(logits(model, ids), wanted)
+    places = {n: p.data_ptr() for n, p in stack.trainable(model).items()}
+    stack.restore_slice(model, tmp_path / "new")
+    assert torch.equal(logits(model, ids), wanted)
+    assert {n: p.data_ptr() for n, p in stack.trainable(model).items()} == places  # what an optimizer holds
+
+
+# ------------------------------------------------------------------ NF4
+
+
+@pytest.fixture(scope="module")
+def nf4(base_folder: Path) -> tuple[Base, Any]:
+    """The saved small base in NF4 with double quantisation, and its dequantised weights in float32."""
+    start_backend("transformers")
+    identity = {"model": {}, "tokenizer": {}}
+    spec_ = BaseModelSpec(model=str(base_folder), quantization="nf4")
+    base = load_base(spec_, identity, "float32", 64, "transformers")
+    return base, dequantised(base.model, make_llama(base.model.config.vocab_size, seed=9))
+
+
+def test_nf4_base_is_quantised(nf4: tuple[Base, Any], base_folder: Path) -> None:
+    import bitsandbytes as bnb
+    from transformers import AutoModelForCausalLM
+
+    weight = nf4[0].model.get_submodule("model.layers.0.mlp.up_proj").weight
+    assert isinstance(weight, bnb.nn.Params4bit)
+    assert (weight.quant_state.quant_type, weight.quant_state.nested) == ("nf4", True)
+    original = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.float32)
+    error = relative(nf4[1].get_submodule("model.layers.0.mlp.up_proj").weight,
+                     original.get_submodule("model.layers.0.mlp.up_proj").weight)  # fmt: skip
+    assert 0.02 < error < 0.2
+
+
+def test_nf4_logits_gradients_and_reference(nf4: tuple[Base, Any], tmp_path: Path) -> None:
+    """Against a float32 base of the dequantised weights with the parents added."""
+    base, dense = nf4
+    loras = [PLAIN, FEW]
+    parents = [(saved_lora(dense, x, tmp_path / f"p{i}", i + 1), x.scale) for i, x in enumerate(loras)]
+    model = stack.attach(base.model, spec(WIDE), [stack.load_adapter(p) for p, _ in parents], 7)
+    plain = peft_lora(merged(dense, parents), WIDE, seed=7)
+    ids = ids_of(base.model.config.vocab_size)
+    try:
+        gradients = []
+        for one in (model, plain):
+            randomise(one, 3)
+            one.train()
+            one(input_ids=ids, labels=ids).loss.backward()
+            gradients.append({n: p.grad for n, p in one.named_parameters() if p.grad is not None})
+        assert gradients[0].keys() == gradients[1].keys()
+        for n, wanted in gradients[1].items():
+            assert relative(gradients[0][n], wanted) < 2e-5, n
+        assert relative(logits(model, ids), logits(plain, ids)) < 1e-5
+        stack.add_reference(model)
+        model.set_adapter("ref")
+        assert relative(logits(model, ids), logits(merged(dense, parents), ids)) < 1e-5
+    finally:
+        stack.detach(model)
+    assert relative(logits(base.model, ids), logits(dense, ids)) < 1e-5
+    base.check_unchanged()
+
+
+def test_the_checksum_sees_one_flipped_bit(nf4: tuple[Base, Any]) -> None:
+    base, _ = nf4
+    base.check_unchanged()
+    packed = base.model.get_submodule("model.layers.1.self_attn.o_proj").weight.data.view(-1)
+    packed[7] ^= 1
+    try:
+        with pytest.raises(ModelError, match="the frozen base changed"):
+            base.check_unchanged()
+    finally:
+        packed[7] ^= 1
+    base.check_unchanged()
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def _edit(folder: Path, **fields: Any) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
+        ({"alpha_pattern": {"q_proj": 2}}, "alpha_pattern"),
+        ({"bias": "lora_only"}, "bias"),
+        ({"peft_type": "IA3"}, "IA3"),
+    ],
+)
+def test_unusual_adapters_are_refused(fields: dict[str, Any], word: str, llama: Any, tmp_path: Path) -> None:
+    folder = saved_lora(llama, PLAIN, tmp_path / "a", 1)
+    stack.load_adapter(folder)
+    _edit(folder, **fields)
+    with pytest.raises(StoreError, match="only plain LoRA adapters") as caught:
+        stack.load_adapter(folder)
+    assert word in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_broken_adapters_are_refused(llama: Any, tmp_path: Path) -> None:
+    def fresh(name: str) -> Path:
+        return saved_lora(llama, PLAIN, tmp_path / name, 1)
+
+    with pytest.raises(StoreError, match="not a readable adapter"):
+        stack.load_adapter(tmp_path / "nowhere")
+    cut = fresh("cut") / "adapter_model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-10])
+    with pytest.raises(StoreError, match="not a readable adapter"):
+        stack.load_adapter(cut.parent)
+    odd = fresh("odd")
+    (odd / "adapter_config.json").write_text("{")
+    with pytest.raises(StoreError, match="not a readable adapter"):
+        stack.load_adapter(odd)
+    empty = fresh("empty")
+    save_file({"something": torch.zeros(1)}, empty / "adapter_model.safetensors")
+    with pytest.raises(StoreError, match="no LoRA weights"):
+        stack.load_adapter(empty)
+    half = fresh("half")
+    kept = load_file(half / "adapter_model.safetensors")
+    kept.pop(next(n for n in kept if "lora_B" in n))
+    save_file(kept, half / "adapter_model.safetensors")
+    with pytest.raises(StoreError, match="lora_B"):
+        stack.load_adapter(half)
+    bare = fresh("bare")
+    _edit(bare, r=None)
+    with pytest.raises(StoreError, match="not a readable adapter"):
+        stack.load_adapter(bare)
+
+
+def test_missing_target_modules_list_what_there_is(llama: Any) -> None:
+    lora = LoraSpec(target_modules=("q_proj", "c_attn", "wi_0"))
+    with pytest.raises(ModelError) as caught:
+        stack.attach(copy.deepcopy(llama), lora, [], 0)
+    text = str(caught.value)
+    assert "'c_attn', 'wi_0'" in text
+    assert "'q_proj'" not in text
+    assert "down_proj, gate_proj" in text
+    assert "lora.target_modules" in text
+
+
+def test_an_adapter_of_another_base_is_refused(llama: Any, tmp_path: Path) -> None:
+    other = make_llama(VOCABULARY, hidden_size=64, intermediate_size=48)
+    adapter = stack.load_adapter(saved_lora(other, PLAIN, tmp_path / "a", 1))
+    with pytest.raises(ModelError, match="64 -> "):
+        stack.attach(copy.deepcopy(llama), spec(PLAIN), [adapter], 0)
+
+
+# ------------------------------------------------------------------ any ranks, any scales
+
+
+@st.composite
+def loras(draw: st.DrawFn) -> Lora:
+    modules = draw(st.lists(st.sampled_from(ALL), min_size=1, max_size=7, unique=True))
+    alpha = draw(st.floats(0.05, 300.0))
+    return Lora(draw(st.integers(1, 20)), alpha, draw(st.booleans()), tuple(modules))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(below=st.lists(loras(), max_size=3), lora=loras())
+def test_any_ranks_scales_and_modules(below: list[Lora], lora: Lora) -> None:
+    """One layer of width 16: its seven linear maps against float64, for any stack."""
+    base = make_llama(16, hidden_size=16, intermediate_size=24, num_hidden_layers=1)
+    adapters, truth = [], []
+    for i, x in enumerate(below):
+        plain = peft_lora(copy.deepcopy(base), x, i)
+        randomise(plain, i)
+        slices = {
+            n.removeprefix("base_model.model."): (m.lora_A["default"].weight, m.lora_B["default"].weight)
+            for n, m in plain.named_modules()
+            if hasattr(m, "lora_A")
+        }
+        own = {n: stack.Slice(a.detach(), b.detach(), x.scale) for n, (a, b) in slices.items()}
+        adapters.append(stack.Adapter(own))
+        truth.append({n: x.scale * b.double() @ a.double() for n, (a, b) in slices.items()})
+    linear = {n: m for n, m in base.named_modules() if isinstance(m, torch.nn.Linear)}
+    weights = {n: m.weight.detach().clone() for n, m in linear.items()}
+    model = stack.attach(base, spec(lora), adapters, 0).eval()
+    randomise(model, 77)
+    new = dict(stack.trainable(model))
+    for name, weight in weights.items():
+        if name == "lm_head":
+            continue
+        wanted = weight.double()
+        for updates in truth:
+            wanted = wanted + updates.get(name, 0.0)
+        prefix = f"base_model.model.{name}.lora_"
+        if f"{prefix}A.default.weight" in new:
+            b, a = new[f"{prefix}B.default.weight"], new[f"{prefix}A.default.weight"]
+            assert a.shape[0] == lora.r
+            wanted = wanted + lora.scale * (b.double() @ a.double())
+        x = torch.eye(weight.shape[1])
+        got = model.get_submodule(f"base_model.model.{name}")(x)
+        assert relative(got, F.linear(x.double(), wanted)) < 1e-5
+    assert all(math.isfinite(float(p.sum())) for p in new.values())

@@ -1,0 +1,137 @@
+"""The stack under Unsloth against its definition: logits, gradients, dropout, packed rows."""
+
+from __future__ import annotations
+
+import torch
+
+from statllama import stack
+from statllama.data.collate import RowCollator
+from tests.unsloth_cpu import definition
+from tests.unsloth_cpu.common import LORA, autocast, check, close, defined, defined_gradients, stacked
+from tests.unsloth_cpu.world import KERNELS, KernelCounter, World, move, new_slice, relative, rows, two_parents
+
+
+def _stack_is_definition(world: World, quantization: str) -> None:
+    base = world.base(quantization)
+    parents, ids = two_parents(base), world.ids(2, world.max_length // 2)
+    with stacked(base, LORA, parents) as model:
+        new = new_slice(model, LORA)
+        right, without = (defined(world, base, adapters, ids) for adapters in ([*parents, new], [new]))
+        for mode in (True, False):
+            model.train(mode)
+            with KernelCounter() as counter, torch.no_grad(), autocast(world):
+                got = model(input_ids=ids, use_cache=False).logits
+            name = "training mode" if mode else "evaluation mode"
+            close(world, name, got, right, wrong=without)
+            assert all(counter.forward.values()), f"{name}: fused kernels not used: {counter.forward}"
+
+
+@check
+def stack_is_definition_float(world: World) -> None:
+    """Base + two parents of different rank + new slice: the logits are those of the dense definition."""
+    _stack_is_definition(world, "none")
+
+
+@check
+def stack_is_definition_nf4(world: World) -> None:
+    """The same on a 4-bit base."""
+    _stack_is_definition(world, "nf4")
+
+
+def _gradients(world: World, quantization: str, checkpointing: bool) -> None:
+    base = world.base(quantization)
+    config = base.model.config
+    parents, ids = two_parents(base), world.ids(2, world.max_length // 2)
+    with stacked(base, LORA, parents, checkpointing) as model:
+        new = new_slice(model, LORA)
+        model.train()
+        with KernelCounter() as counter, autocast(world):
+            loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+            loss.backward()
+        got = {name: p.grad for name, p in stack.trainable(model).items()}
+        assert {p.dtype for p in stack.trainable(model).values()} == {torch.float32}
+    right, wanted = defined_gradients(
+        world, base, parents, new, lambda w: definition.token_losses(definition.logits(w, config, ids), ids).mean()
+    )
+    names = {name: name.removeprefix(stack.PREFIX).removesuffix(".default.weight") for name in got}
+    errors = {short: relative(got[name], wanted[short]) for name, short in names.items()}
+    worst = max(errors, key=lambda name: errors[name])
+    flat = [torch.cat([g.flatten().double() for g in part]) for part in (got.values(), map(wanted.get, names.values()))]
+    world.note(f"loss {float(loss.detach()):.6f}, by definition {float(right):.6f}")
+    world.note(f"gradients: {relative(*flat):.1e}, worst of {len(errors)} {errors[worst]:.1e} ({worst})")
+    assert abs(float(loss.detach()) - float(right)) < world.loss_tolerance
+    assert relative(*flat) < 2 * world.tolerance
+    assert errors[worst] < 4 * world.tolerance, errors
+    layers = config.num_hidden_layers
+    assert counter.backward == dict.fromkeys(KERNELS, layers), counter.backward
+    assert counter.forward == dict.fromkeys(KERNELS, layers * (1 + checkpointing)), counter.forward
+
+
+@check
+def gradients_float(world: World) -> None:
+    """The new slice's gradients are those of a fresh LoRA on an exactly merged base, through the fused kernels."""
+    _gradients(world, "none", checkpointing=False)
+
+
+@check
+def gradients_nf4(world: World) -> None:
+    """The same on a 4-bit base, with Unsloth's gradient checkpointing."""
+    _gradients(world, "nf4", checkpointing=True)
+
+
+@check
+def dropout_on_new_slice_alone(world: World) -> None:
+    """With parents too, dropout acts in training mode, on the new slice alone, and not in evaluation mode."""
+    base, ids = world.base("nf4"), world.ids(2, world.max_length // 2)
+    parents, lora = two_parents(base), LORA.model_copy(update={"dropout": 0.5})
+    with stacked(base, lora, parents) as model, torch.no_grad(), autocast(world):
+        model.train()
+        torch.manual_seed(5)
+        first, second = (model(input_ids=ids, use_cache=False).logits for _ in range(2))
+        spread = relative(first, second)
+        world.note(f"two passes in training mode differ by {spread:.1e}")
+        assert spread > 4 * world.tolerance, "dropout is not applied"
+        model.eval()
+        right = defined(world, base, [*parents, new_slice(model, lora)], ids)
+        close(world, "evaluation mode", model(input_ids=ids, use_cache=False).logits, right)
+        model.train()
+        for name, parameter in stack.trainable(model).items():
+            if "lora_B" in name:
+                parameter.zero_()
+        got, right = model(input_ids=ids, use_cache=False).logits, defined(world, base, parents, ids)
+        close(world, "training mode, new slice zero", got, right)
+    gradients = []
+    for checkpointing in (False, True):
+        with stacked(base, lora, parents, checkpointing) as model:
+            model.train()
+            torch.manual_seed(5)
+            with autocast(world):
+                model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+            gradients.append(torch.cat([p.grad.flatten() for p in stack.trainable(model).values()]))
+    close(world, "gradients with and without checkpointing", *gradients)
+
+
+@check
+def packed_is_unpacked(world: World) -> None:
+    """Examples that share a row do not see each other; with position ids alone they would."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    size = world.max_length // 4
+    lengths = [size, size + 3, 5, size + 5, size + 7]  # longer than max_length when the two rows are joined
+    data = [*rows(world, lengths[:3], per_row=3), *rows(world, lengths[3:], per_row=2, seed=1)]
+    batch = {k: move(v, world.device) for k, v in RowCollator(5, "unsloth")(data).items()}
+    assert batch["input_ids"].shape == (1, sum(lengths)) and sum(lengths) > world.max_length
+    with stacked(base, LORA, parents) as model, torch.no_grad(), autocast(world):
+        adapters = [*parents, new_slice(model, LORA)]
+        model.train()
+        inputs = {k: v for k, v in batch.items() if k != "labels"}
+        got = model(**inputs).logits
+        trap = {k: v for k, v in inputs.items() if k != "packed_seq_lengths"}
+        leaky = model(**{k: v[:, : world.max_length] if torch.is_tensor(v) else v for k, v in trap.items()}).logits
+    parts = batch["input_ids"].split(lengths, 1)
+    right = torch.cat([defined(world, base, adapters, part) for part in parts], 1)
+    close(world, "packed", got, right)
+    second = slice(lengths[0], lengths[0] + lengths[1])
+    leak = relative(leaky[:, second], right[:, second])
+    world.note(f"position ids alone: second example {leak:.1e}")
+    assert leak > 4 * world.tolerance, "position ids alone do separate examples: the trap is gone"

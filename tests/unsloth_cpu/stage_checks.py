@@ -1,0 +1,242 @@
+"""Whole stages through `statllama.training` with the trainers that Unsloth rewrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from statllama import stack
+from statllama.errors import Interrupted
+from statllama.model import Base, scoring
+from statllama.specs import LLAMA_MODULES
+from statllama.stack import Adapter
+from statllama.stages import dpo
+from statllama.stages.dpo import _settings
+from statllama.training import arguments
+from tests.unsloth_cpu import definition
+from tests.unsloth_cpu.common import autocast, check, close, defined, defined_gradients, example_losses
+from tests.unsloth_cpu.definition import Weights
+from tests.unsloth_cpu.world import (
+    KERNELS,
+    SOURCE,
+    KernelCounter,
+    Row,
+    World,
+    difference,
+    job,
+    move,
+    pairs,
+    random_adapter,
+    rows,
+    start_of,
+    train,
+    two_parents,
+)
+
+
+def _norm(gradients: dict[str, Tensor]) -> float:
+    return math.sqrt(sum(float(g.square().sum()) for g in gradients.values()))
+
+
+@check
+def accumulated_is_large_batch(world: World) -> None:
+    """Unequal rows in micro-batches of 1 and 4, and packed: the loss is the mean over all tokens, its gradient too."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    lengths = [3, world.max_length, 6, world.max_length // 2]
+    runs = {"micro-batch 1": (rows(world, lengths), 1), "micro-batch 4": (rows(world, lengths), 4)}
+    runs["packed"] = (rows(world, [3, world.max_length - 7, 6, world.max_length // 2], per_row=2), 2)
+    adapters = {}
+    for name, (data, micro) in runs.items():
+        sizes = {"steps": 1, "batch_size": len(data), "micro_batch_size": micro}
+        work = job(world, base, "accumulated", data, parents=parents, packing=name == "packed", **sizes)
+        new = start_of(base, work)
+        outcome, adapters[name] = train(work)
+
+        def loss(weights: Weights, by_row: bool = False, data: list[Row] = data) -> Tensor:
+            parts = example_losses(world, base, weights, data)
+            return torch.stack([p.mean() for p in parts]).mean() if by_row else torch.cat(parts).mean()
+
+        right, gradients = defined_gradients(world, base, parents, new, loss)
+        _, faulty = defined_gradients(world, base, parents, new, lambda weights, loss=loss: loss(weights, True))
+        got, norm, fault = outcome.history[0], _norm(gradients), _norm(faulty)
+        text = f"{name}: loss {got['loss']:.5f} ({float(right):.5f}), gradient norm {got['grad_norm']:.5f} ({norm:.5f}"
+        world.note(f"{text}; {fault:.5f} if rows counted alike)")
+        assert outcome.tokens == sum(len(row["input_ids"]) for row in data)
+        assert abs(got["loss"] - float(right)) < world.loss_tolerance
+        assert abs(got["grad_norm"] / norm - 1) < 2 * world.tolerance
+        assert abs(fault / norm - 1) > 4 * world.tolerance
+    error = difference(adapters["micro-batch 1"], adapters["micro-batch 4"])
+    world.note(f"after the step the slices differ by {error:.1e}")
+    assert error < world.adapter_tolerance
+    base.check_unchanged()
+
+
+@check
+def dpo_starts_at_ln2(world: World) -> None:
+    """Two parents of different rank: the first loss is ln 2, and the reference is the parent stack."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    data = pairs(world, 2, size=world.max_length // 5)
+    work = job(world, base, "dpo", data, kind="dpo", parents=parents, batch_size=2)
+    sums: list[Tensor] = []
+
+    def look(trainer: Any) -> None:
+        assert "UnslothDPOTrainer" in {c.__name__ for c in type(trainer).__mro__}, type(trainer).__mro__
+        batch = {k: move(v, world.device) for k, v in trainer.data_collator(data).items()}
+        with torch.no_grad(), autocast(world):
+            sums.append(torch.cat(trainer.compute_ref_log_probs(trainer.model, batch)).double())
+        ids, mask = batch["input_ids"], batch["completion_mask"][:, 1:]
+        for adapters in (parents, ()):
+            values = -definition.token_losses(defined(world, base, adapters, ids), ids)
+            sums.append((values * mask).sum(1))
+
+    outcome, adapter = train(work, look=look)
+    got, right, bare = sums
+    gap = float((got - right).norm() / (bare - right).norm())
+    first, second = (h["loss"] for h in outcome.history)
+    world.note(f"losses {first:.6f}, {second:.6f}; reference {gap:.1e} of the way from the parents to the bare base")
+    assert abs(first - math.log(2)) < world.loss_tolerance / 2
+    assert abs(second - math.log(2)) > world.loss_tolerance
+    assert gap < 10 * world.tolerance
+    assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
+    base.check_unchanged()
+
+
+@check
+def stages_share_one_base(world: World) -> None:
+    """All seven modules, then two modules, on one base; then the bare base and the stack score as defined."""
+    base = world.fresh_base("nf4")
+    size = world.max_length // 2
+    data = rows(world, [size, 6, size + 5, 7])
+    parents: tuple[Adapter, ...] = ()
+    layers = base.model.config.num_hidden_layers
+    for number, modules in enumerate((LLAMA_MODULES, ("q_proj", "v_proj"))):
+        lora = {"r": 4 + 2 * number, "target_modules": modules}
+        checkpointing = {"steps": 1, "micro_batch_size": 4, "gradient_checkpointing": number == 0}
+        work = job(world, base, f"stage{number}", data, parents=parents, lora=lora, **checkpointing)
+        with KernelCounter() as counter:
+            outcome, adapter = train(work)
+        base.check_unchanged()
+        weights = definition.with_adapters(world.dense(base), parents)
+        right = float(torch.cat(example_losses(world, base, weights, data)).mean())
+        world.note(f"stage {number}: loss {outcome.history[0]['loss']:.5f}, by definition {right:.5f}")
+        assert abs(outcome.history[0]["loss"] - right) < world.loss_tolerance
+        assert {name.rpartition(".")[2] for name in adapter.slices} == set(modules)
+        assert counter.backward == dict.fromkeys(KERNELS, layers), counter.backward
+        parents = (*parents, adapter)
+    _scores_as_defined(world, base, (), size)
+    _scores_as_defined(world, base, (*parents, random_adapter(base, 2, 5, ("o_proj", "up_proj"))), size)
+    _scores_as_defined(world, base, (), size)
+    assert not base.model.get_input_embeddings()._forward_hooks, "hooks stay on the base"
+    base.check_unchanged()
+
+
+def _scores_as_defined(world: World, base: Base, adapters: Sequence[Adapter], size: int) -> None:
+    """Logits and greedy generation (alone, and beside a shorter prompt padded on the left) under `scoring`."""
+    ids, steps = world.ids(2, size), 4
+    with scoring(base, adapters) as model, torch.no_grad():
+        assert not model.training
+        assert model.config.use_cache
+        got = model(input_ids=ids, use_cache=False).logits
+        tail = model(input_ids=ids, use_cache=False, logits_to_keep=3).logits
+        settings = {"max_new_tokens": steps, "do_sample": False, "pad_token_id": 5, "eos_token_id": None}
+        alone = model.generate(input_ids=ids[:1], attention_mask=torch.ones_like(ids[:1]), **settings)
+        padded, mask = ids.clone(), torch.ones_like(ids)
+        padded[1, :3], mask[1, :3] = 5, 0
+        both = model.generate(input_ids=padded, attention_mask=mask, **settings)
+    right = defined(world, base, adapters, ids)
+    name = f"scoring {len(adapters)} adapters"
+    close(world, name, got, right)
+    close(world, f"{name}, last logits", tail, right[:, -3:])
+    assert both.shape == (2, size + steps)
+    for tokens in (alone[:1], both[:1], both[1:, 3:]):
+        _is_greedy(world, base, adapters, tokens, steps)
+
+
+def _is_greedy(world: World, base: Base, adapters: Sequence[Adapter], tokens: Tensor, steps: int) -> None:
+    """Each of the last `steps` tokens has the largest logit by definition, or one that rounding can exceed."""
+    values = defined(world, base, adapters, tokens)[0, -steps - 1 : -1]
+    chosen = values.gather(-1, tokens[0, -steps:, None])[:, 0]
+    behind = (values.amax(-1) - chosen) / values.std(-1)
+    assert float(behind.max()) < 4 * world.tolerance, f"generated tokens are not the most likely ones: {behind}"
+
+
+@check
+def arguments_survive(world: World) -> None:
+    """Unsloth's rewritten configs keep every training argument that is set, and its trainers use them."""
+    base = world.base("none")
+    unusual = {"weight_decay": 0.03, "adam_betas": [0.8, 0.95], "adam_epsilon": 1e-6, "schedule": "constant"}
+    unusual |= {"steps": 1, "micro_batch_size": 1, "max_grad_norm": 0.7, "learning_rate": 3e-4, "seed": 77}
+    data = {"cpt": rows(world, [world.max_length, 5]), "dpo": pairs(world, 2, size=world.max_length // 5)}
+    fixed = {
+        "cpt": {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None, "packing": False,
+                "padding_free": False, "eval_packing": False, "pad_to_multiple_of": None, "shuffle_dataset": False,
+                "completion_only_loss": False, "assistant_only_loss": False, "loss_type": "nll"},
+        "dpo": _settings(dpo.Spec.model_validate({"name": "x", "type": "dpo", "data": SOURCE})),
+    }  # fmt: skip
+    for kind, settings in fixed.items():
+        work = job(world, base, kind, data[kind], kind=kind, batch_size=2, **unusual)
+        seen: dict[str, Any] = {}
+
+        def look(trainer: Any, seen: dict[str, Any] = seen) -> None:
+            seen["args"], seen["trainer"] = trainer.args, trainer
+            seen["rows"] = trainer.train_dataset
+            seen["dtypes"] = {p.dtype for p in stack.trainable(trainer.model).values()}
+            seen["limit"] = trainer.model.max_seq_length
+
+        outcome, _ = train(work, look=look)
+        wanted = {**arguments(work, 1), **settings, "report_to": []}
+        # Unsloth sets it to the model's limit, which is that of the longest stage: nothing is cut.
+        assert seen["args"].max_length in (None, world.max_length)
+        kept = {key: getattr(seen["args"], key) for key in wanted.keys() - {"max_length"}}
+        changed = {key: (wanted[key], value) for key, value in kept.items() if not _same(value, wanted[key])}
+        assert not changed, f"{kind}: {changed}"
+        assert any("Unsloth" in c.__name__ for c in type(seen["trainer"]).__mro__)
+        assert seen["limit"] == world.max_length
+        assert seen["rows"].to_list() == data[kind]
+        optimizer = seen["trainer"].optimizer
+        optimizer = getattr(optimizer, "optimizer", optimizer)
+        groups = [g for g in optimizer.param_groups if g["params"]]
+        assert type(optimizer) is torch.optim.AdamW
+        assert sum(len(g["params"]) for g in groups) == 2 * 7 * base.model.config.num_hidden_layers
+        assert seen["dtypes"] == {p.dtype for g in groups for p in g["params"]} == {torch.float32}
+        found = {(g["lr"], g["betas"], g["eps"], g["weight_decay"]) for g in groups}
+        assert found == {(3e-4, (0.8, 0.95), 1e-6, 0.03)}, found
+        world.note(f"{kind}: {len(wanted)} arguments kept; loss {outcome.history[0]['loss']:.4f}")
+
+
+def _same(kept: Any, wanted: Any) -> bool:
+    """Equal, or an object made of the dict that was given, with each of its items."""
+    if isinstance(wanted, dict) and not isinstance(kept, dict):
+        return all(getattr(kept, key) == value for key, value in wanted.items())
+    return bool(kept == wanted)
+
+
+@check
+def resumed_is_unbroken(world: World) -> None:
+    """Stopped after 2 of 4 steps and resumed: the same adapter (bit for bit on a CPU)."""
+    base = world.base("none")
+    data = rows(world, [9, 6, 8, 5])
+    sizes = {"steps": 4, "batch_size": 1, "micro_batch_size": 1, "checkpoint_every": 1}
+    parents = (random_adapter(base, 1, 3),)
+    whole, right = train(job(world, base, "whole", data, parents=parents, **sizes))
+    steps = iter((False, True))
+    broken = job(world, base, "broken", data, parents=parents, stop_requested=lambda: next(steps), **sizes)
+    try:
+        train(broken)
+    except Interrupted as error:
+        world.note(str(error).splitlines()[0])
+    else:
+        raise AssertionError("the run was not interrupted")
+    outcome, got = train(job(world, base, "broken", data, parents=parents, **sizes), fresh=False)
+    assert outcome.resumed_from == 2, outcome
+    losses = [[h["loss"] for h in o.history] for o in (whole, outcome)]
+    error = difference(got, right)
+    world.note(f"adapters differ by {error:.1e}; losses {losses}")
+    assert error == 0.0 if not world.gpu else error < world.adapter_tolerance
+    assert all(abs(a - b) < world.loss_tolerance for a, b in zip(*losses, strict=True))
