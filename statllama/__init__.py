@@ -1,10 +1,10 @@
 """Train a domain specialist out of a small Llama: one recipe, stacked QLoRA adapters, honest scores.
 
-    from statllama import load_recipe, run
-    from statllama.reporting import Reporter
-    from statllama.store import Store
+from statllama import load_recipe, run
+from statllama.reporting import Reporter
+from statllama.store import Store
 
-    result = run(load_recipe("quickstart"), Store(Path("workspace")), Reporter())
+result = run(load_recipe("quickstart"), Store(Path("workspace")), Reporter())
 """
 
 from importlib import import_module

@@ -64,9 +64,7 @@ def load(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
             loader.dispose()
 
 
-def _walk(
-    node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[Problem], seen: set[int]
-) -> None:
+def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[Problem], seen: set[int]) -> None:
     """Record the line of every field below `node`; aliases and absurd depth are refused, so it always ends.
 
     `seen`: ids of the collections met so far. An alias is a second way to one of them.

@@ -32,7 +32,25 @@ SPECIAL = (
     "<|eot_id|>",
     "<|finetune_right_pad_id|>",
 )
-WORDS = ["mean", "median", "mode", "range", "sample", "population", "the", "a", "of", "is", "what", "define", "average", "middle", "value", "most", "common"]
+WORDS = [
+    "mean",
+    "median",
+    "mode",
+    "range",
+    "sample",
+    "population",
+    "the",
+    "a",
+    "of",
+    "is",
+    "what",
+    "define",
+    "average",
+    "middle",
+    "value",
+    "most",
+    "common",
+]
 
 
 def make_tokenizer() -> Any:
@@ -125,7 +143,11 @@ def conversations(count: int) -> list[dict[str, Any]]:
 def preferences(count: int) -> list[dict[str, Any]]:
     """Rows in the `preference` format, all different."""
     return [
-        {"prompt": f"what is the mean of {i} and {i + 2}", "chosen": f"the mean is {i + 1}", "rejected": f"the mode {i}"}
+        {
+            "prompt": f"what is the mean of {i} and {i + 2}",
+            "chosen": f"the mean is {i + 1}",
+            "rejected": f"the mode {i}",
+        }
         for i in range(count)
     ]
 

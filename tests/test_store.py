@@ -136,9 +136,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 # --- keys
 
-scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
-)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(), v, max_size=4))
 
 
@@ -198,9 +196,7 @@ def test_canonical_json_by_example() -> None:
         ({"\udc00": 1}, ValueError, r"\$: "),
     ],
 )
-def test_canonical_json_refuses_what_has_no_one_spelling(
-    value: Any, error: type[Exception], place: str
-) -> None:
+def test_canonical_json_refuses_what_has_no_one_spelling(value: Any, error: type[Exception], place: str) -> None:
     with pytest.raises(error, match=place):
         canonical_json(value)
 
@@ -348,9 +344,7 @@ def test_damage_is_refused_with_the_remedy(store: Store) -> None:
         None,
     ],
 )
-def test_an_entry_without_a_sound_manifest_is_not_there(
-    store: Store, damage: Callable[[str], str] | None
-) -> None:
+def test_an_entry_without_a_sound_manifest_is_not_there(store: Store, damage: Callable[[str], str] | None) -> None:
     manifest = publish(store, KEY) / "manifest.json"
     if damage is None:
         manifest.unlink()
@@ -616,9 +610,7 @@ def test_a_read_only_workspace_is_read_and_not_written(small_disk: Path) -> None
         lambda: store.write_run("a", {}),
         lambda: store.require_space(1),
     ):
-        with pytest.raises(
-            StoreError, match=r"the filesystem is read-only .* bytes are free(.|\n)*-> remount"
-        ):
+        with pytest.raises(StoreError, match=r"the filesystem is read-only .* bytes are free(.|\n)*-> remount"):
             write()
 
 
@@ -689,9 +681,7 @@ def test_what_becomes_a_store_error(tmp_path: Path, exc: Exception, reason: str)
         raise exc
 
 
-@pytest.mark.parametrize(
-    "exc", [FileNotFoundError(errno.ENOENT, "x"), RuntimeError("CUDA"), SafetensorError("header")]
-)
+@pytest.mark.parametrize("exc", [FileNotFoundError(errno.ENOENT, "x"), RuntimeError("CUDA"), SafetensorError("header")])
 def test_what_passes_unchanged(tmp_path: Path, exc: Exception) -> None:
     with pytest.raises(type(exc)) as caught, translate_os_errors(tmp_path):
         raise exc
