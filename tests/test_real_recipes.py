@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def pairs(count: int) -> list[dict[str, object]]:
             "chosen_rating": 1.0,
             "rejected_rating": 0.0,
         }
-        for a, b in zip(problems, problems[1:], strict=False)
+        for a, b in pairwise(problems)
     ]
 
 
