@@ -163,7 +163,8 @@ def files(seed: int) -> Iterator[tuple[Path, list[Row]]]:
         "dpo.jsonl": dpo_rows(random.Random(f"{seed} dpo"), per_topic=24),
         "dtft.jsonl": downstream_rows(random.Random(f"{seed} dtft"), per_topic=20),
     }
-    tests = test_items(random.Random(f"{seed} stats"), per_topic=12)
+    # "final": drawn anew once the recipe was settled, because earlier draws had been looked at while settling it.
+    tests = test_items(random.Random(f"{seed} stats final"), per_topic=12)
     assert_disjoint(tests, [row for rows in training.values() for row in rows])
     for name, rows in training.items():
         yield data / name, unique(rows)
