@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The default run gives the same answer every time; a search for new cases is one variable away.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models are tiny: more threads only wait for each other
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

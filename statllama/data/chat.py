@@ -94,6 +94,7 @@ class Chat:
         for match in self.special.finditer(text, start, own):
             written += text[position : match.start()]
             if content in written:
+                self._refuse_second(match.group(), text[match.end() : own])
                 return start, match.end()
             position = match.end()
         if content in text[start:own]:
@@ -106,6 +107,15 @@ class Chat:
             "the chat template does not write the assistant's turn as it is",
             remedy="set `base.chat_template: FILE` to a template that keeps the whole turn",
         )
+
+    @staticmethod
+    def _refuse_second(end: str, rest: str) -> None:
+        """DataError when what the template writes after an assistant turn's end holds its end token again."""
+        if end in rest:
+            raise DataError(
+                f"the chat template writes {end} twice after an assistant turn, which has just one end",
+                remedy="set `base.chat_template: FILE` to a template that writes it once",
+            )
 
 
 def common_start(text: str, other: str) -> int:

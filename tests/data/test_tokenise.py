@@ -239,6 +239,7 @@ def test_control_tokens_cannot_be_smuggled_in(tokenizer: Any, example: Example, 
         ("{{ messages | length }}" + TEMPLATE, "not prefix-preserving"),
         (TEMPLATE.replace("assistant<|end_header_id|>", "model<|end_header_id|>"), "not prefix-preserving"),
         (TEMPLATE.replace("<|eot_id|>", "\n"), "ends an assistant turn without a special token"),
+        (TEMPLATE.replace("<|eot_id|>", "<|eot_id|><|eot_id|>"), "writes <.eot_id.> twice"),
         (TEMPLATE.replace("| trim", "| upper"), "does not write the assistant's turn as it is"),
         (
             TEMPLATE + "{{ raise_exception('only users') }}",
