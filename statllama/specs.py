@@ -6,6 +6,7 @@ errors. What a stage *type* adds (`beta`, `train_on`, ...) is declared in `statl
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,6 +19,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Difficulty = Annotated[int, Field(ge=1, le=3)]
 
 
 class Spec(BaseModel):
@@ -41,11 +43,28 @@ class BaseModelSpec(Spec):
     """Path of a Jinja chat template that replaces the tokenizer's own. None: the tokenizer's."""
 
 
+class ProblemsSpec(Spec):
+    """Generated statistics problems with computed answers (see `statllama.problems`) as a source."""
+
+    count: Count
+    """How many different problems."""
+    form: Literal["sft", "dpo", "grpo"] = "sft"
+    """Worked solutions, preference pairs, or questions with the answer to be checked."""
+    topics: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    """Topics to draw from (`statllama data problems --list`). None: all."""
+    difficulty: Annotated[tuple[Difficulty, ...], Field(min_length=1, strict=False)] | None = None
+    """Difficulties to draw from: 1 (one step), 2, 3 (several steps). None: all."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Another seed gives other problems; all are from the train split."""
+
+
 class SourceSpec(Spec):
-    """One dataset of a mixture: a local file (`path`) or a hub dataset (`hub`), and how its rows are read."""
+    """One dataset of a mixture, and how its rows are read: local files (`path`), a hub dataset (`hub`) or generated
+    `problems`."""
 
     path: str | None = None
-    """.json, .jsonl, .csv or .parquet, also .gz; absolute, or relative to the recipe."""
+    """File, folder or glob; absolute, or relative to the recipe. .json, .jsonl, .csv, .parquet, .txt or .md, also .gz
+    and .zst; of a folder, all such files below it."""
     hub: str | None = None
     """Hub dataset id `owner/name`."""
     config: str | None = None
@@ -54,12 +73,22 @@ class SourceSpec(Spec):
     """Branch, tag or commit of the hub dataset; resolved to a commit before anything is keyed."""
     split: str = "train"
     """Split of the hub dataset."""
-    format: str
-    """Name of a module in statllama/data/formats: text, messages, prompt_completion, preference."""
+    problems: ProblemsSpec | None = None
+    """Statistics problems generated on the spot."""
+    format: str = "auto"
+    """Name of a module in statllama/data/formats; `auto` recognises it from the columns of the first row."""
     columns: dict[str, str] = Field(default_factory=dict)
     """{name the format expects: name the file uses}."""
     render: Literal["chat", "plain"] = "chat"
     """How strings (not messages) become tokens: `chat` wraps them as user and assistant turns, `plain` does not."""
+    layout: str | None = None
+    """How an answer with reasoning is written: text with `{reasoning}` and `{answer}`. None: the format's own."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """{column of the file: regular expression}: only rows in which each is found are used."""
+    min_chars: Count | None = None
+    """Only rows whose texts have at least this many characters together."""
+    max_chars: Count | None = None
+    """Only rows whose texts have at most this many characters together."""
     repeat: Count = 1
     """How many times each row is used."""
     limit: Count | None = None
@@ -69,11 +98,25 @@ class SourceSpec(Spec):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("give either `path` (a local file) or `hub` (a hub dataset id), not both and not neither")
-        if self.path is not None and (self.config or self.revision):
-            raise ValueError("`config` and `revision` belong to a hub dataset; this source is a local file")
+        if sum(place is not None for place in (self.path, self.hub, self.problems)) != 1:
+            raise ValueError(
+                "give one of `path` (local files), `hub` (a hub dataset id) and `problems` (generated), and only one"
+            )
+        if self.hub is None and (self.config or self.revision):
+            raise ValueError("`config` and `revision` belong to a hub dataset; this source is none")
+        if self.min_chars and self.max_chars and self.min_chars > self.max_chars:
+            raise ValueError(f"`min_chars` {self.min_chars} is above `max_chars` {self.max_chars}")
         return self
+
+    @field_validator("where", mode="after")
+    @classmethod
+    def _compiles(cls, value: dict[str, str]) -> dict[str, str]:
+        for column, pattern in value.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"`where.{column}` is not a regular expression: {error}") from None
+        return value
 
 
 class LoraSpec(Spec):
@@ -188,6 +231,12 @@ class StageSpec(Spec):
     """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model."""
     data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
     """The mixture."""
+    deduplicate: Literal["off", "exact", "near", "semantic"] = "off"
+    """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
+    (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
+    decontaminate: Literal["stop", "drop", "off"] = "stop"
+    """What to do when a row copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
+    do not look."""
     lora: LoraSpec = LoraSpec()
     train: TrainSpec = TrainSpec()
 
