@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+MOST_NAMES = 30  # of a list that is printed when none of it is near
+
 
 class StatllamaError(Exception):
     """A failure that the user can understand and mend. `remedy` is one line that says how."""
@@ -90,9 +92,10 @@ class Interrupted(StatllamaError):
 
 
 def near(word: str, allowed: Iterable[str]) -> str:
-    """'did you mean ...?' with the nearest allowed names, or the allowed names when none is near."""
+    """'did you mean ...?' with the nearest allowed names, or the allowed names (the first 30) when none is near."""
     names = sorted(set(allowed))
     close = get_close_matches(word, names, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
-    return f"allowed: {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"allowed: {', '.join(names[:MOST_NAMES]) or 'none'}{more}"

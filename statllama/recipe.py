@@ -6,29 +6,33 @@ loads torch or touches the network.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
+from statllama import overrides as command_line
 from statllama.errors import Problem, RecipeError, UsageError, near
+from statllama.field_errors import problems_of
 from statllama.shipped import find_recipe
-from statllama.specs import BaseModelSpec, EvaluateSpec, Spec, StageSpec, Tracker
+from statllama.specs import BaseModelSpec, EvaluateSpec, Name, Spec, StageSpec, Tracker
 from statllama.stages import stage_module, stage_types
-from statllama.yaml_lines import Path_, dotted, line_of, load, parse_value
+from statllama.yaml_lines import Path_, dotted, line_of, load
 
-# Fields that hold a file or folder: relative to the recipe, or on the command line to the current folder.
-PATH_FIELDS = frozenset({"path", "model", "tokenizer", "chat_template"})
 DEFAULTED = ("lora", "train")
+GIVEN = ("source", "overrides")  # fields of Recipe that come with the command, not from the file
 
 
 class Recipe(Spec):
     """A validated, resolved recipe. Stages are in an order in which parents come first."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    name: Name
     """Names the run in reports and in `status`."""
     description: str = ""
     """One or two sentences for people."""
@@ -60,20 +64,24 @@ class Recipe(Spec):
 
     def stack(self, stage: StageSpec) -> tuple[StageSpec, ...]:
         """All stages below `stage`, in the order in which they are stacked: each once, parents before children."""
-        below: list[StageSpec] = []
-        for parent in self.parents(stage):
-            for member in (*self.stack(parent), parent):
-                if member not in below:
-                    below.append(member)
-        return tuple(below)
+        return self._stacks[stage.name]
+
+    @cached_property
+    def _stacks(self) -> dict[str, tuple[StageSpec, ...]]:
+        """{stage: its stack}, in one pass: parents come first in `stages`."""
+        stacks: dict[str, tuple[StageSpec, ...]] = {}
+        for stage in self.stages:
+            below = {s.name: s for parent in self.parents(stage) for s in (*stacks[parent.name], parent)}
+            stacks[stage.name] = tuple(below.values())
+        return stacks
 
     def to_yaml(self) -> str:
         """The resolved recipe as YAML: every field with its value, files absolute."""
-        body = self.model_dump(mode="json", exclude={"source", "overrides"})
+        body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
         for source in (source for stage in body["stages"] for source in stage["data"]):
             if source["path"] is not None:
-                source["path"] = os.path.abspath(self.root / Path(source["path"]).expanduser())
+                source["path"] = str(_local(source["path"], self.root))
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -84,66 +92,13 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_file
     Raises RecipeError with all problems at once, or UsageError when there is no such recipe.
     """
     source = find_recipe(str(recipe))
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = Problem("file", f"is not UTF-8 (byte {error.start})", remedy="save it as UTF-8")
-        raise RecipeError(str(source), [problem]) from None
-    except OSError as error:
-        raise UsageError(f"{source}: cannot be read: {error.strerror}") from None
-    data, lines = load(text, str(source))
+    data, lines = load(source)
     if not isinstance(data, dict):
         problem = Problem("file", "a recipe is a mapping with `name`, `base` and `stages`", 1)
         raise RecipeError(str(source), [problem])
     for override in overrides:
-        _apply(data, override, lines)
+        command_line.apply(data, override, lines)
     return _build(data, lines, source, tuple(overrides), check_files)
-
-
-def _apply(data: dict[str, Any], override: str, lines: dict[Path_, int]) -> None:
-    """Set one `a.b.c=value`; stages may be addressed by name or number. Overridden fields lose their line."""
-    key, sign, text = override.partition("=")
-    if not sign or not key.strip():
-        raise UsageError(f"--set {override!r}: expected key=value, as in --set stages.sft.train.steps=20")
-    value = _anchor(parse_value(text), key.rpartition(".")[2])
-    parts: list[str | int] = []
-    target: Any = data
-    *front, last = key.strip().split(".")
-    for name in (*front, last):
-        index = _index(target, name, override)
-        parts.append(index)
-        if len(parts) == len(front) + 1:
-            target[index] = value
-            break
-        if isinstance(target, dict) and not isinstance(target.get(index), (dict, list)):
-            target[index] = {}
-        target = target[index]
-    for path in [p for p in lines if p[: len(parts)] == tuple(parts)]:
-        del lines[path]
-
-
-def _index(target: Any, name: str, override: str) -> str | int:
-    """Key or list position that `name` means in `target`."""
-    if isinstance(target, dict):
-        return name
-    if name.isdigit() and int(name) < len(target):
-        return int(name)
-    names = [item.get("name") for item in target if isinstance(item, dict)]
-    if name in names:
-        return names.index(name)
-    known = [str(n) for n in names if n is not None] or [str(i) for i in range(len(target))]
-    raise UsageError(f"--set {override!r}: no entry {name!r}: {near(name, known)}")
-
-
-def _anchor(value: Any, field: str) -> Any:
-    """Files named on the command line that exist below the current folder become absolute."""
-    if isinstance(value, dict):
-        return {k: _anchor(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_anchor(v, field) for v in value]
-    if field in PATH_FIELDS and isinstance(value, str) and Path(value).expanduser().exists():
-        return os.path.abspath(Path(value).expanduser())
-    return value
 
 
 def _build(
@@ -151,18 +106,20 @@ def _build(
 ) -> Recipe:
     problems: list[Problem] = []
     stages = _stages(data, lines, problems)
-    fields = {k: v for k, v in data.items() if k not in ("stages", "defaults")}
+    fields = {k: v for k, v in data.items() if k not in ("stages", "defaults", *GIVEN)}
+    allowed = [*(k for k in Recipe.model_fields if k not in GIVEN), "defaults"]
+    for key in set(data) & set(GIVEN):
+        problems.append(Problem(key, f"unknown key: {near(key, allowed)}", line_of((key,), lines)))
     recipe = None
     try:
         recipe = Recipe.model_validate({**fields, "stages": (), "source": source, "overrides": overrides})
     except ValidationError as error:
-        known = {k: v for k, v in Recipe.model_fields.items() if k not in ("source", "overrides")}
-        problems += _problems(error, (), lines, {**known, "defaults": known["stages"]})
+        problems += problems_of(error, (), lines, {k: Recipe.model_fields.get(k) for k in allowed})
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
-    ordered = _order(stages, lines, problems)
+    ordered = _order(stages, _stage_names(data), lines, problems)
     if problems or recipe is None:
-        raise RecipeError(str(source), problems)
+        raise RecipeError(str(source), list(dict.fromkeys(problems)))
     base = recipe.base.model_copy(
         update={k: _absolute(getattr(recipe.base, k), recipe.root) for k in ("model", "tokenizer", "chat_template")}
     )
@@ -171,13 +128,7 @@ def _build(
 
 def _stages(data: dict[str, Any], lines: dict[Path_, int], problems: list[Problem]) -> list[tuple[int, StageSpec]]:
     """Validate each stage by its type's own Spec, with `defaults` merged in: (position in the file, spec)."""
-    defaults = data.get("defaults", {})
-    if not isinstance(defaults, dict) or set(defaults) - set(DEFAULTED):
-        names = set(defaults) - set(DEFAULTED) if isinstance(defaults, dict) else {str(defaults)}
-        for name in sorted(names):
-            at = line_of(("defaults", name), lines)
-            problems.append(Problem(f"defaults.{name}", f"unknown key: {near(name, DEFAULTED)}", at))
-        defaults = {}
+    defaults = _defaults(data, lines, problems)
     raw = data.get("stages")
     if not isinstance(raw, list) or not raw:
         problems.append(Problem("stages", "a recipe needs a list of at least one stage", line_of(("stages",), lines)))
@@ -198,8 +149,30 @@ def _stages(data: dict[str, Any], lines: dict[Path_, int], problems: list[Proble
         try:
             stages.append((i, spec.model_validate(_merged(item, defaults))))
         except ValidationError as error:
-            problems += _problems(error, path, lines, spec.model_fields, item.get("name"))
+            problems += problems_of(error, path, lines, spec.model_fields, item.get("name"))
     return stages
+
+
+def _stage_names(data: Mapping[str, Any]) -> list[str]:
+    """Names of all stages in the file, also of those with errors."""
+    raw = data.get("stages")
+    return [str(item.get("name")) for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
+
+
+def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: list[Problem]) -> dict[str, Any]:
+    """The groups of fields under `defaults`; what else stands there is a problem."""
+    defaults = data.get("defaults", {})
+    if not isinstance(defaults, dict):
+        message = f"should be a mapping with {' or '.join(f'`{group}`' for group in DEFAULTED)}"
+        problems.append(Problem("defaults", message, line_of(("defaults",), lines)))
+        return {}
+    for name, group in defaults.items():
+        path: Path_ = ("defaults", str(name))
+        if name not in DEFAULTED:
+            problems.append(Problem(dotted(path), f"unknown key: {near(str(name), DEFAULTED)}", line_of(path, lines)))
+        elif not isinstance(group, dict):
+            problems.append(Problem(dotted(path), "should be a mapping of fields", line_of(path, lines)))
+    return {name: group for name, group in defaults.items() if name in DEFAULTED and isinstance(group, dict)}
 
 
 def _merged(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,64 +180,20 @@ def _merged(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
     merged = dict(item)
     for group in DEFAULTED:
         below, own = defaults.get(group), item.get(group, {})
-        if isinstance(below, dict) and isinstance(own, dict):
+        if below is not None and isinstance(own, dict):
             rivals = {"epochs": "steps", "steps": "epochs"}
             kept = {k: v for k, v in below.items() if not (group == "train" and own.get(rivals.get(k, "")) is not None)}
             merged[group] = {**kept, **own}
     return merged
 
 
-def _problems(
-    error: ValidationError, prefix: Path_, lines: dict[Path_, int], known: Any, stage: object = None
-) -> list[Problem]:
-    """pydantic's errors in the recipe's own words."""
-    found = []
-    errors = error.errors(include_url=False)
-    places = [item["loc"] for item in errors]
-    for item in errors:
-        if item["type"] == "too_short" and any(
-            p != item["loc"] and p[: len(item["loc"])] == item["loc"] for p in places
-        ):
-            continue  # it is short only because its items are wrong, which is said already
-        path: Path_ = (*prefix, *(p for p in item["loc"] if p not in ("tuple[constrained-str, ...]",)))
-        path = tuple(p for p in path if not (isinstance(p, str) and ("[" in p or p.startswith("literal"))))
-        message = str(item["msg"])
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key: {near(str(path[-1]), _allowed(item['loc'], known))}"
-        elif item["type"] == "missing":
-            message = "is missing"
-        elif item["type"] == "value_error":
-            message = message.removeprefix("Value error, ")
-        else:
-            message = f"{message[0].lower()}{message[1:]}; got {item['input']!r}"
-        where = dotted(path) + (f" (stage {stage})" if stage else "")
-        found.append(Problem(where or "recipe", message, line_of(path, lines)))
-    return list(dict.fromkeys(found))
+def _order(
+    stages: list[tuple[int, StageSpec]], names: Sequence[str], lines: dict[Path_, int], problems: list[Problem]
+) -> list[StageSpec]:
+    """Resolve `parents` and sort so that parents come first. Unknown, repeated and cyclic parents are problems.
 
-
-def _allowed(loc: tuple[str | int, ...], known: Any) -> list[str]:
-    """Field names allowed where the unknown key stands."""
-    fields = known
-    for part in loc[:-1]:
-        if isinstance(part, int) or not isinstance(fields, Mapping) or part not in fields:
-            continue
-        fields = _model_fields(fields[part].annotation)
-    return list(fields)
-
-
-def _model_fields(annotation: Any) -> Mapping[str, Any]:
-    """Fields of the Spec inside an annotation such as `tuple[SourceSpec, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Spec):
-        return annotation.model_fields
-    for part in getattr(annotation, "__args__", ()):
-        if fields := _model_fields(part):
-            return fields
-    return {}
-
-
-def _order(stages: list[tuple[int, StageSpec]], lines: dict[Path_, int], problems: list[Problem]) -> list[StageSpec]:
-    """Resolve `parents` and sort so that parents come first. Unknown, repeated and cyclic parents are problems."""
-    names = [s.name for _, s in stages]
+    `names`: of all stages in the file; those with errors are not in `stages`.
+    """
     resolved: dict[str, StageSpec] = {}
     at: dict[str, int] = {}
     previous: str | None = None
@@ -279,7 +208,9 @@ def _order(stages: list[tuple[int, StageSpec]], lines: dict[Path_, int], problem
             problems.append(Problem(f"stages[{i}].name", f"a stage named {stage.name!r} exists already", line))
             continue
         for name in () if parents == "base" else parents:
-            if name not in names:
+            if name == "base":
+                problems.append(Problem(where, "`base` stands alone: write `parents: base`", line))
+            elif name not in names:
                 problems.append(Problem(where, f"unknown stage {name!r}: {near(name, [*names, 'base'])}", line))
             elif parents.count(name) > 1:
                 problems.append(Problem(where, f"{name!r} is listed twice", line))
@@ -292,7 +223,7 @@ def _order(stages: list[tuple[int, StageSpec]], lines: dict[Path_, int], problem
         done = {s.name for s in ordered}
         ready = [s for s in waiting.values() if s.parents == "base" or set(s.parents or ()) <= done]
         if not ready:
-            names = sorted(waiting)
+            names = _cycle(waiting)
             message = f"these stages are each other's ancestors: {', '.join(names)}"
             problems.append(Problem("stages", message, at[names[0]], remedy="break the cycle in their `parents`"))
             return []
@@ -301,12 +232,25 @@ def _order(stages: list[tuple[int, StageSpec]], lines: dict[Path_, int], problem
     return ordered
 
 
+def _cycle(waiting: Mapping[str, StageSpec]) -> list[str]:
+    """Names of the stages on a cycle, or between two, of stages that all have one below them: sorted."""
+    left = dict(waiting)
+    while free := left.keys() - {parent for stage in left.values() for parent in stage.parents or ()}:
+        left = {name: stage for name, stage in left.items() if name not in free}
+    return sorted(left)
+
+
+def _local(value: str, root: Path) -> Path:
+    """The absolute path that `value` is in a recipe in `root`. Never raises, whatever the text."""
+    return Path(os.path.abspath(root / os.path.expanduser(value)))
+
+
 def _absolute(value: str | None, root: Path) -> str | None:
     """An existing local file or folder as an absolute path; a hub id as it is."""
     if value is None:
         return None
-    local = root / Path(value).expanduser()
-    return os.path.abspath(local) if local.exists() else value
+    local = _local(value, root)
+    return str(local) if os.path.exists(local) else value
 
 
 def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: dict[Path_, int]) -> list[Problem]:
@@ -314,25 +258,40 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
     problems = []
     for field in ("model", "tokenizer", "chat_template"):
         value = getattr(recipe.base, field)
-        looks_local = value is not None and (
-            field == "chat_template" or value.startswith((".", "/", "~")) or value.count("/") != 1
-        )
-        if looks_local and not (recipe.root / Path(value).expanduser()).exists():
-            message = f"no such file or folder: {value} (looked in {recipe.root})"
-            at = line_of(("base", field), lines)
-            remedy = "give a folder, or a hub id `owner/name`" if field != "chat_template" else None
-            problems.append(Problem(f"base.{field}", message, at, remedy))
+        if value is None:
+            continue
+        local, template = _local(value, recipe.root), field == "chat_template"
+        looks_local = template or value.startswith((".", "/", "~")) or value.count("/") != 1
+        if looks_local and not (os.path.isfile(local) if template else value and os.path.exists(local)):
+            message = f"no such file{'' if template else ' or folder'}: {local}"
+            remedy = None if template else "give a folder, or a hub id `owner/name`"
+            problems.append(Problem(f"base.{field}", message, line_of(("base", field), lines), remedy))
     for i, stage in stages:
         for j, source in enumerate(stage.data):
-            if source.path is None or (recipe.root / Path(source.path).expanduser()).is_file():
+            if source.path is None or _holds_data(source.path, recipe.root):
                 continue
-            path = recipe.root / Path(source.path).expanduser()
-            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-            hint = f"; {near(path.name, siblings)}" if siblings else ""
-            message = f"no such file: {path}{hint}"
+            path = _local(source.path, recipe.root)
             columns = ", ".join(f"{v!r}" for v in source.columns.values())
-            remedy = f"put a {source.format} file there" + (f" with the columns {columns}" if columns else "")
+            kind = "data file" if source.format == "auto" else f"{source.format} file"
+            remedy = f"put a {kind} there" + (f" with the columns {columns}" if columns else "")
             remedy += f", or point elsewhere: --set stages.{stage.name}.data.{j}.path=FILE"
             at = line_of(("stages", i, "data", j, "path"), lines)
-            problems.append(Problem(f"stages[{i}].data[{j}].path (stage {stage.name})", message, at, remedy))
+            where = f"stages[{i}].data[{j}].path (stage {stage.name})"
+            problems.append(Problem(where, f"no such file: {path}{_neighbours(path)}", at, remedy))
     return problems
+
+
+def _holds_data(value: str, root: Path) -> bool:
+    """Whether a source's `path` is a file, a folder or a glob that matches something. What is in it is read later."""
+    if not value or os.path.exists(_local(value, root)):
+        return bool(value)
+    return glob.has_magic(value) and any(glob.iglob(os.path.expanduser(value), root_dir=root, recursive=True))
+
+
+def _neighbours(path: Path) -> str:
+    """The files beside a missing one that are called almost the same, as a question."""
+    try:
+        close = get_close_matches(path.name, os.listdir(path.parent), n=3)
+    except OSError:
+        return ""
+    return f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 # The linear modules of a Llama block: the only ones Unsloth fuses and the ones the paper adapts.
 LLAMA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Difficulty = Annotated[int, Field(ge=1, le=3)]
 
 
@@ -129,7 +130,7 @@ class LoraSpec(Spec):
     rslora: bool = False
     """Rank-stabilised scale (arXiv 2312.03732)."""
     dropout: Fraction = 0.0
-    """Dropout on the input of the new slice alone. Above 0 Unsloth cannot fuse the LoRA kernels."""
+    """Dropout on the input of the new slice alone. Above 0 on top of parents, Unsloth's fused kernels stand back."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = tuple(sorted(LLAMA_MODULES))
     """Linear modules that get a slice."""
     dora: Literal[False] = False
@@ -223,7 +224,7 @@ UNKEYED_TRAIN_FIELDS = frozenset({"micro_batch_size", "gradient_checkpointing", 
 class StageSpec(Spec):
     """What every stage has. `statllama/stages/<type>.py` adds the fields of its type."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    name: Name
     """Unique in the recipe; names the adapter in reports. Not in the key."""
     type: str
     """Name of a module in statllama/stages."""
@@ -239,6 +240,22 @@ class StageSpec(Spec):
     do not look."""
     lora: LoraSpec = LoraSpec()
     train: TrainSpec = TrainSpec()
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _not_the_base(cls, value: str) -> str:
+        if value == "base":
+            raise ValueError("`base` is the base model, in `parents` and in the scorecard: give the stage another name")
+        return value
+
+    @field_validator("parents", mode="before")
+    @classmethod
+    def _base_or_names(cls, value: object) -> object:
+        names = value if isinstance(value, list | tuple) else ()
+        if value is None or value == "base" or (names and all(isinstance(name, str) for name in names)):
+            return value
+        said = f"[{value}]" if isinstance(value, str) else "[sft]"
+        raise ValueError(f"should be `base` or a list of stages, as in `parents: {said}`")
 
     @model_validator(mode="after")
     def _weights_for_all(self) -> Self:
@@ -262,7 +279,7 @@ class EvaluateSpec(Spec):
     """Put prompts through the tokenizer's chat template."""
     fewshot_as_turns: bool = True
     """With `chat_template`: each few-shot example is a user turn and an assistant turn."""
-    seed: int = 1234
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1234
     """Seed of few-shot sampling and of bootstraps."""
 
 

@@ -1,17 +1,19 @@
 """YAML with a line number for every field: the loader under `recipe.py`.
 
-PyYAML's safe loader, plus three things a recipe needs: the line of each key and item, duplicate keys as errors, and
-`2e-5` as a number (YAML 1.1 reads it as a string).
+PyYAML's safe loader, plus four things a recipe needs: the line of each key and item, duplicate keys and aliases as
+errors, `2e-5` as a number (YAML 1.1 reads it as a string), and no text that cannot be written as UTF-8.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from statllama.errors import Problem, RecipeError
+from statllama.errors import Problem, RecipeError, UsageError
 
 Path_ = tuple[str | int, ...]
 MAX_BYTES = 200_000
@@ -30,38 +32,80 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """A string. An escaped half of a surrogate pair ("\\ud800") is none: no file and no terminal takes it."""
+    value = str(loader.construct_scalar(node))
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise yaml.constructor.ConstructorError(None, None, "a text that is not valid Unicode", node.start_mark)
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+
+
 def parse_value(text: str) -> Any:
-    """One YAML value, as `--set key=value` gives it. A text that is no YAML is itself."""
+    """One YAML value, as `--set key=value` gives it. A text that is no YAML is itself; ValueError for what a recipe
+    may not hold either (a key given twice, an alias)."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value, _, problems = _parse(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         return text
+    if problems:
+        raise ValueError(f"{problems[0].where}: {problems[0].message}")
+    return value
 
 
-def load(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
-    """(value, {path of a field: its line from 1}). RecipeError for text that is not YAML or repeats a key."""
-    if len(text) > MAX_BYTES:
-        raise RecipeError(source, [Problem("file", f"larger than {MAX_BYTES:,} bytes: this is not a recipe")])
-    loader = None
+def load(path: Path) -> tuple[Any, dict[Path_, int]]:
+    """(value of a file, {path of a field: its line from 1}). RecipeError for a file that is not YAML, or that repeats a
+    key; UsageError for one that cannot be read."""
+    text = _read(path)
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        lines: dict[Path_, int] = {}
-        problems: list[Problem] = []
-        if node is not None:
-            _walk(node, (), lines, problems, set())
-        if problems:
-            raise RecipeError(source, problems)
-        return (None if node is None else loader.construct_document(node)), lines
+        value, lines, problems = _parse(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = error.problem or error.context or "not YAML"
-        raise RecipeError(source, [Problem("YAML", message, (mark.line + 1) if mark else 0)]) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise RecipeError(source, [Problem("YAML", str(error).splitlines()[0])]) from None
+        problems = [Problem("YAML", message, (mark.line + 1) if mark else 0)]
+    except yaml.reader.ReaderError as error:
+        message = f"the character U+{error.character:04X} is not allowed in a recipe"
+        problems = [Problem("YAML", message, text.count("\n", 0, error.position) + 1, "delete it")]
+    except RecursionError:
+        problems = [Problem("YAML", "nested too deep")]
+    except (yaml.YAMLError, ValueError) as error:
+        problems = [Problem("YAML", str(error).splitlines()[0])]
+    if problems:
+        raise RecipeError(str(path), problems)
+    return value, lines
+
+
+def _read(path: Path) -> str:
+    """The text of the file; of one that is too large, no more than shows it is."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise RecipeError(str(path), [Problem("file", f"larger than {MAX_BYTES:,} bytes: this is not a recipe")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = Problem("file", f"is not UTF-8 (byte {error.start})", line, remedy="save it as UTF-8")
+        raise RecipeError(str(path), [problem]) from None
+
+
+def _parse(text: str) -> tuple[Any, dict[Path_, int], list[Problem]]:
+    """(value, lines, problems) of a YAML text; the value is None when there are problems."""
+    loader = _Loader(text)
+    lines: dict[Path_, int] = {}
+    problems: list[Problem] = []
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            _walk(node, (), lines, problems, set())
+        return (None if node is None or problems else loader.construct_document(node)), lines, problems
     finally:
-        if loader is not None:
-            loader.dispose()
+        loader.dispose()
 
 
 def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[Problem], seen: set[int]) -> None:
@@ -111,7 +155,7 @@ def dotted(path: Path_) -> str:
     return text
 
 
-def line_of(path: Path_, lines: dict[Path_, int]) -> int:
+def line_of(path: Path_, lines: Mapping[Path_, int]) -> int:
     """Line of the field, or of the nearest field around it; 0 when it came from the command line."""
     while path and path not in lines:
         path = path[:-1]

@@ -21,12 +21,12 @@ LAYERS = (
     ("errors", "versions", "shipped"),
     ("checkpoints", "specs", "signals", "problems", "yaml_lines"),
     ("store",),
-    ("stack", "benchmarks", "arguments"),
+    ("stack", "benchmarks", "arguments", "preflight"),
     ("scores", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
     ("evaluate", "training"),
     ("stages",),
-    ("keys", "recipe"),
+    ("keys", "overrides", "field_errors", "recipe"),
     ("runner", "doctor", "export", "report"),
     ("console",),
     ("cli", "__init__"),
@@ -165,7 +165,8 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "safetensors",
     }
     light = {"cli", "console", "errors", "recipe", "specs", "runner", "store", "keys", "identity", "stages",
-             "signals", "reporting", "yaml_lines", "shipped", "checkpoints", "versions", "__init__"}  # fmt: skip
+             "signals", "reporting", "yaml_lines", "overrides", "field_errors", "shipped", "checkpoints",
+             "versions", "__init__"}  # fmt: skip
     for name in NAMES:
         mine = "__init__" if name == "__init__.py" else part(name)
         if mine in light:

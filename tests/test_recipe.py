@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_defaults_go_under_every_stage(write: Write) -> None:
 
 
 def test_wrong_defaults(write: Write) -> None:
+    found = problems(write([one("a"), one("b")], defaults={"train": {"stps": 1}}))
+    assert found == [(17, "defaults.train.stps", "unknown key: did you mean 'steps'?")]  # once, not for each stage
+    assert problems(write([one("a")], defaults={"train": 5}))[0][1:] == (
+        "defaults.train",
+        "should be a mapping of fields",
+    )
+    assert problems(write([one("a")], defaults=None))[0][1:] == (
+        "defaults",
+        "should be a mapping with `lora` or `train`",
+    )
+    assert {where for _, where, _ in problems(write([one("a")], defaults={1: {}, "x": {}}))} == {
+        "defaults.1",
+        "defaults.x",
+    }
     found = problems(write([one("a")], defaults={"lroa": {"r": 1}}))
     assert [(w, m) for _, w, m in found] == [("defaults.lroa", "unknown key: did you mean 'lora'?")]
     assert problems(write([one("a")], defaults={"train": {"stps": 1}}))[0][2].startswith("unknown key")
@@ -147,6 +162,12 @@ def test_files_on_the_command_line_are_relative_to_the_current_folder(
         ("stages.a.name.x.y=3", "name"),
         ("stages.a.data.0.columns.0=3", "columns"),
         ("stages=3", "stages"),
+        ("stages.².train.steps=3", "no entry '²'"),
+        ("stages." + "9" * 5000 + ".train.steps=3", "no entry '9"),
+        ("stages..train=3", "expected key=value"),
+        ("stages.a.lora=&x {r: *x}", "aliases are not allowed"),
+        ("stages.a.lora={r: 1, r: 2}", "given twice"),
+        ("description=\udcff", "is not valid UTF-8"),
     ],
 )
 def test_wrong_overrides(override: str, part: str, write: Write) -> None:
@@ -224,13 +245,79 @@ def test_hostile_yaml_is_refused_quickly(name: str, write: Write) -> None:
         ("name: r\nx:\n  y: 1\n  z: 2\n  y: 3\n", "line 5, x.y: given twice (first on line 3)"),
         ("x: &a {b: 1}\ny: *a\n", "YAML aliases are not allowed"),
         ("1: 2\n2.5: {}\nnull: x\n", "error"),
-        ("name: \x00\n", "special characters"),
+        ("name: r\nbase: \x00\n", "line 2, YAML: the character U+0000 is not allowed"),
+        ('name: r\ndescription: "\\ud800"\n', "line 2, YAML: a text that is not valid Unicode"),
     ],
 )
 def test_yaml_that_is_no_recipe(text: str, part: str, write: Write) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(text))
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"literally": 1}, "literally: unknown key"),
+        ({"a[b]": 1}, "a[b]: unknown key"),
+        ({"source": "x"}, "source: unknown key"),
+        ({"overrides": []}, "overrides: unknown key"),
+        ({"base": {"model": "~nobody-of-this-name/x"}}, "base.model: no such file or folder"),
+        ({"base": {"model": "x" * 5000}}, "base.model: no such file or folder"),
+        ({"base": {"model": ""}}, "base.model: no such file or folder"),
+        ({"base": {"model": "base", "chat_template": "base"}}, "base.chat_template: no such file"),
+        ({"base": {"model": "a\0b"}}, "base.model: no such file or folder"),
+        ({"stages": [one("a", data=[{"path": "~nobody-of-this-name/x"}])]}, "data[0].path (stage a): no such file"),
+        ({"stages": [one("a", data=[{"path": "x" * 5000}])]}, "data[0].path (stage a): no such file"),
+        ({"stages": [one("a", data=[{"path": ""}])]}, "data[0].path (stage a): no such file"),
+        ({"stages": [one("a", train={"steps": 10**30})]}, "less than 2147483648"),
+        ({"stages": [one("a", train="x" * 100_000)]}, "should be a mapping of fields; got 'xxx"),
+        ({"stages": [one("a", lora={"alpha": 10**400})]}, "lora.alpha"),
+        ({"stages": [one("a", data="a.jsonl")]}, "data (stage a): should be a list; got 'a.jsonl'"),
+        ({"evaluate": {"seed": 2**40}}, "evaluate.seed"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_hostile_values(change: dict[str, Any], part: str, write: Write) -> None:
+    """Each an error of ours in few words, where Python, pydantic or the file system would raise one of theirs."""
+    body = {"name": "r", "base": {"model": "base"}, "stages": [one("a")], **change}
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(yaml.safe_dump(body, sort_keys=False)))
+    assert part in str(caught.value)
+    assert max(len(p.message) for p in caught.value.problems) < 6000
+
+
+def test_a_folder_without_permission_is_a_missing_file(write: Write, folder: Path) -> None:
+    (folder / "closed").mkdir(mode=0o000)
+    if os.access(folder / "closed", os.R_OK):
+        pytest.skip("this user may read everything")
+    for data, base in (("closed/x.jsonl", "base"), ("a.jsonl", "./closed/base")):
+        stage = {**one("a"), "data": [{"path": data, "format": "messages"}]}
+        assert "no such file" in problems(write([stage], base={"model": base}))[0][2]
+
+
+def test_a_file_that_is_no_recipe_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.truncate(2**36)  # sparse: more than memory holds
+    assert "this is not a recipe" in problems(path)[0][2]
+
+
+def test_data_may_be_a_folder_or_a_glob(write: Write, folder: Path) -> None:
+    (folder / "texts").mkdir()
+    for path in ("texts", "*.jsonl", str(folder / "[ab].jsonl")):
+        load_recipe(write([one("a", data=[{"path": path, "format": "messages"}])]))
+    found = problems(write([one("a", data=[{"path": "*.csv", "format": "messages"}])]))
+    assert "no such file" in found[0][2]
+
+
+def test_a_missing_file_names_only_near_ones(write: Write, folder: Path) -> None:
+    for i in range(300):
+        (folder / f"{i:04}.bin").touch()
+    found = problems(write([one("a", data=[{"path": "zzzzzz", "format": "messages"}])]))
+    assert found[0][2] == f"no such file: {folder / 'zzzzzz'}"
+    found = problems(write([one("a", data=[{"path": "aa.jsonl", "format": "messages"}])]))
+    assert found[0][2].endswith("; did you mean 'a.jsonl' or 'b.jsonl'?")
 
 
 def test_a_recipe_that_is_not_utf8(write: Write) -> None:
@@ -345,8 +432,9 @@ def test_lines_are_those_of_the_file_wherever_the_error_is(write: Write) -> None
 def test_an_overridden_field_has_no_line(write: Write) -> None:
     path = write([one("a", train={"steps": 1})])
     ((line, where, _),) = problems(path, "stages.a.train.steps=x")
-    assert where == "stages[0].train.steps (stage a)"
-    assert line in (0, next(i for i, x in enumerate(path.read_text().splitlines(), 1) if "train:" in x))
+    assert (line, where) == (0, "stages[0].train.steps (stage a)")
+    assert [(n, w) for n, w, _ in problems(path, "stages.a.train.stps=3")] == [(0, "stages[0].train.stps (stage a)")]
+    assert [(n, w) for n, w, _ in problems(path, "foo.bar=3")] == [(0, "foo")]
 
 
 # ------------------------------------------------------------------ the order of stages
@@ -386,11 +474,31 @@ def test_parents_come_first_and_once(write: Write) -> None:
         ([one("a"), one("b", parents=[])], "parents"),
         ([one("a"), one("a")], "a stage named 'a' exists already"),
         ([one("../a")], "stages[0].name"),
+        ([one("base")], "give the stage another name"),  # `base` is a row of the scorecard, and a word in `parents`
+        ([one("a"), one("b", parents="a")], "should be `base` or a list of stages, as in `parents: [a]`"),
+        ([one("a"), one("b", parents=[1])], "should be `base` or a list of stages"),
+        ([one("a"), one("b", parents=["base"])], "write `parents: base`"),
+        ([one("a", parents=["b"]), one("b", parents=["a"]), one("z", parents=["b"])], "ancestors: a, b"),
         ([], "at least one stage"),
     ],
 )
 def test_parents_that_cannot_be(stages: list[dict[str, Any]], part: str, write: Write) -> None:
     assert part in "\n".join(f"{where}: {message}" for _, where, message in problems(write(stages)))
+
+
+def test_a_stage_with_errors_is_not_also_an_unknown_parent(write: Write) -> None:
+    found = problems(write([one("a", trian={}), one("b", parents=["a"])]))
+    assert [message for _, _, message in found] == ["unknown key: did you mean 'train' or 'train_on'?"]
+
+
+def test_stacks_of_many_stages_are_found_quickly(write: Write) -> None:
+    """A chain longer than Python's recursion, and diamonds with 2^24 paths through them."""
+    chain = load_recipe(write([one(f"x{i}") for i in range(1100)]))
+    assert len(chain.stack(chain.stages[-1])) == 1099
+    below = [["x0a", "x0b"] if i == 1 else [f"x{i - 1}a", f"x{i - 1}b"] for i in range(25)]
+    stages = [one(f"x{i}{s}", parents=list(below[i]) if i else "base") for i in range(25) for s in "ab"]
+    ladder = load_recipe(write(stages))
+    assert [s.name for s in ladder.stack(ladder.stages[-1])] == [f"x{i}{s}" for i in range(24) for s in "ab"]
 
 
 # ------------------------------------------------------------------ what `show` prints

@@ -1,0 +1,90 @@
+"""What pydantic finds wrong with a recipe, in the recipe's own words: field, line, near matches, what was got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from statllama.errors import Problem, near
+from statllama.specs import NAME_PATTERN, Spec
+from statllama.yaml_lines import Path_, dotted, line_of
+
+# pydantic's word for a YAML sequence or mapping is that of the Python type.
+KINDS = {
+    "tuple_type": "should be a list",
+    "model_type": "should be a mapping of fields",
+    "dict_type": "should be a mapping",
+}
+NAME_RULE = "a name has at most 64 letters, digits, `_`, `.` and `-`, and begins with a letter or digit"
+MOST_SHOWN = 80  # characters of a value that was got
+
+
+def problems_of(
+    error: ValidationError, prefix: Path_, lines: Mapping[Path_, int], known: Any, stage: object = None
+) -> list[Problem]:
+    """The problems of the Spec at `prefix`, in pydantic's order, each once.
+
+    `known` are the fields of that Spec, for near matches; `stage` is named beside the field. What stands in `defaults`
+    and not in the stage is said of `defaults`.
+    """
+    found = []
+    errors = error.errors(include_url=False)
+    places = [item["loc"] for item in errors]
+    for item in errors:
+        loc, kind = item["loc"], item["type"]
+        if kind == "too_short" and any(p != loc and p[: len(loc)] == loc for p in places):
+            continue  # it is short only because its items are wrong, which is said already
+        if kind == "extra_forbidden":
+            inner: Path_ = loc
+            message = f"unknown key: {near(str(loc[-1]), _allowed(loc, known))}"
+        else:
+            inner = tuple(part for part in loc if part != "[key]")  # pydantic's mark of a wrong key
+            message = _message(kind, str(item["msg"]), item.get("ctx", {}), item["input"])
+        path, label = _home((*prefix, *inner), lines), f" (stage {stage})" if stage else ""
+        where = dotted(path) + ("" if path[:1] == ("defaults",) else label)
+        found.append(Problem(where or "recipe", message, line_of(path, lines)))
+    return list(dict.fromkeys(found))
+
+
+def _home(path: Path_, lines: Mapping[Path_, int]) -> Path_:
+    """The path as the user wrote it: under `defaults` when the stage itself does not have the field."""
+    if path[:1] == ("stages",) and path not in lines:
+        default = ("defaults", *path[2:])
+        if len(default) > 2 and default in lines:
+            return default
+    return path
+
+
+def _message(kind: str, message: str, context: Mapping[str, Any], got: object) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch" and context.get("pattern") == NAME_PATTERN:
+        message = NAME_RULE
+    else:
+        message = KINDS.get(kind, f"{message[0].lower()}{message[1:]}")
+    said = repr(got)
+    return f"{message}; got {said if len(said) <= MOST_SHOWN else said[:MOST_SHOWN] + '...'}"
+
+
+def _allowed(loc: tuple[str | int, ...], known: Any) -> list[str]:
+    """Field names allowed where the unknown key stands."""
+    fields = known
+    for part in loc[:-1]:
+        if isinstance(part, int) or not isinstance(fields, Mapping) or part not in fields:
+            continue
+        fields = _model_fields(fields[part].annotation)
+    return list(fields)
+
+
+def _model_fields(annotation: Any) -> Mapping[str, Any]:
+    """Fields of the Spec inside an annotation such as `tuple[SourceSpec, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return annotation.model_fields
+    for part in getattr(annotation, "__args__", ()):
+        if fields := _model_fields(part):
+            return fields
+    return {}

@@ -1,0 +1,70 @@
+"""`--set key=value`: puts one value into a recipe that has been read and not yet validated. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from statllama.errors import UsageError, near
+from statllama.yaml_lines import Path_, parse_value
+
+# Fields that hold a file or folder: relative to the recipe, or on the command line to the current folder.
+PATH_FIELDS = frozenset({"path", "model", "tokenizer", "chat_template"})
+EXAMPLE = "expected key=value, as in --set stages.sft.train.steps=20"
+
+
+def apply(data: dict[str, Any], override: str, lines: dict[Path_, int]) -> None:
+    """Set one `a.b.c=value` in `data`; stages may be addressed by name or number. What is set has line 0 in `lines`.
+
+    UsageError for an override without a key, for a list entry that is not there, and for a value that no recipe holds.
+    """
+    key, sign, text = override.partition("=")
+    *front, last = key.strip().split(".")
+    if not sign or not all((*front, last)):
+        raise UsageError(f"--set {override!r}: {EXAMPLE}")
+    if any("\ud800" <= character <= "\udfff" for character in override):
+        raise UsageError(f"--set {override!r}: is not valid UTF-8")
+    try:
+        value = _anchor(parse_value(text), last)
+    except ValueError as error:
+        raise UsageError(f"--set {override!r}: {error}") from None
+    target: Any = data
+    path: Path_ = ()
+    for name in front:
+        place = _place(target, name, override)
+        path = (*path, place)
+        if isinstance(target, dict) and not isinstance(target.get(place), (dict, list)):
+            target[place] = {}
+            lines[path] = 0
+        target = target[place]
+    place = _place(target, last, override)
+    target[place] = value
+    path = (*path, place)
+    for inner in [p for p in lines if p[: len(path)] == path]:
+        del lines[inner]
+    lines[path] = 0
+
+
+def _place(target: Any, name: str, override: str) -> Any:
+    """Key or list position that `name` means in `target`: the entry of that name, else of that number."""
+    if not isinstance(target, list):
+        return name
+    names = [item.get("name") for item in target if isinstance(item, dict)]
+    positions = [str(i) for i in range(len(target))]
+    if name in names:
+        return next(i for i, item in enumerate(target) if isinstance(item, dict) and item.get("name") == name)
+    if name in positions:
+        return positions.index(name)
+    known = [str(n) for n in names if n is not None] or positions
+    raise UsageError(f"--set {override!r}: no entry {name!r}: {near(name, known)}")
+
+
+def _anchor(value: Any, field: str) -> Any:
+    """Files named on the command line that exist below the current folder become absolute."""
+    if isinstance(value, dict):
+        return {k: _anchor(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_anchor(v, field) for v in value]
+    if field in PATH_FIELDS and isinstance(value, str) and value and os.path.exists(os.path.expanduser(value)):
+        return os.path.abspath(os.path.expanduser(value))
+    return value
