@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from statllama.data.chat import DATE_STRING, TEMPLATE_VARIABLES
 from statllama.data.encode import Kind
-from statllama.data.formats import check_columns, format_names
+from statllama.data.formats import check_columns, check_source, format_names, recognise
 from statllama.data.prepare import Prepared, prepare
 from statllama.data.report import MixtureReport, SourceReport
-from statllama.data.sources import fingerprint, locate, rows, source_name
+from statllama.data.sources import fingerprint, locate, resolved, rows, source_name
 from statllama.data.tokenise import TrainOn
 
 __all__ = [
@@ -22,10 +22,13 @@ __all__ = [
     "SourceReport",
     "TrainOn",
     "check_columns",
+    "check_source",
     "fingerprint",
     "format_names",
     "locate",
     "prepare",
+    "recognise",
+    "resolved",
     "rows",
     "source_name",
 ]

@@ -6,8 +6,9 @@ export must render with `TEMPLATE_VARIABLES` too.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 DATE = datetime(2024, 7, 26)
 DATE_STRING = "26 Jul 2024"  # what Llama 3.2's template itself falls back to
 TEMPLATE_VARIABLES: dict[str, Any] = {"date_string": DATE_STRING, "strftime_now": DATE.strftime}
+
+
+Tools = Sequence[Mapping[str, Any]]
 
 
 class Chat:
@@ -42,15 +46,15 @@ class Chat:
             )
         self.special = special_text(tokenizer)
 
-    def render(self, messages: Sequence[Message], *, generation_prompt: bool = False) -> str:
+    def render(self, messages: Sequence[Message], *, tools: Tools = (), generation_prompt: bool = False) -> str:
         """The text of the turns, ending with the assistant's header when `generation_prompt`.
 
         DataError when the template refuses them.
         """
-        turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
             text = self.tokenizer.apply_chat_template(
-                turns,
+                [turn(message) for message in messages],
+                tools=[dict(tool) for tool in tools] or None,
                 chat_template=self.template,
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
@@ -68,18 +72,29 @@ class Chat:
 
         A span begins where the rendering of the turns before it, with the generation prompt, ends.
         """
-        messages = conversation.messages
-        refuse_special(self.special, messages)
-        text = self.render(messages)
+        messages, tools = conversation.messages, conversation.tools
+        refuse_special(self.special, [*messages, *map(as_json, tools)])
+        text = self.render(messages, tools=tools)
+        self._check_tools(tools, text)
         spans = []
         for i, message in enumerate(messages):
             if message.role == "assistant" and i >= conversation.trained_from:
-                upto = text if i + 1 == len(messages) else self.render(messages[: i + 1])
-                spans.append(self._span(text, upto, messages[:i], message))
+                upto = text if i + 1 == len(messages) else self.render(messages[: i + 1], tools=tools)
+                prefix = self.render(messages[:i], tools=tools, generation_prompt=True)
+                spans.append(self._span(text, upto, prefix, message))
         return text, spans
 
-    def _span(self, text: str, upto: str, before: Sequence[Message], turn: Message) -> Span:
-        prefix = self.render(before, generation_prompt=True)
+    @staticmethod
+    def _check_tools(tools: Tools, text: str) -> None:
+        """DataError when the template leaves out a tool, so that a model would learn to call what it never saw."""
+        for tool in tools:
+            if str(tool["function"]["name"]) not in text:
+                raise DataError(
+                    f"the chat template does not write the tools (of {tool['function']['name']!r} there is nothing)",
+                    remedy="set `base.chat_template: FILE` to a template that does, or leave the column `tools` out",
+                )
+
+    def _span(self, text: str, upto: str, prefix: str, message: Message) -> Span:
         if not text.startswith(prefix):
             raise DataError(
                 "the chat template is not prefix-preserving: what it writes for the first turns (with the "
@@ -90,7 +105,9 @@ class Chat:
         # follow belongs to this turn.
         own = common_start(text, upto)
         start = position = len(prefix)
-        written, content = "", turn.content.strip()
+        written, content = "", message.content.strip()
+        if message.calls:
+            return start, self._end_of_calls(text[:own], start, message)
         for match in self.special.finditer(text, start, own):
             written += text[position : match.start()]
             if content in written:
@@ -108,6 +125,18 @@ class Chat:
             remedy="set `base.chat_template: FILE` to a template that keeps the whole turn",
         )
 
+    def _end_of_calls(self, text: str, start: int, message: Message) -> int:
+        """Where a turn that calls tools ends: a template may write special tokens inside it, so at the last one."""
+        ends = [match.end() for match in self.special.finditer(text, start)]
+        end = ends[-1] if ends else start
+        for part in (message.content.strip(), *(call.name for call in message.calls)):
+            if part not in text[start:end]:
+                raise DataError(
+                    f"the chat template does not write the assistant's tool call as it is: {part[:60]!r} is missing",
+                    remedy="set `base.chat_template: FILE` to a template that writes it and an end of turn",
+                )
+        return end
+
     @staticmethod
     def _refuse_second(end: str, rest: str) -> None:
         """DataError when what the template writes after an assistant turn's end holds its end token again."""
@@ -116,6 +145,20 @@ class Chat:
                 f"the chat template writes {end} twice after an assistant turn, which has just one end",
                 remedy="set `base.chat_template: FILE` to a template that writes it once",
             )
+
+
+def turn(message: Message) -> dict[str, Any]:
+    """The message as chat templates take it. Arguments of calls stay objects: templates write the JSON themselves."""
+    plain: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.calls:  # templates look for the key itself
+        calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in message.calls]
+        plain["tool_calls"] = [{"type": "function", "function": call} for call in calls]
+    return plain
+
+
+def as_json(value: Any) -> str:
+    """JSON as chat templates write it, with all characters as they are."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def common_start(text: str, other: str) -> int:
@@ -136,7 +179,11 @@ def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
 def refuse_special(special: re.Pattern[str], parts: Sequence[Message | str]) -> None:
     """DataError when a text holds a special token's text, which would become a control token."""
     for part in parts:
-        name, text = ("text", part) if isinstance(part, str) else (f"{part.role} turn", part.content)
+        if isinstance(part, str):
+            name, text = "text", part
+        else:
+            calls = [as_json([call.name, call.arguments]) for call in part.calls]
+            name, text = f"{part.role} turn", "\n".join([part.content, *calls])
         if found := special.search(text):
             raise DataError(
                 f"the {name} contains {found.group()!r} (at character {found.start()}), which the tokenizer "

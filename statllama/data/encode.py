@@ -107,7 +107,7 @@ def _examples(
     for number, (where, row) in enumerate(rows(source, root)):
         if number != target:
             continue
-        example = parse_row(source.format, row, source.columns, source.render, where)
+        example = parse_row(source, row, where)
         plain_text = isinstance(example, Document) and kind == "conversations" and tokeniser.train_on == "all"
         if not plain_text and not isinstance(example, ACCEPTED[kind]):
             got = type(example).__name__.lower()

@@ -6,8 +6,9 @@ Each of these checks itself when it is made. The DataErrors raised here do not k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from statllama.errors import DataError, near
 
@@ -23,16 +24,27 @@ FOLLOWS: dict[str | None, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the assistant. `arguments`: JSON values by name."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `content` is plain text, without any token of a chat template."""
+    """One turn. `content` is plain text, without any token of a chat template; it may be empty beside `calls`."""
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise DataError(f"unknown role {self.role!r}; {near(self.role, ROLES)}")
-        if not self.content.strip():
+        if self.calls and self.role != "assistant":
+            raise DataError(f"the {self.role} turn calls a tool; only the assistant can")
+        if not self.content.strip() and not self.calls:
             raise DataError(f"the {self.role} turn is empty", remedy="remove the row, or give the turn some text")
 
 
@@ -48,10 +60,14 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are learned."""
+    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are learned.
+
+    `tools`: what the assistant may call, each as {"type": "function", "function": {"name": ..., ...}}.
+    """
 
     messages: tuple[Message, ...]
     trained_from: int = 0
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         check_turns(self.messages)
@@ -78,12 +94,13 @@ class Completion:
 class Preference:
     """A prompt (turns that end with the user's, or a plain string) and two answers to it, best first.
 
-    The answers do not repeat the prompt.
+    The answers do not repeat the prompt. `tools`: as in a Conversation.
     """
 
     prompt: tuple[Message, ...] | str
     chosen: str
     rejected: str
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.prompt, str):

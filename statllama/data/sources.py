@@ -6,16 +6,20 @@ A row is yielded with `where`, the file and the row (from 1), which begins every
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from statllama.data.formats import AUTO, check_source, recognise
 from statllama.data.readers import Row, read_file
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
+from statllama.store import digest
 
 COMMIT_LENGTH = 40  # hex digits of a hub commit
+PROBLEM_FORMATS = {"sft": "messages", "dpo": "preference"}  # of generated problems, by form
 
 
 def source_name(source: SourceSpec) -> str:
@@ -25,7 +29,7 @@ def source_name(source: SourceSpec) -> str:
     return f"{source.hub}{'/' + source.config if source.config else ''}:{source.split}"
 
 
-def rows(source: SourceSpec, root: Path) -> Iterator[tuple[str, Row]]:
+def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, None]:
     """(where, row) for every row of the source, in order, one at a time.
 
     `root` is the folder that a relative path refers to. DataError for a file or row that cannot be read.
@@ -38,6 +42,28 @@ def rows(source: SourceSpec, root: Path) -> Iterator[tuple[str, Row]]:
         yield where, row
     if not count:
         raise DataError(f"{source_name(source)}: the file has no rows" if source.path else f"{source.hub}: no rows")
+
+
+def resolved(source: SourceSpec, root: Path) -> SourceSpec:
+    """The source with the format that it has in place of `auto`: that of its first row.
+
+    DataError when the first row is of none or of more than one, or when `columns` or `layout` do not suit the format.
+    """
+    check_source(source)
+    if source.format != AUTO:
+        return source
+    if source.problems is not None:
+        taken = PROBLEM_FORMATS[source.problems.form]
+    else:
+        with closing(rows(source, root)) as found:
+            where, row = next(found)
+        try:
+            taken = recognise(row, source.columns)
+        except DataError as error:
+            raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None
+    known = source.model_copy(update={"format": taken})
+    check_source(known)
+    return known
 
 
 def locate(source: SourceSpec, root: Path) -> Path:
@@ -53,18 +79,18 @@ def locate(source: SourceSpec, root: Path) -> Path:
 
 
 def fingerprint(source: SourceSpec, root: Path) -> str:
-    """What the data are: the SHA-256 of the file's bytes, or the commit of the hub dataset (hex)."""
+    """What the data are, as 64 hex digits: of a file the SHA-256 of its bytes."""
     if source.path is None:
-        return resolve_commit(source)
-    digest = hashlib.sha256()
+        return digest([source.hub, source.config, source.split, resolve_commit(source)])
+    hashed = hashlib.sha256()
     path = locate(source, root)
     try:
         with path.open("rb") as handle:
             while block := handle.read(1 << 20):
-                digest.update(block)
+                hashed.update(block)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return digest.hexdigest()
+    return hashed.hexdigest()
 
 
 def pinned(source: SourceSpec) -> SourceSpec:

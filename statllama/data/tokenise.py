@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from statllama.data.chat import Chat, refuse_special, special_text
+from statllama.data.chat import Chat, Tools, refuse_special, special_text
 from statllama.data.examples import Completion, Conversation, Document, Example, Message, Preference
 from statllama.data.masking import Span, Tokens, mask
 from statllama.errors import DataError
@@ -147,7 +147,8 @@ class Tokeniser:
             texts = [example.prompt, example.chosen, example.rejected]
             refuse_special(self.special, texts)
             return texts, self._plain_pair
-        rendered = [self._answered(example.prompt, answer) for answer in (example.chosen, example.rejected)]
+        prompt, tools = example.prompt, example.tools
+        rendered = [self._answered(prompt, answer, tools) for answer in (example.chosen, example.rejected)]
 
         def finish(encoded: list[Encoding]) -> list[Pair]:
             (prompt, chosen), (other, rejected) = (
@@ -163,10 +164,10 @@ class Tokeniser:
 
         return [text for text, _ in rendered], finish
 
-    def _answered(self, prompt: tuple[Message, ...], answer: str) -> tuple[str, int]:
+    def _answered(self, prompt: tuple[Message, ...], answer: str, tools: Tools) -> tuple[str, int]:
         """The rendered text up to the answer's end-of-turn token, and where the answer begins."""
         turns = (*prompt, Message("assistant", answer))
-        text, spans = self.chat.learned(Conversation(turns, trained_from=len(prompt)))
+        text, spans = self.chat.learned(Conversation(turns, len(prompt), tuple(tools)))
         start, end = spans[0]
         return text[:end], start
 

@@ -9,13 +9,15 @@ import pytest
 from statllama.data.examples import Completion, Conversation, Document, Message, Preference
 from statllama.data.formats import format_names, parse_row
 from statllama.errors import DataError
+from statllama.specs import SourceSpec
 from tests.data.conftest import turns
 
 USER, ASSISTANT = Message("user", "q"), Message("assistant", "a")
 
 
-def parse(format: str, row: dict[str, Any], render: str = "chat", **columns: str) -> Any:
-    return parse_row(format, row, columns, render, "x.jsonl, row 3")
+def parse(format: str, row: dict[str, Any], render: Any = "chat", **columns: str) -> Any:
+    source = SourceSpec(path="x.jsonl", format=format, columns=columns, render=render)
+    return parse_row(source, row, "x.jsonl, row 3")
 
 
 def test_formats_are_found_by_module_name() -> None:
@@ -129,7 +131,7 @@ def test_columns_rename_and_are_checked() -> None:
         (
             "messages",
             {"messages": [*turns("q"), {"role": "assistant", "content": "a", "tool_calls": [{}]}]},
-            "'tool_calls', which is not supported",
+            "messages, message 2: not a tool call: '{}'",
         ),
         ("prompt_completion", {"prompt": "q", "completion": turns("q")}, "both must be the same"),
         ("prompt_completion", {"prompt": "q", "completion": ""}, "completion is empty"),

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from statllama.data.formats import parse_row
+from statllama.data.formats import definitions, parse_row
 from statllama.errors import DataError
+from statllama.specs import SourceSpec
 
 
-def texts(format: str, row: dict[str, Any]) -> list[tuple[str, str]]:
+def texts(format: str, row: dict[str, Any], layout: str | None = None) -> list[tuple[str, str]]:
     """(role, content) of the row's turns."""
-    example: Any = parse_row(format, row, {}, "chat", "x.json, row 1")
+    example: Any = parse_row(SourceSpec(path="x.json", format=format, layout=layout), row, "x.json, row 1")
     return [(m.role, m.content) for m in example.messages]
 
 
@@ -20,9 +21,27 @@ def test_definition_without_and_with_formula() -> None:
     row = {"term": "median", "description": "The middle value.", "formula": "", "code": "unused"}
     (_, question), (role, answer) = texts("definitions", row)
     assert "median" in question
-    assert (role, answer) == ("assistant", "The middle value.")
+    assert (role, answer.endswith("The middle value.")) == ("assistant", True)
     with_formula = texts("definitions", {**row, "formula": "x_(n/2)"})
-    assert with_formula == [("user", question), ("assistant", "The middle value.\n\nFormula: x_(n/2)")]
+    assert with_formula[0] == ("user", question)
+    assert with_formula[1][1].startswith(answer + "\n\n")
+    assert with_formula[1][1].endswith(": x_(n/2)")
+
+
+def test_definitions_are_worded_in_every_way_and_always_the_same() -> None:
+    rows = [{"term": f"term{i}", "description": f"What {i} is.", "formula": f"x = {i}"} for i in range(400)]
+    first = [texts("definitions", row) for row in rows]
+    assert first == [texts("definitions", row) for row in rows]
+    plain = [(q.replace(f"term{i}", "T"), a.replace(f"term{i}", "T")) for i, ((_, q), (_, a)) in enumerate(first)]
+    answers = [answer.split("\n\n") for _, answer in plain]
+    assert len({question for question, _ in plain}) == len(definitions.QUESTIONS)
+    assert len({text.replace(f"What {i} is.", "D") for i, (text, _) in enumerate(answers)}) == len(definitions.ANSWERS)
+    assert len({formula.split("x =")[0] for _, formula in answers}) == len(definitions.FORMULAS)
+
+
+def test_definition_without_description_is_refused() -> None:
+    with pytest.raises(DataError, match="the assistant turn is empty"):
+        texts("definitions", {"term": "median", "description": " "})
 
 
 def test_steps_as_text_or_list() -> None:

@@ -3,9 +3,16 @@
 A format module declares
 
 - `REQUIRED`, `OPTIONAL`: tuples of the column names it reads,
-- `parse(values, render) -> Example`: `values` holds those columns of one row that are present.
+- `parse(values, source) -> Example`: `values` holds those columns of one row that are present, `source` how to read
+  them (`render`, `layout`),
 
-Adding a format is adding a file here: its name is what a recipe writes under `format:`.
+and where it needs to
+
+- `recognises(values) -> bool`: whether a row with the required columns is of this format, for `format: auto`,
+- `LAYOUT`: how it writes reasoning and answer, if it does; formats without refuse `layout`,
+- `WHOLE_ROW = True`: `values` holds every column of the row.
+
+Adding a format is adding a file here, with a row in README.md: its name is what a recipe writes under `format:`.
 """
 
 from __future__ import annotations
@@ -18,7 +25,11 @@ from types import ModuleType
 from typing import Any, cast
 
 from statllama.data.examples import Example
+from statllama.data.formats._layout import check_layout
 from statllama.errors import DataError, near
+from statllama.specs import SourceSpec
+
+AUTO = "auto"
 
 
 @cache
@@ -31,14 +42,20 @@ def format_names() -> tuple[str, ...]:
 def format_module(name: str) -> ModuleType:
     """The module of a format. DataError with the nearest names for an unknown one."""
     if name not in format_names():
-        raise DataError(f"unknown format {name!r}; {near(name, format_names())}")
+        raise DataError(f"unknown format {name!r}; {near(name, (*format_names(), AUTO))}")
     return import_module(f"{__name__}.{name}")
 
 
 def check_columns(format: str, columns: Mapping[str, str]) -> None:
-    """DataError unless every key of `columns` is a column that the format reads."""
-    module = format_module(format)
-    known = (*module.REQUIRED, *module.OPTIONAL)
+    """DataError unless every key of `columns` is a column that the format (`auto`: one of them) reads."""
+    if format == AUTO:
+        if not any(set(columns) <= set(_known(name)) for name in format_names()):
+            raise DataError(
+                f"no format reads all the columns {', '.join(map(repr, columns))}",
+                remedy="`columns` is written {name the format expects: name the file uses}; set `format` too",
+            )
+        return
+    known = _known(format)
     for name in columns:
         if name not in known:
             raise DataError(
@@ -47,25 +64,86 @@ def check_columns(format: str, columns: Mapping[str, str]) -> None:
             )
 
 
-def parse_row(format: str, row: Mapping[str, Any], columns: Mapping[str, str], render: str, where: str) -> Example:
-    """One row as an Example.
+def check_source(source: SourceSpec) -> None:
+    """DataError unless the source's format exists, reads the keys of `columns` and takes `layout`, if that is set."""
+    check_columns(source.format, source.columns)
+    if source.layout is not None:
+        check_layout(source.layout)
+        if source.format != AUTO and not hasattr(format_module(source.format), "LAYOUT"):
+            able = [name for name in format_names() if hasattr(format_module(name), "LAYOUT")]
+            raise DataError(f"format {source.format} takes no `layout`; {', '.join(able)} do", remedy="remove it")
 
-    `columns` maps the format's names to the file's, `render` is `chat` or `plain` (for strings, not
-    messages), and `where` (file and row) begins the message of every DataError.
+
+def parse_row(source: SourceSpec, row: Mapping[str, Any], where: str) -> Example:
+    """One row as an Example, read as `source` says (`format` is not `auto`: see `sources.resolved`).
+
+    `where` (file and row) begins the message of every DataError.
     """
-    module = format_module(format)
-    check_columns(format, columns)
-    values: dict[str, Any] = {}
+    module = format_module(source.format)
+    check_source(source)
+    values: dict[str, Any] = _whole(row, source.columns) if hasattr(module, "WHOLE_ROW") else {}
     for name in (*module.REQUIRED, *module.OPTIONAL):
-        used = columns.get(name, name)
+        used = source.columns.get(name, name)
         if row.get(used) is not None:
             values[name] = row[used]
-        elif name in module.REQUIRED or (name in columns and used not in row):
-            raise _missing(name, used, row, format, where)
+        elif name in module.REQUIRED or (name in source.columns and used not in row):
+            raise _missing(name, used, row, source.format, where)
     try:
-        return cast(Example, module.parse(values, render))
+        return cast(Example, module.parse(values, source))
     except DataError as error:
         raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None
+
+
+def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    """The name of the format that a row is in. `columns`: {name the format expects: name the file uses}.
+
+    A format fits when the row has its required columns, not null, and what they hold is of its kind. Of two that fit,
+    one that reads all the other's columns and more is taken: with `chosen` and `rejected` beside it, `conversations`
+    is a preference. DataError, with the columns found, when none or more than one is left.
+    """
+    read = {name: present for name in format_names() if (present := _fitting(name, row, columns))}
+    best = [name for name, mine in read.items() if not any(mine < other for other in read.values())]
+    if len(best) == 1:
+        return best[0]
+    found = ", ".join(f"{name} (null)" if value is None else name for name, value in row.items()) or "none"
+    if best:
+        needs = " and ".join(f"{name} ({', '.join(sorted(read[name]))})" for name in best)
+        raise DataError(
+            f"more than one format fits: {needs}; columns found: {found}", remedy="set `format` to the one you mean"
+        )
+    # A format that `auto` cannot tell by its columns (sections: any) needs none.
+    needed = "; ".join(f"{name}: {', '.join(format_module(name).REQUIRED)}" for name in format_names() if _needs(name))
+    raise DataError(
+        f"no format fits; columns found: {found}; columns needed, by format: {needed}",
+        remedy="set `format`, and `columns: {name the format expects: name in the file}`",
+    )
+
+
+def _fitting(name: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> frozenset[str]:
+    """The row's columns that the format reads; empty when it does not fit."""
+    module = format_module(name)
+    known = _known(name)
+    if not set(columns) <= set(known):
+        return frozenset()
+    values = {key: row[used] for key in known if row.get(used := columns.get(key, key)) is not None}
+    if not set(module.REQUIRED) <= set(values) or (hasattr(module, "recognises") and not module.recognises(values)):
+        return frozenset()
+    return frozenset(columns.get(key, key) for key in values)
+
+
+def _known(format: str) -> tuple[str, ...]:
+    module = format_module(format)
+    return (*module.REQUIRED, *module.OPTIONAL)
+
+
+def _needs(format: str) -> bool:
+    return bool(format_module(format).REQUIRED)
+
+
+def _whole(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """All columns of the row that are not null, under the format's names."""
+    names = {used: name for name, used in columns.items()}
+    return {names.get(used, used): value for used, value in row.items() if value is not None}
 
 
 def _missing(name: str, used: str, row: Mapping[str, Any], format: str, where: str) -> DataError:

@@ -1,52 +1,149 @@
-"""Checks that several formats share: is this value a text, is this one a list of messages?"""
+"""Checks that several formats share: is this value a text, a list of messages, a list of tools?"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from statllama.data.examples import Message
+from statllama.data.examples import Conversation, Message, ToolCall
 from statllama.errors import DataError
 
 # Keys of a message that would change how it is rendered, so they must not be dropped in silence.
-UNSUPPORTED = ("tool_calls", "function_call", "tools")
+UNSUPPORTED = ("function_call", "tools", "reasoning_content", "refusal", "audio")
+# A turn in single quotes: what a program writes that turns a list into text without making JSON of it.
+NOT_JSON = re.compile(r"\s*\[?\s*\{\s*'(role|content|from|value)'\s*:")
+TURN_KEYS = ({"role", "content"}, {"from", "value"})
 
 
 def as_text(value: Any, name: str) -> str:
     """The value when it is a string. DataError otherwise."""
     if not isinstance(value, str):
-        raise DataError(f"{name} is {_kind(value)}, expected text")
+        raise DataError(f"{name} is {kind_of(value)}, expected text")
     return value
 
 
-def is_messages(value: Any) -> bool:
-    """Whether the value is a list (of what should be messages) and not a text."""
+def one_turn(question: str, answer: str) -> Conversation:
+    """The question as the user's turn and the answer as the assistant's."""
+    return Conversation((Message("user", question), Message("assistant", answer)))
+
+
+def is_list(value: Any) -> bool:
+    """Whether the value is a list and not a text."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def as_messages(value: Any, name: str) -> tuple[Message, ...]:
-    """The messages of a list of {role, content} objects. DataError names the message (from 1)."""
-    if not is_messages(value):
+def decoded(value: Any) -> Any:
+    """A turn, or a list of turns, that is written as JSON text (as in CSV, whose cells are texts), as what it is.
+
+    Other values stay as they are. DataError for turns in Python's notation, which is no JSON.
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    if NOT_JSON.match(value):
         raise DataError(
-            f"{name} is {_kind(value)}, expected a list of messages",
+            f"turns that are neither JSON nor a list: {value.strip()[:40]!r}",
+            remedy="write them with json.dumps, or keep the rows in .jsonl or .parquet",
+        )
+    try:
+        found = json.loads(value)
+    except (json.JSONDecodeError, RecursionError):
+        return value
+    turns = found if isinstance(found, list) else [found]
+    return found if turns and all(_is_turn(turn) for turn in turns) else value
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(keys <= set(value) for keys in TURN_KEYS)
+
+
+def has_keys(value: Any, *keys: str) -> bool:
+    """Whether the value is a list of turns whose first has these keys: how `auto` tells formats apart."""
+    turns = decoded(value)
+    return is_list(turns) and len(turns) > 0 and isinstance(turns[0], Mapping) and set(keys) <= set(turns[0])
+
+
+def as_messages(value: Any, name: str) -> tuple[Message, ...]:
+    """The messages of a list of {role, content} objects, as OpenAI writes them. DataError names the message (from 1).
+
+    An assistant's message may have `tool_calls` in place of content; a tool's `tool_call_id` is not read, because the
+    answers come in the order of the calls.
+    """
+    found = decoded(value)
+    if not is_list(found):
+        raise DataError(
+            f"{name} is {kind_of(found)}, expected a list of messages",
             remedy='a message is {"role": "user", "content": "..."}',
         )
-    return tuple(_message(item, f"{name}, message {number}") for number, item in enumerate(value, start=1))
+    return tuple(_message(item, f"{name}, message {number}") for number, item in enumerate(found, start=1))
 
 
 def _message(item: Any, place: str) -> Message:
-    if not isinstance(item, Mapping) or item.get("role") is None or item.get("content") is None:
-        got = f"keys {', '.join(map(str, item))}" if isinstance(item, Mapping) else _kind(item)
+    calls = item.get("tool_calls") if isinstance(item, Mapping) else None
+    if not isinstance(item, Mapping) or item.get("role") is None or (item.get("content") is None and not calls):
+        got = f"keys {', '.join(map(str, item))}" if isinstance(item, Mapping) else kind_of(item)
         raise DataError(f"{place} has no role and content (got {got})", remedy="a message has `role` and `content`")
     for key in UNSUPPORTED:
         if item.get(key):
-            raise DataError(f"{place} has {key!r}, which is not supported", remedy="write the call into `content`")
+            raise DataError(f"{place} has {key!r}, which is not supported", remedy="write it into `content`")
     try:
-        return Message(as_text(item["role"], "role"), as_text(item["content"], "content"))
+        content = "" if item.get("content") is None else as_text(item["content"], "content")
+        return Message(as_text(item["role"], "role"), content, as_calls(calls) if calls else ())
     except DataError as error:
         raise DataError(f"{place}: {error.message}", remedy=error.remedy) from None
 
 
-def _kind(value: Any) -> str:
+def as_calls(value: Any) -> tuple[ToolCall, ...]:
+    """One tool call or a list of them: {name, arguments}, or OpenAI's {function: {name, arguments}}.
+
+    Arguments are an object, or one written as JSON text.
+    """
+    return tuple(_call(item) for item in (value if is_list(value) else [value]))
+
+
+def _call(item: Any) -> ToolCall:
+    call = item.get("function", item) if isinstance(item, Mapping) else item
+    arguments = call.get("arguments") if isinstance(call, Mapping) else None
+    if isinstance(arguments, str):
+        arguments = from_json(arguments, "arguments")
+    if not isinstance(call, Mapping) or not isinstance(call.get("name"), str) or not isinstance(arguments, Mapping):
+        raise DataError(
+            f"not a tool call: {str(item)[:60]!r}",
+            remedy='a tool call is {"name": "mean", "arguments": {"of": [1, 3]}}',
+        )
+    return ToolCall(call["name"], arguments)
+
+
+def as_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """The tools of a row: a list of {name, description, parameters}, as it is or as JSON text; none for an empty one.
+
+    Each becomes {"type": "function", "function": {...}}, the form in which chat templates get tools at inference.
+    """
+    found = from_json(value, "tools") if isinstance(value, str) and value.strip() else value
+    if not found:
+        return ()
+    tools = []
+    for number, item in enumerate(found if is_list(found) else [found], start=1):
+        function = item.get("function", item) if isinstance(item, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise DataError(
+                f"tools, entry {number} is not a tool: {str(item)[:60]!r}",
+                remedy='a tool is {"name": "mean", "description": "...", "parameters": {...}}',
+            )
+        tools.append({"type": "function", "function": dict(function)})
+    return tuple(tools)
+
+
+def from_json(text: str, name: str) -> Any:
+    """The value of a JSON text. DataError for what is none."""
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        raise DataError(f"{name} is a text that is not JSON: {text[:60]!r}") from None
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words."""
     names = {str: "a text", bool: "true/false", int: "a number", float: "a number", dict: "an object"}
-    return "null" if value is None else names.get(type(value), "a list" if is_messages(value) else "no text")
+    return "null" if value is None else names.get(type(value), "a list" if is_list(value) else "no text")

@@ -1,8 +1,11 @@
-"""A conversation as a list of messages.
+"""A conversation as a list of messages, as OpenAI writes them.
 
 {"messages": [{"role": "system", "content": "Be brief."},
               {"role": "user", "content": "What is the mean of 1 and 3?"},
               {"role": "assistant", "content": "2"}]}
+
+An assistant's message may call tools (`"tool_calls": [{"function": {"name": "mean", "arguments": "{}"}}]`, content
+null); what a tool answers is a message of role `tool`. The column `tools` says which there are.
 """
 
 from __future__ import annotations
@@ -11,12 +14,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from statllama.data.examples import Conversation
-from statllama.data.formats._values import as_messages
+from statllama.data.formats._values import as_messages, as_tools, has_keys
+from statllama.specs import SourceSpec
 
 REQUIRED = ("messages",)
-OPTIONAL = ()
+OPTIONAL = ("tools",)
 
 
-def parse(values: Mapping[str, Any], render: str) -> Conversation:
-    """A Conversation in which every assistant turn is learned; `render` does not matter."""
-    return Conversation(as_messages(values["messages"], "messages"))
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
+    """A Conversation in which every assistant turn is learned."""
+    return Conversation(as_messages(values["messages"], "messages"), tools=as_tools(values.get("tools")))
+
+
+def recognises(values: Mapping[str, Any]) -> bool:
+    """The first message has a role."""
+    return has_keys(values["messages"], "role")

@@ -1,7 +1,7 @@
 """A problem and its solution step by step, as one text or as a list of steps.
 
-{"problem": "Find the mean of 1 and 3.", "steps": "The sum is 4. Half of it is 2."}
 {"problem": "Find the mean of 1 and 3.", "steps": ["The sum is 4.", "Half of it is 2."]}
+{"problem": "Find the mean of 1 and 3.", "steps": "The sum is 4. Half of it is 2."}
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from statllama.data.examples import Conversation, Message
-from statllama.data.formats._values import as_text, is_messages
+from statllama.data.examples import Conversation
+from statllama.data.formats._values import as_text, is_list, one_turn
+from statllama.specs import SourceSpec
 
 REQUIRED = ("problem", "steps")
 OPTIONAL = ()
 
 
-def parse(values: Mapping[str, Any], render: str) -> Conversation:
-    """The problem as the user's turn, the steps (one a line) as the assistant's; `render` does not matter."""
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
+    """The problem as the user's turn, the steps (one a line) as the assistant's."""
     steps = values["steps"]
-    if is_messages(steps):
+    if is_list(steps):
         text = "\n".join(as_text(step, f"step {number}") for number, step in enumerate(steps, start=1))
     else:
         text = as_text(steps, "steps")
-    return Conversation((Message("user", as_text(values["problem"], "problem")), Message("assistant", text)))
+    return one_turn(as_text(values["problem"], "problem"), text)

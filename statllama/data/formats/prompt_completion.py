@@ -12,23 +12,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from statllama.data.examples import Completion, Conversation, Message
-from statllama.data.formats._values import as_messages, as_text, is_messages
+from statllama.data.examples import Completion, Conversation
+from statllama.data.formats._values import as_messages, as_text, decoded, is_list, one_turn
 from statllama.errors import DataError
+from statllama.specs import SourceSpec
 
 REQUIRED = ("prompt", "completion")
 OPTIONAL = ()
 
 
-def parse(values: Mapping[str, Any], render: str) -> Conversation | Completion:
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation | Completion:
     """A Conversation, or with `render` plain and strings a Completion."""
-    prompt, completion = values["prompt"], values["completion"]
-    if is_messages(prompt) != is_messages(completion):
+    prompt, completion = decoded(values["prompt"]), decoded(values["completion"])
+    if is_list(prompt) != is_list(completion):
         raise DataError("one of prompt and completion is a text, the other a list of messages; both must be the same")
-    if is_messages(prompt):
+    if is_list(prompt):
         turns = as_messages(prompt, "prompt")
         return Conversation(turns + as_messages(completion, "completion"), trained_from=len(turns))
     plain = Completion(as_text(prompt, "prompt"), as_text(completion, "completion"))
-    if render == "plain":
-        return plain
-    return Conversation((Message("user", plain.prompt), Message("assistant", plain.completion)))
+    return plain if source.render == "plain" else one_turn(plain.prompt, plain.completion)

@@ -10,11 +10,17 @@ from typing import Any
 
 from statllama.data.examples import Document
 from statllama.data.formats._values import as_text
+from statllama.specs import SourceSpec
 
 REQUIRED = ("text",)
 OPTIONAL = ()
 
 
-def parse(values: Mapping[str, Any], render: str) -> Document:
-    """A Document; `render` does not matter."""
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Document:
+    """A Document."""
     return Document(as_text(values["text"], "text"))
+
+
+def recognises(values: Mapping[str, Any]) -> bool:
+    """The text is a string."""
+    return isinstance(values["text"], str)

@@ -1,0 +1,24 @@
+"""An instruction, what it is about (may be empty), and the answer, as in Stanford Alpaca.
+
+{"instruction": "Compute the mean.", "input": "1, 3", "output": "2"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from statllama.data.examples import Conversation
+from statllama.data.formats._values import as_text, one_turn
+from statllama.specs import SourceSpec
+
+REQUIRED = ("instruction", "output")
+OPTIONAL = ("input",)
+
+
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
+    """Instruction and input, with a blank line between them, as the user's turn; the output as the assistant's."""
+    instruction = as_text(values["instruction"], "instruction").strip()
+    about = as_text(values.get("input", ""), "input").strip()
+    question = f"{instruction}\n\n{about}" if about else instruction
+    return one_turn(question, as_text(values["output"], "output"))

@@ -1,0 +1,27 @@
+"""An instruction, a text it refers to (may be empty), and the answer, as in Databricks Dolly.
+
+{"instruction": "Which average is robust?", "context": "The median ignores outliers.", "response": "The median.",
+ "category": "closed_qa"}
+
+To train on some categories only, filter: `where: {category: closed_qa}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from statllama.data.examples import Conversation
+from statllama.data.formats._values import as_text, one_turn
+from statllama.specs import SourceSpec
+
+REQUIRED = ("instruction", "response")
+OPTIONAL = ("context",)
+
+
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
+    """Instruction and context, with a blank line between them, as the user's turn; the response as the assistant's."""
+    instruction = as_text(values["instruction"], "instruction").strip()
+    context = as_text(values.get("context", ""), "context").strip()
+    question = f"{instruction}\n\n{context}" if context else instruction
+    return one_turn(question, as_text(values["response"], "response"))

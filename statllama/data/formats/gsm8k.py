@@ -1,0 +1,45 @@
+"""A word problem and its worked solution as in GSM8K, with `<<...>>` marks for a calculator and `#### ` at the end.
+
+{"question": "May sold 48 clips in April and half as many in May. How many in all?",
+ "answer": "In May: 48/2 = <<48/2=24>>24.\nIn all: 48+24 = <<48+24=72>>72.\n#### 72"}
+
+The marks are taken out. The answer is laid out as GSM8K does it, `{reasoning}\n#### {answer}`, which its graders look
+for, or as `layout` says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from statllama.data.examples import Conversation
+from statllama.data.formats._layout import lay_out
+from statllama.data.formats._values import as_text, one_turn
+from statllama.errors import DataError
+from statllama.specs import SourceSpec
+
+REQUIRED = ("question", "answer")
+OPTIONAL = ()
+LAYOUT = "{reasoning}\n#### {answer}"
+MARK = re.compile(r"<<[^<>\n]*>>")
+FINAL = re.compile(r"(?:^|\n)#### *(\S[^\n]*)\s*\Z")
+
+
+def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
+    """The question as the user's turn; the solution without marks, and the final answer, as the assistant's."""
+    solution = as_text(values["answer"], "answer")
+    final = FINAL.search(solution)
+    if final is None:
+        raise DataError(
+            f"the answer does not end with a line `#### 72`: it ends with {solution[-40:]!r}",
+            remedy="use `format: question_answer` for answers without it",
+        )
+    reasoning = MARK.sub("", solution[: final.start()])
+    text = lay_out(source.layout, LAYOUT, reasoning, final.group(1))
+    return one_turn(as_text(values["question"], "question"), text)
+
+
+def recognises(values: Mapping[str, Any]) -> bool:
+    """The answer ends with a line `#### ...`."""
+    return isinstance(values["answer"], str) and FINAL.search(values["answer"]) is not None
