@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from statllama.data.chat import DATE_STRING, TEMPLATE_VARIABLES
 from statllama.data.encode import Kind
+from statllama.data.files import LocalFile, local_files
 from statllama.data.formats import check_columns, check_source, format_names, recognise
 from statllama.data.prepare import Prepared, prepare
 from statllama.data.report import MixtureReport, SourceReport
-from statllama.data.sources import fingerprint, locate, resolved, rows, source_name
+from statllama.data.sources import fingerprint, pinned, resolved, rows, source_name
 from statllama.data.tokenise import TrainOn
 
 __all__ = [
     "DATE_STRING",
     "TEMPLATE_VARIABLES",
     "Kind",
+    "LocalFile",
     "MixtureReport",
     "Prepared",
     "SourceReport",
@@ -25,7 +27,8 @@ __all__ = [
     "check_source",
     "fingerprint",
     "format_names",
-    "locate",
+    "local_files",
+    "pinned",
     "prepare",
     "recognise",
     "resolved",

@@ -1,4 +1,4 @@
-"""Reads a file that holds one JSON array item by item, so that the array need not fit into memory."""
+"""Reads a JSON file: an array item by item, so that it need not fit into memory, or one object as the only item."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from statllama.errors import DataError
 
 
 def array_items(path: Path) -> Iterator[tuple[int, Any]]:
-    """(number from 1, value) for each item of the array. DataError for what is not one whole array."""
+    """(number from 1, value) for each item. DataError for what is not one whole array or object."""
     window = _Window(blocks(path))
     if (first := window.peek()) != "[":
         if first == "{":
-            raise DataError(
-                f"{path}: starts with an object; a .json file is an array of objects",
-                remedy=f"if it has one object a line, rename it to {path.name.replace('.json', '.jsonl')}",
-            )
+            yield 1, _only_object(window, path)
+            return
         raise DataError(f"{path}: not a JSON array of objects", remedy='write it as [{"text": "..."}, ...]')
     window.at += 1
     row = 0
@@ -33,6 +31,16 @@ def array_items(path: Path) -> Iterator[tuple[int, Any]]:
     window.at += 1
     if window.peek():
         raise DataError(f"{path}: more text after the array's end (after row {row})", remedy="one array a file")
+
+
+def _only_object(window: _Window, path: Path) -> Any:
+    value = _next_value(window, path, 1)
+    if window.peek():
+        raise DataError(
+            f"{path}: starts with an object, but does not end with it; a .json file is an array or one object",
+            remedy=f"if it has one object a line, rename it to {path.name.replace('.json', '.jsonl')}",
+        )
+    return value
 
 
 def _next_value(window: _Window, path: Path, row: int) -> Any:

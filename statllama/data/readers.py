@@ -1,37 +1,43 @@
-"""Reads the rows of a local file one by one: .json (an array), .jsonl, .csv, .parquet, each also with .gz.
+"""Reads the rows of a local file one by one: .json, .jsonl, .csv, .parquet, .txt and .md, each also with .gz and .zst.
 
-Text is UTF-8, with or without a byte order mark, with LF or CRLF. Every failure is a DataError that names the
-file and the row (from 1) and says what to do.
+A .json file is an array of objects, or one object, which is one row. A .txt or .md file is one document: a row with
+`text` and, as `source`, the file's name. Text is UTF-8, with or without a byte order mark, with LF or CRLF. Every
+failure is a DataError that names the file and the row (from 1) and says what to do.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from statllama.data.json_array import array_items
-from statllama.data.textfiles import explained, lines, open_bytes
+from statllama.data.textfiles import PACKED, blocks, explained, lines, open_bytes
 from statllama.errors import DataError, near
 
 Row = dict[str, Any]
 Numbered = tuple[int, int | None, Row]  # (row from 1, line from 1 where lines mean something, the row)
+BATCH = 256  # rows of a parquet file that are in memory as Python values
 LONGEST_CELL = 2**31 - 1  # characters; Python's default of 131,072 is less than a long document
+
+
+def data_kind(path: Path) -> str:
+    """The extension that says what a file holds, in lower case: `.jsonl` for x.JSONL and for x.jsonl.gz."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
 
 
 def read_file(path: Path) -> Iterator[Numbered]:
     """The rows of a file, in order; not yet checked for characters that no tokenizer takes."""
-    suffixes = [s.lower() for s in path.suffixes]
-    if suffixes[-1:] == [".gz"]:
-        suffixes.pop()
-    suffix = suffixes[-1] if suffixes else ""
-    reader = READERS.get(suffix)
+    kind = data_kind(path)
+    reader = READERS.get(kind)
     if reader is None:
         raise DataError(
-            f"{path}: unknown extension {suffix!r}; {near(suffix, READERS)} (each also with .gz)",
+            f"{path}: unknown extension {kind!r}; {near(kind, READERS)} (each also with .gz or .zst)",
             remedy="convert the file, or rename it after what it holds",
         )
     with explained(path):
@@ -110,11 +116,11 @@ def _read_parquet(path: Path) -> Iterator[Numbered]:
     row = 0
     try:
         source: Any = path
-        if path.suffix.lower() == ".gz":
+        if path.suffix.lower() in PACKED:  # parquet is read from its end, so it must be unpacked first
             with open_bytes(path) as handle:
-                source = io.BytesIO(handle.read())
+                source = pyarrow.BufferReader(handle.read())
         with pyarrow.parquet.ParquetFile(source) as file:
-            for batch in file.iter_batches(batch_size=1024):
+            for batch in file.iter_batches(batch_size=BATCH):
                 for value in batch.to_pylist():
                     row += 1
                     yield row, None, value
@@ -127,9 +133,18 @@ def _read_parquet(path: Path) -> Iterator[Numbered]:
         ) from None
 
 
+def _read_document(path: Path) -> Iterator[Numbered]:
+    text = "".join(blocks(path)).replace("\r\n", "\n")
+    yield 1, None, {"text": text, "source": path.name}
+
+
 READERS: dict[str, Callable[[Path], Iterator[Numbered]]] = {
     ".csv": _read_csv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
+    ".md": _read_document,
     ".parquet": _read_parquet,
+    ".txt": _read_document,
 }
+KINDS = tuple(READERS)
+TABLES = (".csv", ".parquet")  # all rows of such a file have the same columns

@@ -1,6 +1,7 @@
-"""Where rows come from: local files and hub datasets. Loads no torch.
+"""Where rows come from: local files, hub datasets and generated problems. Loads no torch.
 
-A row is yielded with `where`, the file and the row (from 1), which begins every error message about it.
+A row is yielded with `where`, the file and the row (from 1), which begins every error message about it. Rows are read
+one at a time, and can be read again: nothing of a source is kept in memory.
 """
 
 from __future__ import annotations
@@ -8,25 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from statllama.data.files import local_files
 from statllama.data.formats import AUTO, check_source, recognise
-from statllama.data.readers import Row, read_file
+from statllama.data.hub import hub_name, hub_rows, resolve_commit
+from statllama.data.readers import TABLES, Row, data_kind, read_file
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
 from statllama.store import digest
 
-COMMIT_LENGTH = 40  # hex digits of a hub commit
 PROBLEM_FORMATS = {"sft": "messages", "dpo": "preference"}  # of generated problems, by form
 
 
 def source_name(source: SourceSpec) -> str:
-    """How reports call a source: the file's path, or `owner/name[/config]:split`."""
+    """How reports call a source: its path, `owner/name[/config]:split`, or `problems:sft (20,000)`."""
     if source.path is not None:
         return source.path
-    return f"{source.hub}{'/' + source.config if source.config else ''}:{source.split}"
+    if source.problems is not None:
+        return f"problems:{source.problems.form} ({source.problems.count:,})"
+    return hub_name(source)
 
 
 def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, None]:
@@ -34,14 +37,17 @@ def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, Non
 
     `root` is the folder that a relative path refers to. DataError for a file or row that cannot be read.
     """
-    found = _hub_rows(source) if source.path is None else _file_rows(source, root)
+    if source.path is not None:
+        found = _file_rows(source, root)
+    else:
+        found = hub_rows(source) if source.problems is None else _problem_rows(source)
     count = 0
     for where, row in found:
         _check_text(row, where)
         count += 1
         yield where, row
     if not count:
-        raise DataError(f"{source_name(source)}: the file has no rows" if source.path else f"{source.hub}: no rows")
+        raise DataError(f"{source_name(source)}: no rows")
 
 
 def resolved(source: SourceSpec, root: Path) -> SourceSpec:
@@ -66,24 +72,30 @@ def resolved(source: SourceSpec, root: Path) -> SourceSpec:
     return known
 
 
-def locate(source: SourceSpec, root: Path) -> Path:
-    """The file of a local source. DataError with the nearest names when it is not there."""
-    given = Path(source.path or "").expanduser()
-    path = given if given.is_absolute() else root / given
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not a file", remedy="give a file: .json, .jsonl, .csv or .parquet")
-    relative = "" if given.is_absolute() else f" (`{source.path}` is relative to {root})"
-    raise DataError(f"no file {path}{relative}{_neighbours(path)}", remedy="correct `path` in the recipe")
-
-
 def fingerprint(source: SourceSpec, root: Path) -> str:
-    """What the data are, as 64 hex digits: of a file the SHA-256 of its bytes."""
+    """What the data are, as 64 hex digits, wherever they lie.
+
+    Of a file it is the SHA-256 of its bytes; of several, a hash of their names (below the folder) and bytes; of a hub
+    dataset, of its id, configuration, split and commit; of problems, of how they are drawn.
+    """
+    if source.problems is not None:
+        from statllama.problems import PROBLEMS_VERSION  # type: ignore[attr-defined]
+
+        return digest([PROBLEMS_VERSION, source.problems.model_dump(mode="json")])
     if source.path is None:
         return digest([source.hub, source.config, source.split, resolve_commit(source)])
+    files = local_files(source, root)
+    hashes = [_hash(file.path) for file in files]
+    return hashes[0] if len(files) == 1 else digest([[f.name, h] for f, h in zip(files, hashes, strict=True)])
+
+
+def pinned(source: SourceSpec) -> SourceSpec:
+    """A hub source with its commit as `revision`, so that all that is read is of one version; others as they are."""
+    return source if source.hub is None else source.model_copy(update={"revision": resolve_commit(source)})
+
+
+def _hash(path: Path) -> str:
     hashed = hashlib.sha256()
-    path = locate(source, root)
     try:
         with path.open("rb") as handle:
             while block := handle.read(1 << 20):
@@ -93,62 +105,42 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
     return hashed.hexdigest()
 
 
-def pinned(source: SourceSpec) -> SourceSpec:
-    """A hub source with its commit as `revision`, so that all that is read is of one version; a file as it is."""
-    return source if source.hub is None else source.model_copy(update={"revision": resolve_commit(source)})
-
-
-def resolve_commit(source: SourceSpec) -> str:
-    """The commit that a hub dataset's `revision` (None: main) is now; offline, the one in the local cache."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    name = source.revision or "main"
-    if _is_commit(name):
-        return name
-    try:
-        return str(HfApi().dataset_info(str(source.hub), revision=name, timeout=20).sha)
-    except HFValidationError:
-        raise DataError(f"{source.hub!r} is not a hub dataset id `owner/name`") from None
-    except HfHubHTTPError as error:
-        cause = f"the hub answered {error.response.status_code if error.response is not None else 'nothing'}"
-    except (OfflineModeIsEnabled, OSError) as error:
-        cause = f"the hub cannot be reached ({type(error).__name__})"
-    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{str(source.hub).replace('/', '--')}"
-    if (folder / "refs" / name).is_file():
-        return (folder / "refs" / name).read_text(encoding="utf-8").strip()
-    raise DataError(
-        f"dataset {source.hub} (revision {name}): {cause}, and the local cache has no commit ({folder})",
-        remedy="check the name and the connection; log in with `hf auth login` if it is gated; or download "
-        "it and use `path`",
-    )
-
-
-def _is_commit(name: str) -> bool:
-    return len(name) == COMMIT_LENGTH and all(c in "0123456789abcdef" for c in name)
-
-
 def _file_rows(source: SourceSpec, root: Path) -> Iterator[tuple[str, Row]]:
-    path = locate(source, root)
-    for number, line, row in read_file(path):
-        yield f"{path}, row {number}" + (f" (line {line})" if line not in (None, number) else ""), row
+    files = local_files(source, root)
+    header: tuple[Path, set[str]] | None = None  # of the first file that is a table
+    for file in files:
+        number = 0
+        for number, line, row in read_file(file.path):
+            if number == 1 and data_kind(file.path) in TABLES:
+                header = header or (file.path, set(row))
+                _check_header(file.path, set(row), *header)
+            yield f"{file.path}, row {number}" + (f" (line {line})" if line not in (None, number) else ""), row
+        if not number:
+            raise DataError(f"{file.path}: no rows", remedy="remove the file, or write it again")
 
 
-def _hub_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
-    import datasets
-
-    commit = resolve_commit(source)
-    try:
-        dataset = datasets.load_dataset(source.hub, source.config, split=source.split, revision=commit)
-    except Exception as error:  # the library raises many types for a wrong config, split, file or connection
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _check_header(path: Path, names: set[str], first: Path, expected: set[str]) -> None:
+    """DataError when a table has other columns than the first: what the format reads may be called otherwise in it."""
+    if names != expected:
+        mine, others = (", ".join(sorted(columns)) for columns in (names, expected))
         raise DataError(
-            f"dataset {source.hub} at {commit[:12]} cannot be loaded (config {source.config!r}, split "
-            f"{source.split!r}): {reason}",
-            remedy="check `hub`, `config`, `split` and `revision`; or download it and use `path`",
-        ) from error
-    for number, row in enumerate(dataset, start=1):
-        yield f"{source_name(source)}, row {number}", dict(row)
+            f"{path}, row 1: columns {mine}, but those of {first} are {others}",
+            remedy="write the files with the same columns, or list them as sources of their own",
+        )
+
+
+def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
+    """Generated anew each time they are read: that is fast, and the same arguments give the same rows."""
+    from statllama.problems import rows as generated  # type: ignore[attr-defined]
+
+    spec, name = source.problems, source_name(source)
+    assert spec is not None
+    try:
+        found = generated(spec.form, spec.count, spec.topics, spec.seed, "train", spec.difficulty)
+        for number, row in enumerate(found, start=1):
+            yield f"{name}, row {number}", dict(row)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", remedy="correct `problems` in the recipe") from None
 
 
 def _check_text(value: Any, where: str) -> None:
@@ -171,14 +163,3 @@ def _check_text(value: Any, where: str) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_text(item, where)
-
-
-def _neighbours(path: Path) -> str:
-    """What there is where the file was looked for."""
-    if not path.parent.is_dir():
-        return f"; there is no folder {path.parent}"
-    names = sorted(p.name for p in path.parent.iterdir() if p.is_file())
-    close = get_close_matches(path.name, names, n=3, cutoff=0.6)
-    if close:
-        return f"; did you mean {' or '.join(map(repr, close))}?"
-    return f"; the folder holds {', '.join(names[:8]) or 'no files'}{', ...' if len(names) > 8 else ''}"

@@ -1,9 +1,10 @@
-"""Opens a local file, plain or .gz, and decodes it as UTF-8, in lines or in blocks."""
+"""Opens a local file, plain, .gz or .zst, and decodes it as UTF-8, in lines or in blocks."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,31 +14,50 @@ from typing import IO, cast
 from statllama.errors import DataError
 
 BLOCK = 1 << 20  # bytes read at a time
+PACKED = (".gz", ".zst")
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Failures of the operating system and of gzip as DataErrors that name the file."""
+    """Failures of the operating system and of decompression as DataErrors that name the file."""
+    tool = "zstd" if path.suffix.lower() == ".zst" else "gzip"
     try:
         yield
     except EOFError:
-        raise DataError(
-            f"{path}: the compressed file is cut off",
-            remedy=f"fetch or write it again; `gzip -t {path}` tests it",
-        ) from None
+        raise _cut_off(path, tool) from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: not a sound gzip file ({error})",
-            remedy="fetch it again, or remove .gz from a plain file's name",
-        ) from None
+        raise _not_sound(path, tool, error) from None
     except OSError as error:
+        if "Truncated compressed stream" in str(error):  # pyarrow's decompressor has no types of its own
+            raise _cut_off(path, tool) from None
+        if "ZSTD" in str(error):
+            raise _not_sound(path, tool, error) from None
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
+def _cut_off(path: Path, tool: str) -> DataError:
+    return DataError(
+        f"{path}: the compressed file is cut off", remedy=f"fetch or write it again; `{tool} -t {path}` tests it"
+    )
+
+
+def _not_sound(path: Path, tool: str, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: not a sound {tool} file ({error})",
+        remedy=f"fetch it again, or remove {path.suffix} from a plain file's name",
+    )
+
+
 def open_bytes(path: Path) -> IO[bytes]:
-    """The file's bytes, decompressed when its name ends in .gz."""
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+    """The file's bytes, decompressed when its name ends in .gz or .zst."""
+    if path.suffix.lower() == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if path.suffix.lower() == ".zst":
+        import pyarrow
+
+        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"), BLOCK)
+    return path.open("rb")
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statllama.data.json_array import array_items
-from statllama.data.sources import fingerprint, pinned, resolve_commit, rows
+from statllama.data.sources import fingerprint, pinned, resolve_commit, resolved, rows
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
 
@@ -46,6 +46,15 @@ def fails(folder: Path, name: str, data: bytes | str) -> str:
     return str(caught.value)
 
 
+def zst(data: bytes) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as packed:
+        packed.write(data)
+    return sink.getvalue().to_pybytes()
+
+
 def encoded(kind: str) -> bytes:
     if kind == "json":
         return json.dumps(ROWS, ensure_ascii=False, indent=1).encode()
@@ -64,7 +73,7 @@ def encoded(kind: str) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "change"),
     [
-        *product(["json", "jsonl", "csv", "parquet"], ["as it is", "gz", "upper"]),
+        *product(["json", "jsonl", "csv", "parquet"], ["as it is", "gz", "zst", "upper"]),
         *product(["json", "jsonl", "csv"], ["bom", "crlf"]),
     ],
 )
@@ -72,6 +81,8 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, chang
     data, name = encoded(kind), f"x.{kind}"
     if change == "gz":
         data, name = gzip.compress(data), f"{name}.gz"
+    elif change == "zst":
+        data, name = zst(data), f"{name}.zst"
     elif change == "bom":
         data = b"\xef\xbb\xbf" + data
     elif change == "crlf" and kind != "csv":  # in a quoted CSV cell the line end is data
@@ -110,8 +121,10 @@ def test_missing_file_names_folder_and_neighbours(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no folder"):
         read(tmp_path, "sub/train.jsonl")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match="is a folder, not a file"):
+    with pytest.raises(DataError, match="no data file in this folder"):
         read(tmp_path, "folder")
+    with pytest.raises(DataError, match="no file matches"):
+        read(tmp_path, "**/*.csv")
 
 
 @pytest.mark.parametrize(
@@ -121,14 +134,18 @@ def test_missing_file_names_folder_and_neighbours(tmp_path: Path) -> None:
         ("x.jsonl", b"\n\n", ["no rows"]),
         ("x.json", b"[]", ["no rows"]),
         ("x.csv", b"text\n", ["no rows"]),
-        ("x.txt", b"a", ["unknown extension '.txt'", ".jsonl"]),
+        ("x.pdf", b"a", ["unknown extension '.pdf'", ".jsonl"]),
         ("x.jsnl", b"a", ["did you mean '.jsonl'"]),
         ("x.jsonl", b'{"a": 1}\n{"a": ', ["row 2 (line 2)", "not valid JSON", "cut off"]),
         ("x.jsonl", b'{"a": 1}\n{a: 1}\n', ["row 2 (line 2)", "at column 2"]),
         ("x.jsonl", b'[{"a": 1}]', ["a JSON array in a .jsonl file", "rename it to x.json"]),
         ("x.jsonl.gz", gzip.compress(b'[{"a": 1}]'), ["rename it to x.json.gz"]),
         ("x.jsonl", b'{"a": 1}\n"text"\n', ["row 2", "not an object but a text"]),
-        ("x.json", b'{"a": 1}\n{"a": 2}\n', ["starts with an object", "rename it to x.jsonl"]),
+        (
+            "x.json",
+            b'{"a": 1}\n{"a": 2}\n',
+            ["starts with an object, but does not end with it", "rename it to x.jsonl"],
+        ),
         ("x.json", b'"text"', ["not a JSON array of objects"]),
         ("x.json", b'[{"a": 1}, {"a": 2', ["ends inside row 2"]),
         ("x.json", b'[{"a": 1}, {"a": "x', ["ends inside row 2"]),
@@ -144,6 +161,7 @@ def test_missing_file_names_folder_and_neighbours(tmp_path: Path) -> None:
         ("x.csv", b'a\n"b\n', ["row 1", "not valid CSV"]),
         ("x.parquet", b"PAR1 and not more", ["not a sound parquet file"]),
         ("x.jsonl.gz", b"plain", ["not a sound gzip file", "remove .gz"]),
+        ("x.jsonl.zst", b"plain", ["not a sound zstd file", "remove .zst"]),
         (
             "x.jsonl",
             b'{"a": "ok"}\n{"a": "caf\xe9"}\n',
@@ -163,10 +181,15 @@ def test_broken_file_is_explained(tmp_path: Path, name: str, data: bytes, expect
         assert part in message
 
 
-@pytest.mark.parametrize("kind", ["json", "jsonl", "csv", "parquet"])
-def test_truncated_gzip_is_explained(tmp_path: Path, kind: str) -> None:
-    data = gzip.compress(encoded(kind) * (1 if kind == "parquet" else 50))
-    assert "the compressed file is cut off" in fails(tmp_path, f"x.{kind}.gz", data[:-9])
+@pytest.mark.parametrize(
+    ("kind", "pack"), product(["json", "jsonl", "csv", "parquet", "txt"], [("gz", gzip.compress), ("zst", zst)])
+)
+def test_truncated_archive_is_explained(tmp_path: Path, kind: str, pack: tuple[str, Callable[[bytes], bytes]]) -> None:
+    suffix, compress = pack
+    data = compress(encoded("jsonl" if kind == "txt" else kind) * (1 if kind == "parquet" else 50))
+    message = fails(tmp_path, f"x.{kind}.{suffix}", data[:-9])
+    assert "the compressed file is cut off" in message
+    assert ("gzip -t" if suffix == "gz" else "zstd -t") in message
 
 
 def test_truncated_parquet_is_explained(tmp_path: Path) -> None:
@@ -187,23 +210,42 @@ def test_fingerprint_is_the_bytes(tmp_path: Path) -> None:
 
 
 def hub(**fields: Any) -> SourceSpec:
-    return SourceSpec(hub="owner/name", format="text", **fields)
+    return SourceSpec(**{"hub": "owner/name", "format": "text", **fields})
 
 
-def test_hub_rows_come_from_the_resolved_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("offline", [False, True])
+def test_hub_rows_are_streamed_from_the_resolved_commit(monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
     import datasets
 
     asked: dict[str, Any] = {}
 
-    def load(name: str, config: str | None, **options: Any) -> list[dict[str, str]]:
+    def load(name: str, config: str | None, **options: Any) -> Any:
         asked.update(options, name=name, config=config)
-        return [{"text": "a"}]
+        return datasets.IterableDataset.from_generator(lambda: iter([{"text": "a"}, {"text": "b"}]))
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    monkeypatch.setattr("statllama.data.sources.resolve_commit", lambda source: COMMIT)
-    found = list(rows(hub(config="c", split="test"), Path()))
-    assert found == [("owner/name/c:test, row 1", {"text": "a"})]
-    assert asked == {"name": "owner/name", "config": "c", "split": "test", "revision": COMMIT}
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda source: COMMIT)
+    for _ in range(2):  # prepare reads twice
+        found = list(rows(hub(config="c", split="test"), Path()))
+        assert found == [(f"owner/name/c:test, row {i}", {"text": t}) for i, t in ((1, "a"), (2, "b"))]
+    assert asked == {
+        "name": "owner/name", "config": "c", "split": "test", "revision": COMMIT, "streaming": not offline
+    }  # fmt: skip
+    assert resolved(hub(format="auto"), Path()).format == "text"
+
+
+def test_hub_that_breaks_off_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def broken() -> Any:
+        yield {"text": "a"}
+        raise ConnectionError("reset by peer")
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: broken())
+    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda source: COMMIT)
+    with pytest.raises(DataError, match=r"cannot be read after row 1 .*: reset by peer"):
+        list(rows(hub(), Path()))
 
 
 def test_hub_failure_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +255,7 @@ def test_hub_failure_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ValueError("BuilderConfig 'c' not found. Available: ['d']")
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    monkeypatch.setattr("statllama.data.sources.resolve_commit", lambda source: COMMIT)
+    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda source: COMMIT)
     with pytest.raises(DataError, match=r"owner/name at 0123456789ab .*BuilderConfig 'c' not found"):
         list(rows(hub(config="c"), Path()))
 
