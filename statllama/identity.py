@@ -15,7 +15,18 @@ from statllama.specs import BaseModelSpec
 from statllama.store import file_sha256, write_json
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    # Transformers makes a fast tokenizer of these where there is no tokenizer.json.
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+)
 
 
 def base_identity(spec: BaseModelSpec, memory: Path) -> dict[str, Any]:
@@ -71,6 +82,10 @@ def _part(model: str, revision: str | None, patterns: tuple[str, ...], known: di
     files = sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})
     if not files:
         raise ModelError(f"{folder} holds none of {', '.join(patterns)}", remedy="give a folder saved by Transformers")
+    if patterns == MODEL_FILES and not any(path.suffix == ".safetensors" for path in files):
+        raise ModelError(
+            f"{folder} holds no weights in safetensors", remedy="save the model with Transformers' `save_pretrained`"
+        )
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\0{_hash(path, known)}\n".encode())

@@ -13,12 +13,14 @@ from typing import Any
 
 from statllama.data.cache import DATA_NUMERICS
 from statllama.data.sources import fingerprint
-from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec
+from statllama.specs import UNKEYED_TRAIN_FIELDS, SourceSpec, StageSpec
 from statllama.stages import stage_module
 from statllama.store import digest
 
 KEY_SCHEMA = 1
-UNKEYED_SOURCE_FIELDS = frozenset({"path", "hub", "config", "revision", "split"})
+# Where data lies, which its bytes or its commit stand for. A commit holds every config and split: those stay keyed.
+UNKEYED_FILE_FIELDS = frozenset({"path", "hub", "config", "revision", "split"})
+UNKEYED_HUB_FIELDS = frozenset({"path", "hub", "revision"})
 
 
 def key_material(spec: StageSpec, below: Sequence[str], base: Mapping[str, Any], root: Path) -> dict[str, Any]:
@@ -31,13 +33,15 @@ def key_material(spec: StageSpec, below: Sequence[str], base: Mapping[str, Any],
         "schema": KEY_SCHEMA,
         "numerics": [stage_module(spec.type).NUMERICS, DATA_NUMERICS],
         "stage": body,
-        "data": [
-            {**source.model_dump(mode="json", exclude=set(UNKEYED_SOURCE_FIELDS)), "bytes": fingerprint(source, root)}
-            for source in spec.data
-        ],
+        "data": [_source(source, root) for source in spec.data],
         "parents": list(below),
         "base": dict(base),
     }
+
+
+def _source(source: SourceSpec, root: Path) -> dict[str, Any]:
+    unkeyed = UNKEYED_HUB_FIELDS if source.path is None else UNKEYED_FILE_FIELDS
+    return {**source.model_dump(mode="json", exclude=set(unkeyed)), "bytes": fingerprint(source, root)}
 
 
 def stage_key(material: Mapping[str, Any]) -> str:

@@ -7,9 +7,11 @@ NF4 through bitsandbytes or as stored. `adapt` puts the adapter stack of a stage
 from __future__ import annotations
 
 import importlib.util
+import io
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -30,6 +32,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 Backend = Literal["transformers", "unsloth"]
+PIECE = 2**18  # words of 32 bits that `checksum` reads at a time; larger pieces leave the CPU's caches
+MIXER = 0x100000001B3  # FNV's prime: where a piece stands counts too
 PAD_TOKENS = ("<|finetune_right_pad_id|>", "<|reserved_special_token_0|>", "<pad>")
 
 
@@ -42,6 +46,8 @@ class Base:
     backend: Backend
     dtype: torch.dtype
     checksum: int
+    max_length: int
+    """Tokens of the longest row it takes: see `preflight.require_length`."""
 
     def check_unchanged(self) -> None:
         """ModelError when a weight of the base is not bit for bit what was loaded."""
@@ -55,10 +61,10 @@ class Base:
 def choose_backend() -> Backend:
     """`unsloth` where CUDA and Unsloth are there, else `transformers`; STATLLAMA_BACKEND overrides."""
     wanted = os.environ.get("STATLLAMA_BACKEND")
-    if wanted in ("transformers", "unsloth"):
-        return cast(Backend, wanted)
-    if wanted:
+    if wanted and wanted not in ("transformers", "unsloth"):
         raise ModelError(f"STATLLAMA_BACKEND is {wanted!r}; allowed: transformers, unsloth")
+    if wanted:
+        return cast(Backend, wanted)
     if importlib.util.find_spec("unsloth") is None:
         return "transformers"
     import torch
@@ -70,8 +76,7 @@ def start_backend(backend: Backend) -> None:
     """Import Unsloth before Transformers, TRL and PEFT, as it must be; quiet the libraries; mend known faults."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if backend == "unsloth":
-        os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
-        import unsloth  # noqa: F401
+        _import_unsloth()
     import bitsandbytes as bnb
     import transformers
 
@@ -80,6 +85,34 @@ def start_backend(backend: Backend) -> None:
     # With AVX512-BF16, bitsandbytes repacks a Linear4bit in a no-grad forward; LoRA gradients are then silently wrong.
     if hasattr(bnb.nn.modules, "has_avx512bf16"):
         bnb.nn.modules.has_avx512bf16 = lambda: False
+
+
+def _import_unsloth() -> None:
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+    # Unsloth writes the trainers that it compiles here, by default into the current folder, and imports them from
+    # there: so a folder of the user's own, not one that everybody may write to.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(cache / "statllama" / "unsloth_compiled_cache"))
+    try:
+        with unsloth_hushed():
+            import unsloth  # noqa: F401
+    except Exception as error:  # it raises many types where it, CUDA or a library it patches is missing
+        raise ModelError(
+            f"Unsloth cannot be loaded: {_first_line(error)}",
+            remedy="`statllama doctor` says what is missing; STATLLAMA_BACKEND=transformers runs without Unsloth",
+        ) from error
+
+
+@contextmanager
+def unsloth_hushed() -> Iterator[None]:
+    """Within: Unsloth's banners and advice, which it prints to stdout, go to the log; errors pass."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        if text := said.getvalue().strip():
+            logging.getLogger(__name__).info("Unsloth said:\n%s", text)
 
 
 def resolve_dtype(precision: str) -> torch.dtype:
@@ -119,12 +152,20 @@ def load_tokenizer(spec: BaseModelSpec, identity: Mapping[str, Any]) -> PreTrain
 def load_base(
     spec: BaseModelSpec, identity: Mapping[str, Any], precision: str, max_length: int, backend: Backend
 ) -> Base:
-    """Load the base frozen, without remote code or pickles. ModelError says what failed and how to mend it."""
-    dtype = resolve_dtype(precision)
+    """Load the base frozen, without remote code or pickles, for rows of up to `max_length` tokens.
+
+    Where the base has fewer positions, that is its limit. ModelError says what failed and how to mend it.
+    """
+    from transformers import AutoConfig
+
+    dtype, commit = resolve_dtype(precision), identity["model"].get("commit")
     tokenizer = load_tokenizer(spec, identity)
     load = _load_unsloth if backend == "unsloth" else _load_transformers
     try:
-        model = load(spec, identity["model"].get("commit"), dtype, max_length)
+        config = AutoConfig.from_pretrained(spec.model, revision=commit, trust_remote_code=False)
+        # Asked for more, Unsloth rescales RoPE: the base would then be another model.
+        max_length = min(max_length, getattr(config, "max_position_embeddings", None) or max_length)
+        model = load(spec, commit, dtype, max_length)
     except Exception as error:
         raise ModelError(f"the base model {spec.model} cannot be loaded: {_first_line(error)}") from error
     rows = model.get_input_embeddings().weight.shape[0]
@@ -135,7 +176,7 @@ def load_base(
         )
     model.requires_grad_(False)
     model.eval()
-    return Base(model, tokenizer, backend, dtype, checksum(model))
+    return Base(model, tokenizer, backend, dtype, checksum(model), max_length)
 
 
 def _load_transformers(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, max_length: int) -> Any:
@@ -165,16 +206,18 @@ def _load_transformers(spec: BaseModelSpec, commit: str | None, dtype: torch.dty
 def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, max_length: int) -> Any:
     from unsloth import FastLanguageModel
 
-    model, _ = FastLanguageModel.from_pretrained(
-        model_name=spec.model,
-        revision=commit,
-        max_seq_length=max_length,
-        dtype=dtype,
-        load_in_4bit=spec.quantization == "nf4",
-        # Without this Unsloth silently takes its own pre-quantised mirror of the repository.
-        use_exact_model_name=True,
-        trust_remote_code=False,
-    )
+    with unsloth_hushed():
+        model, _ = FastLanguageModel.from_pretrained(
+            model_name=spec.model,
+            revision=commit,
+            max_seq_length=max_length,
+            dtype=dtype,
+            load_in_4bit=spec.quantization == "nf4",
+            # Without this Unsloth silently takes its own pre-quantised mirror of the repository.
+            use_exact_model_name=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
     return model
 
 
@@ -222,17 +265,18 @@ def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
     """
     from unsloth import FastLanguageModel
 
-    peft = FastLanguageModel.get_peft_model(
-        base.model,
-        r=lora.r,
-        target_modules=list(LLAMA_MODULES),
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        bias="none",
-        use_rslora=lora.rslora,
-        use_gradient_checkpointing="unsloth" if checkpointing else False,
-        random_state=0,
-    )
+    with unsloth_hushed():
+        peft = FastLanguageModel.get_peft_model(
+            base.model,
+            r=lora.r,
+            target_modules=list(LLAMA_MODULES),
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            bias="none",
+            use_rslora=lora.rslora,
+            use_gradient_checkpointing="unsloth" if checkpointing else False,
+            random_state=0,
+        )
     return cast("PeftModel", peft)
 
 
@@ -260,18 +304,40 @@ def _take_fused_forwards_off(model: torch.nn.Module) -> None:
 
 
 def checksum(model: torch.nn.Module) -> int:
-    """Sum of all weights' bits as integers: any single changed bit changes it. Runs where the weights are."""
+    """64 bits of all weights, buffers and NF4 scales in their places. Runs where the weights are.
+
+    Each tensor is read as words of 32 bits, piece by piece (a few MiB of temporary memory). A piece counts as the sum
+    of word x odd number of its place, modulo 2^64: no single change and no swap within a piece leaves that as it was.
+    """
     import torch
 
     total = 0
+    places: dict[torch.device, torch.Tensor] = {}
     with torch.no_grad():
-        for tensor in (*model.parameters(), *model.buffers()):
-            flat = tensor.detach().contiguous().view(-1).view(torch.uint8)
-            flat = flat.clone() if flat.storage_offset() % 4 else flat
-            whole = flat.numel() // 4 * 4
-            total += int(flat[:whole].view(torch.int32).sum(dtype=torch.int64))
-            total += int(flat[whole:].sum(dtype=torch.int64))
+        for tensor in _tensors(model):
+            if tensor.device not in places:
+                places[tensor.device] = torch.arange(1, 2 * PIECE, 2, dtype=torch.int64, device=tensor.device)
+            data = tensor.detach().contiguous().view(-1).view(torch.uint8)
+            for piece in data.split(4 * PIECE):
+                if piece.numel() % 4 or piece.storage_offset() % 4:  # else it cannot be read as words: a copy can
+                    piece = torch.cat([piece, piece.new_zeros(-piece.numel() % 4)])
+                words = piece.view(torch.int32)
+                value = int((words * places[tensor.device][: words.numel()]).sum())
+                total = (total * MIXER + value) % 2**64
     return total
+
+
+def _tensors(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters, what bitsandbytes keeps beside them to dequantise them, and buffers."""
+    import torch
+
+    for parameter in model.parameters():
+        yield parameter
+        state = getattr(parameter, "quant_state", None)
+        while state is not None:  # with double quantisation the scales are quantised themselves: `state2`
+            yield from (value for value in vars(state).values() if torch.is_tensor(value))
+            state = state.state2
+    yield from model.buffers()
 
 
 def _first_line(error: Exception) -> str:

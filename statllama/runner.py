@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama import __version__
+from statllama.checkpoints import SEAL
 from statllama.compare import Scorecard, scorecard
+from statllama.data.sources import pinned
 from statllama.evaluate import TaskFile, TaskScore, find_tasks, protocol_key, task_fingerprint
 from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
@@ -68,15 +71,17 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
         recipe.stage(until)
     last = store.runs().get(recipe.name, {}).get("stages", {})
     planned: dict[str, PlannedStage] = {}
-    for spec in recipe.stages:
-        below = tuple(planned[s.name].key for s in recipe.stack(spec))
+    for stage in recipe.stages:
+        below = tuple(planned[s.name].key for s in recipe.stack(stage))
+        # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
+        spec = stage.model_copy(update={"data": tuple(map(pinned, stage.data))})
         material = key_material(spec, below, base, recipe.root)
         key = stage_key(material)
         entry = store.find("results", key)
         before = last.get(spec.name)
         if entry is not None:
             why = "cached" if entry.manifest.get("name") == spec.name else f"cached (as {entry.manifest.get('name')})"
-        elif (store.root / "partial" / f"results-{key}" / "checkpoints").is_dir():
+        elif any((store.root / "partial" / f"results-{key}").glob(f"checkpoints/*/{SEAL}")):
             why = "unfinished: goes on from its checkpoint"
         elif before is None:
             why = "new"
@@ -113,17 +118,18 @@ def run(
     """
     tasks = tuple(find_tasks(recipe.evaluate.tasks, eval_folders(recipe)).values())
     planned = plan(recipe, store, until)
+    store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
     with StopSignal() as stop:
-        session = Session(recipe, store, reporter, stop)
-        _check_data(session, planned)
+        session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"])
+        _check(session, planned)
         _record(recipe, store, planned)
         rows: list[tuple[str, str | None, tuple[TaskScore, ...]]] = []
         if tasks:
             rows.append(("base", None, session.score("base", (), tasks)))
         results: dict[str, Path] = {}
         for stage in planned:
-            entry = stage.entry or session.train(stage, wait)
+            entry = stage.entry or session.train(stage)
             results[stage.spec.name] = entry.path
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
@@ -144,9 +150,19 @@ def eval_folders(recipe: Recipe) -> list[Path]:
 class Session:
     """What one run loads, once: tokenizer, base, prepared data, adapters."""
 
-    def __init__(self, recipe: Recipe, store: Store, reporter: Reporter, stop: StopSignal) -> None:
-        self.recipe, self.store, self.reporter, self.stop = recipe, store, reporter, stop
-        self.identity = base_identity(recipe.base, store.root / "hashes.json")
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        reporter: Reporter,
+        stop: StopSignal,
+        *,
+        wait: bool = True,
+        base: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move."""
+        self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
+        self.identity = base or base_identity(recipe.base, store.root / "hashes.json")
         self._base: Base | None = None
         self._adapters: dict[str, Adapter] = {}
 
@@ -161,16 +177,20 @@ class Session:
     def base(self, precision: str) -> Base:
         """The frozen base, loaded at its first use; loaded again only for a stage of another precision."""
         from statllama.model import choose_backend, load_base, resolve_dtype, start_backend
+        from statllama.preflight import require_length
 
         backend = choose_backend()
         start_backend(backend)
         if self._base is None or self._base.dtype is not resolve_dtype(precision):
             self._base = None
+            gc.collect()  # two bases at once may not fit
             lengths = [stage.train.max_length for stage in self.recipe.stages]
             if self.recipe.evaluate.tasks:
                 lengths.append(self.recipe.evaluate.max_length)
             with self.reporter.busy(f"loading {self.recipe.base.model}"):
                 self._base = load_base(self.recipe.base, self.identity, precision, max(lengths), backend)
+            for stage in self.recipe.stages:
+                require_length(stage, self._base)
         return self._base
 
     def adapters(self, keys: Sequence[str]) -> tuple[Adapter, ...]:
@@ -200,12 +220,13 @@ class Session:
                 progress=progress,
             )
 
-    def train(self, stage: PlannedStage, wait: bool) -> Entry:
+    def train(self, stage: PlannedStage) -> Entry:
         """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
         name = stage.spec.name
-        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=wait):
+        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait):
             entry = self.store.find("results", stage.key)
             if entry is not None:
+                self.reporter.stage_cached(name, entry)
                 return entry
             prepared = self.prepare(stage.spec)
             outcome = self._fit(stage, prepared)
@@ -213,6 +234,7 @@ class Session:
             write_json(out / "history.json", outcome.history)
             entry = self.store.publish("results", stage.key, self._manifest(stage, prepared, outcome))
         self.reporter.stage_finished(name, entry)
+        self.stop.obey()
         return entry
 
     def _fit(self, stage: PlannedStage, prepared: Prepared) -> Outcome:
@@ -281,7 +303,9 @@ class Session:
         key = digest(protocol)
         entry = self.store.find("scores", key)
         if entry is None:
-            with self.store.hold("scores", key, on_wait=self.reporter.waiting(f"{name} on {task.name}")):
+            with self.store.hold(
+                "scores", key, on_wait=self.reporter.waiting(f"{name} on {task.name}"), wait=self.wait
+            ):
                 entry = self.store.find("scores", key)
                 if entry is None:
                     stack = scoring(self.base(precision), self.adapters(keys))
@@ -296,11 +320,17 @@ class Session:
         return result
 
 
-def _check_data(session: Session, planned: Sequence[PlannedStage]) -> None:
-    """Prepare the data of every stage that will run, so that a bad row stops the run before a model is loaded."""
-    for stage in planned:
-        if not stage.cached:
-            session.reporter.data_ready(stage.spec, session.prepare(stage.spec).report)
+def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
+    """Whatever would stop a stage that will run, such as a bad row, stops the run before a model is loaded."""
+    waiting = [stage.spec for stage in planned if not stage.cached]
+    if waiting:
+        from statllama.preflight import require_optimizer, require_trackers
+
+        require_trackers(session.recipe.report_to)
+        for spec in waiting:
+            require_optimizer(spec)
+    for spec in waiting:
+        session.reporter.data_ready(spec, session.prepare(spec).report)
 
 
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:

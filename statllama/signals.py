@@ -34,6 +34,13 @@ class StopSignal:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def obey(self) -> None:
+        """Stop now if a signal came while it was deferred and nothing has stopped since. Raises Interrupted."""
+        if self._requested:
+            raise Interrupted(
+                "stopped by a signal; everything finished so far is kept", remedy="the same command goes on"
+            )
+
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Within: a first signal only sets `requested`; the training loop saves and leaves by itself."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from statllama.errors import ModelError, StoreError
-from statllama.specs import LoraSpec
+from statllama.specs import LLAMA_MODULES, LoraSpec
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -82,6 +83,8 @@ def load_adapter(folder: Path) -> Adapter:
             slices[module] = Slice(a.float(), b.float(), spec.scaling)
     if not slices:
         raise StoreError(f"{folder}: the adapter holds no LoRA weights")
+    if len(tensors) != 2 * len(slices):
+        raise StoreError(f"{folder}: only plain LoRA adapters can be stacked; this one has weights besides A and B")
     return Adapter(slices)
 
 
@@ -172,8 +175,14 @@ def attach(model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: i
 
 def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets: Iterable[str], seed: int) -> None:
     """Turn the one adapter of a freshly made PEFT model into the stack (also after Unsloth's `get_peft_model`)."""
-    _initialise(peft, set(targets), seed)
     wanted = set(targets)
+    needed = {*wanted, *(name for parent in parents for name in parent.slices)}
+    if missing := sorted(needed - {name for name, _ in _layers(peft)}):
+        raise ModelError(
+            f"no adapter can be put on {missing[0]} ({len(missing)} modules like it) of this base with this backend",
+            remedy=f"Unsloth adapts {', '.join(LLAMA_MODULES)}: set `lora.target_modules` to some of them",
+        )
+    _initialise(peft, wanted, seed)
     for name, layer in _layers(peft):
         frozen = _frozen(layer, name, parents, lora.scaling)
         if name in wanted:
@@ -234,6 +243,21 @@ def detach(peft: PeftModel) -> nn.Module:
     base.requires_grad_(False)
     base.eval()
     return cast(nn.Module, base)
+
+
+@contextmanager
+def without_new_slice(model: nn.Module) -> Iterator[None]:
+    """Within: the stack of the parents alone, as before the first step. The new slice's B is zero for that time."""
+    kept = {p: p.detach().clone() for name, p in trainable(model).items() if ".lora_B." in name}
+    with torch.no_grad():
+        for parameter in kept:
+            parameter.zero_()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in kept.items():
+                parameter.copy_(value)
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

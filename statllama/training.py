@@ -7,7 +7,6 @@ out, stops at a loss that is not a number and saves when asked to stop. A stage 
 from __future__ import annotations
 
 import gc
-import importlib.util
 import math
 import os
 import resource
@@ -24,9 +23,18 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback, Tra
 
 from statllama import stack
 from statllama.arguments import arguments
-from statllama.checkpoints import newest_sound, require_bytes, retain, seal, translate_os_errors
+from statllama.checkpoints import (
+    newest_sound,
+    read_json,
+    require_bytes,
+    retain,
+    seal,
+    translate_os_errors,
+    write_json,
+)
 from statllama.errors import Interrupted, TrainingError
-from statllama.model import Base, adapt
+from statllama.model import Base, adapt, unsloth_hushed
+from statllama.preflight import require_batch
 from statllama.reporting import StepEvent
 from statllama.specs import StageSpec
 
@@ -35,6 +43,14 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
     from statllama.stack import Adapter
+
+OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+CLOCK = "clock.json"  # in a checkpoint: the seconds of training that led to it
 
 
 @dataclass(frozen=True)
@@ -55,10 +71,11 @@ class Job:
     report_to: tuple[str, ...] = ()
     run_name: str = ""
     tracker_folder: Path | None = None
-    """Where TensorBoard's files go."""
+    """Where TensorBoard's files go: checkpoints are deleted once a stage is published."""
 
     @property
     def checkpoints(self) -> Path:
+        """Where the trainer writes `checkpoint-<step>` folders."""
         return self.folder / "checkpoints"
 
 
@@ -69,7 +86,9 @@ class Outcome:
     steps: int
     micro_batch_size: int
     resumed_from: int | None
+    """Step of the checkpoint that the last attempt went on from."""
     seconds: float
+    """Training time of all attempts; what came after the last checkpoint of a killed one is not known."""
     tokens: int
     peak_memory_bytes: int
     history: list[dict[str, float]] = field(repr=False)
@@ -95,8 +114,11 @@ def run(job: Job, stage: ModuleType) -> Outcome:
 
     Raises TrainingError (not a number, out of memory at micro-batch 1) or Interrupted (saved; resumes next time).
     """
-    _require_optimizer(job)
-    _prepare_trackers(job)
+    os.environ.setdefault("WANDB_PROJECT", "statllama")
+    if job.tracker_folder is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()  # the manifest's peak is this stage's
     micro = job.spec.train.micro_batch_size
     while True:
         try:
@@ -127,7 +149,9 @@ def _attempt(job: Job, stage: ModuleType, micro: int) -> Outcome:
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, job.spec.train.gradient_checkpointing)
     try:
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
-        trainer = stage.make_trainer(job, model, arguments(job, micro))
+        with unsloth_hushed():
+            trainer = stage.make_trainer(job, model, arguments(job, micro))
+        require_batch(trainer, micro)
         _restore(model, start)
         return _fit(job, trainer, model, micro)
     finally:
@@ -138,14 +162,14 @@ def _attempt(job: Job, stage: ModuleType, micro: int) -> Outcome:
 def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    watcher = _Watcher(job, trainer)
-    trainer.add_callback(watcher)
     checkpoint = newest_sound(job.checkpoints)
+    started = time.monotonic() - _seconds_before(checkpoint)
+    watcher = _Watcher(job, trainer, started)
+    trainer.add_callback(watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     trainer.fresh_start = resumed is None
     if resumed is not None:
         job.on_note(f"resuming from the checkpoint of step {resumed}")
-    started = time.monotonic()
     with translate_os_errors(job.checkpoints):
         # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
         parameters = sum(p.numel() for p in stack.trainable(model).values())
@@ -158,8 +182,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
             "the checkpoint is saved",
             remedy="the same command goes on from there",
         )
-    stack.save_adapter(model, job.spec.lora, str(job.base.model.config.name_or_path), job.folder / "out")
-    history = [{k: float(v) for k, v in h.items()} for h in trainer.state.log_history if "loss" in h]
+    with translate_os_errors(job.folder):
+        _save_slice(job, model, job.folder / "out")
     return Outcome(
         steps=trainer.state.global_step,
         micro_batch_size=micro,
@@ -167,8 +191,33 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         seconds=time.monotonic() - started,
         tokens=int(trainer.tokens),
         peak_memory_bytes=memory_bytes(),
-        history=history,
+        history=_history(trainer.state.log_history),
     )
+
+
+def _seconds_before(checkpoint: Path | None) -> float:
+    """Training time up to a checkpoint."""
+    return float((read_json(checkpoint / CLOCK) or {}).get("seconds", 0.0)) if checkpoint else 0.0
+
+
+def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """The steps of a trainer's log, without the infinite gradient norms of steps that float16 skips (JSON has none)."""
+    return [{k: float(v) for k, v in entry.items() if math.isfinite(v)} for entry in log if "loss" in entry]
+
+
+def _save_slice(job: Job, model: PeftModel, folder: Path) -> None:
+    """Write the new slice. TrainingError when a weight is not finite: losses tell of it one step late, or never."""
+    for name, parameter in stack.trainable(model).items():
+        if not torch.isfinite(parameter).all():
+            raise TrainingError(
+                f"stage {job.spec.name}: {name} holds numbers that are not finite after an optimizer step",
+                remedy=f"lower the learning rate ({_smaller_rate(job)})",
+            )
+    stack.save_adapter(model, job.spec.lora, str(job.base.model.config.name_or_path), folder)
+
+
+def _smaller_rate(job: Job) -> str:
+    return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
 
 
 def _take_finished(checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
@@ -220,8 +269,7 @@ class StageTrainer:
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
-        base = str(self.job.base.model.config.name_or_path)
-        stack.save_adapter(self.model, self.job.spec.lora, base, Path(str(output_dir)))  # type: ignore[attr-defined]
+        _save_slice(self.job, self.model, Path(str(output_dir)))  # type: ignore[attr-defined]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
@@ -233,8 +281,9 @@ class StageTrainer:
 class _Watcher(TrainerCallback):
     """Reports steps, refuses numbers that are not finite, seals checkpoints, obeys a request to stop."""
 
-    def __init__(self, job: Job, trainer: Any) -> None:
-        self.job, self.trainer = job, trainer
+    def __init__(self, job: Job, trainer: Any, started: float) -> None:
+        """`started`: when the stage began, on the clock of `time.monotonic`, had it run without a break."""
+        self.job, self.trainer, self.started = job, trainer, started
         self.stopped = False
         self._marks: list[tuple[float, int, int]] = []  # (time, step, tokens) of the last steps
 
@@ -265,12 +314,10 @@ class _Watcher(TrainerCallback):
     def _refuse(self, state: Any, loss: float, norm: float) -> None:
         checkpoint = newest_sound(self.job.checkpoints)
         kept = f"the last sound checkpoint is step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "none saved"
-        name, rate = self.job.spec.name, self.job.spec.train.learning_rate
         raise TrainingError(
-            f"stage {name}: loss {loss} and gradient norm {norm} at step {state.global_step} of {state.max_steps} "
-            f"(epoch {state.epoch:.2f}); {kept} in {self.job.checkpoints}",
-            remedy=f"lower the learning rate (--set stages.{name}.train.learning_rate={rate / 4:g}) or look for broken "
-            f"rows in the data of this stage",
+            f"stage {self.job.spec.name}: loss {loss} and gradient norm {norm} at step {state.global_step} of "
+            f"{state.max_steps} (epoch {state.epoch:.2f}); {kept} in {self.job.checkpoints}",
+            remedy=f"lower the learning rate ({_smaller_rate(self.job)}) or look for broken rows in this stage's data",
         )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -284,7 +331,9 @@ class _Watcher(TrainerCallback):
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        seal(self.job.checkpoints / f"checkpoint-{state.global_step}")
+        checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
+        write_json(checkpoint / CLOCK, {"seconds": time.monotonic() - self.started})
+        seal(checkpoint)
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
 
 
@@ -296,32 +345,10 @@ def memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _require_optimizer(job: Job) -> None:
-    if "8bit" in job.spec.train.optimizer and not torch.cuda.is_available():
-        raise TrainingError(
-            f"stage {job.spec.name}: optimizer {job.spec.train.optimizer} needs CUDA, and this machine has none",
-            remedy=f"--set stages.{job.spec.name}.train.optimizer=adamw_torch",
-        )
-
-
-def _prepare_trackers(job: Job) -> None:
-    """Refuse a tracker that is not installed; give TensorBoard a folder that outlives the checkpoints."""
-    for tracker in job.report_to:
-        if importlib.util.find_spec(tracker) is None:
-            raise TrainingError(
-                f"report_to names {tracker}, which is not installed",
-                remedy=f"pip install {tracker}, or leave it out: --set report_to=[]",
-            )
-    if job.tracker_folder is not None:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
-    os.environ.setdefault("WANDB_PROJECT", "statllama")
-
-
 def _out_of_memory(error: Exception) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    text = str(error)
-    return "DefaultCPUAllocator: can't allocate memory" in text or "CUDA out of memory" in text
+    return any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 def _next_smaller(micro: int, batch: int) -> int | None:

@@ -2,12 +2,12 @@
 
 A stage module declares
 
-- `Spec(StageSpec)`: the fields its type adds to a recipe,
+- `Spec(StageSpec)`: the fields its type adds to a recipe, and `train_on` (`responses` or `all`) as field or property,
 - `NUMERICS: int`: raised when the same config would train differently,
-- `prepare(spec, tokenizer, ...)`: its data, tokenised,
-- `train(spec, job)`: the training itself.
+- `DATA_KIND`: `documents`, `conversations` or `preferences`, what `data.prepare` makes of its sources,
+- `make_trainer(job, model, arguments)`: the TRL trainer, mixed with `training.StageTrainer`, that `training.run` runs.
 
-Only `Spec` and `NUMERICS` may be needed at import time, so a stage module imports no torch at its top.
+The first three are read to check and plan a recipe, so a stage module imports no torch at its top.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Direct preference optimisation (arXiv 2305.18290) against the parent stack.
 
-The reference policy is the stack without the new slice, never the bare base. Both policies are equal before the first
-step, so the loss then has a known value; the first batch of every run asserts it.
+The reference policy is the stack without the new slice, never the bare base. The first batch of every run, resumed ones
+too, asserts that. Both policies are equal before the first step, so the loss then has a known value: asserted as well.
 """
 
 from __future__ import annotations
@@ -71,12 +71,11 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            first = self.fresh_start and not self.checked
-            self.checked = True
+            first, self.checked = not self.checked, True
             if first:
                 _check_reference(self, model, inputs)
             result = super().compute_loss(model, inputs, *args, **kwargs)
-            if first:
+            if first and self.fresh_start:
                 _check_first_loss(spec, result[0] if isinstance(result, tuple) else result, job.base.dtype)
             return result
 
@@ -116,23 +115,36 @@ def _settings(spec: Spec) -> dict[str, Any]:
 
 
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
-    """Before the first step the policy is the parent stack: its log-probabilities must be the reference's."""
+    """Without the new slice the policy is the parent stack: its log-probabilities must be the reference's."""
     import torch
+
+    from statllama import stack
 
     kwargs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
     with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws
-        logits = model(**kwargs, use_cache=False).logits[:, :-1].float()
-        picked = logits.log_softmax(-1).gather(-1, inputs["input_ids"][:, 1:, None])[..., 0]
-        policy = (picked * inputs["completion_mask"][:, 1:]).sum(1)
+        with stack.without_new_slice(trainer.model):
+            logits = model(**kwargs, use_cache=False).logits
+        rows = zip(logits, inputs["input_ids"], inputs["completion_mask"], strict=True)
+        policy = torch.stack([_log_prob(*row) for row in rows])
+        del logits
         reference = torch.cat(trainer.compute_ref_log_probs(model, inputs))
     allowed = 1e-3 if trainer.job.base.dtype is torch.float32 else 0.05
     if not torch.allclose(policy, reference.float(), rtol=allowed, atol=allowed):
         gap = float((policy - reference).abs().max())
         raise TrainingError(
-            f"stage {trainer.job.spec.name}: before the first step the reference's log-probabilities differ from the "
+            f"stage {trainer.job.spec.name}: on the first batch the reference's log-probabilities differ from the "
             f"parent stack's by up to {gap:.4g}: the reference is not the parent stack",
             remedy="run `statllama doctor`: a version outside the known-good set may build the reference otherwise",
         )
+
+
+def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Log-probability of a row's completion. Row by row, since float32 logits of a whole batch are gigabytes.
+
+    Shapes: logits (length, vocabulary), ids (length,), mask (length,) with 1 on the completion.
+    """
+    picked = logits[:-1].float().log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
+    return (picked * mask[1:]).sum()
 
 
 def _check_first_loss(spec: Spec, loss: Tensor, dtype: Any) -> None:

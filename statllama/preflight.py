@@ -1,0 +1,52 @@
+"""What is checked before a stage trains, so that it does not fail, or train otherwise than asked, hours later."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from statllama.errors import TrainingError
+
+if TYPE_CHECKING:
+    from statllama.model import Base
+    from statllama.specs import StageSpec
+
+
+def require_optimizer(spec: StageSpec) -> None:
+    """TrainingError for an optimizer that this machine cannot run."""
+    if "8bit" in spec.train.optimizer and not torch.cuda.is_available():
+        raise TrainingError(
+            f"stage {spec.name}: optimizer {spec.train.optimizer} needs CUDA, and this machine has none",
+            remedy=f"--set stages.{spec.name}.train.optimizer=adamw_torch",
+        )
+
+
+def require_length(spec: StageSpec, base: Base) -> None:
+    """TrainingError when a stage's rows may be longer than the base takes: Unsloth would cut them without a word."""
+    if spec.train.max_length > base.max_length:
+        raise TrainingError(
+            f"stage {spec.name}: max_length is {spec.train.max_length}, and the base takes {base.max_length} tokens",
+            remedy=f"--set stages.{spec.name}.train.max_length={base.max_length}",
+        )
+
+
+def require_batch(trainer: Any, micro: int) -> None:
+    """TrainingError when several GPUs are visible: each would get a micro-batch, which changes the effective batch."""
+    if (got := trainer.args.train_batch_size) != micro:
+        raise TrainingError(
+            f"a stage trains on one GPU: with all that are visible here a micro-batch of {micro} would be {got} rows",
+            remedy="show it one: CUDA_VISIBLE_DEVICES=0 before the command",
+        )
+
+
+def require_trackers(report_to: Sequence[str]) -> None:
+    """TrainingError for a tracker that is not installed."""
+    for tracker in report_to:
+        if importlib.util.find_spec(tracker) is None:
+            raise TrainingError(
+                f"report_to names {tracker}, which is not installed",
+                remedy=f"pip install {tracker}, or leave it out: --set report_to=[]",
+            )
