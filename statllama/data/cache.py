@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-DATA_NUMERICS = 1
+DATA_NUMERICS = 2
 """Raised when the same sources would become other tokens, another order or another report."""
+SELECTION_NUMERICS = 1
+"""Raised when other rows of the same sources would be chosen, or the record of them would look different."""
 DATA_FILE = "data.arrow"
 REPORT_FILE = "report.json"
 BATCH = 256  # rows per record batch
@@ -49,20 +51,27 @@ def cache_key(
 
     Of a source that is its bytes (or hub commit) and how they are read, but not where the file lies.
     """
-    described = []
-    for source in sources:
-        fields: dict[str, Any] = source.model_dump(exclude={"path", "revision"})
-        fields["suffix"] = "".join(Path(source.path).suffixes[-2:]) if source.path else None
-        described.append({**fields, "fingerprint": fingerprint(source, root)})
     return digest(
         {
             "numerics": DATA_NUMERICS,
-            "sources": described,
+            "sources": [_described(source, root, frozenset()) for source in sources],
             "tokenizer": tokenizer_hash(tokenizer),
             "chat_template": chat_template or tokenizer.chat_template,
             **options,
         }
     )
+
+
+def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of everything that decides which rows may be used. `guard`: what they are held to."""
+    described = [_described(source, root, frozenset({"repeat", "limit", "weight"})) for source in sources]
+    return digest({"selection": SELECTION_NUMERICS, "sources": described, "guard": dict(guard)})
+
+
+def _described(source: SourceSpec, root: Path, left_out: frozenset[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = source.model_dump(mode="json", exclude={"path", "revision", *left_out})
+    fields["suffix"] = "".join(Path(source.path).suffixes[-2:]) if source.path else None
+    return {**fields, "fingerprint": fingerprint(source, root)}
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Ids]], columns: Sequence[str]) -> int:

@@ -32,6 +32,14 @@ class Mixture:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def placed(self, kept: Sequence[Ints]) -> Mixture:
+        """The same uses, with rows counted over all rows of a source: `kept[i]` are those that were drawn from."""
+        rows = np.empty_like(self.rows)
+        for i, indices in enumerate(kept):
+            mine = self.sources == i
+            rows[mine] = indices[self.rows[mine]]
+        return Mixture(self.sources, rows, self.counts)
+
 
 def permutation(seed: int, purpose: int, size: int) -> Ints:
     """A permutation of range(size), int64, the same for ever for the same arguments. `seed`: uint64."""
@@ -40,7 +48,7 @@ def permutation(seed: int, purpose: int, size: int) -> Ints:
 
 
 def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> Mixture:
-    """The uses of all sources, shuffled. `row_counts`: rows that each source has.
+    """The uses of all sources, shuffled. `row_counts`: rows that may be used of each source.
 
     Of a source at most `limit` rows are drawn, each used at most `repeat` times. Without weights all those
     uses are in. With weights the sources' shares are their weights', and the mixture is the largest in which
@@ -54,7 +62,7 @@ def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> 
     counts = _weighted(capacities, given) if len(given) == len(weights) else capacities
     for count, source in zip(counts, sources, strict=True):
         if not count:
-            name = source.path or source.hub
+            name = source.path or source.hub or "problems"
             raise DataError(f"{name}: weight {source.weight} gives it not one row", remedy="raise its `weight`")
     uses = [_uses(n, d, c, seed) for n, d, c in zip(row_counts, drawn, counts, strict=True)]
     which = np.repeat(np.arange(len(uses), dtype=np.int64), counts)

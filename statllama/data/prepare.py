@@ -1,8 +1,8 @@
-"""From sources to a dataset of token ids: read, mix, tokenise, cut, pack, and keep the result.
+"""From sources to a dataset of token ids: read, select, mix, tokenise, cut, pack, and keep the result.
 
-Rows are read twice: once to count them (so that every unreadable row is found before anything is tokenised),
-once to tokenise those that the mixture uses, each once however often it is repeated. Ids go to a scratch
-file, so memory stays small.
+Rows are read twice: once to select (`select.py`: every unreadable row is found before anything is tokenised), once to
+tokenise those that the mixture uses, each once however often it is repeated. Ids go to a scratch file, so memory stays
+small. Both results are kept in the workspace, so neither is computed twice.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 from statllama.checkpoints import read_json
 from statllama.data.arrange import language_rows, packed, pair_rows, training_order
-from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, write_rows
-from statllama.data.encode import EncodedSource, Kind, Progress, encode_source
-from statllama.data.formats import check_columns
+from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, selection_key, write_rows
+from statllama.data.encode import EncodedSource, Kind, encode_source
 from statllama.data.mixture import mix
 from statllama.data.packing import utilisation
 from statllama.data.report import MixtureReport
 from statllama.data.scratch import Scratch
-from statllama.data.sources import pinned, rows, source_name
+from statllama.data.select import Guard, Progress, Selection, select
+from statllama.data.sources import pinned, resolved, source_name
 from statllama.data.tokenise import Tokeniser, TrainOn
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LANGUAGE = ("input_ids", "labels")
 PREFERENCE = ("prompt_ids", "chosen_ids", "rejected_ids")
 SCRATCH = "scratch"
+UNGUARDED = Guard()
+SELECTION_FILE = "selection.json"
+KEPT_FILE = "kept-{}.npy"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Prepared:
 
     dataset: Dataset
     report: MixtureReport
+    selection: Selection
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def prepare(
     packing: bool,
     seed: int,
     cache: Path | None,
+    guard: Guard = UNGUARDED,
     chat_template: str | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
@@ -83,22 +88,26 @@ def prepare(
 
     `kind`: `documents` takes running text, `conversations` also prompt-completion pairs (and running text
     when `train_on` is `all`), `preferences` takes pairs. `root`: folder that relative paths refer to.
-    `max_length`: tokens of a row. `cache`: a workspace, which keeps the result under `cache/<key>/`; None
-    keeps nothing. `chat_template`: Jinja text in place of the tokenizer's own. DataError for every fault of
-    the data, with file and row.
+    `max_length`: tokens of a row. `cache`: a workspace, which keeps the results under `cache/<key>/`; None
+    keeps nothing. `guard`: which rows may not be used. `chat_template`: Jinja text in place of the tokenizer's own.
+    DataError for every fault of the data, with file and row.
     """
-    _check(kind, sources, packing)
+    if packing and kind == "preferences":
+        raise DataError("preference pairs cannot be packed", remedy="set `packing: false`")
+    read = tuple(resolved(pinned(source), root) for source in sources)
     job = _Job(
-        kind=kind, sources=tuple(map(pinned, sources)), root=root, tokenizer=tokenizer, chat_template=chat_template,
+        kind=kind, sources=read, root=root, tokenizer=tokenizer, chat_template=chat_template,
         train_on=train_on, max_length=max_length, packing=packing, seed=seed, progress=progress,
     )  # fmt: skip
+    selection = choose_rows(read, root=root, guard=guard, cache=cache, progress=progress)
+    selection.require_clean()
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
-            _build(job, Path(folder), Path(folder) / SCRATCH)
-            return _load(job, Path(folder), in_memory=True)
+            _build(job, selection, Path(folder), Path(folder) / SCRATCH)
+            return _load(job, selection, Path(folder), in_memory=True)
     key = cache_key(
-        job.sources, root, tokenizer, chat_template, kind=kind, train_on=train_on, max_length=max_length,
-        packing=packing, seed=seed,
+        read, root, tokenizer, chat_template, kind=kind, train_on=train_on, max_length=max_length,
+        packing=packing, seed=seed, selected=selection.digest(),
     )  # fmt: skip
     store = Store(cache)
     entry = store.find("cache", key)
@@ -106,42 +115,84 @@ def prepare(
         with store.hold("cache", key):
             entry = store.find("cache", key)
             if entry is None:
-                _build(job, store.fresh_out("cache", key), store.partial("cache", key) / SCRATCH)
-                entry = store.publish("cache", key, {"what": "prepared data", "data": kind})
-    return _load(job, entry.path, in_memory=False)
+                out = store.fresh_out("cache", key)
+                _build(job, selection, out, store.partial("cache", key) / SCRATCH)
+                names = [source_name(source) for source in read]
+                entry = store.publish("cache", key, {"what": "tokenised data", "data": kind, "sources": names})
+    return _load(job, selection, entry.path, in_memory=False)
 
 
-def _check(kind: Kind, sources: Sequence[SourceSpec], packing: bool) -> None:
+def choose_rows(
+    sources: Sequence[SourceSpec], *, root: Path, guard: Guard, cache: Path | None, progress: Progress | None = None
+) -> Selection:
+    """Which rows may be used (see `select`), kept in the workspace `cache`. `sources`: resolved and pinned ones."""
     if not sources:
         raise DataError("there are no sources", remedy="list at least one under `data`")
-    if packing and kind == "preferences":
-        raise DataError("preference pairs cannot be packed", remedy="set `packing: false`")
-    for source in sources:
-        check_columns(source.format, source.columns)
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
+            return select(sources, root, guard=guard, scratch=Path(folder), progress=progress)
+    store, key = Store(cache), selection_key(sources, root, guard.as_json())
+    entry = store.find("cache", key)
+    if entry is None:
+        with store.hold("cache", key):
+            entry = store.find("cache", key)
+            if entry is None:
+                scratch = store.partial("cache", key) / SCRATCH
+                out = store.fresh_out("cache", key)
+                found = select(sources, root, guard=guard, scratch=scratch, progress=progress)
+                _write_selection(found, out)
+                names = [source_name(source) for source in sources]
+                entry = store.publish("cache", key, {"what": "chosen rows", "sources": names})
+    return _read_selection(entry.path, sources)
 
 
-def _load(job: _Job, folder: Path, *, in_memory: bool) -> Prepared:
+def _write_selection(selection: Selection, out: Path) -> None:
+    for i, source in enumerate(selection.sources):
+        np.save(out / KEPT_FILE.format(i), source.kept, allow_pickle=False)
+    write_json(out / SELECTION_FILE, selection.as_json())
+
+
+def _read_selection(folder: Path, sources: Sequence[SourceSpec]) -> Selection:
+    saved = read_json(folder / SELECTION_FILE)
+    try:
+        if saved is None:
+            raise ValueError("no selection")
+        kept = [np.load(folder / KEPT_FILE.format(i), allow_pickle=False) for i in range(len(sources))]
+        found = Selection.from_json(saved, kept)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{folder}: a damaged record of chosen rows", remedy=f"delete {folder} and run again") from None
+    # The key does not hold where the files lie, so the names are those of this call.
+    return replace(
+        found, sources=tuple(replace(s, name=source_name(o)) for s, o in zip(found.sources, sources, strict=True))
+    )
+
+
+def _load(job: _Job, selection: Selection, folder: Path, *, in_memory: bool) -> Prepared:
     saved = read_json(folder / REPORT_FILE)
     dataset = read_rows(folder / DATA_FILE, in_memory=in_memory)
     if saved is None or len(dataset) != saved["rows"]:
         raise DataError(f"{folder}: prepared data that is damaged", remedy=f"delete {folder} and run again")
     report = MixtureReport.from_json(saved)
-    # The key does not hold where the files lie, so the names are those of this call.
     named = (replace(r, name=source_name(s)) for r, s in zip(report.sources, job.sources, strict=True))
-    return Prepared(dataset, replace(report, sources=tuple(named)))
+    return Prepared(dataset, replace(report, sources=tuple(named)), selection)
 
 
-def _build(job: _Job, out: Path, scratch_folder: Path) -> None:
+def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> None:
     """Write `DATA_FILE` and `REPORT_FILE` into `out`."""
-    counts = [_count(source, job) for source in job.sources]
-    mixture = mix(counts, job.sources, job.seed)
+    for source in selection.sources:
+        if not len(source.kept):
+            reasons = ", ".join(f"{reason}: {n:,}" for reason, n in source.dropped.items())
+            raise DataError(f"{source.name}: none of its {source.read:,} rows may be used ({reasons})")
+    drawn = mix([len(source.kept) for source in selection.sources], job.sources, job.seed)
+    mixture = drawn.placed([source.kept for source in selection.sources])
+    uses = [mixture.rows[mixture.sources == i] for i in range(len(job.sources))]
     columns = PREFERENCE if job.kind == "preferences" else LANGUAGE
     tokeniser = Tokeniser(
         job.tokenizer, train_on=job.train_on, max_length=job.max_length, chat_template=job.chat_template
     )
     encoded = [
-        EncodedSource(source, counts[i], np.unique(mixture.rows[mixture.sources == i]))
-        for i, source in enumerate(job.sources)
+        EncodedSource(source, chosen.read, np.unique(used))
+        for source, chosen, used in zip(job.sources, selection.sources, uses, strict=True)
     ]
     with Scratch(scratch_folder, columns) as scratch:
         for part in encoded:
@@ -154,16 +205,8 @@ def _build(job: _Job, out: Path, scratch_folder: Path) -> None:
         grouped = packed(order, lengths, job.max_length, job.seed) if job.packing else ([i] for i in order.tolist())
         rows_ = language_rows(grouped, scratch, columns)
         written = write_rows(out / DATA_FILE, rows_, (*columns, "seq_lengths"))
-    reports = tuple(e.report(mixture.rows[mixture.sources == i]) for i, e in enumerate(encoded))
+    reports = tuple(e.report(used) for e, used in zip(encoded, uses, strict=True))
     places = 2 * written if job.kind == "preferences" else written
     filled = utilisation([r.tokens for r in reports], places, job.max_length)
     report = MixtureReport(reports, written, filled)
     write_json(out / REPORT_FILE, report.as_json())
-
-
-def _count(source: SourceSpec, job: _Job) -> int:
-    count = 0
-    for count, _ in enumerate(rows(source, job.root), start=1):
-        if job.progress is not None and count % 1000 == 0:
-            job.progress(f"read {source_name(source)}", count, count)
-    return count

@@ -36,7 +36,7 @@ class Scratch:
     def __len__(self) -> int:
         return len(next(iter(self._ends.values()))) - 1
 
-    def append(self, columns: Mapping[str, Sequence[int]]) -> int:
+    def append(self, columns: Mapping[str, Sequence[int] | Ids]) -> int:
         """Add one sequence (all columns of it) and return its index."""
         for name, values in columns.items():
             self._files[name].write(np.asarray(values, dtype=np.int32).tobytes())
@@ -46,6 +46,10 @@ class Scratch:
     def column(self, name: str, index: int) -> Ids:
         """The ids of one column of one sequence, int32 (n,), mapped from the file."""
         return self._maps[name][self._ends[name][index] : self._ends[name][index + 1]]
+
+    def whole(self, name: str) -> Ids:
+        """One column of all sequences, one after the other."""
+        return self._maps[name]
 
     def lengths(self, name: str) -> npt.NDArray[np.int64]:
         """Number of ids in that column of each sequence, (len(self),)."""

@@ -264,7 +264,8 @@ def test_stopped_at_any_step_it_leaves_no_result(
         patch.setattr(sys.modules["statllama.data.prepare"], step, stop)
         with pytest.raises(KeyboardInterrupt):
             make(folder, tokenizer, "conversations", source("chat.jsonl"), cache=cache)
-    assert not list(cache.glob("cache/*"))
+    kept = [json.loads(file.read_text())["what"] for file in cache.glob("cache/*/manifest.json")]
+    assert "tokenised data" not in kept and len(kept) <= (0 if step == "write_json" else 1)
     prepared = make(folder, tokenizer, "conversations", source("chat.jsonl"), cache=cache)
     assert len(prepared.dataset) == 20
     assert not list(cache.glob("partial/*"))

@@ -1,0 +1,268 @@
+"""Finds training rows that copy the questions of a benchmark.
+
+Two forms of each question are looked for, over all rows, at any place in a row:
+
+- the same words: 13 in a row (GPT-3, arXiv 2005.14165, appendix C), or the whole question where it has 8 to 12;
+- the same but for numbers and names: at least half of the question's runs of five words, where every number is one
+  word and every name is one word, within a stretch of about the question's length. For questions of 12 words and more.
+
+Measured on GSM8K: of 1,000 questions of its train split and 200 of its test split, no pair shares more than 0.35 of
+those runs; the question with all numbers and names replaced shares nearly all. A question that is re-worded throughout
+is not found by either.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2.sandbox
+import numpy as np
+
+from statllama.benchmarks import FILE_FORMATS, FunctionRef, TaskFile
+from statllama.data.ngrams import (
+    Hashes,
+    Ids,
+    WordIds,
+    collapse,
+    gram_hashes,
+    known_words,
+    lowercase_words,
+    masked_words,
+    words,
+)
+from statllama.data.sources import rows
+from statllama.errors import DataError
+from statllama.specs import SourceSpec
+
+EXACT_WORDS = 13
+SHORTEST_EXACT = 8
+MASKED_WORDS = 5
+SHORTEST_MASKED = 12
+SHARE = 0.5
+QUESTION_COLUMNS = ("question", "problem", "query", "prompt", "input", "text")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item of a benchmark: which, and its text."""
+
+    task: str
+    number: int
+    """From 1, in the order of the benchmark's file."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A row that copies a question. `share`: of the question's runs of words that were found, 0 to 1."""
+
+    where: str
+    question: Question
+    form: str
+    share: float
+    passage: str
+    """The words of the row where the copy is."""
+
+
+class Questions:
+    """An index of benchmark questions; `search` looks for them in a text."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions = tuple(questions)
+        split = [words(q.text) for q in self.questions]
+        self._exact = known_words(word.lower() for found in split for word in found)
+        self._masked = masked_words({word for found in split for word in lowercase_words(found)})
+        self._lengths = [len(found) for found in split]
+        self._runs: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self._grams: dict[int, list[int]] = defaultdict(list)
+        self._sizes: list[int] = []
+        for i, found in enumerate(split):
+            size = min(EXACT_WORDS, len(found))
+            if size >= SHORTEST_EXACT:
+                for run in set(gram_hashes(self._exact.ids(found), size)[0].tolist()):
+                    self._runs[size][run].append(i)
+            grams = set(gram_hashes(collapse(self._masked.ids(found))[0], MASKED_WORDS)[0].tolist())
+            self._sizes.append(len(grams) if len(found) >= SHORTEST_MASKED else 0)
+            if self._sizes[i]:
+                for gram in grams:
+                    self._grams[gram].append(i)
+        self._known = {size: _sorted(runs) for size, runs in self._runs.items()}
+        self._known_grams = _sorted(self._grams)
+
+    def search(self, text: str, where: str) -> Hit | None:
+        """The question that the text copies most of; None when it copies none."""
+        found = words(text)
+        return self._same_words(found, where) or self._same_but_numbers(found, where)
+
+    def search_batch(self, texts: Sequence[tuple[str, str]]) -> list[Hit | None]:
+        """`search` of each (where, text), the same answers at a tenth of the time: most texts share too little.
+
+        All texts are hashed at once, with a gap between them that no run of words crosses.
+        """
+        split = [words(text) for _, text in texts]
+        starts = np.cumsum([0, *(len(found) + 1 for found in split)])
+        suspects: set[int] = set()
+        exact = _joined(self._exact, split)
+        for size, known in self._known.items():
+            hashes, at = gram_hashes(exact, size)
+            suspects.update((np.searchsorted(starts, at[_contains(known, hashes)], side="right") - 1).tolist())
+        masked, before = collapse(_joined(self._masked, split))
+        hashes, at = gram_hashes(masked, MASKED_WORDS)
+        matches = before[at[_contains(self._known_grams, hashes)]]
+        counts = np.bincount(np.searchsorted(starts, matches, side="right") - 1, minlength=len(texts))
+        least = SHARE * min((size for size in self._sizes if size), default=1)
+        suspects.update(np.flatnonzero(counts >= max(1.0, least)).tolist())
+        found: list[Hit | None] = [None] * len(texts)
+        for i in suspects:
+            where, text = texts[i]
+            found[i] = self.search(text, where)
+        return found
+
+    def _same_words(self, found: list[str], where: str) -> Hit | None:
+        ids = self._exact.ids(found)
+        for size, known in self._known.items():
+            hashes, starts = gram_hashes(ids, size)
+            at = np.flatnonzero(_contains(known, hashes))
+            if len(at):
+                start = int(starts[at[0]])
+                question = self.questions[self._runs[size][int(hashes[at[0]])][0]]
+                passage = " ".join(found[max(0, start - 3) : start + size + 12])
+                return Hit(where, question, f"{size} words in a row are the same", 1.0, passage)
+        return None
+
+    def _same_but_numbers(self, found: list[str], where: str) -> Hit | None:
+        ids, before = collapse(self._masked.ids(found))
+        hashes, starts = gram_hashes(ids, MASKED_WORDS)
+        at = np.flatnonzero(_contains(self._known_grams, hashes))
+        places: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for place, gram in zip(starts[at].tolist(), hashes[at].tolist(), strict=True):
+            for i in self._grams[gram]:
+                places[i].append((place, gram))
+        best: Hit | None = None
+        for i, matches in places.items():
+            if len(matches) < SHARE * self._sizes[i]:
+                continue
+            count, first, last = _densest(matches, 2 * self._lengths[i] + 20)
+            share = count / self._sizes[i]
+            if share >= SHARE and (best is None or share > best.share):
+                passage = " ".join(found[int(before[first]) : int(before[last]) + MASKED_WORDS + 2])
+                best = Hit(where, self.questions[i], "the same but for numbers and names", share, passage)
+        return best
+
+
+def _joined(vocabulary: WordIds, split: Sequence[Sequence[str]]) -> Ids:
+    """The ids of all texts, an OTHER after each."""
+    return vocabulary.ids(word for found in split for word in (*found, ""))
+
+
+def _sorted(grams: Iterable[int]) -> Hashes:
+    return np.array(sorted(grams), dtype=np.uint64)
+
+
+def _contains(known: Hashes, hashes: Hashes) -> Any:
+    """Bool (len(hashes),): which are in the sorted array `known`."""
+    if not len(known):
+        return np.zeros(len(hashes), dtype=bool)
+    at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return known[at] == hashes
+
+
+def _densest(matches: list[tuple[int, int]], span: int) -> tuple[int, int, int]:
+    """The most different grams within `span` words: their number, the first and the last place."""
+    best, left = (0, 0, 0), 0
+    inside: dict[int, int] = defaultdict(int)
+    for place, gram in matches:
+        inside[gram] += 1
+        while place - matches[left][0] > span:
+            gone = matches[left][1]
+            inside[gone] -= 1
+            if not inside[gone]:
+                del inside[gone]
+            left += 1
+        if len(inside) > best[0]:
+            best = (len(inside), matches[left][0], place)
+    return best
+
+
+def read_questions(tasks: Iterable[TaskFile]) -> tuple[Question, ...]:
+    """The items that each benchmark scores (its test split, else its validation split), not those of its train split.
+
+    DataError when they cannot be read: what is not known cannot be kept out of the training data.
+    """
+    found: list[Question] = []
+    for task in tasks:
+        try:
+            texts = [_text(task, row, where) for where, row in _items(task)]
+        except DataError as error:
+            raise DataError(
+                f"benchmark {task.name}: its questions cannot be read, so training data cannot be kept clear of them: "
+                f"{error.message}",
+                remedy=error.remedy or "mend the benchmark, or set `decontaminate: off` for the stage",
+            ) from None
+        found += [Question(task.name, number, text) for number, text in enumerate(texts, start=1)]
+    return tuple(found)
+
+
+def _items(task: TaskFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    config = task.config
+    split = str(config.get("test_split") or config.get("validation_split"))
+    options = config.get("dataset_kwargs") or {}
+    if config["dataset_path"] not in FILE_FORMATS:
+        hub = SourceSpec(
+            hub=config["dataset_path"], config=config.get("dataset_name"), split=split, revision=options["revision"]
+        )
+        yield from rows(hub, Path())
+        return
+    for pattern in options["data_files"][split]:  # escaped for `datasets`, which takes patterns
+        for file in glob.glob(pattern):
+            yield from rows(SourceSpec(path=file), Path())
+
+
+def _text(task: TaskFile, row: dict[str, Any], where: str) -> str:
+    """The question as the benchmark words it; with its choices where it is too short to be told from others."""
+    template = task.config.get("doc_to_decontamination_query") or task.config["doc_to_text"]
+    if isinstance(template, FunctionRef):
+        template = next((name for name in QUESTION_COLUMNS if name in row), None)
+    if template is None:
+        raise DataError(
+            f"{where}: none of the columns {', '.join(QUESTION_COLUMNS)}",
+            remedy="name the question's column: `doc_to_decontamination_query: COLUMN` in the task file",
+        )
+    if template in row:
+        text = str(row[template])
+    else:
+        try:
+            text = jinja2.sandbox.SandboxedEnvironment().from_string(str(template)).render(**row)
+        except jinja2.TemplateError as error:
+            raise DataError(f"{where}: `doc_to_text` cannot be rendered: {error}") from None
+    choices = row.get("choices")
+    if isinstance(choices, dict):
+        choices = choices.get("text")
+    if isinstance(choices, list) and len(words(text)) < SHORTEST_EXACT:
+        text = "\n".join([text, *map(str, choices)])
+    return text
+
+
+def explain(hits: Sequence[Hit], total: int) -> DataError:
+    """The error that stops a run: the first hits with both texts, and what to do."""
+    shown = [
+        f"{hit.where} copies question {hit.question.number} of {hit.question.task} ({hit.form}, {hit.share:.0%}):\n"
+        f"    row:      {_cut(hit.passage)}\n    question: {_cut(hit.question.text)}"
+        for hit in hits[:3]
+    ]
+    more = f"\n(and {total - len(shown)} more; `statllama data check` lists them all)" if total > len(shown) else ""
+    return DataError(
+        f"{total:,} {'row copies' if total == 1 else 'rows copy'} questions of the benchmarks that the recipe "
+        "scores, so its scores would mean nothing\n" + "\n".join(shown) + more,
+        remedy="remove those rows, or set the stage's `decontaminate: drop` (leaves them out) or `off`",
+    )
+
+
+def _cut(text: str, size: int = 300) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= size else f"{flat[:size]} ..."

@@ -1,0 +1,317 @@
+"""Which rows of the sources may be used, before any is drawn: filters, benchmark questions, duplicates.
+
+The first of the two passes over the rows. It reads and parses every row, so that a row that cannot be used is found
+before anything is tokenised; memory does not grow with the texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from statllama.benchmarks import TaskFile, task_fingerprint
+from statllama.data.contamination import Hit, Question, Questions, explain, read_questions
+from statllama.data.duplicates import Duplicates
+from statllama.data.examples import Completion, Conversation, Document, Example
+from statllama.data.formats import format_module, parse_row
+from statllama.data.mixture import Ints
+from statllama.data.sources import rows, source_name
+from statllama.data.survey import Survey, Surveyor
+from statllama.errors import DataError
+from statllama.specs import SourceSpec
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+Deduplicate = Literal["off", "exact", "near", "semantic"]
+Decontaminate = Literal["stop", "drop", "off"]
+
+BATCH = 256  # rows whose texts are searched together
+SHOWN = 20  # hits, duplicates and faults that are kept
+COPIES = "copies a benchmark question"
+REPEATS = "repeats an earlier row"
+_NOT_TEXT = ("role", "from")  # keys of a message whose values are no text
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A row that was left out because it repeats another. Sources and rows are indices, from 0."""
+
+    source: int
+    row: int
+    of_source: int
+    of_row: int
+    similarity: float
+
+
+@dataclass
+class SelectedSource:
+    """One source: the rows that may be used, and why the others may not."""
+
+    name: str
+    read: int
+    kept: Ints
+    """Indices of the rows that may be used (from 0), ascending."""
+    dropped: dict[str, int]
+    survey: Survey
+    faults: list[str] = field(default_factory=list)
+    """Rows that cannot be read or parsed; only collected when asked for, at most `SHOWN`."""
+    faulty: int = 0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """All sources of a stage. `hits` and `repeats`: the first ones."""
+
+    sources: tuple[SelectedSource, ...]
+    hits: tuple[Hit, ...]
+    copies: int
+    """Rows that copy a benchmark question, dropped or not."""
+    repeats: tuple[Repeat, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values without the row indices."""
+        sources = [{**vars(s), "kept": len(s.kept), "survey": s.survey.as_json()} for s in self.sources]
+        return {
+            "sources": sources,
+            "hits": [asdict(h) for h in self.hits],
+            "copies": self.copies,
+            "repeats": [asdict(r) for r in self.repeats],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], kept: Sequence[Ints]) -> Self:
+        """What `as_json` wrote, with the row indices of each source."""
+        sources = tuple(
+            SelectedSource(**{**s, "kept": rows_, "survey": Survey.from_json(s["survey"])})
+            for s, rows_ in zip(value["sources"], kept, strict=True)
+        )
+        hits = tuple(Hit(**{**h, "question": Question(**h["question"])}) for h in value["hits"])
+        return cls(sources, hits, value["copies"], tuple(Repeat(**r) for r in value["repeats"]))
+
+    def require_clean(self) -> None:
+        """DataError when a row that may be used copies a benchmark question."""
+        if self.copies and not any(COPIES in s.dropped for s in self.sources):
+            raise explain(self.hits, self.copies)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the rows that may be used."""
+        found = hashlib.sha256()
+        for source in self.sources:
+            found.update(np.ascontiguousarray(source.kept, dtype="<i8").tobytes() + b"|")
+        return found.hexdigest()
+
+
+@dataclass
+class _Pass:
+    """What goes through all sources while they are read."""
+
+    root: Path
+    decontaminate: Decontaminate
+    questions: Questions | None
+    duplicates: Duplicates | None
+    collect_faults: bool
+    progress: Progress | None
+    hits: list[Hit] = field(default_factory=list)
+    copies: int = 0
+    places: list[tuple[int, int]] = field(default_factory=list)
+    """(source, row) of each text that was given to `duplicates`."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a stage's data are held to. `tasks`: the benchmarks whose questions must not be in them."""
+
+    deduplicate: Deduplicate = "off"
+    decontaminate: Decontaminate = "off"
+    tasks: tuple[TaskFile, ...] = ()
+
+    @cached_property
+    def questions(self) -> Questions | None:
+        """The index of the benchmarks' questions; None when there is nothing to look for. See `read_questions`."""
+        if self.decontaminate == "off" or not self.tasks:
+            return None
+        return Questions(read_questions(self.tasks))
+
+    def as_json(self) -> dict[str, Any]:
+        """What decides the selection, besides the sources."""
+        tasks = [] if self.decontaminate == "off" else sorted(map(task_fingerprint, self.tasks))
+        return {
+            "deduplicate": self.deduplicate,
+            "decontaminate": self.decontaminate if tasks else "off",
+            "tasks": tasks,
+        }
+
+
+def select(
+    sources: Sequence[SourceSpec],
+    root: Path,
+    *,
+    guard: Guard,
+    scratch: Path,
+    collect_faults: bool = False,
+    progress: Progress | None = None,
+) -> Selection:
+    """Read all sources and decide on every row.
+
+    `scratch`: a folder for what does not fit into memory. DataError for a row that cannot be read or parsed, unless
+    `collect_faults`, and for a benchmark whose questions cannot be read.
+    """
+    found = None if guard.deduplicate == "off" else Duplicates(guard.deduplicate, scratch)
+    state = _Pass(root, guard.decontaminate, guard.questions, found, collect_faults, progress)
+    if found is None:
+        selected = [_read(source, i, state) for i, source in enumerate(sources)]
+        return Selection(tuple(selected), tuple(state.hits), state.copies, ())
+    with found:
+        selected = [_read(source, i, state) for i, source in enumerate(sources)]
+    repeats = _leave_repeats_out(selected, state)
+    return Selection(tuple(selected), tuple(state.hits), state.copies, repeats)
+
+
+def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
+    kept: list[int] = []
+    dropped: Counter[str] = Counter()
+    surveyor = Surveyor()
+    result = SelectedSource(source_name(source), 0, np.empty(0, dtype=np.int64), {}, Survey())
+    for batch in _batches(_parsed(source, state, result, dropped), BATCH):
+        hits = _hits([(where, text) for _, where, text in batch], state)
+        for (number, where, text), hit in zip(batch, hits, strict=True):
+            surveyor.add(text, where)
+            if hit is not None:
+                state.copies += 1
+                if len(state.hits) < SHOWN:
+                    state.hits.append(hit)
+                if state.decontaminate == "drop":
+                    dropped[COPIES] += 1
+                    continue
+            if state.duplicates is not None:
+                state.duplicates.add(text)
+                state.places.append((index, number))
+            kept.append(number)
+        if state.progress is not None:
+            state.progress(f"check {result.name}", result.read, result.read)
+    result.kept, result.dropped, result.survey = np.asarray(kept, dtype=np.int64), dict(dropped), surveyor.finish()
+    return result
+
+
+def _parsed(
+    source: SourceSpec, state: _Pass, result: SelectedSource, dropped: Counter[str]
+) -> Iterator[tuple[int, str, str]]:
+    """(row from 0, where, text) of every row that passes the filters. A row that fails to parse is a fault."""
+    patterns = {column: re.compile(pattern) for column, pattern in source.where.items()}
+    for number, (where, row) in enumerate(rows(source, state.root)):
+        result.read += 1
+        try:
+            reason = _filtered(source, patterns, row, where)
+            if reason is not None:
+                dropped[reason] += 1
+                continue
+            text = "\n".join(texts(parse_row(source, row, where)))
+        except DataError as error:
+            if not state.collect_faults:
+                raise
+            result.faulty += 1
+            if len(result.faults) < SHOWN:
+                result.faults.append(str(error.message))
+            continue
+        yield number, where, text
+
+
+def _filtered(
+    source: SourceSpec, patterns: Mapping[str, re.Pattern[str]], row: Mapping[str, Any], where: str
+) -> str | None:
+    """Why the row is left out by the source's filters; None when it is not."""
+    for column, pattern in patterns.items():
+        if column not in row:
+            raise DataError(
+                f"{where}: no column {column!r}, which `where` names; columns found: {', '.join(row) or 'none'}",
+                remedy="correct `where` in the recipe",
+            )
+        value = row[column]
+        if not pattern.search(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)):
+            return f"`where`: {column} does not match"
+    if source.min_chars or source.max_chars:
+        module = format_module(source.format)
+        names = {source.columns.get(name, name) for name in (*module.REQUIRED, *module.OPTIONAL)}
+        size = sum(_characters(value) for name, value in row.items() if name in names)
+        if source.min_chars and size < source.min_chars:
+            return f"shorter than {source.min_chars} characters"
+        if source.max_chars and size > source.max_chars:
+            return f"longer than {source.max_chars} characters"
+    return None
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value.strip())
+    if isinstance(value, Mapping):
+        return sum(_characters(item) for key, item in value.items() if key not in _NOT_TEXT)
+    return sum(map(_characters, value)) if isinstance(value, Sequence) else 0
+
+
+def texts(example: Example) -> list[str]:
+    """Everything that an example says, part by part."""
+    if isinstance(example, Document):
+        return [example.text]
+    if isinstance(example, Completion):
+        return [example.prompt, example.completion]
+    if isinstance(example, Conversation):
+        return [m.content for m in example.messages]
+    prompt = [example.prompt] if isinstance(example.prompt, str) else [m.content for m in example.prompt]
+    return [*prompt, example.chosen, example.rejected]
+
+
+def _hits(batch: Sequence[tuple[str, str]], state: _Pass) -> Sequence[Hit | None]:
+    return [None] * len(batch) if state.questions is None else state.questions.search_batch(batch)
+
+
+def _batches(items: Iterator[tuple[int, str, str]], size: int) -> Iterator[list[tuple[int, str, str]]]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _leave_repeats_out(selected: Sequence[SelectedSource], state: _Pass) -> tuple[Repeat, ...]:
+    """Take the duplicates out of `kept`, count them, and give the first ones."""
+    assert state.duplicates is not None
+    found = state.duplicates.find()
+    gone: dict[int, list[int]] = {}
+    for duplicate in found:
+        source, row = state.places[duplicate.row]
+        gone.setdefault(source, []).append(row)
+    for i, lost in gone.items():
+        selected[i].kept = np.setdiff1d(selected[i].kept, np.asarray(lost, dtype=np.int64), assume_unique=True)
+        selected[i].dropped[REPEATS] = len(lost)
+    return tuple(
+        Repeat(*state.places[d.row], *state.places[d.of], similarity=round(d.similarity, 4)) for d in found[:SHOWN]
+    )
+
+
+def texts_at(
+    sources: Sequence[SourceSpec], root: Path, wanted: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], str]:
+    """{(source, row): text} of the wanted rows; each source is read up to the last of them."""
+    by_source: dict[int, set[int]] = {}
+    for source, number in wanted:
+        by_source.setdefault(source, set()).add(number)
+    found = {}
+    for source, numbers in by_source.items():
+        for number, (where, row) in enumerate(rows(sources[source], root)):
+            if number in numbers:
+                found[source, number] = "\n".join(texts(parse_row(sources[source], row, where)))
+            if number >= max(numbers):
+                break
+    return found

@@ -1,0 +1,118 @@
+"""What a source's texts look like: repeats, odd characters, scripts and languages. It counts and changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from statllama.data.ngrams import words
+
+LETTERS = 400  # letters beyond ASCII that are looked at in one text
+SAMPLE = 20_000  # texts whose language is looked at
+FEW = 20  # words below which a language is not guessed
+
+ODDITIES: dict[str, re.Pattern[str]] = {
+    "replacement characters (text decoded wrongly)": re.compile("\ufffd"),
+    "UTF-8 read as Latin-1 (such as â€™ for an apostrophe)": re.compile("â€|Ã[\u0080-\u00bf]|ï»¿"),
+    "control characters": re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f\u0080-\u009f]"),
+    "invisible or text-direction characters": re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"),
+    "HTML tags or entities": re.compile(
+        r"</?(?:p|br|div|span|td|tr|li|ul|table|font|strong|em|h[1-6])\b[^>]*>|&(?:amp|lt|gt|quot|nbsp|#\d+);", re.I
+    ),
+    "a character more than 50 times in a row": re.compile(r"([^\s\-=_.*#~+])\1{50}"),
+}
+# The commonest words that tell these languages apart; enough for a hint, not for a decision.
+_COMMON = {
+    "English": "the of and to is that it was for are with as his they at be this from have",
+    "German": "der die und das ist nicht ein eine zu den mit sich des auf für dem werden",
+    "French": "le les des est une du pas que dans qui sur avec pour sont au plus ce",
+    "Spanish": "el los las una que es por con para del como más pero sus este son",
+    "Italian": "il di che è della per una sono non con del gli anche questo nel alla",
+    "Portuguese": "o os que é uma não para com do da em por mais como mas ao",
+    "Dutch": "het een van niet dat zijn op te aan met voor er maar om hij worden",
+}
+_LANGUAGES = {word: language for language, text in _COMMON.items() for word in text.split()}
+
+
+@dataclass
+class Survey:
+    """Counts over the texts of one source, in rows."""
+
+    rows: int = 0
+    duplicates: int = 0
+    """Rows whose text is that of an earlier row of the source."""
+    oddities: dict[str, int] = field(default_factory=dict)
+    first: dict[str, str] = field(default_factory=dict)
+    """Where each oddity was met first."""
+    scripts: dict[str, int] = field(default_factory=dict)
+    """Rows by the script of most of their letters."""
+    languages: dict[str, int] = field(default_factory=dict)
+    """Rows (of the first `SAMPLE`, with `FEW` words or more) by what their commonest words hint at."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The survey that `as_json` wrote."""
+        return cls(**value)
+
+
+class Surveyor:
+    """Looks at one text after the other; `finish` gives the counts."""
+
+    def __init__(self) -> None:
+        self._oddities: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._scripts: Counter[str] = Counter()
+        self._languages: Counter[str] = Counter()
+        self._digests = array("Q")
+
+    def add(self, text: str, where: str) -> None:
+        """One row's text."""
+        self._digests.append(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
+        for name, pattern in ODDITIES.items():
+            if pattern.search(text):
+                self._oddities[name] += 1
+                self._first.setdefault(name, where)
+        self._scripts[script(text)] += 1
+        if len(self._digests) <= SAMPLE and (language := guess_language(text)):
+            self._languages[language] += 1
+
+    def finish(self) -> Survey:
+        """The counts so far."""
+        rows = len(self._digests)
+        different = len(np.unique(np.frombuffer(self._digests, dtype=np.uint64))) if rows else 0
+        return Survey(
+            rows, rows - different, dict(self._oddities), self._first, dict(self._scripts), dict(self._languages)
+        )
+
+
+def script(text: str) -> str:
+    """The script of most letters, by their Unicode names: `Latin`, `Cyrillic`, `Cjk`, ...; `none` without letters."""
+    if text.isascii():
+        return "Latin" if any(c.isalpha() for c in text[:LETTERS]) or re.search("[A-Za-z]", text) else "none"
+    strange = [c for c in text if ord(c) > 127 and c.isalpha()][:LETTERS]
+    plain = min(sum(c.isascii() and c.isalpha() for c in text), max(LETTERS, len(strange)))
+    names = Counter(unicodedata.name(c, "unnamed").split()[0].title() for c in strange)
+    names["Latin"] += plain
+    return names.most_common(1)[0][0] if plain or strange else "none"
+
+
+def guess_language(text: str) -> str | None:
+    """A language hinted at by the commonest words of Latin text; None for short or undecided text."""
+    found = words(text[:2000])
+    if len(found) < FEW:
+        return None
+    votes = Counter(_LANGUAGES[word] for word in map(str.lower, found) if word in _LANGUAGES)
+    (language, count), *rest = [*votes.most_common(2), ("", 0)][:2]
+    return language if count >= max(2, 0.04 * len(found)) and count > 1.5 * rest[0][1] else None
