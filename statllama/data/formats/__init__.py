@@ -111,10 +111,13 @@ def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
         raise DataError(
             f"more than one format fits: {needs}; columns found: {found}", remedy="set `format` to the one you mean"
         )
-    # A format that `auto` cannot tell by its columns (sections: any) needs none.
-    needed = "; ".join(f"{name}: {', '.join(format_module(name).REQUIRED)}" for name in format_names() if _needs(name))
+    needed = {name: set(format_module(name).REQUIRED) for name in format_names()}
+    renamed = {name: {columns.get(column, column) for column in required} for name, required in needed.items()}
+    almost = [name for name in needed if renamed[name] and all(row.get(used) is not None for used in renamed[name])]
+    hint = f" (those of {' and '.join(almost)} are there, but hold something else)" if almost else ""
+    listed = "; ".join(f"{name}: {', '.join(sorted(required))}" for name, required in needed.items() if required)
     raise DataError(
-        f"no format fits; columns found: {found}; columns needed, by format: {needed}",
+        f"no format fits; columns found: {found}{hint}; columns needed, by format: {listed}",
         remedy="set `format`, and `columns: {name the format expects: name in the file}`",
     )
 
@@ -134,10 +137,6 @@ def _fitting(name: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> f
 def _known(format: str) -> tuple[str, ...]:
     module = format_module(format)
     return (*module.REQUIRED, *module.OPTIONAL)
-
-
-def _needs(format: str) -> bool:
-    return bool(format_module(format).REQUIRED)
 
 
 def _whole(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
