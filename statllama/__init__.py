@@ -1,5 +1,7 @@
 """Train a domain specialist out of a small Llama: one recipe, stacked QLoRA adapters, honest scores.
 
+from pathlib import Path
+
 from statllama import load_recipe, run
 from statllama.reporting import Reporter
 from statllama.store import Store

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from statllama import __version__
-from statllama.console import ConsoleReporter, Out, print_error, print_findings, print_plan, print_recipe, print_status
-from statllama.errors import StatllamaError, UsageError
+from statllama.console import ConsoleReporter, Out, print_error, print_finding, print_plan, print_recipe, print_status
+from statllama.errors import Interrupted, StatllamaError, UsageError
+
+if TYPE_CHECKING:
+    from statllama.recipe import Recipe
 
 app = typer.Typer(
     name="statllama",
@@ -45,6 +48,7 @@ WorkspaceOption = Annotated[
     ),
 ]
 WORKSPACE = Path("workspace")
+INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
 
 
 def _version(wanted: bool) -> None:
@@ -64,6 +68,16 @@ def _global(
         os.environ["STATLLAMA_DEBUG"] = "1"
 
 
+def _load(recipe: str, overrides: list[str] | None, until: str | None) -> Recipe:
+    """The recipe, with `until` a stage of it: said before a file is hashed or a folder made."""
+    from statllama.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    if until is not None:
+        loaded.stage(until)
+    return loaded
+
+
 @app.command()
 def run(
     recipe: RecipeArg,
@@ -79,11 +93,10 @@ def run(
     A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
     from its last checkpoint when the same command is given again.
     """
-    from statllama.recipe import load_recipe
     from statllama.runner import run as run_recipe
     from statllama.store import Store
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = _load(recipe, overrides, until)
     run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
 
 
@@ -98,12 +111,11 @@ def plan(
 
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
-    from statllama.recipe import load_recipe
     from statllama.runner import measure
     from statllama.runner import plan as plan_recipe
     from statllama.store import Store
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = _load(recipe, overrides, until)
     store = Store(workspace)
     stages = plan_recipe(loaded, store, until)
     print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
@@ -127,30 +139,38 @@ def status(workspace: WorkspaceOption = WORKSPACE) -> None:
 
 @app.command()
 def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """Check this machine: GPU, CUDA, versions, whether the libraries really load, disk, hub. Each finding says what to
-    do about it. Leaves with 1 when something would stop a run."""
+    """Check this machine: GPU, CUDA, versions, whether the libraries really load, disk, hub.
+
+    Each finding says what to do about it. Leaves with 1 when something would stop a run.
+    """
     from statllama.doctor import examine
 
-    findings = examine(workspace)
-    print_findings(findings)
-    if any(f.level == "error" for f in findings):
+    sound = True
+    for finding in examine(workspace):
+        print_finding(finding)
+        sound = sound and finding.level != "error"
+    if not sound:
         raise typer.Exit(1)
 
 
 def main() -> None:
     """Entry point: run the command, turn errors into messages and exit codes."""
-    code = 0
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # an ASCII terminal gets `\xb1` for a plus-minus sign, not an error
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = app(standalone_mode=False)
+        sys.stdout.flush()  # here, so that a closed pipe is met before the interpreter ends
         code = result if isinstance(result, int) else 0
+        if code == Interrupted.exit_code:  # Typer's word for Ctrl-C
+            print_error(INTERRUPTED)
     except StatllamaError as error:
         _debug()
         print_error(error)
         code = error.exit_code
-    except KeyboardInterrupt:
-        code = 130
-    except typer.Abort:
-        code = 130
+    except (KeyboardInterrupt, typer.Abort):
+        print_error(INTERRUPTED)
+        code = Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
@@ -162,14 +182,16 @@ def main() -> None:
 def _unexpected(error: Exception) -> int:
     """Typer's own usage errors, full or read-only disks, and what we did not foresee."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
-        print_error(UsageError(error.format_message(), remedy="statllama --help"))
-        return 2
+        context = getattr(error, "ctx", None)
+        if message := error.format_message():  # none: no command was given, and the help has been printed
+            print_error(UsageError(message, remedy=f"{context.command_path if context else 'statllama'} --help"))
+        return UsageError.exit_code
     _debug()
     if (known := _disk_error(error)) is not None:
         print_error(known)
         return known.exit_code
-    text = f"{type(error).__name__}: {error}".strip()
-    print_error(StatllamaError(f"unexpected: {text}", remedy="run again with --debug before the command and report it"))
+    remedy = "please report it, with what `statllama --debug ...` prints"
+    print_error(StatllamaError(f"unexpected: {type(error).__name__}: {error}", remedy=remedy))
     return 1
 
 

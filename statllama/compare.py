@@ -97,8 +97,12 @@ def mcnemar_p(gained: int, lost: int) -> float:
 
 
 def verdict(change: Change) -> Verdict:
-    """What the test says at the two-sided level 0.05. Of many comparisons, one in twenty errs by chance."""
-    if change.p >= ALPHA or change.gained == change.lost:
+    """What the test says at the two-sided level 0.05. Of many comparisons, one in twenty errs by chance.
+
+    The test counts items. With graded scores many small gains can stand against a few large losses: where the mean
+    goes the other way, neither word would be true.
+    """
+    if change.p >= ALPHA or (change.gained - change.lost) * change.difference <= 0:
         return "no evidence of a difference"
     return "better" if change.gained > change.lost else "worse"
 

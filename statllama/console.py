@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,48 +15,69 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
-from rich.table import Table
+from rich.table import Column, Table
 
-from statllama.errors import Interrupted, StatllamaError
+from statllama.errors import Interrupted, StatllamaError, StoreError
 from statllama.reporting import Reporter, StepEvent
 
 if TYPE_CHECKING:
     from statllama.compare import Change, Scorecard
     from statllama.data.report import MixtureReport
+    from statllama.data.verdicts import Verdict
     from statllama.doctor import Finding
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.runner import Measure, PlannedStage
     from statllama.specs import StageSpec
-    from statllama.store import Entry, Holder, Store
+    from statllama.store import Entry, Holder, Kind, Store
 
+UNBOUNDED = 1000  # columns: wider than any table
+KEPT: dict[Kind, str] = {"results": "adapter", "scores": "score"}
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log
-Out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+LOG_WIDTH = 100  # columns of a log file, whatever the terminal beside it
+_live = sys.stdout.isatty()
+Out = Console(highlight=False, soft_wrap=not _live, width=None if _live or "COLUMNS" in os.environ else LOG_WIDTH)
 Err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Characters that a terminal obeys instead of showing (escapes, overwriting, writing from right to left), and those that
+# no encoding has. Names of files and texts of recipes may hold them.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out: `\\x1b` for an escape. Line ends and tabs stay."""
+    return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def plain(text: object) -> str:
+    """A text that is not ours, to be put among rich's markup: nothing in it is markup or obeyed by the terminal."""
+    return escape(visible(str(text)))
 
 
 def print_error(error: StatllamaError) -> None:
     """What went wrong and how to mend it, on stderr."""
     head = "[bold yellow]stopped:[/]" if isinstance(error, Interrupted) else "[bold red]error:[/]"
-    Err.print(f"{head} {escape(error.message)}")
+    Err.print(f"{head} {plain(error.message)}")
     if error.remedy:
-        Err.print(f"[bold]  ->[/] {escape(error.remedy)}")
+        Err.print(f"[bold]  ->[/] {plain(error.remedy)}")
 
 
 def print_recipe(recipe: Recipe) -> None:
     """The resolved recipe as YAML."""
-    text = f"# {recipe.source}\n" + "".join(f"# --set {o}\n" for o in recipe.overrides) + recipe.to_yaml()
+    given = (str(recipe.source), *(f"--set {override}" for override in recipe.overrides))
+    comments = [visible(text).replace("\n", "\\n") for text in given]  # one line each, whatever was given
+    text = "".join(f"# {comment}\n" for comment in comments) + recipe.to_yaml()
     if Out.is_terminal:
-        Out.print(Syntax(text, "yaml", background_color="default"))
+        Out.print(Syntax(visible(text), "yaml", background_color="default", word_wrap=True))
     else:
         sys.stdout.write(text)
 
 
 def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping[str, Measure]) -> None:
     """What would run, what is cached, and why."""
-    table = Table("stage", "type", "on", "runs", "why", "examples", "tokens", "steps", title=escape(recipe.name))
+    table = Table("stage", "type", "on", "runs", "why", "examples", "tokens", "steps", title=plain(recipe.name))
     for column in table.columns[5:]:
         column.justify = "right"
     for stage in stages:
@@ -62,25 +85,47 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
         parents = "base" if stage.spec.parents == "base" else ", ".join(stage.spec.parents or ())
         runs = "[dim]cached[/]" if stage.cached else "[bold green]yes[/]"
         figures = (f"{measure.examples:,}", f"{measure.tokens:,}", f"{measure.steps:,}")
-        table.add_row(stage.spec.name, stage.spec.type, parents, runs, escape(stage.why), *figures)
-    Out.print(table)
+        table.add_row(stage.spec.name, stage.spec.type, parents, runs, plain(stage.why), *figures)
+    _print_table(table)
     todo = [s for s in stages if not s.cached]
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
+
+
+def _width(table: Table) -> int:
+    """Columns that the table takes when nothing in it is broken into lines."""
+    return Measurement.get(Out, Out.options.update(max_width=UNBOUNDED), table).maximum
+
+
+def _print_table(table: Table) -> None:
+    """On a narrow terminal without lines between columns, and long texts folded: nothing of them is lost."""
+    if _width(table) > Out.width:
+        table.box, table.padding = SIMPLE_HEAD, 0
+        for column in table.columns:
+            column.overflow = "fold"
+    Out.print(table)
 
 
 def print_status(store: Store) -> None:
     """Recipes that ran here, the state of their stages, unfinished work and bytes."""
     runs = store.runs()
     if not runs:
-        Out.print(f"{store.root} holds no run yet.  Start with: statllama run quickstart")
+        Out.print(f"{plain(store.root)} holds no run yet. Start with: statllama run quickstart")
         return
     for name, record in sorted(runs.items()):
-        table = Table("stage", "state", "steps", "loss", "trained on", "result", title=escape(name))
-        for stage in record["order"]:
-            table.add_row(stage, *_state(store, record["stages"].get(stage)))
-        Out.print(table)
-    scores, results = store.entries("scores"), store.entries("results")
-    Out.print(f"{store.root}: {len(results)} adapters, {len(scores)} scores, {_bytes(_size(store.root))}")
+        table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
+        try:
+            for stage in record["order"]:
+                table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            path = store.root / "runs" / f"{name}.json"
+            raise StoreError(f"{path} is no record of a run", remedy="is this a workspace? See --workspace") from None
+        _print_table(table)
+    kept = ", ".join(_count(len(store.entries(kind)), word) for kind, word in KEPT.items())
+    Out.print(f"{plain(store.root)}: {kept}, {_bytes(_size(store.root))}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -98,13 +143,12 @@ def _size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """`doctor`'s findings, each with its remedy."""
+def print_finding(finding: Finding) -> None:
+    """One of `doctor`'s findings, with its remedy."""
     marks = {"ok": "[green]ok[/]   ", "warning": "[yellow]warn[/] ", "error": "[bold red]error[/]"}
-    for f in findings:
-        Out.print(f"{marks[f.level]} {f.subject}: {escape(f.detail)}")
-        if f.remedy:
-            Out.print(f"        -> {escape(f.remedy)}")
+    Out.print(f"{marks[finding.level]} {finding.subject}: {plain(finding.detail)}")
+    if finding.remedy:
+        Out.print(f"        -> {plain(finding.remedy)}")
 
 
 class ConsoleReporter(Reporter):
@@ -118,7 +162,7 @@ class ConsoleReporter(Reporter):
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         cached = sum(s.cached for s in stages)
-        Out.print(f"[bold]{escape(recipe.name)}[/]" + (f": {escape(recipe.description)}" if recipe.description else ""))
+        Out.print(f"[bold]{plain(recipe.name)}[/]" + (f": {plain(recipe.description)}" if recipe.description else ""))
         chain = " -> ".join(["base", *(f"[dim]{s.spec.name}[/]" if s.cached else s.spec.name for s in stages)])
         Out.print(f"  {chain}")
         if cached == len(stages):
@@ -130,28 +174,30 @@ class ConsoleReporter(Reporter):
     def busy(self, what: str) -> Iterator[None]:
         began = time.monotonic()
         if Out.is_terminal:
-            with Out.status(escape(what)):
+            with Out.status(plain(what)):
                 yield
         else:
             yield
-        Out.print(f"  [dim]{escape(what)}: {time.monotonic() - began:.1f} s[/]")
+        Out.print(f"  [dim]{plain(what)}: {time.monotonic() - began:.1f} s[/]")
 
     def waiting(self, what: str) -> Callable[[Holder], None]:
-        return lambda holder: Out.print(f"  {escape(what)}: waiting for {escape(str(holder))}")
+        return lambda holder: Out.print(f"  {plain(what)}: waiting for {plain(str(holder))}")
 
     @contextmanager
     def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
         with _bar(f"{stage} data") as advance:
             yield None if advance is None else lambda source, done, total: advance(done, total)
 
-    def data_ready(self, spec: StageSpec, report: MixtureReport) -> None:
+    def data_ready(self, spec: StageSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         for source in report.sources:
             notes = [f"{n} dropped ({reason})" for reason, n in source.dropped.items()]
             notes += [f"{source.truncated} cut"] if source.truncated else []
             Out.print(
-                f"  [dim]{spec.name} <- {escape(source.name)}: {source.examples:,} examples, {source.tokens:,} tokens, "
-                f"{100 * source.share:.0f} % with loss[/]{escape('; ' + ', '.join(notes)) if notes else ''}"
+                f"  [dim]{spec.name} <- {plain(source.name)}: {source.examples:,} examples, {source.tokens:,} tokens, "
+                f"{100 * source.share:.0f} % with loss[/]{plain('; ' + ', '.join(notes)) if notes else ''}"
             )
+        for finding in findings:
+            self.note(f"{finding.source}: {finding.text} (`statllama data check` says more)")
 
     @contextmanager
     def training(self, spec: StageSpec, report: MixtureReport, steps: int) -> Iterator[None]:
@@ -164,7 +210,12 @@ class ConsoleReporter(Reporter):
         if not Out.is_terminal:
             yield
             return
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", table_column=Column()),  # on a narrow terminal the figures wrap
+            *([BarColumn(16)] if Out.width >= 100 else []),
+        )
         with Progress(*columns, console=Out, transient=True) as self._progress:
             self._task = self._progress.add_task("first step", total=steps)
             try:
@@ -186,7 +237,7 @@ class ConsoleReporter(Reporter):
             Out.print(f"  step {event.step}/{event.total}  {figures}  ETA {_duration(event.eta_seconds)}")
 
     def note(self, text: str) -> None:
-        Out.print(f"  [yellow]note:[/] {escape(text)}")
+        Out.print(f"  [yellow]note:[/] {plain(text)}")
 
     def stage_finished(self, name: str, entry: Entry) -> None:
         m = entry.manifest["metrics"]
@@ -207,13 +258,13 @@ class ConsoleReporter(Reporter):
     def scored(self, name: str, score: TaskScore) -> None:
         error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
         part = f" (first {score.n} of {score.total} items)" if score.limited else ""
-        Out.print(f"  {name} on {score.task}: {100 * score.value:.1f}{error} {score.metric}{part}")
+        Out.print(f"  {name} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         if card is not None:
             print_scorecard(card)
         for name, path in results.items():
-            Out.print(f"  [dim]{name}: {path}[/]")
+            Out.print(f"  [dim]{name}: {plain(path)}[/]")
         Out.print(f"finished in {_duration(time.monotonic() - self._started)}")
 
 
@@ -224,32 +275,44 @@ def print_scorecard(card: Scorecard) -> None:
     for i, task in enumerate(card.tasks):
         first = card.rows[0].cells[i]
         part = ", only a part of the items" if first.limited else ""
-        title = f"[bold]{task}[/] ({first.metric}, {first.n} items{part})"
-        table = Table(title=title, title_justify="left", title_style="", box=SIMPLE_HEAD, padding=(0, 1))
-        for name, justify in (("stack", "left"), ("score", "right"), ("from base", "right"), ("p", "right")):
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        table.add_column("from parent", justify="right", no_wrap=True)
-        table.add_column("p", justify="right", no_wrap=True)
+        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {first.n} items{part})")
+        whole = _card_table(card, i, ("base", "parent"))
+        if _width(whole) <= Out.width:
+            Out.print(whole)
+        else:
+            for other in ("base", "parent"):
+                _print_table(_card_table(card, i, (other,)))
         words: dict[str, list[str]] = {}
         for row in card.rows:
-            cell = row.cells[i]
-            error = f" ± {100 * cell.stderr:.1f}" if cell.stderr is not None else ""
-            changes = (*_change(cell.from_base), *_change(cell.from_parent))
-            table.add_row(row.name, f"{100 * cell.value:.1f}{error}", *changes)
-            if cell.from_base is not None:
-                words.setdefault(verdict(cell.from_base), []).append(row.name)
-        Out.print(table)
+            if (change := row.cells[i].from_base) is not None:
+                words.setdefault(verdict(change), []).append(row.name)
         Out.print("  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items()))
     Out.print("[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p.[/]")
 
 
+def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
+    """One benchmark of the scorecard: a row for each stack, its score, and the change from each of `against`."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("stack")
+    for name in ("score", *(name for other in against for name in (f"from {other}", "p"))):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in card.rows:
+        cell = row.cells[task]
+        error = f" ± {100 * cell.stderr:.1f}" if cell.stderr is not None else ""
+        changes = (text for other in against for text in _change(getattr(cell, f"from_{other}")))
+        table.add_row(row.name, f"{100 * cell.value:.1f}{error}", *changes)
+    return table
+
+
 def _change(change: Change | None) -> tuple[str, str]:
     """(change with its interval, p), each with its colour when it is evidence."""
+    from statllama.compare import verdict
+
     if change is None:
         return "", ""
     p = f"{change.p:.3f}" if change.p >= 0.001 else "<0.001"
     text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    colour = ("green" if change.gained > change.lost else "red") if change.p < 0.05 else ""
+    colour = {"better": "green", "worse": "red"}.get(verdict(change))
     return (f"[{colour}]{text}[/]", f"[{colour}]{p}[/]") if colour else (text, p)
 
 
@@ -261,7 +324,7 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
         return
     columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Out, transient=True) as progress:
-        bar = progress.add_task(what, total=None)
+        bar = progress.add_task(plain(what), total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 

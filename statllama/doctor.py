@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from statllama.versions import KNOWN_GOOD, installed_version
 
 MIN_FREE = 10 * 2**30  # bytes: a 3B base in 16 bit and its checkpoints
 OPTIONAL = ("unsloth", "unsloth_zoo")
+HUB_MODEL = "unsloth/Llama-3.2-3B-Instruct"  # the base of the real recipe
 
 PROBE_GPU = (
     "import torch; ok = torch.cuda.is_available(); print(torch.version.cuda);"
@@ -28,10 +30,20 @@ PROBE_NF4 = (
 )
 PROBE_UNSLOTH = "import unsloth, trl; print(trl.SFTTrainer.__name__)"
 PROBE_XFORMERS = "import xformers.ops as o, xformers; print(xformers.__version__)"
-PROBE_HUB = (
-    "from huggingface_hub import HfApi, get_token; a = HfApi();"
-    "a.model_info('unsloth/Llama-3.2-3B-Instruct', timeout=15); print('logged in' if get_token() else 'no token')"
-)
+PROBE_HUB = f"""
+from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub.errors import HfHubHTTPError
+status = 'offline'
+if not constants.HF_HUB_OFFLINE:
+    try:
+        HfApi().model_info('{HUB_MODEL}', timeout=15)
+        status = '200'
+    except HfHubHTTPError as error:
+        if error.response is None:
+            raise
+        status = error.response.status_code
+print(status, constants.ENDPOINT, 'a token' if get_token() else 'no token', sep='\\n')
+"""
 
 
 @dataclass(frozen=True)
@@ -44,20 +56,21 @@ class Finding:
     remedy: str | None = None
 
 
-def examine(workspace: Path) -> list[Finding]:
-    """All findings. Heavy imports run in processes of their own, so that one that crashes is a finding too."""
+def examine(workspace: Path) -> Iterator[Finding]:
+    """All findings, as they are made. Heavy imports run in processes of their own, so that one that crashes is a
+    finding too."""
+    yield Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
     cuda, gpu = _gpu()
-    return [
-        Finding("Python", "ok", ".".join(map(str, sys.version_info[:3]))),
-        gpu,
-        *[_version(name) for name in KNOWN_GOOD if name not in OPTIONAL or installed_version(name)],
-        _torchvision(cuda),
-        _nf4(cuda),
-        _unsloth(cuda),
-        _xformers(cuda),
-        _disk(workspace),
-        _hub(),
-    ]
+    yield gpu
+    for name in KNOWN_GOOD:
+        if name not in OPTIONAL or installed_version(name):
+            yield _version(name)
+    yield _torchvision(cuda)
+    yield _nf4(cuda)
+    yield _unsloth(cuda)
+    yield _xformers(cuda)
+    yield _disk(workspace)
+    yield _hub()
 
 
 def _probe(code: str, timeout: float = 180) -> tuple[bool, str]:
@@ -76,7 +89,7 @@ def _probe(code: str, timeout: float = 180) -> tuple[bool, str]:
 def _gpu() -> tuple[bool, Finding]:
     ok, text = _probe(PROBE_GPU)
     if not ok:
-        return False, Finding("PyTorch", "error", text, "reinstall it: pip install --force-reinstall torch==2.13.0")
+        return False, Finding("PyTorch", "error", text, f"pip install --force-reinstall torch=={KNOWN_GOOD['torch']}")
     cuda, name, memory, bf16 = (text.splitlines() + [""] * 4)[:4]
     if not name:
         built = cuda != "None"
@@ -148,11 +161,13 @@ def _xformers(cuda: bool) -> Finding:
 
 def _disk(workspace: Path) -> Finding:
     folder = workspace.absolute()
-    while not folder.exists():
+    while not os.path.lexists(folder):
         folder = folder.parent
+    if not folder.is_dir():
+        return Finding("disk", "error", f"{folder} is not a folder", "use another folder: --workspace DIR")
     free = shutil.disk_usage(folder).free
     detail = f"{free / 2**30:.0f} GiB free for {workspace}"
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         return Finding("disk", "error", f"{folder} is read-only", "use another folder: --workspace DIR")
     if free < MIN_FREE:
         return Finding(
@@ -162,11 +177,15 @@ def _disk(workspace: Path) -> Finding:
 
 
 def _hub() -> Finding:
-    if os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True"):
-        return Finding("hub", "warning", "offline mode (HF_HUB_OFFLINE): only models in the local cache", "unset it")
     ok, text = _probe(PROBE_HUB, timeout=60)
-    if ok:
-        return Finding("hub", "ok", f"huggingface.co answers ({text})")
-    return Finding(
-        "hub", "warning", f"not reachable: {text[:160]}", "the quickstart needs no hub; recipes with hub models do"
-    )
+    without = "the quickstart needs no hub; recipes with hub models do"
+    if not ok:
+        return Finding("hub", "warning", f"not reachable: {text[:160]}", without)
+    status, endpoint, token = text.splitlines()[-3:]
+    if status == "offline":
+        remedy = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
+        return Finding("hub", "warning", "offline mode is set: only models in the local cache", remedy)
+    if status == "200":
+        return Finding("hub", "ok", f"{endpoint} answers ({token})")
+    remedy = "your token may be wrong: hf auth login" if status == "401" and token != "no token" else without
+    return Finding("hub", "warning", f"{endpoint} answers {status} for {HUB_MODEL} ({token})", remedy)

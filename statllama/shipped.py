@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from statllama.errors import UsageError, near
+from statllama.errors import UsageError
 
 
 @cache
@@ -26,16 +28,25 @@ def shipped_recipes() -> dict[str, Path]:
 
 def find_recipe(name: str) -> Path:
     """The recipe file at that path, or the shipped recipe of that name. UsageError with near matches otherwise."""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path.resolve()
+    path = os.path.expanduser(name)
+    if os.path.isfile(path):
+        return Path(path).resolve()
     shipped = shipped_recipes()
     wanted = name.removeprefix("recipes/").removesuffix(".yaml").removesuffix(".yml")
     if wanted in shipped:
         return shipped[wanted]
-    if path.is_dir():
-        raise UsageError(f"{name} is a folder, not a recipe", remedy="give a .yaml file, or a shipped recipe's name")
-    raise UsageError(
-        f"no recipe {name!r}: no such file, and no shipped recipe of that name; {near(wanted, shipped)}",
-        remedy="shipped recipes: " + ", ".join(shipped),
-    )
+    remedy = "give a .yaml file, or a shipped recipe: " + ", ".join(shipped)
+    if os.path.isdir(path):
+        raise UsageError(f"{name} is a folder, not a recipe", remedy=remedy)
+    close = get_close_matches(name, _recipes_beside(path), n=2) + get_close_matches(wanted, shipped, n=2)
+    hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+    raise UsageError(f"no recipe {name!r}: no such file, and no shipped recipe of that name{hint}", remedy=remedy)
+
+
+def _recipes_beside(path: str) -> list[str]:
+    """YAML files in the folder of a file that is not there."""
+    folder = os.path.dirname(path)
+    try:
+        return [os.path.join(folder, n) for n in os.listdir(folder or ".") if n.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        return []

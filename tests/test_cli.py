@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from statllama import __version__, cli
 from tests.conftest import REPO, stage
@@ -76,6 +77,13 @@ def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) ->
         ("plan", recipe, "--until", "x", "--workspace", workspace): (2, "", "no stage 'x'"),
         ("status", "--workspace", workspace): (0, "holds no run yet", ""),
         ("nonsense",): (2, "", "nonsense"),
+        ("rn", recipe): (2, "", "Did you mean 'run'?"),
+        ("run",): (2, "", "run --help"),
+        ("run", "light"): (2, "", "no recipe 'light'"),
+        ("run", recipe.removesuffix("recipe.yaml") + "recpe.yaml"): (2, "", f"did you mean {recipe!r}?"),
+        ("run", str(tmp_path)): (2, "", "is a folder, not a recipe"),
+        ("run", "x" * 5000): (2, "", "no recipe"),
+        ("run", "~nobody-of-this-name/x.yaml"): (2, "", "no recipe"),
     }
     found = watched(*map(list, commands))
     for (arguments, (code, out, err)), got in zip(commands.items(), found, strict=True):
@@ -85,6 +93,7 @@ def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) ->
         assert err in got[3], (arguments, got)
         assert "Traceback" not in got[2] + got[3]
     assert not found[3][3]
+    assert not Path(workspace).exists()
 
 
 def test_importing_the_package_is_light() -> None:
@@ -144,7 +153,7 @@ def test_plan_run_status(write_recipe: Write, command: Any, tmp_path: Path) -> N
     assert done[1:3] == ["done", "3"]
     assert done[-1] == key[:12]
     assert rows_of(said, "two")[1] == "not reached"
-    assert "1 adapters" in said
+    assert "1 adapter, 0 scores" in said
 
     code, said = command("plan", path)
     assert rows_of(said, "one")[3:5] == ["cached", "cached"]
@@ -169,6 +178,93 @@ def test_show_prints_a_recipe(write_recipe: Write, command: Any) -> None:
     assert shown["stages"][0]["train"]["weight_decay"] == 0.0
     path.write_text(said)
     assert yaml.safe_load(command("show", path)[1]) == shown
+
+
+def test_no_command_prints_the_help_and_no_empty_error(command: Any) -> None:
+    code, said = command()
+    assert code == 2
+    assert "Usage" in said
+    assert "error:" not in said
+
+
+HOSTILE = "[red]x[/red] [/] \x1b[31m\r\x9b\u202e"
+SHOWN = "[red]x[/red] [/] \\x1b[31m\\r\\x9b\\u202e"
+
+
+def test_texts_of_others_are_shown_as_they_are(write_recipe: Write, command: Any, tmp_path: Path) -> None:
+    """No markup, no escape sequence, no line break that a text brings along is obeyed."""
+    path = write_recipe([stage("one", train={"steps": 1})], description=HOSTILE)
+    code, said = command("run", path, "--workspace", tmp_path / "[blue]w")
+    assert code == 0
+    assert f"tiny: {SHOWN}" in said
+    assert f"one: {tmp_path}/[blue]w/results/" in said
+    assert "[blue]w" in command("status", "--workspace", tmp_path / "[blue]w")[1]
+    assert "[blue]empty" in command("status", "--workspace", tmp_path / "[blue]empty")[1]
+    assert f"unknown key: {SHOWN}"[:12] in command("show", path, "--set", f"{HOSTILE}=1")[1]
+    for arguments in (("show", HOSTILE), ("show", path, "--set", f"{HOSTILE}=1"), (HOSTILE,)):
+        code, said = command(*arguments)
+        assert code == 2
+        assert not set("\x1b\r\x9b\u202e") & set(said)
+
+
+def test_show_keeps_an_override_in_its_comment(write_recipe: Write, command: Any) -> None:
+    code, said = command("show", write_recipe([stage("one")]), "--set", "description=a\nevil: 1\x1b")
+    assert code == 0
+    assert said.splitlines()[1] == r"# --set description=a\nevil: 1\x1b"
+    assert yaml.safe_load(said)["description"] == "a\nevil: 1\x1b"
+    assert "evil" not in yaml.safe_load(said)
+
+
+def test_status_of_a_foreign_folder(command: Any, tmp_path: Path) -> None:
+    """`runs` is a common name for a folder: what is in it need not be ours."""
+    (tmp_path / "w" / "runs").mkdir(parents=True)
+    for content in ('{"a": 1}', "[1]", '{"order": ["a"], "stages": {"a": {"key": "x"}}}'):
+        (tmp_path / "w" / "runs" / "x.json").write_text(content)
+        code, said = command("status")
+        assert (code, "x.json is no record of a run" in said) == (1, True)
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "statllama", *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPO), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_reader_that_left_is_no_traceback() -> None:
+    """`statllama show quickstart | head -0`."""
+    process = start("show", "quickstart")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    assert (process.wait(), said) == (1, b"")
+
+
+def test_a_terminal_that_knows_only_ascii() -> None:
+    out, error = start("run", "caf\xe9", PYTHONIOENCODING="ascii").communicate()
+    assert (out, error.startswith(b"error: no recipe 'caf\\xe9'")) == (b"", True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_tables_lose_nothing_on_a_narrow_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from statllama import console
+    from statllama.compare import scorecard
+    from tests.test_compare import task_score
+
+    monkeypatch.setattr(console, "Out", Console(width=width, highlight=False))
+    before, after = [0.0, 1.0] * 100, [1.0] * 150 + [0.0] * 50
+    rows = [("base", None, [task_score(before)]), ("a-stage-of-some-length", "base", [task_score(after)])]
+    console.print_scorecard(scorecard(rows))
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= width
+    for text in ("a-stage-of-some-length", "75.0 ± 3.1", "+25.0 [+16, +34]", "from base", "from parent", "<0.001"):
+        assert text in said
+    assert said.count("+25.0") == 2
 
 
 def test_debug_shows_the_traceback(write_recipe: Write, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +300,9 @@ def test_ctrl_c_leaves_with_130(write_recipe: Write, command: Any, monkeypatch: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(statllama.recipe, "load_recipe", stop)
-    assert command("show", write_recipe([stage("one")]))[0] == 130
+    code, said = command("show", write_recipe([stage("one")]))
+    assert code == 130
+    assert said.startswith("stopped: by Ctrl-C")
 
 
 def test_python_m_statllama() -> None:

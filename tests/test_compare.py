@@ -131,6 +131,13 @@ def test_verdict_follows_the_exact_test(pairs: list[tuple[int, int]]) -> None:
         assert words == ("better" if change.difference > 0 else "worse")
 
 
+def test_graded_scores_whose_mean_goes_the_other_way_are_no_evidence() -> None:
+    change = paired_change([0.5] * 12, [0.51] * 11 + [0.0])
+    assert change.p < 0.05 and change.gained > change.lost and change.difference < 0
+    assert verdict(change) == "no evidence of a difference"
+    assert verdict(paired_change([0.5] * 12, [0.51] * 12)) == "better"
+
+
 def test_verdict_needs_six_changed_items() -> None:
     assert verdict(paired_change([0] * 5, [1] * 5)) == "no evidence of a difference"
     assert verdict(paired_change([0] * 6, [1] * 6)) == "better"
