@@ -11,21 +11,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from statllama.benchmarks import TaskFile, task_fingerprint
 from statllama.data.cache import DATA_NUMERICS
+from statllama.data.files import local_files
+from statllama.data.readers import data_kind
 from statllama.data.sources import fingerprint
 from statllama.specs import UNKEYED_TRAIN_FIELDS, SourceSpec, StageSpec
 from statllama.stages import stage_module
 from statllama.store import digest
 
 KEY_SCHEMA = 1
-# Where data lies, which its bytes or its commit stand for. A commit holds every config and split: those stay keyed.
-UNKEYED_FILE_FIELDS = frozenset({"path", "hub", "config", "revision", "split"})
-UNKEYED_HUB_FIELDS = frozenset({"path", "hub", "revision"})
+UNKEYED_SOURCE_FIELDS = frozenset({"path", "hub", "config", "revision", "split"})  # the fingerprint stands for them
 
 
-def key_material(spec: StageSpec, below: Sequence[str], base: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """What the key is the hash of, as plain JSON data. `below`: keys of the stack, in order; `root`: the recipe's."""
-    body = spec.model_dump(mode="json", exclude={"name", "parents", "data"})
+def key_material(
+    spec: StageSpec, below: Sequence[str], base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile] = ()
+) -> dict[str, Any]:
+    """What the key is the hash of, as plain JSON data.
+
+    `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
+    the data, if the stage drops them.
+    """
+    body = spec.model_dump(mode="json", exclude={"name", "parents", "data", "decontaminate"})
+    if spec.decontaminate == "drop" and tasks:
+        body["drops"] = sorted(map(task_fingerprint, tasks))
     body["train"] = {k: v for k, v in body["train"].items() if k not in UNKEYED_TRAIN_FIELDS}
     if body["train"]["steps"] is None and body["train"]["epochs"] is None:
         body["train"]["epochs"] = 1.0
@@ -40,8 +49,12 @@ def key_material(spec: StageSpec, below: Sequence[str], base: Mapping[str, Any],
 
 
 def _source(source: SourceSpec, root: Path) -> dict[str, Any]:
-    unkeyed = UNKEYED_HUB_FIELDS if source.path is None else UNKEYED_FILE_FIELDS
-    return {**source.model_dump(mode="json", exclude=set(unkeyed)), "bytes": fingerprint(source, root)}
+    files = [] if source.path is None else local_files(source, root)
+    return {
+        **source.model_dump(mode="json", exclude=set(UNKEYED_SOURCE_FIELDS)),
+        "bytes": fingerprint(source, root),
+        "kinds": sorted({data_kind(file.path) for file in files}),  # a .jsonl file renamed .txt has other rows
+    }
 
 
 def stage_key(material: Mapping[str, Any]) -> str:

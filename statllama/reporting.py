@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from statllama.compare import Scorecard
     from statllama.data.report import MixtureReport
+    from statllama.data.verdicts import Verdict
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.specs import StageSpec
@@ -53,8 +54,8 @@ class Reporter:
         """Around the tokenising of a stage's data; yields a callback (source, rows done, rows in all)."""
         yield None
 
-    def data_ready(self, spec: StageSpec, report: MixtureReport) -> None:
-        """A stage's data has passed its checks."""
+    def data_ready(self, spec: StageSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
+        """A stage's data has passed its checks; `findings` are warnings."""
 
     @contextmanager
     def training(self, spec: StageSpec, report: MixtureReport, steps: int) -> Iterator[None]:

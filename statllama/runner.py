@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from statllama import __version__
 from statllama.checkpoints import SEAL
 from statllama.compare import Scorecard, scorecard
-from statllama.data.sources import pinned
+from statllama.data.prepare import settled
+from statllama.data.verdicts import judge
 from statllama.evaluate import TaskFile, TaskScore, find_tasks, protocol_key, task_fingerprint
 from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from statllama.data.prepare import Prepared
+    from statllama.data.select import Guard, Selection
     from statllama.model import Base
     from statllama.stack import Adapter
     from statllama.training import Outcome
@@ -66,6 +68,7 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
     StoreError when the workspace cannot be written.
     """
     store.require_space(0)
+    tasks = recipe_tasks(recipe)
     base = base_identity(recipe.base, store.root / "hashes.json")
     if until is not None:
         recipe.stage(until)
@@ -74,8 +77,8 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
     for stage in recipe.stages:
         below = tuple(planned[s.name].key for s in recipe.stack(stage))
         # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
-        spec = stage.model_copy(update={"data": tuple(map(pinned, stage.data))})
-        material = key_material(spec, below, base, recipe.root)
+        spec = stage.model_copy(update={"data": settled(stage.data, recipe.root)})
+        material = key_material(spec, below, base, recipe.root, tasks)
         key = stage_key(material)
         entry = store.find("results", key)
         before = last.get(spec.name)
@@ -116,7 +119,7 @@ def run(
 
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from.
     """
-    tasks = tuple(find_tasks(recipe.evaluate.tasks, eval_folders(recipe)).values())
+    tasks = recipe_tasks(recipe)
     planned = plan(recipe, store, until)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
@@ -145,6 +148,11 @@ def run(
 def eval_folders(recipe: Recipe) -> list[Path]:
     """Where benchmarks are looked up: beside the recipe, then among the shipped ones."""
     return [recipe.root / "eval", shipped_root() / "eval"]
+
+
+def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
+    """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
+    return tuple(find_tasks(recipe.evaluate.tasks, eval_folders(recipe)).values())
 
 
 class Session:
@@ -217,8 +225,26 @@ class Session:
                 packing=spec.train.packing,
                 seed=spec.train.seed,
                 cache=self.store.root,
+                guard=self.guard(spec),
                 progress=progress,
             )
+
+    def guard(self, spec: StageSpec) -> Guard:
+        """What the stage's rows are held to."""
+        from statllama.data.select import Guard
+
+        return Guard(spec.deduplicate, spec.decontaminate, recipe_tasks(self.recipe))
+
+    def choose(self, spec: StageSpec) -> Selection:
+        """Which rows of the stage's data may be used. DataError when some copy questions that the recipe scores."""
+        from statllama.data.prepare import choose_rows
+
+        with self.reporter.preparing(spec.name) as progress:
+            selection = choose_rows(
+                spec.data, root=self.recipe.root, guard=self.guard(spec), cache=self.store.root, progress=progress
+            )
+        selection.require_clean()
+        return selection
 
     def train(self, stage: PlannedStage) -> Entry:
         """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
@@ -329,8 +355,13 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         require_trackers(session.recipe.report_to)
         for spec in waiting:
             require_optimizer(spec)
-    for spec in waiting:
-        session.reporter.data_ready(spec, session.prepare(spec).report)
+    for stage in planned:
+        if stage.cached:
+            session.choose(stage.spec)  # what it learned long ago may be in a benchmark that was added since
+        else:
+            prepared = session.prepare(stage.spec)
+            findings = judge(stage.spec, prepared.selection, prepared.report)
+            session.reporter.data_ready(stage.spec, prepared.report, findings)
 
 
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:

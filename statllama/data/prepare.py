@@ -94,7 +94,7 @@ def prepare(
     """
     if packing and kind == "preferences":
         raise DataError("preference pairs cannot be packed", remedy="set `packing: false`")
-    read = tuple(resolved(pinned(source), root) for source in sources)
+    read = settled(sources, root)
     job = _Job(
         kind=kind, sources=read, root=root, tokenizer=tokenizer, chat_template=chat_template,
         train_on=train_on, max_length=max_length, packing=packing, seed=seed, progress=progress,
@@ -122,10 +122,15 @@ def prepare(
     return _load(job, selection, entry.path, in_memory=False)
 
 
+def settled(sources: Sequence[SourceSpec], root: Path) -> tuple[SourceSpec, ...]:
+    """The sources with nothing left open: formats in place of `auto`, hub commits in place of branches."""
+    return tuple(resolved(pinned(source), root) for source in sources)
+
+
 def choose_rows(
     sources: Sequence[SourceSpec], *, root: Path, guard: Guard, cache: Path | None, progress: Progress | None = None
 ) -> Selection:
-    """Which rows may be used (see `select`), kept in the workspace `cache`. `sources`: resolved and pinned ones."""
+    """Which rows may be used (see `select`), kept in the workspace `cache`. `sources`: settled ones."""
     if not sources:
         raise DataError("there are no sources", remedy="list at least one under `data`")
     if cache is None:
