@@ -1,0 +1,99 @@
+"""What a stage's data look like, judged: findings with a remedy, from what selecting and tokenising have counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from statllama.data.fit import NO_ROOM
+from statllama.data.report import MixtureReport, SourceReport
+from statllama.data.select import COPIES, SelectedSource, Selection
+from statllama.specs import StageSpec
+
+Level = Literal["error", "warning"]
+
+FEW_EXAMPLES = 50
+MANY_CUT = 0.05
+MANY_DUPLICATES = 0.01
+LITTLE_LOSS = 0.03
+MIXED = 0.2
+"""A script or language of fewer rows than this share is in the minority; one of more is meant to be there."""
+WASTEFUL = 0.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One finding about a source (or the whole mixture). An `error` stops a run."""
+
+    level: Level
+    source: str
+    text: str
+    remedy: str
+
+
+def judge(spec: StageSpec, selection: Selection, report: MixtureReport | None) -> tuple[Verdict, ...]:
+    """All findings, errors first. `report` is None when the data could not be tokenised."""
+    found = [verdict for source in selection.sources for verdict in _of_rows(spec, source)]
+    copies = selection.copies
+    if copies and spec.decontaminate == "stop":
+        text = f"{copies:,} {'row copies' if copies == 1 else 'rows copy'} questions of benchmarks that are scored"
+        found.append(Verdict("error", "all sources", text, "remove them, or set `decontaminate: drop`"))
+    if report is not None:
+        found += [verdict for source in report.sources for verdict in _of_tokens(spec, source)]
+        found += _of_mixture(spec, report)
+    return tuple(sorted(found, key=lambda verdict: verdict.level))
+
+
+def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:
+    def warn(text: str, remedy: str) -> Verdict:
+        return Verdict("warning", source.name, text, remedy)
+
+    if source.faulty:
+        rows = "1 row" if source.faulty == 1 else f"{source.faulty:,} rows"
+        yield Verdict(
+            "error", source.name, f"{rows} cannot be used: {source.faults[0]}", "mend or filter them (`where`)"
+        )
+    elif not len(source.kept):
+        yield Verdict("error", source.name, f"none of {source.read:,} rows is left", "loosen its filters")
+    survey = source.survey
+    if spec.deduplicate == "off" and survey.duplicates > MANY_DUPLICATES * survey.rows:
+        yield warn(f"{survey.duplicates:,} of {survey.rows:,} rows repeat an earlier one", "set `deduplicate: exact`")
+    for oddity, count in survey.oddities.items():
+        place = survey.first[oddity]
+        yield warn(
+            f"{count:,} rows have {oddity}, first in {place}", "clean the file, or leave the rows out by `where`"
+        )
+    for what, counts in (("script", survey.scripts), ("language", survey.languages)):
+        whole = sum(n for name, n in counts.items() if name != "none")
+        few = {name: n for name, n in counts.items() if name != "none" and n < MIXED * whole}
+        if few:
+            listed = ", ".join(f"{name} ({n:,})" for name, n in few.items())
+            most = max(counts, key=lambda name: counts[name])
+            yield warn(f"rows in another {what} than most ({most}): {listed}", "see that they belong there")
+
+
+def _of_tokens(spec: StageSpec, source: SourceReport) -> Iterator[Verdict]:
+    def warn(text: str, remedy: str) -> Verdict:
+        return Verdict("warning", source.name, text, remedy)
+
+    longer = "raise `train.max_length`"
+    if lost := source.dropped.get(NO_ROOM, 0):
+        yield warn(f"{lost:,} of {source.rows_used:,} rows are left out: their prompt alone is too long", longer)
+    for reason, lost in source.dropped.items():
+        if reason not in (NO_ROOM, COPIES):
+            yield warn(f"{lost:,} of {source.rows_used:,} rows are left out: {reason}", "look at them: data preview")
+    if source.examples and source.truncated > MANY_CUT * source.examples:
+        yield warn(f"{source.truncated:,} of {source.examples:,} examples are cut at max_length", longer)
+    if source.share < LITTLE_LOSS:
+        yield warn(f"only {source.share:.1%} of the tokens carry loss", "shorten the prompts, or check `format`")
+
+
+def _of_mixture(spec: StageSpec, report: MixtureReport) -> Iterator[Verdict]:
+    if report.examples < FEW_EXAMPLES:
+        text = f"only {report.examples} examples: the model will learn them by heart"
+        yield Verdict("warning", "all sources", text, "add data")
+    if spec.type in ("sft", "cpt") and not spec.train.packing and report.utilisation < WASTEFUL:
+        text = f"rows fill {report.utilisation:.0%} of max_length {spec.train.max_length} on average"
+        remedy = "with `train.packing: true` a step holds as many tokens as fit (another batch: adjust batch_size)"
+        yield Verdict("warning", "all sources", text, remedy)
