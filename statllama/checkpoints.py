@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -95,11 +95,16 @@ def write_json(path: Path, value: object) -> None:
 
     Raises ValueError for NaN and infinity, TypeError for what is not JSON, StoreError when the disk refuses.
     """
-    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, [json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False), "\n"])
+
+
+def write_text(path: Path, parts: Iterable[str]) -> None:
+    """Write UTF-8 text piece by piece: at any instant the file is whole, old or new. StoreError as `write_json`."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with translate_os_errors(path):
         try:
-            temporary.write_text(text, encoding="utf-8")
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(parts)
             sync(temporary)
             os.replace(temporary, path)
         except BaseException:

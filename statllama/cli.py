@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from statllama import __version__
+from statllama import __version__, cli_data
+from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
 from statllama.console import ConsoleReporter, Out, print_error, print_finding, print_plan, print_recipe, print_status
 from statllama.errors import Interrupted, StatllamaError, UsageError
 
@@ -28,27 +29,8 @@ app = typer.Typer(
     "the adapters stay separate, stacked on one frozen base, and every stage is scored.\n\n"
     "Try it now, without a GPU or a download:  [bold]statllama run quickstart[/bold]",
 )
-
-RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A .yaml file, or the name of a shipped recipe.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a field; may be repeated. Stages go by name: --set stages.sft.train.steps=20. "
-        "Overrides are recorded with the result.",
-    ),
-]
-UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
-WorkspaceOption = Annotated[
-    Path,
-    typer.Option(
-        envvar="STATLLAMA_WORKSPACE",
-        help="Folder for results. Results are found by what they are made of, so recipes can share one.",
-    ),
-]
-WORKSPACE = Path("workspace")
 INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
+app.add_typer(cli_data.app, name="data")
 
 
 def _version(wanted: bool) -> None:

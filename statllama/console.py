@@ -86,7 +86,7 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
         runs = "[dim]cached[/]" if stage.cached else "[bold green]yes[/]"
         figures = (f"{measure.examples:,}", f"{measure.tokens:,}", f"{measure.steps:,}")
         table.add_row(stage.spec.name, stage.spec.type, parents, runs, plain(stage.why), *figures)
-    _print_table(table)
+    print_table(table)
     todo = [s for s in stages if not s.cached]
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
 
@@ -96,7 +96,7 @@ def _width(table: Table) -> int:
     return Measurement.get(Out, Out.options.update(max_width=UNBOUNDED), table).maximum
 
 
-def _print_table(table: Table) -> None:
+def print_table(table: Table) -> None:
     """On a narrow terminal without lines between columns, and long texts folded: nothing of them is lost."""
     if _width(table) > Out.width:
         table.box, table.padding = SIMPLE_HEAD, 0
@@ -119,9 +119,9 @@ def print_status(store: Store) -> None:
         except (AttributeError, KeyError, TypeError, ValueError):
             path = store.root / "runs" / f"{name}.json"
             raise StoreError(f"{path} is no record of a run", remedy="is this a workspace? See --workspace") from None
-        _print_table(table)
+        print_table(table)
     kept = ", ".join(_count(len(store.entries(kind)), word) for kind, word in KEPT.items())
-    Out.print(f"{plain(store.root)}: {kept}, {_bytes(_size(store.root))}")
+    Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(_size(store.root))}")
 
 
 def _count(number: int, word: str) -> str:
@@ -226,7 +226,7 @@ class ConsoleReporter(Reporter):
     def step(self, event: StepEvent) -> None:
         figures = (
             f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  "
-            f"{event.tokens_per_second:,.0f} tok/s  {_bytes(event.memory_bytes)}"
+            f"{event.tokens_per_second:,.0f} tok/s  {readable_bytes(event.memory_bytes)}"
         )
         if self._progress is not None:
             self._progress.update(self._task, completed=event.step, total=event.total, description=figures)
@@ -241,9 +241,10 @@ class ConsoleReporter(Reporter):
 
     def stage_finished(self, name: str, entry: Entry) -> None:
         m = entry.manifest["metrics"]
+        size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
         Out.print(
             f"  {name} done in {_duration(m['seconds'])}: loss {m['first_loss']:.4f} -> {m['loss']:.4f}, "
-            f"{m['tokens']:,} tokens, adapter {_bytes(entry.manifest['files']['adapter_model.safetensors']['bytes'])}"
+            f"{m['tokens']:,} tokens, adapter {readable_bytes(size)}"
         )
 
     def stage_cached(self, name: str, entry: Entry) -> None:
@@ -281,7 +282,7 @@ def print_scorecard(card: Scorecard) -> None:
             Out.print(whole)
         else:
             for other in ("base", "parent"):
-                _print_table(_card_table(card, i, (other,)))
+                print_table(_card_table(card, i, (other,)))
         words: dict[str, list[str]] = {}
         for row in card.rows:
             if (change := row.cells[i].from_base) is not None:
@@ -328,7 +329,8 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
-def _bytes(count: float) -> str:
+def readable_bytes(count: float) -> str:
+    """1.5 KiB, 20.3 MiB, ..."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

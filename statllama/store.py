@@ -302,6 +302,14 @@ class Store:
             # A folder without a sound manifest, such as one whose deletion by hand was cut short.
             os.rename(final, self.root / "partial" / f"trash-{secrets.token_hex(4)}")
 
+    def discard(self, kind: Kind, key: str) -> None:
+        """Delete a published entry, which vanishes at once. StoreError when a process holds it."""
+        path = self._entry_path(kind, key)
+        with self.hold(kind, key, wait=False), translate_os_errors(path):
+            trash = self._writable("partial") / f"trash-{secrets.token_hex(4)}"
+            os.rename(path, trash)
+            shutil.rmtree(trash, ignore_errors=True)
+
     def prune_partial(self) -> list[Path]:
         """Delete, and return, the working folders of published entries that nothing holds."""
         pruned = []

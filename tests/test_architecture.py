@@ -28,8 +28,9 @@ LAYERS = (
     ("stages",),
     ("keys", "overrides", "field_errors", "recipe"),
     ("runner", "doctor", "export", "report"),
-    ("console",),
-    ("cli", "__init__"),
+    ("datacheck",),
+    ("console", "console_data"),
+    ("cli_options", "cli_data", "cli", "__init__"),
     ("__main__",),
 )
 # Outside libraries with one home.
@@ -39,8 +40,8 @@ HOMES = {
     "bitsandbytes": {"model", "stack"},
     "trl": {"stages"},
     "lm_eval": {"evaluate", "benchmarks"},
-    "typer": {"cli", "console"},
-    "rich": {"cli", "console"},
+    "typer": {"cli", "cli_data", "cli_options"},
+    "rich": {"console", "console_data"},
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 

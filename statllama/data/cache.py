@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from statllama.data.sources import fingerprint
-from statllama.errors import DataError
+from statllama.errors import DataError, StoreError
 from statllama.specs import SourceSpec
-from statllama.store import digest
+from statllama.store import MANIFEST, Entry, Store, digest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -72,6 +75,35 @@ def _described(source: SourceSpec, root: Path, left_out: frozenset[str]) -> dict
     fields: dict[str, Any] = source.model_dump(mode="json", exclude={"path", "revision", *left_out})
     fields["suffix"] = "".join(Path(source.path).suffixes[-2:]) if source.path else None
     return {**fields, "fingerprint": fingerprint(source, root)}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Prepared data in a workspace. `size`: bytes; `age`: seconds since it was made."""
+
+    entry: Entry
+    size: int
+    age: float
+
+
+def kept(store: Store) -> list[Kept]:
+    """All prepared data of a workspace, the oldest first."""
+    found = []
+    for entry in store.entries("cache"):
+        size = sum(record["bytes"] for record in entry.manifest["files"].values())
+        found.append(Kept(entry, size, time.time() - (entry.path / MANIFEST).stat().st_mtime))
+    return sorted(found, key=lambda k: -k.age)
+
+
+def prune(store: Store, older_than: float) -> list[Kept]:
+    """Delete, and return, the prepared data that is at least `older_than` seconds old and that nothing holds."""
+    gone = []
+    for item in kept(store):
+        if item.age >= older_than:
+            with suppress(StoreError):
+                store.discard("cache", item.entry.key)
+                gone.append(item)
+    return gone
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Ids]], columns: Sequence[str]) -> int:

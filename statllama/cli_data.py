@@ -1,0 +1,109 @@
+"""The `statllama data` commands: look at data before a GPU minute is spent, and make problems."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
+
+app = typer.Typer(no_args_is_help=True, help="Look at a recipe's data, and make statistics problems.")
+StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
+
+
+@app.command()
+def check(
+    recipe: RecipeArg, overrides: SetOption = None, stage: StageOption = None, workspace: WorkspaceOption = WORKSPACE
+) -> None:
+    """Check the data of every stage: rows, tokens, masks, cut and repeated rows, odd characters, copies of benchmark
+    questions. Leaves with 1 when something would stop a run.
+
+    What is tokenised here is kept in the workspace, and `run` takes it from there.
+    """
+    from statllama.console import ConsoleReporter
+    from statllama.console_data import print_check
+    from statllama.datacheck import check as check_data
+    from statllama.recipe import load_recipe
+    from statllama.store import Store
+
+    wrong = False
+    for found in check_data(load_recipe(recipe, overrides or []), Store(workspace), ConsoleReporter(), stage):
+        print_check(found)
+        wrong = wrong or any(verdict.level == "error" for verdict in found.verdicts)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    recipe: RecipeArg,
+    overrides: SetOption = None,
+    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Of this stage; else of the first.")] = None,
+    source: Annotated[int, typer.Option(min=1, help="Which of the stage's sources, from 1.")] = 1,
+    row: Annotated[int, typer.Option(min=1, help="Which row of the source, from 1.")] = 1,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Show one row as the model will see it, token by token, with the tokens that carry loss."""
+    from statllama.console_data import print_preview
+    from statllama.datacheck import preview as preview_row
+    from statllama.recipe import load_recipe
+    from statllama.store import Store
+
+    print_preview(preview_row(load_recipe(recipe, overrides or []), Store(workspace), stage, source, row))
+
+
+@app.command()
+def cache(
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what is older than --days.")] = False,
+    days: Annotated[float, typer.Option(min=0, help="With --prune: 0 removes everything.")] = 30.0,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """List the prepared data that the workspace keeps, or remove what is old. It is made again when it is needed."""
+    from statllama.console_data import DAY, print_cache, print_pruned
+    from statllama.data.cache import kept
+    from statllama.data.cache import prune as prune_data
+    from statllama.store import Store
+
+    store = Store(workspace)
+    if prune:
+        print_pruned(prune_data(store, days * DAY))
+    else:
+        print_cache(kept(store))
+
+
+@app.command()
+def problems(
+    out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Where to write the rows.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many different problems.")] = 1000,
+    form: Annotated[
+        str, typer.Option(help="sft: worked solutions; dpo: preference pairs; grpo: question and answer; mc: options.")
+    ] = "sft",
+    topics: Annotated[str | None, typer.Option(metavar="A,B", help="Only these topics.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other problems.")] = 0,
+    split: Annotated[str, typer.Option(help="train or test; no test problem is near a train problem.")] = "train",
+    listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
+) -> None:
+    """Write statistics problems whose answers are computed. The same arguments give the same bytes."""
+    from statllama.checkpoints import write_text
+    from statllama.console_data import print_topics, print_written
+    from statllama.errors import UsageError
+    from statllama.problems import kinds, rows
+    from statllama.problems import topics as all_topics
+
+    if listed:
+        print_topics((topic, kinds(topic)) for topic in all_topics())
+        return
+    if out is None:
+        raise UsageError("`--out FILE.jsonl` is missing", remedy="statllama data problems --out problems.jsonl")
+    began = time.monotonic()
+    try:
+        wanted = [name.strip() for name in topics.split(",")] if topics else None
+        found = rows(form, count, topics=wanted, seed=seed, split=split)
+        write_text(out, (json.dumps(row, ensure_ascii=False) + "\n" for row in found))
+    except ValueError as error:
+        raise UsageError(str(error), remedy="statllama data problems --list shows topics and kinds") from None
+    print_written(count, out, time.monotonic() - began)

@@ -1,0 +1,164 @@
+"""Prints what the `statllama data` commands find out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from statllama.console import Out, plain, print_table, readable_bytes, visible
+
+if TYPE_CHECKING:
+    from statllama.data.cache import Kept
+    from statllama.data.masking import Tokens
+    from statllama.data.verdicts import Verdict
+    from statllama.datacheck import Preview, StageCheck
+
+LEARNED = "black on green3"  # tokens that carry loss
+MARKS = {"error": "[bold red]error[/]  ", "warning": "[yellow]warning[/]"}
+EXAMPLE = 1500  # characters of the first example
+PASSAGE = 300
+DAY = 86_400.0
+
+
+def print_check(check: StageCheck) -> None:
+    """A stage's data: a table of its sources, the first example with its mask, what was found, and verdicts."""
+    Out.print(f"[bold cyan]{check.spec.name}[/] ({check.spec.type})")
+    if check.selection is not None:
+        print_table(_sources(check))
+        _print_left_out(check)
+    if check.report is not None:
+        for source in check.report.sources:
+            Out.print(f"  the first example of {plain(source.name)}, tokens with loss marked:")
+            _print_marked(source.sample)
+        packed = f", {check.report.rows:,} packed rows" if check.spec.train.packing else ""
+        Out.print(
+            f"  [dim]{check.report.examples:,} examples{packed}, {check.report.tokens:,} tokens an epoch, "
+            f"rows filled to {check.report.utilisation:.0%} of {check.spec.train.max_length}[/]"
+        )
+    print_verdicts(check.verdicts)
+
+
+def _sources(check: StageCheck) -> Table:
+    table = Table("source", "format", "rows", "usable", "uses", "tokens", "with loss", "cut", "repeats")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    assert check.selection is not None
+    for i, source in enumerate(check.selection.sources):
+        report = check.report.sources[i] if check.report is not None else None
+        tokens = ("", "", "", "")
+        if report is not None:
+            tokens = (f"{report.rows_used:,}", f"{report.tokens:,}", f"{report.share:.0%}", f"{report.truncated:,}")
+        table.add_row(
+            plain(source.name), check.spec.data[i].format, f"{source.read:,}", f"{len(source.kept):,}", *tokens,
+            f"{source.survey.duplicates:,}",
+        )  # fmt: skip
+    return table
+
+
+def _print_left_out(check: StageCheck) -> None:
+    assert check.selection is not None
+    for source in check.selection.sources:
+        for reason, count in source.dropped.items():
+            Out.print(f"  {plain(source.name)}: {count:,} rows left out: {plain(reason)}")
+        for fault in source.faults:
+            Out.print(f"  [red]{plain(fault)}[/]")
+    for hit in check.selection.hits:
+        question = hit.question
+        Out.print(f"  [red]{plain(hit.where)}[/] copies question {question.number} of {plain(question.task)}:")
+        Out.print(f"      {hit.form}, {hit.share:.0%}")
+        Out.print(f"      row:      {plain(_cut(hit.passage))}")
+        Out.print(f"      question: {plain(_cut(question.text))}")
+    for text, original, similarity in check.repeats:
+        Out.print(f"  left out, {similarity:.0%} alike: {plain(_cut(text))}")
+        Out.print(f"                        [dim]as: {plain(_cut(original))}[/]")
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """One finding a line, with what to do about it."""
+    if not verdicts:
+        Out.print("  [green]ok[/]: nothing to mend")
+    for verdict in verdicts:
+        Out.print(f"  {MARKS[verdict.level]} {plain(verdict.source)}: {plain(verdict.text)}")
+        if verdict.remedy:
+            Out.print(f"           -> {plain(verdict.remedy)}")
+
+
+def _print_marked(sample: str) -> None:
+    """Text with ⟦...⟧ around tokens with loss: in colour on a terminal, with the marks elsewhere."""
+    text = visible(sample if len(sample) <= EXAMPLE else f"{sample[:EXAMPLE]} ...")
+    if Out.is_terminal:
+        shown = Text()
+        for i, part in enumerate(text.split("⟦")):
+            learned, closed, rest = part.partition("⟧") if i else ("", "", part)
+            shown.append(learned, LEARNED)
+            shown.append(rest if closed or not i else "")
+        Out.print(shown)
+    else:
+        Out.print(text, markup=False)
+
+
+def print_preview(preview: Preview) -> None:
+    """Token by token: position, id, text, and whether it carries loss."""
+    Out.print(f"{plain(preview.where)} ({preview.format})")
+    for title, tokens in preview.sequences:
+        if title:
+            Out.print(f"[bold]{title}[/]")
+        learned = sum(tokens.learned)
+        Out.print(f"[dim]{len(tokens.ids):,} tokens, {learned:,} with loss[/]")
+        print_table(_tokens(preview, tokens))
+
+
+def _tokens(preview: Preview, tokens: Tokens) -> Table:
+    table = Table("position", "id", "token", "loss")
+    for position, (number, learned) in enumerate(zip(tokens.ids, tokens.learned, strict=True)):
+        text = Text(repr(visible(preview.tokenizer.decode([number])))[1:-1], style=LEARNED if learned else "")
+        table.add_row(str(position), str(number), text, "yes" if learned else "")
+    return table
+
+
+def print_cache(items: Sequence[Kept]) -> None:
+    """Prepared data that is kept: what, from which sources, bytes, days since it was made."""
+    if not items:
+        Out.print("no prepared data is kept")
+        return
+    table = Table("key", "what", "sources", "size", "age")
+    for item in items:
+        manifest = item.entry.manifest
+        sources = ", ".join(map(str, manifest.get("sources", ())))
+        table.add_row(
+            item.entry.key[:12], plain(manifest.get("what", "")), plain(sources), readable_bytes(item.size),
+            f"{item.age / DAY:.1f} d",
+        )  # fmt: skip
+    print_table(table)
+    Out.print(_total(items))
+
+
+def print_pruned(items: Sequence[Kept]) -> None:
+    """What `data cache --prune` removed."""
+    Out.print(f"removed: {_total(items)}")
+
+
+def _total(items: Sequence[Kept]) -> str:
+    count = f"{len(items)} {'entry' if len(items) == 1 else 'entries'}"
+    return f"{count}, {readable_bytes(sum(item.size for item in items))}"
+
+
+def print_topics(topics: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Topics of generated problems and their kinds."""
+    table = Table("topic", "kinds", "")
+    for name, kinds in topics:
+        table.add_row(name, str(len(kinds)), ", ".join(kinds))
+    print_table(table)
+
+
+def print_written(count: int, path: Any, seconds: float) -> None:
+    """What `data problems` wrote."""
+    Out.print(f"{count:,} rows written to {plain(path)} in {seconds:.1f} s")
+
+
+def _cut(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= PASSAGE else f"{flat[:PASSAGE]} ..."
