@@ -89,7 +89,7 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
         elif before is None:
             why = "new"
         elif before["key"] == key:
-            why = "its result was deleted"
+            why = "the last run did not finish it, or its result was deleted"
         else:
             why = difference(before["material"], material)
         planned[spec.name] = PlannedStage(spec, key, material, below, entry, why)

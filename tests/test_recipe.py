@@ -625,6 +625,16 @@ def test_names_evaluation_and_logging_are_not_in_the_key(write: Write, folder: P
     assert keys(load_recipe(write([moved], **fields, name="else")))["other"] == before
 
 
+def test_what_a_file_is_read_as_is_in_the_key(write: Write, folder: Path) -> None:
+    """The same bytes are a row a line as .jsonl, and one document as .txt."""
+    found = []
+    for name in ("same.jsonl", "same.txt"):
+        (folder / name).write_text(ROWS)
+        data = [{"path": name, "format": "text"}]
+        found.append(keys(load_recipe(write([{**one("a", "cpt"), "data": data}])))["a"])
+    assert found[0] != found[1]
+
+
 def test_dpo_fields_and_types_are_in_the_key(write: Write) -> None:
     found = [
         keys(load_recipe(write([one("a", kind, **fields)])))["a"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import statllama.model
+from statllama.data import sources
 from statllama.errors import DataError, UsageError
 from statllama.reporting import Reporter
 from statllama.runner import PlannedStage, count_steps, measure, plan
@@ -26,6 +27,7 @@ from tests.running import adapter_bytes, losses, recipe_of, run
 torch.set_num_threads(1)
 Write = Callable[..., Path]
 SHORT = {"steps": 2}
+GONE = "the last run did not finish it, or its result was deleted"
 
 
 def planned(path: Path, workspace: Path, *overrides: str) -> tuple[PlannedStage, ...]:
@@ -58,7 +60,7 @@ def test_why_a_stage_runs(write_recipe: Write, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "cpt.jsonl", [{"text": "other text"}])
     assert reasons(path, workspace) == ["cached", "cached", "the data changed"]
     shutil.rmtree(results["b"])
-    assert reasons(path, workspace)[:2] == ["cached", "its result was deleted"]
+    assert reasons(path, workspace)[:2] == ["cached", GONE]
     assert [p.cached for p in planned(path, workspace)] == [True, False, False]
 
 
@@ -72,6 +74,40 @@ def test_an_unfinished_stage_is_said_to_go_on(write_recipe: Write, tmp_path: Pat
     with pytest.raises(ConnectionError):
         run(path, tmp_path / "w", reporter=Stop())
     assert reasons(path, tmp_path / "w") == ["unfinished: goes on from its checkpoint"]
+
+
+def test_a_stage_without_a_sound_checkpoint_is_not_said_to_go_on(write_recipe: Write, tmp_path: Path) -> None:
+    class Stop(Reporter):
+        def step(self, event: Any) -> None:
+            raise ConnectionError
+
+    path = write_recipe([stage("a"), stage("b")])
+    with pytest.raises(ConnectionError):
+        run(path, tmp_path / "w", reporter=Stop())
+    assert list((tmp_path / "w").glob("partial/results-*/checkpoints"))
+    assert reasons(path, tmp_path / "w") == [GONE, GONE]
+
+
+def test_a_run_clears_what_a_kill_after_publishing_left(write_recipe: Write, tmp_path: Path) -> None:
+    path, workspace = write_recipe([stage("a", train=SHORT)]), tmp_path / "w"
+    result = run(path, workspace)["a"]
+    left = workspace / "partial" / f"results-{result.name}" / "checkpoints" / "checkpoint-2"
+    left.mkdir(parents=True)
+    run(path, workspace)
+    assert not list((workspace / "partial").iterdir())
+
+
+def test_all_of_a_run_is_of_the_commits_that_were_planned(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch of a hub dataset that moves on after the plan changes neither key nor data."""
+    commits = iter(["a" * 40, "b" * 40])
+    monkeypatch.setattr(sources, "resolve_commit", lambda source: source.revision or next(commits))
+    path = write_recipe([stage("a", data=[{"hub": "some/data", "format": "messages"}], train=SHORT)])
+    (one,) = planned(path, tmp_path / "w")
+    assert [s.revision for s in one.spec.data] == ["a" * 40]
+    (other,) = planned(path, tmp_path / "w")
+    assert one.key != other.key
 
 
 def test_recipes_share_what_they_have_in_common(write_recipe: Write, tmp_path: Path) -> None:

@@ -457,6 +457,26 @@ def test_broken_adapters_are_refused(llama: Any, tmp_path: Path) -> None:
         stack.load_adapter(bare)
 
 
+def test_weights_besides_a_and_b_are_refused(llama: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = saved_lora(llama, PLAIN, tmp_path / "a", 1)
+    weights = load_file(folder / "adapter_model.safetensors")
+    weights["base_model.model.model.layers.0.mlp.up_proj.lora_B.bias"] = torch.ones(128)
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(StoreError, match="besides A and B"):
+        stack.load_adapter(folder)
+
+
+def test_a_slice_that_finds_no_module_is_refused(llama: Any) -> None:
+    """It would be left out of the stack without a word."""
+    one = stack.Slice(torch.ones(2, 64), torch.ones(64, 2), 1.0)
+    name = "model.layers.{}.self_attn.q_proj"
+    parent = stack.Adapter({name.format(0): one, name.format(7): one})
+    with pytest.raises(ModelError, match=r"no adapter can be put on model\.layers\.7"):
+        stack.attach(copy.deepcopy(llama), spec(PLAIN), [parent], 0)
+
+
 def test_missing_target_modules_list_what_there_is(llama: Any) -> None:
     lora = LoraSpec(target_modules=("q_proj", "c_attn", "wi_0"))
     with pytest.raises(ModelError) as caught:

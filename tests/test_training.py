@@ -1,0 +1,209 @@
+"""Around the training loop: time over several attempts, numbers that are not finite, one GPU, a late signal."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from statllama import stack, training
+from statllama.errors import Interrupted, TrainingError
+from statllama.reporting import Reporter
+from statllama.stages import dpo
+from statllama.training import StageTrainer
+from tests.conftest import stage
+from tests.running import Recorder, adapter_bytes, run
+
+torch.set_num_threads(1)
+Write = Callable[..., Path]
+
+
+class Slow(Recorder):
+    """Spends time after every step, and breaks off after one of them."""
+
+    def __init__(self, seconds: float = 0.0, stop: int = -1) -> None:
+        super().__init__()
+        self.seconds, self.stop = seconds, stop
+
+    def step(self, event: Any) -> None:
+        super().step(event)
+        time.sleep(self.seconds)
+        if event.step == self.stop:
+            raise ConnectionError("a crash")
+
+
+def metrics(result: Path) -> dict[str, Any]:
+    return dict(json.loads((result / "manifest.json").read_text())["metrics"])
+
+
+def test_seconds_are_those_of_all_attempts(write_recipe: Write, tmp_path: Path) -> None:
+    """Two broken attempts of 2 checkpointed steps each, then an unhindered one."""
+    path, workspace = write_recipe([stage("one")]), tmp_path / "w"
+    for stop in (3, 5):
+        with pytest.raises(ConnectionError):
+            run(path, workspace, reporter=Slow(1.0, stop))
+    clocks = [json.loads(p.read_text())["seconds"] for p in workspace.glob("partial/*/checkpoints/*/clock.json")]
+    assert 2.0 < min(clocks) < max(clocks) - 2.0
+    started = time.monotonic()
+    result = run(path, workspace)["one"]
+    last = time.monotonic() - started
+    assert metrics(result)["resumed_from"] == 4
+    assert max(clocks) < metrics(result)["seconds"] < max(clocks) + last
+    assert adapter_bytes(result) == adapter_bytes(run(path, tmp_path / "whole")["one"])
+
+
+def test_a_finished_checkpoint_keeps_its_seconds(write_recipe: Write, tmp_path: Path) -> None:
+    """Killed between the last step and the publishing: nothing is trained again, and the time is not forgotten."""
+    path, workspace = write_recipe([stage("one")]), tmp_path / "w"
+    real = training._save_slice
+
+    def fail(job: Any, model: Any, folder: Path) -> None:
+        if folder.name == "out":
+            raise ConnectionError
+        real(job, model, folder)
+
+    with pytest.MonkeyPatch.context() as planted:
+        planted.setattr(training, "_save_slice", fail)
+        with pytest.raises(ConnectionError):
+            run(path, workspace, reporter=Slow(0.3))
+    again = Recorder()
+    result = run(path, workspace, reporter=again)["one"]
+    assert not again.steps
+    assert metrics(result)["seconds"] > 6 * 0.3
+
+
+def test_infinite_weights_are_never_saved(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last optimizer step spoils them: no loss comes after it to tell. The checkpoint before it stays."""
+    real = training._Watcher.on_step_end
+
+    def spoil(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == state.max_steps:
+            next(iter(stack.trainable(self.trainer.model).values())).data[0, 0] = math.inf
+        real(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(training._Watcher, "on_step_end", spoil)
+    path, workspace = write_recipe([stage("one")]), tmp_path / "w"
+    with pytest.raises(TrainingError, match="not finite after an optimizer step") as caught:
+        run(path, workspace)
+    assert "--set stages.one.train.learning_rate=0.0025" in str(caught.value)
+    assert not list(workspace.glob("results/*"))
+    assert {p.parent.name for p in workspace.glob("partial/*/checkpoints/*/sealed.json")} == {
+        "checkpoint-2",
+        "checkpoint-4",
+    }
+
+
+def test_a_skipped_step_of_float16_is_no_infinity_in_the_history() -> None:
+    log = [{"loss": 2.0, "grad_norm": math.inf, "step": 1}, {"loss": 1.5, "grad_norm": 3, "step": 2}, {"runtime": 1}]
+    assert training._history(log) == [{"loss": 2.0, "step": 1.0}, {"loss": 1.5, "grad_norm": 3.0, "step": 2.0}]
+
+
+def test_two_visible_gpus_do_not_double_the_batch(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import TrainingArguments
+
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: 2))
+    with pytest.raises(TrainingError, match="one GPU") as caught:
+        run(write_recipe([stage("one")]), tmp_path / "w")
+    assert "a micro-batch of 2 would be 4 rows" in str(caught.value)
+    assert "CUDA_VISIBLE_DEVICES=0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        torch.OutOfMemoryError("any"),
+        MemoryError(),
+    ],
+    ids=str,
+)
+def test_what_is_out_of_memory(error: Exception) -> None:
+    assert training._out_of_memory(error)
+    assert not training._out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
+
+
+def test_a_signal_in_the_last_step_stops_before_the_next_stage(write_recipe: Write, tmp_path: Path) -> None:
+    """The stage that it came too late for is published; nothing more is scored or trained."""
+
+    class Signal(Reporter):
+        def step(self, event: Any) -> None:
+            assert event.stage == "one"
+            if event.step == event.total:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    path, workspace = write_recipe([stage("one"), stage("two")]), tmp_path / "w"
+    with pytest.raises(Interrupted, match="everything finished so far is kept"):
+        run(path, workspace, reporter=Signal())
+    assert len(list(workspace.glob("results/*/manifest.json"))) == 1
+    assert not list(workspace.glob("partial/*"))
+
+
+def test_a_resumed_run_asserts_its_reference_too(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the parents alone: the new slice, which has moved by then, is as it was after the check."""
+    path, workspace = write_recipe([stage("one"), stage("two", "dpo", lora={"dropout": 0.1})]), tmp_path / "w"
+    with pytest.raises(ConnectionError):
+        run(path, workspace, reporter=_StopAt("two", 3))
+    real, checked = dpo._check_reference, []
+
+    def check(trainer: Any, model: Any, inputs: Any) -> None:
+        before = [p.detach().clone() for p in model.parameters() if p.requires_grad]
+        real(trainer, model, inputs)
+        assert all(map(torch.equal, before, (p for p in model.parameters() if p.requires_grad)))
+        checked.append(trainer.state.global_step)
+
+    monkeypatch.setattr(dpo, "_check_reference", check)
+    got = run(path, workspace)["two"]
+    assert checked == [2]
+    assert adapter_bytes(got) == adapter_bytes(run(path, tmp_path / "whole")["two"])
+
+
+class _StopAt(Reporter):
+    def __init__(self, stage: str, step: int) -> None:
+        self.place = (stage, step)
+
+    def step(self, event: Any) -> None:
+        if (event.stage, event.step) == self.place:
+            raise ConnectionError
+
+
+def test_a_reference_that_is_wrong_after_a_resume_stops_the_run(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, workspace = write_recipe([stage("one"), stage("two", "dpo")]), tmp_path / "w"
+    with pytest.raises(ConnectionError):
+        run(path, workspace, reporter=_StopAt("two", 3))
+    monkeypatch.setattr(stack, "add_reference", lambda model: None)
+    with pytest.raises(TrainingError, match="the reference is not the parent stack"):
+        run(path, workspace)
+
+
+def test_the_first_batch_is_checked_in_every_attempt(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once each, also after a resume."""
+    path, workspace = write_recipe([stage("one")]), tmp_path / "w"
+    real, steps = StageTrainer._check_batch, []
+
+    def check(self: Any, inputs: Any) -> None:
+        real(self, inputs)
+        steps.append(self.state.global_step)
+
+    monkeypatch.setattr(StageTrainer, "_check_batch", check)
+    with pytest.raises(ConnectionError):
+        run(path, workspace, reporter=_StopAt("one", 3))
+    run(path, workspace)
+    assert steps == [0, 2]
