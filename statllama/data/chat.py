@@ -75,7 +75,11 @@ class Chat:
         messages, tools = conversation.messages, conversation.tools
         refuse_special(self.special, [*messages, *map(as_json, tools)])
         text = self.render(messages, tools=tools)
-        self._check_tools(tools, text)
+        if tools and text == self.render(messages):
+            raise DataError(
+                "the chat template does not write the tools, so the model would learn to call what it never saw",
+                remedy="set `base.chat_template: FILE` to a template that does, or take the column `tools` out",
+            )
         spans = []
         for i, message in enumerate(messages):
             if message.role == "assistant" and i >= conversation.trained_from:
@@ -83,16 +87,6 @@ class Chat:
                 prefix = self.render(messages[:i], tools=tools, generation_prompt=True)
                 spans.append(self._span(text, upto, prefix, message))
         return text, spans
-
-    @staticmethod
-    def _check_tools(tools: Tools, text: str) -> None:
-        """DataError when the template leaves out a tool, so that a model would learn to call what it never saw."""
-        for tool in tools:
-            if str(tool["function"]["name"]) not in text:
-                raise DataError(
-                    f"the chat template does not write the tools (of {tool['function']['name']!r} there is nothing)",
-                    remedy="set `base.chat_template: FILE` to a template that does, or leave the column `tools` out",
-                )
 
     def _span(self, text: str, upto: str, prefix: str, message: Message) -> Span:
         if not text.startswith(prefix):
@@ -127,10 +121,10 @@ class Chat:
 
     def _end_of_calls(self, text: str, start: int, message: Message) -> int:
         """Where a turn that calls tools ends: a template may write special tokens inside it, so at the last one."""
-        ends = [match.end() for match in self.special.finditer(text, start)]
-        end = ends[-1] if ends else start
+        ends = [match.span() for match in self.special.finditer(text, start)]
+        last, end = ends[-1] if ends else (start, start)
         for part in (message.content.strip(), *(call.name for call in message.calls)):
-            if part not in text[start:end]:
+            if part not in text[start:last]:
                 raise DataError(
                     f"the chat template does not write the assistant's tool call as it is: {part[:60]!r} is missing",
                     remedy="set `base.chat_template: FILE` to a template that writes it and an end of turn",

@@ -91,7 +91,8 @@ def parse_row(source: SourceSpec, row: Mapping[str, Any], where: str) -> Example
     try:
         return cast(Example, module.parse(values, source))
     except DataError as error:
-        raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None
+        remedy = error.remedy or f"mend or remove the row, or check `format` (it is read as {source.format})"
+        raise DataError(f"{where}: {error.message}", remedy=remedy) from None
 
 
 def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
