@@ -19,7 +19,7 @@ from statllama.data.verdicts import Verdict, judge
 from statllama.errors import DataError, UsageError
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
-from statllama.runner import Session
+from statllama.session import Session
 from statllama.signals import StopSignal
 from statllama.specs import SourceSpec, StageSpec
 from statllama.stages import stage_module
@@ -37,6 +37,8 @@ class StageCheck:
     selection: Selection | None
     report: MixtureReport | None
     verdicts: tuple[Verdict, ...]
+    formats: tuple[str, ...] = ()
+    """Of each source, recognised where the recipe says `auto`."""
     repeats: tuple[tuple[str, str, float], ...] = ()
     """(text left out, text that it repeats, similarity) of the first duplicates."""
 
@@ -55,6 +57,7 @@ def check(recipe: Recipe, store: Store, reporter: Reporter, only: str | None = N
     """Check the data of each stage (or of `only`): all faulty rows at once, then what the tokens look like."""
     if only is not None:
         recipe.stage(only)
+    store.require_space(0)
     session = Session(recipe, store, reporter, StopSignal())
     for spec in recipe.stages:
         if only in (None, spec.name):
@@ -64,17 +67,22 @@ def check(recipe: Recipe, store: Store, reporter: Reporter, only: str | None = N
 def _check_stage(session: Session, spec: StageSpec) -> StageCheck:
     root, guard = session.recipe.root, session.guard(spec)
     selection: Selection | None = None
+    formats: tuple[str, ...] = ()
     try:
         sources = settled(spec.data, root)
+        formats = tuple(source.format for source in sources)
         selection = _choose(session, spec, sources, guard)
         if any(source.faulty for source in selection.sources):
-            return StageCheck(spec, selection, None, judge(spec, selection, None))
+            return StageCheck(spec, selection, None, judge(spec, selection, None), formats)
+        if selection.copies and guard.decontaminate == "stop":
+            guard = Guard(guard.deduplicate)  # they are reported; the rest is looked at all the same
         report = _tokenise(session, spec, guard)
     except DataError as error:
         found = () if selection is None else judge(spec, selection, None)
         fault = Verdict("error", "all sources", error.message, error.remedy or "")
-        return StageCheck(spec, selection, None, (fault, *found))
-    return StageCheck(spec, selection, report, judge(spec, selection, report), _repeats(selection, sources, root))
+        return StageCheck(spec, selection, None, (fault, *found), formats)
+    repeats = _repeats(selection, sources, root)
+    return StageCheck(spec, selection, report, judge(spec, selection, report), formats, repeats)
 
 
 def _choose(session: Session, spec: StageSpec, sources: tuple[SourceSpec, ...], guard: Guard) -> Selection:
@@ -89,13 +97,11 @@ def _choose(session: Session, spec: StageSpec, sources: tuple[SourceSpec, ...], 
 
 
 def _tokenise(session: Session, spec: StageSpec, guard: Guard) -> MixtureReport:
-    """The report of the tokenised data; rows that copy a benchmark question have been reported, so do not stop here."""
-    lenient = guard if guard.decontaminate == "drop" else Guard(guard.deduplicate)
     with session.reporter.preparing(spec.name) as progress:
         return prepare(
             stage_module(spec.type).DATA_KIND, spec.data, root=session.recipe.root, tokenizer=session.tokenizer,
             train_on=spec.train_on, max_length=spec.train.max_length,  # type: ignore[attr-defined]
-            packing=spec.train.packing, seed=spec.train.seed, cache=session.store.root, guard=lenient,
+            packing=spec.train.packing, seed=spec.train.seed, cache=session.store.root, guard=guard,
             progress=progress,
         ).report  # fmt: skip
 
@@ -116,6 +122,7 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
     if not 1 <= source <= len(spec.data):
         names = "; ".join(f"{i}: {source_name(s)}" for i, s in enumerate(spec.data, start=1))
         raise UsageError(f"stage {spec.name} has no source {source}; it has {names}")
+    store.require_space(0)
     (chosen,) = settled([spec.data[source - 1]], recipe.root)
     session = Session(recipe, store, Reporter(), StopSignal())
     tokeniser = Tokeniser(

@@ -27,7 +27,7 @@ LAYERS = (
     ("evaluate", "training"),
     ("stages",),
     ("keys", "overrides", "field_errors", "recipe"),
-    ("runner", "doctor", "export", "report"),
+    ("runner", "session", "doctor", "export", "report"),
     ("datacheck",),
     ("console", "console_data"),
     ("cli_options", "cli_data", "cli", "__init__"),
@@ -165,7 +165,7 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "lm_eval",
         "safetensors",
     }
-    light = {"cli", "console", "errors", "recipe", "specs", "runner", "store", "keys", "identity", "stages",
+    light = {"cli", "console", "errors", "recipe", "specs", "runner", "session", "store", "keys", "identity", "stages",
              "signals", "reporting", "yaml_lines", "overrides", "field_errors", "shipped", "checkpoints",
              "versions", "__init__"}  # fmt: skip
     for name in NAMES:

@@ -16,8 +16,9 @@ import statllama.model
 from statllama.data import sources
 from statllama.errors import DataError, UsageError
 from statllama.reporting import Reporter
-from statllama.runner import PlannedStage, count_steps, measure, plan
+from statllama.runner import PlannedStage, measure, plan
 from statllama.runner import run as run_recipe
+from statllama.session import count_steps
 from statllama.specs import TrainSpec
 from statllama.store import Store
 from tests.conftest import conversations, stage, write_jsonl
