@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,9 @@ def _read_parquet(path: Path) -> Iterator[Numbered]:
             with open_bytes(path) as handle:
                 source = pyarrow.BufferReader(handle.read())
         with pyarrow.parquet.ParquetFile(source) as file:
-            for batch in file.iter_batches(batch_size=BATCH):
+            # A reader of the whole file keeps what it has read, so memory would grow with the file.
+            groups = (file.iter_batches(BATCH, row_groups=[group]) for group in range(file.num_row_groups))
+            for batch in chain.from_iterable(groups):
                 for value in batch.to_pylist():
                     row += 1
                     yield row, None, value

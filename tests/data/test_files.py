@@ -127,6 +127,20 @@ def test_many_files_are_read_one_after_the_other(tmp_path: Path) -> None:
     assert texts(tmp_path, str(tmp_path)) == [str(i) for i in range(500)]
 
 
+def test_parquet_does_not_keep_what_it_has_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([{"text": f"{i} {'mean ' * 4000}"} for i in range(50)])
+    with pq.ParquetWriter(tmp_path / "x.parquet", table.schema, compression="none", use_dictionary=False) as writer:
+        for _ in range(20):
+            writer.write_table(table)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in rows(source("x.parquet"), tmp_path)]
+    assert len(held) == 1000
+    assert max(held) < 6 * table.nbytes  # the file is 20 times as large
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_tables_of_a_folder_have_the_same_columns(tmp_path: Path, kind: str) -> None:
     import pyarrow as pa
