@@ -32,16 +32,14 @@ PROBE_UNSLOTH = "import unsloth, trl; print(trl.SFTTrainer.__name__)"
 PROBE_XFORMERS = "import xformers.ops as o, xformers; print(xformers.__version__)"
 PROBE_HUB = f"""
 from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import HfHubHTTPError
 status = 'offline'
 if not constants.HF_HUB_OFFLINE:
     try:
         HfApi().model_info('{HUB_MODEL}', timeout=15)
         status = '200'
-    except HfHubHTTPError as error:
-        if error.response is None:
-            raise
-        status = error.response.status_code
+    except Exception as error:
+        response = getattr(error, 'response', None)
+        status = type(error).__name__ if response is None else str(response.status_code)
 print(status, constants.ENDPOINT, 'a token' if get_token() else 'no token', sep='\\n')
 """
 
@@ -180,12 +178,14 @@ def _hub() -> Finding:
     ok, text = _probe(PROBE_HUB, timeout=60)
     without = "the quickstart needs no hub; recipes with hub models do"
     if not ok:
-        return Finding("hub", "warning", f"not reachable: {text[:160]}", without)
+        return Finding("hub", "warning", f"cannot be asked: {text[:160]}", without)
     status, endpoint, token = text.splitlines()[-3:]
     if status == "offline":
         remedy = "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE"
         return Finding("hub", "warning", "offline mode is set: only models in the local cache", remedy)
     if status == "200":
         return Finding("hub", "ok", f"{endpoint} answers ({token})")
+    if not status.isdecimal():
+        return Finding("hub", "warning", f"{endpoint} cannot be reached ({status})", without)
     remedy = "your token may be wrong: hf auth login" if status == "401" and token != "no token" else without
     return Finding("hub", "warning", f"{endpoint} answers {status} for {HUB_MODEL} ({token})", remedy)
