@@ -6,7 +6,6 @@ export must render with `TEMPLATE_VARIABLES` too.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from statllama.data.examples import Conversation, Message
+from statllama.data.examples import Conversation, Message, as_json
 from statllama.data.masking import Span
 from statllama.errors import DataError
 
@@ -150,11 +149,6 @@ def turn(message: Message) -> dict[str, Any]:
     return plain
 
 
-def as_json(value: Any) -> str:
-    """JSON as chat templates write it, with all characters as they are."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 def common_start(text: str, other: str) -> int:
     """Length of the longest common start."""
     if text.startswith(other):
@@ -173,11 +167,7 @@ def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
 def refuse_special(special: re.Pattern[str], parts: Sequence[Message | str]) -> None:
     """DataError when a text holds a special token's text, which would become a control token."""
     for part in parts:
-        if isinstance(part, str):
-            name, text = "text", part
-        else:
-            calls = [as_json([call.name, call.arguments]) for call in part.calls]
-            name, text = f"{part.role} turn", "\n".join([part.content, *calls])
+        name, text = ("text", part) if isinstance(part, str) else (f"{part.role} turn", part.text)
         if found := special.search(text):
             raise DataError(
                 f"the {name} contains {found.group()!r} (at character {found.start()}), which the tokenizer "

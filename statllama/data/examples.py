@@ -6,6 +6,7 @@ Each of these checks itself when it is made. The DataErrors raised here do not k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,11 @@ class Message:
             raise DataError(f"the {self.role} turn calls a tool; only the assistant can")
         if not self.content.strip() and not self.calls:
             raise DataError(f"the {self.role} turn is empty", remedy="remove the row, or give the turn some text")
+
+    @property
+    def text(self) -> str:
+        """All that the turn says: its content, and each call as JSON on a line."""
+        return "\n".join([self.content, *(as_json([call.name, call.arguments]) for call in self.calls)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,11 @@ def check_turns(messages: Sequence[Message]) -> None:
             allowed = " or ".join(FOLLOWS[before])
             raise DataError(f"wrong order of roles: message {number} is {message.role} {place}; expected {allowed}")
         before = message.role
+
+
+def as_json(value: Any) -> str:
+    """JSON as chat templates write it, with all characters as they are."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _not_empty(name: str, text: str) -> None:

@@ -58,7 +58,7 @@ def resolved(source: SourceSpec, root: Path) -> SourceSpec:
     check_source(source)
     if source.format != AUTO:
         return source
-    if source.problems is not None:
+    if source.problems is not None and source.problems.form in PROBLEM_FORMATS:
         taken = PROBLEM_FORMATS[source.problems.form]
     else:
         with closing(rows(source, root)) as found:

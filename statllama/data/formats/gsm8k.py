@@ -1,4 +1,4 @@
-"""A word problem and its worked solution as in GSM8K, with `<<...>>` marks for a calculator and `#### ` at the end.
+r"""A word problem and its worked solution as in GSM8K, with `<<...>>` marks for a calculator and `#### ` at the end.
 
 {"question": "May sold 48 clips in April and half as many in May. How many in all?",
  "answer": "In May: 48/2 = <<48/2=24>>24.\nIn all: 48+24 = <<48+24=72>>72.\n#### 72"}

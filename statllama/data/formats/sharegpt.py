@@ -1,4 +1,4 @@
-"""A conversation as a list of from/value turns, also with tools.
+r"""A conversation as a list of from/value turns, also with tools.
 
 {"conversations": [{"from": "human", "value": "What is the mean of 1 and 3?"},
                    {"from": "function_call", "value": "{\"name\": \"mean\", \"arguments\": {\"of\": [1, 3]}}"},
