@@ -6,6 +6,9 @@ import torch
 
 from statllama import stack
 from statllama.data.collate import RowCollator
+from statllama.model import load_base, scoring
+from statllama.specs import BaseModelSpec
+from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.common import LORA, autocast, check, close, defined, defined_gradients, stacked
 from tests.unsloth_cpu.world import KERNELS, KernelCounter, World, move, new_slice, relative, rows, two_parents
@@ -36,6 +39,21 @@ def stack_is_definition_float(world: World) -> None:
 def stack_is_definition_nf4(world: World) -> None:
     """The same on a 4-bit base."""
     _stack_is_definition(world, "nf4")
+
+
+@check
+def positions_are_not_stretched(world: World) -> None:
+    """Asked for rows longer than the base's positions, Unsloth rescales RoPE, and the base is another: never asked."""
+    folder, tokenizer, positions = world.folder / "short", make_tokenizer(), 64
+    shape = {**world.shape, "max_position_embeddings": positions}
+    make_llama(len(tokenizer), **shape).to(world.dtype).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    spec = BaseModelSpec(model=str(folder), quantization="none")
+    base = load_base(spec, {"model": {}, "tokenizer": {}}, "auto", 4 * positions, "unsloth")
+    assert base.max_length == positions
+    ids = world.ids(2, positions)
+    with scoring(base, ()) as model, torch.no_grad(), autocast(world):
+        close(world, "logits", model(input_ids=ids, use_cache=False).logits, defined(world, base, (), ids))
 
 
 def _gradients(world: World, quantization: str, checkpointing: bool) -> None:
