@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ._problem import Draft, Problem, Redraw, Wrong, number_split, plain, solution_text
+from ._wording import Wordings
 
 _ATTEMPTS = 2_000
 
@@ -47,9 +48,9 @@ class Draw:
         self.settings.append(chosen.key)
         return chosen
 
-    def wording(self, *texts: str) -> str:
-        """One of several wordings of the same thing."""
-        return self.choice(texts)
+    def ask(self, wordings: Wordings, label: str = "", /, **fields: object) -> str:
+        """A wording of this split with its fields filled in; `label` names the story where there are several."""
+        return self.choice(wordings.of[self.split, label]).fill(fields)
 
     def choice(self, options: Sequence[T]) -> T:
         """One option, all equally likely."""
@@ -60,9 +61,10 @@ class Draw:
         return self.rng.randint(low, high)
 
     def decimal(self, low: float, high: float, digits: int) -> Given:
-        """A number with `digits` decimals from low to high."""
+        """A number with `digits` decimals from low to high, never exactly 1, as its unit is in the plural."""
         scale = 10**digits
-        return Given(self.rng.randint(round(low * scale), round(high * scale)) / scale)
+        drawn = self.rng.randint(round(low * scale), round(high * scale)) / scale
+        return Given(drawn if drawn != 1 else 1 + 1 / scale)
 
     def normal(self, mean: float, sd: float, digits: int = 0) -> Given:
         """A normal draw rounded to `digits` decimals."""
@@ -80,18 +82,27 @@ class Draw:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of problem: its name, its difficulty and the function that drafts it."""
+    """One kind of problem: its name, its difficulty and the function that drafts it.
+
+    A held-out kind occurs in the test split only, so that a benchmark can tell problems of a kind that was
+    trained on from problems of a kind that was never seen.
+    """
 
     name: str
     difficulty: int
     draft: Callable[[Draw], Draft]
+    held_out: bool = False
+
+    def in_split(self, split: str) -> bool:
+        """True when the kind occurs in the split."""
+        return split == "test" or not self.held_out
 
 
-def kind(difficulty: int) -> Callable[[Callable[[Draw], Draft]], Kind]:
-    """Mark a function of a topic module as a kind of problem with difficulty 1, 2 or 3."""
+def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], Draft]], Kind]:
+    """Mark a function of a topic as a kind of problem with difficulty 1, 2 or 3."""
 
     def mark(draft: Callable[[Draw], Draft]) -> Kind:
-        return Kind(draft.__name__, difficulty, draft)
+        return Kind(draft.__name__, difficulty, draft, held_out)
 
     return mark
 
@@ -105,7 +116,7 @@ def make(topic: str, of: Kind, split: str, seed: str) -> Problem:
         draw = Draw(random.Random(f"{topic}/{of.name}/{split}/{seed}/{attempt}"), split)
         try:
             draft = of.draft(draw)
-            if number_split(of.name, draft.parameters) in (None, split):
+            if of.held_out or number_split(of.name, draft.parameters) in (None, split):
                 return _assemble(topic, of, draft, draw)
         except Redraw:
             continue
@@ -129,6 +140,7 @@ def _assemble(topic: str, of: Kind, draft: Draft, draw: Draw) -> Problem:
         topic=topic,
         kind=of.name,
         difficulty=of.difficulty,
+        held_out=of.held_out,
         split=draw.split,
         setting="+".join(draw.settings),
         question=draft.question,

@@ -74,12 +74,13 @@ class Draft:
 class Problem:
     """A statistics problem with a computed answer.
 
-    topic, kind: the module and function it comes from. difficulty: 1 (one step) to 3 (several steps). split:
-    "train" or "test". setting: keys of the settings used. steps: the worked solution, a sentence each.
-    answer: its text with the unit; value: its one number, unrounded, or None when the answer is a sentence or
-    an interval; tolerance: absolute, how far from `value` a reply may be. distractors: three (text,
-    misconception) pairs. rejected: a worked solution that ends in a wrong answer; error: the one slip it
-    makes. idea: the principle in one sentence. parameters: the numbers and labels the answer follows from.
+    topic, kind: the module and function it comes from. difficulty: 1 (one step) to 3 (several steps).
+    held_out: true when the kind occurs in the test split only. split: "train" or "test". setting: keys of the
+    settings used. steps: the worked solution, a sentence each. answer: its text with the unit; value: its one
+    number, unrounded, or None when the answer is a sentence or an interval; tolerance: absolute, how far from
+    `value` a reply may be. distractors: three (text, misconception) pairs. rejected: a worked solution that ends
+    in a wrong answer; error: the one slip it makes. idea: the principle in one sentence. parameters: the numbers
+    and labels the answer follows from.
 
     Raises `ValueError` when the parts contradict one another.
     """
@@ -87,6 +88,7 @@ class Problem:
     topic: str
     kind: str
     difficulty: int
+    held_out: bool
     split: str
     setting: str
     question: str
@@ -203,10 +205,10 @@ def ordinal(number: int) -> str:
 
 
 def single(unit: str) -> str:
-    """A unit after "per": hours -> hour, degrees Celsius -> degree Celsius, hundred meters as it is."""
+    """A unit after "per": hours -> hour, degrees Celsius -> degree Celsius, square meters -> square meter."""
     if unit.startswith("degrees"):
         return unit.replace("degrees", "degree", 1)
-    return unit if unit.startswith("hundred") else unit.removesuffix("s")
+    return unit.removesuffix("s")
 
 
 def fingerprint(kind: str, parameters: Mapping[str, object]) -> str | None:

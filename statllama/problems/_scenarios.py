@@ -37,7 +37,10 @@ class Survey:
 
 @dataclass(frozen=True)
 class TwoWay:
-    """Two categorical variables of one group; `who` is plural."""
+    """Two categorical variables of one group; `who` is plural.
+
+    `row_does` and `column_does` say what belonging to a row or a column means: "work the {} shift".
+    """
 
     key: str
     who: str
@@ -45,6 +48,17 @@ class TwoWay:
     rows: tuple[str, ...]
     column: str
     columns: tuple[str, ...]
+    row_does: str = ""
+    column_does: str = ""
+    rel: str = "who"
+
+    def in_row(self, i: int) -> str:
+        """What those in row i do: "work the day shift"."""
+        return self.row_does.format(self.rows[i])
+
+    def in_column(self, j: int) -> str:
+        """What those in column j do: "come to work by bus"."""
+        return self.column_does.format(self.columns[j])
 
 
 @dataclass(frozen=True)
@@ -182,24 +196,31 @@ SURVEYS = {
 TABLES = {
     "train": (
         TwoWay("shift", "hospital staff", "shift", ("day", "night"), "way to work",
-            ("car", "bus", "bicycle")),
+            ("car", "bus", "bicycle"), "work the {} shift", "come to work by {}"),
         TwoWay("snack", "cinema visitors", "age group", ("under 30", "30 or older"), "snack",
-            ("popcorn", "ice cream", "none")),
+            ("popcorn", "ice cream", "chips"), "are {}", "buy {}"),
         TwoWay("plan", "phone customers", "contract", ("prepaid", "monthly"), "reason for calling",
-            ("billing", "coverage", "upgrade")),
-        TwoWay("grade", "students", "grade", ("9th", "10th", "11th"), "favorite subject", ("science", "art")),
+            ("billing", "coverage", "an upgrade"), "have a {} contract", "call about {}"),
+        TwoWay("grade", "students", "grade", ("9th", "10th", "11th"), "favorite subject", ("science", "art"),
+            "are in {} grade", "like {} best"),
         TwoWay("visit", "zoo visitors", "season", ("spring", "summer", "autumn"), "ticket",
-            ("single", "family")),
+            ("single", "family"), "come in {}", "buy a {} ticket"),
         TwoWay("loan", "bank clients", "age group", ("under 40", "40 or older"), "loan status",
-            ("paid", "late")),
-        TwoWay("hand", "tennis players", "level", ("club", "national"), "hand used", ("left", "right")),
+            ("paid off", "overdue"), "are {}", "have a loan that is {}"),
+        TwoWay("hand", "tennis players", "level", ("club", "national"), "hand used", ("left", "right"),
+            "play at {} level", "play with the {} hand"),
+        TwoWay("meal", "train passengers", "class", ("first", "second"), "drink ordered",
+            ("coffee", "tea", "water"), "travel in {} class", "order {}"),
     ),
     "test": (
-        TwoWay("crew", "ship passengers", "cabin class", ("upper deck", "lower deck"), "evening activity",
-            ("theater", "music", "reading")),
+        TwoWay("crew", "ship guests", "cabin", ("upper deck", "lower deck"), "evening activity",
+            ("theater", "music", "reading"), "sleep on the {}", "choose {}"),
         TwoWay("bean", "coffee drinkers", "preferred roast", ("light", "medium", "dark"), "time of first cup",
-            ("before breakfast", "after breakfast")),
-        TwoWay("kennel", "shelter dogs", "size", ("small", "large"), "outcome", ("adopted", "waiting")),
+            ("before breakfast", "after breakfast"), "prefer a {} roast", "have their first cup {}"),
+        TwoWay("kennel", "shelter dogs", "size", ("small", "large"), "outcome", ("adopted", "still waiting"),
+            "are {}", "are {}", "that"),
+        TwoWay("rink", "skating pupils", "skill level", ("beginner", "advanced"), "lesson time",
+            ("morning", "afternoon", "evening"), "skate at {} level", "take {} lessons"),
     ),
 }
 
@@ -253,6 +274,7 @@ EVENTS = {
         Events("concert", "visitors to a music festival", "visitor", "camps on the site", "buys a program"),
         Events("farm", "farms in a valley", "farm", "keeps goats", "grows olives"),
         Events("clinic", "patients of an eye clinic", "patient", "wears contact lenses", "has dry eyes"),
+        Events("hostel", "guests of a mountain hostel", "guest", "brings skis", "orders a packed lunch"),
     ),
 }
 
@@ -266,6 +288,8 @@ SCREENINGS = {
     ),
     "test": (
         Screening("rot", "potato plants in a field", "plant", "a virus", "a leaf strip test", (20, 90)),
+        Screening("olives", "bottles of olive oil at a customs office", "bottle", "a false label",
+            "an infrared test", (30, 110)),
         Screening("chips", "circuit boards from a plant", "board", "a hidden short circuit", "a voltage test",
             (8, 40)),
     ),
@@ -276,12 +300,12 @@ TALLIES = {
         Tally("repairs", "the number of repair jobs a workshop gets", "day", "jobs"),
         Tally("goals", "the number of goals a hockey team scores", "game", "goals"),
         Tally("rings", "the number of calls a plumber receives", "hour", "calls"),
-        Tally("faults", "the number of flaws in a roll of cloth", "roll", "flaws"),
+        Tally("faults", "the number of flaws in a cloth", "roll", "flaws"),
         Tally("rooms", "the number of guests in a boat cabin", "trip", "guests"),
     ),
     "test": (
-        Tally("owls", "the number of owl chicks in a nest box", "nest", "chicks"),
-        Tally("lifts", "the number of passengers entering a lift", "ride", "passengers"),
+        Tally("owls", "the number of owl chicks", "nest box", "chicks"),
+        Tally("lifts", "the number of passengers entering a lift", "stop", "passengers"),
         Tally("orders", "the number of cakes a baker sells to a cafe", "morning", "cakes"),
     ),
 }
@@ -299,6 +323,8 @@ PARTS = {
     "test": (
         Parts("bread", "the kneading time", "the baking time", "the total time", "minutes", (14, 40),
             (1.2, 4.5)),
+        Parts("mail", "the weight of the first parcel", "the weight of the second parcel",
+            "the combined weight", "kilograms", (5, 18), (0.5, 2.2)),
         Parts("rowing", "the time of the first lap", "the time of the second lap", "the total time",
             "seconds", (92, 150), (3, 9)),
     ),

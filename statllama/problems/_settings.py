@@ -39,7 +39,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Versus:
-    """Two treatments compared on one response; `mean`, `sd` and `gain` are ranges in `unit`."""
+    """Two treatments compared on one response; `mean`, `sd` and `gain` are ranges in `unit`.
+
+    The units come from two `blocks` that differ; outside an experiment, `chooser` decides on the treatment.
+    """
 
     key: str
     units: str
@@ -50,6 +53,8 @@ class Versus:
     mean: tuple[float, float]
     sd: tuple[float, float]
     gain: tuple[float, float]
+    blocks: str
+    chooser: str
     digits: int = 1
 
 
@@ -89,7 +94,10 @@ class Rescale:
 
 @dataclass(frozen=True)
 class Skewed:
-    """A skewed quantity: `high` is true when its long tail is on the right."""
+    """A skewed quantity: `middle` is the range of its median, `gap` of the distance from median to mean.
+
+    `high` is true when the long tail is on the right.
+    """
 
     key: str
     what: str
@@ -192,31 +200,31 @@ SHARES = {
 VERSUS = {
     "train": (
         Versus("chicks", "chicks", "a new feed", "the usual feed", "weight gain", "grams", (260, 380),
-            (25, 45), (8, 30), 0),
+            (25, 45), (8, 30), "hatcheries", "the farmers", 0),
         Versus("tires", "tires", "a new rubber compound", "the old compound", "tread life",
-            "thousand kilometers", (48, 66), (3, 7), (1, 5)),
+            "thousand kilometers", (48, 66), (3, 7), (1, 5), "factories", "the drivers"),
         Versus("reading", "pupils", "a phonics program", "the regular lessons", "reading score", "points",
-            (62, 78), (7, 12), (2, 7)),
+            (62, 78), (7, 12), (2, 7), "schools", "their teachers"),
         Versus("paint", "wood panels", "a two-coat finish", "a one-coat finish", "drying time", "minutes",
-            (85, 140), (8, 16), (4, 14)),
+            (85, 140), (8, 16), (4, 14), "sawmills", "the carpenters"),
         Versus("pain", "patients", "a new tablet", "the standard tablet", "time to relief", "minutes",
-            (34, 52), (6, 11), (2, 8)),
+            (34, 52), (6, 11), (2, 8), "clinics", "their doctors"),
         Versus("wheat", "field plots", "a nitrogen fertilizer", "a compost treatment", "wheat yield",
-            "kilograms", (52, 80), (5, 10), (2, 7)),
+            "kilograms", (52, 80), (5, 10), (2, 7), "farms", "the farmers"),
         Versus("ads", "shoppers", "a video advertisement", "a printed advertisement", "time on the site",
-            "seconds", (90, 170), (18, 35), (6, 20), 0),
+            "seconds", (90, 170), (18, 35), (6, 20), "countries", "the shoppers themselves", 0),
         Versus("sleep", "volunteers", "a dark bedroom", "a dimly lit bedroom", "sleep time", "minutes",
-            (395, 450), (28, 50), (8, 25), 0),
+            (395, 450), (28, 50), (8, 25), "towns", "the volunteers themselves", 0),
     ),
     "test": (
         Versus("cuttings", "rose cuttings", "a rooting powder", "plain soil", "root length", "millimeters",
-            (38, 62), (6, 11), (3, 9)),
+            (38, 62), (6, 11), (3, 9), "nurseries", "the gardeners"),
         Versus("cement", "test cubes", "a fly-ash mix", "an ordinary mix", "crushing load", "kilonewtons",
-            (310, 480), (20, 42), (8, 28), 0),
-        Versus("memory", "adults", "a spaced schedule", "a massed schedule", "recall score", "points",
-            (54, 72), (7, 12), (2, 8)),
-        Versus("oven", "muffin trays", "a convection oven", "a standard oven", "baking time", "minutes",
-            (19, 27), (1.4, 3), (0.6, 2)),
+            (310, 480), (20, 42), (8, 28), "quarries", "the builders", 0),
+        Versus("memory", "adults", "a spaced review schedule", "a massed review schedule", "recall score", "points",
+            (54, 72), (7, 12), (2, 8), "colleges", "the adults themselves"),
+        Versus("glue", "wooden joints", "a resin glue", "a hide glue", "breaking load", "newtons", (210, 320),
+            (18, 36), (8, 26), "workshops", "the joiners", 0),
     ),
 }
 
@@ -226,14 +234,14 @@ RELATIONS = {
             "dollars", (35, 110), (9, 16), (220, 420), (60, 130), 0),
         Relation("study", "students in a course", "student", "study time", "hours", "exam score", "points",
             (2, 14), (1.8, 3.4), (46, 58), (3, 7)),
-        Relation("cars", "used cars of one model", "car", "age", "years", "asking price", "hundred dollars",
-            (1, 9), (-19, -12), (220, 290), (8, 18)),
-        Relation("hills", "weather stations in a mountain range", "station", "altitude", "hundred meters",
-            "July temperature", "degrees Celsius", (4, 26), (-0.75, -0.5), (23, 28), (0.6, 1.6)),
+        Relation("cars", "used cars of one model", "car", "age", "years", "asking price", "thousand dollars",
+            (1, 9), (-1.9, -1.2), (22, 29), (0.8, 1.8)),
+        Relation("north", "weather stations of one continent", "station", "latitude", "degrees",
+            "mean April temperature", "degrees Celsius", (30, 58), (-0.75, -0.5), (43, 49), (1.2, 2.6)),
         Relation("icecream", "days at a beach stand", "day", "noon temperature", "degrees Celsius",
-            "number of cones sold", "cones", (18, 35), (9, 15), (-140, -60), (14, 30), 0),
-        Relation("engines", "cars on a test track", "car", "weight", "hundred kilograms", "fuel economy",
-            "kilometers per liter", (10, 22), (-0.8, -0.5), (23, 27), (0.7, 1.5)),
+            "cone sales", "cones", (18, 35), (9, 15), (-140, -60), (14, 30), 0),
+        Relation("marathon", "runners in a city marathon", "runner", "weekly training distance", "kilometers",
+            "finishing time", "minutes", (20, 85), (-1.1, -0.6), (270, 300), (8, 18)),
         Relation("pines", "pine trees in a stand", "tree", "trunk diameter", "centimeters", "height",
             "meters", (12, 48), (0.3, 0.48), (4, 7.5), (1, 2.4)),
         Relation("delivery", "deliveries by a courier", "delivery", "distance", "kilometers", "delivery time",
@@ -242,12 +250,14 @@ RELATIONS = {
             "degrees Celsius", "gas use", "cubic meters", (-6, 14), (-3.6, -2.2), (58, 74), (3, 7)),
     ),
     "test": (
-        Relation("pike", "pike caught in a river", "pike", "length", "centimeters", "weight", "hundred grams",
-            (45, 85), (0.55, 0.85), (-20, -14), (1.5, 3.4)),
+        Relation("pike", "pike caught in a river", "pike", "length", "centimeters", "weight", "grams",
+            (45, 85), (55, 85), (-2000, -1400), (150, 340), 0),
         Relation("panels", "days at a solar farm", "day", "sunshine", "hours", "energy output",
             "megawatt hours", (2, 13), (3.2, 5.2), (4, 9), (2.4, 5)),
         Relation("piano", "piano pupils", "pupil", "weekly practice", "hours",
-            "number of errors in a test piece", "errors", (1, 11), (-3.2, -1.9), (38, 48), (2.4, 5)),
+            "error count in a test piece", "errors", (1, 11), (-3.2, -1.9), (38, 48), (2.4, 5)),
+        Relation("glacier", "summers at a glacier", "summer", "mean temperature", "degrees Celsius",
+            "retreat of the ice", "meters", (4, 13), (2.4, 4.2), (3, 8), (2, 4.5)),
         Relation("kiln", "batches fired in a kiln", "batch", "moisture content", "percent", "drying time",
             "hours", (8, 26), (0.8, 1.5), (3, 8), (1.2, 2.8)),
     ),
@@ -269,6 +279,8 @@ RESCALES = {
     "test": (
         Rescale("printing", "numbers of pages in print orders", "order prices in dollars",
             "multiplying by 0.15 and adding 2", "dollars", 2, 0.15, (60, 140), (15, 40)),
+        Rescale("data", "amounts of mobile data in gigabytes", "monthly bills in dollars",
+            "multiplying by 3.5 and adding 12", "dollars", 12, 3.5, (4, 14), (1.5, 4)),
         Rescale("rental", "driving distances in miles for rental vans", "rental charges in dollars",
             "multiplying by 0.4 and adding 35", "dollars", 35, 0.4, (70, 150), (18, 45)),
     ),
@@ -283,8 +295,8 @@ SKEWED = {
         Skewed("retire", "retirement ages of a company's staff", "years", (62, 66), (2, 4), False),
     ),
     "test": (
-        Skewed("claims", "sizes of insurance claims", "hundred dollars", (21, 48), (7, 20), True),
-        Skewed("attendance", "numbers of lectures attended out of 30 by each student", "lectures", (25, 28),
+        Skewed("claims", "sizes of insurance claims", "dollars", (2100, 4800), (700, 2000), True),
+        Skewed("attendance", "attendance counts of students over 30 lectures", "lectures", (25, 28),
             (2, 5), False),
         Skewed("hold", "hold times of a telephone bank", "seconds", (45, 110), (15, 50), True),
     ),

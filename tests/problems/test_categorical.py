@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from .checks import check_topic
+from .checks import Params, check_topic
+
+
+def _contribution(p: Params) -> float:
+    """The squared Pearson residual of the cell."""
+    expected = stats.contingency.expected_freq(p["table"])
+    return float((((np.array(p["table"]) - expected) / np.sqrt(expected)) ** 2)[p["row"], p["column"]])
 
 
 def test_answers() -> None:
@@ -26,5 +32,9 @@ def test_answers() -> None:
                 "homogeneity": "A chi-square test of homogeneity",
                 "fit": "A chi-square goodness-of-fit",
             }[p["test"]],
+            "cell_contribution": _contribution,
+            "goodness_of_fit_p_value": lambda p: float(
+                stats.chisquare(p["observed"], np.array(p["percents"]) / 100 * sum(p["observed"])).pvalue
+            ),
         },
     )

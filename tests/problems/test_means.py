@@ -26,6 +26,26 @@ def _welch(p: Params) -> float:
     return float(stats.ttest_ind(first, second, equal_var=False).statistic)
 
 
+def _difference_interval(p: Params) -> tuple[float, float]:
+    spread = np.sqrt(p["sd1"] ** 2 / p["n1"] + p["sd2"] ** 2 / p["n2"])
+    df = min(p["n1"], p["n2"]) - 1
+    low, high = stats.t.interval(p["confidence"] / 100, df, p["mean1"] - p["mean2"], spread)
+    return float(low), float(high)
+
+
+def _paired_interval(p: Params) -> tuple[float, float]:
+    found = stats.ttest_rel(p["after"], p["before"]).confidence_interval(p["confidence"] / 100)
+    return float(found.low), float(found.high)
+
+
+def _size(p: Params) -> float:
+    """The first n whose margin is small enough, by search."""
+    z, n = stats.norm.isf((1 - p["confidence"] / 100) / 2), 1
+    while z * p["sd"] / np.sqrt(n) > p["margin"]:
+        n += 1
+    return float(n)
+
+
 def test_answers() -> None:
     check_topic(
         "means",
@@ -38,5 +58,8 @@ def test_answers() -> None:
             "interpret_confidence": lambda p: re.compile(
                 rf"We are {p['confidence']}% confident that the mean .* of all "
             ),
+            "two_mean_interval": _difference_interval,
+            "paired_interval": _paired_interval,
+            "sample_size_for_mean": _size,
         },
     )

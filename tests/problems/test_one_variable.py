@@ -8,6 +8,22 @@ from scipy import stats
 from .checks import Params, check_topic
 
 
+def _relatively_better(p: Params) -> str:
+    """The result that fewer of a normal crowd of competitors beat."""
+    beaten = [stats.norm.sf(p[f"x{i}"], p[f"m{i}"], p[f"s{i}"]) for i in (1, 2)]
+    z = np.subtract(p["x1"], p["m1"]) / p["s1"]
+    return f"In {p['better'] if beaten[0] < beaten[1] else p['other']}: {z:.2f} standard deviations above"
+
+
+def _corrected(p: Params) -> float:
+    """The mean of a list with the reported mean, after one entry is replaced."""
+    values = np.full(p["n"], (p["n"] * p["mean"] - p["false"]) / (p["n"] - 1))
+    values[0] = p["false"]
+    assert np.isclose(values.mean(), p["mean"])
+    values[0] = p["true"]
+    return float(values.mean())
+
+
 def test_answers() -> None:
     check_topic(
         "one_variable",
@@ -24,6 +40,12 @@ def test_answers() -> None:
             ),
             "linear_change": _changed,
             "skew_from_center": lambda p: "Skewed to the right" if p["mean"] > p["median"] else "Skewed to the left",
+            "compare_z_scores": _relatively_better,
+            "cumulative_percent": lambda p: float(
+                stats.percentileofscore(np.repeat(range(len(p["counts"])), p["counts"]), p["k"], kind="weak")
+            ),
+            "weighted_mean": lambda p: float(np.repeat([p["mean1"], p["mean2"]], [p["n1"], p["n2"]]).mean()),
+            "mean_after_correction": _corrected,
         },
     )
 

@@ -28,6 +28,24 @@ def _binomial(p: Params) -> float:
     return float(stats.binom.pmf(p["k"], p["n"], p["p"]))
 
 
+def _row_or_column(p: Params) -> float:
+    table = np.array(p["table"])
+    inside = np.zeros(table.shape, dtype=bool)
+    inside[p["row"], :] = inside[:, p["column"]] = True
+    return float(table[inside].sum() / table.sum())
+
+
+def _gain(p: Params) -> float:
+    buyer = stats.rv_discrete(values=((0, 1, 2), (1 - p["p1"] - p["p2"], p["p1"], p["p2"])))
+    mean = buyer.expect(lambda i: np.choose(i.astype(int), [0, p["pay"], p["less"]])) - p["price"]
+    return float(-mean if p["sells"] else mean)
+
+
+def _sum_tail(p: Params) -> float:
+    tail = stats.norm.sf if p["above"] else stats.norm.cdf
+    return float(tail(p["cut"], p["mean1"] + p["mean2"], np.sqrt(p["sd1"] ** 2 + p["sd2"] ** 2)))
+
+
 def test_answers() -> None:
     check_topic(
         "probability",
@@ -41,5 +59,11 @@ def test_answers() -> None:
             "geometric_probability": lambda p: float(stats.geom.pmf(p["k"], p["p"])),
             "discrete_spread": lambda p: float(stats.rv_discrete(values=(range(4), p["probabilities"])).std()),
             "spread_of_sum": lambda p: float(np.linalg.norm([p["sd1"], p["sd2"]])),
+            "union_from_table": _row_or_column,
+            "at_least_one": lambda p: float(stats.binom.sf(0, p["n"], p["p"])),
+            "without_replacement": lambda p: float(stats.hypergeom.pmf(0, p["total"], p["bad"], p["k"])),
+            "expected_gain": _gain,
+            "normal_sum": _sum_tail,
+            "binomial_spread": lambda p: float(stats.binom.std(p["n"], p["p"])),
         },
     )

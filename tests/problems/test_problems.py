@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import collections
 import dataclasses
+import importlib
 import itertools
 import json
 import re
@@ -16,16 +17,23 @@ import pytest
 
 import statllama.problems as package
 from statllama.problems import (
+    FORMS,
     Problem,
     generate,
+    held_out_kinds,
     kinds,
     make_problem,
+    rows,
     to_messages,
     to_multiple_choice,
     to_preference,
+    to_prompt_answer,
     topics,
 )
-from statllama.problems._problem import fingerprint
+from statllama.problems._draw import Draw, Kind
+from statllama.problems._problem import Draft, Wrong, fingerprint, words
+from statllama.problems._registry import kinds_of
+from statllama.problems._wording import wordings
 
 FOLDER = Path(package.__file__).parent
 
@@ -56,8 +64,10 @@ def test_topics_are_the_nine_units() -> None:
         "categorical",
         "slopes",
     }
-    assert sum(len(kinds(topic)) for topic in topics()) >= 30
-    assert all(len(kinds(topic)) >= 4 for topic in topics())
+    assert sum(len(kinds(topic)) for topic in topics()) >= 68
+    assert all(len(kinds(topic)) >= 8 for topic in topics())
+    levels = collections.Counter(of.difficulty for topic in topics() for of in kinds_of(topic).values())
+    assert min(levels.values()) >= 15
 
 
 def test_same_arguments_same_problems() -> None:
@@ -105,7 +115,7 @@ def test_no_story_in_both_splits(train: list[Problem], held_out: list[Problem]) 
 
 @pytest.mark.parametrize("topic", topics())
 def test_splits_of_one_kind(topic: str) -> None:
-    for kind in kinds(topic):
+    for kind in kinds(topic, "train"):
         groups = [[make_problem(topic, kind, seed, split) for seed in range(25)] for split in ("train", "test")]
         settings = [{p.setting for p in group} for group in groups]
         numbers = [{fingerprint(kind, p.parameters) for p in group} - {None} for group in groups]
@@ -147,6 +157,9 @@ def test_multiple_choice(held_out: list[Problem]) -> None:
         assert choices[answer] == problem.answer
         assert set(choices) == {problem.answer, *(text for text, _ in problem.distractors)}
         assert item == to_multiple_choice(problem, seed=1)
+        slips = dict(problem.distractors)
+        assert item["misconceptions"] == [slips.get(text) for text in choices]
+        assert to_multiple_choice(problem, place=2)["answer"] == 2
         places[answer] += 1
     assert min(places.values()) > len(held_out) / 4 * 0.7
 
@@ -166,6 +179,13 @@ def test_the_longest_option_is_no_clue(train: list[Problem]) -> None:
         (lambda: generate(1, split="validation"), "unknown split"),
         (lambda: make_problem("means", "paired"), "unknown kind"),
         (lambda: kinds("algebra"), "allowed: categorical"),
+        (lambda: kinds("means", "dev"), "unknown split"),
+        (lambda: generate(1, topics="means"), "nor a single text"),  # type: ignore[arg-type]
+        (lambda: generate(1, difficulty=4), "difficulty must be 1, 2, 3"),
+        (lambda: generate(1, topics=["study_design"], difficulty=3), "has no train kind of difficulty 3"),
+        (lambda: rows("spo", 1), "unknown form 'spo', did you mean 'dpo'"),
+        (lambda: rows("sft", 1, topics=["slope"]), "did you mean 'slopes'"),
+        (lambda: make_problem("means", "paired_interval"), 'held out: it has problems only with split="test"'),
     ],
 )
 def test_mistakes_are_named(call, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -173,24 +193,126 @@ def test_mistakes_are_named(call, message: str) -> None:  # type: ignore[no-unty
         call()
 
 
-def test_an_exhausted_topic_says_so() -> None:
-    with pytest.raises(ValueError, match="ask for fewer"):
-        _exhaust()
+def test_an_exhausted_topic_says_how_many_it_has() -> None:
+    live = {"means": [Kind("fixed", 1, _three)], "slopes": list(kinds_of("slopes").values())[:1]}
+    drawn = package._generate(100, live, 0, "train")
+    message = (
+        "topic 'means' ran dry: it has about 3 different train problems of this sort, .* a count of 6 over 2 topics"
+    )
+    with pytest.raises(ValueError, match=message):
+        list(drawn)
 
 
-def _exhaust() -> None:
-    problem = make_problem("means", "one_mean_t")
-    seen = {problem.question}
-    only = package._draw.Kind("fixed", 1, lambda draw: _fixed(draw))
-    while True:
-        seen.add(package._fresh("means", [only], 0, "train", "0", seen).question)
-
-
-def _fixed(draw: package._draw.Draw) -> package._problem.Draft:
+def _three(draw: Draw) -> Draft:
     draw.settings.append("nowhere")
-    words, wrong = package._problem.words, package._problem.Wrong
-    options = [wrong(words(text), "slipped", ["Step."]) for text in "bcd"]
-    return package._problem.Draft("Q?", ["Step."], words("a"), options, "Idea.", {})
+    options = [Wrong(words(text), "slipped", ["Step."]) for text in "bcd"]
+    return Draft(f"Q{draw.integer(1, 3)}?", ["Step."], words("a"), options, "Idea.", {})
+
+
+def test_held_out_kinds_are_in_the_test_split_only(train: list[Problem], held_out: list[Problem]) -> None:
+    hidden = set(held_out_kinds())
+    assert {topic for topic, _ in hidden} == set(topics())
+    assert max(collections.Counter(topic for topic, _ in hidden).values()) <= 2
+    seen = [{(p.topic, p.kind) for p in group} for group in (train, held_out)]
+    assert not seen[0] & hidden
+    assert hidden <= seen[1]
+    assert all(p.held_out == ((p.topic, p.kind) in hidden) for p in [*train, *held_out])
+    for topic, kind in hidden:
+        assert kind in kinds(topic)
+        assert kind not in kinds(topic, "train")
+
+
+def test_difficulty_argument() -> None:
+    assert {p.difficulty for p in generate(60, difficulty=3)} == {3}
+    assert {p.difficulty for p in generate(90, difficulty=(1, 2), seed=2)} == {1, 2}
+    assert "study_design" not in {p.topic for p in generate(60, difficulty=3)}
+
+
+def test_rows_are_what_the_converters_make() -> None:
+    drawn = list(generate(40, seed=8, topics=["means", "slopes"], difficulty=2))
+    for form, convert in (("sft", to_messages), ("dpo", to_preference), ("grpo", to_prompt_answer)):
+        assert list(rows(form, 40, seed=8, topics=["means", "slopes"], difficulty=2)) == [convert(p) for p in drawn]
+    items = list(rows("mc", 40, seed=8, topics=["means", "slopes"], difficulty=2))
+    assert [item["question"] for item in items] == [p.question for p in drawn]
+    assert set(FORMS) == {"sft", "dpo", "grpo", "mc"}
+
+
+def test_right_choices_are_in_balance() -> None:
+    items = list(rows("mc", 200, seed=4, split="test"))
+    for start in range(0, 200, 4):
+        assert {item["answer"] for item in items[start : start + 4]} == {0, 1, 2, 3}
+    assert items[:50] == list(rows("mc", 50, seed=4, split="test"))
+
+
+def test_prompt_answer(train: list[Problem]) -> None:
+    for problem in train[:300]:
+        row = to_prompt_answer(problem)
+        assert list(row) == ["prompt", "answer", "value", "tolerance", "topic", "kind", "difficulty"]
+        assert row["prompt"] == [{"role": "user", "content": problem.question}]
+        assert row["value"] is None or abs(row["value"] - float(problem.answer.split()[0])) <= max(
+            row["tolerance"], 10.0 ** -len(problem.answer.split()[0].partition(".")[2])
+        )
+        json.dumps(row)
+
+
+@pytest.mark.parametrize("topic", topics())
+def test_numeric_options_look_alike(topic: str) -> None:
+    """The same unit and as many decimals in all four, so that the form of an option tells nothing."""
+    for kind in kinds(topic):
+        for seed in range(20):
+            problem = make_problem(topic, kind, seed, "test")
+            options = [problem.answer, *(text for text, _ in problem.distractors)]
+            if problem.value is not None:
+                assert (
+                    len({re.sub(r"^-?\d+", "", re.sub(r"\.\d", ".", text)) for text in options}) == 1
+                    or len({(text.partition(" ")[2], len(text.split()[0].partition(".")[2])) for text in options}) == 1
+                ), options
+
+
+@pytest.mark.parametrize("topic", topics())
+def test_place_and_length_of_the_answer_are_no_clue(topic: str) -> None:
+    """Within a kind, the answer is not nearly always the longest, shortest, largest or smallest option."""
+    for kind in kinds(topic):
+        counts: collections.Counter[str] = collections.Counter()
+        for seed in range(60):
+            problem = make_problem(topic, kind, seed, "test")
+            others = [text for text, _ in problem.distractors]
+            if problem.value is None:
+                counts["longest"] += len(problem.answer) > max(map(len, others))
+                counts["shortest"] += len(problem.answer) < min(map(len, others))
+            else:
+                values = [float(text.split()[0]) for text in others]
+                counts["largest"] += problem.value > max(values) + 1e-9
+                counts["smallest"] += problem.value < min(values) - 1e-9
+        assert all(count < 0.8 * 60 for count in counts.values()), (kind, counts)
+
+
+def test_wordings() -> None:
+    block = wordings("""
+        train: {x.real:g} of {who!a}.
+        test/one more: {who!c} and
+            {who!A}: {x}
+    """)
+    fields = {"x": package._draw.Given(2), "who": "owl"}
+    assert block.of["train", ""][0].fill(fields) == "2 of an owl."
+    assert block.of["test", "one more"][0].fill(fields) == "Owl and An owl: 2"
+    with pytest.raises(ValueError, match="begins with 'train: '"):
+        wordings("validation: {x}")
+
+
+def test_every_kind_has_wordings_and_a_docstring() -> None:
+    for path in (p for p in FOLDER.glob("*/*.py") if not p.name.startswith("_")):
+        module = importlib.import_module(".".join((package.__name__, path.parent.name, path.stem)))
+        for of in (item for item in vars(module).values() if isinstance(item, Kind)):
+            assert of.draft.__doc__, of.name
+        for name, block in vars(module).items():
+            if name.startswith("_ASK_"):
+                labels = {label for _, label in block.of}
+                for label in labels:
+                    assert block.of.get(("test", label)), (name, label)
+                if any(split == "train" for split, _ in block.of):
+                    assert all(len(block.of["train", label]) >= 2 for label in labels), name
+                assert len(block.of.get(("test", ""), "ab")) >= 2, name
 
 
 def test_a_problem_checks_itself() -> None:
@@ -204,7 +326,7 @@ def test_a_problem_checks_itself() -> None:
 
 
 def test_the_package_needs_only_the_standard_library() -> None:
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 assert all(name.name.split(".")[0] in sys.stdlib_module_names for name in node.names), path
@@ -213,7 +335,7 @@ def test_the_package_needs_only_the_standard_library() -> None:
 
 
 def test_functions_and_modules_stay_short() -> None:
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         source = path.read_text()
         assert len(source.splitlines()) < 400, path
         for node in ast.walk(ast.parse(source)):

@@ -34,6 +34,20 @@ def _pooled(p: Params) -> float:
     return float(np.copysign(np.sqrt(chi2), p["x1"] / p["n1"] - p["x2"] / p["n2"]))
 
 
+def _difference_interval(p: Params) -> tuple[float, float]:
+    shares = [p["x1"] / p["n1"], p["x2"] / p["n2"]]
+    spread = np.sqrt(sum(q * (1 - q) / p[n] for q, n in zip(shares, ("n1", "n2"), strict=True)))
+    low, high = stats.norm.interval(p["confidence"] / 100, shares[0] - shares[1], spread)
+    return float(low), float(high)
+
+
+def _power(p: Params) -> float:
+    tail, limit = (stats.norm.sf, stats.norm.isf) if p["true"] > p["null"] else (stats.norm.cdf, stats.norm.ppf)
+    cut = limit(p["alpha"], p["null"], np.sqrt(p["null"] * (1 - p["null"]) / p["n"]))
+    power = float(tail(cut, p["true"], np.sqrt(p["true"] * (1 - p["true"]) / p["n"])))
+    return power if p["power"] else 1 - power
+
+
 def test_answers() -> None:
     check_topic(
         "proportions",
@@ -50,5 +64,9 @@ def test_answers() -> None:
                 if p["type"] == "I"
                 else "Failing to find that"
             ),
+            "margin_from_interval": lambda p: float(np.ptp([p["low"], p["high"]]) / 2),
+            "two_proportion_interval": _difference_interval,
+            "power_of_test": _power,
+            "raising_power": lambda p: f"Keep alpha at {p['alpha']:.2f} and take a sample larger than {p['n']}.",
         },
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from scipy import special, stats
 
@@ -43,5 +45,15 @@ def test_answers() -> None:
             "slope_p_value": lambda p: float(2 * special.stdtr(p["n"] - 2, -abs(p["slope"] / p["se"]))),
             "standard_error_of_slope": _standard_error,
             "slope_conclusion": _conclusion,
+            "interpret_slope_interval": lambda p: re.compile(
+                rf"We are {p['confidence']}% confident that, over all .* goes with a mean .* "
+                rf"{'higher' if p['slope'] > 0 else 'lower'}\.$"
+            ),
+            "residual_standard_deviation": lambda p: float(
+                np.sqrt(np.full(p["n"], p["sse"] / p["n"]).sum() / (p["n"] - 2))
+            ),
+            "one_sided_slope_test": lambda p: float(
+                special.stdtr(p["n"] - 2, -abs((p["slope"] - p["null"]) / p["se"]))
+            ),
         },
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from .checks import Params, check_topic
 
 
@@ -19,6 +21,11 @@ def _scope(p: Params) -> str:
 def _selected(p: Params) -> float:
     step = p["population"] // p["n"]
     return float(range(p["start"], p["population"] + step, step)[p["j"] - 1])
+
+
+def _read_digits(p: Params) -> float:
+    labels = dict.fromkeys(pair for pair in p["pairs"] if pair in range(1, p["total"] + 1))
+    return float(list(labels)[p["j"] - 1])
 
 
 def test_answers() -> None:
@@ -47,5 +54,10 @@ def test_answers() -> None:
                 "matched pairs": "A matched",
                 "observational": "An observational",
             }[p["design"]],
+            "random_digits": _read_digits,
+            "blocking_variable": lambda p: f"One block for each of the two {p['blocks']}, ",
+            "factorial_units": lambda p: float(
+                sum(1 for _ in itertools.product(range(p["a"]), range(p["b"]), range(p["k"])))
+            ),
         },
     )

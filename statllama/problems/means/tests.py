@@ -1,62 +1,38 @@
-"""Inference for means: t intervals, one-sample, paired and two-sample t tests."""
+"""Tests for means."""
 
 from __future__ import annotations
 
 import math
 
-from ._draw import Draw, Given, kind
-from ._numerics import normal_cdf, normal_quantile, t_quantile, t_upper_tail
-from ._problem import Draft, Wrong, interval, number, plain, probability, sig, words
-from ._scenarios import PAIRINGS
-from ._settings import MEASURES, VERSUS
+from .._draw import Draw, Given, kind
+from .._numerics import normal_cdf, t_upper_tail
+from .._problem import (
+    Draft,
+    Wrong,
+    number,
+    plain,
+    probability,
+    sig,
+)
+from .._scenarios import (
+    PAIRINGS,
+)
+from .._settings import MEASURES, VERSUS
+from .._wording import wordings
 
 # fmt: off
 
 
-@kind(2)
-def one_mean_interval(draw: Draw) -> Draft:
-    """The one-sample t interval."""
-    m = draw.setting(MEASURES)
-    mean, sd, n = draw.decimal(*m.mean, 1), draw.decimal(*m.sd, 1), draw.integer(8, 32)
-    level, digits = draw.confidence(), 2
-    t, z = t_quantile(0.5 + level / 200, n - 1), normal_quantile(0.5 + level / 200)
-    se = sd / math.sqrt(n)
-    first = f"With {n - 1} degrees of freedom, t* = {t:.3f}."
-    error = f"The standard error is {sd} / sqrt({n}) = {sig(se)}."
-
-    def option(critical: float, spread: float, slip: str, notes: tuple[str, str] | None = None) -> Wrong:
-        steps = ([*notes, f"The interval is {mean} +/- {critical:.3f} * {sig(spread)}, that is {mean} +/- "
-                          f"{sig(critical * spread)}."] if notes else [])
-        return (Wrong(interval(mean - critical * spread, mean + critical * spread, digits, m.unit), slip,
-                      steps))
-
-    one_sided = t_quantile(level / 100, n - 1)
-    right = option(t, se, "", (first, error))
-    return Draft(
-        draw.wording(
-            f"A random sample of {n} {m.who} has mean {m.thing} {mean} {m.unit} and standard deviation {sd} "
-            f"{m.unit}. The distribution looks normal. Construct a {level}% confidence interval for the "
-            "population mean.",
-            f"The {m.thing} of {n} {m.many} chosen at random from {m.who} has mean {mean} and standard "
-            f"deviation {sd} {m.unit}, with no outliers or skew. What is the {level}% t interval for the "
-            "mean?",
-        ),
-        right.steps,
-        right.answer,
-        [
-            option(z, se, "used a z critical value although sigma is unknown",
-                   (f"For {level}% confidence, z* = {z:.3f}.", error)),
-            option(t, sd, "used the standard deviation instead of the standard error",
-                   (first, f"The spread is {sd} {m.unit}.")),
-            option(one_sided, se, "took the critical value from one tail only",
-                   (f"With {n - 1} degrees of freedom, t* = {one_sided:.3f}.", error)),
-            option(t, sd / n, "divided the standard deviation by n instead of by its root",
-                   (first, f"The standard error is {sd} / {n} = {sig(sd / n)}.")),
-            option(1.0, se, "left out the critical value"),
-        ],
-        "With sigma unknown, the interval uses t with n - 1 degrees of freedom and s / sqrt(n).",
-        {"mean": mean, "sd": sd, "n": n, "confidence": level},
-    )
+_ASK_ONE_MEAN_T = wordings("""
+    train: A random sample of {n} {m.who} has mean {m.thing} {mean} {m.unit} and standard deviation {sd}
+        {m.unit}. Compute the t statistic for testing that the population mean is {null} {m.unit}.
+    train: To test whether the mean {m.thing} of {m.who} is {null} {m.unit}, {n} {m.many} are sampled; their
+        mean is {mean} and their standard deviation {sd} {m.unit}. What is the test statistic?
+    test: How many standard errors does the average {m.thing} of {n} {m.who} picked by chance, {mean} {m.unit}
+        with s = {sd}, lie from a claimed {null}? Answer with its sign.
+    test: A reporter claims that {m.who} average {null} {m.unit} in {m.thing}. Chance selects {n} of them, with
+        the results x-bar = {mean} and s = {sd}. Work out t.
+""")
 
 
 @kind(1)
@@ -70,12 +46,7 @@ def one_mean_t(draw: Draw) -> Draft:
     draw.need(abs(t) > 0.4)
     error = f"The standard error is {sd} / sqrt({n}) = {sig(se)}."
     return Draft(
-        draw.wording(
-            f"A random sample of {n} {m.who} has mean {m.thing} {mean} {m.unit} and standard deviation {sd} "
-            f"{m.unit}. Compute the t statistic for testing that the population mean is {null} {m.unit}.",
-            f"To test whether the mean {m.thing} of {m.who} is {null} {m.unit}, {n} {m.many} are sampled; "
-            f"their mean is {mean} and their standard deviation {sd} {m.unit}. What is the test statistic?",
-        ),
+        draw.ask(_ASK_ONE_MEAN_T, m=m, n=n, mean=mean, sd=sd, null=null),
         [error, f"t = ({mean} - {null}) / {sig(se)} = {t:.2f}."],
         number(t, 2, tolerance=0.02),
         [
@@ -94,6 +65,18 @@ def one_mean_t(draw: Draw) -> Draft:
         "A t statistic is estimate minus null value, divided by the standard error s / sqrt(n).",
         {"mean": mean, "null": null, "sd": sd, "n": n},
     )
+
+
+_ASK_T_P_VALUE = wordings("""
+    train: A random sample of {n} {m.who} is used to test whether the mean {m.thing} {way} {null} {m.unit}. The
+        t statistic is {t}. Find the p-value.
+    train: A random sample of {n} {m.who} is used to test whether the mean {m.thing} {way} {null} {m.unit}. The
+        t statistic is {t}. What is the p-value of the test?
+    test: Suspecting that the average {m.thing} of {m.who} {way} {null} {m.unit}, an inspector draws {n} of them
+        by lot and arrives at t = {t}. Turn this into a p-value.
+    test: With n = {n} {m.who} picked by chance, t = {t} for the alternative that their average {m.thing} {way}
+        {null} {m.unit}. How probable is a result at least so extreme if the null hypothesis holds?
+""")
 
 
 @kind(2)
@@ -116,8 +99,7 @@ def t_p_value(draw: Draw) -> Draft:
     slip = ("gave a one-sided p-value for a two-sided test" if sides == "two"
             else "doubled the p-value of a one-sided test")
     return Draft(
-        f"A random sample of {n} {m.who} is used to test whether the mean {m.thing} {way} {null} {m.unit}. "
-        f"The t statistic is {t}. " + draw.wording("Find the p-value.", "What is the p-value of the test?"),
+        draw.ask(_ASK_T_P_VALUE, m=m, n=n, t=t, null=null, way=way),
         [area, two if sides == "two" else one],
         probability(right, 4, 0.001),
         [
@@ -134,6 +116,18 @@ def t_p_value(draw: Draw) -> Draft:
         "A p-value is the tail area of t with n - 1 degrees of freedom, doubled for a two-sided test.",
         {"t": t, "n": n, "sides": sides},
     )
+
+
+_ASK_PAIRED_T = wordings("""
+    train: The {b.y} ({b.unit}) of {n} {b.who} is measured before and after {b.event}. Before: {before}. After,
+        in the same order: {after}. Compute the paired t statistic, after minus before.
+    train: The {b.y} ({b.unit}) of {n} {b.who} is measured before and after {b.event}. Before: {before}. After,
+        in the same order: {after}. What is the t statistic of the paired test (after minus before)?
+    test: Did {b.event} change the {b.y}? For {n} {b.who} the values ({b.unit}) were {before} at the start and
+        {after} at the end, one {b.one} after the other. Test the changes, end less start: how large is t?
+    test: First {before}, then {after}: such is the {b.y} ({b.unit}) of the same {n} {b.who}, listed in one
+        order, with {b.event} in between. Work out t for the later less the earlier values.
+""")
 
 
 @kind(3)
@@ -155,10 +149,7 @@ def paired_t(draw: Draw) -> Draft:
     spread2 = sum(sum((x - sum(v) / n) ** 2 for x in v) / (n - 1) for v in (before, after))
     unpaired = mean / math.sqrt(spread2 / n)
     return Draft(
-        f"The {b.y} ({b.unit}) of {n} {b.who} is measured before and after {b.event}. Before: "
-        f"{', '.join(map(str, before))}. After, in the same order: {', '.join(map(str, after))}. "
-        + draw.wording("Compute the paired t statistic, after minus before.",
-                       "What is the t statistic of the paired test (after minus before)?"),
+        draw.ask(_ASK_PAIRED_T, b=b, n=n, before=', '.join(map(str, before)), after=', '.join(map(str, after))),
         [listed, f"t = {mean} / ({sig(sd)} / sqrt({n})) = {t:.2f}."],
         number(t, 2, tolerance=0.03),
         [
@@ -179,6 +170,22 @@ def paired_t(draw: Draw) -> Draft:
     )
 
 
+_ASK_TWO_SAMPLE_T = wordings("""
+    train: In a randomized experiment, {n1} {v.units} get {v.a} and {n2} get {v.b}. The mean {v.y} is {mean1}
+        {v.unit} (SD {sd1}) in the first group and {mean2} {v.unit} (SD {sd2}) in the second. Compute the
+        two-sample t statistic, first minus second, without pooling.
+    train: In a randomized experiment, {n1} {v.units} get {v.a} and {n2} get {v.b}. The mean {v.y} is {mean1}
+        {v.unit} (SD {sd1}) in the first group and {mean2} {v.unit} (SD {sd2}) in the second. What is the
+        unpooled two-sample t statistic (first minus second)?
+    test: Chance divides {v.units} into {n1} that receive {v.a} and {n2} that receive {v.b}. Results for {v.y}
+        ({v.unit}): x-bar = {mean1}, s = {sd1} against x-bar = {mean2}, s = {sd2}. Find t for the hypothesis of
+        equal effects, former less latter, with separate variances.
+    test: How many standard errors apart are the averages of {v.y} in two groups of {v.units}: {mean1} {v.unit}
+        (s = {sd1}, n = {n1}) under {v.a} and {mean2} {v.unit} (s = {sd2}, n = {n2}) under {v.b}? Take the
+        former less the latter and keep the variances separate.
+""")
+
+
 @kind(3)
 def two_sample_t(draw: Draw) -> Draft:
     """The unpooled two-sample t statistic."""
@@ -195,10 +202,7 @@ def two_sample_t(draw: Draw) -> Draft:
         return [how, f"t = ({mean1} - {mean2}) / {sig(spread)} = {(mean1 - mean2) / spread:.2f}."]
 
     return Draft(
-        f"In a randomized experiment, {n1} {v.units} get {v.a} and {n2} get {v.b}. The mean {v.y} is {mean1} "
-        f"{v.unit} (SD {sd1}) in the first group and {mean2} {v.unit} (SD {sd2}) in the second. "
-        + draw.wording("Compute the two-sample t statistic, first minus second, without pooling.",
-                       "What is the unpooled two-sample t statistic (first minus second)?"),
+        draw.ask(_ASK_TWO_SAMPLE_T, v=v, n1=n1, n2=n2, mean1=mean1, sd1=sd1, mean2=mean2, sd2=sd2),
         work(se, f"The standard error is sqrt({sd1}^2 / {n1} + {sd2}^2 / {n2}) = {sig(se)}."),
         number(t, 2, tolerance=0.02),
         [
@@ -218,44 +222,4 @@ def two_sample_t(draw: Draw) -> Draft:
         "The standard error of a difference of means is the root of the sum of the two squared standard "
         "errors.",
         {"mean1": mean1, "mean2": mean2, "sd1": sd1, "sd2": sd2, "n1": n1, "n2": n2},
-    )
-
-
-@kind(1)
-def interpret_confidence(draw: Draw) -> Draft:
-    """What a confidence interval for a mean says."""
-    m = draw.setting(MEASURES)
-    mean, se, n = draw.decimal(*m.mean, 1), draw.decimal(m.sd[0] / 4, m.sd[1] / 3, 1), draw.integer(15, 60)
-    level = draw.confidence()
-    low, high = plain(mean - 2 * se), plain(mean + 2 * se)
-    draw.need(se > 0)
-    texts = [
-        f"We are {level}% confident that the mean {m.thing} of all {m.who} lies between {low} and {high} "
-        f"{m.unit}.",
-        f"About {level}% of all {m.who} have a {m.thing} between {low} and {high} {m.unit}.",
-        f"We are {level}% confident that the mean {m.thing} of the {n} {m.many} in this random sample lies "
-        f"between {low} and {high} {m.unit}.",
-        f"In {level}% of all random samples of {n} {m.many}, the mean {m.thing} lies between {low} and "
-        f"{high} {m.unit}.",
-    ]
-    return Draft(
-        f"From a random sample of {n} {m.who}, a {level}% confidence interval for the mean {m.thing} is "
-        f"({low}, {high}) {m.unit}. " + draw.wording("Which interpretation is correct?",
-                                                     "How should this interval be read?"),
-        ["The interval estimates a parameter, the mean of the whole population.",
-         f"The {level}% describes the method: about {level}% of such intervals contain the population mean."],
-        words(texts[0]),
-        [
-            Wrong(words(texts[1]), "took an interval for the mean for a range of single values",
-                  [f"The interval goes from {low} to {high} {m.unit}.",
-                   f"So {level}% of the values lie in it."]),
-            Wrong(words(texts[2]), "took the sample mean, which is known, for the thing estimated",
-                  ["The interval was computed from the sample.",
-                   "So it tells where the mean of this sample lies."]),
-            Wrong(words(texts[3]), "thought that the interval predicts other sample means",
-                  ["The confidence level speaks about repeated samples.",
-                   "So it tells where their means will lie."]),
-        ],
-        "A confidence interval makes a claim about the population mean, and its level describes the method.",
-        {"mean": mean, "margin": round(2 * se, 4), "n": n, "confidence": level},
     )

@@ -1,0 +1,72 @@
+"""What a problem looks like as a row for training or evaluation; no randomness beyond the order of options."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from ._problem import Problem
+
+#: The forms of `rows`: chat examples, preference pairs, prompts with a checkable answer, four-option items.
+FORMS = ("sft", "dpo", "grpo", "mc")
+
+Row = dict[str, Any]
+
+
+def to_messages(problem: Problem) -> Row:
+    """A chat example for SFT: the question, and the worked solution ending in `Answer: ...`."""
+    return {"messages": [_message("user", problem.question), _message("assistant", problem.solution)]}
+
+
+def to_preference(problem: Problem) -> Row:
+    """A preference pair for DPO: the right worked solution over one that makes the slip `problem.error`."""
+    return {
+        "prompt": [_message("user", problem.question)],
+        "chosen": [_message("assistant", problem.solution)],
+        "rejected": [_message("assistant", problem.rejected)],
+    }
+
+
+def to_prompt_answer(problem: Problem) -> Row:
+    """A prompt with a checkable answer for GRPO.
+
+    `answer` is the text with its unit. `value` is its one number, unrounded, and `tolerance` how far from it a
+    reply may be, in the unit of the answer; `value` is None when the answer is a sentence or an interval.
+    """
+    return {
+        "prompt": [_message("user", problem.question)],
+        "answer": problem.answer,
+        "value": problem.value,
+        "tolerance": problem.tolerance,
+        "topic": problem.topic,
+        "kind": problem.kind,
+        "difficulty": problem.difficulty,
+    }
+
+
+def to_multiple_choice(problem: Problem, seed: int = 0, place: int | None = None) -> Row:
+    """A four-option item: `answer` is the index of the right one of the `choices`.
+
+    `misconceptions` names, in the order of the choices, the misconception behind each wrong one, and is None at
+    the right one. `place`, 0 to 3, puts the right choice there; otherwise it is drawn with `seed`. `held_out`
+    is true for a kind of problem that the train split never shows.
+    """
+    draw = random.Random(f"{seed}/{problem.question}")
+    options: list[tuple[str, str | None]] = list(problem.distractors)
+    draw.shuffle(options)
+    options.insert(draw.randrange(4) if place is None else place, (problem.answer, None))
+    choices = [text for text, _ in options]
+    return {
+        "question": problem.question,
+        "choices": choices,
+        "answer": choices.index(problem.answer),
+        "misconceptions": [slip for _, slip in options],
+        "topic": problem.topic,
+        "kind": problem.kind,
+        "difficulty": problem.difficulty,
+        "held_out": problem.held_out,
+    }
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}

@@ -1,0 +1,1 @@
+"""Inference for categorical data: chi-square tests."""

@@ -1,0 +1,1 @@
+"""Inference for means: t intervals, one-sample, paired and two-sample t tests."""

@@ -1,0 +1,1 @@
+"""Exploring one-variable data: centre, spread, position, the normal model."""

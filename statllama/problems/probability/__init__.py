@@ -1,0 +1,1 @@
+"""Probability, random variables and probability distributions."""

@@ -1,0 +1,1 @@
+"""Inference for proportions: intervals, tests, sample size, errors and conclusions."""

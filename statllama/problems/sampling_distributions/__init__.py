@@ -1,0 +1,1 @@
+"""Sampling distributions of means and proportions, and the central limit theorem."""

@@ -1,0 +1,1 @@
+"""Inference for the slope of a regression line."""

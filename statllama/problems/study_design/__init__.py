@@ -1,0 +1,1 @@
+"""Collecting data: sampling methods, bias, experiments and the scope of conclusions."""

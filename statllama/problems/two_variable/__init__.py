@@ -1,0 +1,1 @@
+"""Exploring two-variable data: scatterplots, correlation, least squares, two-way tables."""
