@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ import yaml
 
 from statllama.errors import EvaluationError, near
 from statllama.shipped import shipped_root
+from statllama.yaml_lines import Loader, parse
 
 OUTPUT_TYPES = ("generate_until", "loglikelihood", "multiple_choice")
 # Per-item 0/1 scores whose mean is the result: what a paired comparison needs.
@@ -120,7 +122,7 @@ def find_tasks(names: Iterable[str], folders: Sequence[Path]) -> dict[str, TaskF
 
 def _why_unknown(name: str, found: Mapping[str, Path], folders: Sequence[Path]) -> str:
     for folder in folders:
-        if name and Path(name).name == name and (Path(folder) / name).is_dir():
+        if name and Path(name).name == name and os.path.isdir(Path(folder) / name):
             return f"{Path(folder) / name} has no {name}.yaml"
     return near(name, found) if found else "there are no benchmarks in these folders"
 
@@ -147,7 +149,7 @@ def _wrong(path: Path, what: str, remedy: str | None = None) -> BenchmarkError:
 def _parse(path: Path, text: str) -> dict[str, Any]:
     """The YAML as plain data. `!function` becomes a FunctionRef in the shipped folder, an error elsewhere."""
 
-    class Loader(yaml.SafeLoader):
+    class TaskLoader(Loader):
         pass
 
     def function(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionRef:
@@ -161,14 +163,16 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
             raise BenchmarkError(f"{path}, line {line}: `!function` needs `module.name`, with {module}.py beside")
         return FunctionRef(file, name)
 
-    Loader.add_constructor("!function", function)
+    TaskLoader.add_constructor("!function", function)
     try:
-        config = yaml.load(text, Loader=Loader)  # noqa: S506 - a SafeLoader: plain data and nothing else
+        config, _, problems = parse(text, TaskLoader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BenchmarkError(f"{path}{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise _wrong(path, f"not valid YAML: {error}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise _wrong(path, f"not valid YAML: {str(error).splitlines()[0]}") from error
+    for problem in problems:
+        raise BenchmarkError(f"{path}, line {problem.line}: {problem.where}: {problem.message}")
     if not isinstance(config, dict):
         raise _wrong(path, f"a task file is a mapping of fields, this one is {type(config).__name__}")
     return config
@@ -241,11 +245,11 @@ def _resolve_data(path: Path, config: dict[str, Any]) -> list[Path]:
     splits = options["data_files"]
     splits = splits if isinstance(splits, dict) else {"train": splits}
     resolved = {
-        split: [_data_file(path, name) for name in (names if isinstance(names, list) else [names])]
+        str(split): [_data_file(path, name) for name in (names if isinstance(names, list) else [names])]
         for split, names in splits.items()
     }
     for key in ("training_split", "validation_split", "test_split", "fewshot_split"):
-        if config.get(key) is not None and config[key] not in resolved:
+        if config.get(key) is not None and config[key] not in list(resolved):
             raise _wrong(
                 path,
                 f"`{key}` is {config[key]!r}, but `data_files` has no such split; {near(str(config[key]), resolved)}",
@@ -273,9 +277,11 @@ def _check_hub(path: Path, source: object, options: Mapping[str, Any]) -> None:
 def _data_file(path: Path, name: object) -> Path:
     if not isinstance(name, str):
         raise _wrong(path, f"`data_files` must name files, got {name!r}")
-    file = (path.parent / name).resolve()
-    if not file.is_file():
+    file = Path(os.path.abspath(path.parent / name))
+    if not os.path.isfile(file):
         raise _wrong(path, f"data file {name!r} not found (looked for {file})")
+    if not file.stat().st_size:
+        raise _wrong(path, f"data file {name!r} is empty: there are no questions in it")
     return file
 
 

@@ -20,19 +20,19 @@ MAX_BYTES = 200_000
 MAX_DEPTH = 50
 
 
-class _Loader(yaml.SafeLoader):
-    pass
+class Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with `2e-5` a number and every string valid Unicode."""
 
 
-_Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-_Loader.add_implicit_resolver(
+Loader.yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
 
 
-def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+def _text(loader: Loader, node: yaml.ScalarNode) -> str:
     """A string. An escaped half of a surrogate pair ("\\ud800") is none: no file and no terminal takes it."""
     value = str(loader.construct_scalar(node))
     if any("\ud800" <= character <= "\udfff" for character in value):
@@ -40,14 +40,14 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
     return value
 
 
-_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 def parse_value(text: str) -> Any:
     """One YAML value, as `--set key=value` gives it. A text that is no YAML is itself; ValueError for what a recipe
     may not hold either (a key given twice, an alias)."""
     try:
-        value, _, problems = _parse(text)
+        value, _, problems = parse(text)
     except (yaml.YAMLError, RecursionError, ValueError):
         return text
     if problems:
@@ -60,7 +60,7 @@ def load(path: Path) -> tuple[Any, dict[Path_, int]]:
     key; UsageError for one that cannot be read."""
     text = _read(path)
     try:
-        value, lines, problems = _parse(text)
+        value, lines, problems = parse(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = error.problem or error.context or "not YAML"
@@ -94,9 +94,12 @@ def _read(path: Path) -> str:
         raise RecipeError(str(path), [problem]) from None
 
 
-def _parse(text: str) -> tuple[Any, dict[Path_, int], list[Problem]]:
-    """(value, lines, problems) of a YAML text; the value is None when there are problems."""
-    loader = _Loader(text)
+def parse(text: str, loader_class: type[Loader] = Loader) -> tuple[Any, dict[Path_, int], list[Problem]]:
+    """(value, lines, problems) of a YAML text; the value is None when there are problems.
+
+    Raises yaml.YAMLError, RecursionError, and ValueError for a number that Python cannot hold.
+    """
+    loader = loader_class(text)
     lines: dict[Path_, int] = {}
     problems: list[Problem] = []
     try:
@@ -121,7 +124,8 @@ def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[
         return
     if isinstance(node, yaml.SequenceNode):
         for i, item in enumerate(node.value):
-            _walk_child(item, (*path, i), item.start_mark.line, lines, problems, seen)
+            own = node if id(item) in seen else item  # an alias has the line of what it stands for
+            _walk_child(item, (*path, i), own.start_mark.line, lines, problems, seen)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else str(key.tag)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -444,6 +445,8 @@ def test_unknown_tasks_are_all_named_with_near_matches(folder: Path) -> None:
     assert caught.value.exit_code == 2
     assert "'choise': did you mean 'choice'?" in text
     assert "'zzz': allowed: choice, generate" in text
+    with pytest.raises(EvaluationError, match="unknown benchmark"):
+        find_tasks(["x" * 5000, "a\0b", ""], [folder])
     assert "has no empty.yaml" in text and "'../choice'" in text
     with pytest.raises(EvaluationError, match="no benchmarks in these folders"):
         find_tasks(["a"], [])
@@ -466,6 +469,11 @@ def test_unknown_tasks_are_all_named_with_near_matches(folder: Path) -> None:
         ({"dataset_kwargs": {"data_files": {"test": "absent.jsonl"}}}, "data file 'absent.jsonl' not found"),
         ({"dataset_kwargs": {"data_files": {"test": "https://x.org/a.json"}}}, "not found"),
         ({"dataset_kwargs": {"data_files": {"test": 3}}}, "must name files, got 3"),
+        ({"dataset_kwargs": {"data_files": {"test": "x" * 5000}}}, "not found"),
+        ({"dataset_kwargs": {"data_files": {"test": "a\0b"}}}, "not found"),
+        ({"dataset_kwargs": {"data_files": {"test": "empty.jsonl"}}}, "'empty.jsonl' is empty"),
+        ({"dataset_kwargs": {"data_files": {1: "test.jsonl", "a": "test.jsonl"}}}, "`data_files` has no such split"),
+        ({"test_split": ["test"]}, "`data_files` has no such split"),
         ({"dataset_kwargs": None}, "needs `dataset_kwargs.data_files`"),
         (
             {"dataset_kwargs": {"trust_remote_code": True}},
@@ -483,10 +491,15 @@ def test_unknown_tasks_are_all_named_with_near_matches(folder: Path) -> None:
 )
 def test_a_malformed_task_is_explained(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = write_task(tmp_path, "bad", **changes)
+    (path.parent / "empty.jsonl").touch()
     with pytest.raises(EvaluationError) as caught:
         find_tasks(["bad"], [tmp_path])
     assert message in str(caught.value) and str(caught.value).startswith(str(path))
     assert caught.value.exit_code == 2
+
+
+LAYERS = "".join(f"{y}: &{y} [{', '.join(['*' + x] * 9)}]\n" for x, y in pairwise("abcdefghij"))
+BOMB = "task: bad\na: &a [x, x, x]\n" + LAYERS
 
 
 @pytest.mark.parametrize(
@@ -498,6 +511,11 @@ def test_a_malformed_task_is_explained(tmp_path: Path, changes: dict[str, Any], 
         ("task: bad\nx: !!python/object/apply:os.system [echo]\n", "line 2: not valid YAML"),
         ("task: bad\nprocess_docs: !function utils.f\n", "line 2: `!function` runs Python code"),
         ("task: \x07\n", "not valid YAML"),
+        ("task: bad\nmetadata: &a [*a]\n", "line 2: metadata[0]: YAML aliases are not allowed"),
+        (BOMB, "line 3: b[0]: YAML aliases are not allowed"),
+        ("task: bad\nmetadata: " + "[" * 20_000, "not valid YAML"),
+        ("task: bad\ndoc_to_text: a\ndoc_to_text: b\n", "line 3: doc_to_text: given twice (first on line 2)"),
+        ("task: bad\nmetadata: 2024-13-45\n", "not valid YAML"),
     ],
 )
 def test_malformed_or_dangerous_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
