@@ -133,17 +133,20 @@ def number(
     high: float = math.inf,
     tolerance: float | None = None,
 ) -> Answer:
-    """A number rounded to `digits` decimals with its unit; the tolerance is one unit of the last decimal."""
+    """A number rounded to `digits` decimals with its unit; the tolerance is one unit of the last decimal.
+
+    Refused outside `low` to `high`, and halfway between two roundings, where readers may round differently.
+    """
     text = f"{fixed(value, digits)} {unit}".rstrip()
     allowed = 10.0**-digits if tolerance is None else tolerance
-    return Answer(text, (value,), allowed, math.isfinite(value) and low <= value <= high)
+    return Answer(text, (value,), allowed, math.isfinite(value) and low <= value <= high and not _tie(value, digits))
 
 
 def probability(value: float, digits: int = 4, tolerance: float = 0.002) -> Answer:
     """A probability or proportion, refused when it would print as 0 or 1; tolerance as for table look-up."""
     edge = 0.5 * 10.0**-digits
     slack = min(tolerance, max(10.0**-digits, 0.05 * min(value, 1.0 - value)))
-    return Answer(fixed(value, digits), (value,), slack, edge < value < 1.0 - edge)
+    return Answer(fixed(value, digits), (value,), slack, edge < value < 1.0 - edge and not _tie(value, digits))
 
 
 def count(value: int, unit: str = "") -> Answer:
@@ -166,6 +169,11 @@ def share_interval(low: float, high: float, digits: int = 3) -> Answer:
 def words(text: str) -> Answer:
     """An answer that is a sentence or a name."""
     return Answer(text)
+
+
+def _tie(value: float, digits: int) -> bool:
+    """True when `value` lies halfway between two numbers with `digits` decimals, up to rounding error."""
+    return math.isfinite(value) and abs(abs(value) * 10.0**digits % 1.0 - 0.5) < 1e-7
 
 
 def fixed(value: float, digits: int) -> str:

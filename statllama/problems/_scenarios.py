@@ -209,8 +209,8 @@ TABLES = {
             ("paid off", "overdue"), "are {}", "have a loan that is {}"),
         TwoWay("hand", "tennis players", "level", ("club", "national"), "hand used", ("left", "right"),
             "play at {} level", "play with the {} hand"),
-        TwoWay("meal", "train passengers", "class", ("first", "second"), "drink ordered",
-            ("coffee", "tea", "water"), "travel in {} class", "order {}"),
+        TwoWay("meal", "train passengers", "class", ("first class", "second class"), "drink ordered",
+            ("coffee", "tea", "water"), "travel {}", "order {}"),
     ),
     "test": (
         TwoWay("crew", "ship guests", "cabin", ("upper deck", "lower deck"), "evening activity",

@@ -93,7 +93,7 @@ CONTESTS = {
 GROWTHS = {
     "train": (
         Growth("yeast", "yeast cell count", "cells", "time", "hours", (2.1, 3.0), (0.06, 0.16), (4, 12)),
-        Growth("users", "number of users of an app", "users", "time since launch", "weeks", (2.3, 3.1),
+        Growth("users", "user count of an app", "users", "time since launch", "weeks", (2.3, 3.1),
             (0.04, 0.11), (5, 16)),
         Growth("algae", "algae density", "cells per milliliter", "age of the culture", "days", (2.2, 2.9),
             (0.08, 0.19), (3, 10)),
@@ -135,7 +135,7 @@ LOTS = {
     "test": (
         Lot("bulbs", "tulip bulbs", "a sack", "sound", "rotten"),
         Lot("fuses", "fuses", "a drawer", "intact", "blown"),
-        Lot("tickets", "tickets", "an urn", "blanks", "winners"),
+        Lot("tickets", "raffle tickets", "an urn", "blank", "marked"),
         Lot("eggs", "eggs", "a crate", "whole", "cracked"),
     ),
 }

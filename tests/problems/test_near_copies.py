@@ -17,10 +17,11 @@ from statllama.problems import Problem, generate, kinds, make_problem, topics
 
 SHORTEST, LARGEST_SHARE, SIZE = 12, 0.5, 5
 _TOKEN = re.compile(r"\d[\d,.]*\d|\d|[^\W\d_]+(?:['’-][^\W\d_]+)*|[.!?:]")
-_NUMBER_WORDS = """
+_WORDS = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million
 """
+_NUMBER_WORDS = frozenset(_WORDS.split())
 
 
 def masked(text: str) -> list[str]:
@@ -31,7 +32,7 @@ def masked(text: str) -> list[str]:
         if token in ".!?:":
             starts = True
             continue
-        if token[0].isdigit() or token.lower() in _NUMBER_WORDS.split():
+        if token[0].isdigit() or token.lower() in _NUMBER_WORDS:
             word = "#"
         else:
             word = "@" if token[0].isupper() and not starts else token.lower()

@@ -7,10 +7,10 @@ from .._numerics import chi_square_upper_tail
 from .._problem import (
     Draft,
     Wrong,
+    fixed,
     number,
     plain,
     probability,
-    sig,
     words,
 )
 from .._scenarios import (
@@ -51,7 +51,7 @@ def goodness_of_fit_statistic(draw: Draw) -> Draft:
     listed = f"The expected counts are {', '.join(map(plain, expected))}."
 
     def work(value: float, how: str, terms: list[float]) -> list[str]:
-        return [listed, how, f"The sum is {' + '.join(sig(term, 3) for term in terms)} = {value:.2f}."]
+        return [listed, how, f"The sum is {' + '.join(fixed(term, 3) for term in terms)} = {value:.2f}."]
 
     by_observed = [(o - e) ** 2 / o for o, e in zip(observed, expected, strict=True)]
     square = [(o - e) ** 2 / e for o, e in zip(observed, expected, strict=True)]
@@ -104,7 +104,7 @@ def goodness_of_fit_p_value(draw: Draw) -> Draft:
     df = k - 1
     right = chi_square_upper_tail(x, df)
     draw.need(0.002 < right < 0.9)
-    terms = " + ".join(sig((o - e) ** 2 / e, 3) for o, e in zip(observed, expected, strict=True))
+    terms = " + ".join(fixed((o - e) ** 2 / e, 3) for o, e in zip(observed, expected, strict=True))
     first = f"The expected counts are {', '.join(map(plain, expected))}, and chi-square is {terms} = {x:.2f}."
     more, many = chi_square_upper_tail(x, k), chi_square_upper_tail(x, n - 1)
     return Draft(
@@ -155,8 +155,8 @@ _ASK_CHOOSE_CHI_SQUARE_TEST = wordings("""
         are written down side by side. Name the procedure that tells whether the two go together.
     test/homogeneity: Lists of {t.who} are kept by {t.row} ({rows}), and {n} names are drawn by lot from each
         list. Name the procedure that tells whether {t.column} is split up alike in all of them.
-    test/fit: Chance picks {n} {t.who}. If the categories {kinds} of {t.column} really had equal shares, the
-        counts should be nearly alike. Name the procedure that checks this.
+    test/fit: Chance picks {n} {t.who}. If the {t.column} were split evenly among {kinds}, the counts should be
+        nearly alike. Name the procedure that checks this.
 """)
 
 
@@ -168,8 +168,11 @@ def choose_chi_square_test(draw: Draw) -> Draft:
     kinds = ", ".join(t.columns[:-1]) + f" and {t.columns[-1]}"
     clue = {"independence": "There is one sample, and each individual is classified in two ways.",
             "homogeneity": "There are several samples, and one variable is compared among them.",
-            "fit": "There is one sample and one variable, and a claim gives its distribution.",
-            "t": "Two groups are compared, and each has a mean."}
+            "fit": "There is one sample and one variable, and a claim gives its distribution."}
+    misread = {"independence": "The question names two variables, so it asks whether they are independent.",
+               "homogeneity": "The question is whether things are alike, and to be alike is to be homogeneous.",
+               "fit": "The counts are compared with those that a hypothesis expects, so their fit is tested.",
+               "t": "The question is whether there is a difference, which is what a t test finds out."}
     names = {"independence": "a test of independence", "homogeneity": "a test of homogeneity",
              "fit": "a goodness-of-fit test", "t": "a t test"}
     return Draft(
@@ -177,7 +180,7 @@ def choose_chi_square_test(draw: Draw) -> Draft:
         [clue[test], f"That calls for {names[test]}."],
         words(_TESTS[test]),
         [Wrong(words(text), f"chose {names[name]} where {names[test]} is needed",
-               [clue[name], f"That calls for {names[name]}."])
+               [misread[name], f"That calls for {names[name]}."])
          for name, text in _TESTS.items() if name != test],
         "Count the samples and the variables: they tell the three chi-square tests apart.",
         {"test": test, "n": n},

@@ -10,6 +10,7 @@ from .._problem import (
     Draft,
     Wrong,
     count,
+    fixed,
     number,
     probability,
 )
@@ -149,24 +150,27 @@ def two_way_statistic(draw: Draw) -> Draft:
     draw.need(0.8 < right < 60)
     listed = (f"The expected counts, row total * column total / {sum(flat)}, are "
               f"{', '.join(f'{e:.2f}' for e in means)}.")
-    by_observed = sum((o - e) ** 2 / o for o, e in zip(flat, means, strict=True))
-    bare = sum(abs(o - e) / e for o, e in zip(flat, means, strict=True))
-    even = _statistic(flat, [sum(flat) / len(flat)] * len(flat))
+    by_observed = [(o - e) ** 2 / o for o, e in zip(flat, means, strict=True)]
+    bare = [abs(o - e) / e for o, e in zip(flat, means, strict=True)]
+    even = sum(flat) / len(flat)
+
+    def added(how: str, terms: Sequence[float]) -> str:
+        return f"The sum of {how} over the cells is {' + '.join(fixed(x, 3) for x in terms)} = {sum(terms):.2f}."
+
+    def option(terms: Sequence[float], slip: str, how: str, start: str = listed) -> Wrong:
+        return Wrong(number(sum(terms), 2, tolerance=0.05), slip, [start, added(how, terms)])
+
+    square = "(observed - expected)^2 / expected"
     return Draft(
         draw.ask(_ASK_TWO_WAY_STATISTIC, t=t, shown=_show(t, table)),
-        [listed, f"The sum of (observed - expected)^2 / expected over the {len(flat)} cells is {right:.2f}."],
+        [listed, added(square, [(o - e) ** 2 / e for o, e in zip(flat, means, strict=True)])],
         number(right, 2, tolerance=0.05),
         [
-            Wrong(number(by_observed, 2, tolerance=0.05),
-                  "divided by the observed counts instead of the expected ones",
-                  [listed, "The sum of (observed - expected)^2 / observed over the cells is "
-                           f"{by_observed:.2f}."]),
-            Wrong(number(even, 2, tolerance=0.05), "expected the same count in every cell",
-                  [f"The expected count in each of the {len(flat)} cells is {sum(flat)} / {len(flat)} = "
-                   f"{sum(flat) / len(flat):.2f}.",
-                   f"The sum of (observed - expected)^2 / expected is {even:.2f}."]),
-            Wrong(number(bare, 2, tolerance=0.05), "forgot to square the differences",
-                  [listed, f"The sum of |observed - expected| / expected over the cells is {bare:.2f}."]),
+            option(by_observed, "divided by the observed counts instead of the expected ones",
+                   "(observed - expected)^2 / observed"),
+            option([(o - even) ** 2 / even for o in flat], "expected the same count in every cell", square,
+                   f"The expected count in each of the {len(flat)} cells is {sum(flat)} / {len(flat)} = {even:.2f}."),
+            option(bare, "forgot to square the differences", "|observed - expected| / expected"),
             Wrong(number(right / len(flat), 2, tolerance=0.05), "averaged the terms instead of adding them"),
         ],
         "Expected counts come from the margins, and the statistic adds (observed - expected)^2 / expected.",

@@ -94,8 +94,8 @@ _ASK_COMPARE_Z_SCORES = wordings("""
 def compare_z_scores(draw: Draw) -> Draft:
     """Which of two results is better relative to its own distribution."""
     c = draw.setting(CONTESTS)
-    m1, m2 = draw.integer(*c.mean), draw.integer(*c.mean)
-    s1, s2 = draw.decimal(*c.sd, 1), draw.decimal(*c.sd, 1)
+    m1, m2 = sorted(draw.integer(*c.mean) for _ in range(2))
+    s1, s2 = sorted(draw.decimal(*c.sd, 1) for _ in range(2))
     x1, x2 = round(m1 + draw.decimal(0.6, 2.4, 2) * s1), round(m2 + draw.decimal(0.3, 2.0, 2) * s2)
     d1, d2, z1, z2 = x1 - m1, x2 - m2, (x1 - m1) / s1, (x2 - m2) / s2
     draw.need(z1 > z2 + 0.25 and d2 > d1 + 1 and x2 > x1 and m1 < m2 and min(d1, d2) > 1)
@@ -313,7 +313,7 @@ def normal_percentile(draw: Draw) -> Draft:
     def work(used_z: float, used_sd: float, start: str) -> list[str]:
         sign = "+" if used_z >= 0 else "-"
         result = mean + used_z * used_sd
-        return [start, f"x = mean + z * SD = {mean} {sign} {abs(used_z):.3f} * {sig(used_sd)} = "
+        return [start, f"x = mean + z * SD = {mean} {sign} {abs(used_z):.3f} * {plain(used_sd)} = "
                        f"{result:.{digits}f}."]
 
     start = f"The z with {percent}% of the area to its left is {z:.3f}."

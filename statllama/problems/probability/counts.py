@@ -85,8 +85,8 @@ _ASK_BINOMIAL_SPREAD = wordings("""
     test: Time and again, {n} {s.many} are drawn by lot from {s.who}, where the share {s.rel} {s.does} is {p},
         and those in the draw {s.rel} {s.does} are counted. By how much does this count typically vary about its
         average?
-    test: A count has the binomial distribution: {n} {s.who}, each {s.rel} {s.does} with chance {p}. Work out
-        sigma for the count.
+    test: Let X count those {s.rel} {s.does} among {n} {s.who}, drawn by lot at a long-run share of {p}. Work
+        out sigma for this binomial count.
 """)
 
 
@@ -135,10 +135,10 @@ _ASK_GEOMETRIC_PROBABILITY = wordings("""
 def geometric_probability(draw: Draw) -> Draft:
     """P(first success on trial k)."""
     s = draw.setting(SHARES)
-    p, k = draw.decimal(*s.p, 2), draw.integer(2, 6)
+    p, k = draw.decimal(*s.p, 2), draw.integer(3, 7)
     q, right = 1 - p, (1 - p) ** (k - 1) * p
     draw.need(right > 0.004)
-    th = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}[k]
+    th = {3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh"}[k]
     start = f"The first {k - 1} must fail and number {k} must succeed."
     return Draft(
         draw.ask(_ASK_GEOMETRIC_PROBABILITY, s=s, p=p, p100=p * 100, th=th, k=k),

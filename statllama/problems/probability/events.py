@@ -70,8 +70,7 @@ def addition_rule(draw: Draw) -> Draft:
 
 _ASK_UNION_FROM_TABLE = wordings("""
     train: The {t.who} of a survey are counted by {t.row} and {t.column}: {shown}. One of them is chosen at
-        random. What is the probability that the choice falls on someone or something counted as {row_name} or
-        as {column_name}, or both?
+        random. What is the probability that this one is counted as {row_name} or as {column_name}, or both?
     train: A table counts {t.who} by {t.row} and {t.column}: {shown}. For one chosen at random, find
         P({row_name} or {column_name}).
     test: {shown}. From these {t.who}, classed by {t.row} and {t.column}, one is taken by lot. How likely is it
@@ -287,7 +286,7 @@ def positive_predictive_value(draw: Draw) -> Draft:
 
 _ASK_WITHOUT_REPLACEMENT = wordings("""
     test: In {l.place} there are {total} {l.many}, and {bad} of them are {l.bad}. A hand takes out {k}, one
-        after another, and puts none back. How likely is it that all {k} are {l.good}?
+        after another, and puts none back. How likely is it that {every} are {l.good}?
     test: Of {total} {l.many} in {l.place}, {bad} are {l.bad} and the rest {l.good}. If {k} are taken at once,
         without looking, what are the chances of getting {l.good} ones only?
 """)
@@ -307,7 +306,8 @@ def without_replacement(draw: Draw) -> Draft:
     fixed_top = " * ".join(f"({good} / {total - i})" for i in range(k))
     start = f"The first is {lot.good} with probability {good} / {total}."
     return Draft(
-        draw.ask(_ASK_WITHOUT_REPLACEMENT, l=lot, total=total, bad=bad, k=k),
+        draw.ask(_ASK_WITHOUT_REPLACEMENT, l=lot, total=total, bad=bad, k=k,
+                 every="both" if k == 2 else f"all {k}"),
         [start, "After each draw there is one fewer of this sort and one fewer in all.",
          f"P = {factors} = {right:.4f}."],
         probability(right, 4, 0.0005),

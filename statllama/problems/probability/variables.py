@@ -76,9 +76,9 @@ _ASK_EXPECTED_GAIN = wordings("""
     train: {w.offer} at a price of {price} dollars. The payment is {pay} dollars for {w.big} (probability {p1}),
         {less} dollars for {w.small} (probability {p2}) and nothing otherwise. Find how much {w.gainer} gains
         per {w.per} on average.
-    test: Is it worth it for {w.gainer}? {w.offer}: the stake is {price} dollars, {w.big} brings {pay} back with
-        chance {p1}, {w.small} brings {less} back with chance {p2}, and all else brings nothing. State the
-        long-run average gain per {w.per}.
+    test: Is it worth it for {w.gainer}? {w.offer}. The charge is {price} dollars; a payment of {pay} dollars
+        falls due for {w.big} with chance {p1}, one of {less} for {w.small} with chance {p2}, and none
+        otherwise. State the long-run average gain per {w.per}.
     test: With chance {p1} there are {pay} dollars to be paid out (for {w.big}), with chance {p2} only {less}
         (for {w.small}), else none; the charge is {price} dollars. {w.offer} on these terms. How much does
         {w.gainer} make per {w.per} in the long run?
@@ -95,7 +95,7 @@ def expected_gain(draw: Draw) -> Draft:
     paid = p1 * pay + p2 * less
     sign = -1 if w.sells else 1
     right = sign * (paid - price)
-    draw.need(abs(right) > 0.1 and p1 + p2 < 0.6 and abs(right) < 3 * price)
+    draw.need(0.1 < price - paid < 0.9 * price and p1 + p2 < 0.6)  # no seller offers a loss
     unit = "dollars"
     mean_paid = f"The expected payment is {p1} * {pay} + {p2} * {less} = {plain(paid)} dollars."
 
@@ -103,7 +103,6 @@ def expected_gain(draw: Draw) -> Draft:
         sides = f"{price} - {plain(paid)}" if w.sells else f"{plain(paid)} - {price}"
         return [how, f"The expected gain is {sides} = {plain(sign * (paid - price))} dollars."]
 
-    even = (pay + less) / 2
     return Draft(
         draw.ask(_ASK_EXPECTED_GAIN, w=w, price=price, pay=pay, less=less, p1=p1, p2=p2),
         gain(paid, mean_paid),
@@ -116,7 +115,10 @@ def expected_gain(draw: Draw) -> Draft:
                    else f"The expected gain is {price} - {plain(paid)} = {plain(-right)} dollars."]),
             Wrong(number(sign * (p1 * pay - price), 2, unit), "left out the smaller payment",
                   gain(p1 * pay, f"The expected payment is {p1} * {pay} = {plain(p1 * pay)} dollars.")),
-            Wrong(number(sign * (even - price), 2, unit), "weighted the two payments equally"),
+            Wrong(number(sign * (p1 * (pay + less) - price), 2, unit),
+                  "gave the smaller payment the probability of the larger one",
+                  gain(p1 * (pay + less), f"The expected payment is {p1} * ({pay} + {less}) = "
+                                          f"{plain(p1 * (pay + less))} dollars.")),
             Wrong(number(sign * (paid + price), 2, unit), "added the price instead of subtracting it"),
         ],
         "An expected gain weights each payment with its probability and counts the price.",

@@ -198,12 +198,12 @@ def difference_of_means_probability(draw: Draw) -> Draft:
 
 
 _ASK_DIFFERENCE_OF_PROPORTIONS_PROBABILITY = wordings("""
-    train: Last year {a100:g}% of {s.who} could be counted among those {s.rel} {s.does}; this year it is
-        {b100:g}%. Independent random samples of {n1} (last year) and {n2} (this year) are taken. What is the
-        probability that the first sample proportion exceeds the second by more than {cut}?
-    train: In one region {a100:g}% of {s.who} {s.does}, in another {b100:g}%. For independent random samples of
-        {n1} from the first and {n2} from the second, find the probability that the first sample proportion
-        minus the second is greater than {cut}.
+    train: The share of {s.who} {s.rel} {s.does} was {a100:g}% last year and is {b100:g}% this year. Independent
+        random samples of {n1} (last year) and {n2} (this year) are taken. What is the probability that the
+        first sample proportion exceeds the second by more than {cut}?
+    train: Suppose {a100:g}% of {s.who} {s.does} in one year and {b100:g}% in another. For independent random
+        samples of {n1} from the first year and {n2} from the second, find the probability that the first sample
+        proportion minus the second is greater than {cut}.
     test: Draws by lot bring {n1} {s.who} from the coast, where the true share {s.rel} {s.does} is {a}, and {n2}
         from inland, where it is {b}. How likely is it that the coast leads by more than {cut} in the draws?
     test: Let D be the sample share {s.rel} {s.does} among {n1} {s.who} from group A less that among {n2} from

@@ -6,6 +6,7 @@ from .._draw import Draw, kind
 from .._problem import (
     Draft,
     Wrong,
+    article,
     count,
     words,
 )
@@ -23,6 +24,7 @@ _DESIGNS = {
     "matched pairs": "A matched pairs experiment: both treatments are compared within each pair or unit.",
     "observational": "An observational study: nobody assigns the treatments.",
 }
+_NOT_A_DESIGN = "A stratified random sample: some units are drawn at random from every group."
 
 
 _ASK_EXPERIMENTAL_DESIGN = wordings("""
@@ -39,8 +41,8 @@ _ASK_EXPERIMENTAL_DESIGN = wordings("""
     train/matched pairs: The {n} {v.units} are put into {half} pairs that are as alike as possible. In each pair
         a coin decides which one gets {v.a} and which gets {v.b}. Then the {v.y} is compared. What design is
         this?
-    train/matched pairs: A study sorts {n} {v.units} into twos that resemble each other, and lots are drawn in
-        every two for {v.a} and {v.b}. Then the {v.y} is compared. Name the design of this study.
+    train/matched pairs: A study puts {n} {v.units} into pairs of look-alikes and draws lots within each pair
+        for {v.a} and {v.b}. Then the {v.y} is compared. Name the design of this study.
     train/observational: Records are found for {n} {v.units}: {half} had {v.a} and {half} had {v.b}, as
         {v.chooser} had decided. Then the {v.y} is compared. What design is this?
     train/observational: A study collects data on {n} {v.units}. Earlier on, {v.chooser} had chosen {v.a} for
@@ -69,13 +71,21 @@ def experimental_design(draw: Draw) -> Draft:
                        "itself.",
             "matched pairs": "Each pair of like units is split by chance between the treatments.",
             "observational": "The treatments were not assigned by the researchers."}
+    misread = {"completely randomized": "It is a matter of chance which unit has which treatment.",
+               "blocked": "The units fall into groups, and a design with groups is a blocked one.",
+               "matched pairs": "There are two treatments, and two treatments make pairs.",
+               "observational": "What happens to the units is only observed, and then compared."}
+    sampling = Wrong(words(_NOT_A_DESIGN), "took the assignment of treatments for the choice of a sample",
+                     ["Some of the units are selected, and a selection from groups is a stratified sample.",
+                      "So that is what was done here."])
+    # pairs are blocks of two, so a block design would not be wrong for them
+    others = [name for name in _DESIGNS if name != design and (design, name) != ("matched pairs", "blocked")]
     return Draft(
         draw.ask(_ASK_EXPERIMENTAL_DESIGN, design, v=v, n=n, half=n // 2),
-        [clue[design], f"This is the mark of {'an' if design[0] == 'o' else 'a'} {design} design."],
+        [clue[design], f"This is the mark of {article(design)} design."],
         words(_DESIGNS[design]),
-        [Wrong(words(text), f"took {'an' if design[0] == 'o' else 'a'} {design} design for "
-                            f"{'an' if name[0] == 'o' else 'a'} {name} one", [clue[name],
-            "So the comparison follows that plan."]) for name, text in _DESIGNS.items() if name != design],
+        [*(Wrong(words(_DESIGNS[name]), f"took {article(design)} design for {article(name)} one",
+                 [misread[name], f"This is the mark of {article(name)} design."]) for name in others), sampling],
         "Designs differ in where chance decides: over all units, within blocks, within pairs, or not at all.",
         {"design": design, "n": n},
     )
@@ -250,11 +260,13 @@ def scope_of_inference(draw: Draw) -> Draft:
         if of[0] != sampled:
             notes.append("extended the result to a population that was not sampled at random" if of[0] else
             "refused to extend a result from a random sample")
-        false = ["Selection was done well enough to extend the result." if of[0] else
-            "The result stays with the individuals studied.",
-                 "A clear difference between the treatments shows cause and effect." if of[1] else
-            "A difference of this sort only shows an association."]
-        return Wrong(words(_SCOPE[of]), " and ".join(notes), false)
+        wide = "The number studied is large enough to extend the result to others."
+        narrow = "A single study tells only about the individuals studied."
+        causal = "The difference is significant, and that rules out other explanations."
+        loose = "A difference of means is an association, and association is not causation."
+        false = [reach if of[0] == sampled else wide if of[0] else narrow,
+                 cause if of[1] == assigned else causal if of[1] else loose]
+        return Wrong(words(_SCOPE[of]), " and ".join(notes), false if len(notes) == 1 else ())
 
     return Draft(
         draw.ask(_ASK_SCOPE_OF_INFERENCE, _SCOPE_NAMES[sampled, assigned], v=v, n=n),

@@ -41,10 +41,18 @@ _CLUES = {
 }
 
 
-_LOOKALIKES = {
-    "simple random": ("systematic", "stratified"), "stratified": ("cluster", "simple random"),
-    "cluster": ("stratified", "convenience"), "systematic": ("simple random", "cluster"),
-    "convenience": ("simple random", "systematic"),
+_MISREAD = {
+    ("simple random", "systematic"): "The population is put on a numbered list, and such a list is what a systematic "
+                                     "sample goes by.",
+    ("simple random", "stratified"): "Everyone has the same chance, and to ensure that is what strata are for.",
+    ("stratified", "cluster"): "The population is divided into groups, and dividing it makes clusters.",
+    ("stratified", "simple random"): "Individuals are drawn at random, and any random draw is a simple random sample.",
+    ("cluster", "stratified"): "The population is divided into groups, and dividing it makes strata.",
+    ("cluster", "convenience"): "Whole groups are taken because that is less work, and less work is convenient.",
+    ("systematic", "simple random"): "The start is random, and after a random start every sample is equally likely.",
+    ("systematic", "cluster"): "Individuals at the same distance from one another form a cluster.",
+    ("convenience", "simple random"): "Nobody picked the individuals on purpose, so chance picked them.",
+    ("convenience", "systematic"): "The individuals are taken one after another, in the order in which they come.",
 }
 
 
@@ -90,8 +98,8 @@ def sampling_method(draw: Draw) -> Draft:
     n = 5 * draw.integer(6, 24)
     confusions = [
         Wrong(words(text), f"confused a {method} sample with a {name} sample",
-              [f"The sample described fits a {name} plan.",
-               _CLUES[name]] if name in _LOOKALIKES[method] else ())
+              [_MISREAD[method, name], f"This is what defines a {name} sample."]
+              if (method, name) in _MISREAD else ())
         for name, text in _METHODS.items() if name != method
     ]
     size = few if method == "cluster" else step if method == "systematic" else n
@@ -155,6 +163,10 @@ def source_of_bias(draw: Draw) -> Draft:
             "nonresponse": "The sample was drawn well, but few of those drawn replied.",
             "voluntary": "No sample was drawn: whoever wanted to could answer.",
             "wording": "The sample was drawn well and everyone answered, but the question is loaded."}
+    misread = {"undercoverage": "Not everyone is heard, and whoever is not heard is not covered.",
+               "nonresponse": "There are people whose opinion is wanted but missing from the answers.",
+               "voluntary": "Nobody is forced to answer, so those who answer do so of their own will.",
+               "wording": "What people answer depends on how the question is put to them."}
     parameters: dict[str, object] = {"bias": kind_of, "n": n}
     if kind_of == "nonresponse":
         parameters["percent"] = percent
@@ -162,7 +174,7 @@ def source_of_bias(draw: Draw) -> Draft:
         draw.ask(_ASK_SOURCE_OF_BIAS, kind_of, s=s, n=n, percent=percent),
         [clue[kind_of], f"That is {names[kind_of]}."],
         words(reasons[kind_of]),
-        [Wrong(words(text), f"took {names[kind_of]} for {names[name]}", [clue[name],
+        [Wrong(words(text), f"took {names[kind_of]} for {names[name]}", [misread[name],
             f"That is {names[name]}."]) for name, text in reasons.items() if name != kind_of],
         "Bias is named after the step that goes wrong: the list, the replies, who chooses, or the question.",
         parameters,

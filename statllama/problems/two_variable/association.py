@@ -204,17 +204,18 @@ def conditional_proportion(draw: Draw) -> Draft:
     shown = "; ".join(rows)
 
     def work(of: str, size: int, top: int = cell) -> list[str]:
-        return ([f"The question looks at {of}: {size}.",
+        return ([f"The question is about {of}, of whom there are {size}." if t.rel == "who" else
+                 f"The question is about {of}, of which there are {size}.",
                  f"The proportion is {top} / {size} = {top / size:.4f}."])
 
     return Draft(
         draw.ask(_ASK_CONDITIONAL_PROPORTION, t=t, shown=shown, in_row=t.in_row(i), in_column=t.in_column(j),
                  label=t.columns[j]),
-        work(f"those with {t.row} {t.rows[i]}", row_total),
+        work(f"those {t.rel} {t.in_row(i)}", row_total),
         probability(cell / row_total, 4),
         [
             Wrong(probability(cell / column_total), "divided by the total of the wrong variable",
-                  work(f"those with {t.column} {t.columns[j]}", column_total)),
+                  work(f"those {t.rel} {t.in_column(j)}", column_total)),
             Wrong(probability(cell / total), "divided by the grand total, which gives a joint proportion",
                   work(f"all {t.who}", total)),
             Wrong(probability(column_total / total), "gave the overall proportion and ignored the condition",

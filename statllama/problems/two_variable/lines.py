@@ -155,7 +155,7 @@ def interpret_slope(draw: Draw) -> Draft:
         [
             Wrong(words(f"{up} the predicted {r.y} is {size} {r.y_unit} {opposite}."),
                   "read the sign of the slope the wrong way",
-                  [f"The slope has size {size}.", f"More {r.x} goes with a {opposite} predicted value."]),
+                  [f"The slope has size {size}.", f"A higher {r.x} goes with a {opposite} predicted value."]),
             Wrong(words(f"When the {r.y} goes up by one {single(r.y_unit)}, the predicted {r.x} is {size} "
                         f"{r.x_unit} {way}."), "exchanged the explanatory and the response variable",
                   [f"The slope is {b}.", f"It is the change in {r.x} for one more unit of {r.y}."]),
