@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from statllama.datacheck import Preview, StageCheck
 
 LEARNED = "black on green3"  # tokens that carry loss
-MARKS = {"error": "[bold red]error[/]  ", "warning": "[yellow]warning[/]"}
+MARKS = {"error": "[bold red]error[/]  ", "warning": "[yellow]warning[/]", "hint": "[dim]hint[/]   "}
 EXAMPLE = 1500  # characters of the first example
 PASSAGE = 300
 DAY = 86_400.0
@@ -52,7 +52,7 @@ def _sources(check: StageCheck) -> Table:
         if report is not None:
             tokens = (f"{report.rows_used:,}", f"{report.tokens:,}", f"{report.share:.0%}", f"{report.truncated:,}")
         table.add_row(
-            plain(source.name), check.spec.data[i].format, f"{source.read:,}", f"{len(source.kept):,}", *tokens,
+            plain(source.name), check.formats[i], f"{source.read:,}", f"{len(source.kept):,}", *tokens,
             f"{source.survey.duplicates:,}",
         )  # fmt: skip
     return table

@@ -12,16 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from statllama.benchmarks import TaskFile, task_fingerprint
-from statllama.data.cache import DATA_NUMERICS
-from statllama.data.files import local_files
-from statllama.data.readers import data_kind
-from statllama.data.sources import fingerprint
-from statllama.specs import UNKEYED_TRAIN_FIELDS, SourceSpec, StageSpec
+from statllama.data.cache import DATA_NUMERICS, described
+from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec
 from statllama.stages import stage_module
 from statllama.store import digest
 
 KEY_SCHEMA = 1
-UNKEYED_SOURCE_FIELDS = frozenset({"path", "hub", "config", "revision", "split"})  # the fingerprint stands for them
 
 
 def key_material(
@@ -42,18 +38,9 @@ def key_material(
         "schema": KEY_SCHEMA,
         "numerics": [stage_module(spec.type).NUMERICS, DATA_NUMERICS],
         "stage": body,
-        "data": [_source(source, root) for source in spec.data],
+        "data": [described(source, root) for source in spec.data],
         "parents": list(below),
         "base": dict(base),
-    }
-
-
-def _source(source: SourceSpec, root: Path) -> dict[str, Any]:
-    files = [] if source.path is None else local_files(source, root)
-    return {
-        **source.model_dump(mode="json", exclude=set(UNKEYED_SOURCE_FIELDS)),
-        "bytes": fingerprint(source, root),
-        "kinds": sorted({data_kind(file.path) for file in files}),  # a .jsonl file renamed .txt has other rows
     }
 
 

@@ -77,7 +77,8 @@ class Session:
         """The base's tokenizer."""
         from statllama.model import choose_backend, load_tokenizer, start_backend
 
-        start_backend(choose_backend())
+        if choose_backend() == "unsloth":  # it must come before Transformers; else data needs no torch
+            start_backend("unsloth")
         return load_tokenizer(self.recipe.base, self.identity)
 
     def base(self, precision: str) -> Base:

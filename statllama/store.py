@@ -58,7 +58,6 @@ __all__ = [
     "canonical_json",
     "digest",
     "file_sha256",
-    "folder_sha256",
     "translate_os_errors",
     "write_json",
 ]
@@ -109,11 +108,6 @@ def _plain(value: object, where: str) -> object:
 def digest(value: object) -> str:
     """SHA-256 of `canonical_json(value)`, 64 hex digits."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def folder_sha256(folder: Path) -> str:
-    """One hash, 64 hex digits, of the names and contents of every file below a folder. Raises OSError."""
-    return digest(hash_files(folder))
 
 
 @dataclass(frozen=True)

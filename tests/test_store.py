@@ -36,7 +36,6 @@ from statllama.store import (
     canonical_json,
     digest,
     file_sha256,
-    folder_sha256,
     translate_os_errors,
     write_json,
 )
@@ -199,19 +198,6 @@ def test_canonical_json_by_example() -> None:
 def test_canonical_json_refuses_what_has_no_one_spelling(value: Any, error: type[Exception], place: str) -> None:
     with pytest.raises(error, match=place):
         canonical_json(value)
-
-
-def test_folder_hash_sees_names_and_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a" / "sub").mkdir(parents=True)
-    (tmp_path / "a" / "sub" / "f").write_bytes(b"1")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    same = folder_sha256(tmp_path / "a")
-    assert folder_sha256(tmp_path / "b") == same
-    (tmp_path / "b" / "sub" / "f").write_bytes(b"2")
-    assert folder_sha256(tmp_path / "b") != same
-    (tmp_path / "a" / "sub" / "f").rename(tmp_path / "a" / "sub" / "g")
-    assert folder_sha256(tmp_path / "a") != same
-    assert file_sha256(tmp_path / "a" / "sub" / "g") == digest(1)  # the JSON of 1 is the byte "1"
 
 
 # --- publishing

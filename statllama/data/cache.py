@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from statllama.data.files import local_files
+from statllama.data.readers import data_kind
 from statllama.data.sources import fingerprint
 from statllama.errors import DataError, StoreError
 from statllama.specs import SourceSpec
@@ -29,6 +31,7 @@ SELECTION_NUMERICS = 1
 """Raised when other rows of the same sources would be chosen, or the record of them would look different."""
 DATA_FILE = "data.arrow"
 REPORT_FILE = "report.json"
+PLACES = frozenset({"path", "hub", "config", "revision", "split"})  # fields that the fingerprint stands for
 BATCH = 256  # rows per record batch
 
 Ids = np.ndarray  # int32 (n,)
@@ -57,7 +60,7 @@ def cache_key(
     return digest(
         {
             "numerics": DATA_NUMERICS,
-            "sources": [_described(source, root, frozenset()) for source in sources],
+            "sources": [described(source, root) for source in sources],
             "tokenizer": tokenizer_hash(tokenizer),
             "chat_template": chat_template or tokenizer.chat_template,
             **options,
@@ -67,14 +70,18 @@ def cache_key(
 
 def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of everything that decides which rows may be used. `guard`: what they are held to."""
-    described = [_described(source, root, frozenset({"repeat", "limit", "weight"})) for source in sources]
-    return digest({"selection": SELECTION_NUMERICS, "sources": described, "guard": dict(guard)})
+    read = [described(source, root, frozenset({"repeat", "limit", "weight"})) for source in sources]
+    return digest({"selection": SELECTION_NUMERICS, "sources": read, "guard": dict(guard)})
 
 
-def _described(source: SourceSpec, root: Path, left_out: frozenset[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = source.model_dump(mode="json", exclude={"path", "revision", *left_out})
-    fields["suffix"] = "".join(Path(source.path).suffixes[-2:]) if source.path else None
-    return {**fields, "fingerprint": fingerprint(source, root)}
+def described(source: SourceSpec, root: Path, left_out: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """What a source's rows are and how they are read, as plain data; not where they lie."""
+    files = [] if source.path is None else local_files(source, root)
+    return {
+        **source.model_dump(mode="json", exclude={*PLACES, *left_out}),
+        "bytes": fingerprint(source, root),
+        "kinds": sorted({data_kind(file.path) for file in files}),  # a .jsonl file renamed .txt has other rows
+    }
 
 
 @dataclass(frozen=True)

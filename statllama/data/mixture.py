@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from statllama.data.sources import source_name
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
 
@@ -62,7 +63,7 @@ def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> 
     counts = _weighted(capacities, given) if len(given) == len(weights) else capacities
     for count, source in zip(counts, sources, strict=True):
         if not count:
-            name = source.path or source.hub or "problems"
+            name = source_name(source)
             raise DataError(f"{name}: weight {source.weight} gives it not one row", remedy="raise its `weight`")
     uses = [_uses(n, d, c, seed) for n, d, c in zip(row_counts, drawn, counts, strict=True)]
     which = np.repeat(np.arange(len(uses), dtype=np.int64), counts)

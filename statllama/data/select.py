@@ -264,8 +264,8 @@ def texts(example: Example) -> list[str]:
     if isinstance(example, Completion):
         return [example.prompt, example.completion]
     if isinstance(example, Conversation):
-        return [m.content for m in example.messages]
-    prompt = [example.prompt] if isinstance(example.prompt, str) else [m.content for m in example.prompt]
+        return [m.text for m in example.messages]
+    prompt = [example.prompt] if isinstance(example.prompt, str) else [m.text for m in example.prompt]
     return [*prompt, example.chosen, example.rejected]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
     dataset, of its id, configuration, split and commit; of problems, of how they are drawn.
     """
     if source.problems is not None:
-        from statllama.problems import PROBLEMS_VERSION  # type: ignore[attr-defined]
+        from statllama.problems import PROBLEMS_VERSION
 
         return digest([PROBLEMS_VERSION, source.problems.model_dump(mode="json")])
     if source.path is None:
@@ -95,6 +96,16 @@ def pinned(source: SourceSpec) -> SourceSpec:
 
 
 def _hash(path: Path) -> str:
+    """SHA-256 (hex) of a file, read once as long as its size and time stay the same."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return _hash_once(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _hash_once(path: Path, size: int, modified: int) -> str:
     hashed = hashlib.sha256()
     try:
         with path.open("rb") as handle:
@@ -131,7 +142,7 @@ def _check_header(path: Path, names: set[str], first: Path, expected: set[str]) 
 
 def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
     """Generated anew each time they are read: that is fast, and the same arguments give the same rows."""
-    from statllama.problems import rows as generated  # type: ignore[attr-defined]
+    from statllama.problems import rows as generated
 
     spec, name = source.problems, source_name(source)
     assert spec is not None

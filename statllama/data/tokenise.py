@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from statllama.data.chat import Chat, Tools, refuse_special, special_text
 from statllama.data.examples import Completion, Conversation, Document, Example, Message, Preference
 from statllama.data.masking import Span, Tokens, mask
+from statllama.data.wordcache import WordCache, word_cache
 from statllama.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What the tokenizer gives for one text: ids and character offsets [start, end) of each."""
+    """What the tokenizer gives for one text: ids and character offsets [start, end) of each (of documents none)."""
 
     ids: list[int]
     offsets: list[Span]
@@ -72,6 +74,11 @@ class Tokeniser:
         self._template = chat_template
         self._chat: Chat | None = None
 
+    @cached_property
+    def _words(self) -> WordCache | None:
+        """For documents, whose offsets nobody needs; None when the tokenizer does not work word by word."""
+        return word_cache(self.tokenizer.backend_tokenizer)  # type: ignore[attr-defined]
+
     @property
     def chat(self) -> Chat:
         """The chat template, looked for when the first conversation comes."""
@@ -84,7 +91,10 @@ class Tokeniser:
         for where, example in batch:
             with _placed(where):
                 jobs.append(self._job(example))
-        encoded = self._call([text for texts, _ in jobs for text in texts])
+        if self._words is not None and all(isinstance(example, Document) for _, example in batch):
+            encoded = [Encoding(self._words.encode(text).tolist(), []) for (text,), _ in reversed(jobs)]
+        else:
+            encoded = self._call([text for texts, _ in jobs for text in texts])
         results = []
         for (where, _), (texts, finish) in zip(batch, jobs, strict=True):
             with _placed(where):

@@ -11,8 +11,9 @@ from statllama.data.report import MixtureReport, SourceReport
 from statllama.data.select import COPIES, SelectedSource, Selection
 from statllama.specs import StageSpec
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "hint"]
 
+LEVELS: tuple[Level, ...] = ("error", "warning", "hint")
 FEW_EXAMPLES = 50
 MANY_CUT = 0.05
 MANY_DUPLICATES = 0.01
@@ -24,7 +25,7 @@ WASTEFUL = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """One finding about a source (or the whole mixture). An `error` stops a run."""
+    """One finding about a source (or the whole mixture). An `error` stops a run, a `hint` is about speed alone."""
 
     level: Level
     source: str
@@ -42,7 +43,7 @@ def judge(spec: StageSpec, selection: Selection, report: MixtureReport | None) -
     if report is not None:
         found += [verdict for source in report.sources for verdict in _of_tokens(spec, source)]
         found += _of_mixture(spec, report)
-    return tuple(sorted(found, key=lambda verdict: verdict.level))
+    return tuple(sorted(found, key=lambda verdict: LEVELS.index(verdict.level)))
 
 
 def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:
@@ -96,4 +97,4 @@ def _of_mixture(spec: StageSpec, report: MixtureReport) -> Iterator[Verdict]:
     if spec.type in ("sft", "cpt") and not spec.train.packing and report.utilisation < WASTEFUL:
         text = f"rows fill {report.utilisation:.0%} of max_length {spec.train.max_length} on average"
         remedy = "with `train.packing: true` a step holds as many tokens as fit (another batch: adjust batch_size)"
-        yield Verdict("warning", "all sources", text, remedy)
+        yield Verdict("hint", "all sources", text, remedy)

@@ -131,8 +131,8 @@ def test_what_is_kept_follows_the_benchmark(folder: Path, tokenizer: Any, exam: 
     assert sorted(kinds) == ["chosen rows", "chosen rows", "tokenised data"]
     copied = {"question": "What is the mode? It is 56 dollars.", "choices": ["1", "2"], "answer": 0}
     write_jsonl(folder / "eval" / "exam" / "test.jsonl", [copied])
+    again = Guard(decontaminate="stop", tasks=exam)
     with pytest.raises(DataError, match="copies question 1 of exam"):
-        again = Guard(decontaminate="stop", tasks=exam)
         make(folder, tokenizer, source, kind="conversations", guard=again, cache=work)
 
 

@@ -70,7 +70,10 @@ def test_languages() -> None:
     english = (
         "The mean of a sample is the sum of the values divided by how many there are, and it is one number for all."
     )
-    german = "Der Mittelwert ist die Summe der Werte, geteilt durch ihre Anzahl, und er ist nicht mit dem Median zu verwechseln oder gleich."
+    german = (
+        "Der Mittelwert ist die Summe der Werte, geteilt durch ihre Anzahl, und er ist nicht mit dem Median "
+        "zu verwechseln oder gleich."
+    )
     french = (
         "La moyenne est la somme des valeurs et elle se calcule avec une division par le nombre de valeurs dans le "
         "tableau, pas plus."
