@@ -61,10 +61,10 @@ class Draw:
         return self.rng.randint(low, high)
 
     def decimal(self, low: float, high: float, digits: int) -> Given:
-        """A number with `digits` decimals from low to high, never exactly 1, as its unit is in the plural."""
+        """A number with `digits` decimals from low to high, never 1 or -1, as its unit is in the plural."""
         scale = 10**digits
         drawn = self.rng.randint(round(low * scale), round(high * scale)) / scale
-        return Given(drawn if drawn != 1 else 1 + 1 / scale)
+        return Given(drawn if abs(drawn) != 1 else drawn + 1 / scale)
 
     def normal(self, mean: float, sd: float, digits: int = 0) -> Given:
         """A normal draw rounded to `digits` decimals."""

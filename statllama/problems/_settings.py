@@ -237,7 +237,7 @@ RELATIONS = {
         Relation("cars", "used cars of one model", "car", "age", "years", "asking price", "thousand dollars",
             (1, 9), (-1.9, -1.2), (22, 29), (0.8, 1.8)),
         Relation("north", "weather stations of one continent", "station", "latitude", "degrees",
-            "mean April temperature", "degrees Celsius", (30, 58), (-0.75, -0.5), (43, 49), (1.2, 2.6)),
+            "April temperature", "degrees Celsius", (30, 58), (-0.75, -0.5), (43, 49), (1.2, 2.6)),
         Relation("icecream", "days at a beach stand", "day", "noon temperature", "degrees Celsius",
             "cone sales", "cones", (18, 35), (9, 15), (-140, -60), (14, 30), 0),
         Relation("marathon", "runners in a city marathon", "runner", "weekly training distance", "kilometers",

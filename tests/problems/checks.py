@@ -27,11 +27,15 @@ _IMPOSSIBLE = re.compile(
                 r"\ba (?!one\b)[aeio]",
                 r"(?<!1)[123]th\b",
                 r"\bto (?:are|is|has)\b",
+                r"\ban (?![aeiou8h1f]|x\b|SD|SE|IQR)",
+                r"(?<![*/^+=-] )(?<![=(\d.,-])\b1 (?:hours|minutes|points|grams|dollars|percent|centimeters)\b",
+                r"\b(?:all [12]|exactly 1) are\b",
+                r"\b([a-z]+) \1\b",
             ),
         )
     )
 )
-_SHARE = re.compile(r"(?:[Pp]robability|[Pp]roportion|p-value) (?:is|of) (-?\d+\.\d+)")
+_SHARE = re.compile(r"(?:[Pp]robability|[Pp]roportion|[Ss]hare|[Cc]hance|p-value|power) (?:is|of) (-?\d+\.\d+)")
 _ROOT = re.compile(r"sqrt\((-?\d[\d.]*)\)")
 
 
