@@ -80,7 +80,10 @@ def problems(
     out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Where to write the rows.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many different problems.")] = 1000,
     form: Annotated[
-        str, typer.Option(help="sft: worked solutions; dpo: preference pairs; grpo: question and answer; mc: options.")
+        str,
+        typer.Option(
+            help="sft: worked solutions; chat: short exchanges; dpo: preference pairs; grpo: answers; mc: options."
+        ),
     ] = "sft",
     topics: Annotated[str | None, typer.Option(metavar="A,B", help="Only these topics.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other problems.")] = 0,

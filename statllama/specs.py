@@ -49,8 +49,8 @@ class ProblemsSpec(Spec):
 
     count: Count
     """How many different problems."""
-    form: Literal["sft", "dpo", "grpo"] = "sft"
-    """Worked solutions, preference pairs, or questions with the answer to be checked."""
+    form: Literal["sft", "chat", "dpo", "grpo"] = "sft"
+    """Worked solutions, short exchanges about a problem, preference pairs, or questions with the answer to check."""
     topics: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     """Topics to draw from (`statllama data problems --list`). None: all."""
     difficulty: Annotated[tuple[Difficulty, ...], Field(min_length=1, strict=False)] | None = None

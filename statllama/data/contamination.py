@@ -44,7 +44,7 @@ SHORTEST_EXACT = 8
 MASKED_WORDS = 5
 SHORTEST_MASKED = 12
 SHARE = 0.5
-QUESTION_COLUMNS = ("question", "problem", "query", "prompt", "input", "text")
+QUESTION_COLUMNS = ("question", "problem", "query", "prompt")
 
 
 @dataclass(frozen=True)
@@ -224,11 +224,14 @@ def _items(task: TaskFile) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(task: TaskFile, row: dict[str, Any], where: str) -> str:
-    """The question as the benchmark words it; with its choices where it is too short to be told from others."""
-    template = task.config.get("doc_to_decontamination_query") or task.config["doc_to_text"]
+    """The question alone; with its choices where it is too short to be told from others.
+
+    It is what `doc_to_decontamination_query` says, else a column with the name of one, else `doc_to_text`, which may
+    hold the choices too.
+    """
+    named = next((name for name in QUESTION_COLUMNS if isinstance(row.get(name), str)), None)
+    template = task.config.get("doc_to_decontamination_query") or named or task.config["doc_to_text"]
     if isinstance(template, FunctionRef):
-        template = next((name for name in QUESTION_COLUMNS if name in row), None)
-    if template is None:
         raise DataError(
             f"{where}: none of the columns {', '.join(QUESTION_COLUMNS)}",
             remedy="name the question's column: `doc_to_decontamination_query: COLUMN` in the task file",

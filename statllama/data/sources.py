@@ -21,7 +21,7 @@ from statllama.errors import DataError
 from statllama.specs import SourceSpec
 from statllama.store import digest
 
-PROBLEM_FORMATS = {"sft": "messages", "dpo": "preference"}  # of generated problems, by form
+PROBLEM_FORMATS = {"sft": "messages", "chat": "messages", "dpo": "preference"}  # of generated problems, by form
 
 
 def source_name(source: SourceSpec) -> str:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterator, Sequence
 
+from ._chat import to_chat
 from ._draw import Kind, make
 from ._problem import Problem
 from ._registry import check_split, held_out_kinds, kinds, kinds_of, live_kinds, topics, unknown
@@ -38,6 +39,7 @@ __all__ = [
     "kinds",
     "make_problem",
     "rows",
+    "to_chat",
     "to_messages",
     "to_multiple_choice",
     "to_preference",
@@ -45,7 +47,7 @@ __all__ = [
     "topics",
 ]
 
-_CONVERTERS = {"sft": to_messages, "dpo": to_preference, "grpo": to_prompt_answer}
+_CONVERTERS = {"sft": to_messages, "chat": to_chat, "dpo": to_preference, "grpo": to_prompt_answer}
 _RETRIES = 50
 
 
@@ -91,7 +93,7 @@ def rows(
 ) -> Iterator[Row]:
     """Yield `count` rows of one of the `FORMS`; the other arguments and errors are those of `generate`.
 
-    "sft" gives {messages}, "dpo" {prompt, chosen, rejected}, "grpo" {prompt, answer, value, tolerance, topic,
+    "sft" and "chat" give {messages}, "dpo" {prompt, chosen, rejected}, "grpo" {prompt, answer, value, tolerance, topic,
     kind, difficulty} and "mc" {question, choices, answer, misconceptions, topic, kind, difficulty, held_out};
     in "mc" every four rows in turn have the right choice once at each place.
     """

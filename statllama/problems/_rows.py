@@ -7,23 +7,24 @@ from typing import Any
 
 from ._problem import Problem
 
-#: The forms of `rows`: chat examples, preference pairs, prompts with a checkable answer, four-option items.
-FORMS = ("sft", "dpo", "grpo", "mc")
+#: The forms of `rows`: worked solutions, short exchanges, preference pairs, prompts with a checkable answer,
+#: four-option items.
+FORMS = ("sft", "chat", "dpo", "grpo", "mc")
 
 Row = dict[str, Any]
 
 
 def to_messages(problem: Problem) -> Row:
     """A chat example for SFT: the question, and the worked solution ending in `Answer: ...`."""
-    return {"messages": [_message("user", problem.question), _message("assistant", problem.solution)]}
+    return {"messages": [message("user", problem.question), message("assistant", problem.solution)]}
 
 
 def to_preference(problem: Problem) -> Row:
     """A preference pair for DPO: the right worked solution over one that makes the slip `problem.error`."""
     return {
-        "prompt": [_message("user", problem.question)],
-        "chosen": [_message("assistant", problem.solution)],
-        "rejected": [_message("assistant", problem.rejected)],
+        "prompt": [message("user", problem.question)],
+        "chosen": [message("assistant", problem.solution)],
+        "rejected": [message("assistant", problem.rejected)],
     }
 
 
@@ -34,7 +35,7 @@ def to_prompt_answer(problem: Problem) -> Row:
     reply may be, in the unit of the answer; `value` is None when the answer is a sentence or an interval.
     """
     return {
-        "prompt": [_message("user", problem.question)],
+        "prompt": [message("user", problem.question)],
         "answer": problem.answer,
         "value": problem.value,
         "tolerance": problem.tolerance,
@@ -68,5 +69,6 @@ def to_multiple_choice(problem: Problem, seed: int = 0, place: int | None = None
     }
 
 
-def _message(role: str, content: str) -> dict[str, str]:
+def message(role: str, content: str) -> dict[str, str]:
+    """One turn of a conversation."""
     return {"role": role, "content": content}

@@ -134,11 +134,19 @@ def benchmark(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("text", ["question", "Question: {{question.strip()}}\nAnswer:"])
+@pytest.mark.parametrize("text", ["question", "Question: {{question.strip()}}\nA. {{choices[0]}}\nAnswer:"])
 def test_only_the_test_split_is_kept_out(tmp_path: Path, text: str) -> None:
+    """And of its items the questions, not the choices."""
     tasks = find_tasks(["exam"], [benchmark(tmp_path, doc_to_text=text)]).values()
-    (question,) = read_questions(tasks)
-    assert BAKER in question.text and (question.task, question.number) == ("exam", 1)
+    assert read_questions(tasks) == (Question("exam", 1, BAKER),)
+
+
+def test_a_question_that_is_put_together(tmp_path: Path) -> None:
+    folder = benchmark(tmp_path, doc_to_text="{{context}} {{ask}}")
+    row = {"context": "Ten birds sit on each of the four trees.", "ask": "How many?", "choices": ["40"], "answer": 0}
+    write_jsonl(folder / "exam" / "test.jsonl", [row])
+    (question,) = read_questions(find_tasks(["exam"], [folder]).values())
+    assert question.text == "Ten birds sit on each of the four trees. How many?"
 
 
 def test_a_short_stem_goes_with_its_choices(tmp_path: Path) -> None:
