@@ -32,6 +32,7 @@ from statllama.checkpoints import (
     translate_os_errors,
     write_json,
 )
+from statllama.data.collate import real_tokens
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt, unsloth_hushed
 from statllama.preflight import require_batch
@@ -245,13 +246,11 @@ class StageTrainer:
     _batch_checked = False
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """TRL's step, counting the tokens that are not padding (a packed batch has no attention mask)."""
+        """TRL's step, counting the tokens that are not padding."""
         if not self._batch_checked:
             self._batch_checked = True
             self._check_batch(inputs)
-        mask = inputs.get("attention_mask")
-        real = mask if mask is not None else inputs["input_ids"].ne(self.job.base.tokenizer.pad_token_id)
-        self.tokens = self.tokens + real.sum()
+        self.tokens = self.tokens + real_tokens(inputs)
         return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
 
     def _check_batch(self, inputs: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from statllama.errors import Interrupted, TrainingError
 from statllama.reporting import Reporter
 from statllama.stages import dpo
 from statllama.training import StageTrainer
-from tests.conftest import stage
+from tests.conftest import make_tokenizer, stage
 from tests.running import Recorder, adapter_bytes, run
 
 torch.set_num_threads(1)
@@ -104,6 +105,21 @@ def test_infinite_weights_are_never_saved(write_recipe: Write, tmp_path: Path, m
 def test_a_skipped_step_of_float16_is_no_infinity_in_the_history() -> None:
     log = [{"loss": 2.0, "grad_norm": math.inf, "step": 1}, {"loss": 1.5, "grad_norm": 3, "step": 2}, {"runtime": 1}]
     assert training._history(log) == [{"loss": 2.0, "step": 1.0}, {"loss": 1.5, "grad_norm": 3.0, "step": 2.0}]
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_all_tokens_are_counted_where_the_pad_token_also_ends_a_text(
+    packing: bool, write_recipe: Write, base_folder: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(base_folder, base)
+    tokenizer = make_tokenizer()
+    tokenizer.pad_token = "<|end_of_text|>"
+    tokenizer.save_pretrained(base)
+    train = {"steps": None, "epochs": 1.0, "max_length": 200, "packing": packing}
+    model = {"model": str(base), "quantization": "none"}
+    result = run(write_recipe([stage("one", "cpt", train=train)], base=model), tmp_path / "w")["one"]
+    assert metrics(result)["tokens"] == json.loads((result / "manifest.json").read_text())["data"]["tokens"]
 
 
 def test_two_visible_gpus_do_not_double_the_batch(

@@ -28,6 +28,9 @@ class Marks:
     bos_in_turns: bool
     ends: frozenset[int]
     header: tuple[int, ...]
+    header_is_special: bool
+    """It holds a special token, which no row may hold: so where it stands, the template wrote it."""
+    pad: int | None
 
 
 def check_batch(
@@ -41,19 +44,21 @@ def check_batch(
 ) -> None:
     """DataError, with the rendered example, unless every example of the batch is well formed.
 
-    That is: one BOS, at the start; no loss on the first token; labels equal to the ids where they are not
-    -100; and one end-of-turn token at the end of each assistant turn (a turn cut at `max_length` has none).
+    That is: one BOS, at the start; no loss on the first token, and some on another; labels equal to the ids where they
+    are not -100; and one end-of-turn token at the end of each assistant turn (a turn cut at `max_length` has none).
+    Where assistant turns alone are learned: every turn after the first learned one is learned too. (A row may have
+    turns before that which are its prompt.)
     `batch` is RowCollator's, or that of TRL's preference collator (`completion_mask` in place of labels).
     """
     marks = _marks(tokenizer, chat_template)
     responses = kind == "preferences" or (kind == "conversations" and train_on == "responses")
     found = 0
-    for ids, labels in _sequences(batch):
+    for ids, labels in _sequences(batch, marks):
         found += 1
         fault = _bos_fault(ids, marks) or _label_fault(ids, labels)
         whole = len(ids) < max_length
         if not fault and responses:
-            fault = _turn_fault(ids, labels, marks, whole)
+            fault = _turn_fault(ids, labels, marks, whole) or _mask_fault(ids, labels, marks)
         elif not fault and kind == "conversations":
             fault = _header_fault(ids, marks, whole)
         if fault:
@@ -70,8 +75,9 @@ def check_batch(
 def _marks(tokenizer: PreTrainedTokenizerBase, template: str | None) -> Marks:
     ends = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
     bos: int | None = tokenizer.bos_token_id
+    pad: int | None = tokenizer.pad_token_id
     if not (template or tokenizer.chat_template):
-        return Marks(bos, bos in ends, frozenset(ends), ())
+        return Marks(bos, bos in ends, frozenset(ends), (), False, pad)
     chat = Chat(tokenizer, template)
     asked = Message("user", "a")
     text, ((start, end),) = chat.learned(Conversation((asked, Message("assistant", "b"))))
@@ -81,12 +87,13 @@ def _marks(tokenizer: PreTrainedTokenizerBase, template: str | None) -> Marks:
 
     ends.add(ids(text[start:end])[-1])
     prompted = chat.render([asked], generation_prompt=True)
-    header = ids(prompted[common_start(prompted, chat.render([asked])) :])
-    return Marks(bos, bos in ends or bos in ids(text)[1:], frozenset(ends), tuple(header))
+    header = prompted[common_start(prompted, chat.render([asked])) :]
+    special = chat.special.search(header) is not None
+    return Marks(bos, bos in ends or bos in ids(text)[1:], frozenset(ends), tuple(ids(header)), special, pad)
 
 
-def _sequences(batch: Mapping[str, Any]) -> Iterator[IdsAndLabels]:
-    """The examples of a batch without padding (a run of padding carries no loss and no attention)."""
+def _sequences(batch: Mapping[str, Any], marks: Marks) -> Iterator[IdsAndLabels]:
+    """The examples of a batch without padding (which a packed row has as one more example, of pad tokens alone)."""
     ids = batch["input_ids"].tolist()
     if "completion_mask" in batch:
         keep = batch["completion_mask"].tolist()
@@ -100,7 +107,7 @@ def _sequences(batch: Mapping[str, Any]) -> Iterator[IdsAndLabels]:
     for row, row_labels, positions in zip(ids, labels, batch["position_ids"].tolist(), strict=True):
         starts = [i for i, position in enumerate(positions) if position == 0]
         for start, stop in zip(starts, [*starts[1:], len(row)], strict=True):
-            if any(label != IGNORED for label in row_labels[start:stop]):
+            if any(token != marks.pad for token in row[start:stop]):
                 yield row[start:stop], row_labels[start:stop]
 
 
@@ -136,11 +143,25 @@ def _turn_fault(ids: list[int], labels: list[int], marks: Marks, whole: bool) ->
     return ""
 
 
+def _mask_fault(ids: list[int], labels: list[int], marks: Marks) -> str:
+    """After the first token with loss, what follows an assistant header carries loss."""
+    first = next(i for i, label in enumerate(labels) if label != IGNORED)
+    starts = _after_headers(ids, marks) if marks.header_is_special else []
+    if any(first < i < len(ids) and labels[i] == IGNORED for i in starts):
+        return "an assistant turn after a learned one carries no loss"
+    return ""
+
+
 def _header_fault(ids: list[int], marks: Marks, whole: bool) -> str:
     """After each assistant header comes an end-of-turn token before the next header."""
-    size = len(marks.header)
-    starts = [i for i in range(len(ids)) if size and tuple(ids[i : i + size]) == marks.header]
+    starts = _after_headers(ids, marks)
     for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
-        if not marks.ends.intersection(ids[start + size : stop]) and (whole or stop < len(ids)):
+        if not marks.ends.intersection(ids[start:stop]) and (whole or stop < len(ids)):
             return "an assistant turn does not end with the end-of-turn token"
     return ""
+
+
+def _after_headers(ids: list[int], marks: Marks) -> list[int]:
+    """Where the assistant's turns begin: the places behind the headers."""
+    size = len(marks.header)
+    return [i + size for i in range(len(ids)) if size and tuple(ids[i : i + size]) == marks.header]

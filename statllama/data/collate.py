@@ -72,6 +72,21 @@ class RowCollator:
         }
 
 
+def real_tokens(batch: Mapping[str, Any]) -> torch.Tensor:
+    """How many tokens of a batch are not padding, () int64, of `RowCollator`'s batches or of any with a mask.
+
+    Ids do not tell: where the pad token is also the end-of-text token, that one is not padding.
+    """
+    if batch.get("attention_mask") is not None:
+        return torch.as_tensor(batch["attention_mask"]).sum()
+    example = (
+        torch.as_tensor(batch["position_ids"]).eq(0).cumsum(-1)
+    )  # (B, L): the number of the example that a place belongs to
+    last = example == example[:, -1:]
+    learned = (torch.as_tensor(batch["labels"]).ne(IGNORED) & last).any(-1, keepdim=True)  # as in every example
+    return (~last | learned).sum()
+
+
 def _positions(lengths: Sequence[int]) -> list[int]:
     return [position for n in lengths for position in range(n)]
 

@@ -124,6 +124,70 @@ def test_damage_is_found_and_shown(tmp_path: Path, tokenizer: Any, change: str, 
     assert "user<|end_header_id|>" in str(caught.value)
 
 
+def turns(count: int, format: str = "messages") -> dict[str, Any]:
+    """A row with so many questions, each answered; as `prompt_completion` all but the last answer is prompt."""
+    said = [
+        {"role": role, "content": f"{word} {i}"}
+        for i in range(count)
+        for role, word in (("user", "q"), ("assistant", "a"))
+    ]
+    return {"messages": said} if format == "messages" else {"prompt": said[:-1], "completion": said[-1:]}
+
+
+def learned_turns(labels: torch.Tensor) -> list[tuple[int, int]]:
+    """[start, stop) of each run of tokens with loss."""
+    edges = torch.diff((labels != -100).int(), prepend=torch.zeros(1), append=torch.zeros(1))
+    return list(zip((edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_turn_that_lost_its_mask_is_found(tmp_path: Path, tokenizer: Any, packing: bool, turn: int) -> None:
+    dataset = made(tmp_path, tokenizer, "conversations", [turns(3), turns(3)], "messages", packing=packing)
+    batch = RowCollator(tokenizer.pad_token_id, "transformers")(list(dataset))
+    check(batch, tokenizer)
+    start, stop = learned_turns(batch["labels"][0])[turn]
+    batch["labels"][0, start:stop] = -100
+    with pytest.raises(DataError, match="an assistant turn after a learned one carries no loss"):
+        check(batch, tokenizer)
+
+
+def test_turns_of_a_prompt_need_no_loss(tmp_path: Path, tokenizer: Any) -> None:
+    rows = [turns(3, "prompt_completion"), turns(1, "prompt_completion")]
+    dataset = made(tmp_path, tokenizer, "conversations", rows, "prompt_completion")
+    batch = RowCollator(tokenizer.pad_token_id, "transformers")(list(dataset))
+    assert sorted(len(learned_turns(labels)) for labels in batch["labels"]) == [1, 1]
+    check(batch, tokenizer)
+
+
+@pytest.mark.parametrize("length", range(24, 60))
+def test_a_turn_may_be_cut_anywhere(tmp_path: Path, tokenizer: Any, length: int) -> None:
+    """Also right behind its header, where nothing of it is left to learn."""
+    dataset = made(tmp_path, tokenizer, "conversations", [turns(4)], "messages", max_length=length)
+    check(RowCollator(tokenizer.pad_token_id, "transformers")(list(dataset)), tokenizer, max_length=length)
+
+
+def test_a_header_in_words_may_be_quoted(tmp_path: Path) -> None:
+    """Without a special token in it, a header may also stand in what a user writes."""
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = (
+        "{{- bos_token }}{%- for m in messages %}{{ m['role'] + ': ' + m['content'] + '<|eot_id|>' }}{%- endfor %}"
+        "{%- if add_generation_prompt %}{{ 'assistant: ' }}{%- endif %}"
+    )
+    said = [("user", "a"), ("assistant", "b"), ("user", "what does assistant: mean"), ("assistant", "c")]
+    rows = [{"messages": [{"role": role, "content": content} for role, content in said]}]
+    dataset = made(tmp_path, tokenizer, "conversations", rows, "messages")
+    check(RowCollator(tokenizer.pad_token_id, "transformers")(list(dataset)), tokenizer)
+
+
+def test_a_packed_example_that_lost_its_mask_is_no_padding(tmp_path: Path, tokenizer: Any) -> None:
+    batch = batch_of(tmp_path, tokenizer, packing=True)
+    start, stop = learned_turns(batch["labels"][0])[1]
+    batch["labels"][0, start:stop] = -100
+    with pytest.raises(DataError, match="no token carries loss"):
+        check(batch, tokenizer)
+
+
 def test_bos_that_opens_every_turn_is_no_fault(tmp_path: Path) -> None:
     """In some families (SmolLM2) BOS is the token that opens a turn."""
     tokenizer = make_tokenizer()

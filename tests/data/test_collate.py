@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from statllama.data.collate import RowCollator
+from statllama.data.collate import RowCollator, real_tokens
 from tests.conftest import make_llama
 
 PAD = 5
@@ -73,6 +73,15 @@ def test_joined_rows_do_not_see_each_other_either(model: Any) -> None:
     assert batch["packed_seq_lengths"].dtype == torch.int32
     assert "attention_mask" not in batch
     assert worst(model, batch) < 1e-5
+
+
+@pytest.mark.parametrize("backend", ["transformers", "unsloth"])
+@pytest.mark.parametrize("pad", [PAD, 44, 45])
+def test_real_tokens_are_counted_whatever_pads(backend: Any, pad: int) -> None:
+    """44 and 45 are in the examples: where the pad token is eos too, every example ends with it."""
+    assert real_tokens(RowCollator(pad, backend)(PACKED)) == 19
+    assert real_tokens(RowCollator(pad, backend)(PACKED[:1])) == 12
+    assert real_tokens(RowCollator(pad, backend)([row(e) for e in EXAMPLES])) == 19
 
 
 @pytest.mark.parametrize("backend", ["transformers", "unsloth"])
