@@ -24,6 +24,7 @@ from statllama.problems import (
     kinds,
     make_problem,
     rows,
+    to_chat,
     to_messages,
     to_multiple_choice,
     to_preference,
@@ -230,11 +231,11 @@ def test_difficulty_argument() -> None:
 
 def test_rows_are_what_the_converters_make() -> None:
     drawn = list(generate(40, seed=8, topics=["means", "slopes"], difficulty=2))
-    for form, convert in (("sft", to_messages), ("dpo", to_preference), ("grpo", to_prompt_answer)):
+    for form, convert in (("sft", to_messages), ("chat", to_chat), ("dpo", to_preference), ("grpo", to_prompt_answer)):
         assert list(rows(form, 40, seed=8, topics=["means", "slopes"], difficulty=2)) == [convert(p) for p in drawn]
     items = list(rows("mc", 40, seed=8, topics=["means", "slopes"], difficulty=2))
     assert [item["question"] for item in items] == [p.question for p in drawn]
-    assert set(FORMS) == {"sft", "dpo", "grpo", "mc"}
+    assert set(FORMS) == {"sft", "chat", "dpo", "grpo", "mc"}
 
 
 def test_right_choices_are_in_balance() -> None:
@@ -341,3 +342,22 @@ def test_functions_and_modules_stay_short() -> None:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, (path, node.name)
+
+
+def test_short_exchanges() -> None:
+    """Each form occurs; the reply names the right answer or the idea, and blames the one who was wrong."""
+    heard = collections.Counter()
+    for problem in generate(400, seed=5):
+        question, reply = (turn["content"] for turn in to_chat(problem)["messages"])
+        assert question.startswith(problem.question) and len(reply) < 700
+        if "Who is right" in question:
+            right = reply.split(" is right.")[0]
+            assert f"{right} says: {problem.answer}" in question and reply.endswith(".")
+            heard["judge"] += 1
+        elif question.endswith("Answer:"):
+            assert f"{reply[0]}. {problem.answer}" in question.splitlines() and reply[3:] == problem.answer
+            heard["letter"] += 1
+        else:
+            assert problem.answer.rstrip(".") in reply and problem.idea in reply
+            heard["slip" if "\n\n" in question else "short"] += 1
+    assert min(heard.values()) > 40 and len(heard) == 4
