@@ -69,7 +69,7 @@ def _check_stage(session: Session, spec: StageSpec) -> StageCheck:
     selection: Selection | None = None
     formats: tuple[str, ...] = ()
     try:
-        sources = settled(spec.data, root)
+        sources = settled(spec.data, root, session.store.memory)
         formats = tuple(source.format for source in sources)
         selection = _choose(session, spec, sources, guard)
         if any(source.faulty for source in selection.sources):
@@ -123,7 +123,7 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
         names = "; ".join(f"{i}: {source_name(s)}" for i, s in enumerate(spec.data, start=1))
         raise UsageError(f"stage {spec.name} has no source {source}; it has {names}")
     store.require_space(0)
-    (chosen,) = settled([spec.data[source - 1]], recipe.root)
+    (chosen,) = settled([spec.data[source - 1]], recipe.root, store.memory)
     session = Session(recipe, store, Reporter(), StopSignal())
     tokeniser = Tokeniser(
         session.tokenizer,

@@ -194,6 +194,7 @@ def _load_transformers(spec: BaseModelSpec, commit: str | None, dtype: torch.dty
     return AutoModelForCausalLM.from_pretrained(
         spec.model,
         revision=commit,
+        adapter_kwargs={"revision": commit},  # else it looks for an adapter on the branch `main`
         dtype=dtype,
         quantization_config=quantization,
         device_map={"": 0} if torch.cuda.is_available() else {"": "cpu"},

@@ -55,7 +55,7 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
     """
     store.require_space(0)
     tasks = recipe_tasks(recipe)
-    base = base_identity(recipe.base, store.root / "hashes.json")
+    base = base_identity(recipe.base, store.memory)
     if until is not None:
         recipe.stage(until)
     last = store.runs().get(recipe.name, {}).get("stages", {})
@@ -63,7 +63,7 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
     for stage in recipe.stages:
         below = tuple(planned[s.name].key for s in recipe.stack(stage))
         # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
-        spec = stage.model_copy(update={"data": settled(stage.data, recipe.root)})
+        spec = stage.model_copy(update={"data": settled(stage.data, recipe.root, store.memory)})
         material = key_material(spec, below, base, recipe.root, tasks)
         key = stage_key(material)
         entry = store.find("results", key)

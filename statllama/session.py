@@ -68,7 +68,7 @@ class Session:
     ) -> None:
         """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move."""
         self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
-        self.identity = base or base_identity(recipe.base, store.root / "hashes.json")
+        self.identity = base or base_identity(recipe.base, store.memory)
         self._base: Base | None = None
         self._adapters: dict[str, Adapter] = {}
 

@@ -8,6 +8,7 @@ leaves either nothing there or a whole entry. The store does not care what is ke
     partial/<kind>-<key>/                         work under way: out/ (to be published), checkpoints/, ...
     locks/<kind>-<key>.lock and .json             the lock, and who holds it
     runs/<recipe name>.json                       which stage has which key
+    memory.json                                   see `memory.py`
 """
 
 from __future__ import annotations
@@ -186,6 +187,11 @@ class Store:
         if not nearest.is_dir():
             problem = f"cannot use the workspace {self.root}: {nearest} is not a folder"
             raise StoreError(problem, remedy="name another workspace folder, or move that file away")
+
+    @property
+    def memory(self) -> Path:
+        """Where it is remembered what was found out once, such as the hash of a large file: see `memory.py`."""
+        return self.root / "memory.json"
 
     def find(self, kind: Kind, key: str) -> Entry | None:
         """The published entry, or None. Only its manifest has been read; `verify` checks the files."""

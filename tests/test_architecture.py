@@ -20,8 +20,8 @@ PACKAGE = REPO / "statllama"
 LAYERS = (
     ("errors", "versions", "shipped"),
     ("checkpoints", "specs", "signals", "problems", "yaml_lines"),
-    ("store",),
-    ("stack", "benchmarks", "arguments", "preflight"),
+    ("store", "memory"),
+    ("stack", "benchmarks", "arguments", "preflight", "commits"),
     ("scores", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
     ("evaluate", "training"),

@@ -194,8 +194,8 @@ def ask(start: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[...,
     return call
 
 
-def test_base_and_data_on_the_hub(hub: Hub, ask: Any, write_recipe: Write, command: Any, tmp_path: Path) -> None:
-    """Trained from the commit that `main` is; then without the hub from the cache; anew when `main` has moved."""
+def test_base_and_data_on_the_hub(hub: Hub, write_recipe: Write, command: Any, tmp_path: Path) -> None:
+    """Trained from the commit that `main` is; anew when `main` has moved."""
     write_jsonl(tmp_path / "set" / "train.jsonl", conversations(12))
     hub.add("datasets/org/set", tmp_path / "set")
     data = [{"hub": "org/set", "format": "messages"}]
@@ -207,14 +207,11 @@ def test_base_and_data_on_the_hub(hub: Hub, ask: Any, write_recipe: Write, comma
     (result,) = (tmp_path / "w" / "results").iterdir()
     identity = json.loads((result / "manifest.json").read_text())["base"]["identity"]
     assert identity["model"] == identity["tokenizer"] == {"repo": "org/tiny", "commit": COMMIT}
-    files = [request for request in hub.requests if "/resolve/" in request and "adapter_config.json" not in request]
+    files = [request for request in hub.requests if "/resolve/" in request]
     assert files
     assert [request for request in files if f"/resolve/{COMMIT}/" not in request] == []
     assert TOKEN not in said
 
-    hub.requests.clear()
-    offline = "from statllama.identity import commit_of; print(commit_of('org/tiny', None))"
-    assert (ask(offline, HF_HUB_OFFLINE="1"), hub.requests) == ([COMMIT], [])
     hub.add("models/org/tiny", hub.folders["models/org/tiny", COMMIT], NEWER)
     code, said = command("plan", path)
     assert code == 0, said
@@ -226,15 +223,49 @@ def test_base_and_data_on_the_hub(hub: Hub, ask: Any, write_recipe: Write, comma
     assert (code, "org/sett" in said, "Traceback" in said) == (2, True, False), said
 
 
+def test_without_the_hub_after_one_run(hub: Hub, write_recipe: Write, command: Any, tmp_path: Path) -> None:
+    """Commits and formats are in the workspace, files in the cache: only rows that were never prepared are missing."""
+    write_jsonl(tmp_path / "set" / "train.jsonl", conversations(12))
+    hub.add("datasets/org/set", tmp_path / "set")
+    stages = [stage("one", data=[{"hub": "org/set"}], train={"steps": 1})]
+    path = write_recipe(stages, base={"model": "org/tiny", "quantization": "none"})
+    code, said = command("run", path)
+    assert code == 0, said
+    hub.requests.clear()
+    offline, unreachable = {"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:1"}
+    code, said = command("plan", path, **offline)
+    assert (code, "0 of 1 stages would run" in said) == (0, True), said
+    for name in ("base model org/tiny", "dataset org/set"):
+        assert f"{name} (revision main): the hub cannot be reached" in said
+    assert f"taking commit {COMMIT}" in said
+    code, said = command("run", path, "--set", "stages.one.train.learning_rate=0.003", **unreachable)
+    assert (code, "12 examples" in said) == (0, True), said
+    assert len(list((tmp_path / "w" / "results").iterdir())) == 2
+    code, said = command("run", path, "--set", "stages.one.train.max_length=32", **offline)
+    assert (code, "the workspace has nothing that was prepared with these settings" in said) == (2, True), said
+    code, said = command("plan", path, "--set", "base.revision=v1", **unreachable)
+    assert (code, "base model org/tiny (revision v1): the hub cannot be reached" in said) == (1, True), said
+    assert "neither the workspace nor the local cache" in said
+    assert hub.requests == []
+
+
+def test_what_the_hub_denies_is_not_taken_from_memory(hub: Hub, write_recipe: Write, command: Any) -> None:
+    path = write_recipe([stage("one")], base={"model": "org/tiny", "quantization": "none"})
+    assert command("plan", path)[0] == 0
+    del hub.branches["models/org/tiny"]
+    code, said = command("plan", path)
+    assert (code, "base model org/tiny (revision main): the hub answered 401" in said) == (1, True), said
+
+
 def test_a_base_that_the_hub_does_not_give(hub: Hub, ask: Any, write_recipe: Write, command: Any) -> None:
     """The message says which of these it is, and no token is in it."""
     hub.add("models/org/gated", hub.folders["models/org/tiny", COMMIT])
     hub.gated.add("models/org/gated")
     code = """
-from statllama.identity import commit_of
+from statllama.commits import commit_of
 for repo, revision in (("org/tiny", None), ("org/tiney", None), ("org/gated", None), ("org/tiny", "v9")):
     try:
-        print(commit_of(repo, revision))
+        print(commit_of("models", repo, revision, None))
     except Exception as error:
         print(type(error).__name__, *str(error).splitlines())
 """
@@ -249,7 +280,7 @@ for repo, revision in (("org/tiny", None), ("org/tiney", None), ("org/gated", No
         assert "the hub answered 401" in said
         assert "hf_wrong" not in said
     assert "the hub cannot be reached" in ask(code, HF_ENDPOINT="http://127.0.0.1:1")[0]
-    assert "not in the local cache" in ask(code, HF_HUB_OFFLINE="1")[0]
+    assert "neither the workspace nor the local cache" in ask(code, HF_HUB_OFFLINE="1")[0]
     left, said = command("plan", write_recipe([stage("one")]), "--set", "base.model=org/gated")
     assert (left, "Traceback" in said) == (1, False)
     assert said.startswith("error: base model org/gated")

@@ -103,7 +103,7 @@ def test_all_of_a_run_is_of_the_commits_that_were_planned(
 ) -> None:
     """A branch of a hub dataset that moves on after the plan changes neither key nor data."""
     commits = iter(["a" * 40, "b" * 40])
-    monkeypatch.setattr(sources, "resolve_commit", lambda source: source.revision or next(commits))
+    monkeypatch.setattr(sources, "resolve_commit", lambda source, *_: source.revision or next(commits))
     path = write_recipe([stage("a", data=[{"hub": "some/data", "format": "messages"}], train=SHORT)])
     (one,) = planned(path, tmp_path / "w")
     assert [s.revision for s in one.spec.data] == ["a" * 40]

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from statllama.commits import commit_of
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
-
-COMMIT_LENGTH = 40  # hex digits of a commit
 
 
 def hub_name(source: SourceSpec) -> str:
@@ -17,34 +16,9 @@ def hub_name(source: SourceSpec) -> str:
     return f"{source.hub}{'/' + source.config if source.config else ''}:{source.split}"
 
 
-def resolve_commit(source: SourceSpec) -> str:
-    """The commit that a hub dataset's `revision` (None: main) is now; offline, the one in the local cache."""
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    name = source.revision or "main"
-    if _is_commit(name):
-        return name
-    try:
-        return str(HfApi().dataset_info(str(source.hub), revision=name, timeout=20).sha)
-    except HFValidationError:
-        raise DataError(f"{source.hub!r} is not a hub dataset id `owner/name`") from None
-    except HfHubHTTPError as error:
-        cause = f"the hub answered {error.response.status_code if error.response is not None else 'nothing'}"
-    except (OfflineModeIsEnabled, OSError) as error:
-        cause = f"the hub cannot be reached ({type(error).__name__})"
-    folder = Path(constants.HF_HUB_CACHE) / f"datasets--{str(source.hub).replace('/', '--')}"
-    if (folder / "refs" / name).is_file():
-        return (folder / "refs" / name).read_text(encoding="utf-8").strip()
-    raise DataError(
-        f"dataset {source.hub} (revision {name}): {cause}, and the local cache has no commit ({folder})",
-        remedy="check the name and the connection; log in with `hf auth login` if it is gated; or download "
-        "it and use `path`",
-    )
-
-
-def _is_commit(name: str) -> bool:
-    return len(name) == COMMIT_LENGTH and all(c in "0123456789abcdef" for c in name)
+def resolve_commit(source: SourceSpec, memory: Path | None = None) -> str:
+    """The commit that a hub dataset's `revision` (None: main) is now. `memory`: see `commits.commit_of`."""
+    return commit_of("datasets", str(source.hub), source.revision, memory)
 
 
 def hub_rows(source: SourceSpec) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -64,6 +38,13 @@ def hub_rows(source: SourceSpec) -> Iterator[tuple[str, dict[str, Any]]]:
         for number, row in enumerate(dataset, start=1):
             yield f"{name}, row {number}", dict(row)
     except Exception as error:  # the library raises many types for a wrong config, split, file or connection
+        if not number and isinstance(error, ConnectionError):
+            raise DataError(
+                f"dataset {name} at {commit[:12]}: the hub cannot be reached. Its rows are not kept, only what was "
+                "prepared of them, and the workspace has nothing that was prepared with these settings",
+                remedy="run it once with the hub; or go back to the settings of an earlier run (sources, filters, "
+                "max_length, packing, seed, tokenizer); or download the dataset and use `path`",
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         place = f"cannot be read after row {number}" if number else "cannot be loaded"
         raise DataError(

@@ -94,7 +94,7 @@ def prepare(
     """
     if packing and kind == "preferences":
         raise DataError("preference pairs cannot be packed", remedy="set `packing: false`")
-    read = settled(sources, root)
+    read = settled(sources, root, None if cache is None else Store(cache).memory)
     job = _Job(
         kind=kind, sources=read, root=root, tokenizer=tokenizer, chat_template=chat_template,
         train_on=train_on, max_length=max_length, packing=packing, seed=seed, progress=progress,
@@ -104,7 +104,7 @@ def prepare(
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
             _build(job, selection, Path(folder), Path(folder) / SCRATCH)
-            return _load(job, selection, Path(folder), in_memory=True)
+            return _load(job, selection, Path(folder))
     key = cache_key(
         read, root, tokenizer, chat_template, kind=kind, train_on=train_on, max_length=max_length,
         packing=packing, seed=seed, selected=selection.digest(),
@@ -119,12 +119,15 @@ def prepare(
                 _build(job, selection, out, store.partial("cache", key) / SCRATCH)
                 names = [source_name(source) for source in read]
                 entry = store.publish("cache", key, {"what": "tokenised data", "data": kind, "sources": names})
-    return _load(job, selection, entry.path, in_memory=False)
+    return _load(job, selection, entry.path)
 
 
-def settled(sources: Sequence[SourceSpec], root: Path) -> tuple[SourceSpec, ...]:
-    """The sources with nothing left open: formats in place of `auto`, hub commits in place of branches."""
-    return tuple(resolved(pinned(source), root) for source in sources)
+def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> tuple[SourceSpec, ...]:
+    """The sources with nothing left open: formats in place of `auto`, hub commits in place of branches.
+
+    `memory`: a workspace's (`Store.memory`), which keeps what the hub says for when it cannot be reached.
+    """
+    return tuple(resolved(pinned(source, memory), root, memory) for source in sources)
 
 
 def choose_rows(
@@ -172,9 +175,9 @@ def _read_selection(folder: Path, sources: Sequence[SourceSpec]) -> Selection:
     )
 
 
-def _load(job: _Job, selection: Selection, folder: Path, *, in_memory: bool) -> Prepared:
+def _load(job: _Job, selection: Selection, folder: Path) -> Prepared:
     saved = read_json(folder / REPORT_FILE)
-    dataset = read_rows(folder / DATA_FILE, in_memory=in_memory)
+    dataset = read_rows(folder / DATA_FILE)
     if saved is None or len(dataset) != saved["rows"]:
         raise DataError(f"{folder}: prepared data that is damaged", remedy=f"delete {folder} and run again")
     report = MixtureReport.from_json(saved)

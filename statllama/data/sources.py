@@ -13,11 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from statllama import __version__
 from statllama.data.files import local_files
-from statllama.data.formats import AUTO, check_source, recognise
+from statllama.data.formats import AUTO, check_source, format_names, recognise
 from statllama.data.hub import hub_name, hub_rows, resolve_commit
 from statllama.data.readers import TABLES, Row, data_kind, read_file
 from statllama.errors import DataError
+from statllama.memory import recall, remember
 from statllama.specs import SourceSpec
 from statllama.store import digest
 
@@ -51,9 +53,10 @@ def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, Non
         raise DataError(f"{source_name(source)}: no rows")
 
 
-def resolved(source: SourceSpec, root: Path) -> SourceSpec:
+def resolved(source: SourceSpec, root: Path, memory: Path | None = None) -> SourceSpec:
     """The source with the format that it has in place of `auto`: that of its first row.
 
+    `memory` keeps that of a hub dataset (at a commit: see `pinned`), which then is not read for it again.
     DataError when the first row is of none or of more than one, or when `columns` or `layout` do not suit the format.
     """
     check_source(source)
@@ -61,16 +64,26 @@ def resolved(source: SourceSpec, root: Path) -> SourceSpec:
         return source
     if source.problems is not None and source.problems.form in PROBLEM_FORMATS:
         taken = PROBLEM_FORMATS[source.problems.form]
+    elif source.hub is None:
+        taken = _first_row_format(source, root)
     else:
-        with closing(rows(source, root)) as found:
-            where, row = next(found)
-        try:
-            taken = recognise(row, source.columns)
-        except DataError as error:
-            raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None
+        names = [__version__, *format_names()]  # what recognises
+        asked = [source.hub, source.config, source.split, source.revision, source.columns, names]
+        what = f"format of {hub_name(source)} {digest(asked)[:16]}"
+        taken = recall(memory).get(what) or _first_row_format(source, root)
+        remember(memory, what, taken)
     known = source.model_copy(update={"format": taken})
     check_source(known)
     return known
+
+
+def _first_row_format(source: SourceSpec, root: Path) -> str:
+    with closing(rows(source, root)) as found:
+        where, row = next(found)
+    try:
+        return recognise(row, source.columns)
+    except DataError as error:
+        raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None
 
 
 def fingerprint(source: SourceSpec, root: Path) -> str:
@@ -90,9 +103,9 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
     return hashes[0] if len(files) == 1 else digest([[f.name, h] for f, h in zip(files, hashes, strict=True)])
 
 
-def pinned(source: SourceSpec) -> SourceSpec:
+def pinned(source: SourceSpec, memory: Path | None = None) -> SourceSpec:
     """A hub source with its commit as `revision`, so that all that is read is of one version; others as they are."""
-    return source if source.hub is None else source.model_copy(update={"revision": resolve_commit(source)})
+    return source if source.hub is None else source.model_copy(update={"revision": resolve_commit(source, memory)})
 
 
 def _hash(path: Path) -> str:

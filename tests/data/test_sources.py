@@ -225,7 +225,7 @@ def test_hub_rows_are_streamed_from_the_resolved_commit(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", offline)
-    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda source: COMMIT)
+    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda *_: COMMIT)
     for _ in range(2):  # prepare reads twice
         found = list(rows(hub(config="c", split="test"), Path()))
         assert found == [(f"owner/name/c:test, row {i}", {"text": t}) for i, t in ((1, "a"), (2, "b"))]
@@ -243,7 +243,7 @@ def test_hub_that_breaks_off_is_explained(monkeypatch: pytest.MonkeyPatch) -> No
         raise ConnectionError("reset by peer")
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: broken())
-    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda source: COMMIT)
+    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda *_: COMMIT)
     with pytest.raises(DataError, match=r"cannot be read after row 1 .*: reset by peer"):
         list(rows(hub(), Path()))
 
@@ -255,7 +255,7 @@ def test_hub_failure_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ValueError("BuilderConfig 'c' not found. Available: ['d']")
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda source: COMMIT)
+    monkeypatch.setattr("statllama.data.hub.resolve_commit", lambda *_: COMMIT)
     with pytest.raises(DataError, match=r"owner/name at 0123456789ab .*BuilderConfig 'c' not found"):
         list(rows(hub(config="c"), Path()))
 
@@ -264,7 +264,7 @@ def test_commit_offline_comes_from_the_cache(tmp_path: Path, monkeypatch: pytest
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match=r"cannot be reached .*the local cache has no commit") as caught:
+    with pytest.raises(DataError, match=r"cannot be reached .*nor the local cache") as caught:
         resolve_commit(hub())
     assert "use `path`" in str(caught.value)
     refs = tmp_path / "datasets--owner--name" / "refs"
@@ -291,9 +291,13 @@ def test_hub_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         response = httpx.Response(404, request=httpx.Request("GET", "https://example.org"))
         raise RepositoryNotFoundError("no", response=response)
 
-    answers.append(missing)
-    with pytest.raises(DataError, match="the hub answered 404"):
-        resolve_commit(hub())
+    def unreachable() -> Any:
+        raise httpx.ConnectError("no route to host")
+
+    for answer, said in ((missing, "the hub answered 404"), (unreachable, r"cannot be reached \(ConnectError\)")):
+        answers.append(answer)
+        with pytest.raises(DataError, match=said):
+            resolve_commit(hub())
 
 
 def test_data_package_loads_no_torch() -> None:

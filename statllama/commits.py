@@ -1,0 +1,72 @@
+"""Which commit a branch or tag of a hub repository is now, and what a workspace remembers of that. Loads no torch.
+
+What is read by commit leaves no trace of the branch in the hub's local cache, so the answer is kept in the workspace.
+It is taken from there only when the hub cannot be reached.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from statllama.errors import DataError, ModelError, StatllamaError
+from statllama.memory import recall, remember
+
+Kind = Literal["models", "datasets"]
+COMMIT_LENGTH = 40  # hex digits of a commit
+BUSY = (408, 429)  # answers of a hub that is there, but not now; so are all from 500 on
+_WORDS: dict[Kind, tuple[str, type[StatllamaError], str]] = {
+    "models": (
+        "base model",
+        ModelError,
+        "for a gated model log in with `hf auth login`; or use a folder: --set base.model=FOLDER",
+    ),
+    "datasets": ("dataset", DataError, "log in with `hf auth login` if it is gated; or download it and use `path`"),
+}
+
+
+def commit_of(kind: Kind, repo: str, revision: str | None, memory: Path | None) -> str:
+    """The commit that `revision` (None: main) of a hub repository is now; a commit is itself.
+
+    `memory`: see `memory.py`; it keeps the answer. When the hub cannot be reached it is taken from there, else from the
+    hub's local cache, and the log says so. ModelError or DataError when there is none.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    name = revision or "main"
+    if is_commit(name):
+        return name
+    what, failure, remedy = _WORDS[kind]
+    ask = HfApi().model_info if kind == "models" else HfApi().dataset_info
+    try:
+        commit = str(ask(repo, revision=name, timeout=20).sha)
+    except HFValidationError:
+        raise failure(f"{repo!r} is neither a folder nor a hub id `owner/name`") from None
+    except HfHubHTTPError as error:
+        status = 0 if error.response is None else error.response.status_code
+        cause, reached = f"the hub answered {status or 'nothing'}", 0 < status < 500 and status not in BUSY
+    except Exception as error:  # no network shows as OSError, as the HTTP client's own errors, or as offline mode
+        cause, reached = f"the hub cannot be reached ({type(error).__name__})", False
+    else:
+        remember(memory, f"{kind}/{repo}@{name}", commit)
+        return commit
+    folder = Path(constants.HF_HUB_CACHE) / f"{kind}--{repo.replace('/', '--')}"
+    known = None if reached else recall(memory).get(f"{kind}/{repo}@{name}") or _cached(folder / "refs" / name)
+    if known is None:
+        asked = "" if reached else f", and neither the workspace nor the local cache ({folder}) knows its commit"
+        raise failure(
+            f"{what} {repo} (revision {name}): {cause}{asked}", remedy=f"check the name and the connection; {remedy}"
+        )
+    logging.getLogger(__name__).warning("%s %s (revision %s): %s; taking commit %s", what, repo, name, cause, known)
+    return known
+
+
+def is_commit(name: str) -> bool:
+    """Whether a revision is a commit, which never means anything else."""
+    return len(name) == COMMIT_LENGTH and all(c in "0123456789abcdef" for c in name)
+
+
+def _cached(ref: Path) -> str | None:
+    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else None
