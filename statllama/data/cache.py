@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from statllama.data.files import local_files
+from statllama.data.fit import IGNORED
 from statllama.data.readers import data_kind
 from statllama.data.sources import fingerprint
 from statllama.errors import DataError, StoreError
@@ -29,6 +32,7 @@ DATA_NUMERICS = 2
 """Raised when the same sources would become other tokens, another order or another report."""
 SELECTION_NUMERICS = 1
 """Raised when other rows of the same sources would be chosen, or the record of them would look different."""
+COMPRESSION = 3  # of zstd: a byte for a token of English text
 DATA_FILE = "data.arrow"
 REPORT_FILE = "report.json"
 PLACES = frozenset({"path", "hub", "config", "revision", "split"})  # fields that the fingerprint stands for
@@ -114,24 +118,42 @@ def prune(store: Store, older_than: float) -> list[Kept]:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Ids]], columns: Sequence[str]) -> int:
-    """Write rows of int32 lists as an arrow stream, a batch at a time; returns their number."""
+    """Write rows of int32 lists as a compressed arrow stream, a batch at a time; returns their number.
+
+    `labels` are the ids or -100, so only the lengths of their runs are kept: without loss, with, without, ...
+    """
     schema = pa.schema([(name, pa.list_(pa.int32())) for name in columns])
+    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=COMPRESSION))
     written = 0
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        batch: list[Mapping[str, Ids]] = []
-
-        def flush() -> None:
-            writer.write_batch(pa.record_batch([_lists([row[name] for row in batch]) for name in columns], schema))
-            batch.clear()
-
-        for row in rows:
-            batch.append(row)
-            written += 1
-            if len(batch) == BATCH:
-                flush()
-        if batch:
-            flush()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema, options=options) as writer:
+        rows = iter(rows)
+        while batch := list(islice(rows, BATCH)):
+            kept = [[_runs(row[name]) if name == "labels" else row[name] for row in batch] for name in columns]
+            writer.write_batch(pa.record_batch([_lists(values) for values in kept], schema))
+            written += len(batch)
     return written
+
+
+def read_rows(path: Path) -> Dataset:
+    """The rows that `write_rows` wrote. They are unpacked into a file without a name, mapped into memory."""
+    from datasets import Dataset
+
+    try:
+        with tempfile.NamedTemporaryFile(prefix="statllama-", suffix=".arrow") as unpacked:
+            with (
+                pa.OSFile(str(path), "rb") as source,
+                pa.ipc.open_stream(source) as reader,
+                pa.ipc.new_stream(unpacked, reader.schema) as writer,
+            ):
+                for batch in reader:
+                    writer.write_batch(_unpacked(batch))
+            unpacked.flush()
+            return Dataset.from_file(unpacked.name)  # the mapping outlives the name
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: prepared data that cannot be read ({error})",
+            remedy=f"delete {path.parent} and run again",
+        ) from None
 
 
 def _lists(values: Sequence[Ids]) -> pa.ListArray:
@@ -139,14 +161,21 @@ def _lists(values: Sequence[Ids]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(values).astype(np.int32)))
 
 
-def read_rows(path: Path, *, in_memory: bool = False) -> Dataset:
-    """The rows that `write_rows` wrote: mapped from the file, or read whole when the file will go away."""
-    from datasets import Dataset
+def _runs(labels: Ids) -> Ids:
+    """Lengths of the runs of labels without and with loss, in turn, int32; the first (without) may be 0."""
+    learned = labels != IGNORED
+    ends = np.flatnonzero(np.diff(learned, prepend=False, append=not learned[-1]))
+    return np.diff(ends, prepend=0).astype(np.int32)
 
-    try:
-        return Dataset.from_buffer(pa.py_buffer(path.read_bytes())) if in_memory else Dataset.from_file(str(path))
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: prepared data that cannot be read ({error})",
-            remedy=f"delete {path.parent} and run again",
-        ) from None
+
+def _unpacked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with labels in place of their runs."""
+    if "labels" not in batch.schema.names:
+        return batch
+    ids, runs = batch.column("input_ids"), batch.column("labels")
+    lengths = runs.values.to_numpy()
+    odd = np.arange(len(lengths)) - np.repeat(runs.offsets.to_numpy()[:-1], np.diff(runs.offsets.to_numpy()))
+    learned = np.repeat(odd % 2 == 1, lengths)
+    labels = np.where(learned, ids.values.to_numpy(), IGNORED).astype(np.int32)
+    place = batch.schema.names.index("labels")
+    return batch.set_column(place, "labels", pa.ListArray.from_arrays(ids.offsets, pa.array(labels)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from statllama.data.ngrams import words
 
-LETTERS = 400  # letters beyond ASCII that are looked at in one text
+START = 1000  # characters of a text whose script is looked at
 SAMPLE = 20_000  # texts whose language is looked at
 FEW = 20  # words below which a language is not guessed
 
@@ -29,6 +29,7 @@ ODDITIES: dict[str, re.Pattern[str]] = {
     ),
     "a character more than 50 times in a row": re.compile(r"([^\s\-=_.*#~+])\1{50}"),
 }
+_ASCII_LETTERS = re.compile("[A-Za-z]")
 # The commonest words that tell these languages apart; enough for a hint, not for a decision.
 _COMMON = {
     "English": "the of and to is that it was for are with as his they at be this from have",
@@ -98,14 +99,18 @@ class Surveyor:
 
 
 def script(text: str) -> str:
-    """The script of most letters, by their Unicode names: `Latin`, `Cyrillic`, `Cjk`, ...; `none` without letters."""
-    if text.isascii():
-        return "Latin" if any(c.isalpha() for c in text[:LETTERS]) or re.search("[A-Za-z]", text) else "none"
-    strange = [c for c in text if ord(c) > 127 and c.isalpha()][:LETTERS]
-    plain = min(sum(c.isascii() and c.isalpha() for c in text), max(LETTERS, len(strange)))
-    names = Counter(unicodedata.name(c, "unnamed").split()[0].title() for c in strange)
-    names["Latin"] += plain
-    return names.most_common(1)[0][0] if plain or strange else "none"
+    """The script of most letters of the text's start, by their Unicode names: `Latin`, `Cyrillic`, `Cjk`, ...
+
+    `none` without letters.
+    """
+    start = text[:START]
+    letters = len(_ASCII_LETTERS.findall(start))
+    if start.isascii():
+        return "Latin" if letters else "none"
+    names = Counter(unicodedata.name(c, "unnamed").split()[0].title() for c in start if c > "\x7f" and c.isalpha())
+    names["Latin"] += letters
+    name, count = names.most_common(1)[0]
+    return name if count else "none"
 
 
 def guess_language(text: str) -> str | None:

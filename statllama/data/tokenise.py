@@ -142,7 +142,7 @@ class Tokeniser:
 
     def _pieces(self, encoded: list[Encoding]) -> list[Tokens]:
         """A document in pieces without overlap: each begins with BOS, the last ends with end-of-text."""
-        ids = [*encoded[0].ids, self._end_of_text()]
+        ids = [*encoded[0].ids, self._end_of_text]
         size = self.max_length - len(self.bos)
         parts = [self.bos + ids[i : i + size] for i in range(0, len(ids), size)]
         return [Tokens(p, [False] + [True] * (len(p) - 1)) for p in parts]
@@ -196,6 +196,7 @@ class Tokeniser:
             raise DataError("the tokenizer has no eos token, so a completion cannot end", remedy="set eos_token in it")
         return int(self.tokenizer.eos_token_id)
 
+    @cached_property
     def _end_of_text(self) -> int:
         known = self.tokenizer.get_added_vocab()
         found = [known[token] for token in END_OF_TEXT if token in known]
