@@ -232,10 +232,10 @@ class StageSpec(Spec):
     """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model."""
     data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
     """The mixture."""
-    deduplicate: Literal["off", "exact", "near", "semantic"] = "off"
+    deduplicate: Literal["none", "exact", "near", "semantic"] = "none"
     """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
     (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
-    decontaminate: Literal["stop", "drop", "off"] = "stop"
+    decontaminate: Literal["stop", "drop", "ignore"] = "stop"
     """What to do when a row copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
     do not look."""
     lora: LoraSpec = LoraSpec()

@@ -202,7 +202,7 @@ def read_questions(tasks: Iterable[TaskFile]) -> tuple[Question, ...]:
             raise DataError(
                 f"benchmark {task.name}: its questions cannot be read, so training data cannot be kept clear of them: "
                 f"{error.message}",
-                remedy=error.remedy or "mend the benchmark, or set `decontaminate: off` for the stage",
+                remedy=error.remedy or "mend the benchmark, or set `decontaminate: ignore` for the stage",
             ) from None
         found += [Question(task.name, number, text) for number, text in enumerate(texts, start=1)]
     return tuple(found)
@@ -262,7 +262,7 @@ def explain(hits: Sequence[Hit], total: int) -> DataError:
     return DataError(
         f"{total:,} {'row copies' if total == 1 else 'rows copy'} questions of the benchmarks that the recipe "
         "scores, so its scores would mean nothing\n" + "\n".join(shown) + more,
-        remedy="remove those rows, or set the stage's `decontaminate: drop` (leaves them out) or `off`",
+        remedy="remove those rows, or set the stage's `decontaminate: drop` (leaves them out) or `ignore`",
     )
 
 

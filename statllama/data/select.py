@@ -31,8 +31,8 @@ from statllama.specs import SourceSpec
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
-Deduplicate = Literal["off", "exact", "near", "semantic"]
-Decontaminate = Literal["stop", "drop", "off"]
+Deduplicate = Literal["none", "exact", "near", "semantic"]
+Decontaminate = Literal["stop", "drop", "ignore"]
 
 BATCH = 256  # rows whose texts are searched together
 SHOWN = 20  # hits, duplicates and faults that are kept
@@ -130,23 +130,23 @@ class _Pass:
 class Guard:
     """What a stage's data are held to. `tasks`: the benchmarks whose questions must not be in them."""
 
-    deduplicate: Deduplicate = "off"
-    decontaminate: Decontaminate = "off"
+    deduplicate: Deduplicate = "none"
+    decontaminate: Decontaminate = "ignore"
     tasks: tuple[TaskFile, ...] = ()
 
     @cached_property
     def questions(self) -> Questions | None:
         """The index of the benchmarks' questions; None when there is nothing to look for. See `read_questions`."""
-        if self.decontaminate == "off" or not self.tasks:
+        if self.decontaminate == "ignore" or not self.tasks:
             return None
         return Questions(read_questions(self.tasks))
 
     def as_json(self) -> dict[str, Any]:
         """What decides the selection, besides the sources."""
-        tasks = [] if self.decontaminate == "off" else sorted(map(task_fingerprint, self.tasks))
+        tasks = [] if self.decontaminate == "ignore" else sorted(map(task_fingerprint, self.tasks))
         return {
             "deduplicate": self.deduplicate,
-            "decontaminate": self.decontaminate if tasks else "off",
+            "decontaminate": self.decontaminate if tasks else "ignore",
             "tasks": tasks,
         }
 
@@ -165,7 +165,7 @@ def select(
     `scratch`: a folder for what does not fit into memory. DataError for a row that cannot be read or parsed, unless
     `collect_faults`, and for a benchmark whose questions cannot be read.
     """
-    found = None if guard.deduplicate == "off" else Duplicates(guard.deduplicate, scratch)
+    found = None if guard.deduplicate == "none" else Duplicates(guard.deduplicate, scratch)
     state = _Pass(root, guard.decontaminate, guard.questions, found, collect_faults, progress)
     if found is None:
         selected = [_read(source, i, state) for i, source in enumerate(sources)]

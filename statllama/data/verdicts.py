@@ -58,7 +58,7 @@ def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:
     elif not len(source.kept):
         yield Verdict("error", source.name, f"none of {source.read:,} rows is left", "loosen its filters")
     survey = source.survey
-    if spec.deduplicate == "off" and survey.duplicates > MANY_DUPLICATES * survey.rows:
+    if spec.deduplicate == "none" and survey.duplicates > MANY_DUPLICATES * survey.rows:
         yield warn(f"{survey.duplicates:,} of {survey.rows:,} rows repeat an earlier one", "set `deduplicate: exact`")
     for oddity, count in survey.oddities.items():
         place = survey.first[oddity]

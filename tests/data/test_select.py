@@ -117,7 +117,7 @@ def test_a_copied_question_is_dropped_or_left(folder: Path, tokenizer: Any, exam
     dropped = make(folder, tokenizer, source, kind="conversations", guard=Guard(decontaminate="drop", tasks=exam))
     assert dropped.selection.sources[0].dropped == {COPIES: 2} and dropped.report.examples == 1
     assert [hit.question.number for hit in dropped.selection.hits] == [1, 1]
-    left = make(folder, tokenizer, source, kind="conversations", guard=Guard(decontaminate="off", tasks=exam))
+    left = make(folder, tokenizer, source, kind="conversations", guard=Guard(decontaminate="ignore", tasks=exam))
     assert left.report.examples == 3 and not left.selection.hits
 
 
@@ -159,7 +159,7 @@ def test_a_damaged_record_of_chosen_rows(folder: Path) -> None:
 def test_every_row_is_kept_or_counted(tmp_path: Path, words: list[str], data: st.DataObject) -> None:
     write_jsonl(tmp_path / "text.jsonl", [{"text": word} for word in words])
     source = text(where={"text": data.draw(st.sampled_from(["m", "mean|range", "."]))})
-    mode: Any = data.draw(st.sampled_from(["off", "exact", "near"]))
+    mode: Any = data.draw(st.sampled_from(["none", "exact", "near"]))
     (found,) = select([source], tmp_path, guard=Guard(deduplicate=mode), scratch=tmp_path / "scratch").sources
     assert found.read == len(words) == len(found.kept) + sum(found.dropped.values())
     assert np.all(np.diff(found.kept) > 0)
