@@ -15,7 +15,7 @@ from statllama.console import ConsoleReporter, Out, print_error, print_finding, 
 from statllama.errors import Interrupted, StatllamaError, UsageError
 
 if TYPE_CHECKING:
-    from statllama.recipe import Recipe
+    pass
 
 app = typer.Typer(
     name="statllama",
@@ -50,16 +50,6 @@ def _global(
         os.environ["STATLLAMA_DEBUG"] = "1"
 
 
-def _load(recipe: str, overrides: list[str] | None, until: str | None) -> Recipe:
-    """The recipe, with `until` a stage of it: said before a file is hashed or a folder made."""
-    from statllama.recipe import load_recipe
-
-    loaded = load_recipe(recipe, overrides or [])
-    if until is not None:
-        loaded.stage(until)
-    return loaded
-
-
 @app.command()
 def run(
     recipe: RecipeArg,
@@ -75,10 +65,11 @@ def run(
     A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
     from its last checkpoint when the same command is given again.
     """
+    from statllama.recipe import load_recipe
     from statllama.runner import run as run_recipe
     from statllama.store import Store
 
-    loaded = _load(recipe, overrides, until)
+    loaded = load_recipe(recipe, overrides or [])
     run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
 
 
@@ -93,11 +84,12 @@ def plan(
 
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
+    from statllama.recipe import load_recipe
     from statllama.runner import measure
     from statllama.runner import plan as plan_recipe
     from statllama.store import Store
 
-    loaded = _load(recipe, overrides, until)
+    loaded = load_recipe(recipe, overrides or [])
     store = Store(workspace)
     stages = plan_recipe(loaded, store, until)
     print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.syntax import Syntax
 from rich.table import Column, Table
 
-from statllama.errors import Interrupted, StatllamaError, StoreError
+from statllama.errors import Interrupted, StatllamaError
 from statllama.reporting import Reporter, StepEvent
 
 if TYPE_CHECKING:
@@ -113,12 +113,8 @@ def print_status(store: Store) -> None:
         return
     for name, record in sorted(runs.items()):
         table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
-        try:
-            for stage in record["order"]:
-                table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            path = store.root / "runs" / f"{name}.json"
-            raise StoreError(f"{path} is no record of a run", remedy="is this a workspace? See --workspace") from None
+        for stage in record["order"]:
+            table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
         print_table(table)
     kept = ", ".join(_count(len(store.entries(kind)), word) for kind, word in KEPT.items())
     Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(_size(store.root))}")

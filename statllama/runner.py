@@ -51,14 +51,14 @@ class RunResult:
 def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[PlannedStage, ...]:
     """Key of every stage and whether the store holds it. Loads no torch; hashes data and, once, the base.
 
-    StoreError when the workspace cannot be written.
+    UsageError when there is no stage `until`, StoreError when the workspace cannot be written.
     """
-    store.require_space(0)
-    tasks = recipe_tasks(recipe)
-    base = base_identity(recipe.base, store.memory)
     if until is not None:
         recipe.stage(until)
-    last = store.runs().get(recipe.name, {}).get("stages", {})
+    store.require_space(0)
+    tasks = recipe_tasks(recipe)
+    last = store.last_run(recipe.name)["stages"]
+    base = base_identity(recipe.base, store.memory)
     planned: dict[str, PlannedStage] = {}
     for stage in recipe.stages:
         below = tuple(planned[s.name].key for s in recipe.stack(stage))
@@ -142,7 +142,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
 
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
     """Remember which key each stage of this recipe has: what `status` shows and `plan` compares with."""
-    before = store.runs().get(recipe.name, {}).get("stages", {})
+    before = store.last_run(recipe.name)["stages"]
     stages = {p.spec.name: {"key": p.key, "material": p.material} for p in planned}
     names = {s.name for s in recipe.stages}
     kept = {name: record for name, record in before.items() if name in names}

@@ -14,9 +14,6 @@ leaves either nothing there or a whole entry. The store does not care what is ke
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
-import math
 import os
 import re
 import secrets
@@ -35,6 +32,7 @@ from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock, Timeout
 
+from statllama.canonical import canonical_json, digest
 from statllama.checkpoints import (
     file_sha256,
     hash_files,
@@ -47,7 +45,7 @@ from statllama.checkpoints import (
     walk,
     write_json,
 )
-from statllama.errors import StoreError
+from statllama.errors import StoreError, UsageError
 
 __all__ = [
     "KINDS",
@@ -73,42 +71,6 @@ MANIFEST = "manifest.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 _POLL_SECONDS = 0.1
 _HOLDER_GRACE_SECONDS = 1.0
-
-
-def canonical_json(value: object) -> str:
-    """The one JSON text of a value: keys sorted, no whitespace, floats in Python's shortest repr.
-
-    Equal numbers have one text: a float without a fraction is written as an integer, so 1.0 and 1 are `1`
-    and -0.0 is `0`. True stays `true`: it is not 1. Tuples are written as lists.
-
-    Raises ValueError (NaN, infinity, lone surrogates) or TypeError (no JSON type) naming the place: `$.a[0]`.
-    """
-    return json.dumps(_plain(value, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _plain(value: object, where: str) -> object:
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{where}: {value} is not a finite number")
-        return int(value) if value.is_integer() else value
-    if isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError(f"{where}: {value!r} is not valid Unicode")
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        if odd := [key for key in value if not isinstance(key, str)]:
-            raise TypeError(f"{where}: the key {odd[0]!r} is not a string")
-        return {_plain(key, where): _plain(item, f"{where}.{key}") for key, item in value.items()}
-    raise TypeError(f"{where}: {type(value).__name__} is not a JSON type")
-
-
-def digest(value: object) -> str:
-    """SHA-256 of `canonical_json(value)`, 64 hex digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -181,12 +143,12 @@ class Store:
     """A workspace folder. The first write creates it: an absent workspace reads as an empty one."""
 
     def __init__(self, root: Path) -> None:
-        """Raises StoreError when `root`, or what it is to be created in, is not a folder."""
+        """Raises UsageError when `root`, or what it is to be created in, is not a folder."""
         self.root = Path(root).absolute()
         nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
         if not nearest.is_dir():
             problem = f"cannot use the workspace {self.root}: {nearest} is not a folder"
-            raise StoreError(problem, remedy="name another workspace folder, or move that file away")
+            raise UsageError(problem, remedy="name another workspace folder, or move that file away")
 
     @property
     def memory(self) -> Path:
@@ -331,16 +293,22 @@ class Store:
             raise StoreError(f"{name!r} cannot name a run", remedy="use no slash and no leading dot")
         write_json(self._writable("runs") / f"{name}.json", record)
 
-    def runs(self) -> dict[str, Any]:
-        """{name: record} of all runs, sorted by name. StoreError names a damaged one."""
-        found = {}
-        for path in self._list("runs"):
-            if path.suffix != ".json" or path.name.startswith("."):
-                continue
-            if (record := read_json(path)) is None:
-                raise StoreError(f"{path} is damaged", remedy="delete it: the next run writes it again")
-            found[path.stem] = record
-        return found
+    def last_run(self, name: str) -> dict[str, Any]:
+        """What `write_run` kept: at least `order` (names of stages) and `stages` ({name: {key, material}}).
+
+        Both are empty when nothing was kept. StoreError when the file is something else.
+        """
+        path = self.root / "runs" / f"{name}.json"
+        record = read_json(path) if os.path.lexists(path) else {"order": [], "stages": {}}
+        if not _is_run(record):
+            remedy = "if statllama wrote it, delete it: the next run writes it again; else name another workspace"
+            raise StoreError(f"{path} is no record of a run", remedy=remedy)
+        return dict(record)
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """{name: record} of all runs, sorted by name. StoreError: see `last_run`."""
+        names = [p.stem for p in self._list("runs") if p.suffix == ".json" and not p.name.startswith(".")]
+        return {name: self.last_run(name) for name in names}
 
     def require_space(self, needed: int) -> None:
         """Raises StoreError when the workspace is not writable or its disk has less than `needed` bytes."""
@@ -368,6 +336,16 @@ class Store:
         folder = self.root / name
         with translate_os_errors(folder):
             return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_run(record: Any) -> bool:
+    try:
+        stages = record["stages"].values()
+        return all(isinstance(name, str) for name in record["order"]) and all(
+            _KEY.fullmatch(stage["key"]) and isinstance(stage["material"], dict) for stage in stages
+        )
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def _attempts(lock: FileLock, who: Path) -> Iterator[Holder]:

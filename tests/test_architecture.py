@@ -19,7 +19,7 @@ PACKAGE = REPO / "statllama"
 # What each layer may import of the package, from the bottom up; a module may import its own layer and those below.
 LAYERS = (
     ("errors", "versions", "shipped"),
-    ("checkpoints", "specs", "signals", "problems", "yaml_lines"),
+    ("canonical", "checkpoints", "specs", "signals", "problems", "yaml_lines"),
     ("store", "memory"),
     ("stack", "benchmarks", "arguments", "preflight", "commits"),
     ("scores", "compare"),

@@ -434,7 +434,7 @@ def test_a_workspace_that_is_a_file(write_recipe: Write, command: Command, tmp_p
     (tmp_path / "file").write_text("x")
     path = write_recipe([stage("sft")])
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        has(command("run", path, "--workspace", place), 1, str(tmp_path / "file"), "is not a folder",
+        has(command("run", path, "--workspace", place), 2, str(tmp_path / "file"), "is not a folder",
             "name another workspace")  # fmt: skip
 
 

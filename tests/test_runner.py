@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import statllama.model
+from statllama import runner
 from statllama.data import sources
-from statllama.errors import DataError, UsageError
+from statllama.errors import DataError, StoreError, UsageError
 from statllama.reporting import Reporter
 from statllama.runner import PlannedStage, measure, plan
 from statllama.runner import run as run_recipe
@@ -132,6 +133,26 @@ def test_until_stops_after_a_stage(write_recipe: Write, tmp_path: Path) -> None:
     assert len(store.entries("results")) == 1
     with pytest.raises(UsageError, match="no stage 'z'"):
         run_recipe(recipe, store, Reporter(), until="z")
+
+
+def test_a_wrong_until_is_said_before_the_base_is_hashed(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "base_identity", lambda *_: pytest.fail("hashed"))
+    with pytest.raises(UsageError, match="no stage 'z'"):
+        plan(recipe_of(write_recipe([stage("a")])), Store(tmp_path / "w"), until="z")
+    assert not (tmp_path / "w").exists()
+
+
+def test_runs_of_others_do_not_stop_a_plan(write_recipe: Write, tmp_path: Path) -> None:
+    """`runs` is a common name for a folder: what is in it need not be ours."""
+    path, folder = write_recipe([stage("a")]), tmp_path / "w" / "runs"
+    folder.mkdir(parents=True)
+    (folder / "x.json").write_text("[1]")
+    assert reasons(path, tmp_path / "w") == ["new"]
+    (folder / "tiny.json").write_text('{"stages": {"a": 1}}')
+    with pytest.raises(StoreError, match=r"tiny\.json is no record of a run"):
+        reasons(path, tmp_path / "w")
 
 
 def test_a_bad_row_of_a_late_stage_stops_the_run_before_a_model_is_loaded(

@@ -28,7 +28,7 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statllama.errors import StatllamaError, StoreError
+from statllama.errors import StatllamaError, StoreError, UsageError
 from statllama.store import (
     SCHEMA_VERSION,
     Holder,
@@ -356,17 +356,44 @@ def test_prune_takes_only_what_nothing_resumes(store: Store) -> None:
 
 
 def test_runs(store: Store) -> None:
+    def record(key: str) -> dict[str, Any]:
+        return {"order": ["cpt"], "stages": {"cpt": {"key": key, "material": {}}}}
+
     assert store.runs() == {}
-    store.write_run("my recipe", {"stages": {"cpt": KEY}})
-    store.write_run("my recipe", {"stages": {"cpt": OTHER}})
-    store.write_run("b", [])
+    assert store.last_run("b") == {"order": [], "stages": {}}
+    store.write_run("my recipe", record(KEY))
+    store.write_run("my recipe", record(OTHER))
+    store.write_run("b", record(KEY))
     (store.root / "runs" / ".b.json.0.tmp").write_text("left by a kill")
-    assert store.runs() == {"b": [], "my recipe": {"stages": {"cpt": OTHER}}}
+    assert store.runs() == {"b": record(KEY), "my recipe": record(OTHER)}
     with pytest.raises(StoreError, match="cannot name a run"):
         store.write_run("../b", {})
-    (store.root / "runs" / "b.json").write_text("{")
-    with pytest.raises(StoreError, match=r"b\.json is damaged"):
-        store.runs()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "null",
+        '{"a": 1}',
+        '{"order": [], "stages": []}',
+        '{"order": 1, "stages": {}}',
+        '{"order": [1], "stages": {}}',
+        '{"order": [], "stages": {"a": 1}}',
+        '{"order": [], "stages": {"a": {"key": "x", "material": {}}}}',
+        '{"order": [], "stages": {"a": {"key": 5, "material": {}}}}',
+        f'{{"order": [], "stages": {{"a": {{"key": "{KEY}"}}}}}}',
+        f'{{"order": [], "stages": {{"a": {{"key": "{KEY}", "material": 1}}}}}}',
+    ],
+)
+def test_what_is_no_record_of_a_run(content: str, store: Store) -> None:
+    store.write_run("b", {"order": [], "stages": {}})
+    (store.root / "runs" / "b.json").write_text(content)
+    for read in (store.runs, lambda: store.last_run("b")):
+        with pytest.raises(StoreError, match=r"b\.json is no record of a run"):
+            read()
+    assert store.last_run("a")["stages"] == {}  # only its own file matters to a recipe
 
 
 def test_write_json_is_old_or_new_under_kills(tmp_path: Path) -> None:
@@ -566,7 +593,7 @@ def test_many_processes_never_hold_together(store: Store, tmp_path: Path) -> Non
 def test_a_store_needs_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(StoreError, match=r"file is not a folder\n  -> name another workspace folder"):
+        with pytest.raises(UsageError, match=r"file is not a folder\n  -> name another workspace folder"):
             Store(root)
     absent = Store(tmp_path / "absent")
     assert (absent.entries("results"), absent.runs(), absent.prune_partial()) == ([], {}, [])
