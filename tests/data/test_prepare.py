@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ from statllama.data import MixtureReport, Prepared, prepare
 from statllama.data.cache import tokenizer_hash
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
-from tests.conftest import conversations, make_tokenizer, preferences, write_jsonl
+from tests.conftest import REPO, conversations, make_tokenizer, preferences, write_jsonl
 from tests.data.conftest import marked
 
 DEFAULTS: dict[str, Any] = {
@@ -311,3 +313,28 @@ def test_progress_is_told(folder: Path, tokenizer: Any) -> None:
     told: list[tuple[str, int, int]] = []
     make(folder, tokenizer, "conversations", source("chat.jsonl", limit=5), progress=lambda *a: told.append(a))
     assert told[-1] == ("tokenise chat.jsonl", 5, 5)
+
+
+def test_the_same_bytes_from_any_number_of_workers(folder: Path, base_folder: Path) -> None:
+    """Also under another hash seed, and whichever process makes them."""
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from transformers import AutoTokenizer\n"
+        "from statllama.data import prepare\n"
+        "from statllama.data.select import Guard\n"
+        "from statllama.specs import SourceSpec\n"
+        "sources = [SourceSpec(path='chat.jsonl', weight=2.0), SourceSpec(path='plain.jsonl', weight=1.0)]\n"
+        "prepare('conversations', sources, root=Path('.'), tokenizer=AutoTokenizer.from_pretrained(sys.argv[1]),\n"
+        "        train_on='responses', max_length=64, packing=True, seed=5, cache=Path(sys.argv[2]),\n"
+        "        guard=Guard(deduplicate='near'))\n"
+    )
+    made = []
+    for workers, hash_seed in (("1", "0"), ("2", "1"), ("4", "2")):
+        env = {**os.environ, "RAYON_NUM_THREADS": workers, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(REPO)}
+        env["TOKENIZERS_PARALLELISM"] = "true" if workers != "1" else "false"
+        command = [sys.executable, "-c", script, str(base_folder), f"work{workers}"]
+        subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+        files = sorted((folder / f"work{workers}").glob("cache/*/[dks]*"))
+        made.append({f"{file.parent.name}/{file.name}": file.read_bytes() for file in files})
+    assert made[0] == made[1] == made[2] and any(name.endswith("data.arrow") for name in made[0])
