@@ -167,7 +167,7 @@ PAIRS = preferences(3)
 SAME = {"prompt": "what ?", "chosen": "the same", "rejected": "the same"}
 DATA: dict[str, tuple[str, bytes, list[str]]] = {
     "empty": ("sft", b"", ["the file is empty (0 bytes)"]),
-    "no rows": ("sft", b"\n\n", ["the file has no rows"]),
+    "no rows": ("sft", b"\n\n", ["sft.jsonl: no rows"]),
     "truncated": ("sft", _lines(GOOD)[:-30], ["row 3", "not valid JSON", "may be cut off"]),
     "missing column": ("sft", _lines([*GOOD, {"text": "x"}]), ["row 4", "'messages'", "columns"]),
     "no assistant": ("sft", _lines([GOOD[0], _messages("user")]), ["row 2", "no assistant turn"]),
@@ -265,7 +265,7 @@ def test_a_base_that_is_not_there(write_recipe: Write, command: Command, tmp_pat
         1,
         "someone/some-llama",
         "cannot be reached",
-        "not in the local cache",
+        "neither the workspace nor the local cache",
         "--set base.model=FOLDER",
     )
     (tmp_path / "empty").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from statllama.benchmarks import find_tasks
 from statllama.errors import RecipeError, UsageError
 from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
 from statllama.recipe import Recipe, load_recipe
 from statllama.shipped import shipped_recipes
-from statllama.specs import BaseModelSpec, LoraSpec, SourceSpec, StageSpec, TrainSpec
+from statllama.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, StageSpec, TrainSpec
 from statllama.stages import dpo, sft
+from tests.conftest import REPO
 
 ROWS = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
 
@@ -571,12 +574,24 @@ DATA: dict[str, dict[str, Any]] = {
     "format": {"format": "prompt_completion"},
     "columns": {"columns": {"messages": "turns"}},
     "render": {"render": "plain"},
+    "layout": {"layout": "{reasoning} {answer}"},
+    "where": {"where": {"messages": "mean"}},
+    "min_chars": {"min_chars": 2},
+    "max_chars": {"max_chars": 2},
+    "problems": {"path": None, "problems": {"count": 2}},
     "repeat": {"repeat": 2},
     "limit": {"limit": 1},
     "weight": {"weight": 2.0},
 }
 PLACE = {"path", "hub", "config", "revision", "split"}  # where the data lie; what is keyed is their bytes
-STAGE = {"train_on": {"train_on": "all"}}
+STAGE = {"train_on": {"train_on": "all"}, "deduplicate": {"deduplicate": "exact"}}
+PROBLEMS: dict[str, dict[str, Any]] = {
+    "count": {"count": 3},
+    "form": {"form": "grpo"},
+    "topics": {"topics": ["tests"]},
+    "difficulty": {"difficulty": [1]},
+    "seed": {"seed": 1},
+}
 
 
 def test_the_tables_name_every_field() -> None:
@@ -584,9 +599,11 @@ def test_the_tables_name_every_field() -> None:
     assert TRAIN.keys() | FREE.keys() == TrainSpec.model_fields.keys()
     assert LORA.keys() | {"dora"} == LoraSpec.model_fields.keys()  # DoRA is refused
     assert DATA.keys() | PLACE == SourceSpec.model_fields.keys()
-    assert StageSpec.model_fields.keys() == {"name", "type", "parents", "data", "lora", "train"}
-    assert sft.Spec.model_fields.keys() - StageSpec.model_fields.keys() == STAGE.keys()
-    assert dpo.Spec.model_fields.keys() - StageSpec.model_fields.keys() == {"beta", "loss", "label_smoothing"}
+    assert ProblemsSpec.model_fields.keys() == PROBLEMS.keys()
+    own = {"name", "type", "parents", "data", "lora", "train", "deduplicate", "decontaminate"}
+    assert StageSpec.model_fields.keys() == own
+    assert sft.Spec.model_fields.keys() - (own - {"deduplicate"}) == STAGE.keys()
+    assert dpo.Spec.model_fields.keys() - own == {"beta", "loss", "label_smoothing"}
     assert BaseModelSpec.model_fields.keys() == {
         "model",
         "revision",
@@ -594,6 +611,13 @@ def test_the_tables_name_every_field() -> None:
         "tokenizer",
         "chat_template",
     }
+
+
+def test_the_pages_name_every_field_of_a_source() -> None:
+    pages = ("recipes/README.md", "statllama/data/formats/README.md")
+    words = set(re.findall(r"\w+", "\n".join((REPO / page).read_text(encoding="utf-8") for page in pages)))
+    for spec in (StageSpec, SourceSpec, ProblemsSpec):
+        assert spec.model_fields.keys() - words == set()
 
 
 @pytest.mark.parametrize(
@@ -609,6 +633,46 @@ def test_the_tables_name_every_field() -> None:
 def test_what_can_change_the_weights_changes_the_key(group: str, fields: dict[str, Any], write: Write) -> None:
     before, after = changed(write, fields, group)
     assert before != after
+
+
+@pytest.mark.parametrize("fields", PROBLEMS.values(), ids=str)
+def test_which_problems_changes_the_key(fields: dict[str, Any], write: Write) -> None:
+    found = []
+    for asked in ({"count": 2}, {"count": 2, **fields}):
+        found.append(keys(load_recipe(write([{**one("a"), "data": [{"problems": asked}]}])))["a"])
+    assert found[0] != found[1]
+
+
+def test_benchmarks_change_the_key_where_their_questions_are_dropped(write: Write, folder: Path) -> None:
+    """Rows are then left out of training; where copies stop the run, or nothing is looked for, none are."""
+    task = folder / "eval" / "exam"
+    task.mkdir(parents=True)
+    (task / "test.jsonl").write_text('{"question": "what is a mean"}\n')
+    body = {
+        "task": "exam",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": "test.jsonl"}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "question",
+        "doc_to_choice": ["a", "b"],
+        "doc_to_target": 0,
+    }
+    (task / "exam.yaml").write_text(yaml.safe_dump(body))
+    tasks = tuple(find_tasks(["exam"], [folder / "eval"]).values())
+
+    def key(what: str, tasks: tuple[Any, ...]) -> str:
+        recipe = load_recipe(write([one("a", decontaminate=what)]))
+        return stage_key(key_material(recipe.stages[0], [], {"b": 1}, recipe.root, tasks))
+
+    plain = key("ignore", ())
+    assert {key(what, given) for what in ("stop", "ignore") for given in ((), tasks)} == {plain}
+    assert key("drop", ()) == plain
+    before = key("drop", tasks)
+    assert before != plain
+    (task / "test.jsonl").write_text('{"question": "what is a mode"}\n')
+    again = tuple(find_tasks(["exam"], [folder / "eval"]).values())
+    assert key("drop", again) not in (before, plain)
 
 
 @pytest.mark.parametrize("fields", FREE.values(), ids=str)
