@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from statllama.checkpoints import read_json, write_json
+from statllama.checkpoints import read_json, translate_os_errors, write_json
 
 
 def recall(memory: Path | None) -> dict[str, str]:
@@ -21,4 +21,6 @@ def remember(memory: Path | None, what: str, value: str) -> None:
     """Add or change one thing. What another process adds at the same moment may be lost."""
     known = recall(memory)
     if memory is not None and known.get(what) != value:
+        with translate_os_errors(memory):
+            memory.parent.mkdir(parents=True, exist_ok=True)
         write_json(memory, {**known, what: value})
