@@ -91,3 +91,21 @@ def test_semantic_without_its_library(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(__import__("sys").modules, "sentence_transformers", None)
     with pytest.raises(DataError, match="needs sentence-transformers"):
         duplicates.sentence_embedder()
+
+
+def test_semantic_with_the_real_library(tmp_path: Path, base_folder: Path) -> None:
+    """A model made here: the texts' words decide, so the same words in another order mean the same to it."""
+    library = pytest.importorskip("sentence_transformers")
+    from sentence_transformers import models
+
+    words = models.Transformer(str(base_folder), max_seq_length=64)
+    encoder = library.SentenceTransformer(modules=[words, models.Pooling(words.get_word_embedding_dimension())])
+    encoder.save(str(tmp_path / "encoder"))
+    embed = duplicates.sentence_embedder(str(tmp_path / "encoder"))
+    vectors = embed(["the mean of a sample", "the mean of a sample", "what is the range"])
+    assert vectors.dtype == np.float32 and vectors @ vectors.T == pytest.approx((vectors @ vectors.T).T, abs=1e-5)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    found = find(
+        ["the mean of a sample", "The mean of a sample.", "what is the range"], "semantic", tmp_path / "s", embed=embed
+    )
+    assert all(duplicate.of < duplicate.row for duplicate in found)
