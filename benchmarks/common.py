@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import statistics
+import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +90,23 @@ def report(name: str, figures: dict[str, Any], save: bool) -> None:
     if save:
         RESULTS.mkdir(exist_ok=True)
         write_json(RESULTS / f"{name}.json", body)
+
+
+@contextmanager
+def process_apart() -> Iterator[Callable[..., Any]]:
+    """Yields `call(function, *arguments)`, which runs in one process that is spawned at the first call and then kept.
+
+    Unsloth rewrites Transformers, TRL and PEFT for a whole process: what is to be plain must not share one with it. So
+    make the first call before Unsloth is loaded here, or the new process inherits what it sets in the environment.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield lambda function, *arguments: pool.submit(function, *arguments).result()
+
+
+def require_plain() -> None:
+    """RuntimeError when Unsloth is loaded in this process."""
+    if "unsloth" in sys.modules:
+        raise RuntimeError("Unsloth is loaded in the process of the plain side: its figures would not be plain TRL's")
 
 
 class Clock:

@@ -4,8 +4,9 @@
 #   benchmarks/gpu_check.sh WHEELS [OUT]      OUT: gpu_check
 #
 # WHEELS is a folder with one wheel of everything that the host's Python lacks or has too old: what pyproject.toml names
-# (with the extra `cuda`, without xformers), pytest, and their needs. What is missing is said before anything runs, and
-# nothing else on the host changes. The project runs from this checkout.
+# (with the extra `cuda`, without xformers), pytest, and their needs. Easily forgotten: filelock, of which a host often
+# has an older one, pluggy and iniconfig. What is missing is said before anything runs, and nothing else on the host
+# changes. The project runs from this checkout.
 #
 # OUT gets pytest's output, each check's measurements (results.jsonl) and the worker's log, copied every few seconds: a
 # host that kills this script leaves what was known by then. STATLLAMA_TEST_SECONDS stops the checks after so many

@@ -3,7 +3,8 @@
 statllama: save the adapter (hashed, synced, published), take it off the base, read it back, stack it under a fresh
 slice, build the trainer, reach the first step. The other way, as the paper's scripts do it: merge into 16-bit weights,
 save them, load them again, quantise, put a fresh LoRA on, build the trainer, reach the first step. Both end at the same
-point and are run in turns in one process. Also printed: the bytes each way writes.
+point and are run in turns, the other way in a process of its own, in which Unsloth is never loaded. Also printed: the
+bytes each way writes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import make_base, make_rows, median, report
+from common import make_base, make_rows, median, process_apart, report, require_plain
 
 from statllama.model import Base, choose_backend, load_base, start_backend
 from statllama.specs import BaseModelSpec, LoraSpec, TrainSpec
 from statllama.store import Store, digest
 
 LORA = LoraSpec(r=16, alpha=32.0, rslora=True)
+ROWS = (16, 64)  # rows, tokens of each
 
 
 class FirstStep(Exception):
@@ -75,14 +77,18 @@ def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[
     return seconds, bytes_of(entry.path)
 
 
-def merged_switch(base_folder: Path, spec: BaseModelSpec, rows: Any, folder: Path) -> tuple[float, int]:
-    """(seconds, bytes written) of merging: plain PEFT and TRL, from a trained LoRA to the next first step."""
+def merged_switch(base_folder: Path, spec: BaseModelSpec, folder: Path) -> tuple[float, int]:
+    """(seconds, bytes written) of merging: plain PEFT and TRL, from a trained LoRA to the next first step.
+
+    For a process without Unsloth.
+    """
+    start_backend("transformers")
     import torch
     import trl
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    identity: dict[str, Any] = {"model": {}, "tokenizer": {}}
+    rows, identity = make_rows(*ROWS), {"model": {}, "tokenizer": {}}
     config = LoraConfig(r=16, lora_alpha=32, use_rslora=True, target_modules=list(LORA.target_modules))
     first = load_base(spec, identity, "auto", 512, "transformers")
     trained = get_peft_model(first.model, config)
@@ -118,7 +124,9 @@ def merged_switch(base_folder: Path, spec: BaseModelSpec, rows: Any, folder: Pat
         trainer.train()
     except FirstStep:
         pass
-    return time.perf_counter() - started, bytes_of(folder / "merged")
+    seconds = time.perf_counter() - started
+    require_plain()
+    return seconds, bytes_of(folder / "merged")
 
 
 def main() -> None:
@@ -129,16 +137,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="write results/stage_switch.json")
     args = parser.parse_args()
-    start_backend(choose_backend())
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, process_apart() as plainly:
         folder = Path(name)
-        parameters = make_base(folder / "base", args.hidden, args.layers)
+        parameters = plainly(make_base, folder / "base", args.hidden, args.layers)
         spec = BaseModelSpec(model=str(folder / "base"))
-        rows = make_rows(16, 64)
+        start_backend(choose_backend())
+        rows = make_rows(*ROWS)
         base = load_base(spec, {"model": {}, "tokenizer": {}}, "auto", 512, choose_backend())
         ours, merging, adapter_bytes, merged_bytes = [], [], 0, 0
         for i in range(args.rounds):
-            seconds, merged_bytes = merged_switch(folder / "base", spec, rows, folder / f"merge{i}")
+            seconds, merged_bytes = plainly(merged_switch, folder / "base", spec, folder / f"merge{i}")
             merging.append(seconds)
             seconds, adapter_bytes = stacked_switch(base, rows, folder / "workspace", i)
             ours.append(seconds)

@@ -1,21 +1,25 @@
 """Step time of a stage over the same step in a plain TRL + PEFT script, on the same base, rows and settings.
 
-Both run in turns in one process (A B A B ...) on the same loaded base; the medians' ratio is printed. A third figure is
-a stage on two parents (rank 16 + 64 below a new slice of rank 8) over a plain rank-8 adapter. On a 4-bit base TRL casts
-the LoRA to bfloat16 and statllama keeps it in float32; with `--quantization none` both do the same arithmetic.
+Both run in turns (A B A B ...), each on its own load of the same base; the medians' ratio is printed. The plain side
+has a process of its own, in which Unsloth is never loaded. A third figure is a stage on two parents (rank 16 + 64
+below a new slice of rank 8) over a plain rank-8 adapter. On a 4-bit base TRL casts the LoRA to bfloat16 and statllama
+keeps it in float32; with `--quantization none` both do the same arithmetic.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common import Clock, make_base, make_rows, median, report
+from common import Clock, make_base, make_rows, median, process_apart, report, require_plain
 
 from statllama.model import Base, checksum, choose_backend, load_base, start_backend
 from statllama.specs import BaseModelSpec, LoraSpec, TrainSpec
+
+NO_HUB: dict[str, Any] = {"model": {}, "tokenizer": {}}
 
 
 def stage_gaps(base: Base, rows: Any, steps: int, rank: int, parents: tuple[Any, ...], folder: Path) -> list[float]:
@@ -40,13 +44,23 @@ def stage_gaps(base: Base, rows: Any, steps: int, rank: int, parents: tuple[Any,
     return clock.gaps(skip=2)
 
 
-def plain_gaps(base: Base, rows: Any, steps: int, rank: int, folder: Path) -> list[float]:
-    """Seconds a step of a plain TRL script: SFTTrainer with a peft_config on the same base."""
+@cache
+def plain_base(spec: BaseModelSpec, length: int) -> Base:
+    """The base as Transformers loads it, once."""
+    start_backend("transformers")
+    return load_base(spec, NO_HUB, "auto", length, "transformers")
+
+
+def plain_gaps(spec: BaseModelSpec, length: int, steps: int, rank: int, folder: Path) -> list[float]:
+    """Seconds a step of a plain TRL script: SFTTrainer with a peft_config. For a process without Unsloth."""
+    base = plain_base(spec, length)
     import trl
     from peft import LoraConfig
     from transformers import TrainerCallback
 
-    clock = Clock()
+    from statllama.stack import detach
+
+    clock, rows = Clock(), make_rows(steps * 4, length)
 
     class Watch(TrainerCallback):
         def on_log(self, *args: Any, **kwargs: Any) -> None:
@@ -78,9 +92,8 @@ def plain_gaps(base: Base, rows: Any, steps: int, rank: int, folder: Path) -> li
         callbacks=[Watch()],
     )
     trainer.train()
-    from statllama.stack import detach
-
     detach(trainer.model)
+    require_plain()
     return clock.gaps(skip=2)
 
 
@@ -116,20 +129,19 @@ def main() -> None:
     parser.add_argument("--quantization", choices=("nf4", "none"), default="none")
     parser.add_argument("--save", action="store_true", help="write results/step_time_<quantization>.json")
     args = parser.parse_args()
-    start_backend(choose_backend())
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        parameters = make_base(folder / "base", args.hidden, args.layers)
+    with tempfile.TemporaryDirectory() as name, process_apart() as plainly:
+        folder, size = Path(name), (args.length, args.steps)
+        parameters = plainly(make_base, folder / "base", args.hidden, args.layers)
         spec = BaseModelSpec(model=str(folder / "base"), quantization=args.quantization)
-        identity: dict[str, Any] = {"model": {}, "tokenizer": {}}
-        base = load_base(spec, identity, "auto", args.length, choose_backend())
+        start_backend(choose_backend())
+        base = load_base(spec, NO_HUB, "auto", args.length, choose_backend())
         rows = make_rows(args.steps * 4, args.length)
         stack = parents_of(base, (16, 64))
         stage, plain, stacked, single = [], [], [], []
         for i in range(args.rounds):
-            plain += plain_gaps(base, rows, args.steps, 16, folder / f"plain{i}")
+            plain += plainly(plain_gaps, spec, *size, 16, folder / f"plain{i}")
             stage += stage_gaps(base, rows, args.steps, 16, (), folder / f"stage{i}")
-            single += plain_gaps(base, rows, args.steps, 8, folder / f"single{i}")
+            single += plainly(plain_gaps, spec, *size, 8, folder / f"single{i}")
             stacked += stage_gaps(base, rows, args.steps, 8, stack, folder / f"stacked{i}")
         assert checksum(base.model) == base.checksum
     figures = {
