@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from statllama.data.examples import Completion, Conversation, Document, Example, Preference
+from statllama.data.batches import batches
+from statllama.data.examples import Completion, Conversation, Document, Example, Preference, texts
 from statllama.data.fit import NO_ROOM, Dropped, fit
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens, show
@@ -27,7 +27,6 @@ Kind = Literal["documents", "conversations", "preferences"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
-BATCH = 256  # rows per call of the tokenizer
 SAMPLE = 4000  # characters of the example that a report shows
 ACCEPTED: dict[Kind, tuple[type, ...]] = {
     "documents": (Document,),
@@ -90,7 +89,7 @@ def encode_source(
 ) -> None:
     """Append the sequences of the used rows to the scratch file. DataErrors name file and row."""
     examples = _examples(result.source, root, kind, tokeniser, result.used)
-    while batch := list(islice(examples, BATCH)):
+    for batch in batches(examples, lambda item: sum(map(len, texts(item[1])))):
         for sequences in tokeniser.encode(batch):
             _keep(result, sequences, tokeniser, scratch)
         if progress is not None:

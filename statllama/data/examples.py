@@ -124,6 +124,18 @@ class Preference:
 Example = Document | Conversation | Completion | Preference
 
 
+def texts(example: Example) -> list[str]:
+    """Everything that an example says, part by part."""
+    if isinstance(example, Document):
+        return [example.text]
+    if isinstance(example, Completion):
+        return [example.prompt, example.completion]
+    if isinstance(example, Conversation):
+        return [m.text for m in example.messages]
+    prompt = [example.prompt] if isinstance(example.prompt, str) else [m.text for m in example.prompt]
+    return [*prompt, example.chosen, example.rejected]
+
+
 def check_turns(messages: Sequence[Message]) -> None:
     """DataError unless the roles come in order: system (optional), then user and assistant in turn.
 

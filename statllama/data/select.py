@@ -19,9 +19,10 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from statllama.benchmarks import TaskFile, task_fingerprint
+from statllama.data.batches import batches
 from statllama.data.contamination import Hit, Question, Questions, explain, read_questions
 from statllama.data.duplicates import Duplicates
-from statllama.data.examples import Completion, Conversation, Document, Example
+from statllama.data.examples import texts
 from statllama.data.formats import format_module, parse_row
 from statllama.data.mixture import Ints
 from statllama.data.sources import rows, source_name
@@ -34,7 +35,6 @@ Progress = Callable[[str, int, int], None]
 Deduplicate = Literal["none", "exact", "near", "semantic"]
 Decontaminate = Literal["stop", "drop", "ignore"]
 
-BATCH = 256  # rows whose texts are searched together
 SHOWN = 20  # hits, duplicates and faults that are kept
 COPIES = "copies a benchmark question"
 REPEATS = "repeats an earlier row"
@@ -181,7 +181,7 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
     dropped: Counter[str] = Counter()
     surveyor = Surveyor()
     result = SelectedSource(source_name(source), 0, np.empty(0, dtype=np.int64), {}, Survey())
-    for batch in _batches(_parsed(source, state, result, dropped), BATCH):
+    for batch in batches(_parsed(source, state, result, dropped), lambda item: len(item[2])):
         hits = _hits([(where, text) for _, where, text in batch], state)
         for (number, where, text), hit in zip(batch, hits, strict=True):
             surveyor.add(text, where)
@@ -257,31 +257,8 @@ def _characters(value: Any) -> int:
     return sum(map(_characters, value)) if isinstance(value, Sequence) else 0
 
 
-def texts(example: Example) -> list[str]:
-    """Everything that an example says, part by part."""
-    if isinstance(example, Document):
-        return [example.text]
-    if isinstance(example, Completion):
-        return [example.prompt, example.completion]
-    if isinstance(example, Conversation):
-        return [m.text for m in example.messages]
-    prompt = [example.prompt] if isinstance(example.prompt, str) else [m.text for m in example.prompt]
-    return [*prompt, example.chosen, example.rejected]
-
-
 def _hits(batch: Sequence[tuple[str, str]], state: _Pass) -> Sequence[Hit | None]:
     return [None] * len(batch) if state.questions is None else state.questions.search_batch(batch)
-
-
-def _batches(items: Iterator[tuple[int, str, str]], size: int) -> Iterator[list[tuple[int, str, str]]]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _leave_repeats_out(selected: Sequence[SelectedSource], state: _Pass) -> tuple[Repeat, ...]:
