@@ -76,8 +76,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--child", str(count)]
         sizes.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
     growth = [
-        math.log(b["seconds"] / a["seconds"]) / math.log(b["rows"] / a["rows"])
-        for a, b in itertools.pairwise(sizes)
+        math.log(b["seconds"] / a["seconds"]) / math.log(b["rows"] / a["rows"]) for a, b in itertools.pairwise(sizes)
     ]
     report("near_duplicates", {"sizes": sizes, "growth": growth}, options.save)
 
