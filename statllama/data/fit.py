@@ -44,8 +44,12 @@ def _fit_tokens(sequence: Tokens, max_length: int) -> Fitted | Dropped:
         if not any(sequence.learned):
             return Dropped(NOTHING, len(sequence.ids))
         return Dropped(NO_ROOM, sequence.learned.index(True))
-    labels = [i if keep else IGNORED for i, keep in zip(ids, learned, strict=True)]
-    return Fitted({"input_ids": ids, "labels": labels}, len(ids), sum(learned), len(sequence.ids) > max_length)
+    count = learned.count(True)
+    if count == len(ids) - 1 and not learned[0]:  # all but the first, as in documents: no need to look at each
+        labels = [IGNORED, *ids[1:]]
+    else:
+        labels = [i if keep else IGNORED for i, keep in zip(ids, learned, strict=True)]
+    return Fitted({"input_ids": ids, "labels": labels}, len(ids), count, len(sequence.ids) > max_length)
 
 
 def _fit_pair(pair: Pair, max_length: int) -> Fitted | Dropped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int32]
+BYTES = 4  # of an id
 
 
 class Scratch:
@@ -19,8 +21,7 @@ class Scratch:
     def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = {name: folder / f"{name}.int32" for name in columns}
-        self._ends: dict[str, list[int]] = {name: [0] for name in columns}
-        self._maps: dict[str, Ids] = {}
+        self._ends = {name: array("q", [0]) for name in columns}
 
     def __enter__(self) -> Self:
         self._files = {name: path.open("wb") for name, path in self._paths.items()}
@@ -29,9 +30,6 @@ class Scratch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for file in self._files.values():
             file.close()
-        for name, path in self._paths.items():
-            size = self._ends[name][-1]
-            self._maps[name] = np.memmap(path, dtype=np.int32, mode="r") if size else np.empty(0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(next(iter(self._ends.values()))) - 1
@@ -44,14 +42,15 @@ class Scratch:
         return len(self) - 1
 
     def column(self, name: str, index: int) -> Ids:
-        """The ids of one column of one sequence, int32 (n,), mapped from the file."""
-        return self._maps[name][self._ends[name][index] : self._ends[name][index + 1]]
+        """The ids of one column of one sequence, int32 (n,), read from the file: a mapping would fill the memory."""
+        start, end = self._ends[name][index], self._ends[name][index + 1]
+        return np.fromfile(self._paths[name], dtype=np.int32, count=end - start, offset=BYTES * start)
 
     def whole(self, name: str) -> Ids:
         """One column of all sequences, one after the other."""
-        return self._maps[name]
+        return np.fromfile(self._paths[name], dtype=np.int32)
 
     def lengths(self, name: str) -> npt.NDArray[np.int64]:
         """Number of ids in that column of each sequence, (len(self),)."""
-        ends = np.asarray(self._ends[name], dtype=np.int64)
+        ends = np.array(self._ends[name], dtype=np.int64)
         return ends[1:] - ends[:-1]

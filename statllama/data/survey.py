@@ -15,8 +15,10 @@ import numpy as np
 
 from statllama.data.ngrams import words
 
-START = 1000  # characters of a text whose script is looked at
-SAMPLE = 20_000  # texts whose language is looked at
+START = 500  # characters of a text whose script is looked at; twice as many for the language
+SAMPLE = 5_000  # texts whose language is looked at
+LONG_RUN = 50
+RUNS = f"a character more than {LONG_RUN} times in a row"
 FEW = 20  # words below which a language is not guessed
 
 ODDITIES: dict[str, re.Pattern[str]] = {
@@ -27,8 +29,9 @@ ODDITIES: dict[str, re.Pattern[str]] = {
     "HTML tags or entities": re.compile(
         r"</?(?:p|br|div|span|td|tr|li|ul|table|font|strong|em|h[1-6])\b[^>]*>|&(?:amp|lt|gt|quot|nbsp|#\d+);", re.I
     ),
-    "a character more than 50 times in a row": re.compile(r"([^\s\-=_.*#~+])\1{50}"),
 }
+RULES = "-=_.*#~+"  # characters that lines are drawn with
+_RUN = re.compile(rf"(.)\1{{{LONG_RUN}}}", re.DOTALL)
 _ASCII_LETTERS = re.compile("[A-Za-z]")
 # The commonest words that tell these languages apart; enough for a hint, not for a decision.
 _COMMON = {
@@ -85,6 +88,9 @@ class Surveyor:
             if pattern.search(text):
                 self._oddities[name] += 1
                 self._first.setdefault(name, where)
+        if has_long_run(text):
+            self._oddities[RUNS] += 1
+            self._first.setdefault(RUNS, where)
         self._scripts[script(text)] += 1
         if len(self._digests) <= SAMPLE and (language := guess_language(text)):
             self._languages[language] += 1
@@ -96,6 +102,19 @@ class Surveyor:
         return Survey(
             rows, rows - different, dict(self._oddities), self._first, dict(self._scripts), dict(self._languages)
         )
+
+
+def has_long_run(text: str) -> bool:
+    """Whether a character that is no rule or white space comes more than `LONG_RUN` times in a row.
+
+    Such a run holds two places that are equal at every half of it, which is all that is looked at first.
+    """
+    half = LONG_RUN // 2
+    return any(
+        a not in RULES and not a.isspace() and _RUN.search(text, max(0, half * (i - 2)), half * (i + 4))
+        for i, (a, b) in enumerate(zip(text[::half], text[half::half], strict=False))
+        if a == b and text.startswith(a * half, half * i)
+    )
 
 
 def script(text: str) -> str:
@@ -115,7 +134,7 @@ def script(text: str) -> str:
 
 def guess_language(text: str) -> str | None:
     """A language hinted at by the commonest words of Latin text; None for short or undecided text."""
-    found = words(text[:2000])
+    found = words(text[: 2 * START])
     if len(found) < FEW:
         return None
     votes = Counter(_LANGUAGES[word] for word in map(str.lower, found) if word in _LANGUAGES)

@@ -6,6 +6,7 @@ those of the tokenizer's own chat template. A token is learned when it begins an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Encoding:
     offsets: list[Span]
 
 
+MANY_CORES = 10
 Finish = Callable[[list[Encoding]], list[Tokens] | list[Pair]]
 
 
@@ -76,7 +78,12 @@ class Tokeniser:
 
     @cached_property
     def _words(self) -> WordCache | None:
-        """For documents, whose offsets nobody needs; None when the tokenizer does not work word by word."""
+        """For documents, whose offsets nobody needs; None when the tokenizer does not work word by word.
+
+        And None on many cores, where the tokenizer's own threads are as fast.
+        """
+        if (os.cpu_count() or 1) >= MANY_CORES:
+            return None
         return word_cache(self.tokenizer.backend_tokenizer)  # type: ignore[attr-defined]
 
     @property

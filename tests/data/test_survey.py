@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from statllama.data.survey import Survey, Surveyor, guess_language, script
+from statllama.data.survey import Survey, Surveyor, guess_language, has_long_run, script
 
 
 def survey(*texts: str) -> Survey:
@@ -25,6 +27,8 @@ def survey(*texts: str) -> Survey:
         ("<p>The mean</p>", "HTML"),
         ("x &amp; y", "HTML"),
         ("no" * 3 + "o" * 60, "in a row"),
+        ("x" * 51, "in a row"),
+        ("text " * 99 + "!" * 51 + " text" * 9, "in a row"),
     ],
 )
 def test_oddities(text: str, name: str) -> None:
@@ -85,3 +89,9 @@ def test_languages() -> None:
 def test_survives_json() -> None:
     found = survey("a", "\ufffd", "b")
     assert Survey.from_json(found.as_json()) == found
+
+
+@given(before=st.integers(0, 120), length=st.integers(1, 120), after=st.integers(0, 60))
+def test_a_long_run_is_found_wherever_it_is(before: int, length: int, after: int) -> None:
+    text = "ab" * (before // 2) + "a" * (before % 2) + "z" * length + "cd" * (after // 2)
+    assert has_long_run(text) == (length > 50)
