@@ -73,9 +73,13 @@ def cache_key(
 
 
 def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of everything that decides which rows may be used. `guard`: what they are held to."""
+    """SHA-256 (hex) of everything that decides which rows may be used. `guard`: what they are held to.
+
+    And of where the files lie, since the record names them.
+    """
     read = [described(source, root, frozenset({"repeat", "limit", "weight"})) for source in sources]
-    return digest({"selection": SELECTION_NUMERICS, "sources": read, "guard": dict(guard)})
+    places = [str((root / source.path).absolute()) if source.path else None for source in sources]
+    return digest({"selection": SELECTION_NUMERICS, "sources": read, "places": places, "guard": dict(guard)})
 
 
 def described(source: SourceSpec, root: Path, left_out: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -122,8 +123,13 @@ class _Pass:
     progress: Progress | None
     hits: list[Hit] = field(default_factory=list)
     copies: int = 0
-    places: list[tuple[int, int]] = field(default_factory=list)
-    """(source, row) of each text that was given to `duplicates`."""
+    of_source: array[int] = field(default_factory=lambda: array("i"))
+    """The source of each text that was given to `duplicates`, and in `of_row` its row there."""
+    of_row: array[int] = field(default_factory=lambda: array("q"))
+
+    def place(self, index: int) -> tuple[int, int]:
+        """(source, row) of the text with that index among those given to `duplicates`."""
+        return self.of_source[index], self.of_row[index]
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,7 @@ def select(
 
 
 def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
-    kept: list[int] = []
+    kept = array("q")
     dropped: Counter[str] = Counter()
     surveyor = Surveyor()
     result = SelectedSource(source_name(source), 0, np.empty(0, dtype=np.int64), {}, Survey())
@@ -194,11 +200,12 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
                     continue
             if state.duplicates is not None:
                 state.duplicates.add(text)
-                state.places.append((index, number))
+                state.of_source.append(index)
+                state.of_row.append(number)
             kept.append(number)
         if state.progress is not None:
             state.progress(f"check {result.name}", result.read, result.read)
-    result.kept, result.dropped, result.survey = np.asarray(kept, dtype=np.int64), dict(dropped), surveyor.finish()
+    result.kept, result.dropped, result.survey = np.array(kept, dtype=np.int64), dict(dropped), surveyor.finish()
     return result
 
 
@@ -210,7 +217,7 @@ def _parsed(
     for number, (where, row) in enumerate(rows(source, state.root)):
         result.read += 1
         try:
-            reason = _filtered(source, patterns, row, where)
+            reason = _filtered(source, patterns, row, where, first=number == 0)
             if reason is not None:
                 dropped[reason] += 1
                 continue
@@ -226,22 +233,27 @@ def _parsed(
 
 
 def _filtered(
-    source: SourceSpec, patterns: Mapping[str, re.Pattern[str]], row: Mapping[str, Any], where: str
+    source: SourceSpec, patterns: Mapping[str, re.Pattern[str]], row: Mapping[str, Any], where: str, first: bool
 ) -> str | None:
-    """Why the row is left out by the source's filters; None when it is not."""
+    """Why the row is left out by the source's filters; None when it is not.
+
+    A column may be missing or null, which matches nothing; but not in the `first` row, where it is a misspelling.
+    """
     for column, pattern in patterns.items():
-        if column not in row:
+        if column not in row and first:
             raise DataError(
                 f"{where}: no column {column!r}, which `where` names; columns found: {', '.join(row) or 'none'}",
                 remedy="correct `where` in the recipe",
             )
-        value = row[column]
-        if not pattern.search(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)):
+        value = row.get(column)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        if value is None or not pattern.search(text):
             return f"`where`: {column} does not match"
     if source.min_chars or source.max_chars:
         module = format_module(source.format)
         names = {source.columns.get(name, name) for name in (*module.REQUIRED, *module.OPTIONAL)}
-        size = sum(_characters(value) for name, value in row.items() if name in names)
+        whole = getattr(module, "WHOLE_ROW", False)
+        size = sum(_characters(value) for name, value in row.items() if whole or name in names)
         if source.min_chars and size < source.min_chars:
             return f"shorter than {source.min_chars} characters"
         if source.max_chars and size > source.max_chars:
@@ -267,13 +279,13 @@ def _leave_repeats_out(selected: Sequence[SelectedSource], state: _Pass) -> tupl
     found = state.duplicates.find()
     gone: dict[int, list[int]] = {}
     for duplicate in found:
-        source, row = state.places[duplicate.row]
+        source, row = state.place(duplicate.row)
         gone.setdefault(source, []).append(row)
     for i, lost in gone.items():
         selected[i].kept = np.setdiff1d(selected[i].kept, np.asarray(lost, dtype=np.int64), assume_unique=True)
         selected[i].dropped[REPEATS] = len(lost)
     return tuple(
-        Repeat(*state.places[d.row], *state.places[d.of], similarity=round(d.similarity, 4)) for d in found[:SHOWN]
+        Repeat(*state.place(d.row), *state.place(d.of), similarity=round(d.similarity, 4)) for d in found[:SHOWN]
     )
 
 

@@ -163,3 +163,25 @@ def test_every_row_is_kept_or_counted(tmp_path: Path, words: list[str], data: st
     (found,) = select([source], tmp_path, guard=Guard(deduplicate=mode), scratch=tmp_path / "scratch").sources
     assert found.read == len(words) == len(found.kept) + sum(found.dropped.values())
     assert np.all(np.diff(found.kept) > 0)
+
+
+def test_filters_on_whole_rows_and_on_columns_that_some_rows_lack(folder: Path, tokenizer: Any) -> None:
+    asked, answered = {"role": "user", "content": "what is the mean"}, {"role": "assistant", "content": "average"}
+    write_jsonl(folder / "turns.jsonl", [{"0": asked, "1": answered}, {"0": {**asked, "content": "a"}, "1": answered}])
+    turns = SourceSpec(path="turns.jsonl", format="turns", min_chars=12)
+    assert make(folder, tokenizer, turns, kind="conversations").selection.sources[0].kept.tolist() == [0]
+    write_jsonl(folder / "some.jsonl", [{"text": "a b", "topic": "means"}, {"text": "c d"}])
+    some = SourceSpec(path="some.jsonl", format="text", where={"topic": "."})
+    (chosen,) = make(folder, tokenizer, some).selection.sources
+    assert chosen.kept.tolist() == [0] and sum(chosen.dropped.values()) == 1
+
+
+def test_a_copy_elsewhere_is_named_where_it_lies(folder: Path, tokenizer: Any, exam: tuple[Any, ...]) -> None:
+    source = chat(folder, "What is the mean?", BAKER)
+    (folder / "other").mkdir()
+    (folder / "other" / "chat.jsonl").write_bytes((folder / "chat.jsonl").read_bytes())
+    for place in (folder, folder / "other"):
+        with pytest.raises(DataError) as caught:
+            make(place, tokenizer, source, kind="conversations", cache=folder / "work",
+                 guard=Guard(decontaminate="stop", tasks=exam))  # fmt: skip
+        assert f"{place / 'chat.jsonl'}, row 2" in caught.value.message
