@@ -260,8 +260,8 @@ def explain(hits: Sequence[Hit], total: int) -> DataError:
     ]
     more = f"\n(and {total - len(shown)} more; `statllama data check` lists them all)" if total > len(shown) else ""
     return DataError(
-        f"{total:,} {'row copies' if total == 1 else 'rows copy'} questions of the benchmarks that the recipe "
-        "scores, so its scores would mean nothing\n" + "\n".join(shown) + more,
+        f"{'1 row copies' if total == 1 else f'{total:,} rows copy'} a question of a benchmark that the recipe scores, "
+        "so its scores would mean nothing\n" + "\n".join(shown) + more,
         remedy="remove those rows, or set the stage's `decontaminate: drop` (leaves them out) or `ignore`",
     )
 

@@ -38,12 +38,17 @@ def judge(spec: StageSpec, selection: Selection, report: MixtureReport | None) -
     found = [verdict for source in selection.sources for verdict in _of_rows(spec, source)]
     copies = selection.copies
     if copies and spec.decontaminate == "stop":
-        text = f"{copies:,} {'row copies' if copies == 1 else 'rows copy'} questions of benchmarks that are scored"
+        text = f"{_rows(copies, 'copies', 'copy')} a question of a benchmark that is scored"
         found.append(Verdict("error", "all sources", text, "remove them, or set `decontaminate: drop`"))
     if report is not None:
         found += [verdict for source in report.sources for verdict in _of_tokens(spec, source)]
         found += _of_mixture(spec, report)
     return tuple(sorted(found, key=lambda verdict: LEVELS.index(verdict.level)))
+
+
+def _rows(count: int, one: str, many: str) -> str:
+    """`1 row has` or `3 rows have`."""
+    return f"1 row {one}" if count == 1 else f"{count:,} rows {many}"
 
 
 def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:

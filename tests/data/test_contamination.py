@@ -168,5 +168,5 @@ def test_the_error_shows_both_texts(index: Questions) -> None:
     hit = found(index, BAKER)
     assert hit is not None
     error = explain([hit], 7)
-    assert "7 rows copy questions" in error.message and "row 1 copies question 1 of bakery" in error.message
+    assert "7 rows copy a question" in error.message and "row 1 copies question 1 of bakery" in error.message
     assert "and 6 more" in error.message and error.remedy is not None and "decontaminate: drop" in error.remedy

@@ -107,7 +107,7 @@ def test_a_copied_question_stops(folder: Path, tokenizer: Any, exam: tuple[Any, 
     source = chat(folder, "What is the mean?", BAKER.replace("48", "50"))
     stop = Guard(decontaminate="stop", tasks=exam)
     for cache in (None, folder / "work", folder / "work"):  # the third time from what was kept
-        with pytest.raises(DataError, match=r"1 row copies questions.*\n.*row 2 copies question 1 of exam") as caught:
+        with pytest.raises(DataError, match=r"1 row copies a question.*\n.*row 2 copies question 1 of exam") as caught:
             make(folder, tokenizer, source, kind="conversations", guard=stop, cache=cache)
         assert "50 rolls" in caught.value.message and "48 rolls" in caught.value.message
 
