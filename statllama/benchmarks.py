@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ OUTPUT_TYPES = ("generate_until", "loglikelihood", "multiple_choice")
 METRICS = ("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match")
 # Loaded by `datasets` from files beside the YAML.
 FILE_FORMATS = ("csv", "json", "parquet")
+DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 DATASET_OPTIONS = ("data_files", "delimiter", "field", "revision")
 # Left out of lm-eval's fields: those that name code, another file, several tasks, or images and sound.
 FIELDS = frozenset(
@@ -87,6 +89,8 @@ class TaskFile:
     text: str = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
     files: tuple[Path, ...] = ()
+    replaced: bool = False
+    """Whether the questions are the user's files in place of the task's own data (`with_data`)."""
 
     @property
     def is_local(self) -> bool:
@@ -104,8 +108,15 @@ def available(folders: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def find_tasks(names: Iterable[str], folders: Sequence[Path]) -> dict[str, TaskFile]:
+def find_tasks(
+    names: Iterable[str],
+    folders: Sequence[Path],
+    data: Mapping[str, str | Mapping[str, str]] | None = None,
+    root: Path = Path(),
+) -> dict[str, TaskFile]:
     """{name: TaskFile} for `names`, in their order, each read from the first of `folders` that has it.
+
+    `data`: `EvaluateSpec.data`, files in the place of a task's own data; those with a relative path lie under `root`.
 
     Raises BenchmarkError (exit code 2) for unknown names, all at once and with near matches, and for a task
     file that is malformed, names a missing data file, or asks for what is refused.
@@ -117,7 +128,12 @@ def find_tasks(names: Iterable[str], folders: Sequence[Path]) -> dict[str, TaskF
         places = ", ".join(str(folder) for folder in folders) or "no folder"
         reasons = [f"unknown benchmark {name!r}: {_why_unknown(name, found, folders)}" for name in unknown]
         raise BenchmarkError("\n".join(reasons), remedy=f"`evaluate.tasks` names benchmarks under {places}")
-    return {name: read_task(found[name]) for name in wanted}
+    tasks = {name: read_task(found[name]) for name in wanted}
+    for name, files in (data or {}).items():
+        if name not in tasks:
+            raise BenchmarkError(f"`evaluate.data` names {name!r}, which is not scored: {near(name, tasks)}")
+        tasks[name] = with_data(tasks[name], files, root)
+    return tasks
 
 
 def _why_unknown(name: str, found: Mapping[str, Path], folders: Sequence[Path]) -> str:
@@ -248,7 +264,7 @@ def _resolve_data(path: Path, config: dict[str, Any]) -> list[Path]:
         str(split): [_data_file(path, name) for name in (names if isinstance(names, list) else [names])]
         for split, names in splits.items()
     }
-    for key in ("training_split", "validation_split", "test_split", "fewshot_split"):
+    for key in SPLITS:
         if config.get(key) is not None and config[key] not in list(resolved):
             raise _wrong(
                 path,
@@ -282,6 +298,53 @@ def _data_file(path: Path, name: object) -> Path:
         raise _wrong(path, f"data file {name!r} not found (looked for {file})")
     if not file.stat().st_size:
         raise _wrong(path, f"data file {name!r} is empty: there are no questions in it")
+    return file
+
+
+def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> TaskFile:
+    """The task on local files in place of its own data: one file for the split that is scored, or files by split.
+
+    Splits without a file are gone. Raises BenchmarkError for a file that is not there or of another format, a split
+    that the task does not have, and few-shot examples that would have no file.
+    """
+    where = f"`evaluate.data.{task.name}`"
+    config = dict(task.config)
+    scored = str(config.get("test_split") or config.get("validation_split"))
+    named = {key: str(config[key]) for key in SPLITS if config.get(key)}
+    given = {scored: files} if isinstance(files, str) else dict(files)
+    for split in given:
+        if split not in named.values():
+            raise BenchmarkError(f"{where}: {task.name} has no split {split!r}; {near(split, named.values())}")
+    if scored not in given:
+        raise BenchmarkError(f"{where}: no file for {scored!r}, the split that is scored")
+    # lm-eval's own order, see its `fewshot_docs`.
+    shots = next((named[key] for key in (SPLITS[3], *SPLITS[:2]) if key in named), scored)
+    samples = (config.get("fewshot_config") or {}).get("samples")
+    if config.get("num_fewshot") and samples is None and shots not in given:
+        raise BenchmarkError(
+            f"{where}: no file for {shots!r}, from which the {config['num_fewshot']} examples of each prompt are drawn",
+            remedy=f"write `data: {{{task.name}: {{{scored}: FILE, {shots}: FILE}}}}`",
+        )
+    found = {split: _own_file(where, root / given[split]) for split in sorted(given)}
+    formats = {DATA_SUFFIXES[file.suffix] for file in found.values()}
+    if len(formats) > 1:
+        raise BenchmarkError(f"{where}: the files of all splits must have one format, these are {sorted(formats)}")
+    for key in [key for key, split in named.items() if split not in given] + ["dataset_name"]:
+        config.pop(key, None)
+    config["dataset_path"] = formats.pop()
+    config["dataset_kwargs"] = {"data_files": {split: [glob.escape(str(file))] for split, file in found.items()}}
+    code = [ref.file for ref in _functions(config)]
+    return replace(task, config=config, files=tuple(dict.fromkeys([*found.values(), *code])), replaced=True)
+
+
+def _own_file(where: str, path: Path) -> Path:
+    file = Path(os.path.abspath(path))
+    if not os.path.isfile(file):
+        raise BenchmarkError(f"{where}: no such file: {file}")
+    if file.suffix not in DATA_SUFFIXES:
+        raise BenchmarkError(f"{where}: {file} has none of the endings {', '.join(DATA_SUFFIXES)}")
+    if not file.stat().st_size:
+        raise BenchmarkError(f"{where}: {file} is empty: there are no questions in it")
     return file
 
 

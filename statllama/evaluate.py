@@ -39,7 +39,7 @@ def protocol_key(
 
     `stack_key` is the key of the adapter stack (None: the bare base), `base` the JSON-able identity of the
     base model with its quantization, compute type, tokenizer and chat template. `batch_size` is left out: it
-    changes rounding, not what is asked.
+    changes rounding, not what is asked. So is `data`: the fingerprints hold the content of its files.
     """
     return {
         "protocol": PROTOCOL,
@@ -47,7 +47,7 @@ def protocol_key(
         "base": base,
         "stack": stack_key,
         "tasks": dict(sorted(fingerprints.items())),
-        **spec.model_dump(exclude={"tasks", "batch_size"}),
+        **spec.model_dump(exclude={"tasks", "batch_size", "data"}),
     }
 
 
@@ -74,6 +74,15 @@ def score(
         return tuple(_score_task(model, tokenizer, task, spec, cache, on_progress) for task in tasks)
 
 
+def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
+    """A task must not be scored on its own data when a file was asked for in their place."""
+    if task.name in spec.data and not task.replaced:
+        raise EvaluationError(
+            f"{task.name}: `evaluate.data.{task.name}` names a file, but the task was read without it",
+            remedy="pass `data` and `root` to `find_tasks`",
+        )
+
+
 def _score_task(
     model: Any, tokenizer: Any, task: TaskFile, spec: EvaluateSpec, cache: str, on_progress: Progress | None
 ) -> TaskScore:
@@ -81,6 +90,7 @@ def _score_task(
     import torch
     from lm_eval.evaluator import evaluate
 
+    _check_data(task, spec)
     started = time.perf_counter()
     random.seed(spec.seed)
     numpy.random.seed(spec.seed % 2**32)

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from statllama.errors import near
+
 # The linear modules of a Llama block: the only ones Unsloth fuses and the ones the paper adapts.
 LLAMA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -269,6 +271,9 @@ class EvaluateSpec(Spec):
 
     tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of lm-eval tasks under eval/."""
+    data: dict[str, str | dict[str, str]] = Field(default_factory=dict)
+    """{task: local file with its questions}, in place of the task's own data; or {task: {split: file}}. Absolute, or
+    relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it stands for."""
     limit: Count | None = None
     """Score only the first so many items of each task (the scorecard then says so)."""
     batch_size: Count = 16
@@ -281,6 +286,22 @@ class EvaluateSpec(Spec):
     """With `chat_template`: each few-shot example is a user turn and an assistant turn."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1234
     """Seed of few-shot sampling and of bootstraps."""
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _files(cls, value: object) -> object:
+        for task, place in value.items() if isinstance(value, dict) else ():
+            names = place.values() if isinstance(place, dict) and place else (place,)
+            if not all(isinstance(name, str) and name for name in names):
+                raise ValueError(f"`data.{task}` should be a file, or files by split, as in `{{test: FILE}}`")
+        return value
+
+    @model_validator(mode="after")
+    def _data_of_tasks(self) -> Self:
+        for task in self.data:
+            if task not in self.tasks:
+                raise ValueError(f"`data` names {task!r}, which `tasks` does not score: {near(task, self.tasks)}")
+        return self
 
 
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
