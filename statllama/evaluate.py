@@ -116,7 +116,13 @@ def _score_task(
             remedy="lower `evaluate.batch_size`: recorded scores stay valid",
         ) from error
     except Exception as error:
-        raise EvaluationError(f"{task.path}: {type(error).__name__}: {error}") from error
+        unreached = isinstance(error, OSError) and not task.is_local
+        raise EvaluationError(
+            f"{task.path}: {type(error).__name__}: {error}",
+            remedy=f"without the hub, give a local file: `evaluate: {{data: {{{task.name}: FILE}}}}`"
+            if unreached
+            else None,
+        ) from error
 
 
 def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:
