@@ -31,9 +31,11 @@ def texts(count: int) -> tuple[list[str], set[int]]:
     """The rows, and which of them are changed copies."""
     draw = np.random.default_rng(0)
     words = draw.zipf(1.3, size=(count, WORDS)) % VOCABULARY
-    copies = np.flatnonzero(draw.random(count) < 0.1)
-    copies = copies[copies > 0]
-    words[copies] = words[(draw.random(len(copies)) * copies).astype(np.int64)]
+    chosen = draw.random(count) < 0.1
+    chosen[0] = False
+    copies, own = np.flatnonzero(chosen), np.flatnonzero(~chosen)
+    before = np.searchsorted(own, copies)  # how many rows of their own come before each copy
+    words[copies] = words[own[(draw.random(len(copies)) * before).astype(np.int64)]]
     words[copies, draw.integers(0, WORDS, len(copies))] = VOCABULARY
     spelled = ["".join(chr(97 + i // 26**k % 26) for k in range(4)) for i in range(VOCABULARY + 1)]
     return [" ".join(spelled[i] for i in row) for row in words.tolist()], set(copies.tolist())

@@ -50,7 +50,8 @@ def eval_folders(recipe: Recipe) -> list[Path]:
 
 def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
     """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
-    return tuple(find_tasks(recipe.evaluate.tasks, eval_folders(recipe)).values())
+    spec = recipe.evaluate
+    return tuple(find_tasks(spec.tasks, eval_folders(recipe), spec.data, recipe.root).values())
 
 
 class Session:

@@ -176,3 +176,18 @@ def test_cache_command(write_recipe: Write, tmp_path: Path) -> None:
     assert "0 entries" in kept.stdout
     gone = cli("data", "cache", "--prune", "--days", "0", "--workspace", "w", cwd=tmp_path)
     assert "2 entries" in gone.stdout
+
+
+def test_a_benchmark_on_a_local_file(write_recipe: Write, tmp_path: Path) -> None:
+    """`evaluate.data` reaches the contamination check: the questions of that file are what is kept out."""
+    row = {"id": "1", "question": BAKER, "choices": {"text": ["48", "56"], "label": ["A", "B"]}, "answerKey": "B"}
+    write_jsonl(tmp_path / "arc.jsonl", [row])
+    evaluate = {"tasks": ["arc_challenge"], "data": {"arc_challenge": "arc.jsonl"}}
+    path = write_recipe([stage("sft", train={"max_length": 256})], evaluate=evaluate)
+    (clean,) = checked(path, tmp_path / "w")
+    assert "error" not in levels(clean)
+    turns = [{"role": "user", "content": BAKER.replace("48", "50")}, {"role": "assistant", "content": "56 dollars"}]
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(48), {"messages": turns}])
+    (found,) = checked(path, tmp_path / "w")
+    assert levels(found)[0] == "error" and found.selection is not None
+    assert found.selection.hits[0].question.task == "arc_challenge"
