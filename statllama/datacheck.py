@@ -72,7 +72,7 @@ def _check_stage(session: Session, spec: StageSpec) -> StageCheck:
         sources = settled(spec.data, root, session.store.memory)
         formats = tuple(source.format for source in sources)
         selection = _choose(session, spec, sources, guard)
-        if any(source.faulty for source in selection.sources):
+        if any(source.faulty or not len(source.kept) for source in selection.sources):
             return StageCheck(spec, selection, None, judge(spec, selection, None), formats)
         if selection.copies and guard.decontaminate == "stop":
             guard = Guard(guard.deduplicate)  # they are reported; the rest is looked at all the same

@@ -20,6 +20,7 @@ MANY_DUPLICATES = 0.01
 LITTLE_LOSS = 0.03
 MIXED = 0.2
 """A script or language of fewer rows than this share is in the minority; one of more is meant to be there."""
+FEW_ROWS = 3  # a language is only guessed, so one odd row says nothing
 WASTEFUL = 0.5
 
 
@@ -67,12 +68,11 @@ def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:
         yield warn(f"{survey.duplicates:,} of {survey.rows:,} rows repeat an earlier one", "set `deduplicate: exact`")
     for oddity, count in survey.oddities.items():
         place = survey.first[oddity]
-        yield warn(
-            f"{count:,} rows have {oddity}, first in {place}", "clean the file, or leave the rows out by `where`"
-        )
+        text = f"{_rows(count, 'has', 'have')} {oddity}, first in {place}"
+        yield warn(text, "clean the file, or leave the rows out by `where`")
     for what, counts in (("script", survey.scripts), ("language", survey.languages)):
         whole = sum(n for name, n in counts.items() if name != "none")
-        few = {name: n for name, n in counts.items() if name != "none" and n < MIXED * whole}
+        few = {name: n for name, n in counts.items() if name != "none" and FEW_ROWS <= n < MIXED * whole}
         if few:
             listed = ", ".join(f"{name} ({n:,})" for name, n in few.items())
             most = max(counts, key=lambda name: counts[name])
