@@ -191,3 +191,14 @@ def test_a_benchmark_on_a_local_file(write_recipe: Write, tmp_path: Path) -> Non
     (found,) = checked(path, tmp_path / "w")
     assert levels(found)[0] == "error" and found.selection is not None
     assert found.selection.hits[0].question.task == "arc_challenge"
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "remedy"),
+    [("sft", "grpo", "form: dpo"), ("sft", "dpo", "set `form: sft`"), ("dpo", "chat", "set `form: dpo`"),
+     ("cpt", "sft", "in a stage of type sft")],
+)  # fmt: skip
+def test_problems_of_the_wrong_form(write_recipe: Write, tmp_path: Path, kind: str, form: str, remedy: str) -> None:
+    path = write_recipe([stage("a", kind, data=[{"problems": {"form": form, "count": 4}}])])
+    (found,) = checked(path, tmp_path / "w")
+    assert levels(found)[0] == "error" and remedy in found.verdicts[0].remedy

@@ -39,6 +39,12 @@ INSTEAD: dict[Kind, str] = {
     "preferences": "use `format: preference`",
 }
 
+FORM: dict[Kind, str] = {
+    "documents": "generated problems are no running text: use them in a stage of type sft",
+    "conversations": "set `form: sft` or `form: chat`",
+    "preferences": "set `form: dpo`",
+}
+
 
 @dataclass
 class EncodedSource:
@@ -112,7 +118,7 @@ def _examples(
             got = type(example).__name__.lower()
             raise DataError(
                 f"{where}: format {source.format} gives a {got}, but this stage needs {kind}",
-                remedy=INSTEAD[kind],
+                remedy=INSTEAD[kind] if source.problems is None else FORM[kind],
             )
         yield where, example
         target = next(wanted, None)

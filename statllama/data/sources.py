@@ -62,7 +62,12 @@ def resolved(source: SourceSpec, root: Path, memory: Path | None = None) -> Sour
     check_source(source)
     if source.format != AUTO:
         return source
-    if source.problems is not None and source.problems.form in PROBLEM_FORMATS:
+    if source.problems is not None:
+        if source.problems.form not in PROBLEM_FORMATS:
+            raise DataError(
+                f"{source_name(source)}: questions whose answer a reward checks: nothing to learn from as they are",
+                remedy="set `form: sft` or `chat` (solutions, short exchanges) or, for a dpo stage, `form: dpo`",
+            )
         taken = PROBLEM_FORMATS[source.problems.form]
     elif source.hub is None:
         taken = _first_row_format(source, root)
