@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import tempfile
@@ -154,6 +155,11 @@ def read_rows(path: Path) -> Dataset:
             unpacked.flush()
             return Dataset.from_file(unpacked.name)  # the mapping outlives the name
     except (OSError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DataError(
+                f"{tempfile.gettempdir()} has no room to unpack the prepared data ({error.strerror})",
+                remedy="set TMPDIR to a folder on a disk with more room, and run again",
+            ) from None
         raise DataError(
             f"{path}: prepared data that cannot be read ({error})",
             remedy=f"delete {path.parent} and run again",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from statllama.data.cache import kept, prune, read_rows, write_rows
 from statllama.store import Store, digest
+from tests.conftest import REPO
 
 ids = st.lists(st.tuples(st.integers(0, 128_255), st.booleans()), min_size=1, max_size=40)
 
@@ -55,3 +58,22 @@ def test_kept_data_are_listed_and_pruned_by_age(tmp_path: Path) -> None:
         assert [item.entry.key for item in prune(store, older_than=500)] == [keys[1]]
     assert [item.entry.key for item in prune(store, older_than=0)] == [keys[2], keys[0]]
     assert kept(store) == [] and not any((tmp_path / "cache").iterdir())
+
+
+def test_no_room_to_unpack(tmp_path: Path) -> None:
+    """In a process that may write files of one page only: the message names the folder and what to do."""
+    rows = [{"prompt_ids": np.arange(4000, dtype=np.int32) % 7} for _ in range(20)]
+    write_rows(tmp_path / "data.arrow", rows, ("prompt_ids",))
+    script = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "import datasets\n"
+        "from statllama.data.cache import read_rows\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "read_rows(Path(sys.argv[1]))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "data.arrow")]
+    env = {**os.environ, "PYTHONPATH": str(REPO), "TMPDIR": str(tmp_path)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert f"{tmp_path} has no room to unpack" in ended.stderr and "set TMPDIR" in ended.stderr
