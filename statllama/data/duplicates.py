@@ -4,7 +4,8 @@
 candidates come from MinHash signatures (datasketch) in bands, and every pair is verified on the 5-grams themselves, so
 nothing is called a near duplicate by chance. `semantic`: besides, embeddings whose cosine is at least 0.95.
 
-Rows are added once and kept on the disk as 5-grams and signatures: memory is some 100 bytes a row.
+Rows are added once and kept on the disk as 5-grams and signatures; the search reads the signatures, half a kilobyte a
+row, into memory.
 """
 
 from __future__ import annotations
