@@ -29,6 +29,12 @@ def one_turn(question: str, answer: str) -> Conversation:
     return Conversation((Message("user", question), Message("assistant", answer)))
 
 
+def with_context(instruction: Any, context: Any, name: str) -> str:
+    """An instruction and what it is about, with a blank line between them; `name`: the context's column."""
+    asked, about = as_text(instruction, "instruction").strip(), as_text(context, name).strip()
+    return f"{asked}\n\n{about}" if about else asked
+
+
 def is_list(value: Any) -> bool:
     """Whether the value is a list and not a text."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from statllama.data.examples import Conversation
-from statllama.data.formats._values import as_text, one_turn
+from statllama.data.formats._values import as_text, one_turn, with_context
 from statllama.specs import SourceSpec
 
 REQUIRED = ("instruction", "output")
@@ -18,7 +18,5 @@ OPTIONAL = ("input",)
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
     """Instruction and input, with a blank line between them, as the user's turn; the output as the assistant's."""
-    instruction = as_text(values["instruction"], "instruction").strip()
-    about = as_text(values.get("input", ""), "input").strip()
-    question = f"{instruction}\n\n{about}" if about else instruction
+    question = with_context(values["instruction"], values.get("input", ""), "input")
     return one_turn(question, as_text(values["output"], "output"))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from statllama.data.examples import Conversation
-from statllama.data.formats._values import as_text, one_turn
+from statllama.data.formats._values import as_text, one_turn, with_context
 from statllama.specs import SourceSpec
 
 REQUIRED = ("instruction", "response")
@@ -21,7 +21,5 @@ OPTIONAL = ("context",)
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
     """Instruction and context, with a blank line between them, as the user's turn; the response as the assistant's."""
-    instruction = as_text(values["instruction"], "instruction").strip()
-    context = as_text(values.get("context", ""), "context").strip()
-    question = f"{instruction}\n\n{context}" if context else instruction
+    question = with_context(values["instruction"], values.get("context", ""), "context")
     return one_turn(question, as_text(values["response"], "response"))

@@ -16,11 +16,23 @@ from .._problem import (
 from .._scenarios import (
     CATEGORIES,
     TABLES,
+    Categories,
 )
 from .._wording import wordings
 from ._shared import _statistic
 
 # fmt: off
+
+
+def _claim(draw: Draw) -> tuple[Categories, int, list[float], list[int]]:
+    """A claim about shares, the size of a sample, and the counts that are expected and observed in it."""
+    c = draw.setting(CATEGORIES)
+    n = 100 * draw.integer(1, 4)
+    expected = [n * percent / 100 for percent in c.percents]
+    head = [max(1, round(e + draw.rng.gauss(0, 1.3) * e**0.5)) for e in expected[:-1]]
+    observed = [*head, n - sum(head)]
+    draw.need(min(observed) > 3 and min(expected) >= 5)
+    return c, n, expected, observed
 
 
 _ASK_GOODNESS_OF_FIT_STATISTIC = wordings("""
@@ -38,12 +50,7 @@ _ASK_GOODNESS_OF_FIT_STATISTIC = wordings("""
 @kind(2)
 def goodness_of_fit_statistic(draw: Draw) -> Draft:
     """The chi-square statistic of a goodness-of-fit test."""
-    c = draw.setting(CATEGORIES)
-    n = 100 * draw.integer(1, 4)
-    expected = [n * percent / 100 for percent in c.percents]
-    head = [max(1, round(e + draw.rng.gauss(0, 1.3) * e**0.5)) for e in expected[:-1]]
-    observed = [*head, n - sum(head)]
-    draw.need(min(observed) > 3 and min(expected) >= 5)
+    c, n, expected, observed = _claim(draw)
     right = _statistic(observed, expected)
     draw.need(1 < right < 18)
     claim = ", ".join(f"{name} {percent}%" for name, percent in zip(c.names, c.percents, strict=True))
@@ -94,12 +101,7 @@ _ASK_GOODNESS_OF_FIT_P_VALUE = wordings("""
 @kind(3)
 def goodness_of_fit_p_value(draw: Draw) -> Draft:
     """The p-value of a goodness-of-fit test, from the counts."""
-    c = draw.setting(CATEGORIES)
-    n = 100 * draw.integer(1, 4)
-    expected = [n * percent / 100 for percent in c.percents]
-    head = [max(1, round(e + draw.rng.gauss(0, 1.3) * e**0.5)) for e in expected[:-1]]
-    observed = [*head, n - sum(head)]
-    draw.need(min(observed) > 3 and min(expected) >= 5)
+    c, n, expected, observed = _claim(draw)
     x, k = _statistic(observed, expected), len(observed)
     df = k - 1
     right = chi_square_upper_tail(x, df)
