@@ -65,12 +65,15 @@ def run(
     A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
     from its last checkpoint when the same command is given again.
     """
+    from statllama.console_scores import print_scorecard
     from statllama.recipe import load_recipe
     from statllama.runner import run as run_recipe
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or [])
-    run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
+    result = run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
+    if result.scorecard is not None:
+        print_scorecard(result.scorecard)
 
 
 @app.command()

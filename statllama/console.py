@@ -24,13 +24,13 @@ from statllama.errors import Interrupted, StatllamaError
 from statllama.reporting import Reporter, StepEvent
 
 if TYPE_CHECKING:
-    from statllama.compare import Change, Scorecard
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.doctor import Finding
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.runner import Measure, PlannedStage
+    from statllama.scorecard import Scorecard
     from statllama.specs import StageSpec
     from statllama.store import Entry, Holder, Kind, Store
 
@@ -91,14 +91,14 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
 
 
-def _width(table: Table) -> int:
+def width(table: Table) -> int:
     """Columns that the table takes when nothing in it is broken into lines."""
     return Measurement.get(Out, Out.options.update(max_width=UNBOUNDED), table).maximum
 
 
 def print_table(table: Table) -> None:
     """On a narrow terminal without lines between columns, and long texts folded: nothing of them is lost."""
-    if _width(table) > Out.width:
+    if width(table) > Out.width:
         table.box, table.padding = SIMPLE_HEAD, 0
         for column in table.columns:
             column.overflow = "fold"
@@ -258,59 +258,9 @@ class ConsoleReporter(Reporter):
         Out.print(f"  {name} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
-        if card is not None:
-            print_scorecard(card)
         for name, path in results.items():
             Out.print(f"  [dim]{name}: {plain(path)}[/]")
         Out.print(f"finished in {_duration(time.monotonic() - self._started)}")
-
-
-def print_scorecard(card: Scorecard) -> None:
-    """Scores with standard errors, the paired change from base and from the parent, and what it is evidence of."""
-    from statllama.compare import verdict
-
-    for i, task in enumerate(card.tasks):
-        first = card.rows[0].cells[i]
-        part = ", only a part of the items" if first.limited else ""
-        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {first.n} items{part})")
-        whole = _card_table(card, i, ("base", "parent"))
-        if _width(whole) <= Out.width:
-            Out.print(whole)
-        else:
-            for other in ("base", "parent"):
-                print_table(_card_table(card, i, (other,)))
-        words: dict[str, list[str]] = {}
-        for row in card.rows:
-            if (change := row.cells[i].from_base) is not None:
-                words.setdefault(verdict(change), []).append(row.name)
-        Out.print("  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items()))
-    Out.print("[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p.[/]")
-
-
-def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
-    """One benchmark of the scorecard: a row for each stack, its score, and the change from each of `against`."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("stack")
-    for name in ("score", *(name for other in against for name in (f"from {other}", "p"))):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in card.rows:
-        cell = row.cells[task]
-        error = f" ± {100 * cell.stderr:.1f}" if cell.stderr is not None else ""
-        changes = (text for other in against for text in _change(getattr(cell, f"from_{other}")))
-        table.add_row(row.name, f"{100 * cell.value:.1f}{error}", *changes)
-    return table
-
-
-def _change(change: Change | None) -> tuple[str, str]:
-    """(change with its interval, p), each with its colour when it is evidence."""
-    from statllama.compare import verdict
-
-    if change is None:
-        return "", ""
-    p = f"{change.p:.3f}" if change.p >= 0.001 else "<0.001"
-    text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    colour = {"better": "green", "worse": "red"}.get(verdict(change))
-    return (f"[{colour}]{text}[/]", f"[{colour}]{p}[/]") if colour else (text, p)
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from statllama.compare import Scorecard
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
+    from statllama.scorecard import Scorecard
     from statllama.specs import StageSpec
     from statllama.store import Entry, Holder
 

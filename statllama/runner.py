@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from statllama.checkpoints import SEAL
-from statllama.compare import Scorecard, scorecard
 from statllama.data.prepare import settled
 from statllama.data.verdicts import judge
 from statllama.evaluate import TaskScore
@@ -17,6 +16,7 @@ from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
+from statllama.scorecard import Scorecard, scorecard
 from statllama.session import Session, count_steps, recipe_tasks
 from statllama.signals import StopSignal
 from statllama.specs import StageSpec

@@ -22,14 +22,14 @@ LAYERS = (
     ("canonical", "checkpoints", "specs", "signals", "problems", "yaml_lines"),
     ("store", "memory"),
     ("stack", "benchmarks", "arguments", "preflight", "commits"),
-    ("scores", "compare"),
+    ("scores", "paired", "scorecard", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
     ("evaluate", "training"),
     ("stages",),
     ("keys", "overrides", "field_errors", "recipe"),
     ("runner", "session", "doctor", "export", "report"),
     ("datacheck",),
-    ("console", "console_data"),
+    ("console", "console_data", "console_scores"),
     ("cli_options", "cli_data", "cli", "__init__"),
     ("__main__",),
 )
@@ -41,7 +41,7 @@ HOMES = {
     "trl": {"stages"},
     "lm_eval": {"evaluate", "benchmarks"},
     "typer": {"cli", "cli_data", "cli_options"},
-    "rich": {"console", "console_data"},
+    "rich": {"console", "console_data", "console_scores"},
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 

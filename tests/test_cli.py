@@ -251,14 +251,15 @@ def test_a_terminal_that_knows_only_ascii() -> None:
 def test_tables_lose_nothing_on_a_narrow_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from statllama import console
-    from statllama.compare import scorecard
-    from tests.test_compare import task_score
+    from statllama import console, console_scores
+    from statllama.scorecard import scorecard
+    from tests.test_scorecard import task_score
 
-    monkeypatch.setattr(console, "Out", Console(width=width, highlight=False))
+    for module in (console, console_scores):
+        monkeypatch.setattr(module, "Out", Console(width=width, highlight=False))
     before, after = [0.0, 1.0] * 100, [1.0] * 150 + [0.0] * 50
     rows = [("base", None, [task_score(before)]), ("a-stage-of-some-length", "base", [task_score(after)])]
-    console.print_scorecard(scorecard(rows))
+    console_scores.print_scorecard(scorecard(rows))
     said = capsys.readouterr().out
     assert "…" not in said
     assert max(map(len, said.splitlines())) <= width
