@@ -1,4 +1,4 @@
-"""The benchmark statistics_mc: reproducible, well formed, and clear of what recipes train on; and the glossary."""
+"""The benchmark ap_statistics: reproducible, well formed, and clear of what recipes train on; and the glossary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from statllama.data.contamination import Questions, read_questions
 from statllama.problems import rows
 from tests.conftest import REPO
 
-FOLDER = REPO / "eval" / "statistics_mc"
+FOLDER = REPO / "eval" / "ap_statistics"
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def test_items() -> None:
 
 
 def test_no_training_row_copies_an_item() -> None:
-    index = Questions(read_questions(find_tasks(["statistics_mc"], [REPO / "eval"]).values()))
+    index = Questions(read_questions(find_tasks(["ap_statistics"], [REPO / "eval"]).values()))
     for form in ("sft", "chat", "dpo"):
         texts = [(str(i), json.dumps(row)) for i, row in enumerate(rows(form, 2500, seed=11))]
         hits = [hit for start in range(0, len(texts), 256) for hit in index.search_batch(texts[start : start + 256])]
@@ -53,8 +53,8 @@ def test_no_training_row_copies_an_item() -> None:
 
 
 def test_task_file() -> None:
-    task = yaml.safe_load((FOLDER / "statistics_mc.yaml").read_text())
-    assert task["doc_to_choice"] == list("ABCD") and task["metadata"]["version"] == 2
+    task = yaml.safe_load((FOLDER / "ap_statistics.yaml").read_text())
+    assert task["metadata"]["version"] == 2
     assert [metric["metric"] for metric in task["metric_list"]] == ["acc", "acc_norm"]
 
 

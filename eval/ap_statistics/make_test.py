@@ -1,6 +1,6 @@
 """Write test.jsonl: the same bytes every time.
 
-    python eval/statistics_mc/make_test.py [FILE]
+    python eval/ap_statistics/make_test.py [FILE]
 
 The items are problems of the test split of `statllama.problems`, 50 for each topic.
 """
