@@ -260,6 +260,30 @@ def without_new_slice(model: nn.Module) -> Iterator[None]:
                 parameter.copy_(value)
 
 
+@contextmanager
+def first_adapters(peft: PeftModel, adapters: Sequence[Adapter], count: int) -> Iterator[None]:
+    """Within: of a stack that `attach_frozen` made of `adapters`, the first `count` alone; with 0, the base's logits.
+
+    The B columns of the others are zero for that time, so that, unlike with a smaller stack, no sum is rounded
+    differently: an adapter without effect changes no bit. Costs a copy of those columns.
+    """
+    kept: list[tuple[Tensor, Tensor]] = []
+    for name, layer in _layers(peft):
+        ranks = [adapter.slices[name].A.shape[0] if name in adapter.slices else 0 for adapter in adapters]
+        b = cast(_Frozen, layer.lora_B[TRAINED]).weight
+        if any(ranks) and sum(ranks) != b.shape[1]:
+            raise ValueError(f"{name}: these adapters have rank {sum(ranks)}, the model's stack has {b.shape[1]}")
+        others = b[:, sum(ranks[:count]) :]
+        kept.append((others, others.clone()))
+    try:
+        for columns, _ in kept:
+            columns.zero_()
+        yield
+    finally:
+        for columns, values in kept:
+            columns.copy_(values)
+
+
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     """{name: parameter} of everything that trains: the new slice, and nothing else."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}

@@ -24,6 +24,7 @@ LAYERS = (
     ("stack", "benchmarks", "arguments", "preflight", "commits"),
     ("scores", "paired", "scorecard", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
+    ("probe", "drift"),
     ("evaluate", "training"),
     ("stages",),
     ("keys", "overrides", "field_errors", "recipe"),

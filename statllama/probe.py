@@ -1,0 +1,71 @@
+"""The fixed probe texts on which drift is measured (`eval/probe`), as token ids. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from statllama.canonical import digest
+from statllama.checkpoints import file_sha256
+from statllama.data.examples import Conversation, Document, Message
+from statllama.data.masking import Tokens
+from statllama.data.tokenise import Tokeniser
+from statllama.errors import DataError
+from statllama.shipped import shipped_root
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FILE = "eval/probe/probe.jsonl"
+LONGEST = 256  # tokens: a text is cut there, so that memory is bounded whatever the tokenizer
+PROTOCOL = 1  # raised when the same texts would be measured differently
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A probe text: its token ids, and the positions whose next-token distributions are compared, ascending."""
+
+    ids: list[int]
+    positions: list[int]
+
+
+@cache
+def probe_version() -> str:
+    """Changes with the probe texts and with how they are measured: 64 hex digits, for keys."""
+    return digest([PROTOCOL, LONGEST, file_sha256(shipped_root() / FILE)])
+
+
+def probe_texts() -> tuple[Document | Conversation, ...]:
+    """The probe texts in the file's order."""
+    lines = (shipped_root() / FILE).read_text(encoding="utf-8").splitlines()
+    return tuple(_example(json.loads(line)) for line in lines)
+
+
+def _example(row: dict) -> Document | Conversation:
+    if "text" in row:
+        return Document(row["text"])
+    return Conversation(tuple(Message(m["role"], m["content"]) for m in row["messages"]))
+
+
+def probe_rows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Row, ...]:
+    """The probe texts as the model reads them, each of at most `max_length` and `LONGEST` tokens.
+
+    A position counts when the token after it is part of a plain text (but not its first, which would be predicted from
+    BOS alone, in every text again) or of an assistant's turn, its end included. Chats are left out where the tokenizer
+    has no chat template, or one that this package does not train on.
+    """
+    size = min(LONGEST, max_length)
+    tokeniser = Tokeniser(tokenizer, train_on="responses", max_length=size)
+    rows = []
+    for number, example in enumerate(probe_texts(), start=1):
+        with suppress(DataError):
+            ((sequence, *_),) = tokeniser.encode([(f"{FILE}, line {number}", example)])
+            assert isinstance(sequence, Tokens)
+            ids, learned = sequence.ids[:size], sequence.learned[:size]
+            positions = [i for i in range(1, len(ids) - 1) if learned[i + 1]]
+            if positions:
+                rows.append(Row(ids, positions))
+    return tuple(rows)
