@@ -22,7 +22,7 @@ LAYERS = (
     ("canonical", "checkpoints", "specs", "signals", "problems", "yaml_lines"),
     ("store", "memory"),
     ("stack", "benchmarks", "arguments", "preflight", "commits"),
-    ("scores", "paired", "scorecard", "compare"),
+    ("scores", "itemchecks", "paired", "scorecard", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
     ("probe", "drift"),
     ("evaluate", "training"),

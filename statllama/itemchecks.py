@@ -1,0 +1,206 @@
+"""Checks the items of a benchmark before a model is asked: lm-eval would score a broken item as wrong, for every model.
+
+Works on lm-eval's task object without importing lm-eval. Each error names the file and the row, counted from 1.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jinja2.meta
+import jinja2.sandbox
+
+from statllama.benchmarks import BenchmarkError, TaskFile
+
+TEMPLATES = ("doc_to_text", "doc_to_choice", "doc_to_target")
+_PARSER = jinja2.sandbox.ImmutableSandboxedEnvironment()
+
+Item = Mapping[str, Any]
+
+
+def make_task(task: TaskFile, kind: Any, config: dict[str, Any], limit: int | None) -> Any:
+    """lm-eval's task object, `kind(config=config)`, whose first `limit` items (None: all) have passed `check_items`.
+
+    `kind` is lm-eval's `ConfigurableTask`, `config` that of `task` with functions for FunctionRefs. Also raises
+    BenchmarkError for files that `datasets` cannot read.
+    """
+    loaded = kind.__new__(kind)
+    try:
+        loaded.__init__(config=config)
+    except Exception as error:
+        if hasattr(loaded, "features"):  # the rows were read: it then fails on the first, without saying so
+            check_items(task, loaded, islice(loaded.eval_docs, 1))
+        if "corresponds to no data" in str(error):  # what `datasets` says of a file without rows
+            raise _no_items(task) from error
+        if broken := _broken_line(task):
+            raise broken from error
+        if type(error).__name__ in ("DatasetGenerationError", "ArrowInvalid"):
+            raise _wrong(task, None, f"cannot be read: {error.__cause__ or error}", "write the file anew") from error
+        raise
+    check_items(task, loaded, islice(loaded.eval_docs, limit))
+    return loaded
+
+
+def check_items(task: TaskFile, loaded: Any, docs: Iterable[Item]) -> None:
+    """Check `docs`, the rows of the scored split from its first on, as lm-eval's task object `loaded` would use them.
+
+    Raises BenchmarkError, with file, row and what is allowed: no items, a column or value that is missing, choices that
+    are no list of texts or more than the task has letters for, an answer that is none of the choices, an empty target.
+    In local files also an `id` or a whole row that occurs twice, since paired comparisons count an item once;
+    repetitions in a published dataset are part of it, and nobody could mend them.
+    """
+    ids: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    row = 0
+    for row, doc in enumerate(docs, start=1):
+        if not loaded.multiple_input:  # one prompt for each choice: a form of its own
+            choices = _check_choices(task, loaded, row, doc) if task.config.get("doc_to_choice") else None
+            _check_answer(task, loaded, row, doc, choices)
+            _check_question(task, loaded, row, doc)
+        if task.is_local:
+            name = doc.get("id")
+            if name is not None and (first := ids.setdefault(str(name), row)) != row:
+                what = f"has the `id` of row {first}: {_brief(name)}"
+                raise _wrong(task, row, what, "give each item an `id` of its own")
+            if (first := rows.setdefault(json.dumps(doc, default=str), row)) != row:
+                raise _wrong(task, row, f"is row {first} again, all columns are equal", "leave one of the two out")
+    if not row:
+        raise _no_items(task)
+
+
+def _check_choices(task: TaskFile, loaded: Any, row: int, doc: Item) -> list[str]:
+    """What the task scores as choices, texts or letters; they must fit the texts in its column `choices`, if any."""
+    given = doc.get("choices") if "choices" in _columns(task) else None
+    texts = given.get("text") if isinstance(given, Mapping) else given
+    if texts is not None and not (isinstance(texts, list) and any(isinstance(x, Mapping) for x in texts)):
+        _check_texts(task, row, texts)
+    choices = _rendered(task, loaded, "doc_to_choice", row, doc)
+    _check_texts(task, row, choices)
+    if len(choices) < 2:
+        raise _wrong(task, row, f"there are too few choices: {_brief(choices)}", "two are the least")
+    if texts is not None and len(texts) != len(choices) and not set(choices) & {str(text) for text in texts}:
+        what = f"there are {len(texts)} choices, and letters for {len(choices)} in {task.path}"
+        raise _wrong(task, row, what, f"leave the item out, or score it with a benchmark that takes {len(texts)}")
+    return list(choices)
+
+
+def _check_texts(task: TaskFile, row: int, texts: Any) -> None:
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise _wrong(task, row, f"the choices are no list of texts: {_brief(texts)}", _list_of_texts(task, texts))
+
+
+def _list_of_texts(task: TaskFile, texts: Any) -> str:
+    if task.config["dataset_path"] == "csv":
+        return "a cell of .csv holds no list: take .jsonl, .json or .parquet"
+    if isinstance(texts, list) and any(isinstance(text, int | float) for text in texts):
+        # Then pandas reads the file instead of Arrow, and takes "0.50" for a number.
+        return (
+            'write texts, as in ["0.50", "0.75"]; if they are, a column is a text in some rows and a number in others'
+        )
+    return 'write a list, as in ["0.50", "0.75"]'
+
+
+def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: list[str] | None) -> None:
+    target = _rendered(task, loaded, "doc_to_target", row, doc)
+    for answer in target if isinstance(target, list) and target else [target]:
+        if choices is None:
+            if answer is None or not str(answer).strip():
+                raise _wrong(task, row, f"the answer is empty: {answer!r}", f"see `doc_to_target` in {task.path}")
+            continue
+        # With generated replies lm-eval takes the choice of that number, and looks for no text.
+        named = isinstance(answer, str) and loaded.OUTPUT_TYPE == "multiple_choice"
+        if answer not in (choices if named else range(len(choices))):
+            what = f"the answer {_brief(answer)} is none of the {len(choices)} choices"
+            allowed = f"allowed: an index from 0 to {len(choices) - 1}, or one of {_brief(choices)}"
+            raise _wrong(task, row, what, f"{allowed}, by `doc_to_target` in {task.path}")
+
+
+def _check_question(task: TaskFile, loaded: Any, row: int, doc: Item) -> None:
+    text = _rendered(task, loaded, "doc_to_text", row, doc)
+    if not isinstance(text, str) or not text.strip():
+        raise _wrong(task, row, f"the question is no text: {_brief(text)}", f"see `doc_to_text` in {task.path}")
+
+
+def _rendered(task: TaskFile, loaded: Any, name: str, row: int, doc: Item) -> Any:
+    """What the task object makes of a row, where no value that it takes is missing."""
+    columns = _columns(task, name)
+    empty = [column for column in columns if doc.get(column) is None]
+    error = None
+    try:
+        made = getattr(loaded, name)(doc)
+    except Exception as raised:
+        made, error = None, raised
+    if empty and (made is None or _shows_null(loaded, name, made, doc, empty)):
+        what = f"there is no {' and no '.join(f'`{column}`' for column in empty)}"
+        raise _wrong(task, row, what, f"`{name}` in {task.path} takes {', '.join(columns)}") from error
+    if error is not None:
+        what = f"`{name}` fails: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise _wrong(task, row, what, f"`{name}` in {task.path} takes {', '.join(columns)}") from error
+    return made
+
+
+def _shows_null(loaded: Any, name: str, made: object, doc: Item, empty: Iterable[str]) -> bool:
+    """Whether a template put the word None where a row has nothing; not so if it asks for the value first."""
+    try:
+        without = getattr(loaded, name)({**doc, **dict.fromkeys(empty, "")})
+    except Exception:
+        return False
+    return str(made).count("None") > str(without).count("None")
+
+
+def _columns(task: TaskFile, *names: str) -> tuple[str, ...]:
+    """The columns that these templates of a task (none named: all) take, in order."""
+    templates = [task.config.get(name) for name in names or TEMPLATES]
+    found = (column for template in templates if isinstance(template, str) for column in _variables(template))
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def _variables(template: str) -> tuple[str, ...]:
+    """The variables of a template in order, or the one column that it names."""
+    if template.isidentifier():
+        return (template,)
+    try:
+        return tuple(sorted(jinja2.meta.find_undeclared_variables(_PARSER.parse(template)), key=template.find))
+    except jinja2.TemplateSyntaxError:
+        return ()
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _no_items(task: TaskFile) -> BenchmarkError:
+    return _wrong(task, None, "there are no items in it", f"a row has {', '.join(_columns(task))}")
+
+
+def _wrong(task: TaskFile, row: int | None, what: str, remedy: str) -> BenchmarkError:
+    place = ", ".join(map(str, _scored_files(task))) or str(task.config["dataset_path"])
+    return BenchmarkError(f"{task.name}: {place}{f', row {row}' if row else ''}: {what}", remedy=remedy)
+
+
+def _scored_files(task: TaskFile) -> list[Path]:
+    """The local files with the items."""
+    split = str(task.config.get("test_split") or task.config.get("validation_split"))
+    patterns = (task.config.get("dataset_kwargs") or {}).get("data_files", {}).get(split, [])
+    return [file for file in task.files if glob.escape(str(file)) in patterns]
+
+
+def _broken_line(task: TaskFile) -> BenchmarkError | None:
+    """The first line of JSON Lines that is no JSON object."""
+    for file in _scored_files(task):
+        for number, line in enumerate(file.read_bytes().splitlines() if file.suffix == ".jsonl" else (), start=1):
+            try:
+                what = None if isinstance(json.loads(line or b"{}"), dict) else "is no JSON object"
+            except ValueError as error:
+                what = f"is no JSON: {error}"
+            if what:
+                return _wrong(task, number, what, 'write each item on a line of its own, as in {"question": ...}')
+    return None
