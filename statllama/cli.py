@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from statllama import __version__, cli_data
+from statllama import __version__, cli_data, cli_eval
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
 from statllama.console import ConsoleReporter, Out, print_error, print_finding, print_plan, print_recipe, print_status
 from statllama.errors import Interrupted, StatllamaError, UsageError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="statllama",
@@ -31,6 +28,9 @@ app = typer.Typer(
 )
 INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
 app.add_typer(cli_data.app, name="data")
+app.command("eval")(cli_eval.evaluate)
+app.command()(cli_eval.attribute)
+app.command()(cli_eval.dial)
 
 
 def _version(wanted: bool) -> None:

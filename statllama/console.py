@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.runner import Measure, PlannedStage
+    from statllama.scores import Drift
     from statllama.scorecard import Scorecard
     from statllama.specs import StageSpec
-    from statllama.store import Entry, Holder, Kind, Store
+    from statllama.store import Entry, Holder, Store
 
 UNBOUNDED = 1000  # columns: wider than any table
-KEPT: dict[Kind, str] = {"results": "adapter", "scores": "score"}
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log
 LOG_WIDTH = 100  # columns of a log file, whatever the terminal beside it
 _live = sys.stdout.isatty()
@@ -116,7 +116,9 @@ def print_status(store: Store) -> None:
         for stage in record["order"]:
             table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
         print_table(table)
-    kept = ", ".join(_count(len(store.entries(kind)), word) for kind, word in KEPT.items())
+    entries = [*store.entries("results"), *store.entries("scores")]
+    kinds = [entry.manifest.get("kind") for entry in entries]
+    kept = ", ".join(_count(kinds.count(word), word) for word in ("adapter", "score"))
     Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(_size(store.root))}")
 
 
@@ -254,8 +256,17 @@ class ConsoleReporter(Reporter):
 
     def scored(self, name: str, score: TaskScore) -> None:
         error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
-        part = f" (first {score.n} of {score.total} items)" if score.limited else ""
-        Out.print(f"  {name} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
+        notes = [f"first {score.n} of {score.total} items"] if score.limited else []
+        notes += [f"{_count(score.truncated, 'prompt')} cut to fit `evaluate.max_length`"] if score.truncated else []
+        notes += [f"{score.unfinished} of {score.n} replies cut at their limit"] if score.unfinished else []
+        part = f" ({'; '.join(notes)})" if notes else ""
+        Out.print(f"  {plain(name)} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
+
+    def drifted(self, name: str, drift: Drift) -> None:
+        Out.print(
+            f"  [dim]{plain(name)} drift: {drift.to_parent:.3g} nats a token from its parent, "
+            f"{drift.to_base:.3g} from the base[/]"
+        )
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         for name, path in results.items():

@@ -99,7 +99,7 @@ def _choose(session: Session, spec: StageSpec, sources: tuple[SourceSpec, ...], 
 def _tokenise(session: Session, spec: StageSpec, guard: Guard) -> MixtureReport:
     with session.reporter.preparing(spec.name) as progress:
         return prepare(
-            stage_module(spec.type).DATA_KIND, spec.data, root=session.recipe.root, tokenizer=session.tokenizer,
+            stage_module(spec.type).DATA_KIND, spec.data, root=session.recipe.root, tokenizer=session.loaded.tokenizer,
             train_on=spec.train_on, max_length=spec.train.max_length,  # type: ignore[attr-defined]
             packing=spec.train.packing, seed=spec.train.seed, cache=session.store.root, guard=guard,
             progress=progress,
@@ -126,7 +126,7 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
     (chosen,) = settled([spec.data[source - 1]], recipe.root, store.memory)
     session = Session(recipe, store, Reporter(), StopSignal())
     tokeniser = Tokeniser(
-        session.tokenizer,
+        session.loaded.tokenizer,
         train_on=spec.train_on,  # type: ignore[attr-defined]
         max_length=spec.train.max_length,
     )
@@ -134,7 +134,7 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
     for total, (where, values) in enumerate(rows(chosen, recipe.root), start=1):
         if total == row:
             (sequences,) = tokeniser.encode([(where, parse_row(chosen, values, where))])
-            return Preview(where, chosen.format, tuple(_titled(sequences)), session.tokenizer)
+            return Preview(where, chosen.format, tuple(_titled(sequences)), session.loaded.tokenizer)
     raise UsageError(f"{source_name(chosen)} has {total:,} rows; there is no row {row}")
 
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerState
 
 from statllama import stack
 from statllama.errors import EvaluationError
 from statllama.model import Base, scoring
-from statllama.probe import Row, probe_rows
+from statllama.probe import LONGEST, Row, probe_rows
+from statllama.scores import Drift
+from statllama.specs import DriftSpec
 
 if TYPE_CHECKING:
     from statllama.stack import Adapter
@@ -29,29 +31,24 @@ TOKENS = 256  # per forward pass: at a vocabulary of 128,256 the logits are 131 
 PIECE = 32  # positions whose distributions are in memory in float64 at once
 
 
-@dataclass(frozen=True)
-class Drift:
-    """Divergence of a stack's predictions from its parent's and from the base's: nats per token, mean over `tokens`.
-
-    Both are 0 for the base itself, and equal for a stack of one adapter, whose parent is the base.
-    """
-
-    to_parent: float
-    """KL(stack || the stack without its last adapter)."""
-    to_base: float
-    """KL(stack || base)."""
-    tokens: int
-    """Positions of the probe texts that were compared."""
-
-
 def drift(base: Base, adapters: Sequence[Adapter]) -> Drift:
     """Attach `adapters` (in order, the stage's own last) to the base, measure, and take them off. See `measure`."""
     with scoring(base, adapters) as model:
-        return measure(model, adapters, probe_rows(base.tokenizer, base.max_length))
+        return measure(model, adapters, rows_for(base))
+
+
+def rows_for(base: Base) -> tuple[Row, ...]:
+    """The probe texts for this base. They do not depend on the rows that it was loaded for, which are in no key."""
+    positions = getattr(base.model.config, "max_position_embeddings", None) or LONGEST
+    rows = probe_rows(base.tokenizer, positions)
+    longest = max(len(row.ids) for row in rows)
+    if longest > base.max_length:  # Unsloth would cut them
+        raise ValueError(f"the base is loaded for rows of {base.max_length} tokens, a probe text has {longest}")
+    return rows
 
 
 def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Drift:
-    """Drift of a model that carries `adapters`, as `model.scoring(base, adapters)` yields it.
+    """Drift of a model that carries `adapters`, as `model.scoring(base, adapters)` yields it. `rows`: `rows_for`.
 
     Weights, modes, configuration and random state are as before when it returns or raises. EvaluationError when a
     prediction is not a number.
@@ -133,3 +130,43 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+# ------------------------------------------------------------------ the cap
+
+
+class DriftCap(TrainerCallback):
+    """Measures KL(policy || parent) every so many steps of a stage, and ends it after the first one above the cap.
+
+    Measuring draws no random number and changes no weight: the losses are those without a cap, bit for bit.
+    """
+
+    def __init__(self, cap: DriftSpec, model: nn.Module, base: Base) -> None:
+        """`model`: the stack that trains (`model.adapt`)."""
+        self.cap, self.model, self.rows = cap, model, rows_for(base)
+        self._measured: dict[str, float] = {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Transformers calls it after every optimizer step, before it logs the step and saves."""
+        if state.global_step % self.cap.every:
+            return
+        (value,) = divergences(self.model, self.rows, [partial(stack.without_new_slice, self.model)])
+        self._measured = {"drift": value}
+        if value > self.cap.max:
+            control.should_training_stop = True
+
+    def take(self) -> dict[str, float]:
+        """What the log of this step should hold: {"drift": nats per token} if it was measured, else nothing."""
+        measured, self._measured = self._measured, {}
+        return measured
+
+
+def ended_at(cap: DriftSpec | None, state: TrainerState) -> float | None:
+    """The drift that ends the stage at this state of its trainer, before its last step; None if nothing does.
+
+    It is read from the log, which is in every checkpoint: so is the end of a stage that was killed right after it.
+    """
+    if cap is None or state.global_step >= state.max_steps:
+        return None
+    measured = next((entry.get("drift", 0.0) for entry in reversed(state.log_history) if "loss" in entry), 0.0)
+    return measured if measured > cap.max else None

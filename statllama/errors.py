@@ -85,6 +85,10 @@ class EvaluationError(StatllamaError):
     """A benchmark that is missing, malformed or cannot be scored."""
 
 
+class GateBroken(EvaluationError):
+    """A stage lost more on a benchmark than its recipe allows. The stage and its scores are kept."""
+
+
 class Interrupted(StatllamaError):
     """SIGINT or SIGTERM: what was under way has been saved."""
 

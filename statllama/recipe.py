@@ -115,6 +115,8 @@ def _build(
         recipe = Recipe.model_validate({**fields, "stages": (), "source": source, "overrides": overrides})
     except ValidationError as error:
         problems += problems_of(error, (), lines, {k: Recipe.model_fields.get(k) for k in allowed})
+    if recipe is not None:
+        problems += _gate_problems(recipe.evaluate, _stage_names(data), lines)
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = _order(stages, _stage_names(data), lines, problems)
@@ -157,6 +159,20 @@ def _stage_names(data: Mapping[str, Any]) -> list[str]:
     """Names of all stages in the file, also of those with errors."""
     raw = data.get("stages")
     return [str(item.get("name")) for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
+
+
+def _gate_problems(evaluate: EvaluateSpec, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:
+    """Gates that hold stages which the recipe does not have."""
+    return [
+        Problem(
+            f"evaluate.gates.{task}.stages",
+            f"unknown stage {name!r}: {near(name, names)}",
+            line_of(("evaluate", "gates", task, "stages"), lines),
+        )
+        for task, gate in evaluate.gates.items()
+        for name in gate.stages or ()
+        if name not in names
+    ]
 
 
 def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: list[Problem]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.scorecard import Scorecard
+    from statllama.scores import Drift
     from statllama.specs import StageSpec
     from statllama.store import Entry, Holder
 
@@ -81,6 +82,9 @@ class Reporter:
 
     def scored(self, name: str, score: TaskScore) -> None:
         """A stack has a score on a benchmark."""
+
+    def drifted(self, name: str, drift: Drift) -> None:
+        """A stack's drift on the probe texts is known."""
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         """The whole run is done."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from statllama.checkpoints import SEAL
 from statllama.data.prepare import settled
 from statllama.data.verdicts import judge
+from statllama.errors import GateBroken
 from statllama.evaluate import TaskScore
+from statllama.gates import Breach, breaches
 from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorecard import Scorecard, scorecard
+from statllama.scorer import ScoreBook
+from statllama.scores import StackRef
 from statllama.session import Session, count_steps, recipe_tasks
 from statllama.signals import StopSignal
 from statllama.specs import StageSpec
 from statllama.store import Entry, Store
+from statllama.subjects import BASE, run_record
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,29 @@ class PlannedStage:
     spec: StageSpec
     key: str
     material: dict[str, Any]
+    parents: tuple[str, ...]
+    """Names of the stages that it is trained on: the recipe's, without those that were left out."""
     below: tuple[str, ...]
     entry: Entry | None
     why: str
+    breaches: tuple[Breach, ...] = ()
+    """Gates that it broke, as far as its scores are known."""
 
     @property
     def cached(self) -> bool:
         """Whether the store holds its result."""
         return self.entry is not None
+
+    @property
+    def stack(self) -> StackRef:
+        """Its stack."""
+        name = self.parents[-1] if self.parents else BASE
+        return StackRef(self.spec.name, name, (*self.below, self.key))
+
+    @property
+    def left_out(self) -> str:
+        """Why what follows is not trained on it: the gates that say so. Empty when it is not left out."""
+        return "; ".join(str(b) for b in self.breaches if b.gate.on_break == "parent")
 
 
 @dataclass(frozen=True)
@@ -51,37 +70,80 @@ class RunResult:
 def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[PlannedStage, ...]:
     """Key of every stage and whether the store holds it. Loads no torch; hashes data and, once, the base.
 
+    A stage that is known to have broken a gate that falls back to the parent is not below those that follow.
     UsageError when there is no stage `until`, StoreError when the workspace cannot be written.
     """
     if until is not None:
         recipe.stage(until)
     store.require_space(0)
+    base = base_identity(recipe.base, store.memory)
+    # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
+    names = [stage.name for stage in recipe.stages]
+    wanted = recipe.stages[: names.index(until) + 1] if until is not None else recipe.stages
+    specs = [s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) for s in wanted]
+    return _arrange(recipe, store, specs, base)
+
+
+def _arrange(
+    recipe: Recipe, store: Store, specs: Sequence[StageSpec], base: Mapping[str, Any]
+) -> tuple[PlannedStage, ...]:
+    """`plan` of settled stages on an identified base: asked again once a gate may have broken."""
     tasks = recipe_tasks(recipe)
     last = store.last_run(recipe.name)["stages"]
-    base = base_identity(recipe.base, store.memory)
+    book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.stages[0].train.precision)
     planned: dict[str, PlannedStage] = {}
-    for stage in recipe.stages:
-        below = tuple(planned[s.name].key for s in recipe.stack(stage))
-        # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
-        spec = stage.model_copy(update={"data": settled(stage.data, recipe.root, store.memory)})
+    for spec in specs:
+        parents = tuple(dict.fromkeys(_grounded(recipe, spec, planned)))
+        below = tuple(planned[s.name].key for s in recipe.stack(spec) if not planned[s.name].left_out)
         material = key_material(spec, below, base, recipe.root, tasks)
         key = stage_key(material)
         entry = store.find("results", key)
-        before = last.get(spec.name)
+        why = _why(store, key, material, entry, spec.name, last.get(spec.name))
+        result = PlannedStage(spec, key, material, parents, below, entry, why)
         if entry is not None:
-            why = "cached" if entry.manifest.get("name") == spec.name else f"cached (as {entry.manifest.get('name')})"
-        elif any((store.root / "partial" / f"results-{key}").glob(f"checkpoints/*/{SEAL}")):
-            why = "unfinished: goes on from its checkpoint"
-        elif before is None:
-            why = "new"
-        elif before["key"] == key:
-            why = "the last run did not finish it, or its result was deleted"
-        else:
-            why = difference(before["material"], material)
-        planned[spec.name] = PlannedStage(spec, key, material, below, entry, why)
-        if spec.name == until:
-            break
+            broken = _breaches(book, recipe, result, planned)
+            result = replace(result, breaches=broken, why="; ".join([why, *map(str, broken)]))
+        planned[spec.name] = result
     return tuple(planned.values())
+
+
+def _grounded(recipe: Recipe, stage: StageSpec, planned: Mapping[str, PlannedStage]) -> Iterator[str]:
+    """Names of the stage's parents, each that is left out replaced by its own parents."""
+    for parent in recipe.parents(stage):
+        if planned[parent.name].left_out:
+            yield from planned[parent.name].parents
+        else:
+            yield parent.name
+
+
+def _why(
+    store: Store, key: str, material: dict[str, Any], entry: Entry | None, name: str, before: Mapping[str, Any] | None
+) -> str:
+    """Why a stage will or will not run. `before`: what the last run recorded of it."""
+    if entry is not None:
+        return "cached" if entry.manifest.get("name") == name else f"cached (as {entry.manifest.get('name')})"
+    if any((store.root / "partial" / f"results-{key}").glob(f"checkpoints/*/{SEAL}")):
+        return "unfinished: goes on from its checkpoint"
+    if before is None:
+        return "new"
+    if before["key"] == key:
+        return "the last run did not finish it, or its result was deleted"
+    return difference(before["material"], material)
+
+
+def _breaches(
+    book: ScoreBook, recipe: Recipe, stage: PlannedStage, planned: Mapping[str, PlannedStage]
+) -> tuple[Breach, ...]:
+    """The gates that a trained stage broke, by the scores that the workspace has; none while some are missing."""
+    gates = recipe.evaluate.gates
+    if not gates:
+        return ()
+    parent = planned[stage.parents[-1]].stack if stage.parents else StackRef(BASE, None)
+    scores = [book.recorded(stack) for stack in (stage.stack, StackRef(BASE, None), parent)]
+    if any(found is None for found in scores):
+        return ()
+    own, of_base, of_parent = (found or () for found in scores)
+    return breaches(gates, stage.spec.name, own, of_base, of_parent)
 
 
 def run(
@@ -94,9 +156,9 @@ def run(
 ) -> RunResult:
     """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
 
-    Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from.
+    Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
+    broke a gate that stops the run: its result and scores are kept.
     """
-    tasks = recipe_tasks(recipe)
     planned = plan(recipe, store, until)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
@@ -105,21 +167,44 @@ def run(
         _check(session, planned)
         _record(recipe, store, planned)
         rows: list[tuple[str, str | None, tuple[TaskScore, ...]]] = []
-        if tasks:
-            rows.append(("base", None, session.score("base", (), tasks)))
+        if recipe.evaluate.tasks:
+            rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         results: dict[str, Path] = {}
-        for stage in planned:
+        while len(results) < len(planned):
+            stage = planned[len(results)]
             entry = stage.entry or session.train(stage)
             results[stage.spec.name] = entry.path
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
-            if tasks:
-                parent = recipe.parents(stage.spec)
-                name = parent[-1].name if parent else "base"
-                rows.append((stage.spec.name, name, session.score(stage.spec.name, (*stage.below, stage.key), tasks)))
-    card = scorecard(rows) if tasks else None
+            session.scorer.drift(stage.stack)
+            if recipe.evaluate.tasks:
+                rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
+            if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
+                planned = _arrange(recipe, store, [p.spec for p in planned], planned[0].material["base"])
+                _record(recipe, store, planned)
+                if _stopped(planned[len(results) - 1], reporter):
+                    break
+    card = scorecard(rows) if rows else None
     reporter.finished(recipe, results, card)
+    for stage in planned[: len(results)]:
+        if stops := [b for b in stage.breaches if b.gate.on_break == "stop"]:
+            raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     return RunResult(results, card)
+
+
+def _stopped(stage: PlannedStage, reporter: Reporter) -> bool:
+    """Say which gates the stage broke; whether one of them stops the run."""
+    for breach in stage.breaches:
+        what = "the run stops" if breach.gate.on_break == "stop" else "left out, what follows goes on from its parent"
+        reporter.note(f"{breach}: {what}")
+    return any(breach.gate.on_break == "stop" for breach in stage.breaches)
+
+
+def _remedy(breach: Breach) -> str:
+    return (
+        f"the stage is kept: change how it trains, go on from its parent with "
+        f"--set evaluate.gates.{breach.task}.on_break=parent, or allow more (`budget`)"
+    )
 
 
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
@@ -140,20 +225,28 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             session.reporter.data_ready(stage.spec, prepared.report, findings)
 
 
+def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]:
+    """What the workspace keeps of a run of these stages."""
+    stages = {
+        p.spec.name: {
+            "type": p.spec.type,
+            "parents": list(p.parents),
+            "key": p.key,
+            "below": list(p.below),
+            "material": p.material,
+            "left_out": p.left_out,
+        }
+        for p in planned
+    }
+    return run_record(recipe, planned[0].material["base"], stages)
+
+
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
     """Remember which key each stage of this recipe has: what `status` shows and `plan` compares with."""
+    record = record_of(recipe, planned)
     before = store.last_run(recipe.name)["stages"]
-    stages = {p.spec.name: {"key": p.key, "material": p.material} for p in planned}
-    names = {s.name for s in recipe.stages}
-    kept = {name: record for name, record in before.items() if name in names}
-    record = {
-        "recipe": str(recipe.source),
-        "overrides": list(recipe.overrides),
-        "order": [s.name for s in recipe.stages],
-        "stages": {**kept, **stages},
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    store.write_run(recipe.name, record)
+    kept = {name: stage for name, stage in before.items() if name in record["order"]}
+    store.write_run(recipe.name, record | {"stages": kept | record["stages"]})
 
 
 @dataclass(frozen=True)

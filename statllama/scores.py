@@ -1,4 +1,4 @@
-"""TaskScore: what scoring one model on one benchmark gives. Pure data, no torch."""
+"""What is scored (StackRef) and what comes of it: TaskScore on a benchmark, Drift on probe texts. Pure data, no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,35 @@ from statllama.errors import EvaluationError
 
 # The first of these that a task reports is its headline figure.
 HEADLINE = ("acc", "exact_match")
+
+
+@dataclass(frozen=True)
+class StackRef:
+    """Which adapters are stacked, by the keys of their results, and the factor on each one's update."""
+
+    name: str
+    """`base`, or the name of the last stage."""
+    parent: str | None
+    """Name of the stack that it is compared with as its parent; None for the base."""
+    keys: tuple[str, ...] = ()
+    scales: tuple[float, ...] = ()
+    """A factor for each key; empty: 1 for all."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """(key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
+        scales = self.scales or (1.0,) * len(self.keys)
+        return tuple((key, scale) for key, scale in zip(self.keys, scales, strict=True) if scale)
+
+    @property
+    def identity(self) -> list[str | list[object]]:
+        """What a score is keyed by: equal for stacks that are equal in effect."""
+        return [key if scale == 1 else [key, float(scale)] for key, scale in self.parts]
+
+    def scaled(self, name: str, factors: Mapping[str, float]) -> StackRef:
+        """This stack with other factors on some keys, as a child of this one."""
+        before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
+        return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
 
 
 @dataclass(frozen=True)
@@ -39,6 +68,8 @@ class TaskScore:
     """Items whose prompt was cut on the left to fit `max_length`."""
     seconds: float
     """Wall-clock time of this benchmark, data loading included."""
+    unfinished: int = 0
+    """Items whose reply was cut at the benchmark's `max_gen_toks` instead of ending by itself."""
     others: dict[str, float] = field(default_factory=dict)
     """Further metrics of the task: `{metric: mean}`, or `{metric,filter: mean}` with several filters."""
     samples: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
@@ -65,6 +96,21 @@ class TaskScore:
             raise EvaluationError(f"not a recorded score: {error}", remedy="score it again") from error
 
 
+@dataclass(frozen=True)
+class Drift:
+    """Divergence of a stack's predictions from its parent's and from the base's: nats per token, mean over `tokens`.
+
+    Both are 0 for the base itself, and equal for a stack of one adapter, whose parent is the base.
+    """
+
+    to_parent: float
+    """KL(stack || the stack without its last adapter)."""
+    to_base: float
+    """KL(stack || base)."""
+    tokens: int
+    """Positions of the probe texts that were compared."""
+
+
 def standard_error(items: Sequence[float]) -> float | None:
     """Standard error of the mean: the sample standard deviation over sqrt(n), as in lm-eval's `mean_stderr`.
 
@@ -77,7 +123,9 @@ def standard_error(items: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((x - mean) ** 2 for x in items) / (n - 1) / n)
 
 
-def collect(task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, seconds: float) -> TaskScore:
+def collect(
+    task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, unfinished: int, seconds: float
+) -> TaskScore:
     """lm-eval's `results` for one task as a TaskScore. `loaded` is lm-eval's task object, `cut` `truncated`.
 
     Raises EvaluationError when the headline metric is not the mean of the items' scores.
@@ -112,6 +160,7 @@ def collect(task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, s
         total=int(results["n-samples"][task.name]["original"]),
         truncated=cut,
         seconds=seconds,
+        unfinished=unfinished,
         others=others,
         samples=tuple(_sample(loaded, sample, score) for sample, score in zip(logged, items, strict=True)),
     )
@@ -120,10 +169,13 @@ def collect(task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, s
 def _sample(loaded: Any, logged: Mapping[str, Any], score: float) -> dict[str, Any]:
     """One item's record: what the model was shown, what was right, what it answered."""
     record: dict[str, Any] = {"id": logged["doc_hash"][:16], "row": logged["doc_id"] + 1, "score": score}
+    if isinstance(topic := logged["doc"].get("topic"), str):
+        record["topic"] = topic
     record["prompt"] = logged["arguments"][0][0]
     if loaded.OUTPUT_TYPE == "generate_until":
+        target = logged["target"]  # the number of a choice, where the task has choices
         return record | {
-            "answer": logged["target"],
+            "answer": loaded.doc_to_choice(logged["doc"])[target] if loaded.config.doc_to_choice else target,
             "generated": logged["resps"][0][0],
             "prediction": logged["filtered_resps"][0],
         }

@@ -1,36 +1,30 @@
-"""What one run loads once, and what it does to one stage: prepare, train, publish, score."""
+"""What one run does to one stage: prepare its data, train it, publish it."""
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from statllama import __version__
-from statllama.evaluate import TaskFile, TaskScore, find_tasks, protocol_key, task_fingerprint
+from statllama.evaluate import TaskFile, chosen_tasks
 from statllama.identity import base_identity
+from statllama.loaded import Loaded
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
-from statllama.shipped import shipped_root
+from statllama.scorer import Scorer
 from statllama.signals import StopSignal
 from statllama.specs import StageSpec, TrainSpec
 from statllama.stages import stage_module
-from statllama.store import Entry, Store, digest, write_json
+from statllama.store import Entry, Store, write_json
 from statllama.versions import installed_versions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from transformers import PreTrainedTokenizerBase
-
     from statllama.data.prepare import Prepared
     from statllama.data.select import Guard, Selection
     from statllama.model import Base
     from statllama.runner import PlannedStage
-    from statllama.stack import Adapter
     from statllama.training import Outcome
 
 
@@ -43,15 +37,9 @@ def count_steps(rows: int, train: TrainSpec) -> int:
     return math.ceil((train.epochs or 1.0) * per_epoch)
 
 
-def eval_folders(recipe: Recipe) -> list[Path]:
-    """Where benchmarks are looked up: beside the recipe, then among the shipped ones."""
-    return [recipe.root / "eval", shipped_root() / "eval"]
-
-
 def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
     """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
-    spec = recipe.evaluate
-    return tuple(find_tasks(spec.tasks, eval_folders(recipe), spec.data, recipe.root).values())
+    return chosen_tasks(recipe.evaluate, recipe.root)
 
 
 class Session:
@@ -70,45 +58,19 @@ class Session:
         """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move."""
         self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
         self.identity = base or base_identity(recipe.base, store.memory)
-        self._base: Base | None = None
-        self._adapters: dict[str, Adapter] = {}
+        lengths = [stage.train.max_length for stage in recipe.stages]
+        lengths += [recipe.evaluate.max_length] if recipe.evaluate.tasks else []
+        self.loaded = Loaded(recipe.base, self.identity, store, reporter, max(lengths), self._require_lengths)
+        self.scorer = Scorer(
+            self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.stages[0].train.precision, wait=wait
+        )
 
-    @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The base's tokenizer."""
-        from statllama.model import choose_backend, load_tokenizer, start_backend
-
-        if choose_backend() == "unsloth":  # it must come before Transformers; else data needs no torch
-            start_backend("unsloth")
-        return load_tokenizer(self.recipe.base, self.identity)
-
-    def base(self, precision: str) -> Base:
-        """The frozen base, loaded at its first use; loaded again only for a stage of another precision."""
-        from statllama.model import choose_backend, load_base, resolve_dtype, start_backend
+    def _require_lengths(self, base: Base) -> None:
+        """Every stage's rows must fit the base: said before the first stage trains, not hours later."""
         from statllama.preflight import require_length
 
-        backend = choose_backend()
-        start_backend(backend)
-        if self._base is None or self._base.dtype is not resolve_dtype(precision):
-            self._base = None
-            gc.collect()  # two bases at once may not fit
-            lengths = [stage.train.max_length for stage in self.recipe.stages]
-            if self.recipe.evaluate.tasks:
-                lengths.append(self.recipe.evaluate.max_length)
-            with self.reporter.busy(f"loading {self.recipe.base.model}"):
-                self._base = load_base(self.recipe.base, self.identity, precision, max(lengths), backend)
-            for stage in self.recipe.stages:
-                require_length(stage, self._base)
-        return self._base
-
-    def adapters(self, keys: Sequence[str]) -> tuple[Adapter, ...]:
-        """The adapters of these results, checked against their manifests' hashes when first read."""
-        from statllama.stack import load_adapter
-
-        for key in keys:
-            if key not in self._adapters:
-                self._adapters[key] = load_adapter(self.store.verify("results", key).path)
-        return tuple(self._adapters[key] for key in keys)
+        for stage in self.recipe.stages:
+            require_length(stage, base)
 
     def prepare(self, spec: StageSpec) -> Prepared:
         """The stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
@@ -119,7 +81,7 @@ class Session:
                 stage_module(spec.type).DATA_KIND,
                 spec.data,
                 root=self.recipe.root,
-                tokenizer=self.tokenizer,
+                tokenizer=self.loaded.tokenizer,
                 train_on=spec.train_on,  # type: ignore[attr-defined]
                 max_length=spec.train.max_length,
                 packing=spec.train.packing,
@@ -166,8 +128,8 @@ class Session:
     def _fit(self, stage: PlannedStage, prepared: Prepared) -> Outcome:
         from statllama import training
 
-        base = self.base(stage.spec.train.precision)
-        parents = self.adapters(stage.below)
+        base = self.loaded.base(stage.spec.train.precision)
+        parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         self.store.fresh_out("results", stage.key)
         job = training.Job(
             spec=stage.spec,
@@ -190,7 +152,7 @@ class Session:
         return outcome
 
     def _manifest(self, stage: PlannedStage, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
-        assert self._base is not None
+        base = self.loaded.base(stage.spec.train.precision)
         return {
             "kind": "adapter",
             "name": stage.spec.name,
@@ -206,41 +168,9 @@ class Session:
                 "tokens": prepared.report.tokens,
             },
             "metrics": outcome.metrics(),
-            "backend": self._base.backend,
-            "dtype": str(self._base.dtype).removeprefix("torch."),
+            "backend": base.backend,
+            "dtype": str(base.dtype).removeprefix("torch."),
             "versions": installed_versions(),
             "statllama": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-
-    def score(self, name: str, keys: tuple[str, ...], tasks: Sequence[TaskFile]) -> tuple[TaskScore, ...]:
-        """Scores of a stack, task by task: from the store, or computed on the loaded base and kept there."""
-        return tuple(self._score_task(name, keys, task) for task in tasks)
-
-    def _score_task(self, name: str, keys: tuple[str, ...], task: TaskFile) -> TaskScore:
-        from statllama.evaluate import score
-        from statllama.model import scoring
-
-        spec = self.recipe.evaluate
-        precision = self.recipe.stages[0].train.precision
-        protocol = protocol_key(
-            spec, {task.name: task_fingerprint(task)}, digest(list(keys)), {**self.identity, "precision": precision}
-        )
-        key = digest(protocol)
-        entry = self.store.find("scores", key)
-        if entry is None:
-            with self.store.hold(
-                "scores", key, on_wait=self.reporter.waiting(f"{name} on {task.name}"), wait=self.wait
-            ):
-                entry = self.store.find("scores", key)
-                if entry is None:
-                    stack = scoring(self.base(precision), self.adapters(keys))
-                    with stack as model, self.reporter.scoring(name, task.name) as progress:
-                        (result,) = score(model, self.tokenizer, [task], spec, progress)
-                    out = self.store.fresh_out("scores", key)
-                    write_json(out / "samples.json", list(result.samples))
-                    manifest = {"kind": "score", "stack": list(keys), "protocol": protocol, "score": result.to_json()}
-                    entry = self.store.publish("scores", key, manifest)
-        result = TaskScore.from_json(entry.manifest["score"])
-        self.reporter.scored(name, result)
-        return result

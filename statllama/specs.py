@@ -223,6 +223,17 @@ class TrainSpec(Spec):
 UNKEYED_TRAIN_FIELDS = frozenset({"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "keep_checkpoints"})
 
 
+class DriftSpec(Spec):
+    """A cap on drift: how far a stage may move the model's predictions from those of the stack that it started from."""
+
+    max: Positive
+    """Cap on KL(stack || parent) on the probe texts (eval/probe), in nats per token. The stage ends after the first
+    step measured above it, so the adapter's own drift is above it by up to what `every` steps add. In bfloat16 drifts
+    below about 1e-4 cannot be told from rounding."""
+    every: Count = 10
+    """Optimizer steps between measurements. One costs two forward passes over the probe texts, about 2,600 tokens."""
+
+
 class StageSpec(Spec):
     """What every stage has. `statllama/stages/<type>.py` adds the fields of its type."""
 
@@ -242,6 +253,8 @@ class StageSpec(Spec):
     do not look."""
     lora: LoraSpec = LoraSpec()
     train: TrainSpec = TrainSpec()
+    drift: DriftSpec | None = None
+    """Ends the stage early when it has moved the model too far. None: it runs to its last step."""
 
     @field_validator("name", mode="after")
     @classmethod
@@ -265,12 +278,38 @@ class StageSpec(Spec):
             raise ValueError("`weight` is set for some sources only: set it for all of them or for none")
         return self
 
+    @model_validator(mode="after")
+    def _cap_is_measured(self) -> Self:
+        if self.drift and self.train.steps is not None and self.drift.every > self.train.steps:
+            raise ValueError(
+                f"`drift.every` {self.drift.every} is above `train.steps` {self.train.steps}, so drift would never be "
+                "measured"
+            )
+        return self
+
+
+class GateSpec(Spec):
+    """What a stage may cost on a benchmark. A number alone is the budget."""
+
+    budget: Annotated[float, Field(le=0, ge=-100)]
+    """Change of the score that is allowed, in points: -2.0 lets a stage lose two of a hundred."""
+    against: Literal["base", "parent"] = "base"
+    """What the change is measured from."""
+    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """A gate breaks when the loss exceeds the budget in a one-sided test at this level."""
+    on_break: Literal["stop", "parent"] = "stop"
+    """`stop` the run, or leave the stage out and train what follows on its `parent`."""
+    stages: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Stages that are held to it. None: all."""
+
 
 class EvaluateSpec(Spec):
     """Benchmarks run on the base and after each stage. Not in any stage's key."""
 
     tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of lm-eval tasks under eval/."""
+    domain: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Those of the tasks that the stages are meant to raise; the others measure what is kept. None: the first task."""
     data: dict[str, str | dict[str, str]] = Field(default_factory=dict)
     """{task: local file with its questions}, in place of the task's own data; or {task: {split: file}}. Absolute, or
     relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it stands for."""
@@ -285,7 +324,17 @@ class EvaluateSpec(Spec):
     fewshot_as_turns: bool = True
     """With `chat_template`: each few-shot example is a user turn and an assistant turn."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1234
-    """Seed of few-shot sampling and of bootstraps."""
+    """Seed of few-shot sampling."""
+    gates: dict[str, GateSpec] = Field(default_factory=dict)
+    """{task: what a stage may cost on it}, such as `{gsm8k: -2.0}`."""
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _budgets(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        number = {int, float}
+        return {task: {"budget": gate} if type(gate) in number else gate for task, gate in value.items()}
 
     @field_validator("data", mode="before")
     @classmethod
@@ -297,10 +346,13 @@ class EvaluateSpec(Spec):
         return value
 
     @model_validator(mode="after")
-    def _data_of_tasks(self) -> Self:
-        for task in self.data:
-            if task not in self.tasks:
-                raise ValueError(f"`data` names {task!r}, which `tasks` does not score: {near(task, self.tasks)}")
+    def _of_tasks(self) -> Self:
+        for field in ("data", "gates"):
+            for task in getattr(self, field):
+                if task not in self.tasks:
+                    raise ValueError(
+                        f"`{field}` names {task!r}, which `tasks` does not score: {near(task, self.tasks)}"
+                    )
         return self
 
 

@@ -198,7 +198,7 @@ def test_multiple_choice_equals_an_independent_computation(
 def test_rows_of_different_lengths_share_a_batch(
     model: Any, tokenizer: Any, folder: Path, run: Callable[..., TaskScore], choices: list[str]
 ) -> None:
-    rows: list[dict[str, Any]] = [{"question": "x" * (9 * i), "choices": choices, "answer": 0} for i in range(6)]
+    rows: list[dict[str, Any]] = [{"question": "x" * (9 * i + 1), "choices": choices, "answer": 0} for i in range(6)]
     write_task(folder, "lengths", rows)
     for row, sample in zip(rows, run("lengths").samples, strict=True):
         prompt = chat_prompt(row["question"])
@@ -392,17 +392,17 @@ def test_without_a_chat_template(tokenizer: Any, run: Callable[..., TaskScore]) 
 @pytest.mark.parametrize(
     ("changes", "rows", "message"),
     [
-        ({"doc_to_text": "{{quesiton}}"}, None, "'quesiton' is undefined"),
-        ({"doc_to_target": "anwser"}, None, "item 1: the answer 'anwser' is none of the 4 choices"),
+        ({"doc_to_text": "{{quesiton}}"}, None, "there is no `quesiton`"),
+        ({"doc_to_target": "anwser"}, None, "row 1: the answer 'anwser' is none of the 4 choices"),
         (
             {},
             [*choice_rows(2), {"question": "?", "choices": ["a", "b"], "answer": 2}],
-            "item 3: the answer 2 is none",
+            "row 3: the answer 2 is none",
         ),
         (
             {},
             [*choice_rows(1), {"question": "?", "choices": ["a", ""], "answer": 0}],
-            "item 2: the choices are no list",
+            "row 2: the choices are no list",
         ),
         ({"doc_to_text": "{{ question.__class__.__mro__[1].__subclasses__() }}"}, None, "SecurityError"),
     ],
@@ -413,7 +413,7 @@ def test_a_wrong_task_names_the_item_or_field(
     path = write_task(folder, "wrong", rows, **changes)
     with pytest.raises(EvaluationError) as caught:
         run("wrong")
-    assert message in str(caught.value) and str(path) in str(caught.value)
+    assert message in str(caught.value) and str(path.parent) in str(caught.value)
 
 
 def test_an_interruption_is_not_disguised(run: Callable[..., TaskScore]) -> None:
@@ -524,7 +524,7 @@ def test_malformed_or_dangerous_yaml_is_refused(tmp_path: Path, text: str, messa
     path.write_text(text)
     with pytest.raises(EvaluationError) as caught:
         find_tasks(["bad"], [tmp_path])
-    assert message in str(caught.value) and str(path) in str(caught.value)
+    assert message in str(caught.value) and str(path.parent) in str(caught.value)
 
 
 def test_a_shipped_task_may_use_functions(
@@ -590,16 +590,16 @@ def test_accepted_fields_are_lm_evals_own() -> None:
 
 
 def test_protocol_key_holds_what_changes_a_score() -> None:
-    def key(stack: str | None = "s", base: str = "b", print_: str = "f", **changes: Any) -> str:
+    def key(stack: tuple[object, ...] = ("s",), base: str = "b", print_: str = "f", **changes: Any) -> str:
         return json.dumps(protocol_key(EvaluateSpec(**changes), {"choice": print_}, stack, base), sort_keys=True)
 
     assert key() == key(batch_size=1) == key(tasks=("choice", "other"))
     variants = [
-        key(), key(stack=None), key(base="c"), key(print_="g"), key(limit=5), key(max_length=512),
+        key(), key(stack=()), key(stack=(['s', 0.5],)), key(base="c"), key(print_="g"), key(limit=5), key(max_length=512),
         key(seed=2), key(chat_template=False), key(fewshot_as_turns=False),
     ]  # fmt: skip
     assert len(set(variants)) == len(variants)
-    assert protocol_key(EvaluateSpec(), {}, None, "b")["lm_eval"].startswith("0.")
+    assert protocol_key(EvaluateSpec(), {}, (), "b")["lm_eval"].startswith("0.")
 
 
 def test_importing_loads_neither_torch_nor_lm_eval() -> None:

@@ -183,13 +183,13 @@ def test_a_learning_rate_of_zero_changes_no_logit(kind: str, write_recipe: Write
     assert all(not t.any() for n, t in updates.items() if "lora_B" in n)
     recipe = load_recipe(write_recipe([*PARENTS, stage("last", kind)]))
     session = runner.Session(recipe, Store(shared), Reporter(), StopSignal())
-    loaded = session.base("float32")
+    loaded = session.loaded.base("float32")
     ids = some_ids(loaded.model.config.vocab_size)
     below = [path.name for name, path in results.items() if name != "last"]
     stacks = [below, [*below, found[0.0].name], [*below, found[1e-2].name]]
     outputs = []
     for keys in stacks:
-        with statllama.model.scoring(loaded, session.adapters(keys)) as model:
+        with statllama.model.scoring(loaded, session.loaded.adapters([(key, 1.0) for key in keys])) as model:
             outputs.append(logits(model, ids))
     assert relative(outputs[1], outputs[0]) < 1e-6
     assert relative(outputs[2], outputs[0]) > 1e-3

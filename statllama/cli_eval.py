@@ -1,0 +1,209 @@
+"""The commands about scores: eval, compare, attribute, dial, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from statllama.cli_options import WORKSPACE, WorkspaceOption
+from statllama.errors import UsageError
+
+if TYPE_CHECKING:
+    from statllama.store import Store
+    from statllama.subjects import Subject
+
+TargetArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="A recipe file, the name of a run in the workspace, a model's folder, or a hub id.",
+    ),
+]
+RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file, or the name of a run in the workspace.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a field, as in --set evaluate.batch_size=8; may be repeated."
+    ),
+]
+TaskOption = Annotated[
+    list[str] | None,
+    typer.Option("--task", metavar="NAME", help="Benchmark to score, in place of the recipe's; may be repeated."),
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="TASK=FILE",
+        help="Local file with a benchmark's questions, in place of its own; TASK.SPLIT=FILE for one split.",
+    ),
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Score only the first so many items of each benchmark.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the result as JSON.")]
+
+
+def evaluate(
+    target: TargetArg,
+    stage: Annotated[
+        list[str] | None,
+        typer.Option("--stage", metavar="NAME", help="Stage to score, or `base`; may be repeated. Default: all."),
+    ] = None,
+    task: TaskOption = None,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scale", metavar="STAGE=FACTOR", help="Also score the stack with this stage's adapter times a factor."
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Score a base model and the stages trained on it, or any other model, on benchmarks.
+
+    The base is loaded once and the adapters are switched. What was scored before, by whichever command, is taken from
+    the workspace. A killed evaluation goes on where it was when the same command is given again.
+    """
+    from statllama import evaluation
+    from statllama.console import ConsoleReporter
+    from statllama.console_scores import print_scorecard
+    from statllama.signals import StopSignal
+
+    store, subject = _subject(target, workspace, overrides, task, data, limit)
+    stacks = evaluation.chosen_stacks(subject, stage or (), evaluation.factors_of(subject, scale or ()))
+    with StopSignal():
+        card, _ = evaluation.evaluate(evaluation.open_scorer(subject, store, ConsoleReporter()), stacks)
+    print_scorecard(card)
+    _write(out, {"subject": subject.name, "evaluate": _plain(subject), **card.to_json()})
+
+
+def attribute(
+    run: RunArg,
+    stage: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Stage whose stack is taken apart. Default: the last.")
+    ] = None,
+    task: TaskOption = None,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    out: OutOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
+    from statllama import evaluation
+    from statllama.console import ConsoleReporter
+    from statllama.console_stacks import print_attribution
+    from statllama.signals import StopSignal
+
+    store, subject = _subject(run, workspace, overrides, task, data, limit)
+    with StopSignal():
+        scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
+        result = evaluation.attribute(subject, scorer, stage)
+    print_attribution(result)
+    _write(out, {"subject": subject.name, "evaluate": _plain(subject), **result.to_json()})
+
+
+def dial(
+    run: RunArg,
+    stage: Annotated[str, typer.Option("--stage", metavar="NAME", help="Stage whose adapter is scaled.")],
+    grid: Annotated[
+        str, typer.Option(metavar="F,F,...", help="Factors on its update; 1 is as trained, 0 without it.")
+    ] = "0,0.25,0.5,0.75,1,1.25",
+    on: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Stage whose stack is scored. Default: the last.")
+    ] = None,
+    task: TaskOption = None,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Also write a chart (.html) or the figures (.json).")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
+    from statllama import evaluation
+    from statllama.console import ConsoleReporter
+    from statllama.console_stacks import print_dial
+    from statllama.signals import StopSignal
+
+    if out is not None and out.suffix not in (".html", ".json"):
+        raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
+    store, subject = _subject(run, workspace, overrides, task, data, limit)
+    with StopSignal():
+        scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
+        result = evaluation.dial(subject, scorer, stage, _numbers(grid), on)
+    print_dial(result)
+    if out is not None and out.suffix == ".html":
+        from statllama.report import write_dial
+
+        write_dial(result, subject, out)
+    else:
+        _write(out, {"subject": subject.name, "evaluate": _plain(subject), **result.to_json()})
+
+
+def _subject(
+    target: str,
+    workspace: Path,
+    overrides: Sequence[str] | None,
+    tasks: Sequence[str] | None,
+    data: Sequence[str] | None,
+    limit: int | None,
+) -> tuple[Store, Subject]:
+    """The workspace and what `target` names, with the settings that options of the command changed."""
+    from statllama.store import Store
+    from statllama.targets import find_subject
+
+    store = Store(workspace)
+    changes: dict[str, Any] = {"limit": limit} if limit is not None else {}
+    if tasks:
+        changes["tasks"] = list(dict.fromkeys(tasks))
+    subject = find_subject(target, store, overrides or ())
+    if data:
+        changes["data"] = {**subject.evaluate.data, **_files(data)}
+    return store, subject.evaluated(changes) if changes else subject
+
+
+def _files(given: Sequence[str]) -> dict[str, Any]:
+    """{task: file} or {task: {split: file}} of `TASK[.SPLIT]=FILE` texts."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, file = text.partition("=")
+        task, _, split = name.partition(".")
+        if not (sign and task and file):
+            raise UsageError(f"--data {text!r}: expected TASK=FILE or TASK.SPLIT=FILE")
+        path = str(Path(file).expanduser().absolute())
+        if not split:
+            found[task] = path
+        elif isinstance(found.setdefault(task, {}), dict):
+            found[task][split] = path
+        else:
+            raise UsageError(f"--data {text!r}: {task} has a file for all splits already")
+    return found
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--grid {text!r}: expected numbers such as 0,0.5,1") from None
+
+
+def _plain(subject: Subject) -> Mapping[str, Any]:
+    return subject.evaluate.model_dump(mode="json")
+
+
+def _write(out: Path | None, body: Mapping[str, Any]) -> None:
+    """Write a result as JSON, whole or not at all, with the versions it was made with."""
+    if out is not None:
+        from statllama import __version__
+        from statllama.console import Out, plain
+        from statllama.store import write_json
+
+        write_json(out, {**body, "statllama": __version__})
+        Out.print(f"written: {plain(out)}")

@@ -1,0 +1,71 @@
+"""Prints what sets of stacks scored: what each stage is worth, and a dial on one of them."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from statllama.console import Out, plain, print_table
+from statllama.evaluation import Attribution, Dial
+from statllama.paired import ALPHA, Change, verdict
+from statllama.scores import TaskScore
+
+
+def print_attribution(result: Attribution) -> None:
+    """A table a benchmark: what each stage changed when it was added, and what the whole stack would lose without it."""
+    for i, whole in enumerate(result.prefixes[result.stages[-1]]):
+        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {whole.n} items)")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+        table.add_column("stage")
+        for name in ("up to it", "its step", "p", "without it", "its worth", "p"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_row("base", _share(result.prefixes["base"][i]))
+        for share in (s for s in result.shares if s.task == whole.task):
+            table.add_row(
+                plain(share.stage),
+                _share(result.prefixes[share.stage][i]),
+                *_tested(share.step, share.step_p),
+                _share(result.without[share.stage][i]),
+                *_tested(share.kept, share.kept_p),
+            )
+        print_table(table)
+    Out.print(
+        f"[dim]Points. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
+        f"{plain(result.stack)} without the stage to the whole. 95 % intervals, exact McNemar p after Holm over all "
+        f"{result.tests} changes.[/]"
+    )
+
+
+def print_dial(result: Dial) -> None:
+    """A row a factor: the score on each benchmark with its change from factor 1."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column(f"{plain(result.stage)} x", justify="right")
+    for score in result.notches[0].scores:
+        table.add_column(f"{plain(score.task)} ({plain(score.metric)}, {score.n})", justify="right")
+        table.add_column("from 1", justify="right")
+    for notch in result.notches:
+        cells = [
+            cell
+            for score, change in zip(notch.scores, notch.changes, strict=True)
+            for cell in (_share(score), "" if notch.factor == 1 else _tested(change, change.p)[0])
+        ]
+        table.add_row(f"{notch.factor:g}", *cells)
+    print_table(table)
+    Out.print(
+        f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} times "
+        "a factor. Changes from factor 1 are paired: 95 % interval, in colour where the exact McNemar p is below "
+        f"{ALPHA:g}, not adjusted for the number of factors: the best of many is partly luck.[/]"
+    )
+
+
+def _share(score: TaskScore) -> str:
+    error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
+    return f"{100 * score.value:.1f}{error}"
+
+
+def _tested(change: Change, p: float) -> tuple[str, str]:
+    """(change with its interval, p), in colour where it is evidence."""
+    text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
+    word = f"{p:.3f}" if p >= 0.001 else "<0.001"
+    colour = {"better": "green", "worse": "red"}.get(verdict(change, p))
+    return (f"[{colour}]{text}[/]", f"[{colour}]{word}[/]") if colour else (text, word)

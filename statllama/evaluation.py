@@ -1,0 +1,221 @@
+"""Scores of what is trained, beyond a run: chosen stages, scaled adapters, what each stage is worth. Loads no torch.
+
+Everything here is a set of stacks of the same adapters on one base: the base is loaded once, a stack that was scored
+before is not scored again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from statllama.errors import UsageError, near
+from statllama.evaluate import chosen_tasks
+from statllama.loaded import Loaded
+from statllama.paired import Change, holm
+from statllama.reporting import Reporter
+from statllama.scorecard import Scorecard, compare_scores, scorecard
+from statllama.scorer import Scorer
+from statllama.scores import StackRef, TaskScore
+from statllama.store import Store
+from statllama.subjects import BASE, Subject
+
+Scores = tuple[TaskScore, ...]
+
+
+def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: bool = True) -> Scorer:
+    """A scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for none."""
+    if not subject.evaluate.tasks:
+        raise UsageError(
+            f"{subject.name} names no benchmark to score", remedy="choose some: --task ap_statistics --task gsm8k"
+        )
+    tasks = chosen_tasks(subject.evaluate, subject.root)
+    loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
+    return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
+
+
+def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
+    """{key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is no finite number."""
+    factors = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        try:
+            factor = float(value)
+        except ValueError:
+            factor = math.nan
+        if not sign or not math.isfinite(factor):
+            raise UsageError(f"--scale {text!r}: expected STAGE=FACTOR, as in --scale dpo=0.5")
+        factors[subject.stage(name).key] = factor
+    return factors
+
+
+def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dict[str, Scores]]:
+    """The scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
+
+    A parent that is not among them is replaced by the nearest stack below that is, in the end the base.
+    """
+    scores = {stack.name: scorer.score(stack) for stack in stacks}
+    return scorecard([(s.name, s.parent if s.parent in scores else _above(s), scores[s.name]) for s in stacks]), scores
+
+
+def _above(stack: StackRef) -> str | None:
+    return None if stack.parent is None else BASE
+
+
+def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str, float]) -> list[StackRef]:
+    """The bare base, the stacks of `stages` (none named: of all trained ones), and with `factors` the last of them with
+    these adapters scaled.
+
+    UsageError when an adapter to be scaled is not in that stack.
+    """
+    names = [name for name in stages if name != BASE] or [stage.name for stage in subject.trained]
+    order = [stage.name for stage in subject.stages]
+    for name in names:
+        subject.stage(name)
+    stacks = [subject.stack(name) for name in (BASE, *sorted(set(names), key=order.index))]
+    if stages and set(stages) == {BASE}:
+        stacks = stacks[:1]
+    if factors:
+        whole = subject.stack(stages[-1] if stages else subject.last)
+        stacks = [s for s in stacks if s.name in (BASE, whole.name)] if not stages else stacks
+        if whole.name not in [s.name for s in stacks]:
+            stacks.append(whole)
+        stacks.append(scaled(subject, whole, factors))
+    return stacks
+
+
+def scaled(subject: Subject, stack: StackRef, factors: Mapping[str, float]) -> StackRef:
+    """The stack with the updates of some adapters multiplied, named after that: `dpo (sft x 0.5)`."""
+    names = {stage.key: stage.name for stage in subject.stages}
+    for key in factors:
+        if key not in stack.keys:
+            within = [names[k] for k in stack.keys]
+            raise UsageError(f"stage {names[key]!r} is not in the stack of {stack.name}: {near(names[key], within)}")
+    words = ", ".join(f"{names[key]} x {factor:g}" for key, factor in factors.items())
+    return stack.scaled(f"{stack.name} ({words})", factors)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one stage is worth on one benchmark. Changes are of percentage points on the same items."""
+
+    stage: str
+    task: str
+    step: Change
+    """From the stack below it to that stack with it: what training the stage did."""
+    step_p: float
+    """`step.p` after Holm over all changes of the attribution."""
+    kept: Change
+    """From the whole stack without it to the whole stack: what it still is worth at the end."""
+    kept_p: float
+    """`kept.p` after Holm."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Every prefix of a stack and every stack with one adapter left out, scored on the same items."""
+
+    stack: str
+    stages: tuple[str, ...]
+    prefixes: Mapping[str, Scores]
+    """{base, then each stage: scores of the stack up to it}."""
+    without: Mapping[str, Scores]
+    """{stage: scores of the whole stack without it}."""
+    shares: tuple[Share, ...]
+    tests: int
+    """Changes that Holm's adjustment is over."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able dict: means instead of all items."""
+        return {
+            "stack": self.stack,
+            "stages": list(self.stages),
+            "prefixes": {name: _means(scores) for name, scores in self.prefixes.items()},
+            "without": {name: _means(scores) for name, scores in self.without.items()},
+            "shares": [asdict(share) for share in self.shares],
+        }
+
+
+def _means(scores: Scores) -> dict[str, dict[str, Any]]:
+    return {s.task: {"metric": s.metric, "value": s.value, "stderr": s.stderr, "n": s.n} for s in scores}
+
+
+def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Attribution:
+    """What each stage of the stack of `stage` (None: the last) is worth. UsageError when nothing is trained."""
+    whole = subject.stack(stage or subject.last)
+    if not whole.keys:
+        raise UsageError(f"{subject.name} has no trained stage to attribute anything to", remedy="run its recipe first")
+    names = {s.key: s.name for s in subject.stages}
+    stages = tuple(names[key] for key in whole.keys)
+    prefixes = {BASE: scorer.score(subject.stack(BASE))}
+    before = BASE
+    for i, name in enumerate(stages, start=1):
+        prefixes[name] = scorer.score(StackRef(name, before, whole.keys[:i]))
+        before = name
+    without = {
+        names[key]: scorer.score(whole.scaled(f"{whole.name} without {names[key]}", {key: 0.0})) for key in whole.keys
+    }
+    full = prefixes[stages[-1]]
+    changes = [
+        (name, full[t].task, compare_scores(below[t], prefixes[name][t]), compare_scores(without[name][t], full[t]))
+        for below, name in zip([prefixes[n] for n in (BASE, *stages)], stages, strict=False)
+        for t in range(len(full))
+    ]
+    # For the last stage both changes are the same one: it is counted once.
+    steps, inner = len(changes), [change for change in changes if change[0] != stages[-1]]
+    adjusted = holm([step.p for *_, step, _ in changes] + [kept.p for *_, kept in inner])
+    kept_p = dict(zip([change[:2] for change in inner], adjusted[steps:], strict=True))
+    shares = tuple(
+        Share(name, task, step, adjusted[i], kept, kept_p.get((name, task), adjusted[i]))
+        for i, (name, task, step, kept) in enumerate(changes)
+    )
+    return Attribution(whole.name, stages, prefixes, without, shares, len(adjusted))
+
+
+@dataclass(frozen=True)
+class Notch:
+    """One position of a dial: the factor, the scores, and the change of each from factor 1."""
+
+    factor: float
+    scores: Scores
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Dial:
+    """The scores of a stack over the factor on one stage's adapter."""
+
+    stack: str
+    stage: str
+    notches: tuple[Notch, ...]
+    """Sorted by factor; factor 1 (as trained) is always among them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able dict: means instead of all items."""
+        notches = [
+            {"factor": n.factor, "scores": _means(n.scores), "from_1": [asdict(c) for c in n.changes]}
+            for n in self.notches
+        ]
+        return {"stack": self.stack, "stage": self.stage, "notches": notches}
+
+
+def dial(subject: Subject, scorer: Scorer, stage: str, grid: Sequence[float], on: str | None = None) -> Dial:
+    """Score the stack of stage `on` (None: the last) with `stage`'s adapter at each factor of `grid`, and at 1.
+
+    No training: a factor multiplies the adapter's update. UsageError for a factor that is not finite, and a stage that
+    is not in the stack.
+    """
+    if not grid or not all(math.isfinite(factor) for factor in grid):
+        raise UsageError(f"--grid: expected numbers such as 0,0.5,1, got {list(grid)}")
+    whole, key = subject.stack(on or subject.last), subject.stage(stage).key
+    scores = {
+        factor: scorer.score(scaled(subject, whole, {key: factor}) if factor != 1 else whole)
+        for factor in sorted({*grid, 1.0})
+    }
+    notches = tuple(
+        Notch(factor, found, tuple(compare_scores(old, new) for old, new in zip(scores[1.0], found, strict=True)))
+        for factor, found in scores.items()
+    )
+    return Dial(whole.name, stage, notches)

@@ -1,0 +1,185 @@
+"""Scores stacks of one base on one set of benchmarks: taken from the workspace, or computed once and kept there.
+
+A score is kept by stack, base, protocol and questions (`evaluate.protocol_key`), whichever command asked for it. While
+it is computed each answer is written down, so a killed evaluation goes on where it was. Beside the score lies
+`samples.jsonl`, one JSON record an item.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from statllama.answers import Answers
+from statllama.checkpoints import translate_os_errors
+from statllama.errors import EvaluationError
+from statllama.evaluate import Suite, TaskFile, TaskScore, protocol_key, task_fingerprint
+from statllama.loaded import Loaded
+from statllama.probe import probe_version
+from statllama.scores import Drift, StackRef
+from statllama.specs import EvaluateSpec
+from statllama.store import Entry, Store, digest
+from statllama.versions import installed_versions
+
+SAMPLES = "samples.jsonl"
+ANSWERS = "answers.jsonl"  # of a score that is under way
+
+
+class ScoreBook:
+    """The scores of one base's stacks on a set of benchmarks that a workspace holds. Loads nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Mapping[str, Any],
+        tasks: Sequence[TaskFile],
+        spec: EvaluateSpec,
+        precision: str,
+    ) -> None:
+        """`identity`: see `identity.base_identity`. `precision`: as a stage's."""
+        self.store, self.spec = store, spec
+        self.subject = {**identity, "precision": precision}
+        self._fingerprints = {task.name: task_fingerprint(task) for task in tasks}
+
+    def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
+        """What the stack's score on a benchmark is keyed by."""
+        return protocol_key(self.spec, {task: self._fingerprints[task]}, stack.identity, self.subject)
+
+    def keys(self, stack: StackRef) -> dict[str, str]:
+        """{benchmark: key of the stack's score}."""
+        return {task: digest(self.protocol(stack, task)) for task in self._fingerprints}
+
+    def recorded(self, stack: StackRef) -> tuple[TaskScore, ...] | None:
+        """The stack's scores without their samples, or None when one is missing."""
+        entries = [self.store.find("scores", key) for key in self.keys(stack).values()]
+        known = [TaskScore.from_json(entry.manifest["score"]) for entry in entries if entry is not None]
+        return tuple(known) if len(known) == len(entries) else None
+
+    def drift_protocol(self, stack: StackRef) -> dict[str, Any]:
+        """What the stack's drift is keyed by."""
+        return {"drift": probe_version(), "base": self.subject, "stack": stack.identity}
+
+    def known_drift(self, stack: StackRef) -> Drift | None:
+        """The stack's drift, if the workspace has it."""
+        entry = self.store.find("scores", digest(self.drift_protocol(stack)))
+        return None if entry is None else Drift(**entry.manifest["drift"])
+
+
+class Scorer(ScoreBook):
+    """Scores of any stacks on one loaded base: taken from the workspace, or computed and kept there."""
+
+    def __init__(
+        self, loaded: Loaded, tasks: Sequence[TaskFile], spec: EvaluateSpec, precision: str, *, wait: bool = True
+    ) -> None:
+        """`wait`: for a score that another process computes, or StoreError at once."""
+        super().__init__(loaded.store, loaded.identity, tasks, spec, precision)
+        self.loaded, self.precision, self.wait = loaded, precision, wait
+        self.suite = Suite(tasks, spec)
+
+    def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
+        """The stack's scores, a benchmark each, without their samples."""
+        keys = self.keys(stack)
+        missing = [name for name, key in keys.items() if self.store.find("scores", key) is None]
+        if missing:
+            for name in missing:
+                self.suite.load(name)  # what is wrong with a benchmark shows before a model is loaded
+            self.loaded.require_effect(stack.parts)
+            with self.attached(stack) as model:
+                for name in missing:
+                    self._compute(stack, name, keys[name], model)
+        scores = self.recorded(stack)
+        assert scores is not None
+        for score in scores:
+            self.loaded.reporter.scored(stack.name, score)
+        return scores
+
+    def drift(self, stack: StackRef) -> Drift:
+        """How far the stack's predictions have moved, on the probe texts: see `drift.py`.
+
+        EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work.
+        """
+        known = self.known_drift(stack)
+        if known is None:
+            known = self._measure_drift(stack)
+        if not known.to_parent and not self.loaded.zero(stack.parts[-1:]):
+            raise EvaluationError(
+                f"{stack.name}: its adapter is attached, but changes no prediction on the probe texts",
+                remedy="run `statllama doctor`: a version outside the known-good set may ignore adapters",
+            )
+        self.loaded.reporter.drifted(stack.name, known)
+        return known
+
+    def _measure_drift(self, stack: StackRef) -> Drift:
+        from statllama.drift import drift
+
+        key = digest(self.drift_protocol(stack))
+        with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
+            if (known := self.known_drift(stack)) is None:
+                known = drift(self.loaded.base(self.precision), self.loaded.adapters(stack.parts))
+                self.store.fresh_out("scores", key)
+                manifest = {
+                    "kind": "drift",
+                    "name": stack.name,
+                    "protocol": self.drift_protocol(stack),
+                    "drift": asdict(known),
+                }
+                self.store.publish("scores", key, manifest)
+        return known
+
+    @contextmanager
+    def attached(self, stack: StackRef) -> Iterator[Any]:
+        """The loaded model with the stack on it."""
+        from statllama.model import scoring
+
+        with scoring(self.loaded.base(self.precision), self.loaded.adapters(stack.parts)) as model:
+            yield model
+
+    def _compute(self, stack: StackRef, task: str, key: str, model: Any) -> None:
+        store, reporter = self.store, self.loaded.reporter
+        waiting = reporter.waiting(f"{stack.name} on {task}")
+        with store.hold("scores", key, on_wait=waiting, wait=self.wait):
+            if store.find("scores", key) is not None:
+                return
+            answers = Answers(store.partial("scores", key) / ANSWERS)
+            try:
+                with reporter.scoring(stack.name, task) as progress:
+                    result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)
+            finally:
+                answers.close()
+            out = store.fresh_out("scores", key)
+            with translate_os_errors(out):
+                lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in result.samples)
+                (out / SAMPLES).write_text("".join(lines), encoding="utf-8")
+            base = self.loaded.base(self.precision)
+            manifest = {
+                "kind": "score",
+                "name": stack.name,
+                "stack": [list(part) for part in stack.parts],
+                "protocol": self.protocol(stack, task),
+                "score": result.to_json(),
+                "backend": base.backend,
+                "dtype": str(base.dtype).removeprefix("torch."),
+                "versions": installed_versions(),
+            }
+            store.publish("scores", key, manifest)
+
+
+def with_samples(entry: Entry) -> TaskScore:
+    """A recorded score with its samples."""
+    with translate_os_errors(entry.path):
+        lines = (entry.path / SAMPLES).read_text(encoding="utf-8").splitlines()
+    return TaskScore.from_json(entry.manifest["score"], [json.loads(line) for line in lines])
+
+
+def entries_of(store: Store, subject: Mapping[str, Any], stack: StackRef) -> list[Entry]:
+    """All recorded scores of a stack, whatever was asked of it and how. `subject`: see `Scorer.subject`."""
+    return [
+        entry
+        for entry in store.entries("scores")
+        if entry.manifest.get("kind") == "score"
+        and entry.manifest["protocol"]["base"] == dict(subject)
+        and entry.manifest["protocol"]["stack"] == stack.identity
+    ]

@@ -1,0 +1,174 @@
+"""What is evaluated: a base model with the stages that were trained on it. Loads no torch.
+
+A run leaves its record in the workspace, so that it can be scored, compared and reported without the recipe file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from statllama import overrides as command_line
+from statllama.errors import RecipeError, StoreError, UsageError, near
+from statllama.field_errors import problems_of
+from statllama.recipe import Recipe
+from statllama.scores import StackRef
+from statllama.specs import BaseModelSpec, EvaluateSpec
+from statllama.store import Entry, Store
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """A stage of a run: its key and the keys of the stack below it. `entry` is None when it is not trained."""
+
+    name: str
+    type: str
+    parents: tuple[str, ...]
+    """Names of the stages that it was trained on, nearest last; none: the base."""
+    key: str
+    below: tuple[str, ...]
+    entry: Entry | None
+    left_out: str = ""
+    """Why what follows was not trained on it: a gate that it broke. Empty otherwise."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A base model and the stages trained on it, in an order in which parents come first."""
+
+    name: str
+    base: BaseModelSpec
+    identity: Mapping[str, Any]
+    evaluate: EvaluateSpec
+    root: Path
+    """Folder that relative files of `evaluate` refer to."""
+    precision: str
+    stages: tuple[TrainedStage, ...] = ()
+    description: str = ""
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The run's whole record; empty for a model."""
+
+    @property
+    def trained(self) -> tuple[TrainedStage, ...]:
+        """The stages whose result is in the workspace."""
+        return tuple(stage for stage in self.stages if stage.entry is not None)
+
+    @property
+    def scored_as(self) -> dict[str, Any]:
+        """The base as its scores are keyed by it: see `Scorer.subject`."""
+        return {**self.identity, "precision": self.precision}
+
+    def stage(self, name: str) -> TrainedStage:
+        """The trained stage of that name; UsageError for an unknown or untrained one."""
+        for stage in self.stages:
+            if stage.name == name:
+                if stage.entry is None:
+                    raise UsageError(
+                        f"stage {name!r} of {self.name!r} is not trained", remedy=f"run it: statllama run {self.name}"
+                    )
+                return stage
+        names = [BASE, *(stage.name for stage in self.stages)]
+        raise UsageError(f"{self.name!r} has no stage {name!r}: {near(name, names)}")
+
+    def stack(self, name: str) -> StackRef:
+        """The stack of a stage, or the bare base (`base`)."""
+        if name == BASE:
+            return StackRef(BASE, None)
+        stage = self.stage(name)
+        return StackRef(stage.name, stage.parents[-1] if stage.parents else BASE, (*stage.below, stage.key))
+
+    def stacks(self) -> tuple[StackRef, ...]:
+        """The bare base, then the stack of each trained stage."""
+        return tuple(self.stack(name) for name in (BASE, *(stage.name for stage in self.trained)))
+
+    @property
+    def last(self) -> str:
+        """Name of the last stage that was trained and not left out; `base` when there is none."""
+        return next((stage.name for stage in reversed(self.trained) if not stage.left_out), BASE)
+
+    def evaluated(self, changes: Mapping[str, Any], overrides: Sequence[str] = ()) -> Subject:
+        """The subject with other evaluation settings: `changes` of fields, then `evaluate.KEY=VALUE` overrides.
+
+        Gates and data of benchmarks that are no longer scored go. UsageError and RecipeError as for a recipe.
+        """
+        data: dict[str, Any] = {"evaluate": self.evaluate.model_dump(mode="json") | dict(changes)}
+        for override in overrides:
+            if not override.startswith("evaluate."):
+                raise UsageError(
+                    f"--set {override!r}: only fields of `evaluate` can be set for what is trained already",
+                    remedy="give the recipe file instead of the name of the run",
+                )
+            command_line.apply(data, override, {})
+        spec = data["evaluate"]
+        tasks = spec.get("tasks")
+        for name in ("gates", "data"):
+            if isinstance(tasks, list | tuple) and name not in changes:
+                spec[name] = {task: value for task, value in spec.get(name, {}).items() if task in tasks}
+        try:
+            return replace(self, evaluate=EvaluateSpec.model_validate(spec))
+        except ValidationError as error:
+            problems = problems_of(error, ("evaluate",), {}, EvaluateSpec.model_fields)
+            raise RecipeError("evaluation settings", problems) from None
+
+
+def run_record(recipe: Recipe, identity: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a workspace keeps of a run (`runs/<name>.json`): all that `subject_of` needs.
+
+    `stages`: {name: {type, parents (names), key, below (keys), material, left_out}}.
+    """
+    return {
+        "name": recipe.name,
+        "description": recipe.description,
+        "recipe": str(recipe.source),
+        "overrides": list(recipe.overrides),
+        "order": [stage.name for stage in recipe.stages],
+        "stages": dict(stages),
+        "base": recipe.base.model_dump(mode="json"),
+        "identity": dict(identity),
+        "evaluate": recipe.evaluate.model_dump(mode="json"),
+        "root": str(recipe.root),
+        "precision": recipe.stages[0].train.precision,
+        "resolved": recipe.to_yaml(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
+    """The subject that a run's record describes. StoreError for a record of another shape."""
+    try:
+        stages = tuple(
+            TrainedStage(
+                name,
+                stage["type"],
+                tuple(stage["parents"]),
+                stage["key"],
+                tuple(stage["below"]),
+                store.find("results", stage["key"]),
+                stage.get("left_out", ""),
+            )
+            for name in record["order"]
+            if (stage := record["stages"].get(name)) is not None
+        )
+        return Subject(
+            name=record["name"],
+            base=BaseModelSpec.model_validate(record["base"]),
+            identity=record["identity"],
+            evaluate=EvaluateSpec.model_validate(record["evaluate"]),
+            root=Path(record["root"]),
+            precision=record["precision"],
+            stages=stages,
+            description=record["description"],
+            record=record,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"the record of this run is damaged or of another version ({type(error).__name__}: {error})",
+            remedy="run the recipe again: what is trained is not trained again",
+        ) from error
