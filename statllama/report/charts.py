@@ -1,0 +1,196 @@
+"""Charts of scores: with intervals, as change from the base over the stages, and by topic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from statllama.report.data import Benchmark, Estimate, Topic
+from statllama.report.plot import (
+    axes_at,
+    bars_across,
+    error_bars,
+    figure_of,
+    is_narrow,
+    label_width,
+    marker,
+    paint,
+    percent,
+    short,
+    signed,
+    spread,
+)
+from statllama.report.svg import PAINT, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_TOPICS = 40
+"""Topics in a chart; its table has all of them."""
+ROW = 25
+"""Pixels from one row of a chart to the next."""
+
+
+def scores(benchmarks: Sequence[Benchmark]) -> Markup | None:
+    """Every stack's score with its 95 % interval, a panel for each benchmark. None without benchmarks."""
+    if not benchmarks:
+        return None
+    return picture(
+        "scores",
+        "Scores with 95 % intervals",
+        "A panel for each benchmark, with the score of the base and of the stack after each stage, in per cent. "
+        "The shaded band is the base's interval.",
+        lambda width: _draw_scores(benchmarks, width),
+    )
+
+
+def _draw_scores(benchmarks: Sequence[Benchmark], width: int) -> Figure:
+    columns = 1 if is_narrow(width) else min(2, len(benchmarks))
+    rows = [benchmarks[i : i + columns] for i in range(0, len(benchmarks), columns)]
+    left = 12 + label_width([s.stack for b in benchmarks for s in b.scores], 120)
+    each = (width - 24 * (columns - 1)) / columns
+    heights = [58 + ROW * max(len(b.scores) for b in row) for row in rows]
+    figure = figure_of(width, sum(heights))
+    for index, row in enumerate(rows):
+        for column, benchmark in enumerate(row):
+            x, y = column * (each + 24), sum(heights[:index]) + 26
+            ax = axes_at(figure, x + left, y, each - left - 12, ROW * len(benchmark.scores))
+            ax.set_title(short(benchmark.task, each), pad=6, x=-left / ax.bbox.width)
+            _rows_of_scores(ax, benchmark, left)
+    return figure
+
+
+def _rows_of_scores(ax: Axes, benchmark: Benchmark, left: float) -> None:
+    shown = benchmark.scores
+    base = shown[0].estimate
+    ax.axvspan(base.low, base.high, color=PAINT["shade"], linewidth=0, zorder=0)
+    ax.axvline(base.value, color=PAINT["line"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    for place, score in enumerate(shown):
+        bars_across(ax, [score.estimate], [place], PAINT["muted"] if place == 0 else paint(0))
+    _rows(ax, [short(s.stack, left - 10) for s in shown])
+
+
+def _rows(ax: Axes, labels: Sequence[str]) -> None:
+    """A row for each label, from the top, and per cent below."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_yticks(range(len(labels)), list(labels))
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0, labelcolor=PAINT["ink"])
+    ax.tick_params(axis="x", length=3)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+    ax.grid(axis="x")
+    ax.spines["left"].set_visible(False)
+
+
+def changes(benchmarks: Sequence[Benchmark]) -> Markup | None:
+    """What was gained and what was forgotten: each benchmark's change from the base over the stages, in points.
+
+    Lines follow parents, so a recipe that branches shows its branches. None without a stage that is scored.
+    """
+    stacks = list(dict.fromkeys(score.stack for b in benchmarks for score in b.scores))
+    if len(stacks) < 2:
+        return None
+    return picture(
+        "changes",
+        "Gained and forgotten",
+        f"Change from the base in percentage points over the stages {', '.join(stacks[1:])}, with 95 % intervals, "
+        f"a line for each benchmark: {', '.join(_named(b) for b in benchmarks)}. Lines of domain benchmarks are solid.",
+        lambda width: _draw_changes(benchmarks, stacks, width),
+    )
+
+
+def _draw_changes(benchmarks: Sequence[Benchmark], stacks: Sequence[str], width: int) -> Figure:
+    narrow, tasks = is_narrow(width), [_named(b) for b in benchmarks]
+    left, top = (44, 12 + 17 * len(tasks)) if narrow else (62, 14)
+    beside = 0 if narrow else 16 + label_width(tasks, 210)
+    height = 210 if narrow else 300
+    figure = figure_of(width, top + height + 34)
+    ax = axes_at(figure, left, top, width - left - beside - 8, height)
+    ax.axhline(0, color=PAINT["muted"], linewidth=1, zorder=1)
+    ends = [_line_of_changes(ax, benchmarks, index, stacks) for index in range(len(benchmarks))]
+    ax.plot([0], [0], marker="o", color=PAINT["muted"], markersize=6, zorder=4)
+    _stacks_below(ax, stacks)
+    ax.set_ylabel("" if narrow else "change from the base, points")
+    if narrow:
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.01), borderaxespad=0, handletextpad=0.4, labelspacing=0.3)
+    else:
+        low, high = ax.get_ylim()
+        for index, at in enumerate(spread(ends, 17 * (high - low) / height)):
+            place, label = (1.015, (at - low) / (high - low)), short(tasks[index], beside)
+            ax.text(*place, label, transform=ax.transAxes, va="center", color=paint(index), weight="bold")
+    return figure
+
+
+def _named(benchmark: Benchmark) -> str:
+    return f"{benchmark.task} (domain)" if benchmark.domain else benchmark.task
+
+
+def _line_of_changes(ax: Axes, benchmarks: Sequence[Benchmark], index: int, stacks: Sequence[str]) -> float:
+    """Draw one benchmark's line, a little beside the others'. The change of its last stack."""
+    shift = (index - (len(benchmarks) - 1) / 2) * min(0.1, 0.5 / len(benchmarks))
+    places = {stacks[0]: (0.0, 0.0)}
+    intervals: list[Estimate] = []
+    for score in benchmarks[index].scores:
+        if score.from_base is None or score.from_parent is None:
+            continue
+        change = score.from_base.change
+        intervals.append(Estimate(change.difference, change.low, change.high))
+        places[score.stack] = (stacks.index(score.stack) + shift, change.difference)
+        if score.from_parent.against in places:
+            start, end = places[score.from_parent.against], places[score.stack]
+            solid = "-" if benchmarks[index].domain else (0, (5, 3))
+            ax.plot((start[0], end[0]), (start[1], end[1]), color=paint(index), linestyle=solid, zorder=2)
+    x = [at for at, _ in places.values()][1:]
+    error_bars(ax, x, intervals, paint(index), marker(index), label=short(_named(benchmarks[index]), 280), zorder=3)
+    return intervals[-1].value if intervals else 0.0
+
+
+def _stacks_below(ax: Axes, stacks: Sequence[str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xticks(range(len(stacks)), [short(name, ax.bbox.width / len(stacks)) for name in stacks])
+    ax.set_xlim(-0.35, len(stacks) - 0.65)
+    ax.tick_params(length=3)
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    ax.yaxis.set_major_formatter(lambda value, _: signed(value))
+    ax.grid(axis="y")
+
+
+def topics(benchmark: Benchmark, ident: str, before: str, after: str) -> Markup | None:
+    """The score of each topic in two stacks, such as the base and the last stage. None without topics."""
+    shown = [t for t in benchmark.topics if before in t.estimates and after in t.estimates][:MOST_TOPICS]
+    if not shown:
+        return None
+    return picture(
+        ident,
+        f"{benchmark.task} by topic",
+        f"Score on each of {len(shown)} topics in per cent, with 95 % intervals, for {before} and {after}.",
+        lambda width: _draw_topics(shown, before, after, width),
+    )
+
+
+def _draw_topics(shown: Sequence[Topic], before: str, after: str, width: int) -> Figure:
+    narrow = is_narrow(width)
+    labels = [f"{topic.name} ({topic.n})" for topic in shown]
+    left = 12 if narrow else 12 + label_width(labels, 330)
+    pitch = 44 if narrow else 34
+    figure = figure_of(width, 34 + pitch * len(shown) + 26)
+    ax = axes_at(figure, left, 34, width - left - 16, pitch * len(shown))
+    for index, (stack, color, side) in enumerate(((before, PAINT["muted"], -1), (after, paint(0), 1))):
+        at = [place + (0.14 if narrow else 0) + side * (0.12 if narrow else 0.15) for place in range(len(shown))]
+        estimates = [topic.estimates[stack] for topic in shown]
+        bars_across(ax, estimates, at, color, marker(index), label=short(stack, width / 3))
+    _rows(ax, [short(label, left - 10) for label in labels])
+    for place in range(1, len(shown)):
+        ax.axhline(place - 0.5, color=PAINT["grid"], linewidth=0.8)
+    if narrow:
+        ax.set_yticks([])
+        for place, label in enumerate(labels):
+            ax.text(0, place - 0.28, short(label, width - 30), transform=ax.get_yaxis_transform(), va="center")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=2, handletextpad=0.3)
+    return figure

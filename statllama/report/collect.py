@@ -1,0 +1,305 @@
+"""What a run left in its workspace, gathered for the report. Reads records only: nothing is loaded, trained or scored.
+
+What is not recorded (a stage that is not trained, a stack without a score) is left out, and a note says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from statllama.checkpoints import read_json
+from statllama.evaluate import chosen_tasks
+from statllama.gates import breaches
+from statllama.paired import holm, paired_change, verdict
+from statllama.report.data import (
+    Benchmark,
+    Curve,
+    Delta,
+    DialData,
+    DialPoint,
+    Gate,
+    ReportData,
+    Score,
+    Source,
+    Stage,
+    Topic,
+    estimate,
+)
+from statllama.report.flips import flips_of
+from statllama.report.words import points, several
+from statllama.scorecard import compare_scores
+from statllama.scorer import ScoreBook, with_samples
+from statllama.scores import StackRef, TaskScore
+from statllama.subjects import BASE, Subject, TrainedStage
+
+if TYPE_CHECKING:
+    from statllama.evaluation import Dial, Notch
+    from statllama.store import Store
+
+Scores = Mapping[str, Mapping[str, TaskScore]]
+"""{benchmark: {stack: its score}}; the stacks in the order of the recipe, the base first."""
+
+
+def collect(subject: Subject, store: Store) -> ReportData:
+    """All that the page shows of a run. StoreError for a damaged score, BenchmarkError for a benchmark that is gone."""
+    tasks = chosen_tasks(subject.evaluate, subject.root)
+    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
+    stacks = subject.stacks()
+    last = subject.last if subject.trained else None
+    shown = _compared(stacks, last)
+    scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
+    wanted = subject.evaluate.domain or subject.evaluate.tasks[:1]
+    record = subject.record
+    return ReportData(
+        name=subject.name,
+        description=subject.description,
+        base=_readable(subject, subject.base.model),
+        stages=tuple(_stage(subject, stage, book) for stage in subject.stages),
+        benchmarks=tuple(_benchmark(found, stacks, last, task in wanted) for task, found in scores.items()),
+        flips=tuple(
+            flips_of(found[before], found[after], before, after)
+            for before, after in _pairs(shown)
+            for found in scores.values()
+            if before in found and after in found
+        ),
+        gates=tuple(_gates(subject, stacks, scores)),
+        notes=tuple(_notes(subject, stacks, scores)),
+        environment=_environment(subject),
+        recipe=_readable(subject, str(record.get("resolved", ""))),
+        overrides=tuple(str(override) for override in record.get("overrides", ())),
+        last=last,
+    )
+
+
+def collect_dial(result: Dial, subject: Subject) -> DialData:
+    """A dial that was scored just now, for its page: the first domain benchmark against the first other one."""
+    tasks = [score.task for score in result.notches[0].scores]
+    wanted = subject.evaluate.domain or tuple(tasks[:1])
+    domain = next((task for task in tasks if task in wanted), tasks[0])
+    return DialData(
+        name=subject.name,
+        stage=result.stage,
+        stack=result.stack,
+        points=tuple(_setting(notch) for notch in result.notches),
+        domain=domain,
+        general=next((task for task in tasks if task not in wanted), None),
+        notes=tuple(note for score in result.notches[0].scores for note in _limits([score])),
+    )
+
+
+def _setting(notch: Notch) -> DialPoint:
+    deltas = {
+        score.task: Delta("scale 1", change, change.p, verdict(change))
+        for score, change in zip(notch.scores, notch.changes, strict=True)
+        if notch.factor != 1
+    }
+    return DialPoint(notch.factor, {score.task: estimate(score.items) for score in notch.scores}, deltas)
+
+
+def _compared(stacks: Sequence[StackRef], last: str | None) -> tuple[str, ...]:
+    """The stacks whose answers are shown: the base, what the last one was trained on, and the last one."""
+    parent = next((stack.parent for stack in stacks if stack.name == last), None)
+    return tuple(dict.fromkeys(name for name in (BASE, parent, last) if name is not None))
+
+
+def _pairs(shown: Sequence[str]) -> list[tuple[str, str]]:
+    return [(before, shown[-1]) for before in shown[:-1]]
+
+
+def _scores(
+    store: Store, book: ScoreBook, stacks: Sequence[StackRef], with_answers: Sequence[str]
+) -> dict[str, dict[str, TaskScore]]:
+    found: dict[str, dict[str, TaskScore]] = {}
+    for stack in stacks:
+        for task, key in book.keys(stack).items():
+            entry = store.find("scores", key)
+            of_task = found.setdefault(task, {})
+            if entry is not None and stack.name in with_answers:
+                of_task[stack.name] = with_samples(store.verify("scores", key))
+            elif entry is not None:
+                of_task[stack.name] = TaskScore.from_json(entry.manifest["score"])
+    return found
+
+
+def _delta(against: str, before: TaskScore, after: TaskScore) -> Delta:
+    change = compare_scores(before, after)
+    return Delta(against, change, change.p, verdict(change))
+
+
+def _benchmark(found: Mapping[str, TaskScore], stacks: Sequence[StackRef], last: str | None, domain: bool) -> Benchmark:
+    base, rows = found[BASE], []
+    for stack in stacks:
+        if (own := found.get(stack.name)) is None:
+            continue
+        parent = found.get(stack.parent) if stack.parent else None
+        rows.append(
+            Score(
+                stack=stack.name,
+                estimate=estimate(own.items),
+                n=own.n,
+                total=own.total,
+                truncated=own.truncated,
+                from_base=_delta(BASE, base, own) if stack.parent else None,
+                from_parent=_delta(stack.parent, parent, own) if stack.parent and parent else None,
+            )
+        )
+    return Benchmark(base.task, base.metric, base.version, tuple(rows), tuple(_topics(found, last)), domain)
+
+
+def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]:
+    """Scores by topic, for a benchmark whose items name one; changes of `last` from the base, after Holm."""
+    places: dict[str, list[int]] = {}
+    for place, sample in enumerate(found[BASE].samples):
+        if isinstance(topic := sample.get("topic"), str):
+            places.setdefault(topic, []).append(place)
+    if not places:
+        return
+    items = {name: [score.items[i] for i in range(score.n)] for name, score in found.items()}
+    changes = {}
+    if last in items and last != BASE:
+        for topic, at in places.items():
+            changes[topic] = paired_change([items[BASE][i] for i in at], [items[last][i] for i in at])
+    adjusted = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
+    for topic, at in places.items():
+        estimates = {name: estimate([values[i] for i in at]) for name, values in items.items()}
+        change = changes.get(topic)
+        p = adjusted.get(topic, 1.0)
+        delta = None if change is None else Delta(BASE, change, p, verdict(change, p))
+        yield Topic(topic, len(at), estimates, delta)
+
+
+def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
+    if stage.entry is None:
+        return Stage(stage.name, stage.type, stage.parents, key=stage.key)
+    manifest = stage.entry.manifest
+    metrics, files = manifest["metrics"], manifest["files"]
+    drift = book.known_drift(subject.stack(stage.name))
+    return Stage(
+        name=stage.name,
+        type=stage.type,
+        parents=stage.parents,
+        settings=_settings(manifest["config"]),
+        key=stage.key,
+        trained=True,
+        left_out=stage.left_out,
+        created=manifest["created"],
+        steps=metrics.get("steps"),
+        tokens=metrics.get("tokens"),
+        seconds=metrics.get("seconds"),
+        adapter_bytes=files.get("adapter_model.safetensors", {}).get("bytes"),
+        curve=_curve(read_json(stage.entry.path / "history.json")),
+        sources=tuple(_source(source) for source in manifest.get("data", {}).get("sources", ())),
+        drift_base=drift.to_base if drift else None,
+        drift_parent=drift.to_parent if drift else None,
+    )
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that a reader asks for first; the recipe has them all."""
+    train, lora = config.get("train", {}), config.get("lora", {})
+    chosen = {
+        "learning rate": train.get("learning_rate"),
+        "batch": train.get("batch_size"),
+        "epochs": train.get("epochs"),
+        "rank": lora.get("r"),
+    }
+    return {name: f"{value:g}" for name, value in chosen.items() if isinstance(value, int | float)}
+
+
+def _curve(history: Any) -> Curve | None:
+    if not isinstance(history, list) or not history:
+        return None
+    steps = tuple(int(entry.get("step", place)) for place, entry in enumerate(history, start=1))
+    return Curve(
+        steps, *(tuple(entry.get(name) for entry in history) for name in ("loss", "learning_rate", "grad_norm"))
+    )
+
+
+def _source(source: Mapping[str, Any]) -> Source:
+    return Source(
+        name=source["name"],
+        rows=source["rows_read"],
+        used=source["rows_used"],
+        examples=source["examples"],
+        tokens=source["tokens"],
+        supervised=source["supervised_tokens"],
+        truncated=source["truncated"],
+        dropped=dict(source["dropped"]),
+    )
+
+
+def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[Gate]:
+    for task, gate in subject.evaluate.gates.items():
+        found = scores.get(task, {})
+        for stack in stacks[1:]:
+            against = BASE if gate.against == "base" or stack.parent is None else stack.parent
+            own, before = found.get(stack.name), found.get(against)
+            if own is None or before is None or (gate.stages is not None and stack.name not in gate.stages):
+                continue
+            broken = breaches({task: gate}, stack.name, [own], [found[BASE]], [before])
+            delta = _delta(against, before, own)
+            text = str(broken[0]) if broken else f"no evidence of a change below {points(gate.budget)} points"
+            yield Gate(stack.name, task, gate.budget, delta, not broken, text)
+
+
+def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:
+    for stage in subject.trained:
+        if stage.left_out:
+            yield f"{stage.name} is left out of what follows: {stage.left_out}"
+        if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
+            yield f"{stage.name} ended before its last step: it had drifted as far as the recipe allows."
+    for task in subject.evaluate.tasks:
+        found = scores.get(task, {})
+        missing = [stack.name for stack in stacks if stack.name not in found]
+        if missing:
+            what = f"{task} is not scored" + (f" for {', '.join(missing)}" if found else "")
+            yield f"{what}; `statllama eval {subject.name}` scores it."
+        yield from _limits(list(found.values()))
+
+
+def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
+    """What makes the scores on one benchmark worth less than they look."""
+    if not scores:
+        return
+    first = scores[0]
+    if first.limited:
+        yield f"{first.task}: only the first {first.n:,} of {first.total:,} items are scored."
+    if most := max(score.truncated for score in scores):
+        yield f"{first.task}: {several(most, 'prompt')} of {first.n:,} did not fit and lost the beginning."
+    if most := max(score.unfinished for score in scores):
+        yield f"{first.task}: {several(most, 'reply', 'replies')} of {first.n:,} did not end within the tokens allowed."
+
+
+def _environment(subject: Subject) -> dict[str, str]:
+    """What it was made with. What stages differ in is listed for all of them."""
+    manifests = [stage.entry.manifest for stage in subject.trained if stage.entry is not None]
+    identity = subject.identity.get("model", {})
+    found = {
+        "base model": _readable(subject, subject.base.model),
+        "revision": identity.get("revision") or identity.get("commit") or subject.base.revision,
+        "content": identity.get("content"),
+        "quantization": subject.base.quantization,
+        "compute type": _each(manifest.get("dtype") for manifest in manifests) or subject.precision,
+        "backend": _each(manifest.get("backend") for manifest in manifests),
+        "statllama": _each(manifest.get("statllama") for manifest in manifests),
+    }
+    packages = dict.fromkeys(name for manifest in manifests for name in manifest.get("versions", {}))
+    found |= {name: _each(manifest.get("versions", {}).get(name) for manifest in manifests) for name in packages}
+    if subject.record.get("started"):
+        found["run started"] = str(subject.record["started"])
+    return {name: str(value) for name, value in found.items() if value}
+
+
+def _each(values: Iterator[Any] | Any) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value))
+
+
+def _readable(subject: Subject, text: str) -> str:
+    """Text without the folders of this machine: relative to the recipe, or to the home folder."""
+    for folder, instead in ((f"{subject.root.absolute()}{os.sep}", ""), (f"{Path.home()}{os.sep}", f"~{os.sep}")):
+        if len(folder) > 2:
+            text = text.replace(folder, instead)
+    return text

@@ -1,0 +1,133 @@
+"""Loss, learning rate and gradient norm of all stages, on one axis of optimizer steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from statllama.report.data import Curve, Stage
+from statllama.report.plot import axes_at, figure_of, is_narrow, paint, short
+from statllama.report.svg import PAINT, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = (("loss", "Loss"), ("learning_rate", "Learning rate"), ("grad_norm", "Gradient norm"))
+SMOOTHED_FROM = 30
+"""Steps from which a stage's loss is also drawn as a moving average."""
+
+Logged = Sequence[tuple[str, Curve]]
+Points = Sequence[tuple[float, float]]
+
+
+def curves(stages: Sequence[Stage]) -> Markup | None:
+    """Loss, learning rate and gradient norm of all stages on one axis of steps. None when nothing was logged."""
+    logged = [(stage.name, stage.curve) for stage in stages if stage.curve is not None and stage.curve.steps]
+    if not logged:
+        return None
+    names = ", ".join(name for name, _ in logged)
+    return picture(
+        "curves",
+        "Training curves",
+        f"Loss, learning rate and gradient norm at each optimizer step of {names}, one stage after the other.",
+        lambda width: _draw(logged, width),
+    )
+
+
+def _draw(logged: Logged, width: int) -> Figure:
+    narrow = is_narrow(width)
+    heights = (150, 90, 90) if narrow else (210, 115, 115)
+    left, right, gap = 44 if narrow else 56, 8, 30
+    figure = figure_of(width, 44 + sum(heights) + 2 * gap + 42)
+    total, top = sum(curve.steps[-1] for _, curve in logged), 44
+    axes = []
+    for index, (height, (name, title)) in enumerate(zip(heights, PANELS, strict=True)):
+        ax = axes_at(figure, left, top, width - left - right, height)
+        log = _wants_log(name, logged)
+        _panel(ax, logged, index, total, narrow, log)
+        ax.set_title(title + " (log scale)" * log, pad=22 if index == 0 else 6, x=-left / ax.bbox.width)
+        axes.append(ax)
+        top += height + gap
+    for ax in axes[:-1]:
+        ax.tick_params(labelbottom=False)
+    axes[-1].set_xlabel("optimizer step, stages one after the other")
+    _name_stages(axes[0], logged, total)
+    return figure
+
+
+def _wants_log(name: str, logged: Logged) -> bool:
+    """Whether stages (learning rate) or steps (gradient norm) differ so much that the small ones would vanish."""
+    stages: list[list[float]] = [[v for v in getattr(curve, name) if v is not None and v > 0] for _, curve in logged]
+    peaks = [max(values) for values in stages if values]
+    if not peaks or name == "loss":
+        return False
+    if name == "learning_rate":
+        return max(peaks) > 10 * min(peaks)
+    values = sorted(v for stage in stages for v in stage)
+    return values[-1] > 20 * values[len(values) // 2]
+
+
+def _panel(ax: Axes, logged: Logged, index: int, total: int, narrow: bool, log: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    name, color, start, least = PANELS[index][0], paint(index), 0, 0.0
+    for place, (_, curve) in enumerate(logged):
+        end = start + curve.steps[-1]
+        if place % 2 == 0:
+            ax.axvspan(start, end, color=PAINT["shade"], linewidth=0, zorder=0)
+        logged_here = zip(curve.steps, getattr(curve, name), strict=True)
+        points = [(float(start + s), v) for s, v in logged_here if v is not None and not (log and v <= 0)]
+        most = max(8, round((160 if narrow else 420) * curve.steps[-1] / total))
+        thick = smooth(points) if name == "loss" and len(points) >= SMOOTHED_FROM else points
+        if thick is not points:
+            ax.plot(*averaged(points, most), color=color, alpha=0.4, linewidth=0.9)
+        ax.plot(*averaged(thick, most), color=color, marker="o" if len(points) == 1 else "", markersize=4)
+        least = min(least, *(v for _, v in points), least)
+        start = end
+    ax.set_xlim(0, max(1, total))
+    ax.grid(axis="y")
+    if log:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e"))
+        ax.minorticks_off()
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(4))
+        if least >= 0:
+            ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(5 if narrow else 9, integer=True))
+    ax.tick_params(length=3)
+
+
+def averaged(points: Points, most: int) -> tuple[list[float], list[float]]:
+    """At most `most` points (x, y): consecutive ones averaged in groups of equal size. Two lists, x and y."""
+    size = max(1, math.ceil(len(points) / most))
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [sum(x for x, _ in g) / len(g) for g in groups], [sum(y for _, y in g) / len(g) for g in groups]
+
+
+def smooth(points: Points) -> list[tuple[float, float]]:
+    """Moving average of y over the tenth of the points around each one, over fewer at both ends."""
+    half = max(1, len(points) // 20)
+    sums = [0.0]
+    for _, y in points:
+        sums.append(sums[-1] + y)
+    result = []
+    for i, (x, _) in enumerate(points):
+        low, high = max(0, i - half), min(len(points), i + half + 1)
+        result.append((x, (sums[high] - sums[low]) / (high - low)))
+    return result
+
+
+def _name_stages(ax: Axes, logged: Logged, total: int) -> None:
+    """Each stage's name above its steps; left out where not even three of its letters fit."""
+    start, place = 0, ax.get_xaxis_transform()
+    for name, curve in logged:
+        label = short(name, ax.bbox.width * curve.steps[-1] / total - 2)
+        if len(label) >= min(3, len(name)):
+            middle = start + curve.steps[-1] / 2
+            ax.text(middle, 1.02, label, transform=place, ha="center", va="bottom", color=PAINT["muted"])
+        start += curve.steps[-1]

@@ -1,0 +1,287 @@
+"""What the report shows, as plain frozen data: `collect` gathers it, `charts` and `page` only draw it.
+
+Scores and differences are percentage points (0 to 100), intervals are of 95 %. Nothing here is read from disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from statllama.paired import Change, Verdict, Z
+from statllama.scores import standard_error
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and its 95 % interval, in per cent."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(items: Sequence[float]) -> Estimate:
+    """Mean of the items' scores (each 0 to 1) in per cent, with a 95 % interval. Raises ValueError for no items.
+
+    For 0/1 items it is Wilson's interval (1927, JASA 22, 209-212), which neither collapses at 0 and 100 nor leaves
+    them; for graded ones the normal interval, cut to 0 to 100.
+
+    >>> estimate([1, 1, 1, 0])
+    Estimate(value=75.0, low=30.06..., high=95.44...)
+    """
+    n = len(items)
+    if n == 0:
+        raise ValueError("a score needs at least one item")
+    mean = sum(items) / n
+    if all(x in (0, 1) for x in items):
+        weight = 1 + Z**2 / n
+        center = (mean + Z**2 / (2 * n)) / weight
+        half = Z * (mean * (1 - mean) / n + Z**2 / (4 * n**2)) ** 0.5 / weight
+    else:
+        center, half = mean, Z * (standard_error(items) or 1.0)
+    return Estimate(100 * mean, 100 * max(0.0, min(mean, center - half)), 100 * min(1.0, max(mean, center + half)))
+
+
+@dataclass(frozen=True)
+class Delta:
+    """How one stack differs from another on the same items, and what the test says of it."""
+
+    against: str
+    """Name of the other stack: `base`, or a stage."""
+    change: Change
+    p: float
+    """That of the change, or adjusted where many are tested together."""
+    verdict: Verdict
+    """By this `p`."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One stack on one benchmark."""
+
+    stack: str
+    """`base`, or the name of the stack's last stage."""
+    estimate: Estimate
+    n: int
+    """Items scored."""
+    total: int
+    """Items that the benchmark has."""
+    truncated: int
+    """Items whose prompt was cut on the left to fit."""
+    from_base: Delta | None = None
+    """None for the base itself."""
+    from_parent: Delta | None = None
+    """None for the base itself."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic of a benchmark."""
+
+    name: str
+    n: int
+    """Items of it."""
+    estimates: Mapping[str, Estimate]
+    """{stack: its score}"""
+    delta: Delta | None = None
+    """The last stack against the base."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark: all stacks that have a score on it, the base first."""
+
+    task: str
+    metric: str
+    version: str
+    scores: tuple[Score, ...]
+    topics: tuple[Topic, ...] = ()
+    domain: bool = False
+    """Whether the stages are meant to raise it; the others show what is kept."""
+
+    def score(self, stack: str | None) -> Score | None:
+        """The score of this stack, if it has one."""
+        return next((score for score in self.scores if score.stack == stack), None)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a stack answered to one item."""
+
+    text: str
+    """The choice that it took, or all that it wrote."""
+    extracted: str | None = None
+    """For generated answers: what was read out of the text and compared."""
+    score: float = 0.0
+    """0 to 1."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An item that two stacks score differently."""
+
+    row: int
+    """Its place in the benchmark, from 1."""
+    question: str
+    """The last thing asked, without what surrounds it."""
+    prompt: str
+    """All that the model was shown."""
+    expected: str
+    """The right answer."""
+    before: Reply
+    after: Reply
+    choices: tuple[str, ...] = ()
+    """What there was to choose from; empty when the question itself names it."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """The items of one benchmark that changed from one stack to another."""
+
+    task: str
+    before: str
+    after: str
+    gained: tuple[Flip, ...]
+    """Those that score higher after; maybe not all of them."""
+    lost: tuple[Flip, ...]
+    gained_total: int
+    """How many there are in all."""
+    lost_total: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What was logged at each optimizer step of a stage. All lists are of one length; None where it was not logged."""
+
+    steps: tuple[int, ...]
+    """From 1, within the stage."""
+    loss: tuple[float | None, ...]
+    learning_rate: tuple[float | None, ...]
+    grad_norm: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset of a stage's mixture. See `statllama.data.report.SourceReport`."""
+
+    name: str
+    rows: int
+    """Rows that it has."""
+    used: int
+    """Uses of rows in the mixture."""
+    examples: int
+    tokens: int
+    supervised: int
+    """Tokens that carry loss."""
+    truncated: int
+    """Examples cut at the longest length."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """{reason: rows left out}"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the recipe; what comes of training is None or empty when it is not trained yet."""
+
+    name: str
+    type: str
+    parents: tuple[str, ...]
+    """Names of the stages right below; none: the base."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """{what: value} as words, such as `learning rate` and `rank`."""
+    key: str | None = None
+    """64 hex digits: what its result is stored under."""
+    trained: bool = False
+    left_out: str = ""
+    """Why what follows was not trained on it. Empty otherwise."""
+    created: str = ""
+    """When its result was published: ISO 8601."""
+    steps: int | None = None
+    tokens: int | None = None
+    """Tokens trained on, padding left out."""
+    seconds: float | None = None
+    adapter_bytes: int | None = None
+    curve: Curve | None = None
+    sources: tuple[Source, ...] = ()
+    drift_base: float | None = None
+    """KL divergence of the base from this stack on the probe texts, nats per token."""
+    drift_parent: float | None = None
+    """The same of the stack that it started from."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A budget that the recipe sets on a stage's scores, and what came of it."""
+
+    stage: str
+    task: str
+    budget: float
+    """The least change allowed, in points."""
+    delta: Delta
+    kept: bool
+    text: str
+    """The outcome in words."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the page shows of one run."""
+
+    name: str
+    description: str
+    base: str
+    """The base model in words: what, revision, quantization."""
+    stages: tuple[Stage, ...]
+    """In the recipe's order: parents come first."""
+    benchmarks: tuple[Benchmark, ...] = ()
+    flips: tuple[Flips, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader must know before believing the numbers."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """{what: value}: versions, backend, compute type, machine."""
+    recipe: str = ""
+    """The recipe as YAML."""
+    overrides: tuple[str, ...] = ()
+    last: str | None = None
+    """The stage whose stack is the run's result: what the summary is about. None when nothing is trained."""
+
+
+@dataclass(frozen=True)
+class DialPoint:
+    """One setting of a dial."""
+
+    scale: float
+    """Factor on the update of the stage's adapter: 0 leaves the stage out, 1 is as trained."""
+    estimates: Mapping[str, Estimate]
+    """{benchmark: score}"""
+    deltas: Mapping[str, Delta] = field(default_factory=dict)
+    """{benchmark: change from scale 1}, on the same items; empty at scale 1."""
+
+
+@dataclass(frozen=True)
+class DialData:
+    """What scaling one stage's adapter does to the scores, without training anything again."""
+
+    name: str
+    """Name of the run."""
+    stage: str
+    """The stage that is scaled."""
+    stack: str
+    """The stack that is scored: its last stage."""
+    points: tuple[DialPoint, ...]
+    """By rising scale."""
+    domain: str
+    """The benchmark that the run is meant to raise: y of the trade-off."""
+    general: str | None = None
+    """The benchmark that shows what is forgotten: x of the trade-off. None: no trade-off is drawn."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know before believing the numbers."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All benchmarks that every point has a score on, the domain's and the general one first."""
+        first = [task for task in (self.domain, self.general) if task is not None]
+        rest = [task for task in (self.points[0].estimates if self.points else ()) if task not in first]
+        return tuple(t for t in (*first, *rest) if all(t in point.estimates for point in self.points))

@@ -1,0 +1,110 @@
+"""From data to one HTML file: the sections of the page, its template, and writing it.
+
+The page holds all it needs: no script, no request (its own policy forbids both), charts as inline SVG. Every string of
+the run (names, prompts, answers, YAML) is text to the template, which escapes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from statllama import __version__
+from statllama.checkpoints import write_text
+from statllama.errors import UsageError
+from statllama.report import charts, tables, words
+from statllama.report.curves import curves
+from statllama.report.data import Benchmark, DialData, ReportData
+from statllama.report.graph import graph
+from statllama.report.svg import clean
+from statllama.report.tables import Table
+from statllama.report.tradeoff import dial as dial_chart
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with the table of its numbers."""
+
+    picture: Markup
+    table: Table
+    heading: str = ""
+    note: str = ""
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML. The same data gives the same text."""
+    return _environment().get_template("report.html.jinja").render(_report(data))
+
+
+def render_dial(data: DialData) -> str:
+    """The trade-off of a dial as HTML."""
+    chart = Chart(dial_chart(data), tables.dial(data))
+    return _environment().get_template("dial.html.jinja").render(data=data, chart=chart, version=__version__)
+
+
+def write(data: ReportData, path: Path) -> None:
+    """Write the report to `path`, which is at any instant whole, old or new. UsageError, StoreError: see `save`."""
+    save(render(data), path)
+
+
+def save(text: str, path: Path) -> None:
+    """Write a page. UsageError when `path` is a folder or in none, StoreError when the disk refuses."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", remedy=f"name a file: --out {path / 'report.html'}")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"the folder {path.absolute().parent} does not exist", remedy="make it, or name another file")
+    write_text(path, [text])
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("statllama.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else clean(str(value)),
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "points": words.points,
+        "count": words.count,
+        "kind": words.kind,
+        "interval": words.interval,
+    }
+    environment.globals |= {"several": words.several, "verdict": words.verdict}
+    return environment
+
+
+def _report(data: ReportData) -> dict[str, object]:
+    """What the template shows. A section without content is None or empty, and left out."""
+    scored = data.benchmarks
+    found = curves(data.stages)
+    changed, intervals = charts.changes(scored), charts.scores(scored)
+    return {
+        "data": data,
+        "version": __version__,
+        "graph": Chart(graph(data.stages, data.base), tables.stages(data.stages)),
+        "curves": Chart(found, tables.logged(data.stages)) if found else None,
+        "scores": intervals,
+        "score_tables": [tables.scores(benchmark) for benchmark in scored],
+        "changes": Chart(changed, tables.changes(scored)) if changed else None,
+        "topics": list(filter(None, (_topics(b, i, data.last) for i, b in enumerate(scored)))),
+        "gates": tables.gates(data.gates) if data.gates else None,
+        "drift": tables.drift(data.stages),
+        "flips": [flips for flips in data.flips if flips.gained_total or flips.lost_total],
+        "unflipped": [flips for flips in data.flips if not (flips.gained_total or flips.lost_total)],
+        "sources": tables.sources(data.stages),
+        "untrained": [stage.name for stage in data.stages if not stage.trained],
+        "dashed": any(stage.left_out or not stage.trained for stage in data.stages),
+    }
+
+
+def _topics(benchmark: Benchmark, index: int, last: str | None) -> Chart | None:
+    if last is None or benchmark.score(last) is None:
+        return None
+    picture = charts.topics(benchmark, f"topics-{index}", benchmark.scores[0].stack, last)
+    return None if picture is None else Chart(picture, tables.topics(benchmark, last), benchmark.task)

@@ -1,0 +1,206 @@
+"""The page's tables, as rows of text: every number that a chart shows, and what no chart could."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from statllama.report import words
+from statllama.report.data import Benchmark, Delta, DialData, DialPoint, Gate, Source, Stage
+
+LOGGED_ROWS = 12
+"""Steps of each stage in the table of training curves."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `kind` is how its last line is marked: `better`, `worse`, `same` or nothing."""
+
+    text: str
+    kind: str = ""
+    below: tuple[str, ...] = ()
+    """Further lines, smaller."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of each row is its heading."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    words_in: frozenset[int] = frozenset({0})
+    """Columns that hold words, set on the left; the others hold numbers, set on the right."""
+
+
+def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str | Cell]], words_in: str = "") -> Table:
+    """A table of these rows. `words_in` names further columns of words, separated by commas."""
+    named = {0, *(columns.index(name) for name in words_in.split(",") if name)}
+    cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
+    return Table(caption, tuple(columns), cells, frozenset(named))
+
+
+def stages(found: Sequence[Stage]) -> Table:
+    """What each stage is, and what its training took."""
+    settings = list(dict.fromkeys(name for stage in found for name in stage.settings))
+    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", "time", "adapter")
+    rows = [
+        (
+            stage.name,
+            stage.type,
+            ", ".join(stage.parents) or "base",
+            "left out" if stage.left_out else words.moment(stage.created) if stage.trained else "not yet",
+            *(stage.settings.get(name, words.DASH) for name in settings),
+            words.count(stage.steps),
+            words.count(stage.tokens),
+            words.duration(stage.seconds),
+            words.size(stage.adapter_bytes),
+        )
+        for stage in found
+    ]
+    return table("Stages", columns, rows, "type,on,trained")
+
+
+def logged(found: Sequence[Stage]) -> Table:
+    """Some of each stage's logged steps, evenly spaced, always with its first and last."""
+    rows = []
+    for stage in found:
+        curve = stage.curve
+        if curve is None:
+            continue
+        for i in evenly(len(curve.steps), LOGGED_ROWS):
+            figures = (curve.loss[i], curve.learning_rate[i], curve.grad_norm[i])
+            rows.append((stage.name, words.count(curve.steps[i]), *map(words.figure, figures)))
+    caption = f"Training, up to {LOGGED_ROWS} steps of each stage"
+    return table(caption, ("stage", "step", "loss", "learning rate", "gradient norm"), rows)
+
+
+def evenly(length: int, most: int) -> list[int]:
+    """At most `most` indices below `length`, evenly spaced, the first and the last among them.
+
+    >>> evenly(9, 3)
+    [0, 4, 8]
+    """
+    if length <= most:
+        return list(range(length))
+    return [round(i * (length - 1) / (most - 1)) for i in range(most)]
+
+
+def scores(benchmark: Benchmark) -> Table:
+    """One benchmark's scores, each compared with the base and with what it was trained on."""
+    rows = [
+        (
+            score.stack,
+            Cell(words.percent(score.estimate.value), below=(words.interval(score.estimate),)),
+            _change(score.from_base),
+            _change(score.from_parent),
+        )
+        for score in benchmark.scores
+    ]
+    caption = f"{benchmark.task}: {benchmark.metric} of {words.several(benchmark.scores[0].n, 'item')}, in per cent"
+    return table(caption, ("stack", "score", "from base", "from parent"), rows)
+
+
+def _change(delta: Delta | None) -> Cell:
+    """The change, its interval, and what its test says."""
+    if delta is None:
+        return Cell(words.DASH)
+    tested = f"{'no evidence' if words.kind(delta) == 'same' else delta.verdict}, p {words.p_equals(delta.p)}"
+    return Cell(words.points(delta.change.difference), words.kind(delta), (words.points_interval(delta), tested))
+
+
+def changes(benchmarks: Sequence[Benchmark]) -> Table:
+    """The numbers of the chart of what was gained and forgotten."""
+    rows = [
+        (
+            benchmark.task,
+            score.stack,
+            words.points(score.from_base.change.difference),
+            words.points_interval(score.from_base),
+            words.count(score.from_base.change.gained),
+            words.count(score.from_base.change.lost),
+            Cell(score.from_base.verdict, words.kind(score.from_base)),
+        )
+        for benchmark in benchmarks
+        for score in benchmark.scores
+        if score.from_base is not None
+    ]
+    columns = ("benchmark", "stack", "change", "95 % interval", "gained", "lost", "verdict")
+    return table("Change from the base, in percentage points", columns, rows, "stack,verdict")
+
+
+def topics(benchmark: Benchmark, last: str) -> Table:
+    """Every stack's score on every topic, and how `last` differs from the base."""
+    stacks = [score.stack for score in benchmark.scores]
+    rows: list[tuple[str | Cell, ...]] = []
+    for topic in benchmark.topics:
+        values = [words.percent(topic.estimates[s].value) if s in topic.estimates else words.DASH for s in stacks]
+        rows.append((topic.name, words.count(topic.n), *values, _change(topic.delta)))
+    columns = ("topic", "items", *stacks, f"{last} from base")
+    return table(f"{benchmark.task} by topic, in per cent", columns, rows)
+
+
+def gates(found: Sequence[Gate]) -> Table:
+    """Each budget and what came of it."""
+    rows = [
+        (
+            gate.stage,
+            gate.task,
+            f"{words.points(gate.budget)} points",
+            words.points(gate.delta.change.difference),
+            words.points_interval(gate.delta),
+            gate.delta.against,
+            Cell("kept", "better") if gate.kept else Cell("broken", "worse"),
+            gate.text,
+        )
+        for gate in found
+    ]
+    columns = ("stage", "benchmark", "allowed", "change", "95 % interval", "against", "gate", "in words")
+    return table("Gates: what a stage may cost", columns, rows, "benchmark,against,gate,in words")
+
+
+def drift(found: Sequence[Stage]) -> Table | None:
+    """KL divergences in nats per token. None when none was recorded."""
+    recorded = [s for s in found if s.drift_base is not None or s.drift_parent is not None]
+    if not recorded:
+        return None
+    rows = [(s.name, words.figure(s.drift_parent), words.figure(s.drift_base)) for s in recorded]
+    return table("Drift: KL divergence on probe texts, nats per token", ("stage", "to its parent", "to the base"), rows)
+
+
+def sources(found: Sequence[Stage]) -> Table | None:
+    """Every source of every stage's data. None when none is recorded."""
+    rows = [(stage.name, *_source(source)) for stage in found for source in stage.sources]
+    columns = ("stage", "source", "rows", "used", "examples", "tokens", "with loss", "cut", "dropped")
+    return table("Data of each stage", columns, rows, "source,dropped") if rows else None
+
+
+def _source(source: Source) -> tuple[str, ...]:
+    dropped = "; ".join(f"{words.count(number)} {reason}" for reason, number in source.dropped.items() if number)
+    return (
+        source.name,
+        words.count(source.rows),
+        words.count(source.used),
+        words.count(source.examples),
+        words.count(source.tokens),
+        words.share(source.supervised, source.tokens),
+        words.count(source.truncated),
+        dropped or "none",
+    )
+
+
+def dial(data: DialData) -> Table:
+    """Scores at each setting of a dial, and how each differs from the stage as trained."""
+    rows: list[tuple[str | Cell, ...]] = [
+        (f"{point.scale:g}", *(_setting(point, task) for task in data.tasks)) for point in data.points
+    ]
+    return table(f"Score by scale of {data.stage}, and change from scale 1", ("scale", *data.tasks), rows)
+
+
+def _setting(point: DialPoint, task: str) -> Cell:
+    found, delta = point.estimates[task], point.deltas.get(task)
+    cell = Cell(words.percent(found.value), below=(words.interval(found),))
+    if delta is None:
+        return cell
+    changed = _change(delta)
+    return Cell(cell.text, changed.kind, (*cell.below, f"{changed.text} ({changed.below[0]})", changed.below[1]))

@@ -1,0 +1,99 @@
+"""Numbers and verdicts in words, as the page and its tables show them."""
+
+from __future__ import annotations
+
+from statllama.report.data import Benchmark, Delta, Estimate, Score
+
+DASH = "–"
+NOTHING = "no evidence of a difference"
+
+
+def percent(value: float) -> str:
+    """A score: `43.1 %`."""
+    return f"{value:.1f} %"
+
+
+def interval(estimate: Estimate) -> str:
+    """A score's interval: `36.6 to 49.7`."""
+    return f"{estimate.low:.1f} to {estimate.high:.1f}"
+
+
+def points(value: float) -> str:
+    """A change in percentage points, with its sign: `+13.9` or `−1.4`."""
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def points_interval(delta: Delta) -> str:
+    """A change's interval: `+5.0 to +22.5`."""
+    return f"{points(delta.change.low)} to {points(delta.change.high)}"
+
+
+def p_equals(p: float) -> str:
+    """A p-value to three decimals, with its sign: `= 0.003` or `< 0.001`; never 0."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def count(number: float | None) -> str:
+    """An integer with separators, or a dash for none."""
+    return DASH if number is None else f"{number:,.0f}"
+
+
+def figure(number: float | None) -> str:
+    """A logged number to four significant digits, or a dash for none."""
+    return DASH if number is None else f"{number:.4g}"
+
+
+def share(part: float, whole: float) -> str:
+    """A share in per cent, or a dash for a share of nothing."""
+    return DASH if not whole else f"{100 * part / whole:.0f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `3 min 34 s` or `2 h 05 min`, or a dash for none."""
+    if seconds is None:
+        return DASH
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def size(count_: float | None) -> str:
+    """Bytes in the unit that suits them, or a dash for none."""
+    if count_ is None:
+        return DASH
+    for unit in ("B", "KiB", "MiB"):
+        if count_ < 1024:
+            return f"{count_:.0f} B" if unit == "B" else f"{count_:.1f} {unit}"
+        count_ /= 1024
+    return f"{count_:.1f} GiB"
+
+
+def moment(iso: str) -> str:
+    """An ISO 8601 time for people: `2026-11-21 11:55 UTC`. What has another shape stays as it is."""
+    date, mark, time = iso.partition("T")
+    if not mark or len(time) < 5:
+        return iso
+    return f"{date} {time[:5]}" + (" UTC" if time.endswith(("+00:00", "Z")) else "")
+
+
+def several(number: int, one: str, many: str | None = None) -> str:
+    """`1 item`, `2 items`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def kind(delta: Delta | None) -> str:
+    """`better`, `worse` or `same`: how a change is marked. Empty for none."""
+    if delta is None:
+        return ""
+    return delta.verdict if delta.verdict in ("better", "worse") else "same"
+
+
+def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
+    """What one comparison shows, in a sentence that claims no more than its test."""
+    c = delta.change
+    tested = f"{points(c.difference)} points, 95 % interval {points_interval(delta)}, p {p_equals(delta.p)}"
+    changed = f"{several(c.gained, 'item')} gained and {count(c.lost)} lost of {count(c.n)}"
+    if kind(delta) == "same":
+        return f"No evidence of a difference between {score.stack} and {delta.against}: {changed} ({tested})."
+    return f"{score.stack} is {delta.verdict} than {delta.against} on {benchmark.task}: {changed} ({tested})."
