@@ -13,6 +13,7 @@ from typing import Any
 
 from statllama.benchmarks import TaskFile, task_fingerprint
 from statllama.data.cache import DATA_NUMERICS, described
+from statllama.probe import probe_version
 from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec
 from statllama.stages import stage_module
 from statllama.store import digest
@@ -34,6 +35,10 @@ def key_material(
     body["train"] = {k: v for k, v in body["train"].items() if k not in UNKEYED_TRAIN_FIELDS}
     if body["train"]["steps"] is None and body["train"]["epochs"] is None:
         body["train"]["epochs"] = 1.0
+    if spec.drift is None:
+        del body["drift"]  # as before there were caps
+    else:
+        body["drift"]["probe"] = probe_version()
     return {
         "schema": KEY_SCHEMA,
         "numerics": [stage_module(spec.type).NUMERICS, DATA_NUMERICS],

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
@@ -33,6 +33,7 @@ from statllama.checkpoints import (
     write_json,
 )
 from statllama.data.collate import real_tokens
+from statllama.drift import DriftCap, ended_at
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt, unsloth_hushed
 from statllama.preflight import require_batch
@@ -92,11 +93,14 @@ class Outcome:
     """Training time of all attempts; what came after the last checkpoint of a killed one is not known."""
     tokens: int
     peak_memory_bytes: int
+    ended_by: Literal["steps", "drift"]
+    """Whether it took all its steps, or drifted too far."""
     history: list[dict[str, float]] = field(repr=False)
 
     def metrics(self) -> dict[str, Any]:
-        """Figures for the manifest; `loss` is the mean over the last tenth of the steps."""
+        """Figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` the last measured."""
         losses = [h["loss"] for h in self.history if "loss" in h]
+        drifts = [h["drift"] for h in self.history if "drift" in h]
         tail = losses[-max(1, len(losses) // 10) :]
         return {
             "steps": self.steps,
@@ -107,6 +111,8 @@ class Outcome:
             "micro_batch_size": self.micro_batch_size,
             "resumed_from": self.resumed_from,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "ended_by": self.ended_by,
+            **({"drift": drifts[-1]} if drifts else {}),
         }
 
 
@@ -166,6 +172,9 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
     checkpoint = newest_sound(job.checkpoints)
     started = time.monotonic() - _seconds_before(checkpoint)
     watcher = _Watcher(job, trainer, started)
+    if job.spec.drift is not None:
+        trainer.cap = DriftCap(job.spec.drift, model, job.base)
+        trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
     trainer.add_callback(watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     trainer.fresh_start = resumed is None
@@ -175,13 +184,19 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
         parameters = sum(p.numel() for p in stack.trainable(model).values())
         require_bytes(job.folder, 4 * parameters * (3 * (job.spec.train.keep_checkpoints + 1) + 1))
-        if checkpoint is None or not _take_finished(checkpoint, trainer, model):
+        if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if watcher.stopped:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
             "the checkpoint is saved",
             remedy="the same command goes on from there",
+        )
+    drift = ended_at(job.spec.drift, trainer.state)
+    if drift is not None:
+        job.on_note(
+            f"stage {job.spec.name}: ended at step {trainer.state.global_step} of {trainer.state.max_steps}: it has "
+            f"drifted {drift:.3g} nats per token from what it started from, above `drift.max`"
         )
     with translate_os_errors(job.folder):
         _save_slice(job, model, job.folder / "out")
@@ -192,6 +207,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         seconds=time.monotonic() - started,
         tokens=int(trainer.tokens),
         peak_memory_bytes=memory_bytes(),
+        ended_by="steps" if drift is None else "drift",
         history=_history(trainer.state.log_history),
     )
 
@@ -221,10 +237,10 @@ def _smaller_rate(job: Job) -> str:
     return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
 
 
-def _take_finished(checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
-    """Restore a checkpoint of the last step, if this is one: `trainer.train` would add a step of its own."""
+def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
+    """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    if state.global_step < state.max_steps:
+    if state.global_step < state.max_steps and ended_at(job.spec.drift, state) is None:
         return False
     trainer.state, trainer.tokens = state, state.num_input_tokens_seen
     stack.restore_slice(model, checkpoint)
@@ -243,6 +259,7 @@ class StageTrainer:
     job: Job
     fresh_start = True
     tokens: Any = 0
+    cap: DriftCap | None = None
     _batch_checked = False
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -252,6 +269,10 @@ class StageTrainer:
             self._check_batch(inputs)
         self.tokens = self.tokens + real_tokens(inputs)
         return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, with the drift that was measured after this step."""
+        super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]
 
     def _check_batch(self, inputs: dict[str, Any]) -> None:
         """One BOS a sequence, one end-of-turn an assistant turn, loss only where the mask says so."""
@@ -306,7 +327,7 @@ class _Watcher(TrainerCallback):
                 tokens_per_second=(tokens_now - tokens) / elapsed if elapsed else 0.0,
                 eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
                 memory_bytes=memory_bytes(),
-                extra={k: float(v) for k, v in logs.items() if k.startswith("rewards/")},
+                extra={k: float(v) for k, v in logs.items() if k.startswith("rewards/") or k == "drift"},
             )
         )
 
@@ -324,7 +345,7 @@ class _Watcher(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
-        if self.job.stop_requested() and state.global_step < state.max_steps:
+        if self.job.stop_requested() and not control.should_training_stop:
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
