@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from statllama.compare import Comparison, Contrast, Flips, Sample, Tested
 from statllama.console import Out, plain, print_table, width
-from statllama.paired import Change, verdict
+from statllama.paired import Change, Verdict, verdict
 from statllama.scorecard import Scorecard
+
+COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
+PASSAGE = 300  # characters of a text, from its end: there the question of a prompt stands, and the answer of a solution
+FIGURES = ("reference", "score", "difference", "95 % interval", "bootstrap", "items", "gained", "lost", "p", "p (Holm)")
+BRIEF = FIGURES[:4]  # what is shown beside the verdict where there is no room for all
 
 
 def print_scorecard(card: Scorecard) -> None:
@@ -42,7 +51,7 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
         cell = row.cells[task]
         error = f" ± {100 * cell.stderr:.1f}" if cell.stderr is not None else ""
         changes = (text for other in against for text in _change(getattr(cell, f"from_{other}")))
-        table.add_row(row.name, f"{100 * cell.value:.1f}{error}", *changes)
+        table.add_row(plain(row.name), f"{100 * cell.value:.1f}{error}", *changes)
     return table
 
 
@@ -50,7 +59,144 @@ def _change(change: Change | None) -> tuple[str, str]:
     """(change with its interval, p), each with its colour when it is evidence."""
     if change is None:
         return "", ""
-    p = f"{change.p:.3f}" if change.p >= 0.001 else "<0.001"
     text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    colour = {"better": "green", "worse": "red"}.get(verdict(change))
-    return (f"[{colour}]{text}[/]", f"[{colour}]{p}[/]") if colour else (text, p)
+    return _coloured(text, verdict(change)), _coloured(_p(change.p), verdict(change))
+
+
+def _coloured(text: str, word: Verdict) -> str:
+    return f"[{COLOURS[word]}]{text}[/]" if word in COLOURS else text
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def print_comparison(comparison: Comparison, items: int) -> None:
+    """Each benchmark and model against the reference, then topics, then the first `items` flipped items each way."""
+    Out.print(f"reference: [bold]{plain(comparison.reference)}[/]")
+    contrasts = comparison.contrasts
+    _print_tested([(f"{plain(c.task)} [dim]{plain(c.metric)}[/]", c.other, c.total, c.overall) for c in contrasts])
+    for task in dict.fromkeys(contrast.task for contrast in contrasts if contrast.topics):
+        Out.print(f"[bold]{plain(task)}[/] by topic, exploratory")
+        rows = [(plain(t), c.other, 0, tested) for c in contrasts if c.task == task for t, tested in c.topics.items()]
+        _print_tested(sorted(rows, key=lambda row: row[0]), "topic")
+    for contrast in contrasts if items else ():
+        _print_flips(contrast, contrast.gained, items, comparison.reference, "higher")
+        _print_flips(contrast, contrast.lost, items, comparison.reference, "lower")
+    for task, having in comparison.left_out.items():
+        Out.print(f"[yellow]left out:[/] {plain(task)}, which is scored for {plain(' and '.join(having))} only")
+    Out.print(f"[dim]{_closing(comparison)}[/]")
+
+
+TestedRow = tuple[str, str, int, Tested]  # what was compared, the model, items there are (0: those tested), the result
+
+
+def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
+    """One table where there is room, else one of the scores with their verdicts and one of the rest."""
+    whole = _tested_table(rows, what, FIGURES, verdicts=True)
+    if width(whole) > Out.width:
+        whole.padding = 0
+    if width(whole) <= Out.width:
+        Out.print(whole)
+        return
+    print_table(_tested_table(rows, what, BRIEF, verdicts=True))
+    print_table(_tested_table(rows, what, FIGURES[len(BRIEF) :], verdicts=False))
+
+
+def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], *, verdicts: bool) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column(what)
+    table.add_column("model")
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    if verdicts:
+        table.add_column("verdict", min_width=len("difference"), max_width=len("no evidence of a"))
+    before = ""
+    for subject, model, total, tested in rows:
+        texts = _figures(tested, total)
+        word = [_coloured(tested.verdict, tested.verdict)] if verdicts else []
+        table.add_row("" if subject == before else subject, plain(model), *(texts[name] for name in figures), *word)
+        before = subject
+    return table
+
+
+def _figures(tested: Tested, total: int) -> dict[str, str]:
+    """The columns of FIGURES."""
+    change = tested.change
+    low, high = change.bootstrap
+    return {
+        "items": f"{change.n} of {total}" if total > change.n else str(change.n),
+        "reference": f"{100 * tested.before:.1f}",
+        "score": f"{100 * tested.after:.1f}",
+        "difference": _coloured(f"{change.difference:+.1f}", tested.verdict),
+        "95 % interval": f"[{change.low:+.1f}, {change.high:+.1f}]",
+        "bootstrap": f"[{low:+.1f}, {high:+.1f}]",
+        "gained": str(change.gained),
+        "lost": str(change.lost),
+        "p": _p(change.p),
+        "p (Holm)": _coloured(_p(tested.p_holm), tested.verdict),
+    }
+
+
+def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, way: str) -> None:
+    if not flips:
+        return
+    count = f"{len(flips)} item{'' if len(flips) == 1 else 's'}"
+    shown = f"; the first {items}:" if len(flips) > items else ":"
+    Out.print(f"[bold]{plain(contrast.task)}[/]: {plain(contrast.other)} scores {way} on {count}{shown}")
+    tail = _common_end([old["prompt"] for old, _ in flips])
+    for old, new in flips[:items]:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", max_width=max(9, Out.width // 4), overflow="fold")
+        grid.add_column(overflow="fold")
+        topic = f" ({plain(old['topic'])})" if "topic" in old else ""
+        grid.add_row(f"  item {old['row']}", f"{plain(_end(old['prompt'].removesuffix(tail)))}[dim]{topic}[/]")
+        grid.add_row("  right", plain(_end(_choice(old, old["answer"]))))
+        for name, sample in ((reference, old), (contrast.other, new)):
+            grid.add_row(f"  {plain(name)}", _answer(sample))
+        Out.print(grid)
+        Out.print()
+
+
+def _common_end(prompts: Sequence[str]) -> str:
+    """What a chat template writes after every question: the end that all prompts share, from a mark of its on."""
+    if len(prompts) < 2:
+        return ""
+    ends = zip(*(reversed(prompt) for prompt in prompts), strict=False)
+    shared = "".join(letters[0] for letters in takewhile(lambda letters: len({*letters}) == 1, ends))[::-1]
+    mark = re.search(r"[<\[]", shared)
+    return shared[mark.start() :] if mark else ""
+
+
+def _end(text: str) -> str:
+    """The last part of a text, in whole words on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= PASSAGE else f"... {flat[-PASSAGE:].partition(' ')[2] or flat[-PASSAGE:]}"
+
+
+def _answer(sample: Sample) -> str:
+    """What the model answered; for a generated answer what was read from it, and the text's end."""
+    chosen = plain(_end(_choice(sample, sample["prediction"])))
+    return f"{chosen}  [dim]from: {plain(_end(sample['generated']))}[/]" if "generated" in sample else chosen
+
+
+def _choice(sample: Sample, answer: Any) -> str:
+    """An answer as text: that of the choice where it is a choice's number."""
+    choices = sample.get("choices")
+    if choices and isinstance(answer, int) and 0 <= answer < len(choices):
+        return str(choices[answer])
+    return str(answer)
+
+
+def _closing(comparison: Comparison) -> str:
+    """What the verdicts rest on."""
+    count = len(comparison.contrasts)
+    topics = sum(len(contrast.topics) for contrast in comparison.contrasts)
+    several = f"Holm over {count} comparisons" if count > 1 else "one comparison"
+    text = (
+        f"Points, paired over the same items: exact McNemar p (graded scores: sign-flip test), {several}: the chance "
+        f"of any false 'better' or 'worse' is at most {comparison.level:g}. Each interval is of its comparison alone."
+    )
+    if topics:
+        text += f" Topics: Holm over their own {topics} comparisons; with few items each, only large changes show."
+    return text

@@ -11,18 +11,24 @@ from statllama.paired import Change, paired_change, verdict
 from statllama.scores import TaskScore
 
 
+class IncomparableError(EvaluationError):
+    """Scores that do not measure the same thing."""
+
+    exit_code = 2
+
+
 def compare_scores(before: TaskScore, after: TaskScore) -> Change:
-    """`paired_change` of two recorded scores. Raises EvaluationError unless they are of the same items."""
+    """`paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
     for what in ("task", "metric", "n"):
         old, new = getattr(before, what), getattr(after, what)
         if old != new:
-            raise EvaluationError(
+            raise IncomparableError(
                 f"{before.task}: the scores cannot be compared: {what} is {old!r} and {new!r}",
                 remedy="score both with the same evaluation settings",
             )
     for row, (old, new) in enumerate(zip(before.item_ids, after.item_ids, strict=True), start=1):
         if old != new:
-            raise EvaluationError(
+            raise IncomparableError(
                 f"{before.task}: the scores cannot be compared: item {row} is not the same question in both",
                 remedy="the benchmark's data changed in between: score both again",
             )

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from statllama import paired
 from statllama.paired import bootstrap_interval, breaks, holm, mcnemar_p, paired_change, sign_flip_p, verdict
 from statllama.scores import standard_error
 
@@ -74,7 +75,8 @@ def binary_items(n: int, gained: int, lost: int) -> tuple[list[int], list[int]]:
     return [0] * gained + [1] * lost + same, [1] * gained + [0] * lost + same
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_interval_covers_the_truth_about_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "DRAWS", 10)  # the bootstrap has no part in this
     n = 40
     cells = [(gained, lost) for gained in range(n + 1) for lost in range(n + 1 - gained)]
     changes = [paired_change(*binary_items(n, *cell)) for cell in cells]
@@ -311,16 +313,17 @@ def test_a_real_loss_is_found() -> None:
 
 
 @pytest.mark.parametrize("spread", ["quarters", "normal", "rare losses"])
-def test_budgets_of_graded_scores(spread: str) -> None:
-    """At the budget itself, over 300 draws of 120 items: at most level + 2.6 Monte-Carlo standard errors."""
+def test_budgets_of_graded_scores(spread: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the budget itself, over 1,000 draws of 120 items: at most level + 2.6 Monte-Carlo standard errors."""
+    monkeypatch.setattr(paired, "DRAWS", 999)
     draw, mean = numpy.random.default_rng(11), -0.03
     rows = {
-        "quarters": draw.choice([-0.5, -0.25, 0, 0.25, 0.5], (300, 120), p=[0.13, 0.1, 0.6, 0.1, 0.07]),
-        "normal": draw.normal(mean, 0.2, (300, 120)).clip(-1, 1),
-        "rare losses": draw.choice([-1, 0.1], (300, 120), p=[0.13 / 1.1, 0.97 / 1.1]),
+        "quarters": draw.choice([-0.5, -0.25, 0, 0.25, 0.5], (1000, 120), p=[0.13, 0.1, 0.6, 0.1, 0.07]),
+        "normal": draw.normal(mean, 0.2, (1000, 120)).clip(-1, 1),
+        "rare losses": draw.choice([-1, 0.1], (1000, 120), p=[0.13 / 1.1, 0.97 / 1.1]),
     }[spread]
     broken = sum(bool(breaks(*graded_pair(row.tolist()), 100 * mean)) for row in rows)
-    assert broken / 300 <= 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / 300)
+    assert broken / 1000 <= 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / 1000)
 
 
 def graded_pair(deltas: list[float]) -> tuple[list[float], list[float]]:
