@@ -29,6 +29,7 @@ app = typer.Typer(
 INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
 app.add_typer(cli_data.app, name="data")
 app.command("eval")(cli_eval.evaluate)
+app.command()(cli_eval.compare)
 app.command()(cli_eval.attribute)
 app.command()(cli_eval.dial)
 

@@ -82,6 +82,39 @@ def evaluate(
     _write(out, {"subject": subject.name, "evaluate": _plain(subject), **card.to_json()})
 
 
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B ...",
+            help="What was scored before: RUN:STAGE (RUN alone: its last stage), RUN:base, a model's folder or hub id.",
+        ),
+    ],
+    items: Annotated[int, typer.Option(min=0, help="Flipped items to show each way.")] = 3,
+    out: OutOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Compare scored models with the first, item by item: what changed, how sure that is, which answers flipped.
+
+    Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
+    """
+    from statllama.compare import compare as compare_scored
+    from statllama.console_scores import print_comparison
+    from statllama.recorded import scored
+    from statllama.store import Store
+    from statllama.targets import find_subject, split_stage
+
+    store = Store(workspace)
+    wanted = []
+    for model in models:
+        target, stage = split_stage(model)
+        subject = find_subject(target, store)
+        wanted.append((model, subject, subject.stack(stage or subject.last)))
+    comparison = compare_scored(scored(store, wanted))
+    print_comparison(comparison, items)
+    _write(out, comparison.to_json())
+
+
 def attribute(
     run: RunArg,
     stage: Annotated[

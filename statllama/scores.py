@@ -171,6 +171,8 @@ def _sample(loaded: Any, logged: Mapping[str, Any], score: float) -> dict[str, A
     record: dict[str, Any] = {"id": logged["doc_hash"][:16], "row": logged["doc_id"] + 1, "score": score}
     if isinstance(topic := logged["doc"].get("topic"), str):
         record["topic"] = topic
+    if isinstance(question := loaded.doc_to_text(logged["doc"]), str):
+        record["question"] = question  # without examples and template
     record["prompt"] = logged["arguments"][0][0]
     if loaded.OUTPUT_TYPE == "generate_until":
         target = logged["target"]  # the number of a choice, where the task has choices

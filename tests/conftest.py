@@ -123,6 +123,16 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _short_probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drift on 3 of the 48 probe texts: it is measured after every stage, and most tests are about something else."""
+    from statllama import probe
+
+    whole = probe.probe_texts
+    if request.module.__name__.rpartition(".")[2] != "test_drift":
+        monkeypatch.setattr(probe, "probe_texts", lambda: whole()[::20])
+
+
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
     """Write rows as JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ LAYERS = (
     ("evaluate", "training", "scorer"),
     ("stages",),
     ("keys", "overrides", "field_errors", "recipe"),
-    ("subjects", "evaluation"),
+    ("subjects", "evaluation", "recorded"),
     ("runner", "session", "targets", "doctor", "export", "report"),
     ("datacheck",),
     ("console", "console_data", "console_scores", "console_stacks"),
@@ -42,6 +42,7 @@ HOMES = {
     "bitsandbytes": {"model", "stack"},
     "trl": {"stages"},
     "lm_eval": {"evaluate", "harness"},
+    "matplotlib": {"report"},
     "typer": {"cli", "cli_data", "cli_eval", "cli_options"},
     "rich": {"console", "console_data", "console_scores", "console_stacks"},
 }
