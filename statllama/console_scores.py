@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -144,28 +142,17 @@ def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, w
     count = f"{len(flips)} item{'' if len(flips) == 1 else 's'}"
     shown = f"; the first {items}:" if len(flips) > items else ":"
     Out.print(f"[bold]{plain(contrast.task)}[/]: {plain(contrast.other)} scores {way} on {count}{shown}")
-    tail = _common_end([old["prompt"] for old, _ in flips])
     for old, new in flips[:items]:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", max_width=max(9, Out.width // 4), overflow="fold")
         grid.add_column(overflow="fold")
         topic = f" ({plain(old['topic'])})" if "topic" in old else ""
-        grid.add_row(f"  item {old['row']}", f"{plain(_end(old['prompt'].removesuffix(tail)))}[dim]{topic}[/]")
+        grid.add_row(f"  item {old['row']}", f"{plain(_end(old.get('question', old['prompt'])))}[dim]{topic}[/]")
         grid.add_row("  right", plain(_end(_choice(old, old["answer"]))))
         for name, sample in ((reference, old), (contrast.other, new)):
             grid.add_row(f"  {plain(name)}", _answer(sample))
         Out.print(grid)
         Out.print()
-
-
-def _common_end(prompts: Sequence[str]) -> str:
-    """What a chat template writes after every question: the end that all prompts share, from a mark of its on."""
-    if len(prompts) < 2:
-        return ""
-    ends = zip(*(reversed(prompt) for prompt in prompts), strict=False)
-    shared = "".join(letters[0] for letters in takewhile(lambda letters: len({*letters}) == 1, ends))[::-1]
-    mark = re.search(r"[<\[]", shared)
-    return shared[mark.start() :] if mark else ""
 
 
 def _end(text: str) -> str:

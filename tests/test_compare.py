@@ -39,7 +39,8 @@ def record(
             "id": score.item_ids[i],
             "row": i + 1,
             "score": value,
-            "prompt": f"Question {i}: what is it?\nA. this\nB. that<|end|>assistant: ",
+            "question": f"Question {i}: what is it?\nA. this\nB. that",
+            "prompt": f"An example. Question {i}: what is it?\nA. this\nB. that<|end|>assistant: ",
             "choices": ["this", "that"],
             "answer": 0,
             "prediction": int(value < 0.5),
@@ -246,7 +247,7 @@ def test_printed_comparison(columns: int, monkeypatch: pytest.MonkeyPatch, capsy
         "right this base that sft this",
     ):  # fmt: skip
         assert text in flat, text
-    assert "item 3 " not in said and "assistant" not in said.replace("assistant: (Inf", "")
+    assert "item 3 " not in said and "assistant" not in said
     assert flat.count("no evidence") >= 4
 
 
@@ -256,11 +257,12 @@ def test_printed_generated_answers_and_no_items(
     def generated(value: float, text: str) -> Record:
         first = record([value])
         sample = {**first.score.samples[0], "answer": "7", "generated": text, "prediction": text[-1]}
-        del sample["choices"]
+        del sample["choices"], sample["question"]
         return replace(first, score=replace(first.score, samples=(sample,)))
 
     result = compare([model("base", generated(0, "3 + 4 = 8")), model("sft", generated(1, "so much " * 99 + "= 7"))])
     said = " ".join(printed(result, 5, 100, monkeypatch, capsys).split())
+    assert "item 1 An example. Question 0: what is it? A. this B. that<|end|>assistant:" in said
     assert "base 8 from: 3 + 4 = 8" in said
     assert "sft 7 from: ... so much" in said and "much = 7" in said
     assert "from:" not in printed(result, 0, 100, monkeypatch, capsys)
