@@ -5,7 +5,7 @@ Each takes a `World` and raises AssertionError. They run inside `worker`, never 
 
 from __future__ import annotations
 
-from tests.unsloth_cpu import run_checks, stack_checks, stage_checks
+from tests.unsloth_cpu import drift_checks, run_checks, stack_checks, stage_checks
 from tests.unsloth_cpu.common import CHECKS, make_world
 
-__all__ = ["CHECKS", "make_world", "run_checks", "stack_checks", "stage_checks"]
+__all__ = ["CHECKS", "drift_checks", "make_world", "run_checks", "stack_checks", "stage_checks"]

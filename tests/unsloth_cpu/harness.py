@@ -18,7 +18,7 @@ REPO = HERE.parent.parent
 
 def check_names() -> tuple[str, ...]:
     """Names of all checks, in the order of the files: read from the text, since importing them takes torch."""
-    texts = [(HERE / f"{part}_checks.py").read_text(encoding="utf-8") for part in ("stack", "stage", "run")]
+    texts = [(HERE / f"{part}_checks.py").read_text(encoding="utf-8") for part in ("stack", "drift", "stage", "run")]
     return tuple(name for text in texts for name in re.findall(r"^@check\ndef (\w+)", text, re.MULTILINE))
 
 
