@@ -11,7 +11,8 @@ import typer
 
 from statllama import __version__, cli_data, cli_eval
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
-from statllama.console import ConsoleReporter, Out, print_error, print_finding, print_plan, print_recipe, print_status
+from statllama.console import Out, print_error, print_finding, print_plan, print_recipe, print_status
+from statllama.console_run import ConsoleReporter
 from statllama.errors import Interrupted, StatllamaError, UsageError
 
 app = typer.Typer(
@@ -66,15 +67,12 @@ def run(
     A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
     from its last checkpoint when the same command is given again.
     """
-    from statllama.console_scores import print_scorecard
     from statllama.recipe import load_recipe
     from statllama.runner import run as run_recipe
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or [])
-    result = run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
-    if result.scorecard is not None:
-        print_scorecard(result.scorecard)
+    run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
 
 
 @app.command()

@@ -24,8 +24,8 @@ def check(
 
     What is tokenised here is kept in the workspace, and `run` takes it from there.
     """
-    from statllama.console import ConsoleReporter
     from statllama.console_data import print_check
+    from statllama.console_run import ConsoleReporter
     from statllama.datacheck import check as check_data
     from statllama.recipe import load_recipe
     from statllama.store import Store

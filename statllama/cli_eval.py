@@ -70,7 +70,7 @@ def evaluate(
     the workspace. A killed evaluation goes on where it was when the same command is given again.
     """
     from statllama import evaluation
-    from statllama.console import ConsoleReporter
+    from statllama.console_run import ConsoleReporter
     from statllama.console_scores import print_scorecard
     from statllama.signals import StopSignal
 
@@ -129,7 +129,7 @@ def attribute(
 ) -> None:
     """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
     from statllama import evaluation
-    from statllama.console import ConsoleReporter
+    from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_attribution
     from statllama.signals import StopSignal
 
@@ -161,7 +161,7 @@ def dial(
 ) -> None:
     """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
     from statllama import evaluation
-    from statllama.console import ConsoleReporter
+    from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_dial
     from statllama.signals import StopSignal
 

@@ -37,6 +37,14 @@ def print_scorecard(card: Scorecard) -> None:
                 words.setdefault(verdict(change), []).append(row.name)
         Out.print("  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items()))
     Out.print("[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p.[/]")
+    if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
+        Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
+        table = Table("stack", box=SIMPLE_HEAD, padding=(0, 1))
+        for name in ("from parent", "from base"):
+            table.add_column(name, justify="right")
+        for name, drift in drifts.items():
+            table.add_row(plain(name), f"{drift.to_parent:.3g}", f"{drift.to_base:.3g}")
+        print_table(table)
 
 
 def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:

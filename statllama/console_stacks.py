@@ -12,7 +12,7 @@ from statllama.scores import TaskScore
 
 
 def print_attribution(result: Attribution) -> None:
-    """A table a benchmark: what each stage changed when it was added, and what the whole stack would lose without it."""
+    """A table a benchmark: what each stage changed when it was added, and what the stack would lose without it."""
     for i, whole in enumerate(result.prefixes[result.stages[-1]]):
         Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {whole.n} items)")
         table = Table(box=SIMPLE_HEAD, padding=(0, 1))
@@ -52,8 +52,8 @@ def print_dial(result: Dial) -> None:
         table.add_row(f"{notch.factor:g}", *cells)
     print_table(table)
     Out.print(
-        f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} times "
-        "a factor. Changes from factor 1 are paired: 95 % interval, in colour where the exact McNemar p is below "
+        f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} "
+        "times a factor. Changes from factor 1 are paired: 95 % interval, in colour where the exact McNemar p is below "
         f"{ALPHA:g}, not adjusted for the number of factors: the best of many is partly luck.[/]"
     )
 

@@ -1,4 +1,4 @@
-"""The scores that a workspace holds of several stacks or models, chosen so that they can be compared. Loads no torch."""
+"""The scores that a workspace holds of several models, chosen so that they can be compared. Loads no torch."""
 
 from __future__ import annotations
 

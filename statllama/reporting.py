@@ -1,4 +1,4 @@
-"""What a run tells its surroundings while it works. The base class is silent; `console.ConsoleReporter` prints."""
+"""What a run tells its surroundings while it works. The base class is silent; `console_run.ConsoleReporter` prints."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorecard import Scorecard, scorecard
 from statllama.scorer import ScoreBook
-from statllama.scores import StackRef
+from statllama.scores import Drift, StackRef
 from statllama.session import Session, count_steps, recipe_tasks
 from statllama.signals import StopSignal
 from statllama.specs import StageSpec
@@ -170,13 +170,14 @@ def run(
         if recipe.evaluate.tasks:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         results: dict[str, Path] = {}
+        drifts: dict[str, Drift] = {}
         while len(results) < len(planned):
             stage = planned[len(results)]
             entry = stage.entry or session.train(stage)
             results[stage.spec.name] = entry.path
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
-            session.scorer.drift(stage.stack)
+            drifts[stage.spec.name] = session.scorer.drift(stage.stack)
             if recipe.evaluate.tasks:
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
@@ -184,7 +185,7 @@ def run(
                 _record(recipe, store, planned)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows) if rows else None
+    card = scorecard(rows, drifts) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [b for b in stage.breaches if b.gate.on_break == "stop"]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.errors import EvaluationError
 from statllama.paired import Change, paired_change, verdict
-from statllama.scores import TaskScore
+from statllama.scores import Drift, TaskScore
 
 
 class IncomparableError(EvaluationError):
@@ -58,6 +58,8 @@ class Row:
     name: str
     parent: str | None
     cells: tuple[Cell, ...]
+    drift: Drift | None = None
+    """How far its predictions have moved; None where that was not measured."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,12 @@ class Scorecard:
         return data
 
 
-def scorecard(rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]]) -> Scorecard:
+def scorecard(
+    rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]], drifts: Mapping[str, Drift] | None = None
+) -> Scorecard:
     """The scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
+
+    `drifts`: {name: its drift}, as far as measured.
 
     Raises EvaluationError when rows are not scored on the same benchmarks and items, or a parent is missing.
     """
@@ -100,7 +106,7 @@ def scorecard(rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]]) -> Sc
             _cell(score, base[i] if base else None, above[i] if above else None) for i, score in enumerate(scores)
         )
         known[name] = scores
-        built.append(Row(name, parent, cells))
+        built.append(Row(name, parent, cells, (drifts or {}).get(name)))
     return Scorecard(tasks, tuple(built))
 
 

@@ -31,7 +31,7 @@ LAYERS = (
     ("subjects", "evaluation", "recorded"),
     ("runner", "session", "targets", "doctor", "export", "report"),
     ("datacheck",),
-    ("console", "console_data", "console_scores", "console_stacks"),
+    ("console", "console_data", "console_scores", "console_stacks", "console_run"),
     ("cli_options", "cli_data", "cli_eval", "cli", "__init__"),
     ("__main__",),
 )
@@ -44,7 +44,7 @@ HOMES = {
     "lm_eval": {"evaluate", "harness"},
     "matplotlib": {"report"},
     "typer": {"cli", "cli_data", "cli_eval", "cli_options"},
-    "rich": {"console", "console_data", "console_scores", "console_stacks"},
+    "rich": {"console", "console_data", "console_run", "console_scores", "console_stacks"},
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 

@@ -1,0 +1,177 @@
+"""Prints a run as it goes: live in a terminal, plain lines where the output is not one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from statllama.console import Out, counted, plain, readable_bytes
+from statllama.console_scores import print_scorecard
+from statllama.reporting import Reporter, StepEvent
+
+if TYPE_CHECKING:
+    from statllama.data.report import MixtureReport
+    from statllama.data.verdicts import Verdict
+    from statllama.evaluate import TaskScore
+    from statllama.recipe import Recipe
+    from statllama.runner import PlannedStage
+    from statllama.scorecard import Scorecard
+    from statllama.scores import Drift
+    from statllama.specs import StageSpec
+    from statllama.store import Entry, Holder
+
+PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log
+
+
+class ConsoleReporter(Reporter):
+    """Prints a run as it goes: live in a terminal, one line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._progress: Progress | None = None
+        self._task: Any = None
+        self._last_line = 0.0
+
+    def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        cached = sum(s.cached for s in stages)
+        Out.print(f"[bold]{plain(recipe.name)}[/]" + (f": {plain(recipe.description)}" if recipe.description else ""))
+        chain = " -> ".join(["base", *(f"[dim]{s.spec.name}[/]" if s.cached else s.spec.name for s in stages)])
+        Out.print(f"  {chain}")
+        if cached == len(stages):
+            Out.print("  everything is trained already: nothing to train")
+        elif cached:
+            Out.print(f"  {cached} of {len(stages)} stages are cached")
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        if Out.is_terminal:
+            with Out.status(plain(what)):
+                yield
+        else:
+            yield
+        Out.print(f"  [dim]{plain(what)}: {time.monotonic() - began:.1f} s[/]")
+
+    def waiting(self, what: str) -> Callable[[Holder], None]:
+        return lambda holder: Out.print(f"  {plain(what)}: waiting for {plain(str(holder))}")
+
+    @contextmanager
+    def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
+        with _bar(f"{stage} data") as advance:
+            yield None if advance is None else lambda source, done, total: advance(done, total)
+
+    def data_ready(self, spec: StageSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
+        for source in report.sources:
+            notes = [f"{n} dropped ({reason})" for reason, n in source.dropped.items()]
+            notes += [f"{source.truncated} cut"] if source.truncated else []
+            Out.print(
+                f"  [dim]{spec.name} <- {plain(source.name)}: {source.examples:,} examples, {source.tokens:,} tokens, "
+                f"{100 * source.share:.0f} % with loss[/]{plain('; ' + ', '.join(notes)) if notes else ''}"
+            )
+        for finding in findings:
+            self.note(f"{finding.source}: {finding.text} (`statllama data check` says more)")
+
+    @contextmanager
+    def training(self, spec: StageSpec, report: MixtureReport, steps: int) -> Iterator[None]:
+        lora = spec.lora
+        Out.print(
+            f"[bold cyan]{spec.name}[/] ({spec.type}): {steps} steps of {spec.train.batch_size} rows, "
+            f"learning rate {spec.train.learning_rate:g}, rank {lora.r}, scale {lora.scaling:g}"
+        )
+        self._last_line = 0.0
+        if not Out.is_terminal:
+            yield
+            return
+        columns = (
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", table_column=Column()),  # on a narrow terminal the figures wrap
+            *([BarColumn(16)] if Out.width >= 100 else []),
+        )
+        with Progress(*columns, console=Out, transient=True) as self._progress:
+            self._task = self._progress.add_task("first step", total=steps)
+            try:
+                yield
+            finally:
+                self._progress = None
+
+    def step(self, event: StepEvent) -> None:
+        figures = (
+            f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  "
+            f"{event.tokens_per_second:,.0f} tok/s  {readable_bytes(event.memory_bytes)}"
+        )
+        if self._progress is not None:
+            self._progress.update(self._task, completed=event.step, total=event.total, description=figures)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= PLAIN_SECONDS or event.step in (1, event.total):
+            self._last_line = now
+            Out.print(f"  step {event.step}/{event.total}  {figures}  ETA {_duration(event.eta_seconds)}")
+
+    def note(self, text: str) -> None:
+        Out.print(f"  [yellow]note:[/] {plain(text)}")
+
+    def stage_finished(self, name: str, entry: Entry) -> None:
+        m = entry.manifest["metrics"]
+        size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
+        Out.print(
+            f"  {name} done in {_duration(m['seconds'])}: loss {m['first_loss']:.4f} -> {m['loss']:.4f}, "
+            f"{m['tokens']:,} tokens, adapter {readable_bytes(size)}"
+        )
+
+    def stage_cached(self, name: str, entry: Entry) -> None:
+        m = entry.manifest["metrics"]
+        Out.print(f"[bold cyan]{name}[/]: cached ({m['steps']} steps, loss {m['loss']:.4f})")
+
+    @contextmanager
+    def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        with _bar(f"{name} on {task}") as advance:
+            yield None if advance is None else lambda done, total, _: advance(done, total)
+
+    def scored(self, name: str, score: TaskScore) -> None:
+        error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
+        notes = [f"first {score.n} of {score.total} items"] if score.limited else []
+        notes += [f"{counted(score.truncated, 'prompt')} cut to fit `evaluate.max_length`"] if score.truncated else []
+        notes += [f"{score.unfinished} of {score.n} replies cut at their limit"] if score.unfinished else []
+        part = f" ({'; '.join(notes)})" if notes else ""
+        Out.print(f"  {plain(name)} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
+
+    def drifted(self, name: str, drift: Drift) -> None:
+        Out.print(
+            f"  [dim]{plain(name)} drift: {drift.to_parent:.3g} nats a token from its parent, "
+            f"{drift.to_base:.3g} from the base[/]"
+        )
+
+    def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
+        if card is not None:
+            print_scorecard(card)
+        for name, path in results.items():
+            Out.print(f"  [dim]{name}: {plain(path)}[/]")
+        Out.print(f"finished in {_duration(time.monotonic() - self._started)}")
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar that goes away when it is done, moved by a callback (done, total); None where there is no terminal."""
+    if not Out.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Out, transient=True) as progress:
+        bar = progress.add_task(plain(what), total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
