@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from statllama.report.data import Benchmark, Estimate, Topic
 from statllama.report.plot import (
+    BOLD,
     axes_at,
     bars_across,
     error_bars,
@@ -58,7 +59,7 @@ def _draw_scores(benchmarks: Sequence[Benchmark], width: int) -> Figure:
         for column, benchmark in enumerate(row):
             x, y = column * (each + 24), sum(heights[:index]) + 26
             ax = axes_at(figure, x + left, y, each - left - 12, ROW * len(benchmark.scores))
-            ax.set_title(short(benchmark.task, each), pad=6, x=-left / ax.bbox.width)
+            ax.set_title(short(benchmark.task, each, BOLD), pad=6, x=-left / ax.bbox.width)
             _rows_of_scores(ax, benchmark, left)
     return figure
 
@@ -107,7 +108,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Markup | None:
 def _draw_changes(benchmarks: Sequence[Benchmark], stacks: Sequence[str], width: int) -> Figure:
     narrow, tasks = is_narrow(width), [_named(b) for b in benchmarks]
     left, top = (44, 12 + 17 * len(tasks)) if narrow else (62, 14)
-    beside = 0 if narrow else 16 + label_width(tasks, 210)
+    beside = 0 if narrow else 16 + label_width(tasks, 230, BOLD)
     height = 210 if narrow else 300
     figure = figure_of(width, top + height + 34)
     ax = axes_at(figure, left, top, width - left - beside - 8, height)
@@ -121,7 +122,7 @@ def _draw_changes(benchmarks: Sequence[Benchmark], stacks: Sequence[str], width:
     else:
         low, high = ax.get_ylim()
         for index, at in enumerate(spread(ends, 17 * (high - low) / height)):
-            place, label = (1.015, (at - low) / (high - low)), short(tasks[index], beside)
+            place, label = (1.015, (at - low) / (high - low)), short(tasks[index], beside - 8, BOLD)
             ax.text(*place, label, transform=ax.transAxes, va="center", color=paint(index), weight="bold")
     return figure
 
@@ -146,7 +147,7 @@ def _line_of_changes(ax: Axes, benchmarks: Sequence[Benchmark], index: int, stac
             solid = "-" if benchmarks[index].domain else (0, (5, 3))
             ax.plot((start[0], end[0]), (start[1], end[1]), color=paint(index), linestyle=solid, zorder=2)
     x = [at for at, _ in places.values()][1:]
-    error_bars(ax, x, intervals, paint(index), marker(index), label=short(_named(benchmarks[index]), 280), zorder=3)
+    error_bars(ax, x, intervals, paint(index), marker(index), label=short(_named(benchmarks[index]), 250), zorder=3)
     return intervals[-1].value if intervals else 0.0
 
 

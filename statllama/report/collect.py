@@ -280,7 +280,7 @@ def _environment(subject: Subject) -> dict[str, str]:
     found = {
         "base model": _readable(subject, subject.base.model),
         "revision": identity.get("revision") or identity.get("commit") or subject.base.revision,
-        "content": identity.get("content"),
+        "content (SHA-256)": identity.get("content"),
         "quantization": subject.base.quantization,
         "compute type": _each(manifest.get("dtype") for manifest in manifests) or subject.precision,
         "backend": _each(manifest.get("backend") for manifest in manifests),

@@ -41,7 +41,7 @@ def curves(stages: Sequence[Stage]) -> Markup | None:
 def _draw(logged: Logged, width: int) -> Figure:
     narrow = is_narrow(width)
     heights = (150, 90, 90) if narrow else (210, 115, 115)
-    left, right, gap = 44 if narrow else 56, 8, 30
+    left, right, gap = 44 if narrow else 56, 14, 30
     figure = figure_of(width, 44 + sum(heights) + 2 * gap + 42)
     total, top = sum(curve.steps[-1] for _, curve in logged), 44
     axes = []

@@ -38,7 +38,7 @@ def flips_of(old: TaskScore, new: TaskScore, before: str, after: str) -> Flips:
 
 def _flip(before: Mapping[str, Any], after: Mapping[str, Any]) -> Flip:
     prompt = str(before["prompt"])
-    asked = question(prompt)
+    asked = str(before.get("question") or question(prompt)).strip()
     choices = [str(choice) for choice in before.get("choices", ())]
     named = all(len(choice) < 3 or choice in asked for choice in choices)
     return Flip(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from statllama.report.data import Stage
-from statllama.report.plot import axes_at, figure_of, is_narrow, short
+from statllama.report.plot import BOLD, axes_at, figure_of, is_narrow, short
 from statllama.report.svg import PAINT, picture
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _box(
             linestyle="-" if solid else (0, (4, 3)),
         )
     )
-    ax.text(x + wide / 2, y + tall * 0.38, short(words[0], wide - 14), ha="center", va="center", weight="bold")
+    ax.text(x + wide / 2, y + tall * 0.38, short(words[0], wide - 14, BOLD), ha="center", va="center", weight="bold")
     ax.text(x + wide / 2, y + tall * 0.68, short(words[1], wide - 8), ha="center", va="center", color=PAINT["muted"])
 
 

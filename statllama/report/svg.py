@@ -35,7 +35,7 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"#([^\s)\"]+)")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff￾￿]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def style(narrow: bool) -> Iterator[None]:
     """What all charts have in common, whatever the user's own matplotlibrc says. One unit is one CSS pixel."""
     import matplotlib
 
-    ours: dict[Any, Any] = {
+    ours: Any = {
         "svg.fonttype": "none",  # text stays text: it can be read out, searched and set in the page's font
         "svg.hashsalt": "statllama",
         "text.parse_math": False,  # a dollar sign in a name is a dollar sign
@@ -70,7 +70,9 @@ def style(narrow: bool) -> Iterator[None]:
         "font.size": 11 if narrow else 12.5,
         "lines.linewidth": 1.6,
     }
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **ours}), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(ours)
         warnings.simplefilter("ignore")  # a glyph that DejaVu lacks: the reader's own fonts are used anyway
         yield
 
@@ -88,7 +90,7 @@ def picture(ident: str, title: str, description: str, draw: Callable[[int], Figu
 
 
 def clean(text: str) -> str:
-    """Text without the characters that XML forbids, for a label."""
+    """Text without the characters that XML forbids, and without those that turn the direction of what follows."""
     return _CONTROL.sub("", text)
 
 

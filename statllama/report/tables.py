@@ -97,7 +97,9 @@ def scores(benchmark: Benchmark) -> Table:
         )
         for score in benchmark.scores
     ]
-    caption = f"{benchmark.task}: {benchmark.metric} of {words.several(benchmark.scores[0].n, 'item')}, in per cent"
+    first = benchmark.scores[0]
+    part = words.several(first.n, "item") if first.n == first.total else f"the first {first.n:,} of {first.total:,}"
+    caption = f"{benchmark.task}: {benchmark.metric} of {part}, in per cent"
     return table(caption, ("stack", "score", "from base", "from parent"), rows)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from statllama.report.data import DialData, Estimate
-from statllama.report.plot import axes_at, error_bars, figure_of, is_narrow, marker, paint, percent, short
+from statllama.report.plot import BOLD, axes_at, error_bars, figure_of, is_narrow, marker, paint, percent, short
 from statllama.report.svg import PAINT, picture
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _draw(data: DialData, width: int) -> Figure:
     for index, task in enumerate(tasks):
         row, column = divmod(index, columns)
         ax = axes_at(figure, column * each + left, top + row * (panel + 66) + 26, each - left - 12, panel)
-        ax.set_title(short(task, each - 12), pad=6, x=-left / ax.bbox.width)
+        ax.set_title(short(task, each - 12, BOLD), pad=6, x=-left / ax.bbox.width)
         _against_scale(ax, [p.scale for p in data.points], [p.estimates[task] for p in data.points], index)
         ax.set_xlabel(short(f"scale of {data.stage}", each - left))
     return figure
