@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -259,12 +259,15 @@ def _quiet() -> Iterator[None]:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     from transformers.utils import logging as transformers_logging
 
-    logger = logging.getLogger("lm_eval")
-    level, verbosity = logger.level, transformers_logging.get_verbosity()
+    # `datasets` logs what it then raises.
+    loggers = {logging.getLogger("lm_eval"): logging.ERROR, logging.getLogger("datasets"): logging.CRITICAL}
+    verbosity = transformers_logging.get_verbosity()
     bars = datasets.utils.are_progress_bars_disabled()
     harness = lm_eval.utils.env
     sandbox = ImmutableSandboxedEnvironment(undefined=harness.undefined, keep_trailing_newline=True)
     sandbox.filters.update(harness.filters)
+    # lm-eval compiles a template anew for every item, which takes longer than to score one with a small model.
+    sandbox.from_string = cache(sandbox.from_string)  # type: ignore[method-assign, assignment]
     with ExitStack() as stack:
         for module, name, value in (
             (lm_eval.api.task, "tqdm", lambda items, **_: items),
@@ -274,11 +277,12 @@ def _quiet() -> Iterator[None]:
             setattr(module, name, value)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
-        stack.callback(logger.setLevel, level)
+        for logger, level in loggers.items():
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(level)
         stack.callback(transformers_logging.set_verbosity, verbosity)
         if not bars:
             stack.callback(datasets.enable_progress_bars)
-        logger.setLevel(logging.ERROR)
         transformers_logging.set_verbosity(logging.ERROR)
         datasets.disable_progress_bars()
         yield

@@ -179,6 +179,30 @@ def test_zero_examples_cannot_be_overridden(
             assert "num_fewshot" in yaml.safe_load(file.read_text("utf-8")), f"{file.stem} leaves its examples open"
 
 
+def test_a_template_is_compiled_once(
+    tmp_path: Path, model: Any, ours: Callable[..., TaskScore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Theirs compiles each template anew for every item, several times: half of the time of a small model's score."""
+    import jinja2
+    import lm_eval.utils
+
+    seen: list[str] = []
+    real = jinja2.Environment.compile
+
+    def counted(self: Any, source: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(str(source))
+        return real(self, source, *rest, **options)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", counted)
+    config = write_task(tmp_path)
+    for row in rows():
+        lm_eval.utils.apply_template(config["doc_to_text"], row)
+    assert seen.count(config["doc_to_text"]) == 6, "the trap is gone"
+    seen.clear()
+    ours(model)
+    assert seen.count(config["doc_to_text"]) <= 2  # once while it is loaded, once while it is scored
+
+
 def test_exact_match_needs_no_network(
     tmp_path: Path, model: Any, tokenizer: Any, ours: Callable[..., TaskScore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
