@@ -663,7 +663,7 @@ def test_a_report_is_what_the_run_recorded(real: tuple[Path, Path]) -> None:
         assert [f.row for f in flips.gained] == [i + 1 for i, old in enumerate(before) if after[i] > old]
         assert [f.row for f in flips.lost] == [i + 1 for i, old in enumerate(before) if after[i] < old]
         assert all(f.question.startswith(("what is", "write")) for f in (*flips.gained, *flips.lost))
-    assert [(g.stage, g.kept) for g in found.gates] == [("first", True), ("second", True)]
+    assert [(g.stage, g.breach) for g in found.gates] == [("first", ""), ("second", "")]
     assert "sums: only the first 9 of 12 items are scored." in found.notes
     assert any(note.startswith("write: ") and "did not end" in note for note in found.notes)
     assert str(path.parent) not in found.recipe + found.base, "folders of this machine stay here"

@@ -29,7 +29,7 @@ from statllama.report.data import (
     estimate,
 )
 from statllama.report.flips import flips_of
-from statllama.report.words import points, several
+from statllama.report.words import several
 from statllama.scorecard import compare_scores
 from statllama.scorer import ScoreBook, with_samples
 from statllama.scores import StackRef, TaskScore
@@ -52,7 +52,7 @@ def collect(subject: Subject, store: Store) -> ReportData:
     shown = _compared(stacks, last)
     scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
     wanted = subject.evaluate.domain or subject.evaluate.tasks[:1]
-    record = subject.record
+    record, gates = subject.record, tuple(_gates(subject, stacks, scores))
     return ReportData(
         name=subject.name,
         description=subject.description,
@@ -65,8 +65,8 @@ def collect(subject: Subject, store: Store) -> ReportData:
             for found in scores.values()
             if before in found and after in found
         ),
-        gates=tuple(_gates(subject, stacks, scores)),
-        notes=tuple(_notes(subject, stacks, scores)),
+        gates=gates,
+        notes=(*(f"{gate.breach}." for gate in gates if gate.breach), *_notes(subject, stacks, scores)),
         environment=_environment(subject),
         recipe=_readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
@@ -241,14 +241,13 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
                 continue
             broken = breaches({task: gate}, stack.name, [own], [found[BASE]], [before])
             delta = _delta(against, before, own)
-            text = str(broken[0]) if broken else f"no evidence of a change below {points(gate.budget)} points"
-            yield Gate(stack.name, task, gate.budget, delta, not broken, text)
+            yield Gate(stack.name, task, gate.budget, delta, "; ".join(map(str, broken)))
 
 
 def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:
     for stage in subject.trained:
         if stage.left_out:
-            yield f"{stage.name} is left out of what follows: {stage.left_out}"
+            yield f"{stage.name} is left out: what follows is trained on its parent."
         if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
             yield f"{stage.name} ended before its last step: it had drifted as far as the recipe allows."
     for task in subject.evaluate.tasks:

@@ -219,9 +219,8 @@ class Gate:
     budget: float
     """The least change allowed, in points."""
     delta: Delta
-    kept: bool
-    text: str
-    """The outcome in words."""
+    breach: str = ""
+    """How it broke, in words. Empty when it is kept: no evidence of a loss beyond the budget."""
 
 
 @dataclass(frozen=True)

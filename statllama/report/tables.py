@@ -147,18 +147,16 @@ def gates(found: Sequence[Gate]) -> Table:
     rows = [
         (
             gate.stage,
+            Cell("broken", "worse") if gate.breach else Cell("kept", "better"),
             gate.task,
-            f"{words.points(gate.budget)} points",
-            words.points(gate.delta.change.difference),
-            words.points_interval(gate.delta),
+            words.points(gate.budget),
+            Cell(words.points(gate.delta.change.difference), below=(words.points_interval(gate.delta),)),
             gate.delta.against,
-            Cell("kept", "better") if gate.kept else Cell("broken", "worse"),
-            gate.text,
         )
         for gate in found
     ]
-    columns = ("stage", "benchmark", "allowed", "change", "95 % interval", "against", "gate", "in words")
-    return table("Gates: what a stage may cost", columns, rows, "benchmark,against,gate,in words")
+    columns = ("stage", "gate", "benchmark", "allowed", "change", "from")
+    return table("Gates: what a stage may cost, in percentage points", columns, rows, "gate,benchmark,from")
 
 
 def drift(found: Sequence[Stage]) -> Table | None:
