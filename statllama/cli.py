@@ -33,6 +33,7 @@ app.command("eval")(cli_eval.evaluate)
 app.command()(cli_eval.compare)
 app.command()(cli_eval.attribute)
 app.command()(cli_eval.dial)
+app.command()(cli_eval.report)
 
 
 def _version(wanted: bool) -> None:

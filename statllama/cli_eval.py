@@ -77,9 +77,10 @@ def evaluate(
     store, subject = _subject(target, workspace, overrides, task, data, limit)
     stacks = evaluation.chosen_stacks(subject, stage or (), evaluation.factors_of(subject, scale or ()))
     with StopSignal():
-        card, _ = evaluation.evaluate(evaluation.open_scorer(subject, store, ConsoleReporter()), stacks)
+        scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
+        card, _ = evaluation.evaluate(scorer, stacks)
     print_scorecard(card)
-    _write(out, {"subject": subject.name, "evaluate": _plain(subject), **card.to_json()})
+    _write(out, {**evaluation.origin(subject, scorer), **card.to_json()})
 
 
 def compare(
@@ -99,11 +100,13 @@ def compare(
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
     from statllama.compare import compare as compare_scored
+    from statllama.compare import require_different
     from statllama.console_scores import print_comparison
     from statllama.recorded import scored
     from statllama.store import Store
     from statllama.targets import find_subject, split_stage
 
+    require_different(models)
     store = Store(workspace)
     wanted = []
     for model in models:
@@ -138,7 +141,7 @@ def attribute(
         scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
         result = evaluation.attribute(subject, scorer, stage)
     print_attribution(result)
-    _write(out, {"subject": subject.name, "evaluate": _plain(subject), **result.to_json()})
+    _write(out, {**evaluation.origin(subject, scorer), **result.to_json()})
 
 
 def dial(
@@ -177,7 +180,32 @@ def dial(
 
         write_dial(result, subject, out)
     else:
-        _write(out, {"subject": subject.name, "evaluate": _plain(subject), **result.to_json()})
+        _write(out, {**evaluation.origin(subject, scorer), **result.to_json()})
+
+
+def report(
+    run: RunArg,
+    task: TaskOption = None,
+    data: DataOption = None,
+    limit: LimitOption = None,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file to write. Default: RUN.html.")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Write a run on one HTML page that opens offline: recipe, curves, scores with intervals, what was forgotten.
+
+    Loads no model and scores nothing: what the workspace does not have is not shown, and the page says so. Scores that
+    `eval` made with other settings are shown when the same settings are given here.
+    """
+    from statllama.console import Out, plain
+    from statllama.report import collect, write
+
+    store, subject = _subject(run, workspace, overrides, task, data, limit)
+    path = out or Path(f"{subject.name}.html")
+    write(collect(subject, store), path)
+    Out.print(f"written: {plain(path)}")
 
 
 def _subject(
@@ -225,10 +253,6 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--grid {text!r}: expected numbers such as 0,0.5,1") from None
-
-
-def _plain(subject: Subject) -> Mapping[str, Any]:
-    return subject.evaluate.model_dump(mode="json")
 
 
 def _write(out: Path | None, body: Mapping[str, Any]) -> None:

@@ -133,13 +133,17 @@ def compare(subjects: Sequence[Scored], level: float = ALPHA) -> Comparison:
     return Comparison(reference.name, tuple(other.name for other in others), level, contrasts, left_out)
 
 
-def _common(subjects: Sequence[Scored]) -> list[str]:
-    """The benchmarks that all have, in the order of the first."""
-    names = [subject.name for subject in subjects]
+def require_different(names: Sequence[str]) -> None:
+    """UsageError unless these are the names of two models or more, each once."""
     if len(names) < 2:
         raise UsageError("a comparison needs two models or more", remedy="statllama compare A B")
     if repeated := [name for name, times in Counter(names).items() if times > 1]:
         raise UsageError(f"a comparison needs different models: {repeated[0]!r} is given twice")
+
+
+def _common(subjects: Sequence[Scored]) -> list[str]:
+    """The benchmarks that all have, in the order of the first."""
+    require_different([subject.name for subject in subjects])
     tasks = [task for task in subjects[0].records if all(task in other.records for other in subjects)]
     if not tasks:
         lists = "; ".join(f"{s.name}: {', '.join(s.records) or 'none'}" for s in subjects)

@@ -36,6 +36,14 @@ def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: boo
     return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
 
 
+def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:
+    """What was evaluated and how, for files that leave the workspace."""
+    protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.suite.tasks)))
+    protocol["tasks"] = scorer.fingerprints
+    del protocol["stack"]
+    return {"subject": subject.name, "model": subject.base.model_dump(mode="json"), "protocol": protocol}
+
+
 def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
     """{key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is no finite number."""
     factors = {}

@@ -42,15 +42,15 @@ class ScoreBook:
         """`identity`: see `identity.base_identity`. `precision`: as a stage's."""
         self.store, self.spec = store, spec
         self.subject = {**identity, "precision": precision}
-        self._fingerprints = {task.name: task_fingerprint(task) for task in tasks}
+        self.fingerprints = {task.name: task_fingerprint(task) for task in tasks}
 
     def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
         """What the stack's score on a benchmark is keyed by."""
-        return protocol_key(self.spec, {task: self._fingerprints[task]}, stack.identity, self.subject)
+        return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.subject)
 
     def keys(self, stack: StackRef) -> dict[str, str]:
         """{benchmark: key of the stack's score}."""
-        return {task: digest(self.protocol(stack, task)) for task in self._fingerprints}
+        return {task: digest(self.protocol(stack, task)) for task in self.fingerprints}
 
     def recorded(self, stack: StackRef) -> tuple[TaskScore, ...] | None:
         """The stack's scores without their samples, or None when one is missing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,31 @@ def stage(name: str, kind: str = "sft", **fields: Any) -> dict[str, Any]:
     formats = {"sft": "messages", "dpo": "preference", "cpt": "text"}
     data = fields.pop("data", [{"path": f"{kind}.jsonl", "format": formats[kind]}])
     return {"name": name, "type": kind, "data": data, "lora": lora, "train": train, **fields}
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, base_folder: Path) -> Path:
+    """A folder with a recipe of two stages that ran without benchmarks, and two benchmarks beside it."""
+    import yaml
+
+    from tests.benchmarks_for_tests import choice_task, reply_task
+    from tests.running import run
+
+    folder = tmp_path_factory.mktemp("trained")
+    choice_task(folder / "eval", "letters", 12)
+    reply_task(folder / "eval", "replies", 8)
+    write_jsonl(folder / "sft.jsonl", conversations(8))
+    base = {"model": str(base_folder), "quantization": "none"}
+    stages = [stage("one", train={"steps": 2}), stage("two", train={"steps": 2})]
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"name": "tiny", "base": base, "stages": stages}))
+    run(folder / "recipe.yaml", folder / "w")
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> tuple[Path, Any]:
+    """A copy of it: the recipe and its workspace."""
+    from statllama.store import Store
+
+    folder = shutil.copytree(trained_once, tmp_path / "trained")
+    return folder / "recipe.yaml", Store(folder / "w")

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 
 from statllama import stack
@@ -25,12 +24,8 @@ from statllama.scores import StackRef
 from statllama.store import Store, file_sha256
 from statllama.subjects import Subject
 from statllama.targets import find_subject
-from tests.benchmarks_for_tests import choice_task, reply_task
-from tests.conftest import conversations, stage, write_jsonl
-from tests.running import run
 
 torch.set_num_threads(1)
-SHORT = {"steps": 2}
 BASE = StackRef("base", None)
 
 
@@ -51,27 +46,6 @@ class Watch(Reporter):
                     raise ConnectionAbortedError
 
         yield progress
-
-
-@pytest.fixture(scope="module")
-def trained_once(tmp_path_factory: pytest.TempPathFactory, base_folder: Path) -> Path:
-    """A folder with a recipe of two stages that ran without benchmarks, and two benchmarks beside it."""
-    folder = tmp_path_factory.mktemp("trained")
-    choice_task(folder / "eval", "letters", 12)
-    reply_task(folder / "eval", "replies", 8)
-    write_jsonl(folder / "sft.jsonl", conversations(8))
-    base = {"model": str(base_folder), "quantization": "none"}
-    stages = [stage("one", train=SHORT), stage("two", train=SHORT)]
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"name": "tiny", "base": base, "stages": stages}))
-    run(folder / "recipe.yaml", folder / "w")
-    return folder
-
-
-@pytest.fixture
-def trained(trained_once: Path, tmp_path: Path) -> tuple[Path, Store]:
-    """A copy of it: the recipe and its workspace."""
-    folder = shutil.copytree(trained_once, tmp_path / "trained")
-    return folder / "recipe.yaml", Store(folder / "w")
 
 
 def scorer_of(path: Path, store: Store, *tasks: str, reporter: Reporter | None = None) -> tuple[Subject, Scorer]:

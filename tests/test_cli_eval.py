@@ -1,0 +1,210 @@
+"""eval, compare, attribute, dial and report as a user calls them: right and wrong input."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from statllama import cli
+from statllama.errors import UsageError
+from statllama.store import Store
+from statllama.targets import find_subject, split_stage
+from tests.conftest import make_llama, make_tokenizer, write_jsonl
+
+torch.set_num_threads(1)
+Command = Callable[..., tuple[int, str]]
+FEW = ("--set", "evaluate.max_length=200", "--set", "evaluate.batch_size=8")
+
+
+@pytest.fixture
+def command(
+    trained: tuple[Path, Store], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs a command beside the trained recipe; (exit code, what it printed)."""
+    path, store = trained
+    monkeypatch.chdir(path.parent)
+    monkeypatch.delenv("STATLLAMA_DEBUG", raising=False)
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["statllama", *map(str, arguments), "--workspace", str(store.root)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capsys.readouterr()
+        return int(left.value.code or 0), said.out + said.err
+
+    return call
+
+
+def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Path, Store], tmp_path: Path) -> None:
+    path, store = trained
+    code, said = command("eval", path, "--task", "letters", "--task", "replies", *FEW, "--out", "card.json")
+    assert code == 0, said
+    for stack in ("base", "one", "two"):
+        assert re.search(rf"{stack} on letters: \d+\.\d ± \d", said) and re.search(rf"{stack} on replies: ", said)
+    assert "against the base: one, two: no evidence of a difference" in said
+    card = json.loads(Path("card.json").read_text())
+    assert [row["name"] for row in card["rows"]] == ["base", "one", "two"]
+    assert card["protocol"]["max_length"] == 200 and card["protocol"]["date_string"] == "26 Jul 2024"
+    before = {entry.key for entry in store.entries("scores")}
+
+    # The run is known by its name now, and what was scored is not scored again.
+    code, said = command("eval", "tiny", "--task", "letters", *FEW, "--stage", "two")
+    assert code == 0 and "one on letters" not in said and "two on letters" in said
+    assert {entry.key for entry in store.entries("scores")} == before
+
+    code, said = command("compare", "tiny:base", "tiny", "tiny:one", "--items", "1", "--out", "cmp.json")
+    assert code == 0, said
+    assert "Holm over 4 comparisons" in said and "topic 1" in said
+    comparison = json.loads(Path("cmp.json").read_text())
+    assert comparison["reference"] == "tiny:base" and comparison["others"] == ["tiny", "tiny:one"]
+    for contrast in comparison["contrasts"]:
+        assert contrast["overall"]["verdict"] == "no evidence of a difference"
+        assert len(contrast["gained"]) == contrast["overall"]["change"]["gained"]
+
+    code, said = command("attribute", "tiny", "--task", "letters", *FEW, "--out", "shares.json")
+    assert code == 0 and "two without one on letters" in said
+    shares = json.loads(Path("shares.json").read_text())["shares"]
+    assert [share["stage"] for share in shares] == ["one", "two"]
+    last = shares[1]
+    assert last["step"] == last["kept"] and last["step_p"] == last["kept_p"]
+
+    code, said = command(
+        "dial", "tiny", "--stage", "one", "--grid", "0,0.5", "--task", "letters", *FEW, "--out", "dial.json"
+    )
+    assert code == 0 and "two (one x 0.5) on letters" in said
+    notches = json.loads(Path("dial.json").read_text())["notches"]
+    assert [notch["factor"] for notch in notches] == [0, 0.5, 1]
+    without = next(s for s in shares if s["stage"] == "one")["kept"]
+    assert notches[0]["from_1"][0]["difference"] == -without["difference"]
+
+    code, said = command("dial", "tiny", "--stage", "one", "--grid", "0", "--task", "letters", *FEW, "--out", "d.html")
+    assert code == 0 and Path("d.html").read_text().startswith("<!DOCTYPE html>")
+    code, said = command("report", "tiny", "--task", "letters", *FEW, "--out", "r.html")
+    assert code == 0 and "letters" in Path("r.html").read_text()
+
+
+def test_a_scaled_stack_is_set_beside_the_one_that_was_trained(command: Command) -> None:
+    code, said = command("eval", "tiny", "--task", "letters", "--limit", "6", *FEW, "--scale", "one=0.5")
+    assert code == 0, said
+    assert "(first 6 of 12 items)" in said and "two (one x 0.5)" in said and "one on letters" not in said
+
+
+def test_a_model_of_ones_own_is_scored_and_compared(command: Command, tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    make_llama(len(tokenizer), seed=3).save_pretrained(tmp_path / "merged")
+    tokenizer.save_pretrained(tmp_path / "merged")
+    code, said = command("eval", tmp_path / "merged", "--task", "letters", *FEW)
+    assert code == 0 and "merged" not in said.partition("(acc")[2]  # a model without stages is the base itself
+    code, said = command("eval", "tiny", "--task", "ap_statistics", "--limit", "8", *FEW)
+    assert code == 0
+    code, said = command("eval", tmp_path / "merged", "--task", "ap_statistics", "--limit", "8", *FEW)
+    assert code == 0, said
+    code, said = command("compare", "tiny", tmp_path / "merged")
+    assert code == 0 and "ap_statistics" in said and "loading" not in said
+
+
+def test_questions_of_ones_own(command: Command, tmp_path: Path) -> None:
+    rows = [{"question": f"q{i}", "choices": list("vwxyz"), "answer": "ABCDE"[i % 5], "topic": "t"} for i in range(7)]
+    file = write_jsonl(tmp_path / "mine.jsonl", rows)
+    code, said = command("eval", "tiny", "--task", "ap_statistics", "--data", f"ap_statistics={file}", *FEW)
+    assert code == 0 and "(acc, 7 items)" in said
+    code, said = command("eval", "tiny", "--task", "ap_statistics", "--limit", "7", *FEW)
+    assert code == 0
+    code, said = command("compare", "tiny:base", "tiny")  # of the two ways both have, the one with more items or either
+    assert code == 0
+    rows[3]["id"] = rows[5]["id"] = "same"
+    rows[6]["answer"] = "F"
+    for what, line in (("`id` of row 4", rows), ("row 7: the answer", [*rows[:3], *rows[4:5], *rows[6:]])):
+        write_jsonl(file, line)
+        code, said = command("eval", "tiny", "--task", "ap_statistics", "--data", f"ap_statistics={file}", *FEW)
+        assert code == 2
+        assert "mine.jsonl" in said and (what in said or "the answer" in said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("eval", "tiny"), "names no benchmark to score"),
+        (("eval", "tiny", "--task", "leters"), "did you mean 'letters'"),
+        (("eval", "tinny", "--task", "letters"), "did you mean 'tiny'"),
+        (("eval", "tiny", "--task", "letters", "--stage", "tow"), "did you mean 'two'"),
+        (("eval", "tiny", "--task", "letters", "--scale", "one"), "expected STAGE=FACTOR"),
+        (("eval", "tiny", "--task", "letters", "--scale", "one=nan"), "expected STAGE=FACTOR"),
+        (("eval", "tiny", "--task", "letters", "--stage", "one", "--scale", "two=1"), "not in the stack of one"),
+        (("eval", "tiny", "--task", "letters", "--data", "letters"), "expected TASK=FILE"),
+        (("eval", "tiny", "--task", "letters", "--data", "letters=gone.jsonl"), "no such file"),
+        (("eval", "tiny", "--task", "letters", "--set", "evaluate.batchsize=2"), "did you mean 'batch_size'"),
+        (("eval", "tiny", "--task", "letters", "--set", "base.model=x"), "only fields of `evaluate`"),
+        (("eval", "eval", "--task", "letters"), "holds none of config.json"),
+        (("compare", "tiny"), "two models or more"),
+        (("compare", "tiny", "tiny"), "given twice"),
+        (("compare", "tiny", "tiny:one"), "nothing is scored for tiny"),
+        (("dial", "tiny", "--stage", "one", "--task", "letters", "--grid", "a,b"), "expected numbers"),
+        (("dial", "tiny", "--stage", "one", "--task", "letters", "--out", "x.png"), "ends in .html or .json"),
+        (("dial", "tiny", "--stage", "one", "--on", "base", "--task", "letters"), "not in the stack of base"),
+        (("report", "nothing"), "is no recipe file, no run"),
+    ],
+)
+def test_wrong_input(command: Command, arguments: tuple[str, ...], message: str) -> None:
+    code, said = command(*arguments)
+    assert code == (1 if "config.json" in message else 2), said
+    assert message in said and "Traceback" not in said
+
+
+def test_scores_of_another_protocol_are_not_compared(command: Command) -> None:
+    assert command("eval", "tiny", "--task", "letters", "--stage", "base", *FEW)[0] == 0
+    other = ("--set", "evaluate.max_length=180", "--set", "evaluate.chat_template=false")
+    assert command("eval", "tiny", "--task", "letters", "--stage", "one", *other)[0] == 0
+    # `eval` scores the base beside every stage, so take what only one side has.
+    code, said = command("compare", "tiny:base", "tiny:one")
+    assert code == 0
+    store = Store(Path("w").absolute())
+    for entry in store.entries("scores"):
+        protocol = entry.manifest["protocol"]
+        if entry.manifest["kind"] == "score" and not protocol["stack"] and protocol["max_length"] == 180:
+            store.discard("scores", entry.key)
+    code, said = command("compare", "tiny:base", "tiny:one")
+    assert code == 2
+    assert "`max_length` is 200 and 180" in said and "`chat_template` is True and False" in said
+
+
+def test_targets(trained: tuple[Path, Store], tmp_path: Path) -> None:
+    path, store = trained
+    subject = find_subject(str(path), store)
+    assert [s.name for s in subject.trained] == ["one", "two"] and subject.last == "two"
+    same = find_subject("tiny", store)
+    assert same.stack("two") == subject.stack("two") and same.identity == subject.identity
+    changed = find_subject(str(path), store, ["stages.two.train.learning_rate=0.5"])
+    assert [s.name for s in changed.trained] == ["one"]
+    with pytest.raises(UsageError, match="not trained"):
+        changed.stack("two")
+    adapter = store.root / "results" / subject.stack("one").keys[0]
+    with pytest.raises(UsageError, match="an adapter, not a model"):
+        find_subject(str(adapter), store)
+    assert split_stage("tiny:one") == ("tiny", "one")
+    assert split_stage("C:\\models\\x") == ("C:\\models\\x", None)
+    assert split_stage("owner/name") == ("owner/name", None)
+
+
+def test_a_run_is_evaluated_after_its_recipe_is_gone(trained: tuple[Path, Store], command: Command) -> None:
+    path, _ = trained
+    path.unlink()
+    code, said = command("eval", "tiny", "--task", "letters", "--limit", "3", *FEW)
+    assert code == 0, said
+
+
+def test_a_damaged_record_is_said_to_be(trained: tuple[Path, Store], command: Command) -> None:
+    _, store = trained
+    file = store.root / "runs" / "tiny.json"
+    record: dict[str, Any] = json.loads(file.read_text())
+    del record["identity"]
+    file.write_text(json.dumps(record))
+    code, said = command("eval", "tiny", "--task", "letters")
+    assert code == 1 and "record of this run" in said and "run the recipe again" in said
