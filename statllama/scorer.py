@@ -99,18 +99,26 @@ class Scorer(ScoreBook):
     def drift(self, stack: StackRef) -> Drift:
         """How far the stack's predictions have moved, on the probe texts: see `drift.py`.
 
-        EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work.
+        EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work. A 16-bit base may
+        round a very small one away: that is noted.
         """
         known = self.known_drift(stack)
         if known is None:
             known = self._measure_drift(stack)
         if not known.to_parent and not self.loaded.zero(stack.parts[-1:]):
-            raise EvaluationError(
-                f"{stack.name}: its adapter is attached, but changes no prediction on the probe texts",
-                remedy="run `statllama doctor`: a version outside the known-good set may ignore adapters",
-            )
+            self._question(stack)
         self.loaded.reporter.drifted(stack.name, known)
         return known
+
+    def _question(self, stack: StackRef) -> None:
+        """What to say of an adapter that is attached and changes nothing."""
+        what = f"{stack.name}: its adapter is attached, but changes no prediction on the probe texts"
+        if str(self.loaded.base(self.precision).dtype) != "torch.float32":
+            self.loaded.reporter.note(f"{what}: it is too small for 16 bits, or a library ignores it")
+            return
+        raise EvaluationError(
+            what, remedy="run `statllama doctor`: a version outside the known-good set may ignore adapters"
+        )
 
     def _measure_drift(self, stack: StackRef) -> Drift:
         from statllama.drift import drift
