@@ -203,7 +203,7 @@ def report(
     from statllama.report import collect, write
 
     store, subject = _subject(run, workspace, overrides, task, data, limit)
-    path = out or Path(f"{subject.name}.html")
+    path = out or Path(f"{subject.name.replace('/', '_')}.html")
     write(collect(subject, store), path)
     Out.print(f"written: {plain(path)}")
 

@@ -112,6 +112,7 @@ def print_status(store: Store) -> None:
 
 
 def counted(number: int, word: str) -> str:
+    """`1 score`, `2,000 scores`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 

@@ -99,8 +99,8 @@ class Scorer(ScoreBook):
     def drift(self, stack: StackRef) -> Drift:
         """How far the stack's predictions have moved, on the probe texts: see `drift.py`.
 
-        EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work. A 16-bit base may
-        round a very small one away: that is noted.
+        EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work. A 16-bit base
+        may round a very small one away: that is noted.
         """
         known = self.known_drift(stack)
         if known is None:
