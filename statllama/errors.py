@@ -89,6 +89,10 @@ class GateBroken(EvaluationError):
     """A stage lost more on a benchmark than its recipe allows. The stage and its scores are kept."""
 
 
+class ExportError(StatllamaError):
+    """A release that cannot be made, or that does not behave like what was trained."""
+
+
 class Interrupted(StatllamaError):
     """SIGINT or SIGTERM: what was under way has been saved."""
 
