@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import random
 import shutil
+import signal
+import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,8 @@ from statllama.scores import StackRef
 from statllama.store import Store, file_sha256
 from statllama.subjects import Subject
 from statllama.targets import find_subject
+from tests.benchmarks_for_tests import reply_task
+from tests.running import Worker
 
 torch.set_num_threads(1)
 BASE = StackRef("base", None)
@@ -223,3 +229,42 @@ def test_answers_survive_and_a_torn_line_does_not(tmp_path: Path) -> None:
     again.add("loglikelihood", ("a", "c"), (0.0, False), True)
     again.close()
     assert Answers(tmp_path / "a.jsonl").get("loglikelihood", ("a", "c")) == ((0.0, False), True)
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_goes_on(trained_once: Path, tmp_path: Path) -> None:
+    """SIGKILL at moments drawn at random, until one attempt comes through: the scores of an unbroken evaluation."""
+    worker = Worker(tmp_path)
+    folders = [shutil.copytree(trained_once, tmp_path / name) for name in ("whole", "killed")]
+    for folder in folders:
+        reply_task(folder / "eval", "replies", 60)
+    generator = random.Random(4)
+
+    def command(folder: Path) -> int:
+        fields = ("--set", "evaluate.batch_size=2", "--set", "evaluate.max_length=200")
+        tasks = ("--task", "replies", "--stage", "two", *fields, "--workspace", folder / "w")
+        return worker.start("eval", folder / "recipe.yaml", *tasks)
+
+    try:
+        assert worker.wait(command(folders[0])) == 0, worker.said()
+        kills, kept = 0, 0
+        for _ in range(40):
+            pid = command(folders[1])
+            time.sleep(generator.uniform(1.0, 4.0))
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            code = worker.wait(pid)
+            if code == 0:
+                break
+            kills += 1
+            answers = list((folders[1] / "w").glob(f"partial/scores-*/{ANSWERS}"))
+            kept = max([kept, *(len(file.read_bytes().splitlines()) for file in answers)])
+        assert code == 0 and kills and kept
+    finally:
+        worker.close()
+    found = []
+    for folder in folders:
+        store = Store(folder / "w")
+        scores = [e.manifest["score"] for e in store.entries("scores") if e.manifest["kind"] == "score"]
+        found.append({(s["task"], tuple(s["item_ids"]), tuple(s["items"]), s["unfinished"]) for s in scores})
+    assert found[0] == found[1]
