@@ -94,7 +94,7 @@ def dense(model: Any, other: Any, rows: Sequence[probe.Row]) -> float:
 def test_drift_is_the_divergence_of_merged_models(
     count: int, base: Base, plain: Any, saved: list[tuple[Path, float]], adapters: list[Adapter]
 ) -> None:
-    rows = rows_for(base)[:: 1 if count == 3 else 6]
+    rows = rows_for(base)[::6]
     with scoring(base, adapters[:count]) as model:
         got = measure(model, adapters[:count], rows)
     ours, parent = merged(plain, saved[:count]), merged(plain, saved[: count - 1])
@@ -134,12 +134,23 @@ def test_tiny_drifts(
 
 def test_an_adapter_without_effect_has_no_drift(base: Base, adapters: list[Adapter]) -> None:
     """Exactly, since the sums are rounded alike."""
-    nothing = scaled(adapters[2], 0.0)
-    below, alone, got = (drift.drift(base, x) for x in (adapters[:2], [nothing], [*adapters[:2], nothing]))
-    assert alone == replace(below, to_parent=0.0, to_base=0.0)
-    assert got.to_parent == 0.0
+    nothing, rows = scaled(adapters[2], 0.0), rows_for(base)[::6]
+    found = []
+    for some in (adapters[:2], [*adapters[:2], nothing], [nothing]):
+        with scoring(base, some) as model:
+            found.append(measure(model, some, rows))
+    below, got, alone = found
+    assert got.to_parent == alone.to_parent == alone.to_base == 0.0
     assert got.to_base == pytest.approx(below.to_base, rel=1e-5)
-    assert drift.drift(base, ()) == replace(below, to_parent=0.0, to_base=0.0)
+
+
+def test_drift_of_a_base_and_its_adapters(base: Base, adapters: list[Adapter]) -> None:
+    """All probe texts, in one call; the base itself has no drift."""
+    rows = rows_for(base)
+    with scoring(base, adapters) as model:
+        wanted = measure(model, adapters, rows)
+    assert drift.drift(base, adapters) == wanted
+    assert drift.drift(base, ()) == drift.Drift(0.0, 0.0, sum(len(row.positions) for row in rows))
 
 
 def test_batches_do_not_matter(base: Base, adapters: list[Adapter], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +357,7 @@ def fit(base: Base, adapters: list[Adapter], folder: Path) -> Callable[..., Atte
             {"prompt_ids": [0, *x], "chosen_ids": [*y, 4], "rejected_ids": [*z, 4]}
             for x, y, z in zip(*numbers, strict=True)
         ]
-        fields = {"steps": STEPS, "schedule": "constant", "learning_rate": 2e-3, "checkpoint_every": 1, **train}
+        fields = {"steps": STEPS, "schedule": "constant", "learning_rate": 2e-3, "checkpoint_every": 100, **train}
         body = stage(name, kind, lora={"dropout": 0.2}, train=fields, **({"drift": cap} if cap else {}))
         module = stage_module(kind)
         notes: list[str] = []
@@ -405,7 +416,7 @@ def test_a_cap_ends_the_stage_early(
     cap: dict[str, Any], fit: Callable[..., Attempt], base: Base, adapters: list[Adapter], folder: Path
 ) -> None:
     """After the first step measured above it; the adapter's drift is what was measured."""
-    first, second = fit("first", cap), fit("second", cap, checkpoint_every=100)
+    first, second = fit("first", cap), fit("second", cap, checkpoint_every=1)
     assert first.adapter == second.adapter
     assert first.losses == second.losses == fit("short", None, steps=4).losses
     got = first.outcome.metrics()
@@ -436,7 +447,7 @@ def test_a_capped_stage_resumes_bit_for_bit(
         assert again.notes[-1] == whole.notes[-1].replace("whole", name)
 
     with pytest.raises(ConnectionError):
-        fit("crashed", cap, crash=3)
+        fit("crashed", cap, crash=3, checkpoint_every=1)
     same("crashed", 2, [3, 4])
     real = training._save_slice
 

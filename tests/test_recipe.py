@@ -584,7 +584,11 @@ DATA: dict[str, dict[str, Any]] = {
     "weight": {"weight": 2.0},
 }
 PLACE = {"path", "hub", "config", "revision", "split"}  # where the data lie; what is keyed is their bytes
-STAGE = {"train_on": {"train_on": "all"}, "deduplicate": {"deduplicate": "exact"}}
+STAGE = {
+    "train_on": {"train_on": "all"},
+    "deduplicate": {"deduplicate": "exact"},
+    "drift": {"drift": {"max": 0.1, "every": 1}},
+}
 PROBLEMS: dict[str, dict[str, Any]] = {
     "count": {"count": 3},
     "form": {"form": "grpo"},
@@ -600,9 +604,9 @@ def test_the_tables_name_every_field() -> None:
     assert LORA.keys() | {"dora"} == LoraSpec.model_fields.keys()  # DoRA is refused
     assert DATA.keys() | PLACE == SourceSpec.model_fields.keys()
     assert ProblemsSpec.model_fields.keys() == PROBLEMS.keys()
-    own = {"name", "type", "parents", "data", "lora", "train", "deduplicate", "decontaminate"}
+    own = {"name", "type", "parents", "data", "lora", "train", "deduplicate", "decontaminate", "drift"}
     assert StageSpec.model_fields.keys() == own
-    assert sft.Spec.model_fields.keys() - (own - {"deduplicate"}) == STAGE.keys()
+    assert sft.Spec.model_fields.keys() - (own - {"deduplicate", "drift"}) == STAGE.keys()
     assert dpo.Spec.model_fields.keys() - own == {"beta", "loss", "label_smoothing"}
     assert BaseModelSpec.model_fields.keys() == {
         "model",
