@@ -1,0 +1,93 @@
+"""What verification found, as plain data: the certificate that lies in a release as `verification.json`. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of one artefact."""
+
+    name: str
+    """Such as `token ids` or `divergence`."""
+    passed: bool
+    value: float | None = None
+    """What was measured; None where there is no number to it."""
+    bound: float | None = None
+    """The largest `value` that passes; None where there is no number to it."""
+    detail: str = ""
+    """In words: the unit, how much was compared, and where it failed."""
+    required: bool = True
+    """Whether the release fails with it; else it is information."""
+
+    def __str__(self) -> str:
+        figures = "" if self.value is None else f" {self.value:.3g}"
+        allowed = "" if self.bound is None else f" (allowed: {self.bound:.3g})"
+        return f"{self.name}{figures}{allowed}{': ' if self.detail else ''}{self.detail}"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One artefact of a release and its checks."""
+
+    name: str
+    """Where it lies in the release, such as `gguf/model-q4_k_m.gguf`."""
+    kind: str
+    """`adapter`, `merged`, `gguf` or `gguf-lora`."""
+    type: str
+    """Of its numbers, such as `bf16` or `q4_k_m`."""
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every required check passed, and there is one."""
+        required = [check.passed for check in self.checks if check.required]
+        return bool(required) and all(required)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The outcome of verifying a release."""
+
+    artefacts: tuple[Verified, ...]
+    reference: tuple[Check, ...] = ()
+    """What was found about the stack that everything is compared with; information only."""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked: hash of the prompts, how many strings, rows, positions and replies."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """{package: version} that it was verified with."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the release behaves like what was trained. False when nothing was verified."""
+        return bool(self.artefacts) and all(artefact.passed for artefact in self.artefacts)
+
+    def failures(self) -> list[str]:
+        """Each failed check in a line, with its artefact."""
+        return [
+            f"{artefact.name}: {check}"
+            for artefact in self.artefacts
+            for check in artefact.checks
+            if check.required and not check.passed
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able dict; `from_json` gives an equal certificate back."""
+        body = asdict(self)
+        for artefact, plain in zip(self.artefacts, body["artefacts"], strict=True):
+            plain["passed"] = artefact.passed
+        return {"schema": SCHEMA, "passed": self.passed, **body}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Certificate:
+        """The certificate that `to_json` wrote. KeyError or TypeError for another shape."""
+        artefacts = tuple(
+            Verified(a["name"], a["kind"], a["type"], tuple(Check(**c) for c in a["checks"])) for a in data["artefacts"]
+        )
+        reference = tuple(Check(**check) for check in data["reference"])
+        return cls(artefacts, reference, data["protocol"], data["versions"])
