@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from statllama import __version__, cli_data, cli_eval
+from statllama import __version__, cli_chat, cli_data, cli_eval
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
 from statllama.console import Out, print_error, print_finding, print_plan, print_recipe, print_status
 from statllama.console_run import ConsoleReporter
@@ -34,6 +34,7 @@ app.command()(cli_eval.compare)
 app.command()(cli_eval.attribute)
 app.command()(cli_eval.dial)
 app.command()(cli_eval.report)
+app.command()(cli_chat.chat)
 
 
 def _version(wanted: bool) -> None:

@@ -28,11 +28,11 @@ LAYERS = (
     ("evaluate", "training", "scorer"),
     ("stages",),
     ("keys", "overrides", "field_errors", "recipe"),
-    ("subjects", "evaluation", "recorded"),
+    ("subjects", "evaluation", "recorded", "chat"),
     ("runner", "session", "targets", "doctor", "export", "report"),
     ("datacheck",),
-    ("console", "console_data", "console_scores", "console_stacks", "console_run"),
-    ("cli_options", "cli_data", "cli_eval", "cli", "__init__"),
+    ("console", "console_data", "console_scores", "console_stacks", "console_run", "console_chat"),
+    ("cli_options", "cli_chat", "cli_data", "cli_eval", "cli", "__init__"),
     ("__main__",),
 )
 # Outside libraries with one home.
@@ -43,8 +43,8 @@ HOMES = {
     "trl": {"stages"},
     "lm_eval": {"evaluate", "harness"},
     "matplotlib": {"report"},
-    "typer": {"cli", "cli_data", "cli_eval", "cli_options"},
-    "rich": {"console", "console_data", "console_run", "console_scores", "console_stacks"},
+    "typer": {"cli", "cli_chat", "cli_data", "cli_eval", "cli_options"},
+    "rich": {"console", "console_chat", "console_data", "console_run", "console_scores", "console_stacks"},
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 

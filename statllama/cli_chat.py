@@ -1,0 +1,74 @@
+"""The command chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from statllama.cli_eval import SetOption, TargetArg
+from statllama.cli_options import WORKSPACE, WorkspaceOption
+from statllama.errors import UsageError
+
+
+def chat(
+    target: TargetArg,
+    stage: Annotated[
+        str | None, typer.Option("--stage", metavar="NAME", help="Stage to talk to, or `base`. Default: the last.")
+    ] = None,
+    scale: Annotated[
+        list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; repeatable.")
+    ] = None,
+    versus: Annotated[
+        str | None,
+        typer.Option("--versus", metavar="NAME", help="Also answer as a stage below it, or `base`, side by side."),
+    ] = None,
+    system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="System prompt.")] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=5, help="0 takes the likeliest token always; above 0 tokens are drawn.")
+    ] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(min=0.01, max=1, help="With a temperature: draw from this likeliest share.")
+    ] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reply at most.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Talk to a trained stage, a whole model, or the base, in the terminal.
+
+    Lines that are piped in are turns too. Ctrl-C ends a reply, Ctrl-D the conversation.
+    """
+    from statllama import chat as talk
+    from statllama.console_chat import converse
+    from statllama.console_run import ConsoleReporter
+    from statllama.evaluation import factors_of, scaled
+    from statllama.loaded import Loaded
+    from statllama.store import Store
+    from statllama.targets import find_subject, split_stage
+
+    store = Store(workspace)
+    name, given = split_stage(target)
+    subject = find_subject(name, store, overrides or ())
+    stack = subject.stack(stage or given or subject.last)
+    factors = factors_of(subject, scale or ())
+    if factors:
+        stack = scaled(subject, stack, factors)
+    beside_keys = subject.stack(versus).keys if versus else ()
+    if versus and (versus == stack.name or stack.keys[: len(beside_keys)] != beside_keys):
+        raise UsageError(f"--versus {versus}: only a stage below {stack.name}, or `base`, can be set beside it")
+    loaded = Loaded(subject.base, subject.identity, store, ConsoleReporter(), subject.evaluate.max_length)
+    versions = talk.Versions(loaded, stack, subject.precision)
+    sampling = talk.Sampling(temperature, top_p, max_tokens, seed)
+    with versions.attached() as model:
+        positions = talk.positions_of(model, subject.evaluate.max_length)
+        sides = {stack.name: talk.Conversation(loaded.tokenizer, positions, system)}
+        if versus:
+            sides[versus] = talk.Conversation(loaded.tokenizer, positions, system)
+
+        def reply(side: str, ids: list[int]) -> Iterator[str]:
+            with versions.only(model, stack.keys if side == stack.name else beside_keys):
+                yield from talk.stream(model, loaded.tokenizer, ids, positions, sampling)
+
+        converse(sides, reply)
