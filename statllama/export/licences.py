@@ -125,7 +125,8 @@ def _version(base: Path, model: str, files: tuple[Path, ...]) -> str | None:
         return found[1]
     config = read_json(base / "config.json")
     config = config if isinstance(config, dict) else {}
-    for name in (model, str(config.get("_name_or_path", "")), str(_card(base).get("base_model", ""))):
+    called = Path(model).name if Path(model).is_absolute() else model  # folders above it are no part of the name
+    for name in (called, str(config.get("_name_or_path", "")), str(_card(base).get("base_model", ""))):
         if found := _FAMILY.search(name):
             return found[1]
     return _by_shape(config) if _stated(base) == "other" else None
