@@ -97,8 +97,13 @@ def save_adapter(model: PeftModel, lora: LoraSpec, base: str, folder: Path) -> N
             tensors[f"{PREFIX}{name}.lora_A.weight"] = _own(layer.lora_A[TRAINED]).detach().float().cpu().contiguous()
             tensors[f"{PREFIX}{name}.lora_B.weight"] = _own(layer.lora_B[TRAINED]).detach().float().cpu().contiguous()
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
-    config = _config(lora, lora.target_modules)
-    config.base_model_name_or_path, config.inference_mode = base, True
+    write_config(lora, lora.target_modules, base, folder)
+
+
+def write_config(lora: LoraSpec, modules: Iterable[str], base: str, folder: Path, revision: str | None = None) -> None:
+    """Write adapter_config.json of an ordinary PEFT adapter on `modules`: the same bytes for the same settings."""
+    config = _config(lora, modules)
+    config.base_model_name_or_path, config.revision, config.inference_mode = base, revision, True
     body = {k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()}
     text = json.dumps(body, indent=2, sort_keys=True, default=str)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
