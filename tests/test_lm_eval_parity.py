@@ -123,8 +123,8 @@ def public_rows() -> dict[str, list[dict[str, Any]]]:
         "gsm8k": lines(DATA / "gsm8k_test_200.jsonl"),
         "gsm8k_train": lines(DATA / "gsm8k_train_1000.jsonl"),
         "arc_challenge": lines(DATA / "arc_easy_test_500.jsonl"),
-        "mmlu_high_school_statistics": [{k: row[k] for k in ("question", "choices", "answer")} for row in four],
-        "ap_statistics": letters(books, 3),
+        "mmlu_high_school_statistics": four,  # some questions are asked twice, under another id
+        "ap_statistics": sorted(letters(books, 3), key=lambda row: len(row["choices"]) == 4),
     }
 
 
@@ -183,7 +183,8 @@ def one_bos(stacked: Stack, ours: TaskScore, chat: bool) -> None:
     if "loglikelihoods" not in sample:
         return
     for choice, reported in zip(sample["choices"], sample["loglikelihoods"], strict=True):
-        start = tokenizer(sample["prompt"], add_special_tokens=not chat).input_ids
+        # lm-eval counts white space at the end of the prompt, the template's own, as part of each choice.
+        start = tokenizer(sample["prompt"].rstrip(), add_special_tokens=not chat).input_ids
         ids = tokenizer(sample["prompt"] + ("" if chat else " ") + choice, add_special_tokens=not chat).input_ids
         assert ids[: len(start)] == start and ids.count(tokenizer.bos_token_id) == 1
         with torch.no_grad():
@@ -217,8 +218,7 @@ def test_the_quickstart_base_on_many_items(tmp_path: Path, chat: bool) -> None:
 
 @pytest.mark.slow
 @needs_data
-@pytest.mark.parametrize("quantization", ["none", "nf4"])
-@pytest.mark.parametrize("turns", [True, False])
+@pytest.mark.parametrize(("quantization", "turns"), [("none", True), ("nf4", False)])
 def test_a_random_llama_with_the_real_tokenizer(tmp_path: Path, quantization: str, turns: bool) -> None:
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
