@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,12 +16,15 @@ from typing import Any
 
 import gguf
 import numpy as np
+import torch
 from gguf import GGMLQuantizationType as Type
 
+from statllama.checkpoints import translate_os_errors
 from statllama.errors import ExportError, UsageError, near
-from statllama.export import gguf_llama
-from statllama.export.gguf_llama import Llama, read_llama
+from statllama.export.adapter import require_fit
+from statllama.export.gguf_llama import EMBEDDING, HEAD, Llama, module_name, read_llama
 from statllama.export.gguf_vocab import read_vocabulary
+from statllama.export.kept import Update
 from statllama.export.mixture import KINDS, tensor_type
 from statllama.export.quantise import WITHOUT_LIBRARY, quantise, require_quantiser
 from statllama.export.source import Progress, Source
@@ -65,14 +69,15 @@ def write_gguf(source: Source, path: Path, kind: str, progress: Progress | None 
     """Write the base with the stack merged in, in one of `mixture.KINDS`, to the new file `path`.
 
     ExportError when llama.cpp could not run the model as it was trained, a number does not fit the type, or the kind
-    needs xllamacpp and it is missing; then no file is left. The same source gives the same bytes.
+    needs xllamacpp and it is missing; StoreError when the disk refuses. Then no file is left. The same source gives the
+    same bytes.
     """
     require_kind(kind)
     llama, weights = read_llama(source.base), open_weights(source.base)
+    _require_place(source, llama, weights)
     plan = _plan(source, llama, weights, kind)
     if any(t.type not in WITHOUT_LIBRARY for t in plan):
         require_quantiser()
-    _require_fit(source, llama, weights)
     vocabulary = read_vocabulary(source.tokenizer, llama.vocabulary)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_type(gguf.GGUFType.MODEL)
@@ -81,14 +86,21 @@ def write_gguf(source: Source, path: Path, kind: str, progress: Progress | None 
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     llama.write(writer)
     vocabulary.write(writer, source.chat_template)
-    try:
+    with translate_os_errors(path), whole_or_nothing(writer, path):
         _write(writer, plan, source, llama, weights, progress)
+    return Written(path, kind, path.stat().st_size, dict(Counter(t.type.name for t in plan)))
+
+
+@contextmanager
+def whole_or_nothing(writer: gguf.GGUFWriter, path: Path) -> Iterator[None]:
+    """Close the file at the end of the block; delete it when the block fails."""
+    try:
+        yield
     except BaseException:
         writer.close()
         path.unlink(missing_ok=True)
         raise
     writer.close()
-    return Written(path, kind, path.stat().st_size, dict(Counter(t.type.name for t in plan)))
 
 
 def needed_bytes(source: Source, kind: str) -> int:
@@ -113,10 +125,10 @@ def _plan(source: Source, llama: Llama, weights: Weights, kind: str) -> list[Ten
     """All tensors of the file, in order. A head that is tied but has an adapter becomes a tensor of its own."""
     rows = [(name, weight, weight.removesuffix(".weight"), shape) for name, weight, shape in llama.tensors()]
     tied = llama.tied
-    if tied and any(gguf_llama.HEAD in adapter.slices for adapter in source.adapters):
+    if tied and any(HEAD in adapter.slices for adapter in source.adapters):
         tied = False
         embedding = (llama.vocabulary, llama.width)
-        rows.append(("output.weight", f"{gguf_llama.EMBEDDING}.weight", gguf_llama.HEAD, embedding))
+        rows.append(("output.weight", f"{EMBEDDING}.weight", HEAD, embedding))
     plan = []
     for name, weight, module, shape in rows:
         found = weights.tensors.get(weight)
@@ -131,30 +143,30 @@ def _plan(source: Source, llama: Llama, weights: Weights, kind: str) -> list[Ten
     return plan
 
 
-def _require_fit(source: Source, llama: Llama, weights: Weights) -> None:
-    """ExportError for weights or adapters that would be left out, or a tied head unlike the embedding."""
-    known = {weight for _, weight, _ in llama.tensors()}
-    head, embedding = f"{gguf_llama.HEAD}.weight", f"{gguf_llama.EMBEDDING}.weight"
-    if llama.tied and head in weights.tensors:
-        for start, stop in weights.row_blocks(embedding, BLOCK):
-            if not np.array_equal(weights.float32(embedding, start, stop), weights.float32(head, start, stop)):
-                raise ExportError(
-                    f"{source.base}: config.json ties the head to the embedding, but {head} differs from {embedding}",
-                    remedy='if that head is meant, set "tie_word_embeddings": false in config.json',
-                )
-        known.add(head)
-    if left := sorted(n for n in weights.tensors if n not in known and not n.endswith(IGNORED)):
-        raise ExportError(f"{source.base}: GGUF has no place for {left[0]} ({len(left)} tensors like it)")
-    modules = {weight.removesuffix(".weight"): shape for _, weight, shape in llama.tensors()}
-    modules[gguf_llama.HEAD] = (llama.vocabulary, llama.width)
+def _require_place(source: Source, llama: Llama, weights: Weights) -> None:
+    """ExportError for weights or adapters that the file could not hold, or a tied head unlike the embedding."""
+    require_fit(source, weights)
     for stage, adapter in zip(source.stages, source.adapters, strict=True):
-        for module, part in adapter.slices.items():
-            made_for = (part.B.shape[0], part.A.shape[1])
-            if gguf_llama.module_name(module) is None or modules.get(module) != made_for:
-                raise ExportError(
-                    f"the adapter of stage {stage!r} is for another base: "
-                    f"{module} of shape {made_for}, here {modules.get(module, 'none')}",
-                )
+        if odd := [module for module in adapter.slices if module_name(module) is None]:
+            raise ExportError(f"stage {stage!r} adapts {odd[0]}, and GGUF holds adapted linear modules of Llama alone")
+    known = {weight for _, weight, _ in llama.tensors()} | {f"{HEAD}.weight"}
+    if left := sorted(n for n in weights.tensors if n not in known and not n.endswith(IGNORED)):
+        raise ExportError(
+            f"{source.base}: a Llama in GGUF has no place for {left[0]} ({len(left)} tensors like it)",
+            remedy="export the adapter or the merged weights, which hold any base",
+        )
+    head, embedding = f"{HEAD}.weight", f"{EMBEDDING}.weight"
+    if not llama.tied or head not in weights.tensors or embedding not in weights.tensors:
+        return
+    same = weights.tensors[head].shape == weights.tensors[embedding].shape and all(
+        np.array_equal(weights.float32(embedding, *rows), weights.float32(head, *rows), equal_nan=True)
+        for rows in weights.row_blocks(embedding, BLOCK)
+    )
+    if not same:
+        raise ExportError(
+            f"{source.base}: config.json ties {head} to {embedding}, and they differ",
+            remedy='if both are meant, set "tie_word_embeddings": false in config.json',
+        )
 
 
 # ------------------------------------------------------------------ writing
@@ -194,16 +206,17 @@ def _write(
 
 
 def merged_rows(tensor: Tensor, source: Source, llama: Llama, weights: Weights) -> Iterator[Rows]:
-    """A tensor's rows in GGUF's order, merged in float32: blocks of at most about `BLOCK` numbers, (rows, in)."""
+    """A tensor's rows in GGUF's order, merged as in `merged.py`: (rows, in), about `BLOCK` numbers at a time."""
     order = llama.rope_order(tensor.name)
-    parts = [a.slices[tensor.module] for a in source.adapters if tensor.module in a.slices]
+    adapted = any(tensor.module in adapter.slices for adapter in source.adapters)
+    update = Update(source.adapters, tensor.module) if adapted else None
     unit = 1 if order is None else llama.head_width  # rows change places within a head
     step = max(1, BLOCK // prod(tensor.shape[1:]) // unit) * unit
     for start in range(0, tensor.shape[0], step):
         stop = min(start + step, tensor.shape[0])
         rows = weights.float32(tensor.weight, start, stop)
-        for part in parts:
-            rows = rows + np.float32(part.scaling) * (part.B[start:stop].numpy() @ part.A.numpy())
+        if update is not None:
+            rows = update.add_to(torch.from_numpy(rows), start).float().numpy()
         yield rows if order is None else rows[order[start:stop] - start]
 
 
