@@ -91,10 +91,7 @@ def write_merged(
     shapes = _shapes(source, weights)
     require_bytes(folder, needed_bytes(source, dtype))
     split = _shards({name: weights.tensors[name].count * kind.itemsize for name in shapes}, shard_bytes)
-    count = len(source.stages)
-    tally = _Tally(
-        split.metadata["total_size"], torch.zeros(count, count).double(), torch.zeros(count).double(), progress
-    )
+    tally = _Tally(split.metadata["total_size"], len(source.stages), progress)
     with translate_os_errors(folder), _nothing_left_on_error(folder):
         for name, names in split.filename_to_tensors.items():
             inside = {tensor: shapes[tensor] for tensor in names}
