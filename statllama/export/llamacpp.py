@@ -75,7 +75,7 @@ class LlamaCpp:
         threads: int | None = None,
     ) -> None:
         require_llamacpp()
-        self.model, self._key, self._adapters = model, secrets.token_hex(16), len(adapters)
+        self.model, self._key, self._scales = model, secrets.token_hex(16), [scale for _, scale in adapters]
         settings = {
             "model": str(model),
             "adapters": [(str(path), scale) for path, scale in adapters],
@@ -149,16 +149,24 @@ class LlamaCpp:
         made, ended = tuple(int(t) for t in answer["tokens"]), answer["stop_type"] == "eos"
         return Generated(made[:-1] if ended else made, str(answer["content"]), ended)
 
+    def ends_at(self, token: int) -> bool:
+        """Whether a reply ends when the model is made to say this token."""
+        answer = self._complete([token], 2, logit_bias=[[token, 1e4]])
+        return bool(answer["stop_type"] == "eos")
+
     def set_scales(self, scales: Sequence[float]) -> None:
         """Change the scales of the adapters that were loaded, in their order; 0 switches one off."""
-        if len(scales) != self._adapters:
-            raise ValueError(f"{len(scales)} scales for {self._adapters} adapters")
-        self._ask("/lora-adapters", [{"id": i, "scale": scale} for i, scale in enumerate(scales)])
+        if len(scales) != len(self._scales):
+            raise ValueError(f"{len(scales)} scales for {len(self._scales)} adapters")
+        self._scales = list(scales)
 
     # ------------------------------------------------------------------ details
 
     def _complete(self, tokens: Sequence[int], count: int, **options: Any) -> Any:
-        return self._ask("/completion", {"prompt": list(tokens), "n_predict": count, "temperature": 0.0, **options})
+        # Scales go with each prompt: changed by /lora-adapters, they leave what is cached of an earlier prompt as it was.
+        lora = [{"id": i, "scale": scale} for i, scale in enumerate(self._scales)]
+        body = {"prompt": list(tokens), "n_predict": count, "temperature": 0.0, "lora": lora, **options}
+        return self._ask("/completion", body)
 
     def _ask(self, route: str, body: Any) -> Any:
         request = urllib.request.Request(
