@@ -163,7 +163,7 @@ class LlamaCpp:
     # ------------------------------------------------------------------ details
 
     def _complete(self, tokens: Sequence[int], count: int, **options: Any) -> Any:
-        # Scales go with each prompt: changed by /lora-adapters, they leave what is cached of an earlier prompt as it was.
+        # Scales go with each prompt: by /lora-adapters they change, and what is cached of an earlier prompt does not.
         lora = [{"id": i, "scale": scale} for i, scale in enumerate(self._scales)]
         body = {"prompt": list(tokens), "n_predict": count, "temperature": 0.0, "lora": lora, **options}
         return self._ask("/completion", body)
