@@ -259,6 +259,13 @@ def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
         stack.detach(peft)
 
 
+def with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """A base with a saved adapter on it, as plain PEFT loads it: nothing of the adapter stack is involved."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(folder))
+
+
 def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
     """Unsloth's PEFT model over all seven modules, whatever the stage trains.
 

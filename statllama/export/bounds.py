@@ -1,0 +1,55 @@
+"""What each type of number may differ by, and where that comes from. Loads no torch.
+
+Weights. Of a float type, a weight may be off by half the distance of two neighbouring numbers: no bound to choose. Of a
+type with blocks, by a share of the largest number in its block. For the types of 32 numbers (a step and maybe a least
+number for each block) that share follows from their definition. The k-quants (256 numbers, scales of parts of them in 6
+or 8 bits, chosen to make the squared error small) have none: theirs are 1.5 times the largest found when llama.cpp's
+own quantiser wrote 17 kinds of numbers (normal, heavy-tailed, with outliers, skewed, sparse, of unequal rows, columns
+and blocks; 524,288 each), and those of the root mean square over a tensor 1.3 times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FLOATS = ("f32", "bf16", "f16")
+"""Types that keep each number by itself."""
+DIGITS = {"F32": (24, 2.0**-149), "BF16": (8, 2.0**-133), "F16": (11, 2.0**-24)}
+"""{type of a tensor: (binary digits of a number, distance of the smallest numbers)}."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What numbers that share a scale may be off by."""
+
+    numbers: int
+    """In a block."""
+    worst: float
+    """Largest error over the block's largest number."""
+    mean: float
+    """Root mean square error over that of the numbers, over a whole tensor."""
+    codes: int
+    """Largest product of the integers that the scale, a float16, is multiplied with."""
+
+    @property
+    def least(self) -> float:
+        """What any number may be off by since the scale has a smallest step, 2^-24: half of it at each code."""
+        return 2.0**-25 * self.codes
+
+
+BLOCKS = {
+    "Q8_0": Block(32, 0.0045, 0.015, 127),  # half of 1/127, and the rounding of the scale to 11 digits
+    "Q5_1": Block(32, 0.034, 0.08, 32),  # half of 2/31
+    "Q5_0": Block(32, 0.064, 0.10, 16),  # 16 steps to one side and 15 to the other, where the largest is cut
+    "Q4_1": Block(32, 0.068, 0.16, 16),  # half of 2/15
+    "Q4_0": Block(32, 0.127, 0.18, 8),  # as Q5_0, with 8 and 7
+    "Q6_K": Block(256, 0.03, 0.04, 127 * 32),  # found: 0.020 and 0.027
+    "Q5_K": Block(256, 0.10, 0.07, 63 * 32),  # 0.063 and 0.048
+    "Q4_K": Block(256, 0.17, 0.13, 63 * 16),  # 0.114 and 0.092
+    "Q3_K": Block(256, 0.40, 0.27, 32 * 4),  # 0.262 and 0.188
+    "Q2_K": Block(256, 0.96, 0.50, 15 * 4),  # 0.636 and 0.376
+}
+SHARE_ERROR = 0.1
+"""How much of a stage's update may be missing from, or too much in, weights of a type with blocks."""
+ADAPTER_ERROR = 1e-5
+"""Relative error of an update that was only written down in another way: float32 has 6e-8, summed over ranks."""
