@@ -41,9 +41,9 @@ class Update:
         """Weights of the rows from `start`, (n, in), with the update added, in float64."""
         return rows.double().addmm_(self.B[start : start + len(rows)], self.A)
 
-    def observe(self, rounding: Tensor, start: int) -> None:
-        """What the cast changed, (n, in), in the rows from `start`."""
-        self._along += self._b32[start : start + len(rounding)].T @ rounding.float()
+    def observe(self, exact: Tensor, cast: Tensor, start: int) -> None:
+        """The rows from `start`, (n, in), before and after the cast. `exact` is used up: it saves an allocation."""
+        self._along -= self._b32[start : start + len(exact)].T @ exact.sub_(cast.double()).float()
 
     def gram(self) -> Tensor:
         """<u_i, u_j>, (stages, stages)."""

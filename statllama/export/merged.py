@@ -31,7 +31,7 @@ SHARD_BYTES = 5_000_000_000
 MOST_LOST = 0.1
 """Share of a stage's update that the cast may remove before it is warned of."""
 
-BLOCK = 1 << 20  # numbers in memory at a time: 8 MiB in float64
+BLOCK = 1 << 19  # numbers in memory at a time: 4 MiB in float64
 _STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _AS_BYTES = {4: torch.int32, 2: torch.int16}  # numpy has no bfloat16
 _HEADERS = 4 << 20  # bytes; of all shards, and config.json
@@ -204,10 +204,10 @@ def _write_tensor(
         rows = _rows(weights, name, start, stop)
         exact = rows if update is None else update.add_to(rows, start)
         cast = exact if exact.dtype is kind else exact.float().to(kind)
-        if not cast.isfinite().all():
+        if not _finite(cast):
             raise _not_finite(name, rows, exact, kind, weights)
         if update is not None:
-            update.observe(cast.double() - exact, start)
+            update.observe(exact, cast, start)
         file.append(cast.view(_AS_BYTES[kind.itemsize]).numpy().data)
         tally.advance(cast.nbytes)
     if update is not None:
@@ -218,6 +218,11 @@ def _write_tensor(
 def _rows(weights: Weights, name: str, start: int, stop: int) -> Tensor:
     """Rows of a tensor in the type they are stored in."""
     return torch.from_numpy(weights.read(name, start, stop)).view(_STORED[weights.tensors[name].dtype])
+
+
+def _finite(numbers: Tensor) -> bool:
+    """No NaN or infinity. Their sum shows them, ten times faster than a look at each; a sum can also overflow alone."""
+    return bool(numbers.sum(dtype=torch.float32).isfinite()) or bool(numbers.isfinite().all())
 
 
 def _not_finite(name: str, rows: Tensor, exact: Tensor, kind: torch.dtype, weights: Weights) -> ExportError:

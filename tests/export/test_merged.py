@@ -439,7 +439,7 @@ def memory(what: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
 def test_memory_is_bounded_by_a_part_of_the_largest_tensor(tmp_path: Path) -> None:
-    """A base of 230 MB in one file, whose largest tensor has 84 MB, in less than the largest tensor."""
+    """A base of 230 MB in one file, whose largest tensor has 84 MB, in less than half of that."""
     sizes = {"hidden_size": 4096, "intermediate_size": 512, "num_hidden_layers": 1, "num_attention_heads": 32}
     with torch.device("meta"):
         model = make_llama(10240, **sizes)
@@ -457,4 +457,4 @@ def test_memory_is_bounded_by_a_part_of_the_largest_tensor(tmp_path: Path) -> No
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before = memory("VmRSS")
     write_merged(source, tmp_path / "out", "bf16")
-    assert memory("VmHWM") - before < largest
+    assert memory("VmHWM") - before < largest / 2
