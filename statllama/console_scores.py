@@ -55,18 +55,23 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for row in card.rows:
         cell = row.cells[task]
-        error = f" ± {100 * cell.stderr:.1f}" if cell.stderr is not None else ""
-        changes = (text for other in against for text in _change(getattr(cell, f"from_{other}")))
+        changes = (text for other in against for text in change_cells(getattr(cell, f"from_{other}")))
         table.add_row(plain(row.name), f"{100 * cell.value:.1f}{error}", *changes)
     return table
 
 
-def _change(change: Change | None) -> tuple[str, str]:
-    """(change with its interval, p), each with its colour when it is evidence."""
+def change_cells(change: Change | None, p: float | None = None) -> tuple[str, str]:
+    """(change with its interval, p), each with its colour when it is evidence. `p`: adjusted; None: the change's own."""
     if change is None:
         return "", ""
+    word = verdict(change, p)
     text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    return _coloured(text, verdict(change)), _coloured(_p(change.p), verdict(change))
+    return _coloured(text, word), _coloured(_p(change.p if p is None else p), word)
+
+
+def share_cell(value: float, stderr: float | None) -> str:
+    """A score in points with its standard error."""
+    return f"{100 * value:.1f}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
 
 
 def _coloured(text: str, word: Verdict) -> str:

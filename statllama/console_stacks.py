@@ -6,8 +6,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.console import Out, plain, print_table
+from statllama.console_scores import change_cells, share_cell
 from statllama.evaluation import Attribution, Dial
-from statllama.paired import ALPHA, Change, verdict
+from statllama.paired import ALPHA
 from statllama.scores import TaskScore
 
 
@@ -24,9 +25,9 @@ def print_attribution(result: Attribution) -> None:
             table.add_row(
                 plain(share.stage),
                 _share(result.prefixes[share.stage][i]),
-                *_tested(share.step, share.step_p),
+                *change_cells(share.step, share.step_p),
                 _share(result.without[share.stage][i]),
-                *_tested(share.kept, share.kept_p),
+                *change_cells(share.kept, share.kept_p),
             )
         print_table(table)
     Out.print(
@@ -47,7 +48,7 @@ def print_dial(result: Dial) -> None:
         cells = [
             cell
             for score, change in zip(notch.scores, notch.changes, strict=True)
-            for cell in (_share(score), "" if notch.factor == 1 else _tested(change, change.p)[0])
+            for cell in (_share(score), "" if notch.factor == 1 else change_cells(change, change.p)[0])
         ]
         table.add_row(f"{notch.factor:g}", *cells)
     print_table(table)
@@ -59,13 +60,4 @@ def print_dial(result: Dial) -> None:
 
 
 def _share(score: TaskScore) -> str:
-    error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
-    return f"{100 * score.value:.1f}{error}"
-
-
-def _tested(change: Change, p: float) -> tuple[str, str]:
-    """(change with its interval, p), in colour where it is evidence."""
-    text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    word = f"{p:.3f}" if p >= 0.001 else "<0.001"
-    colour = {"better": "green", "worse": "red"}.get(verdict(change, p))
-    return (f"[{colour}]{text}[/]", f"[{colour}]{word}[/]") if colour else (text, word)
+    return share_cell(score.value, score.stderr)
