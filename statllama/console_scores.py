@@ -56,12 +56,12 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
     for row in card.rows:
         cell = row.cells[task]
         changes = (text for other in against for text in change_cells(getattr(cell, f"from_{other}")))
-        table.add_row(plain(row.name), f"{100 * cell.value:.1f}{error}", *changes)
+        table.add_row(plain(row.name), share_cell(cell.value, cell.stderr), *changes)
     return table
 
 
 def change_cells(change: Change | None, p: float | None = None) -> tuple[str, str]:
-    """(change with its interval, p), each with its colour when it is evidence. `p`: adjusted; None: the change's own."""
+    """(change with its interval, p), each coloured when it is evidence. `p`: adjusted; None: the change's own."""
     if change is None:
         return "", ""
     word = verdict(change, p)
