@@ -53,3 +53,40 @@ SHARE_ERROR = 0.1
 """How much of a stage's update may be missing from, or too much in, weights of a type with blocks."""
 ADAPTER_ERROR = 1e-5
 """Relative error of an update that was only written down in another way: float32 has 6e-8, summed over ranks."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What predictions may differ by."""
+
+    relative: float
+    """Root mean square difference of log-probabilities, over the spread of the reference's."""
+    divergence: float
+    """Mean KL(reference || form), nats."""
+    flips: float = 0.0
+    """Share of sure predictions whose first choice is another token."""
+
+
+BEHAVIOUR: dict[tuple[str, str], Behaviour] = {
+    (where, kind): Behaviour(1, 1, 1)
+    for where in ("transformers", "llama.cpp")
+    for kind in (
+        "f32",
+        "bf16",
+        "f16",
+        "q8_0",
+        "q6_k",
+        "q5_k_m",
+        "q5_k_s",
+        "q5_1",
+        "q5_0",
+        "q4_k_m",
+        "q4_k_s",
+        "q4_1",
+        "q4_0",
+        "q3_k_l",
+        "q3_k_m",
+        "q3_k_s",
+        "q2_k",
+    )
+}

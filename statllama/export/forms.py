@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from statllama.data.chat import TEMPLATE_VARIABLES, turn
+from statllama.data.chat import turn
 from statllama.data.examples import Message
 from statllama.export.llamacpp import LlamaCpp
 from statllama.export.prompts import Row
@@ -63,6 +63,20 @@ class Form(Protocol):
         """Whether a reply ends when the model is made to say this token."""
 
 
+def chat_ids(
+    tokenizer: Any, messages: Sequence[Message], variables: Mapping[str, Any] | None = None
+) -> list[int] | None:
+    """A conversation as plain Transformers writes it, the assistant to speak; None without a chat template.
+
+    `variables`: for the template; without any, it writes today's date.
+    """
+    if not tokenizer.chat_template:
+        return None
+    talk = [turn(message) for message in messages]
+    text = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True, **(variables or {}))
+    return list(tokenizer(text, add_special_tokens=False).input_ids)
+
+
 class InTransformers:
     """A model in Transformers, maybe with a PEFT adapter on it, in float32."""
 
@@ -75,24 +89,8 @@ class InTransformers:
             return None
         return list(self.tokenizer(text, add_special_tokens=add_special).input_ids)
 
-    def chat(self, messages: Sequence[Message], variables: Mapping[str, Any] | None = None) -> list[int] | None:
-        """`variables`: for the template, in place of today's date."""
-        if self.tokenizer is None or not self.tokenizer.chat_template:
-            return None
-        text = self.text(messages, variables)
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
-
-    def text(self, messages: Sequence[Message], variables: Mapping[str, Any] | None = None) -> str:
-        """A conversation in the tokenizer's chat template, with the start of an answer."""
-        assert self.tokenizer is not None
-        talk = [turn(message) for message in messages]
-        return str(
-            self.tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True, **(variables or {}))
-        )
-
-    def prompt(self, messages: Sequence[Message]) -> list[int] | None:
-        """`chat` with the date that the stages were trained with: the same on every day."""
-        return self.chat(messages, TEMPLATE_VARIABLES)
+    def chat(self, messages: Sequence[Message]) -> list[int] | None:
+        return None if self.tokenizer is None else chat_ids(self.tokenizer, messages)
 
     @torch.no_grad()
     def logits(self, row: Row) -> Tensor:

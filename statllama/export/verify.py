@@ -1,22 +1,52 @@
 """Verification: every form of a release must behave like the stack that was trained.
 
 The reference is the stack on the base's original weights in float32: merged weights and GGUF are made of those weights,
-while training saw them in 4 bits. How far apart the two are is measured too, as information.
+while training saw them in 4 bits. How far apart the two are is measured too, as information. Models are opened one at a
+time; of the reference its answers are kept (`verify_checks.py`). Weights are compared one by one (`verify_weights.py`),
+since what a prompt shows of a small stage may be less than what a small type rounds. For bounds see `bounds.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from statllama.export.certificate import Certificate
+from statllama import __version__
+from statllama.errors import ExportError
+from statllama.export.bounds import BEHAVIOUR
+from statllama.export.certificate import Certificate, Check, Verified
+from statllama.export.forms import Form, InLlamaCpp, InTransformers, adapter_form, chat_ids, merged_form
+from statllama.export.llamacpp import LlamaCpp
+from statllama.export.modelfile import stop_ids
+from statllama.export.prompts import chats, fingerprint, rows, strings
 from statllama.export.source import Source
+from statllama.export.verify_checks import (
+    REPLY_TOKENS,
+    Reference,
+    check_chats,
+    check_predictions,
+    check_replies,
+    check_stops,
+    check_tokens,
+    distance,
+    finite,
+    observe,
+)
+from statllama.export.verify_gguf import InGguf, check_metadata
+from statllama.export.verify_weights import InSafetensors, check_adapter, check_weights
+from statllama.probe import LONGEST
+from statllama.versions import installed_version
 
 Opened = Callable[[], AbstractContextManager[tuple[Any, Any]]]
 """Called, it gives a context that yields (the model with the stack on it, its tokenizer)."""
+
+
+PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "gguf", "xllamacpp")
 
 
 @dataclass(frozen=True)
@@ -46,4 +76,108 @@ def verify(
     `on_step`: told in words what is being done. Models are opened one at a time. ExportError when an artefact cannot
     be loaded at all.
     """
-    raise NotImplementedError
+    on_step("the stack on the original base")
+    with reference() as (model, tokenizer):
+        form = InTransformers(model, tokenizer)
+        device, positions = form.device, getattr(model.config, "max_position_embeddings", None) or LONGEST
+        asked = rows(tokenizer, positions - REPLY_TOKENS - 8)  # llama.cpp wants room after a prompt
+        observed = observe(form, strings(tokenizer), asked, stop_ids(source, tokenizer))
+        del form, model
+    gc.collect()
+    if not finite(observed.logits):
+        raise ExportError(
+            "the stack's predictions on the original base are not numbers",
+            remedy="a stage diverged, or the base is damaged: look at the losses and scores of the stages",
+        )
+    verified = []
+    for artefact in artefacts:
+        on_step(artefact.name)
+        checks = tuple(_checks(source, artefact, observed, tokenizer, device))
+        verified.append(Verified(artefact.name, artefact.kind, artefact.type, checks))
+        gc.collect()
+    protocol = {
+        "reference": "the stack on the base's original weights, in float32, in Transformers",
+        "prompts": fingerprint(observed.texts, observed.rows),
+        "texts": len(observed.texts),
+        "chats": len(chats()),
+        "positions": sum(len(row.positions) for row in observed.rows),
+        "replies": len(observed.replies),
+    }
+    on_step("the stack as it was trained")
+    information = () if trained is None else tuple(_as_trained(trained, observed))
+    found = {name: installed_version(name) for name in PACKAGES}
+    versions = {"statllama": __version__, **{name: version for name, version in found.items() if version}}
+    return Certificate(tuple(verified), information, protocol, versions)
+
+
+def _checks(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Iterator[Check]:
+    """All checks of an artefact; that it cannot be read is one that failed."""
+    try:
+        yield from _of_bytes(source, artefact, tokenizer)
+        with _opened(source, artefact, observed, device) as form:
+            yield from _of_answers(artefact, form, observed, tokenizer)
+    except Exception as error:  # what can be wrong with a file that should not have been written has no end
+        lines = str(error).strip().splitlines() or [""]
+        yield Check("loads", False, detail=f"{type(error).__name__}: {lines[0]}")
+
+
+def _of_bytes(source: Source, artefact: Artefact, tokenizer: Any) -> Iterator[Check]:
+    """What the files hold."""
+    if artefact.kind == "adapter":
+        yield from check_adapter(source, artefact.path, artefact.error)
+    elif artefact.kind == "merged":
+        yield from check_weights(source, InSafetensors(artefact.path), artefact.type)
+    else:
+        file = InGguf(artefact.path)
+        yield check_metadata(source, file, tokenizer)
+        yield from check_weights(source, file, artefact.type)
+
+
+@contextmanager
+def _opened(source: Source, artefact: Artefact, observed: Reference, device: Any) -> Iterator[Form]:
+    if artefact.kind == "adapter":
+        with adapter_form(artefact.path, source.base, device) as form:
+            yield form
+    elif artefact.kind == "merged":
+        with merged_form(artefact.path, device) as form:
+            yield form
+    else:
+        longest = max(*(len(row.ids) for row in observed.rows), *map(len, observed.prompts))
+        with LlamaCpp(artefact.path, context=longest + REPLY_TOKENS + 8) as server:
+            yield InLlamaCpp(server, observed.logits[0].shape[-1])
+
+
+def _of_answers(artefact: Artefact, form: Form, observed: Reference, tokenizer: Any) -> Iterator[Check]:
+    """What the form answers."""
+    if form.tokens("a", add_special=False) is not None:  # an adapter has no tokenizer of its own
+        yield check_tokens(observed, form)
+        yield from check_chats(observed, form, partial(chat_ids, tokenizer))
+    found = distance(observed.logits, [form.predict(row) for row in observed.rows])
+    exact = not artefact.error  # an adapter of a smaller rank is held to the error that it states
+    where = "llama.cpp" if artefact.kind == "gguf" else "transformers"
+    checks = check_predictions(found, BEHAVIOUR[where, artefact.type])
+    checks.append(check_replies(observed, form, artefact.type, found.largest))
+    yield from checks if exact else (replace(check, required=False) for check in checks)
+    # An adapter replies under the configuration of the base, which is no part of the release.
+    names = tokenizer.convert_ids_to_tokens
+    yield check_stops(observed, form, names, required=artefact.kind != "adapter")
+
+
+def _as_trained(trained: Opened, observed: Reference) -> Iterator[Check]:
+    """How far the stack on the base as it was loaded for training is from the reference. Short texts alone."""
+    short = [i for i, row in enumerate(observed.rows) if len(row.ids) <= LONGEST]
+    with trained() as (model, tokenizer):
+        form = InTransformers(model, tokenizer)
+        predictions = [form.predict(observed.rows[i]) for i in short]
+    found = distance([observed.logits[i] for i in short], predictions)
+    dtype = str(getattr(model, "dtype", "")).removeprefix("torch.")
+    yield Check(
+        "divergence",
+        True,
+        found.divergence,
+        detail=f"KL(stack on the original weights || stack as it was trained, {dtype}), nats per token, mean",
+        required=False,
+    )
+    flips = found.flipped / found.confident if found.confident else 0.0
+    detail = f"share of {found.confident} sure predictions that are another token"
+    yield Check("first choice", True, flips, detail=detail, required=False)
