@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from statllama.export.adapter import factors
 from statllama.stack import Adapter
 
-_COLLINEAR = 1e-10  # eigenvalues below this, of updates of length 1: a direction that the stages do not tell apart
+_COLLINEAR = 1e-10  # of the largest eigenvalue: below, it is rounding of a direction that no stage has alone
 
 
 class Update:
@@ -57,9 +57,10 @@ class Update:
 def kept_shares(gram: Tensor, removed: Tensor) -> list[float]:
     """c_i of every stage from G, (stages, stages), and <e, u_i>, (stages,), summed over modules; 1 for a zero update.
 
-    Stages that changed the same thing share its loss equally.
+    Stages that changed the very same thing, by whatever amounts, lose the same share of it: of all fits the one with
+    the smallest sum of |u_i| (c_i - 1)^2.
     """
     lengths = gram.diagonal().clamp_min(0).sqrt()
-    scale = torch.where(lengths > 0, 1 / lengths, 0.0)
+    scale = torch.where(lengths > 0, lengths.rsqrt(), 0.0)
     inverse = torch.linalg.pinv(scale[:, None] * gram * scale, rtol=_COLLINEAR, hermitian=True)
     return [1.0 + c for c in (scale * (inverse @ (scale * removed))).tolist()]
