@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from statllama import __version__, cli_chat, cli_data, cli_eval
+from statllama import __version__, cli_chat, cli_data, cli_eval, cli_export
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
 from statllama.console import Out, print_error, print_finding, print_plan, print_recipe, print_status
 from statllama.console_run import ConsoleReporter
@@ -35,6 +35,7 @@ app.command()(cli_eval.attribute)
 app.command()(cli_eval.dial)
 app.command()(cli_eval.report)
 app.command()(cli_chat.chat)
+app.command()(cli_export.export)
 
 
 def _version(wanted: bool) -> None:

@@ -149,6 +149,16 @@ class ConsoleReporter(Reporter):
             f"{drift.to_base:.3g} from the base[/]"
         )
 
+    @contextmanager
+    def exporting(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        began = time.monotonic()
+        with _bar(f"writing {what}") as advance:
+            yield advance
+        Out.print(f"  [dim]{plain(what)}: written in {time.monotonic() - began:.1f} s[/]")
+
+    def verifying(self, what: str) -> None:
+        Out.print(f"  [dim]verifying: {plain(what)}[/]")
+
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         if card is not None:
             print_scorecard(card)

@@ -17,7 +17,7 @@ from statllama.store import Store
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from statllama.model import Base
+    from statllama.model import Backend, Base
     from statllama.stack import Adapter
 
 
@@ -32,36 +32,44 @@ class Loaded:
         reporter: Reporter,
         max_length: int,
         on_base: Callable[[Base], None] = lambda base: None,
+        backend: Backend | None = None,
     ) -> None:
         """`identity`: see `identity.base_identity`. `max_length`: tokens of the longest row that the base will get.
 
-        `on_base`: called with the base when it is loaded.
+        `on_base`: called with the base when it is loaded. `backend`: None chooses (`model.choose_backend`).
         """
         self.spec, self.identity, self.store, self.reporter = spec, identity, store, reporter
         self.max_length, self.on_base = max(max_length, LONGEST), on_base  # drift's probe texts too
+        self._backend = backend
         self._base: Base | None = None
         self._adapters: dict[str, Adapter] = {}
 
     @cached_property
+    def backend(self) -> Backend:
+        """What loads the base."""
+        from statllama.model import choose_backend
+
+        return self._backend or choose_backend()
+
+    @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The base's tokenizer."""
-        from statllama.model import choose_backend, load_tokenizer, start_backend
+        from statllama.model import load_tokenizer, start_backend
 
-        if choose_backend() == "unsloth":  # it must come before Transformers; else data needs no torch
+        if self.backend == "unsloth":  # it must come before Transformers; else data needs no torch
             start_backend("unsloth")
         return load_tokenizer(self.spec, self.identity)
 
     def base(self, precision: str) -> Base:
         """The frozen base, loaded at its first use; loaded again only for another precision."""
-        from statllama.model import choose_backend, load_base, resolve_dtype, start_backend
+        from statllama.model import load_base, resolve_dtype, start_backend
 
-        backend = choose_backend()
-        start_backend(backend)
+        start_backend(self.backend)
         if self._base is None or self._base.dtype is not resolve_dtype(precision):
             self._base = None
             gc.collect()  # two bases at once may not fit
             with self.reporter.busy(f"loading {self.spec.model}"):
-                self._base = load_base(self.spec, self.identity, precision, self.max_length, backend)
+                self._base = load_base(self.spec, self.identity, precision, self.max_length, self.backend)
             self.on_base(self._base)
         return self._base
 

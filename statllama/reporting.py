@@ -86,5 +86,13 @@ class Reporter:
     def drifted(self, name: str, drift: Drift) -> None:
         """A stack's drift on the probe texts is known."""
 
+    @contextmanager
+    def exporting(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        """Around the writing of one form of a release; yields a callback (bytes done, bytes in all)."""
+        yield None
+
+    def verifying(self, what: str) -> None:
+        """What the verification of a release does next."""
+
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         """The whole run is done."""

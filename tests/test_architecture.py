@@ -31,8 +31,8 @@ LAYERS = (
     ("subjects", "evaluation", "recorded", "chat"),
     ("runner", "session", "targets", "doctor", "export", "report"),
     ("datacheck",),
-    ("console", "console_data", "console_scores", "console_stacks", "console_run", "console_chat"),
-    ("cli_options", "cli_chat", "cli_data", "cli_eval", "cli", "__init__"),
+    ("console", "console_data", "console_scores", "console_stacks", "console_run", "console_chat", "console_export"),
+    ("cli_options", "cli_chat", "cli_data", "cli_eval", "cli_export", "cli", "__init__"),
     ("__main__",),
 )
 # Outside libraries with one home.
@@ -43,8 +43,8 @@ HOMES = {
     "trl": {"stages"},
     "lm_eval": {"evaluate", "harness"},
     "matplotlib": {"report"},
-    "typer": {"cli", "cli_chat", "cli_data", "cli_eval", "cli_options"},
-    "rich": {"console", "console_chat", "console_data", "console_run", "console_scores", "console_stacks"},
+    "typer": {"cli", "cli_export", "cli_chat", "cli_data", "cli_eval", "cli_options"},
+    "rich": {"console", "console_chat", "console_export", "console_data", "console_run", "console_scores", "console_stacks"},
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 
