@@ -135,8 +135,8 @@ def _what(
     names = ", then ".join(f"{plain(stage.name)} ({_TYPES.get(stage.type, stage.type)})" for stage, _ in stages)
     made = f"It is {origin} with {names} on it." if stages else f"It is {origin}, untrained."
     yield (
-        f"{made} Each stage trained a LoRA adapter on the frozen base and the adapters of the stages before it; nothing "
-        "was merged until this release."
+        f"{made} Each stage trained a LoRA adapter on the frozen base and on the adapters before it; nothing "
+        "was merged before this release."
     )
 
 

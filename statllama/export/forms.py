@@ -16,6 +16,7 @@ from statllama.data.chat import turn
 from statllama.data.examples import Message
 from statllama.export.llamacpp import LlamaCpp
 from statllama.export.prompts import Row
+from statllama.export.verify_weights import Tensors, row_blocks
 
 MOST = 1000
 """Next tokens that llama.cpp is asked for at a position; what is beyond them is compared as one sum."""
@@ -199,6 +200,20 @@ def adapter_form(folder: Path, base: Path, device: Any) -> Iterator[InTransforme
 
     model = with_adapter(_load(base), folder).to(device).eval()
     yield InTransformers(model, _tokenizer(folder) if (folder / "tokenizer.json").exists() else None)
+
+
+@contextmanager
+def file_form(tensors: Tensors, base: Path, device: Any) -> Iterator[InTransformers]:
+    """The base's architecture with an artefact's own weights, in Transformers, in float32; without a tokenizer."""
+    model = _load(base)
+    names = tensors.names()
+    if "lm_head.weight" in names and model.config.tie_word_embeddings:  # the stack has untied it
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            for start, stop in row_blocks(tuple(parameter.shape), tensors.unit(name)):
+                parameter[start:stop] = tensors.rows(name, start, stop)
+    yield InTransformers(model.to(device), None)
 
 
 def _load(folder: Path) -> Any:

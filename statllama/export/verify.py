@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from statllama import __version__
 from statllama.errors import ExportError
 from statllama.export.bounds import BEHAVIOUR
 from statllama.export.certificate import Certificate, Check, Verified
-from statllama.export.forms import Form, InLlamaCpp, InTransformers, adapter_form, chat_ids, merged_form
+from statllama.export.forms import Form, InLlamaCpp, InTransformers, adapter_form, chat_ids, file_form, merged_form
 from statllama.export.llamacpp import LlamaCpp
 from statllama.export.modelfile import stop_ids
 from statllama.export.prompts import chats, fingerprint, rows, strings
@@ -29,6 +29,7 @@ from statllama.export.verify_checks import (
     REPLY_TOKENS,
     Reference,
     check_chats,
+    check_llama_cpp,
     check_predictions,
     check_replies,
     check_stops,
@@ -46,6 +47,7 @@ Opened = Callable[[], AbstractContextManager[tuple[Any, Any]]]
 """Called, it gives a context that yields (the model with the stack on it, its tokenizer)."""
 
 
+Checks = Iterator[Check]
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "gguf", "xllamacpp")
 
 
@@ -110,60 +112,68 @@ def verify(
     return Certificate(tuple(verified), information, protocol, versions)
 
 
-def _checks(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Iterator[Check]:
+def _checks(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
     """All checks of an artefact; that it cannot be read is one that failed."""
     try:
-        yield from _of_bytes(source, artefact, tokenizer)
-        with _opened(source, artefact, observed, device) as form:
-            yield from _of_answers(artefact, form, observed, tokenizer)
+        if artefact.kind == "adapter":
+            yield from _of_adapter(source, artefact, observed, tokenizer, device)
+        elif artefact.kind == "merged":
+            yield from _of_merged(source, artefact, observed, tokenizer, device)
+        else:
+            yield from _of_gguf(source, artefact, observed, tokenizer, device)
     except Exception as error:  # what can be wrong with a file that should not have been written has no end
         lines = str(error).strip().splitlines() or [""]
         yield Check("loads", False, detail=f"{type(error).__name__}: {lines[0]}")
 
 
-def _of_bytes(source: Source, artefact: Artefact, tokenizer: Any) -> Iterator[Check]:
-    """What the files hold."""
-    if artefact.kind == "adapter":
-        yield from check_adapter(source, artefact.path, artefact.error)
-    elif artefact.kind == "merged":
-        yield from check_weights(source, InSafetensors(artefact.path), artefact.type)
-    else:
-        file = InGguf(artefact.path)
-        yield check_metadata(source, file, tokenizer)
-        yield from check_weights(source, file, artefact.type)
+def _of_adapter(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
+    """In plain PEFT, on the original base."""
+    yield from check_adapter(source, artefact.path, artefact.error)
+    exact = not artefact.error  # with a smaller rank it is held to the error that it states
+    with adapter_form(artefact.path, source.base, device) as form:
+        found = distance(observed.logits, [form.predict(row) for row in observed.rows])
+        checks = check_predictions(found, BEHAVIOUR["f32"])
+        checks.append(check_replies(observed, form, artefact.type, found.largest))
+        yield from (check if exact else replace(check, passed=True, bound=None, required=False) for check in checks)
+        # It replies under the configuration of the base, which is no part of the release.
+        yield check_stops(observed, form, tokenizer.convert_ids_to_tokens, required=False)
 
 
-@contextmanager
-def _opened(source: Source, artefact: Artefact, observed: Reference, device: Any) -> Iterator[Form]:
-    if artefact.kind == "adapter":
-        with adapter_form(artefact.path, source.base, device) as form:
-            yield form
-    elif artefact.kind == "merged":
-        with merged_form(artefact.path, device) as form:
-            yield form
-    else:
-        longest = max(*(len(row.ids) for row in observed.rows), *map(len, observed.prompts))
-        with LlamaCpp(artefact.path, context=longest + REPLY_TOKENS + 8) as server:
-            yield InLlamaCpp(server, observed.logits[0].shape[-1])
+def _of_merged(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
+    """In plain Transformers."""
+    yield from check_weights(source, InSafetensors(artefact.path), artefact.type)
+    with merged_form(artefact.path, device) as form:
+        yield from _of_text(form, observed, tokenizer)
+        found = distance(observed.logits, [form.predict(row) for row in observed.rows])
+        yield from check_predictions(found, BEHAVIOUR[artefact.type])
+        yield check_replies(observed, form, artefact.type, found.largest)
 
 
-def _of_answers(artefact: Artefact, form: Form, observed: Reference, tokenizer: Any) -> Iterator[Check]:
-    """What the form answers."""
-    if form.tokens("a", add_special=False) is not None:  # an adapter has no tokenizer of its own
-        yield check_tokens(observed, form)
-        yield from check_chats(observed, form, partial(chat_ids, tokenizer))
-    found = distance(observed.logits, [form.predict(row) for row in observed.rows])
-    exact = not artefact.error  # an adapter of a smaller rank is held to the error that it states
-    where = "llama.cpp" if artefact.kind == "gguf" else "transformers"
-    checks = check_predictions(found, BEHAVIOUR[where, artefact.type])
-    checks.append(check_replies(observed, form, artefact.type, found.largest))
-    yield from checks if exact else (replace(check, required=False) for check in checks)
-    # An adapter replies under the configuration of the base, which is no part of the release.
-    names = tokenizer.convert_ids_to_tokens
-    yield check_stops(observed, form, names, required=artefact.kind != "adapter")
+def _of_gguf(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
+    """In real llama.cpp."""
+    file = InGguf(artefact.path)
+    yield check_metadata(source, file, tokenizer)
+    yield from check_weights(source, file, artefact.type)
+    longest = max(*(len(row.ids) for row in observed.rows), *map(len, observed.prompts))
+    with LlamaCpp(artefact.path, context=longest + REPLY_TOKENS + 8) as server:
+        form = InLlamaCpp(server, observed.logits[0].shape[-1])
+        yield from _of_text(form, observed, tokenizer)
+        predictions = [form.predict(row) for row in observed.rows]
+        found = distance(observed.logits, predictions)
+        yield check_replies(observed, form, artefact.type, found.largest)
+    with file_form(file, source.base, device) as same:
+        exact = [same.logits(row) for row in observed.rows]
+    yield from check_llama_cpp(observed, exact, predictions, artefact.type)
 
 
-def _as_trained(trained: Opened, observed: Reference) -> Iterator[Check]:
+def _of_text(form: Form, observed: Reference, tokenizer: Any) -> Checks:
+    """Tokens, chats and stops of a form that has a tokenizer of its own."""
+    yield check_tokens(observed, form)
+    yield from check_chats(observed, form, partial(chat_ids, tokenizer))
+    yield check_stops(observed, form, tokenizer.convert_ids_to_tokens)
+
+
+def _as_trained(trained: Opened, observed: Reference) -> Checks:
     """How far the stack on the base as it was loaded for training is from the reference. Short texts alone."""
     short = [i for i, row in enumerate(observed.rows) if len(row.ids) <= LONGEST]
     with trained() as (model, tokenizer):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.data.examples import Message
-from statllama.export.bounds import FLOATS, Behaviour
+from statllama.export.bounds import FLOATS, PUBLISHED, UNUSUAL, Behaviour, behaviour_of
 from statllama.export.certificate import Check
 from statllama.export.forms import Form, InTransformers, Prediction, Reply, chat_ids
 from statllama.export.prompts import Row, chats, readable
@@ -109,9 +109,9 @@ def distance(logits: Sequence[Tensor], predictions: Sequence[Sequence[Prediction
     for row, answers in zip(logits, predictions, strict=True):
         for line, answer in zip(row.double().log_softmax(-1).numpy(), answers, strict=True):
             at = slice(None) if answer.tokens is None else answer.tokens
-            ours, theirs = line[at].clip(_LEAST), answer.logprobs.clip(_LEAST)
-            if not np.isfinite(theirs).all():
+            if np.isnan(answer.logprobs).any():
                 return Distance(len(divergences), *(float("inf"),) * 4, confident, flipped)
+            ours, theirs = line[at].clip(_LEAST), answer.logprobs.clip(_LEAST)
             squares += float(((theirs - ours) ** 2).mean())
             spread += float(ours.var())
             largest = max(largest, float(np.abs(theirs - ours).max()))
@@ -131,12 +131,12 @@ def divergence(reference: np.ndarray, answer: Prediction) -> float:
     `reference`: log-probabilities of all tokens, (vocabulary,).
     """
     ours = reference if answer.tokens is None else reference[answer.tokens]
-    p = np.exp(ours)
-    total = float((p * (ours - answer.logprobs)).sum())
-    rest, theirs = 1 - float(p.sum()), 1 - float(np.exp(answer.logprobs).sum())
-    if answer.tokens is not None and len(answer.tokens) < len(reference) and rest > 1e-12:
-        total += rest * float(np.log(rest / max(theirs, 1e-12)))
-    return max(total, 0.0)
+    theirs = answer.logprobs.clip(_LEAST)
+    p, q = np.exp(ours), np.exp(theirs)
+    if len(ours) == len(reference):
+        return max(0.0, float((p * (ours - theirs)).sum() + np.log(q.sum())))  # llama.cpp's sum to 1 within float32
+    rest, beyond = max(1 - float(p.sum()), 1e-12), max(1 - float(q.sum()), 1e-12)
+    return max(0.0, float((p * (ours - theirs)).sum()) + rest * float(np.log(rest / beyond)))
 
 
 def check_predictions(found: Distance, bounds: Behaviour) -> list[Check]:
@@ -165,6 +165,31 @@ def check_predictions(found: Distance, bounds: Behaviour) -> list[Check]:
             f"share of {found.confident} sure predictions that are another token",
         ),
     ]
+
+
+def check_llama_cpp(
+    reference: Reference, exact: Sequence[Tensor], predictions: Sequence[Sequence[Prediction]], type_: str
+) -> list[Check]:
+    """llama.cpp against Transformers on the file's own weights (`exact`: its logits), then against the reference."""
+    logprobs = [[Prediction(line.numpy()) for line in row.double().log_softmax(-1)] for row in exact]
+    rounding, runtime = distance(reference.logits, logprobs), distance(exact, predictions)
+    allowed, bounds = behaviour_of(type_, rounding.relative, rounding.divergence)
+    found = distance(reference.logits, predictions)
+    checks = [
+        Check(
+            "llama.cpp",
+            runtime.relative <= allowed,
+            runtime.relative,
+            allowed,
+            "difference over spread of llama.cpp from Transformers, both with the weights of this file",
+        ),
+        *check_predictions(found, bounds),
+    ]
+    if type_ in PUBLISHED:
+        usual = UNUSUAL * PUBLISHED[type_]
+        said = "more than this type usually costs: try a larger one" if found.divergence > usual else "as usual"
+        checks.append(Check("cost", found.divergence <= usual, found.divergence, usual, said, required=False))
+    return checks
 
 
 def check_replies(reference: Reference, form: Form, type_: str, largest: float) -> Check:

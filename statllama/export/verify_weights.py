@@ -156,7 +156,7 @@ def _compare(source: Source, base: Tensors, original: str, found: Tensors, name:
     parts = {i: one.slices[module] for i, one in enumerate(source.adapters) if module in one.slices}
     factors = [(part.B.double() * part.scaling, part.A.double()) for part in parts.values()]
     inner = torch.zeros(len(parts) + 2, len(parts) + 2, dtype=torch.float64)  # of e, W and each u_i with one another
-    for start, stop in _blocks(shape, found.unit(name)):
+    for start, stop in row_blocks(shape, found.unit(name)):
         weight = base.rows(original, start, stop).double()
         updates = [b[start:stop] @ a for b, a in factors]
         wanted = weight + sum(updates, torch.zeros_like(weight))
@@ -172,7 +172,8 @@ def _compare(source: Source, base: Tensors, original: str, found: Tensors, name:
     sums.stages(inner, list(parts), size)
 
 
-def _blocks(shape: tuple[int, ...], unit: int) -> Iterator[tuple[int, int]]:
+def row_blocks(shape: tuple[int, ...], unit: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of rows of a tensor that are in memory together."""
     width = shape[1] if len(shape) > 1 else 1
     step = max(1, NUMBERS // max(1, width) // unit) * unit
     yield from ((start, min(start + step, shape[0])) for start in range(0, shape[0], step))
