@@ -27,6 +27,8 @@ from statllama.export.quantise import cores
 
 SECONDS = 600.0
 """The longest that one answer may take."""
+SMALL = 64 << 20
+"""Bytes of a file that one thread reads faster than several: they wait for each other at every step, and spin."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def require_llamacpp() -> None:
 class LlamaCpp:
     """llama.cpp with one model loaded; use it in `with`, or `close` it.
 
-    `adapters` are GGUF LoRA files with their scales; `context` is the most tokens of prompt and answer together.
+    `adapters` are GGUF LoRA files with their scales; `context` is the most tokens of prompt and answer together;
+    `threads` None: as many as help.
     ExportError when llama.cpp cannot load a file, or stops.
     """
 
@@ -80,7 +83,7 @@ class LlamaCpp:
             "model": str(model),
             "adapters": [(str(path), scale) for path, scale in adapters],
             "context": context,
-            "threads": threads or cores(),
+            "threads": threads or (1 if _size(model) < SMALL else cores()),
             "key": self._key,
         }
         self._harmless: list[int] = []
@@ -191,3 +194,8 @@ class LlamaCpp:
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         errors = (line.partition(" E ")[2] for line in lines if " E " in line)
         return next(errors, lines[-1] if lines else "it said nothing")
+
+
+def _size(file: Path) -> int:
+    """Bytes; 0 for a file that is not there, of which llama.cpp says so."""
+    return file.stat().st_size if file.exists() else 0
