@@ -7,19 +7,15 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_eval import SetOption, TargetArg
+from statllama.cli_eval import ScaleOption, SetOption, StageOption, TargetArg
 from statllama.cli_options import WORKSPACE, WorkspaceOption
 from statllama.errors import UsageError
 
 
 def chat(
     target: TargetArg,
-    stage: Annotated[
-        str | None, typer.Option("--stage", metavar="NAME", help="Stage to talk to, or `base`. Default: the last.")
-    ] = None,
-    scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; repeatable.")
-    ] = None,
+    stage: StageOption = None,
+    scale: ScaleOption = None,
     versus: Annotated[
         str | None,
         typer.Option("--versus", metavar="NAME", help="Also answer as a stage below it, or `base`, side by side."),
@@ -43,18 +39,12 @@ def chat(
     from statllama import chat as talk
     from statllama.console_chat import converse
     from statllama.console_run import ConsoleReporter
-    from statllama.evaluation import factors_of, scaled
     from statllama.loaded import Loaded
     from statllama.store import Store
-    from statllama.targets import find_subject, split_stage
+    from statllama.targets import chosen_stack
 
     store = Store(workspace)
-    name, given = split_stage(target)
-    subject = find_subject(name, store, overrides or ())
-    stack = subject.stack(stage or given or subject.last)
-    factors = factors_of(subject, scale or ())
-    if factors:
-        stack = scaled(subject, stack, factors)
+    subject, stack = chosen_stack(target, store, stage, scale, overrides)
     beside_keys = subject.stack(versus).keys if versus else ()
     if versus and (versus == stack.name or stack.keys[: len(beside_keys)] != beside_keys):
         raise UsageError(f"--versus {versus}: only a stage below {stack.name}, or `base`, can be set beside it")

@@ -41,6 +41,12 @@ DataOption = Annotated[
         help="Local file with a benchmark's questions, in place of its own; TASK.SPLIT=FILE for one split.",
     ),
 ]
+StageOption = Annotated[
+    str | None, typer.Option("--stage", metavar="NAME", help="Stage whose stack it is, or `base`. Default: the last.")
+]
+ScaleOption = Annotated[
+    list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; may be repeated.")
+]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Score only the first so many items of each benchmark.")]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the result as JSON.")]
 

@@ -7,45 +7,50 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_eval import SetOption, TargetArg
+from statllama.cli_eval import ScaleOption, SetOption, StageOption, TargetArg
 from statllama.cli_options import WORKSPACE, WorkspaceOption
+
+DirOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make; it must not exist yet.")]
+AdapterOption = Annotated[
+    bool | None, typer.Option("--adapter/--no-adapter", help="The stack as one ordinary PEFT adapter.")
+]
+RankOption = Annotated[
+    int | None, typer.Option(min=1, help="Recompress that adapter to this rank; the error is reported.")
+]
+MergedOption = Annotated[
+    str | None, typer.Option("--merged", metavar="TYPE", help="The merged weights in bf16, f16 or f32.")
+]
+GgufOption = Annotated[
+    list[str] | None,
+    typer.Option("--gguf", metavar="TYPE", help="GGUF in f16, bf16, q8_0, q5_k_m, q4_k_m, ...; may be repeated."),
+]
+LoraOption = Annotated[
+    bool, typer.Option("--gguf-lora", help="Each stage, and all together, as GGUF LoRA for llama.cpp's --lora.")
+]
+NameOption = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the release. Default: of run and stage.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Publish although verification fails; the card then says so.")
+]
+PushOption = Annotated[
+    str | None, typer.Option("--push", metavar="REPO", help="Upload it to this hub repository, private by default.")
+]
+PublicOption = Annotated[bool, typer.Option("--public", help="With --push: a public repository.")]
 
 
 def export(
     target: TargetArg,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make; it must not exist yet.")],
-    stage: Annotated[
-        str | None, typer.Option("--stage", metavar="NAME", help="Stage whose stack is released. Default: the last.")
-    ] = None,
-    adapter: Annotated[
-        bool | None, typer.Option("--adapter/--no-adapter", help="The stack as one ordinary PEFT adapter.")
-    ] = None,
-    rank: Annotated[
-        int | None, typer.Option(min=1, help="Recompress that adapter to this rank; the error is reported.")
-    ] = None,
-    merged: Annotated[
-        str | None, typer.Option("--merged", metavar="TYPE", help="The merged weights in bf16, f16 or f32.")
-    ] = None,
-    gguf: Annotated[
-        list[str] | None,
-        typer.Option("--gguf", metavar="TYPE", help="GGUF in f16, bf16, q8_0, q5_k_m, q4_k_m, ...; may be repeated."),
-    ] = None,
-    lora: Annotated[
-        bool, typer.Option("--gguf-lora", help="Each stage, and all together, as GGUF LoRA for llama.cpp's --lora.")
-    ] = False,
-    scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; repeatable.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the release. Default: of run and stage.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Publish although verification fails; the card then says so.")
-    ] = False,
-    push: Annotated[
-        str | None, typer.Option("--push", metavar="REPO", help="Upload it to this hub repository, private by default.")
-    ] = None,
-    public: Annotated[bool, typer.Option("--public", help="With --push: a public repository.")] = False,
+    out: DirOption,
+    stage: StageOption = None,
+    adapter: AdapterOption = None,
+    rank: RankOption = None,
+    merged: MergedOption = None,
+    gguf: GgufOption = None,
+    lora: LoraOption = False,
+    scale: ScaleOption = None,
+    name: NameOption = None,
+    force: ForceOption = False,
+    push: PushOption = None,
+    public: PublicOption = False,
     overrides: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
@@ -55,20 +60,15 @@ def export(
     """
     from statllama.console_export import print_release
     from statllama.console_run import ConsoleReporter
-    from statllama.evaluation import factors_of, scaled
     from statllama.export.release import Forms
     from statllama.export.release import export as make_release
     from statllama.loaded import Loaded
     from statllama.signals import StopSignal
     from statllama.store import Store
-    from statllama.targets import find_subject, split_stage
+    from statllama.targets import chosen_stack
 
     store = Store(workspace)
-    run, given = split_stage(target)
-    subject = find_subject(run, store, overrides or ())
-    stack = subject.stack(stage or given or subject.last)
-    if factors := factors_of(subject, scale or ()):
-        stack = scaled(subject, stack, factors)
+    subject, stack = chosen_stack(target, store, stage, scale, overrides)
     kinds = tuple(dict.fromkeys(kind.lower() for text in gguf or () for kind in text.split(",")))
     chosen = adapter or merged or kinds or lora
     forms = Forms(

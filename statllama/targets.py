@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from statllama.errors import UsageError, near
+from statllama.evaluation import factors_of, scaled
 from statllama.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runner import plan, record_of
+from statllama.scores import StackRef
 from statllama.shipped import shipped_recipes
 from statllama.specs import BaseModelSpec, EvaluateSpec
 from statllama.store import Store
@@ -50,6 +52,17 @@ def _of_model(model: str, store: Store) -> Subject:
     spec = BaseModelSpec(model=model, quantization="none")
     identity = base_identity(spec, store.memory)
     return Subject(Path(model).name if os.path.isabs(model) else model, spec, identity, EvaluateSpec(), Path(), "auto")
+
+
+def chosen_stack(
+    target: str, store: Store, stage: str | None, scale: Sequence[str] | None, overrides: Sequence[str] | None
+) -> tuple[Subject, StackRef]:
+    """What `TARGET[:STAGE]`, `--stage` and `--scale` name together: the subject and one of its stacks."""
+    name, given = split_stage(target)
+    subject = find_subject(name, store, overrides or ())
+    stack = subject.stack(stage or given or subject.last)
+    factors = factors_of(subject, scale or ())
+    return subject, scaled(subject, stack, factors) if factors else stack
 
 
 def split_stage(target: str) -> tuple[str, str | None]:
