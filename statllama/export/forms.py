@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +17,9 @@ from statllama.data.chat import turn
 from statllama.data.examples import Message
 from statllama.export.llamacpp import LlamaCpp
 from statllama.export.prompts import Row
+from statllama.export.source import Source
 from statllama.export.verify_weights import Tensors, row_blocks
+from statllama.stack import attach_frozen
 
 MOST = 1000
 """Next tokens that llama.cpp is asked for at a position; what is beyond them is compared as one sum."""
@@ -214,6 +217,51 @@ def file_form(tensors: Tensors, base: Path, device: Any) -> Iterator[InTransform
             for start, stop in row_blocks(tuple(parameter.shape), tensors.unit(name)):
                 parameter[start:stop] = tensors.rows(name, start, stop)
     yield InTransformers(model.to(device), None)
+
+
+@contextmanager
+def stack_form(source: Source, device: Any) -> Iterator[InTransformers]:
+    """The stack on the original base, in Transformers, in float32; without a tokenizer."""
+    base = _load(source.base)
+    model = attach_frozen(base, source.adapters) if source.adapters else base
+    yield InTransformers(model.to(device), None)
+
+
+def stored_type(tensors: Tensors, module: str) -> str:
+    """Type of a linear module's weight in an artefact; a tied head is the embedding."""
+    name = f"{module}.weight"
+    return tensors.type(name if name in tensors.names() else "model.embed_tokens.weight")
+
+
+@contextmanager
+def rounded_activations(form: InTransformers, type_of: Callable[[str], str]) -> Iterator[None]:
+    """Within: what goes into each linear module is rounded as llama.cpp rounds it for weights of its type.
+
+    `type_of`: type of a module's weight by the module's name.
+    """
+    linear = [(name, module) for name, module in form.model.named_modules() if isinstance(module, torch.nn.Linear)]
+    hooks = [module.register_forward_pre_hook(partial(_rounded_input, type_of(name))) for name, module in linear]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _rounded_input(type_: str, module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (rounded(inputs[0], type_), *inputs[1:])
+
+
+def rounded(x: Tensor, type_: str) -> Tensor:
+    """Activations as llama.cpp multiplies them with weights of a type: `vec_dot_type` in ggml's `ggml-cpu.c`.
+
+    For types with blocks that is Q8_0 (Q8_K for k-quants): integers up to 127 times a scale for 32 (256) numbers.
+    """
+    if type_ in ("F32", "F16", "BF16"):
+        return x.to({"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[type_]).float()
+    blocks = x.reshape(-1, 256 if type_.endswith("_K") else 32)
+    scale = blocks.abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
+    return ((blocks / scale).round() * scale).reshape(x.shape)
 
 
 def _load(folder: Path) -> Any:

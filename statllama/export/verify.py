@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,17 @@ from statllama import __version__
 from statllama.errors import ExportError
 from statllama.export.bounds import BEHAVIOUR
 from statllama.export.certificate import Certificate, Check, Verified
-from statllama.export.forms import Form, InLlamaCpp, InTransformers, adapter_form, chat_ids, file_form, merged_form
+from statllama.export.forms import (
+    Form,
+    InLlamaCpp,
+    InTransformers,
+    adapter_form,
+    chat_ids,
+    file_form,
+    merged_form,
+    rounded_activations,
+    stored_type,
+)
 from statllama.export.llamacpp import LlamaCpp
 from statllama.export.modelfile import stop_ids
 from statllama.export.prompts import chats, fingerprint, rows, strings
@@ -39,6 +49,7 @@ from statllama.export.verify_checks import (
     observe,
 )
 from statllama.export.verify_gguf import InGguf, check_metadata
+from statllama.export.verify_lora import base_file, check_answers, check_lora, stages_of
 from statllama.export.verify_weights import InSafetensors, check_adapter, check_weights
 from statllama.probe import LONGEST
 from statllama.versions import installed_version
@@ -57,10 +68,10 @@ class Artefact:
 
     name: str
     """Where it will lie in the release, such as `gguf/model-q4_k_m.gguf`: for the certificate."""
-    kind: Literal["adapter", "merged", "gguf"]
+    kind: Literal["adapter", "merged", "gguf", "gguf-lora"]
     path: Path
     type: str
-    """Of its numbers: `f32`, `bf16`, `f16`, `q8_0`, `q4_k_m`, ..."""
+    """Of its numbers: `f32`, `bf16`, `f16`, `q8_0`, `q4_k_m`, ... A GGUF LoRA is named as `gguf_lora` names it."""
     error: float = 0.0
     """Of an adapter recompressed to a smaller rank: the relative error of its update that is reported for it."""
 
@@ -92,11 +103,13 @@ def verify(
             remedy="a stage diverged, or the base is damaged: look at the losses and scores of the stages",
         )
     verified = []
-    for artefact in artefacts:
-        on_step(artefact.name)
-        checks = tuple(_checks(source, artefact, observed, tokenizer, device))
-        verified.append(Verified(artefact.name, artefact.kind, artefact.type, checks))
-        gc.collect()
+    with ExitStack() as open_files:
+        loras = _Loras(source, [a.path for a in artefacts if a.kind == "gguf-lora"], observed, device, open_files)
+        for artefact in artefacts:
+            on_step(artefact.name)
+            checks = tuple(_checks(source, artefact, observed, tokenizer, device, loras))
+            verified.append(Verified(artefact.name, artefact.kind, artefact.type, checks))
+            gc.collect()
     protocol = {
         "reference": "the stack on the base's original weights, in float32, in Transformers",
         "prompts": fingerprint(observed.texts, observed.rows),
@@ -112,13 +125,18 @@ def verify(
     return Certificate(tuple(verified), information, protocol, versions)
 
 
-def _checks(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
+def _checks(
+    source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any, loras: _Loras
+) -> Checks:
     """All checks of an artefact; that it cannot be read is one that failed."""
     try:
         if artefact.kind == "adapter":
             yield from _of_adapter(source, artefact, observed, tokenizer, device)
         elif artefact.kind == "merged":
             yield from _of_merged(source, artefact, observed, tokenizer, device)
+        elif artefact.kind == "gguf-lora":
+            yield from check_lora(source, artefact.path)
+            yield from loras.answers(artefact.path)
         else:
             yield from _of_gguf(source, artefact, observed, tokenizer, device)
     except Exception as error:  # what can be wrong with a file that should not have been written has no end
@@ -154,8 +172,7 @@ def _of_gguf(source: Source, artefact: Artefact, observed: Reference, tokenizer:
     file = InGguf(artefact.path)
     yield check_metadata(source, file, tokenizer)
     yield from check_weights(source, file, artefact.type)
-    longest = max(*(len(row.ids) for row in observed.rows), *map(len, observed.prompts))
-    with LlamaCpp(artefact.path, context=longest + REPLY_TOKENS + 8) as server:
+    with LlamaCpp(artefact.path, context=_context(observed)) as server:
         form = InLlamaCpp(server, observed.logits[0].shape[-1])
         yield from _of_text(form, observed, tokenizer)
         predictions = [form.predict(row) for row in observed.rows]
@@ -163,7 +180,43 @@ def _of_gguf(source: Source, artefact: Artefact, observed: Reference, tokenizer:
         yield check_replies(observed, form, artefact.type, found.largest)
     with file_form(file, source.base, device) as same:
         exact = [same.logits(row) for row in observed.rows]
-    yield from check_llama_cpp(observed, exact, predictions, artefact.type)
+        with rounded_activations(same, partial(stored_type, file)):
+            rounded = [same.logits(row) for row in observed.rows]
+    yield from check_llama_cpp(observed, exact, rounded, predictions, artefact.type)
+
+
+def _context(observed: Reference) -> int:
+    """Tokens that the longest question takes together with its answer."""
+    return max(*(len(row.ids) for row in observed.rows), *map(len, observed.prompts)) + REPLY_TOKENS + 8
+
+
+class _Loras:
+    """GGUF LoRA files with one GGUF of the base, made when it is first needed: the whole stack as one file, and the
+    stages' files all together."""
+
+    def __init__(
+        self, source: Source, files: Sequence[Path], observed: Reference, device: Any, open_files: ExitStack
+    ) -> None:
+        self.source, self.files, self.observed, self.device, self.open_files = (
+            source,
+            files,
+            observed,
+            device,
+            open_files,
+        )
+        self._base: Path | None = None
+        self._answers: dict[tuple[Path, ...], list[Check]] = {}
+
+    def answers(self, file: Path) -> list[Check]:
+        """What llama.cpp answers with this file, and with those of the other stages where it is of one."""
+        whole = stages_of(self.source, file) == self.source.stages
+        files = (file,) if whole else tuple(f for f in self.files if stages_of(self.source, f) != self.source.stages)
+        if files not in self._answers:
+            if self._base is None:
+                self._base = self.open_files.enter_context(base_file(self.source, file.parent))
+            found = check_answers(self.source, self._base, files, self.observed, _context(self.observed), self.device)
+            self._answers[files] = found
+        return self._answers[files]
 
 
 def _of_text(form: Form, observed: Reference, tokenizer: Any) -> Checks:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.data.examples import Message
-from statllama.export.bounds import FLOATS, PUBLISHED, UNUSUAL, Behaviour, behaviour_of
+from statllama.export.bounds import BEHAVIOUR, CLIENT, FLOATS, PUBLISHED, RUNTIME, UNUSUAL, Behaviour
 from statllama.export.certificate import Check
 from statllama.export.forms import Form, InTransformers, Prediction, Reply, chat_ids
 from statllama.export.prompts import Row, chats, readable
@@ -19,6 +19,7 @@ from statllama.export.prompts import Row, chats, readable
 CONFIDENT = float(np.log(2))
 """Nats by which the reference's first choice leads where it counts as sure of it: twice as probable as the second."""
 REPLY_TOKENS = 24
+_ROUNDING = 1e-5  # of a sum of float32 probabilities, with room
 _LEAST = -60.0  # nats: llama.cpp's probabilities are float32, which end at -87
 
 
@@ -133,10 +134,14 @@ def divergence(reference: np.ndarray, answer: Prediction) -> float:
     ours = reference if answer.tokens is None else reference[answer.tokens]
     theirs = answer.logprobs.clip(_LEAST)
     p, q = np.exp(ours), np.exp(theirs)
-    if len(ours) == len(reference):
-        return max(0.0, float((p * (ours - theirs)).sum() + np.log(q.sum())))  # llama.cpp's sum to 1 within float32
-    rest, beyond = max(1 - float(p.sum()), 1e-12), max(1 - float(q.sum()), 1e-12)
-    return max(0.0, float((p * (ours - theirs)).sum()) + rest * float(np.log(rest / beyond)))
+    rest = max(0.0, 1 - float(p.sum())) if len(ours) < len(reference) else 0.0
+    beyond = 1 - float(q.sum())
+    total = float((p * (ours - theirs)).sum())
+    if abs(rest - beyond) < _ROUNDING:  # they sum to 1 within float32, so what is beyond them is only known so far
+        total += (1 - rest) * float(np.log(q.sum() / (1 - rest)))
+    else:
+        total += rest * float(np.log(max(rest, _ROUNDING) / max(beyond, _ROUNDING)))
+    return max(0.0, total)
 
 
 def check_predictions(found: Distance, bounds: Behaviour) -> list[Check]:
@@ -168,12 +173,26 @@ def check_predictions(found: Distance, bounds: Behaviour) -> list[Check]:
 
 
 def check_llama_cpp(
-    reference: Reference, exact: Sequence[Tensor], predictions: Sequence[Sequence[Prediction]], type_: str
+    reference: Reference,
+    exact: Sequence[Tensor],
+    rounded: Sequence[Tensor],
+    predictions: Sequence[Sequence[Prediction]],
+    type_: str,
 ) -> list[Check]:
-    """llama.cpp against Transformers on the file's own weights (`exact`: its logits), then against the reference."""
-    logprobs = [[Prediction(line.numpy()) for line in row.double().log_softmax(-1)] for row in exact]
-    rounding, runtime = distance(reference.logits, logprobs), distance(exact, predictions)
-    allowed, bounds = behaviour_of(type_, rounding.relative, rounding.divergence)
+    """llama.cpp against Transformers on the file's own weights, then against the reference.
+
+    `exact`: logits of Transformers on the file's own weights; `rounded`: with activations rounded as llama.cpp does.
+    """
+    rounding = distance(reference.logits, _same_tokens(exact, predictions))
+    arithmetic = distance(exact, _same_tokens(rounded, predictions))
+    runtime = distance(exact, predictions)
+    floor = BEHAVIOUR["f32"]
+    allowed = RUNTIME * arithmetic.relative + floor.relative
+    bounds = Behaviour(
+        rounding.relative + allowed,
+        (rounding.divergence**0.5 + RUNTIME * arithmetic.divergence**0.5) ** 2 + CLIENT,
+        BEHAVIOUR[type_].flips if type_ in BEHAVIOUR else 1.0,
+    )
     found = distance(reference.logits, predictions)
     checks = [
         Check(
@@ -190,6 +209,16 @@ def check_llama_cpp(
         said = "more than this type usually costs: try a larger one" if found.divergence > usual else "as usual"
         checks.append(Check("cost", found.divergence <= usual, found.divergence, usual, said, required=False))
     return checks
+
+
+def _same_tokens(logits: Sequence[Tensor], asked: Sequence[Sequence[Prediction]]) -> list[list[Prediction]]:
+    """Predictions of the tokens that llama.cpp was asked for: a spread is that of the tokens it is taken over."""
+    found = []
+    for row, answers in zip(logits, asked, strict=True):
+        lines = row.double().log_softmax(-1).numpy()
+        pairs = zip(lines, (answer.tokens for answer in answers), strict=True)
+        found.append([Prediction(line if at is None else line[at], at) for line, at in pairs])
+    return found
 
 
 def check_replies(reference: Reference, form: Form, type_: str, largest: float) -> Check:

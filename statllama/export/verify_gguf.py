@@ -31,6 +31,7 @@ _OTHER = {
     "output_norm.weight": "model.norm.weight",
     "output.weight": "lm_head.weight",
 }
+_ROTATED = re.compile(r"\.[qk]_proj\b")
 _FACTORS = "rope_freqs.weight"
 _EXACT = 1e-5  # relative; floats are written in 32 bits
 
@@ -40,7 +41,7 @@ class InGguf:
 
     def __init__(self, path: Path) -> None:
         self.reader = gguf.GGUFReader(path)
-        self._tensors = {_name(tensor.name): tensor for tensor in self.reader.tensors if tensor.name != _FACTORS}
+        self._tensors = {hf_name(tensor.name): tensor for tensor in self.reader.tensors if tensor.name != _FACTORS}
         self._head = int(self.value("llama.attention.key_length") or 0) or (
             int(self.value("llama.embedding_length")) // int(self.value("llama.attention.head_count"))
         )
@@ -64,24 +65,31 @@ class InGguf:
         return str(self._tensors[name].tensor_type.name)
 
     def unit(self, name: str) -> int:
-        return self._head if re.search(r"[qk]_proj", name) else 1
+        return self._head if _ROTATED.search(name) else 1
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         tensor = self._tensors[name]
         data = tensor.data.reshape(self.shape(name)[0], -1)[start:stop]
         found = gguf.quants.dequantize(data, tensor.tensor_type).reshape(stop - start, *self.shape(name)[1:])
-        if self.unit(name) > 1:  # llama.cpp turns neighbours, Transformers the first half of a head with the second
-            heads = found.reshape(-1, self._head // 2, 2, found.shape[-1])
-            found = heads.swapaxes(1, 2).reshape(found.shape)
-        return torch.from_numpy(np.array(found, dtype=np.float32))
+        return torch.from_numpy(np.array(transformers_order(found, name, self._head), dtype=np.float32))
 
 
-def _name(name: str) -> str:
+def hf_name(name: str) -> str:
     """A tensor's name in Transformers; its own when it has none there."""
     match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
     if match and match[2] in _LAYER:
         return f"model.layers.{match[1]}.{_LAYER[match[2]]}.weight"
     return _OTHER.get(name, name)
+
+
+def transformers_order(rows: np.ndarray[Any, Any], name: str, head: int) -> np.ndarray[Any, Any]:
+    """Rows of whole heads of `head` rows in Transformers' order, (rows, in); those of other tensors as they are.
+
+    llama.cpp turns neighbouring rows with one another, Transformers the first half of a head with the second.
+    """
+    if not _ROTATED.search(name):
+        return rows
+    return rows.reshape(-1, head // 2, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def check_metadata(source: Source, found: InGguf, tokenizer: Any) -> Check:

@@ -226,18 +226,22 @@ def _shares(source: Source, sums: _Sums, required: bool) -> Iterator[Check]:
 
 
 def check_adapter(source: Source, folder: Path, error: float) -> list[Check]:
-    """The update of an adapter folder against that of the stack, module by module.
+    """The update of an adapter folder against that of the stack. `error`: see `check_update`."""
+    return check_update(source.adapters, load_adapter(folder), error)
+
+
+def check_update(adapters: Sequence[Adapter], adapter: Adapter, error: float) -> list[Check]:
+    """The update of `adapter` against that of `adapters` together, module by module.
 
     `error`: the relative error (Frobenius norm) that a smaller rank is said to cost; 0: it must be the same update.
     """
-    adapter = load_adapter(folder)
-    modules = {module for one in source.adapters for module in one.slices}
+    modules = {module for one in adapters for module in one.slices}
     problems = [f"{module} is missing" for module in sorted(modules - set(adapter.slices))]
     problems += [f"{module} is too much" for module in sorted(set(adapter.slices) - modules)]
     squares = whole = worst = 0.0
     where = ""
     for module in sorted(modules & set(adapter.slices)):
-        (a, b), (own_a, own_b) = _joined(source.adapters, module), _joined((adapter,), module)
+        (a, b), (own_a, own_b) = _joined(adapters, module), _joined((adapter,), module)
         if (own_a.shape[1], own_b.shape[0]) != (a.shape[1], b.shape[0]):
             problems.append(f"{module} is of another shape")
             continue
