@@ -228,7 +228,7 @@ def _write(source: Source, forms: Forms, folder: Path, loaded: Loaded) -> tuple[
         if forms.lora:
             with exporting("GGUF LoRA") as progress:
                 files = gguf_lora.write_gguf_loras(source, folder / "gguf", progress)
-            notes.append(f"not verified: {', '.join(f.name for f in files)} (a LoRA is none without a base in GGUF)")
+            artefacts += [Artefact(f"gguf/{file.name}", "gguf-lora", file, "f32") for file in files]
     return artefacts, notes
 
 
