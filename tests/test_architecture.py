@@ -44,7 +44,7 @@ HOMES = {
     "lm_eval": {"evaluate", "harness"},
     "matplotlib": {"report"},
     "typer": {"cli", "cli_export", "cli_chat", "cli_data", "cli_eval", "cli_options"},
-    "rich": {"console", "console_chat", "console_export", "console_data", "console_run", "console_scores", "console_stacks"},
+    "rich": {"console", *(f"console_{name}" for name in ("chat", "data", "export", "run", "scores", "stacks"))},
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 

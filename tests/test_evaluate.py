@@ -595,8 +595,8 @@ def test_protocol_key_holds_what_changes_a_score() -> None:
 
     assert key() == key(batch_size=1) == key(tasks=("choice", "other"))
     variants = [
-        key(), key(stack=()), key(stack=(['s', 0.5],)), key(base="c"), key(print_="g"), key(limit=5), key(max_length=512),
-        key(seed=2), key(chat_template=False), key(fewshot_as_turns=False),
+        key(), key(stack=()), key(stack=(["s", 0.5],)), key(base="c"), key(print_="g"), key(limit=5),
+        key(max_length=512), key(seed=2), key(chat_template=False), key(fewshot_as_turns=False),
     ]  # fmt: skip
     assert len(set(variants)) == len(variants)
     assert protocol_key(EvaluateSpec(), {}, (), "b")["lm_eval"].startswith("0.")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -222,8 +222,9 @@ def merged_rows(tensor: Tensor, source: Source, llama: Llama, weights: Weights) 
 
 def _require_range(rows: Rows, tensor: Tensor) -> None:
     """ExportError for what is no number, or beyond what the type's 16-bit floats hold."""
-    largest = float(np.abs(rows).max(initial=0.0))
-    if not np.isfinite(largest):
+    least, most = torch.from_numpy(rows).aminmax()
+    largest = float(max(-least, most))
+    if not isfinite(largest):
         raise ExportError(
             f"{tensor.weight} holds NaN or infinity once the stack is merged in",
             remedy="the base is damaged, or a stage diverged: look at the losses and scores of the stages",
