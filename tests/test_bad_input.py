@@ -285,9 +285,7 @@ def test_an_8_bit_optimizer_on_the_cpu(write_recipe: Write, command: Command, tm
 def test_an_unknown_benchmark(write_recipe: Write, command: Command, tmp_path: Path) -> None:
     path = write_recipe([stage("sft")], evaluate={"tasks": ["ap_statistic"]})
     said = command("run", path)
-    has(
-        said, 2, "unknown benchmark 'ap_statistic': did you mean 'ap_statistics'", "`evaluate.tasks` names benchmarks"
-    )
+    has(said, 2, "unknown benchmark 'ap_statistic': did you mean 'ap_statistics'", "`evaluate.tasks` names benchmarks")
     assert nothing_published(tmp_path)
 
 
