@@ -116,7 +116,9 @@ def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: lis
         # With generated replies lm-eval takes the choice of that number, and looks for no text.
         named = isinstance(answer, str) and loaded.OUTPUT_TYPE == "multiple_choice"
         if answer not in (choices if named else range(len(choices))):
-            what = f"the answer {_brief(answer)} is none of the {len(choices)} choices"
+            columns = _columns(task, "doc_to_target")
+            stated = doc[columns[0]] if len(columns) == 1 and columns[0] in doc else answer
+            what = f"the answer {_brief(stated)} is none of the {len(choices)} choices"
             allowed = f"allowed: an index from 0 to {len(choices) - 1}, or one of {_brief(choices)}"
             raise _wrong(task, row, what, f"{allowed}, by `doc_to_target` in {task.path}")
 

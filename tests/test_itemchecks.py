@@ -65,13 +65,13 @@ def refused(tmp_path: Path) -> Callable[..., str]:
         ({"choices": [], "answer": 0}, "there are too few choices: []"),
         ({"choices": ["a"], "answer": 0}, "there are too few choices: ['A']"),
         ({"choices": list("abcdefg"), "answer": 0}, "there are 7 choices, and letters for 6"),
-        ({"answer": "F"}, "the answer 5 is none of the 5 choices"),
+        ({"answer": "F"}, "the answer 'F' is none of the 5 choices"),
         ({"answer": "e"}, "the answer 'e' is none of the 5 choices"),
         ({"answer": "0.5"}, "the answer '0.5' is none of the 5 choices"),
         ({"answer": 5}, "the answer 5 is none of the 5 choices"),
-        ({"answer": -1}, "the answer '-1' is none of the 5 choices"),
-        ({"answer": 1.5}, "the answer '1.5' is none of the 5 choices"),
-        ({"answer": True}, "the answer 'True' is none of the 5 choices"),
+        ({"answer": -1}, "the answer -1 is none of the 5 choices"),
+        ({"answer": 1.5}, "the answer 1.5 is none of the 5 choices"),
+        ({"answer": True}, "the answer True is none of the 5 choices"),
         ({"answer": ["A"]}, "`doc_to_target` fails: TypeError"),
     ],
 )
@@ -241,5 +241,5 @@ def test_a_published_dataset_may_repeat_itself(tmp_path: Path) -> None:
         check_items(task, loaded, docs)
     hub = replace(task, config={**task.config, "dataset_path": "owner/name"})
     check_items(hub, loaded, docs)
-    with pytest.raises(BenchmarkError, match="row 4: the answer 5"):
+    with pytest.raises(BenchmarkError, match="row 4: the answer 'F'"):
         check_items(hub, loaded, [*docs[:3], {**docs[3], "answer": "F"}])
