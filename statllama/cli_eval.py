@@ -19,7 +19,7 @@ TargetArg = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A recipe file, the name of a run in the workspace, a model's folder, or a hub id.",
+        help="A recipe file, a run in the workspace, a release, a model's folder, or a hub id.",
     ),
 ]
 RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file, or the name of a run in the workspace.")]

@@ -19,8 +19,8 @@ from statllama.subjects import Subject, subject_of
 
 
 def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Subject:
-    """The subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a model's folder or hub
-    id, in this order. UsageError with near matches when it is none of them.
+    """The subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a release with merged
+    weights, a model's folder or hub id, in this order. UsageError with near matches when it is none of them.
 
     Overrides other than `evaluate.*` need a recipe file or a shipped recipe.
     """
@@ -30,6 +30,8 @@ def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Su
         return _of_recipe(load_recipe(target, overrides, check_files=False), store)
     if target in runs:
         return subject_of(runs[target], store).evaluated({}, overrides)
+    if os.path.isfile(os.path.join(expanded, "merged", "config.json")):  # a release
+        return _of_model(os.path.abspath(os.path.join(expanded, "merged")), store).evaluated({}, overrides)
     folder = os.path.isdir(expanded)
     if folder and os.path.isfile(os.path.join(expanded, "adapter_config.json")):
         raise UsageError(

@@ -71,6 +71,8 @@ def test_a_release_is_the_stack(command: Command, trained: tuple[Path, Store], b
     assert (logits(whole, ids) - expected).abs().max() < 0.05  # bf16
     assert AutoTokenizer.from_pretrained(out / "merged")("mean").input_ids
     assert torch.allclose(logits(PeftModel.from_pretrained(base, out / "adapter"), ids), expected, atol=1e-4)
+    store = trained[1]
+    assert find_subject("out", store).base.model == str((out / "merged").absolute())
     everything = "".join(p.read_text(errors="replace") for p in out.rglob("*") if p.suffix in (".md", ".json"))
     assert str(trained[1].root) not in everything and str(base_folder) not in everything
 
