@@ -60,6 +60,8 @@ BLOCKS = {
 }
 SHARE_ERROR = 0.1
 """How much of a stage's update may be missing from, or too much in, weights of a type with blocks."""
+MODULE_ERROR = 0.25
+"""The same of a single module, beside 8 standard errors: of thousands of modules the worst is looked at."""
 ADAPTER_ERROR = 1e-5
 """Relative error of an update that was only written down in another way: float32 has 6e-8, summed over ranks."""
 
@@ -72,18 +74,23 @@ class Behaviour:
     """Root mean square difference of log-probabilities, over the spread of the reference's."""
     divergence: float
     """Mean KL(reference || form), nats."""
-    flips: float = 0.0
+    flips: float = 1.0
     """Share of sure predictions whose first choice is another token."""
+    largest: float = 0.0
+    """Nats by which a log-probability may differ where two tokens are nearly as probable; 0 for types that are not held
+    to the reference's greedy replies."""
 
 
 BEHAVIOUR = {
-    "f32": Behaviour(1e-4, 1e-7),  # found: 1e-5 and 2e-10
-    "f16": Behaviour(0.02, 2e-4),  # 0.006 and 6e-5
-    "bf16": Behaviour(0.15, 0.012, 0.02),  # 0.05 and 0.004
+    "f32": Behaviour(1e-4, 1e-6, 0.0, 0.005),  # found: 2e-5, 8e-8 and 6e-4
+    "f16": Behaviour(0.025, 4e-4, 0.0, 0.3),  # 0.008, 1e-4 and 0.1
+    "bf16": Behaviour(0.2, 0.02, 0.02, 2.0),  # 0.06, 0.006 and 0.73
 }
-"""Adapters and merged weights, in float32 arithmetic: about three times the largest that was found."""
+"""About three times the largest that was found with any model. What is found is mostly a tenth of that or less."""
+DESTROYED = 1.0
+"""Relative difference at which predictions are as far from the reference's as a constant is: no type may go beyond."""
 CLIENT = 1e-6
-"""Nats of divergence that come of llama.cpp's probabilities being float32, at the most probable tokens alone."""
+"""Nats of divergence that come of llama.cpp's probabilities being float32, and of the most probable tokens alone."""
 RUNTIME = 3.0
 """How much farther llama.cpp may be from Transformers, on the same weights, than rounded activations make Transformers
 itself."""

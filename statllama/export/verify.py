@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from statllama import __version__
 from statllama.errors import ExportError
@@ -58,7 +58,9 @@ Opened = Callable[[], AbstractContextManager[tuple[Any, Any]]]
 """Called, it gives a context that yields (the model with the stack on it, its tokenizer)."""
 
 
-Checks = Iterator[Check]
+ROOM = REPLY_TOKENS + 8
+"""Tokens that llama.cpp wants after a prompt."""
+LARGE = 100_000_000  # parameters of a model that is not left to the garbage collector's own time
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "gguf", "xllamacpp")
 
 
@@ -86,15 +88,16 @@ def verify(
     """Compare every artefact with the stack on the original base.
 
     `reference`: that stack, in float32. `trained`: the stack as it was trained (on the 4-bit base), for information.
-    `on_step`: told in words what is being done. Models are opened one at a time. ExportError when an artefact cannot
-    be loaded at all.
+    `on_step`: told in words what is being done. Models are opened one at a time. ExportError when the stack itself
+    predicts no numbers; what is wrong with an artefact is in the certificate.
     """
     on_step("the stack on the original base")
     with reference() as (model, tokenizer):
         form = InTransformers(model, tokenizer)
         device, positions = form.device, getattr(model.config, "max_position_embeddings", None) or LONGEST
-        asked = rows(tokenizer, positions - REPLY_TOKENS - 8)  # llama.cpp wants room after a prompt
+        asked = rows(tokenizer, positions - ROOM)
         observed = observe(form, strings(tokenizer), asked, stop_ids(source, tokenizer))
+        large = sum(parameter.numel() for parameter in model.parameters()) > LARGE
         del form, model
     gc.collect()
     if not finite(observed.logits):
@@ -103,13 +106,13 @@ def verify(
             remedy="a stage diverged, or the base is damaged: look at the losses and scores of the stages",
         )
     verified = []
-    with ExitStack() as open_files:
-        loras = _Loras(source, [a.path for a in artefacts if a.kind == "gguf-lora"], observed, device, open_files)
+    loras = [artefact.path for artefact in artefacts if artefact.kind == "gguf-lora"]
+    with Examiner(source, observed, tokenizer, device, loras) as examiner:
         for artefact in artefacts:
             on_step(artefact.name)
-            checks = tuple(_checks(source, artefact, observed, tokenizer, device, loras))
-            verified.append(Verified(artefact.name, artefact.kind, artefact.type, checks))
-            gc.collect()
+            verified.append(Verified(artefact.name, artefact.kind, artefact.type, tuple(examiner.checks(artefact))))
+            if large:
+                gc.collect()  # two models at once may not fit
     protocol = {
         "reference": "the stack on the base's original weights, in float32, in Transformers",
         "prompts": fingerprint(observed.texts, observed.rows),
@@ -125,108 +128,95 @@ def verify(
     return Certificate(tuple(verified), information, protocol, versions)
 
 
-def _checks(
-    source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any, loras: _Loras
-) -> Checks:
-    """All checks of an artefact; that it cannot be read is one that failed."""
-    try:
-        if artefact.kind == "adapter":
-            yield from _of_adapter(source, artefact, observed, tokenizer, device)
-        elif artefact.kind == "merged":
-            yield from _of_merged(source, artefact, observed, tokenizer, device)
-        elif artefact.kind == "gguf-lora":
-            yield from check_lora(source, artefact.path)
-            yield from loras.answers(artefact.path)
-        else:
-            yield from _of_gguf(source, artefact, observed, tokenizer, device)
-    except Exception as error:  # what can be wrong with a file that should not have been written has no end
-        lines = str(error).strip().splitlines() or [""]
-        yield Check("loads", False, detail=f"{type(error).__name__}: {lines[0]}")
+class Examiner:
+    """Checks artefacts against what the reference answered; use it in `with`.
 
+    GGUF LoRA files need a GGUF of the base, which is made when the first of them is checked and goes with the examiner.
+    They hold the whole stack alone, or each a stage of it: then the stages' files are asked together.
+    """
 
-def _of_adapter(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
-    """In plain PEFT, on the original base."""
-    yield from check_adapter(source, artefact.path, artefact.error)
-    exact = not artefact.error  # with a smaller rank it is held to the error that it states
-    with adapter_form(artefact.path, source.base, device) as form:
-        found = distance(observed.logits, [form.predict(row) for row in observed.rows])
-        checks = check_predictions(found, BEHAVIOUR["f32"])
-        checks.append(check_replies(observed, form, artefact.type, found.largest))
-        yield from (check if exact else replace(check, passed=True, bound=None, required=False) for check in checks)
-        # It replies under the configuration of the base, which is no part of the release.
-        yield check_stops(observed, form, tokenizer.convert_ids_to_tokens, required=False)
-
-
-def _of_merged(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
-    """In plain Transformers."""
-    yield from check_weights(source, InSafetensors(artefact.path), artefact.type)
-    with merged_form(artefact.path, device) as form:
-        yield from _of_text(form, observed, tokenizer)
-        found = distance(observed.logits, [form.predict(row) for row in observed.rows])
-        yield from check_predictions(found, BEHAVIOUR[artefact.type])
-        yield check_replies(observed, form, artefact.type, found.largest)
-
-
-def _of_gguf(source: Source, artefact: Artefact, observed: Reference, tokenizer: Any, device: Any) -> Checks:
-    """In real llama.cpp."""
-    file = InGguf(artefact.path)
-    yield check_metadata(source, file, tokenizer)
-    yield from check_weights(source, file, artefact.type)
-    with LlamaCpp(artefact.path, context=_context(observed)) as server:
-        form = InLlamaCpp(server, observed.logits[0].shape[-1])
-        yield from _of_text(form, observed, tokenizer)
-        predictions = [form.predict(row) for row in observed.rows]
-        found = distance(observed.logits, predictions)
-        yield check_replies(observed, form, artefact.type, found.largest)
-    with file_form(file, source.base, device) as same:
-        exact = [same.logits(row) for row in observed.rows]
-        with rounded_activations(same, partial(stored_type, file)):
-            rounded = [same.logits(row) for row in observed.rows]
-    yield from check_llama_cpp(observed, exact, rounded, predictions, artefact.type)
-
-
-def _context(observed: Reference) -> int:
-    """Tokens that the longest question takes together with its answer."""
-    return max(*(len(row.ids) for row in observed.rows), *map(len, observed.prompts)) + REPLY_TOKENS + 8
-
-
-class _Loras:
-    """GGUF LoRA files with one GGUF of the base, made when it is first needed: the whole stack as one file, and the
-    stages' files all together."""
-
-    def __init__(
-        self, source: Source, files: Sequence[Path], observed: Reference, device: Any, open_files: ExitStack
-    ) -> None:
-        self.source, self.files, self.observed, self.device, self.open_files = (
-            source,
-            files,
-            observed,
-            device,
-            open_files,
-        )
+    def __init__(self, source: Source, observed: Reference, tokenizer: Any, device: Any, loras: Sequence[Path]) -> None:
+        """`device`: where models in Transformers are put. `loras`: all GGUF LoRA files there are."""
+        self.source, self.observed, self.tokenizer, self.device = source, observed, tokenizer, device
+        self.vocabulary = observed.logits[0].shape[-1]
+        self.context = max(len(ids) for ids in (*(row.ids for row in observed.rows), *observed.prompts)) + ROOM
+        self._stages = tuple(file for file in loras if stages_of(source, file) != source.stages)
         self._base: Path | None = None
-        self._answers: dict[tuple[Path, ...], list[Check]] = {}
+        self._together: dict[tuple[Path, ...], list[Check]] = {}
+        self._open = ExitStack()
 
-    def answers(self, file: Path) -> list[Check]:
-        """What llama.cpp answers with this file, and with those of the other stages where it is of one."""
-        whole = stages_of(self.source, file) == self.source.stages
-        files = (file,) if whole else tuple(f for f in self.files if stages_of(self.source, f) != self.source.stages)
-        if files not in self._answers:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def checks(self, artefact: Artefact) -> Iterator[Check]:
+        """All checks of an artefact, the cheapest first; that it cannot be read is one that failed."""
+        kinds = {"adapter": self._adapter, "merged": self._merged, "gguf": self._gguf, "gguf-lora": self._lora}
+        try:
+            yield from kinds[artefact.kind](artefact)
+        except Exception as error:  # what can be wrong with a file that should not have been written has no end
+            lines = str(error).strip().splitlines() or [""]
+            yield Check("loads", False, detail=f"{type(error).__name__}: {lines[0]}")
+
+    def _adapter(self, artefact: Artefact) -> Iterator[Check]:
+        """In plain PEFT, on the original base."""
+        yield from check_adapter(self.source, artefact.path, artefact.error)
+        exact = not artefact.error  # with a smaller rank it is held to the error that it states
+        with adapter_form(artefact.path, self.source.base, self.device) as form:
+            found = distance(self.observed.logits, [form.predict(row) for row in self.observed.rows])
+            checks = check_predictions(found, BEHAVIOUR["f32"])
+            checks.append(check_replies(self.observed, form, artefact.type, found.largest))
+            yield from (check if exact else replace(check, passed=True, bound=None, required=False) for check in checks)
+            # It replies under the configuration of the base, which is no part of the release.
+            yield check_stops(self.observed, form, self.tokenizer.convert_ids_to_tokens, required=False)
+
+    def _merged(self, artefact: Artefact) -> Iterator[Check]:
+        """In plain Transformers."""
+        yield from check_weights(self.source, InSafetensors(artefact.path), artefact.type)
+        with merged_form(artefact.path, self.device) as form:
+            yield from self._text(form)
+            found = distance(self.observed.logits, [form.predict(row) for row in self.observed.rows])
+            yield from check_predictions(found, BEHAVIOUR[artefact.type])
+            yield check_replies(self.observed, form, artefact.type, found.largest)
+
+    def _gguf(self, artefact: Artefact) -> Iterator[Check]:
+        """In real llama.cpp."""
+        file = InGguf(artefact.path)
+        yield check_metadata(self.source, file, self.tokenizer)
+        yield from check_weights(self.source, file, artefact.type)
+        with LlamaCpp(artefact.path, context=self.context) as server:
+            form = InLlamaCpp(server, self.vocabulary)
+            yield from self._text(form)
+            predictions = [form.predict(row) for row in self.observed.rows]
+            largest = distance(self.observed.logits, predictions).largest
+            yield check_replies(self.observed, form, artefact.type, largest)
+        with file_form(file, self.source.base, self.device) as same:
+            exact = [same.logits(row) for row in self.observed.rows]
+            with rounded_activations(same, partial(stored_type, file)):
+                rounded = [same.logits(row) for row in self.observed.rows]
+        yield from check_llama_cpp(self.observed, exact, rounded, predictions, artefact.type)
+
+    def _lora(self, artefact: Artefact) -> Iterator[Check]:
+        """In real llama.cpp, on the base."""
+        yield from check_lora(self.source, artefact.path)
+        files = self._stages if artefact.path in self._stages else (artefact.path,)
+        if files not in self._together:
             if self._base is None:
-                self._base = self.open_files.enter_context(base_file(self.source, file.parent))
-            found = check_answers(self.source, self._base, files, self.observed, _context(self.observed), self.device)
-            self._answers[files] = found
-        return self._answers[files]
+                self._base = self._open.enter_context(base_file(self.source, artefact.path.parent))
+            found = check_answers(self.source, self._base, files, self.observed, self.context, self.device)
+            self._together[files] = found
+        yield from self._together[files]
+
+    def _text(self, form: Form) -> Iterator[Check]:
+        """Tokens, chats and stops of a form that has a tokenizer of its own."""
+        yield check_tokens(self.observed, form)
+        yield from check_chats(self.observed, form, partial(chat_ids, self.tokenizer))
+        yield check_stops(self.observed, form, self.tokenizer.convert_ids_to_tokens)
 
 
-def _of_text(form: Form, observed: Reference, tokenizer: Any) -> Checks:
-    """Tokens, chats and stops of a form that has a tokenizer of its own."""
-    yield check_tokens(observed, form)
-    yield from check_chats(observed, form, partial(chat_ids, tokenizer))
-    yield check_stops(observed, form, tokenizer.convert_ids_to_tokens)
-
-
-def _as_trained(trained: Opened, observed: Reference) -> Checks:
+def _as_trained(trained: Opened, observed: Reference) -> Iterator[Check]:
     """How far the stack on the base as it was loaded for training is from the reference. Short texts alone."""
     short = [i for i, row in enumerate(observed.rows) if len(row.ids) <= LONGEST]
     with trained() as (model, tokenizer):

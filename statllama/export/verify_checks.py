@@ -11,7 +11,7 @@ from torch import Tensor
 
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.data.examples import Message
-from statllama.export.bounds import BEHAVIOUR, CLIENT, FLOATS, PUBLISHED, RUNTIME, UNUSUAL, Behaviour
+from statllama.export.bounds import BEHAVIOUR, CLIENT, DESTROYED, PUBLISHED, RUNTIME, UNUSUAL, Behaviour
 from statllama.export.certificate import Check
 from statllama.export.forms import Form, InTransformers, Prediction, Reply, chat_ids
 from statllama.export.prompts import Row, chats, readable
@@ -186,13 +186,10 @@ def check_llama_cpp(
     rounding = distance(reference.logits, _same_tokens(exact, predictions))
     arithmetic = distance(exact, _same_tokens(rounded, predictions))
     runtime = distance(exact, predictions)
-    floor = BEHAVIOUR["f32"]
-    allowed = RUNTIME * arithmetic.relative + floor.relative
-    bounds = Behaviour(
-        rounding.relative + allowed,
-        (rounding.divergence**0.5 + RUNTIME * arithmetic.divergence**0.5) ** 2 + CLIENT,
-        BEHAVIOUR[type_].flips if type_ in BEHAVIOUR else 1.0,
-    )
+    allowed = RUNTIME * arithmetic.relative + BEHAVIOUR["f32"].relative
+    cap = BEHAVIOUR.get(type_, Behaviour(DESTROYED, float("inf")))
+    divergence = (rounding.divergence**0.5 + RUNTIME * arithmetic.divergence**0.5) ** 2 + CLIENT
+    bounds = Behaviour(min(cap.relative, rounding.relative + allowed), min(cap.divergence, divergence), cap.flips)
     found = distance(reference.logits, predictions)
     checks = [
         Check(
@@ -227,6 +224,8 @@ def check_replies(reference: Reference, form: Form, type_: str, largest: float) 
     `largest`: by how much a log-probability of the form differs; where two tokens were nearer than twice that, the form
     may take the other one. For types that round much this is information.
     """
+    exact = BEHAVIOUR.get(type_)
+    near = 2 * (largest if exact is None else min(largest, exact.largest))
     same = ties = other = tokens = 0
     where = ""
     for prompt, wanted in zip(reference.prompts, reference.replies, strict=True):
@@ -235,7 +234,7 @@ def check_replies(reference: Reference, form: Form, type_: str, largest: float) 
         tokens += len(wanted.tokens) if at is None else at
         if at is None:
             same += 1
-        elif at < len(wanted.margins) and wanted.margins[at] <= 2 * largest:
+        elif at < len(wanted.margins) and wanted.margins[at] <= near:
             ties += 1
         else:
             other += 1
@@ -243,7 +242,7 @@ def check_replies(reference: Reference, form: Form, type_: str, largest: float) 
     detail = f"{same} of {len(reference.replies)} replies are the same, {tokens} tokens in all"
     if ties:
         detail += f", {ties} part where two tokens were equally probable"
-    return Check("greedy text", other == 0, other, 0, detail + where, required=type_ in FLOATS)
+    return Check("greedy text", other == 0, other, 0, detail + where, required=exact is not None)
 
 
 def parted(wanted: Reply, got: Reply, special: frozenset[int]) -> int | None:

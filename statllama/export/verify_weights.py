@@ -22,7 +22,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from statllama.export.bounds import ADAPTER_ERROR, BLOCKS, DIGITS, FLOATS, SHARE_ERROR
+from statllama.export.bounds import ADAPTER_ERROR, BLOCKS, DIGITS, FLOATS, MODULE_ERROR, SHARE_ERROR
 from statllama.export.certificate import Check
 from statllama.export.source import Source
 from statllama.stack import Adapter, load_adapter
@@ -89,19 +89,26 @@ class _Sums:
         self.noise = torch.zeros(stages, stages, dtype=torch.float64)  # Gram matrices, each times its mean e^2
         self.worst = 0.0  # largest error over what is allowed
         self.where = ""
+        self.module = 0.0  # largest share that a module lacks of a stage's update, over what rounding explains
+        self.which = ""
         self.problems: list[str] = []
 
     def error(self, ratio: float, where: str) -> None:
         if not ratio <= self.worst:  # not a number is worse than any
             self.worst, self.where = ratio if ratio == ratio else float("inf"), where
 
-    def stages(self, inner: Tensor, stages: list[int], size: int) -> None:
+    def stages(self, inner: Tensor, stages: list[int], size: int, name: str) -> None:
         """Add a tensor of `size` numbers that these stages changed; `inner`: of e, W and each u_i with one another.
 
         What lies along W is left out: to lose little, quantisers make all weights of a tensor a little smaller.
         """
         if inner[1, 1] > 0:
             inner = inner - torch.outer(inner[:, 1], inner[1]) / inner[1, 1]
+        inverse = _inverse(inner[2:, 2:])
+        errors = (inverse.diagonal() * inner[0, 0] / size).clamp_min(0).sqrt()
+        for off, error in zip((inverse @ inner[0, 2:]).tolist(), errors.tolist(), strict=True):
+            if abs(off) > self.module * (allowed := MODULE_ERROR + 8 * error):
+                self.module, self.which = abs(off) / allowed, name
         at = torch.tensor(stages, dtype=torch.long)
         gram = torch.zeros_like(self.gram)
         gram[at[:, None], at] = inner[2:, 2:]
@@ -123,10 +130,22 @@ def check_weights(source: Source, found: Tensors, type_: str) -> list[Check]:
             sums.worst <= 1 and not sums.problems,
             sums.worst,
             1.0,
-            "; ".join(sums.problems[:3]) or f"largest error over what {type_} rounds, in {sums.where or 'all tensors'}",
+            "; ".join(sums.problems[:3]) or f"largest error over what {type_} rounds{_in(sums.where)}",
         ),
         *_shares(source, sums, required=type_ not in FLOATS),
+        Check(
+            "modules",
+            sums.module <= 1 or type_ in FLOATS,
+            sums.module,
+            1.0,
+            f"largest share that one module lacks of a stage, over what rounding explains{_in(sums.which)}",
+            required=type_ not in FLOATS,
+        ),
     ]
+
+
+def _in(name: str) -> str:
+    return f", in {name}" if name else ""
 
 
 def _expected(base: Tensors, found: Tensors, source: Source, sums: _Sums) -> list[tuple[str, str]]:
@@ -169,7 +188,7 @@ def _compare(source: Source, base: Tensors, original: str, found: Tensors, name:
     if block := BLOCKS.get(found.type(name)):
         allowed = block.mean * (whole / size) ** 0.5 + block.least
         sums.error((squares / size) ** 0.5 / allowed, f"{name} (root mean square)")
-    sums.stages(inner, list(parts), size)
+    sums.stages(inner, list(parts), size, name)
 
 
 def row_blocks(shape: tuple[int, ...], unit: int) -> Iterator[tuple[int, int]]:
@@ -202,11 +221,17 @@ def _ratio(error: Tensor, wanted: Tensor, slack: Tensor, type_: str) -> float:
     return float((errors / allowed).max())
 
 
+def _inverse(gram: Tensor) -> Tensor:
+    """Inverse of a Gram matrix, (n, n); of what is the same or nothing, its pseudo-inverse."""
+    lengths = gram.diagonal().clamp_min(0).sqrt()
+    scale = torch.where(lengths > 0, 1 / lengths, 0.0)
+    inverse: Tensor = torch.linalg.pinv(scale[:, None] * gram * scale, rtol=1e-10, hermitian=True)
+    return scale[:, None] * inverse * scale
+
+
 def _shares(source: Source, sums: _Sums, required: bool) -> Iterator[Check]:
     """The share of each stage's update that is in the weights, with its standard error."""
-    lengths = sums.gram.diagonal().clamp_min(0).sqrt()
-    scale = torch.where(lengths > 0, 1 / lengths, 0.0)
-    inverse = scale[:, None] * torch.linalg.pinv(scale[:, None] * sums.gram * scale, rtol=1e-10, hermitian=True) * scale
+    lengths, inverse = sums.gram.diagonal(), _inverse(sums.gram)
     off = inverse @ sums.along
     errors = (inverse @ sums.noise @ inverse).diagonal().clamp_min(0).sqrt()
     for name, length, share, error in zip(source.stages, lengths, off.tolist(), errors.tolist(), strict=True):
