@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gguf import TokenType
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from statllama.errors import ExportError
+from statllama.export import gguf as writing
 from statllama.export.gguf import write_gguf
 from statllama.export.gguf_lora import write_gguf_loras
+from statllama.export.gguf_vocab import Vocabulary, read_vocabulary
 from statllama.export.llamacpp import LlamaCpp
 from statllama.export.source import Source
 from tests import reference
@@ -172,13 +175,18 @@ def test_a_tokenizer_without_bos_gets_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="no shared data")
-def test_the_real_tokenizer_and_a_llama_on_it(tmp_path: Path) -> None:
-    """128,256 pieces, llama3 scaling, grouped queries, tied: tokens, chats and probabilities."""
+def test_the_real_tokenizer_and_a_llama_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """128,256 pieces, llama3 scaling, grouped queries, tied: vocabulary, tokens, chats and probabilities."""
+    read: list[Vocabulary] = []
+    monkeypatch.setattr(writing, "read_vocabulary", lambda *a: read.append(read_vocabulary(*a)) or read[0])
     tokenizer = AutoTokenizer.from_pretrained(REAL)
     special = {"bos_token_id": 128_000, "eos_token_id": 128_009, "pad_token_id": 128_004}
     model = make_llama(len(tokenizer), rope_parameters=LLAMA3, **special)
     model.save_pretrained(tmp_path)
     write_gguf(Source("real", tmp_path, REAL, tokenizer.chat_template, (), ()), tmp_path / "a.gguf", "f32")
+    assert read[0].pre == "llama-bpe" and read[0].add_bos and len(read[0].merges) == 280_147
+    control = [i for i, kind in enumerate(read[0].types) if kind == TokenType.CONTROL]
+    assert control == list(range(128_000, 128_256)) and read[0].special["eot"] == read[0].special["eos"] == 128_009
     tokens = tokenizer("The mean of 3, 5 and 10 is 6. " * 12).input_ids
     wanted = logprobs(model, tokens)
     with LlamaCpp(tmp_path / "a.gguf") as llama:

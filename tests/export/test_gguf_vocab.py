@@ -13,12 +13,11 @@ import pytest
 from statllama.errors import ExportError
 from statllama.export.gguf import write_gguf
 from statllama.export.gguf_vocab import LLAMA3_WORDS, pre_tokenizer_name, read_vocabulary
-from tests.conftest import REPO, SHARED, SPECIAL, make_tokenizer
+from tests.conftest import REPO, SPECIAL, make_tokenizer
 from tests.export.gguf_reading import metadata
 from tests.export.making import save_base, source_of
 
 QUICKSTART = REPO / "recipes" / "quickstart" / "base"
-LLAMA3 = SHARED / "data" / "llama3-tokenizer"
 
 
 @pytest.fixture
@@ -77,15 +76,6 @@ def test_add_bos_is_what_the_tokenizer_does_and_always_written(folder: Path, tmp
 def test_the_quickstart_base_is_cut_like_llama_3() -> None:
     found = read_vocabulary(QUICKSTART, 2048)
     assert found.pre == "llama-bpe" and gguf.TokenType.UNUSED not in found.types
-
-
-@pytest.mark.skipif(not LLAMA3.exists(), reason="no shared data")
-def test_the_real_tokenizer() -> None:
-    found = read_vocabulary(LLAMA3, 128_256)
-    assert found.pre == "llama-bpe" and found.add_bos
-    assert [i for i, t in enumerate(found.types) if t == gguf.TokenType.CONTROL] == list(range(128_000, 128_256))
-    assert found.tokens[128_009] == "<|eot_id|>" and found.special["eot"] == found.special["eos"] == 128_009
-    assert len(found.merges) == 280_147
 
 
 def test_without_ignore_merges_llama_3s_rules_have_another_name() -> None:
