@@ -17,7 +17,7 @@ from statllama.export.card_scores import Recorded, forgotten_section, missing, r
 from statllama.export.card_use import Contents, use_section
 from statllama.export.certificate import Certificate, Verified
 from statllama.export.licences import Duties
-from statllama.export.markdown import code, plain, table
+from statllama.export.markdown import code, paragraph, plain, table
 from statllama.report.words import DASH, count, figure, moment, share
 from statllama.scores import StackRef
 from statllama.subjects import Subject, TrainedStage
@@ -130,10 +130,13 @@ def _what(
     subject: Subject, stages: Sequence[tuple[TrainedStage, float]], base: str, commit: str | None
 ) -> Iterator[str]:
     if subject.description:
-        yield plain(subject.description)
-    origin = f"[{plain(base)}](https://huggingface.co/{base}) at commit {code(commit[:12])}" if commit else plain(base)
+        yield paragraph(subject.description)
+    origin = f"[{plain(base)}](https://huggingface.co/{base}), commit {code(commit[:12])}" if commit else plain(base)
     names = ", then ".join(f"{plain(stage.name)} ({_TYPES.get(stage.type, stage.type)})" for stage, _ in stages)
-    made = f"It is {origin} with {names} on it." if stages else f"It is {origin}, untrained."
+    made = f"The base is {origin}." + (f" Trained on it: {names}." if stages else "")
+    if not stages:
+        yield made
+        return
     yield (
         f"{made} Each stage trained a LoRA adapter on the frozen base and on the adapters before it; nothing "
         "was merged before this release."
@@ -229,7 +232,7 @@ def _limits(
             said.append(f"{stage.name} broke a gate of its recipe: {stage.left_out}.")
     said.append("Benchmarks measure what they ask. It was not tested for safety, bias or use by the public.")
     said.append("It can be wrong with confidence; check numbers and claims before you rely on them.")
-    yield "\n".join(f"- {plain(sentence[:1].upper() + sentence[1:])}" for sentence in (*said, *notes))
+    yield "\n".join(f"- {paragraph(sentence[:1].upper() + sentence[1:])}" for sentence in (*said, *notes))
 
 
 def _verification(certificate: Certificate) -> Iterator[str]:
@@ -276,7 +279,7 @@ def _licence(duties: Duties, contents: Contents) -> Iterator[str]:
     else:
         yield "Not known: it is that of the base, which states none."
     if duties.notice:
-        yield "\n".join(f"> {plain(line)}" for line in duties.notice.splitlines() if line.strip())
+        yield "\n".join(f"> {paragraph(line)}" for line in duties.notice.splitlines() if line.strip())
     if duties.warnings:
         yield "\n".join(f"- **{plain(warning)}**" for warning in duties.warnings)
 

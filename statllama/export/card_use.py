@@ -85,5 +85,5 @@ def use_section(contents: Contents, base: str, commit: str | None) -> Iterator[s
 
 def _llama_cpp(name: str, chat: bool) -> Sequence[str]:
     if not chat:
-        return [f'llama-cli -m gguf/{name} -no-cnv -p "The mean of a sample is"']
+        return [f'llama-completion -m gguf/{name} -p "The mean of a sample is"']
     return [f"llama-cli -m gguf/{name} --jinja", f"llama-server -m gguf/{name} --jinja"]

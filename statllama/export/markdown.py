@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_MARKS = re.compile(r"[\\`*_{}\[\]#|~$!]")
+_MARKS = re.compile(r"[\\`*{}\[\]#|~$!]|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word marks nothing
 _START = re.compile(r"^([-+=:])|^(\d+)([.)])")  # of a list, a rule, a definition
 
 
 def plain(text: object) -> str:
-    """A text on one line that Markdown shows as it is: no emphasis, HTML, heading, list or cell comes of it.
+    """A text on one line that Markdown shows as it is within a line: no emphasis, HTML or cell comes of it.
 
-    >>> plain("a*b* <i> | c")
-    'a\\\\*b\\\\* &lt;i&gt; \\\\| c'
+    >>> plain("a*b* <i> | c_d")
+    'a\\\\*b\\\\* &lt;i&gt; \\\\| c_d'
     """
     line = _MARKS.sub(lambda mark: f"\\{mark[0]}", " ".join(str(text).split()))
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _START.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\{found[3]}", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def paragraph(text: object) -> str:
+    """`plain` where a line begins: no list, rule or heading comes of it either."""
+    return _START.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\{found[3]}", plain(text))
 
 
 def code(text: object) -> str:
