@@ -29,7 +29,9 @@ from statllama.export.mixture import KINDS
 from statllama.export.modelfile import stop_ids
 from statllama.export.source import Source
 from statllama.export.verify import Artefact, Examiner, Opened, verify
-from statllama.export.verify_checks import observe
+from statllama.export.verify_checks import (
+    observe,
+)
 from statllama.stack import Adapter, Slice, attach_frozen, load_adapter
 from tests.conftest import REPO, SHARED, make_llama
 from tests.export.making import save_stages
