@@ -18,7 +18,7 @@ from statllama.export.card_use import Contents, use_section
 from statllama.export.certificate import Certificate, Verified
 from statllama.export.licences import Duties
 from statllama.export.markdown import code, paragraph, plain, table
-from statllama.report.words import DASH, count, figure, moment, share
+from statllama.report.words import DASH, count, duration, figure, moment, share
 from statllama.scores import StackRef
 from statllama.subjects import Subject, TrainedStage
 
@@ -178,7 +178,6 @@ def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
     train, lora = manifest["config"].get("train", {}), manifest["config"].get("lora", {})
     metrics = manifest["metrics"]
     first, last = metrics.get("first_loss"), metrics.get("loss")
-    seconds = metrics.get("seconds")
     return (
         plain(stage.name) + (f" (times {factor:g})" if factor != 1 else ""),
         _TYPES.get(stage.type, plain(stage.type)),
@@ -189,7 +188,7 @@ def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
         figure(lora.get("alpha")) + (" (rsLoRA)" if lora.get("rslora") else ""),
         figure(last) if first is None else f"{figure(first)} to {figure(last)}",
         count(metrics.get("tokens")),
-        DASH if seconds is None else f"{seconds / 60:.0f} min",
+        duration(metrics.get("seconds")),
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from statllama import __version__
-from statllama.errors import ExportError
+from statllama.errors import ExportError, Interrupted
 from statllama.export.bounds import BEHAVIOUR
 from statllama.export.certificate import Certificate, Check, Verified
 from statllama.export.forms import (
@@ -156,6 +156,8 @@ class Examiner:
         kinds = {"adapter": self._adapter, "merged": self._merged, "gguf": self._gguf, "gguf-lora": self._lora}
         try:
             yield from kinds[artefact.kind](artefact)
+        except Interrupted:
+            raise
         except Exception as error:  # what can be wrong with a file that should not have been written has no end
             lines = str(error).strip().splitlines() or [""]
             yield Check("loads", False, detail=f"{type(error).__name__}: {lines[0]}")
