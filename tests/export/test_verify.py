@@ -114,7 +114,7 @@ def loras(source: Source, folder: Path) -> list[Artefact]:
 
 def test_a_sound_release_passes(source: Source, tmp_path: Path) -> None:
     """The certificate says what was compared, and comes back from JSON."""
-    wanted = [("adapter", "f32"), ("merged", "bf16"), ("gguf", "f32"), ("gguf", "q4_k_m")]
+    wanted = [("adapter", "f32"), ("merged", "bf16"), ("gguf", "q4_k_m")]
     artefacts = [make(source, tmp_path, f"{kind}-{type_}", kind, type_) for kind, type_ in wanted]
     artefacts += loras(source, tmp_path / "lora")
     steps: list[str] = []
@@ -131,7 +131,7 @@ def test_a_sound_release_passes(source: Source, tmp_path: Path) -> None:
     assert by_name["divergence"].value == pytest.approx(0, abs=1e-9)  # here both are the same stack
     verified = {artefact.name: {c.name: c for c in artefact.checks} for artefact in certificate.artefacts}
     assert verified["gguf-q4_k_m"]["divergence"].value > verified["merged-bf16"]["divergence"].value > 0
-    assert "4 of 4 replies are the same" in verified["gguf-f32"]["greedy text"].detail
+    assert "4 of 4 replies are the same" in verified["adapter-f32"]["greedy text"].detail
     assert [path.name for path in (tmp_path / "lora").iterdir() if path.is_dir()] == []  # the base's GGUF is gone
 
 
@@ -336,7 +336,7 @@ def test_no_defect_is_left_untested(planted: dict[str, Artefact]) -> None:
 def test_a_defect_fails_the_release(source: Source, planted: dict[str, Artefact]) -> None:
     """And the certificate says where."""
     with fewer_questions():
-        certificate = verify(source, [planted["merged-f16-stops"]], opened(source))
+        certificate = verify(source, [planted["merged-f16-damaged"]], opened(source))
     assert not certificate.passed
-    assert certificate.failures()[0] == "merged-f16-stops: stops 1 (allowed: 0): replies go on after <|eot_id|>"
+    assert certificate.failures()[0].startswith("merged-f16-damaged: loads: SafetensorError")
     assert Certificate.from_json(certificate.to_json()) == certificate
