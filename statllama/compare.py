@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from statllama.errors import UsageError
-from statllama.paired import ALPHA, Change, Verdict, holm, paired_change, verdict
+from statllama.paired import ALPHA, Change, Judged, judge, paired_change
 from statllama.scorecard import IncomparableError, compare_scores
 from statllama.scores import TaskScore
 
 Sample = Mapping[str, Any]
 Flips = tuple[tuple[Sample, Sample], ...]
+K = TypeVar("K")
 Measured = tuple[float, float, Change]  # mean before, mean after, the change between them
 
 MODEL = ("base", "stack")  # fields of a protocol that say what is scored, not how
@@ -45,19 +46,13 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """A change and what it is evidence of among all the comparisons of its family."""
+class Tested(Judged):
+    """A change that was judged, with the two scores it is between."""
 
     before: float
     """Mean score of the reference, a share between 0 and 1."""
     after: float
     """Mean score of the other model."""
-    change: Change
-    """Its intervals and its `p` are not adjusted."""
-    p_holm: float
-    """`change.p` adjusted by Holm."""
-    verdict: Verdict
-    """Of `p_holm` at the comparison's level."""
 
 
 @dataclass(frozen=True)
@@ -112,21 +107,22 @@ def compare(subjects: Sequence[Scored], level: float = ALPHA) -> Comparison:
     reference, *others = subjects
     pairs = [(task, other) for task in tasks for other in others]
     scores = [(reference.records[task].score, other.records[task].score) for task, other in pairs]
-    overall = _test([(old.value, new.value, compare_scores(old, new)) for old, new in scores], level)
+    measured = [(old.value, new.value, compare_scores(old, new)) for old, new in scores]
+    overall = _test(dict(enumerate(measured)), level)
     parts = [_topics(old, new) for old, new in scores]
-    by_topic = iter(_test([measured for topics in parts for measured in topics.values()], level))
+    by_topic = _test({(i, topic): found for i, topics in enumerate(parts) for topic, found in topics.items()}, level)
     contrasts = tuple(
         Contrast(
             task=task,
             metric=old.metric,
             other=other.name,
             total=old.total,
-            overall=tested,
+            overall=overall[i],
             gained=_flips(old, new, gained=True),
             lost=_flips(old, new, gained=False),
-            topics={topic: next(by_topic) for topic in topics},
+            topics={topic: by_topic[i, topic] for topic in parts[i]},
         )
-        for (task, other), (old, new), tested, topics in zip(pairs, scores, overall, parts, strict=True)
+        for i, ((task, other), (old, new)) in enumerate(zip(pairs, scores, strict=True))
     )
     having = {task: tuple(s.name for s in subjects if task in s.records) for s in subjects for task in s.records}
     left_out = {task: names for task, names in having.items() if task not in tasks}
@@ -195,13 +191,10 @@ def _fields(protocol: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterato
             yield (*above, name), value
 
 
-def _test(measured: Sequence[Measured], level: float) -> list[Tested]:
+def _test(measured: Mapping[K, Measured], level: float) -> dict[K, Tested]:
     """The verdicts of a family of comparisons."""
-    adjusted = holm([change.p for *_, change in measured])
-    return [
-        Tested(before, after, change, p, verdict(change, p, level))
-        for (before, after, change), p in zip(measured, adjusted, strict=True)
-    ]
+    judged = judge({key: change for key, (*_, change) in measured.items()}, level)
+    return {key: Tested(j.change, j.p_holm, j.verdict, *measured[key][:2]) for key, j in judged.items()}
 
 
 def _topics(before: TaskScore, after: TaskScore) -> dict[str, Measured]:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from statllama.compare import Comparison, Contrast, Flips, Sample, Tested
 from statllama.console import Out, plain, print_table, width
-from statllama.paired import Change, Verdict, verdict
+from statllama.paired import Judged, Verdict
 from statllama.scorecard import Scorecard
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
@@ -33,10 +33,11 @@ def print_scorecard(card: Scorecard) -> None:
                 print_table(_card_table(card, i, (other,)))
         words: dict[str, list[str]] = {}
         for row in card.rows:
-            if (change := row.cells[i].from_base) is not None:
-                words.setdefault(verdict(change), []).append(row.name)
+            if (judged := row.cells[i].from_base) is not None:
+                words.setdefault(judged.verdict, []).append(row.name)
         Out.print("  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items()))
-    Out.print("[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p.[/]")
+    several = f" after Holm over all {card.tests}" if card.tests > 1 else ""
+    Out.print(f"[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p{several}.[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
         table = Table("stack", box=SIMPLE_HEAD, padding=(0, 1))
@@ -60,13 +61,13 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
     return table
 
 
-def change_cells(change: Change | None, p: float | None = None) -> tuple[str, str]:
-    """(change with its interval, p), each coloured when it is evidence. `p`: adjusted; None: the change's own."""
-    if change is None:
+def change_cells(judged: Judged | None) -> tuple[str, str]:
+    """(change with its interval, adjusted p), each coloured when it is evidence."""
+    if judged is None:
         return "", ""
-    word = verdict(change, p)
+    change = judged.change
     text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    return _coloured(text, word), _coloured(_p(change.p if p is None else p), word)
+    return _coloured(text, judged.verdict), _coloured(_p(judged.p_holm), judged.verdict)
 
 
 def share_cell(value: float, stderr: float | None) -> str:

@@ -8,7 +8,6 @@ from rich.table import Table
 from statllama.console import Out, plain, print_table
 from statllama.console_scores import change_cells, share_cell
 from statllama.evaluation import Attribution, Dial
-from statllama.paired import ALPHA
 from statllama.scores import TaskScore
 
 
@@ -25,9 +24,9 @@ def print_attribution(result: Attribution) -> None:
             table.add_row(
                 plain(share.stage),
                 _share(result.prefixes[share.stage][i]),
-                *change_cells(share.step, share.step_p),
+                *change_cells(share.step),
                 _share(result.without[share.stage][i]),
-                *change_cells(share.kept, share.kept_p),
+                *change_cells(share.kept),
             )
         print_table(table)
     Out.print(
@@ -46,16 +45,14 @@ def print_dial(result: Dial) -> None:
         table.add_column("from 1", justify="right")
     for notch in result.notches:
         cells = [
-            cell
-            for score, change in zip(notch.scores, notch.changes, strict=True)
-            for cell in (_share(score), "" if notch.factor == 1 else change_cells(change, change.p)[0])
+            cell for score in notch.scores for cell in (_share(score), change_cells(notch.changes.get(score.task))[0])
         ]
         table.add_row(f"{notch.factor:g}", *cells)
     print_table(table)
     Out.print(
         f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} "
-        "times a factor. Changes from factor 1 are paired: 95 % interval, in colour where the exact McNemar p is below "
-        f"{ALPHA:g}, not adjusted for the number of factors: the best of many is partly luck.[/]"
+        "times a factor. Changes from factor 1 are paired: 95 % interval, in colour where there is evidence of a "
+        f"difference after Holm over all {result.tests}. The best of many factors is partly luck.[/]"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from statllama.errors import UsageError, near
 from statllama.evaluate import chosen_tasks
 from statllama.loaded import Loaded
-from statllama.paired import Change, holm
+from statllama.paired import Change, Judged, judge
 from statllama.reporting import Reporter
 from statllama.scorecard import Scorecard, compare_scores, scorecard
 from statllama.scorer import Scorer
@@ -107,18 +107,14 @@ def scaled(subject: Subject, stack: StackRef, factors: Mapping[str, float]) -> S
 
 @dataclass(frozen=True)
 class Share:
-    """What one stage is worth on one benchmark. Changes are of percentage points on the same items."""
+    """What one stage is worth on one benchmark, judged among all changes of the attribution."""
 
     stage: str
     task: str
-    step: Change
+    step: Judged
     """From the stack below it to that stack with it: what training the stage did."""
-    step_p: float
-    """`step.p` after Holm over all changes of the attribution."""
-    kept: Change
+    kept: Judged
     """From the whole stack without it to the whole stack: what it still is worth at the end."""
-    kept_p: float
-    """`kept.p` after Holm."""
 
 
 @dataclass(frozen=True)
@@ -166,20 +162,19 @@ def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Att
         names[key]: scorer.score(whole.scaled(f"{whole.name} without {names[key]}", {key: 0.0})) for key in whole.keys
     }
     full = prefixes[stages[-1]]
-    changes = [
-        (name, full[t].task, compare_scores(below[t], prefixes[name][t]), compare_scores(without[name][t], full[t]))
-        for below, name in zip([prefixes[n] for n in (BASE, *stages)], stages, strict=False)
-        for t in range(len(full))
-    ]
-    # For the last stage both changes are the same one: it is counted once.
-    steps, inner = len(changes), [change for change in changes if change[0] != stages[-1]]
-    adjusted = holm([step.p for *_, step, _ in changes] + [kept.p for *_, kept in inner])
-    kept_p = dict(zip([change[:2] for change in inner], adjusted[steps:], strict=True))
+    changes: dict[tuple[str, str, str], Change] = {}
+    for below, name in zip((BASE, *stages), stages, strict=False):
+        for t, score in enumerate(full):
+            changes["step", name, score.task] = compare_scores(prefixes[below][t], prefixes[name][t])
+            if name != stages[-1]:  # of the last stage both changes are the same one
+                changes["kept", name, score.task] = compare_scores(without[name][t], score)
+    judged = judge(changes)
     shares = tuple(
-        Share(name, task, step, adjusted[i], kept, kept_p.get((name, task), adjusted[i]))
-        for i, (name, task, step, kept) in enumerate(changes)
+        Share(name, task, judged["step", name, task], judged.get(("kept", name, task), judged["step", name, task]))
+        for name in stages
+        for task in (score.task for score in full)
     )
-    return Attribution(whole.name, stages, prefixes, without, shares, len(adjusted))
+    return Attribution(whole.name, stages, prefixes, without, shares, len(judged))
 
 
 @dataclass(frozen=True)
@@ -188,7 +183,8 @@ class Notch:
 
     factor: float
     scores: Scores
-    changes: tuple[Change, ...]
+    changes: Mapping[str, Judged]
+    """By benchmark, judged among all changes of the dial; none at factor 1."""
 
 
 @dataclass(frozen=True)
@@ -199,11 +195,13 @@ class Dial:
     stage: str
     notches: tuple[Notch, ...]
     """Sorted by factor; factor 1 (as trained) is always among them."""
+    tests: int
+    """Changes that are judged together."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON-able dict: means instead of all items."""
         notches = [
-            {"factor": n.factor, "scores": _means(n.scores), "from_1": [asdict(c) for c in n.changes]}
+            {"factor": n.factor, "scores": _means(n.scores), "from_1": {t: asdict(c) for t, c in n.changes.items()}}
             for n in self.notches
         ]
         return {"stack": self.stack, "stage": self.stage, "notches": notches}
@@ -222,8 +220,16 @@ def dial(subject: Subject, scorer: Scorer, stage: str, grid: Sequence[float], on
         factor: scorer.score(scaled(subject, whole, {key: factor}) if factor != 1 else whole)
         for factor in sorted({*grid, 1.0})
     }
+    judged = judge(
+        {
+            (factor, new.task): compare_scores(old, new)
+            for factor, found in scores.items()
+            if factor != 1
+            for old, new in zip(scores[1.0], found, strict=True)
+        }
+    )
     notches = tuple(
-        Notch(factor, found, tuple(compare_scores(old, new) for old, new in zip(scores[1.0], found, strict=True)))
+        Notch(factor, found, {task: change for (at, task), change in judged.items() if at == factor})
         for factor, found in scores.items()
     )
-    return Dial(whole.name, stage, notches)
+    return Dial(whole.name, stage, notches, len(judged))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypeVar
 
 from statllama.scores import standard_error
 
@@ -22,6 +22,7 @@ DRAWS = 10_000  # bootstrap resamples, and random signs of the sign-flip test
 SEED = 0  # the same scores always give the same interval and p
 CELLS = 1_000_000  # random integers held at once
 
+K = TypeVar("K")
 Verdict = Literal["better", "worse", "no evidence of a difference"]
 
 
@@ -185,12 +186,33 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict(change: Change, p: float | None = None, level: float = ALPHA) -> Verdict:
-    """What the two-sided test says at `level`: of `p` where it was adjusted for many comparisons, else `change.p`.
+@dataclass(frozen=True)
+class Judged:
+    """A change and what it is evidence of among all the changes that are looked at with it."""
 
-    Of many comparisons that are not adjusted, one in twenty errs by chance at the level 0.05.
+    change: Change
+    """Its intervals and its `p` are not adjusted."""
+    p_holm: float
+    """`change.p` adjusted by Holm."""
+    verdict: Verdict
+    """Of `p_holm`."""
+
+
+def judge(changes: Mapping[K, Change], level: float = ALPHA) -> dict[K, Judged]:
+    """Judge a family of changes: the chance of any false `better` or `worse` among them is at most `level`.
+
+    >>> judge({"sft": paired_change([0] * 9, [1] * 9), "dpo": paired_change([1, 0], [1, 0])})["sft"].verdict
+    'better'
     """
-    if (change.p if p is None else p) >= level or change.difference == 0:
+    adjusted = holm([change.p for change in changes.values()])
+    return {
+        name: Judged(change, p, _verdict(change, p, level))
+        for (name, change), p in zip(changes.items(), adjusted, strict=True)
+    }
+
+
+def _verdict(change: Change, p: float, level: float) -> Verdict:
+    if p >= level or change.difference == 0:
         return "no evidence of a difference"
     return "better" if change.difference > 0 else "worse"
 

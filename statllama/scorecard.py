@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.errors import EvaluationError
-from statllama.paired import Change, paired_change, verdict
+from statllama.paired import Change, Judged, judge, paired_change
 from statllama.scores import Drift, TaskScore
 
 
@@ -45,10 +45,10 @@ class Cell:
     stderr: float | None
     n: int
     limited: bool
-    from_base: Change | None
+    from_base: Judged | None
     """None for the base itself."""
-    from_parent: Change | None
-    """None for the base itself."""
+    from_parent: Judged | None
+    """None for the base itself; the same as `from_base` for a stack on the base."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,12 @@ class Scorecard:
 
     tasks: tuple[str, ...]
     rows: tuple[Row, ...]
+    tests: int
+    """Changes that are judged together."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict, each change with its `verdict`."""
-        data: dict[str, Any] = asdict(self)
-        for row, plain in zip(self.rows, data["rows"], strict=True):
-            for cell, fields in zip(row.cells, plain["cells"], strict=True):
-                for key in ("from_base", "from_parent"):
-                    change = getattr(cell, key)
-                    if change is not None:
-                        fields[key]["verdict"] = verdict(change)
-        return data
+        """Plain JSON-able dict."""
+        return asdict(self)
 
 
 def scorecard(
@@ -86,38 +81,44 @@ def scorecard(
 ) -> Scorecard:
     """The scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
 
-    `drifts`: {name: its drift}, as far as measured.
+    `drifts`: {name: its drift}, as far as measured. All changes of the scorecard are judged as one family.
 
     Raises EvaluationError when rows are not scored on the same benchmarks and items, or a parent is missing.
     """
     if not rows:
         raise EvaluationError("there are no scores to make a scorecard of")
     tasks = tuple(score.task for score in rows[0][2])
-    known: dict[str, Sequence[TaskScore]] = {}
-    built = []
+    root, known = rows[0][0], dict[str, Sequence[TaskScore]]()
+    changes: dict[tuple[str, str, str], Change] = {}  # by stack, what it is compared with, and benchmark
     for name, parent, scores in rows:
         if tuple(score.task for score in scores) != tasks:
-            raise EvaluationError(f"{name} is scored on {[s.task for s in scores]}, {rows[0][0]} on {list(tasks)}")
+            raise EvaluationError(f"{name} is scored on {[s.task for s in scores]}, {root} on {list(tasks)}")
         if name in known or (known and parent not in known) or (not known and parent is not None):
             raise EvaluationError(f"scorecard: {name!r} appears twice or before its parent {parent!r}")
-        base = known[rows[0][0]] if known else None
-        above = known[parent] if parent is not None else None
-        cells = tuple(
-            _cell(score, base[i] if base else None, above[i] if above else None) for i, score in enumerate(scores)
-        )
+        for other in {root, parent} if parent is not None else ():
+            for before, after in zip(known[other], scores, strict=True):
+                changes[name, other, after.task] = compare_scores(before, after)
         known[name] = scores
-        built.append(Row(name, parent, cells, (drifts or {}).get(name)))
-    return Scorecard(tasks, tuple(built))
-
-
-def _cell(score: TaskScore, base: TaskScore | None, parent: TaskScore | None) -> Cell:
-    return Cell(
-        task=score.task,
-        metric=score.metric,
-        value=score.value,
-        stderr=score.stderr,
-        n=score.n,
-        limited=score.limited,
-        from_base=compare_scores(base, score) if base else None,
-        from_parent=compare_scores(parent, score) if parent else None,
+    judged = judge(changes)
+    built = tuple(
+        Row(
+            name,
+            parent,
+            tuple(
+                Cell(
+                    task=score.task,
+                    metric=score.metric,
+                    value=score.value,
+                    stderr=score.stderr,
+                    n=score.n,
+                    limited=score.limited,
+                    from_base=judged.get((name, root, score.task)),
+                    from_parent=None if parent is None else judged[name, parent, score.task],
+                )
+                for score in scores
+            ),
+            (drifts or {}).get(name),
+        )
+        for name, parent, scores in rows
     )
+    return Scorecard(tasks, built, len(changes))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from statllama.paired import paired_change, verdict
+from statllama.paired import judge, paired_change
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -45,8 +45,8 @@ def items(share: float, n: int, seed: int) -> list[float]:
 
 def delta(against: str, before: Sequence[float], after: Sequence[float]) -> Delta:
     """A tested change."""
-    change = paired_change(before, after)
-    return Delta(against, change, change.p, verdict(change))
+    judged = judge({against: paired_change(before, after)})[against]
+    return Delta(against, judged.change, judged.p_holm, judged.verdict)
 
 
 def curve(steps: int, start: float, end: float, rate: float) -> Curve:
@@ -123,7 +123,7 @@ def plain() -> ReportData:
         stages=tuple(stages),
         benchmarks=(stats, general),
         flips=tuple(flips),
-        gates=(Gate("sft", "general", -5.0, broken, "sft broke its gate on general"),),
+        gates=(Gate("sft", "general", -5.0, "base", broken.change, "sft broke its gate on general"),),
         notes=("stats: only the first 120 of 150 items are scored.",),
         environment={"torch": "2.13.0", "backend": "transformers"},
         recipe="name: quickstart\nstages: []\n",
@@ -165,7 +165,7 @@ def hostile() -> ReportData:
         stages=stages,
         benchmarks=benchmarks,
         flips=flips,
-        gates=(Gate(h[0], h[1], -1.0, found, h[3]),),
+        gates=(Gate(h[0], h[1], -1.0, h[2], found.change, h[3]),),
         notes=h,
         environment=dict(zip(h, reversed(h), strict=True)),
         recipe="\n".join(h),

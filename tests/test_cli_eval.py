@@ -73,7 +73,7 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
     shares = json.loads(Path("shares.json").read_text())["shares"]
     assert [share["stage"] for share in shares] == ["one", "two"]
     last = shares[1]
-    assert last["step"] == last["kept"] and last["step_p"] == last["kept_p"]
+    assert last["step"] == last["kept"]
 
     code, said = command(
         "dial", "tiny", "--stage", "one", "--grid", "0,0.5", "--task", "letters", *FEW, "--out", "dial.json"
@@ -82,7 +82,8 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
     notches = json.loads(Path("dial.json").read_text())["notches"]
     assert [notch["factor"] for notch in notches] == [0, 0.5, 1]
     without = next(s for s in shares if s["stage"] == "one")["kept"]
-    assert notches[0]["from_1"][0]["difference"] == -without["difference"]
+    assert notches[0]["from_1"]["letters"]["change"]["difference"] == -without["change"]["difference"]
+    assert notches[2]["from_1"] == {}
 
     code, said = command("dial", "tiny", "--stage", "one", "--grid", "0", "--task", "letters", *FEW, "--out", "d.html")
     assert code == 0 and Path("d.html").read_text().startswith("<!DOCTYPE html>")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from statllama import paired
-from statllama.paired import bootstrap_interval, breaks, holm, mcnemar_p, paired_change, sign_flip_p, verdict
+from statllama.paired import Change, bootstrap_interval, breaks, holm, judge, mcnemar_p, paired_change, sign_flip_p
 from statllama.scores import standard_error
 
 binary_pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
@@ -102,6 +102,10 @@ def test_unequal_or_no_items_are_refused(before: list[float], after: list[float]
         paired_change(before, after)
 
 
+def verdict(change: Change, level: float = 0.05) -> str:
+    return judge({"alone": change}, level)["alone"].verdict
+
+
 @settings(max_examples=200)
 @given(binary_pairs)
 def test_verdict_follows_the_exact_test(pairs: list[tuple[int, int]]) -> None:
@@ -133,12 +137,15 @@ def test_standard_error_of_a_share(items: list[int]) -> None:
     assert standard_error(items) == pytest.approx(math.sqrt(p * (1 - p) / (n - 1)), abs=1e-12)
 
 
-def test_verdict_of_an_adjusted_p_and_at_another_level() -> None:
+def test_changes_are_judged_as_one_family() -> None:
     change = paired_change([0] * 6, [1] * 6)
     assert change.p == 0.03125
-    assert verdict(change, p=0.0625) == "no evidence of a difference"
-    assert verdict(change, p=0.0625, level=0.1) == "better"
-    assert verdict(change, level=0.01) == "no evidence of a difference"
+    assert verdict(change) == "better" and verdict(change, level=0.01) == "no evidence of a difference"
+    both = judge({"one": change, "two": paired_change([1, 0], [1, 0])})
+    assert both["one"].p_holm == 0.0625 and both["one"].change is change
+    assert [judged.verdict for judged in both.values()] == ["no evidence of a difference"] * 2
+    assert judge({"one": change, "two": change}, level=0.1)["two"].verdict == "better"
+    assert judge({}) == {}
 
 
 # The bootstrap.

@@ -699,4 +699,6 @@ def test_a_dial_becomes_a_page(real: tuple[Path, Path], tmp_path: Path) -> None:
     assert (data.domain, data.general, data.stack) == ("sums", "write", "second")
     scores = result.notches[0].scores[0]
     assert data.points[0].estimates["sums"].value == pytest.approx(100 * scores.value)
-    assert data.points[0].deltas["sums"].change == result.notches[0].changes[0] and not data.points[1].deltas
+    assert (
+        data.points[0].deltas["sums"].change == result.notches[0].changes["sums"].change and not data.points[1].deltas
+    )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from statllama.errors import EvaluationError
-from statllama.paired import Change, paired_change
+from statllama.paired import paired_change
 from statllama.scorecard import compare_scores, scorecard
 from statllama.scores import TaskScore, standard_error
 
@@ -55,16 +55,37 @@ def test_scorecard_compares_with_base_and_parent() -> None:
     assert [row.name for row in card.rows] == ["base", "sft", "dpo"]
     first, middle, final = (row.cells for row in card.rows)
     assert first[0].from_base is None and first[0].from_parent is None
-    assert middle[0].from_base == middle[0].from_parent == paired_change(base, tuned)
-    assert final[0].from_base == paired_change(base, last)
-    assert final[0].from_parent == paired_change(tuned, last)
+    assert middle[0].from_base is not None and middle[0].from_base is middle[0].from_parent
+    assert final[0].from_base is not None and final[0].from_parent is not None
+    assert middle[0].from_base.change == paired_change(base, tuned)
+    assert final[0].from_base.change == paired_change(base, last)
+    assert final[0].from_parent.change == paired_change(tuned, last)
     assert final[0].value == 0.9
     data = json.loads(json.dumps(card.to_json()))
     assert data["rows"][1]["cells"][0]["from_base"]["verdict"] == "better"
     assert data["rows"][1]["cells"][1]["from_base"]["verdict"] == "worse"
     assert data["rows"][2]["cells"][0]["from_parent"]["verdict"] == "no evidence of a difference"
     assert data["rows"][0]["cells"][0]["from_base"] is None
-    assert Change(**{k: v for k, v in data["rows"][2]["cells"][0]["from_base"].items() if k != "verdict"})
+    assert data["rows"][2]["cells"][0]["from_base"]["change"]["gained"] == 9
+
+
+def test_the_changes_of_a_scorecard_are_one_family() -> None:
+    """Two benchmarks, sft against the base, dpo against both: six changes, after Holm."""
+    base, six, eight = [0.0] * 10, [1.0] * 6 + [0.0] * 4, [1.0] * 8 + [0.0] * 2
+    card = scorecard(
+        [
+            ("base", None, [task_score(base), task_score(base, "general")]),
+            ("sft", "base", [task_score(six), task_score(base, "general")]),
+            ("dpo", "sft", [task_score(eight), task_score(base, "general")]),
+        ]
+    )
+    assert card.tests == 6
+    sft, dpo = card.rows[1].cells[0], card.rows[2].cells[0]
+    assert sft.from_base is not None and dpo.from_base is not None
+    assert sft.from_base.change.p == 2 / 2**6 and sft.from_base.p_holm == 5 * 2 / 2**6
+    assert sft.from_base.verdict == "no evidence of a difference"
+    assert dpo.from_base.change.p == 2 / 2**8 and dpo.from_base.p_holm == 6 * 2 / 2**8
+    assert dpo.from_base.verdict == "better"
 
 
 def test_scorecard_refuses_what_does_not_fit() -> None:

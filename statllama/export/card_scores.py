@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from statllama.errors import StatllamaError
 from statllama.evaluate import chosen_tasks
 from statllama.export.markdown import plain, table
-from statllama.paired import Change, holm, verdict
+from statllama.paired import Judged, judge
 from statllama.report.data import estimate
-from statllama.report.words import DASH, figure, interval, p_equals, percent, points, several
+from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, several
 from statllama.scorecard import compare_scores
 from statllama.scorer import ScoreBook
 from statllama.scores import Drift, StackRef, TaskScore
@@ -37,15 +38,17 @@ class Recorded:
         """Name of the released stack."""
         return self.stacks[-1].name
 
-    def change(self, task: str, name: str) -> Change | None:
-        """From the base to a stack; None where that is not recorded, or for the base."""
-        found = self.scores[task]
-        return None if name == BASE or name not in found else compare_scores(found[BASE], found[name])
-
-    def adjusted(self) -> dict[tuple[str, str], float]:
-        """{(benchmark, stack): p of its change from the base}, after Holm over all of them."""
-        changes = {(t, n): c for t, found in self.scores.items() for n in found if (c := self.change(t, n)) is not None}
-        return dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
+    @cached_property
+    def changes(self) -> Mapping[tuple[str, str], Judged]:
+        """{(benchmark, stack): its change from the base}, all of them one family."""
+        return judge(
+            {
+                (task, name): compare_scores(found[BASE], score)
+                for task, found in self.scores.items()
+                for name, score in found.items()
+                if name != BASE
+            }
+        )
 
 
 def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
@@ -75,40 +78,32 @@ def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
     if not found.scores:
         yield f"None are recorded{f': {plain(found.problem)}' if found.problem else ''}."
         return
-    adjusted = found.adjusted()
     for task, scores in found.scores.items():
         first = scores[BASE]
         yield f"### {plain(task)}"
         yield table(
             ("model", "score", "95 % interval", "change from the base", "95 % interval", "p", "evidence"),
-            [_row(found, task, name, score, adjusted) for name, score in scores.items()],
+            [_row(found, task, name, score) for name, score in scores.items()],
             range(1, 6),
         )
         yield " ".join(_protocol(first))
     yield _how(subject)
 
 
-def _row(
-    found: Recorded, task: str, name: str, score: TaskScore, adjusted: Mapping[tuple[str, str], float]
-) -> tuple[str, ...]:
-    value, change = estimate(score.items), found.change(task, name)
+def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, ...]:
+    value, judged = estimate(score.items), found.changes.get((task, name))
     label = f"**{plain(name)}**" if name == found.last else plain(name)
-    if change is None:
+    if judged is None:
         return label, percent(value.value), interval(value), *(DASH,) * 4
-    p = adjusted[task, name]
     return (
         label,
         percent(value.value),
         interval(value),
-        points(change.difference),
-        _interval(change),
-        p_equals(p).removeprefix("= "),
-        verdict(change, p),
+        points(judged.change.difference),
+        points_interval(judged.change),
+        p_equals(judged.p_holm).removeprefix("= "),
+        judged.verdict,
     )
-
-
-def _interval(change: Change) -> str:
-    return f"{points(change.low)} to {points(change.high)}"
 
 
 def _protocol(score: TaskScore) -> Iterator[str]:
@@ -148,8 +143,7 @@ def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
             "model, so nothing is known of what it lost. Assume that it lost something."
         )
     else:
-        adjusted = found.adjusted()
-        yield "\n".join(f"- {_loss(found, task, adjusted[task, found.last])}" for task in others)
+        yield "\n".join(f"- {_loss(found, task)}" for task in others)
     if found.drifts:
         yield "How far the predictions have moved, on fixed probe texts (KL divergence, nats per token):"
         rows = [
@@ -159,20 +153,20 @@ def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
         yield table(("model", "from the stage before", "from the base", "tokens"), rows, (1, 2, 3))
 
 
-def _loss(found: Recorded, task: str, p: float) -> str:
-    change = found.change(task, found.last)
-    assert change is not None
+def _loss(found: Recorded, task: str) -> str:
+    judged = found.changes[task, found.last]
+    change = judged.change
     before, after = (estimate(found.scores[task][name].items) for name in (BASE, found.last))
     figures = (
         f"{percent(before.value)} before, {percent(after.value)} after ({points(change.difference)} points, 95 % "
-        f"interval {_interval(change)}, p {p_equals(p)})"
+        f"interval {points_interval(change)}, p {p_equals(judged.p_holm)})"
     )
     said = {
         "worse": f"**It is worse on {plain(task)} than the base**: {figures}.",
         "better": f"It is better on {plain(task)} than the base: {figures}.",
     }
     return said.get(
-        verdict(change, p),
+        judged.verdict,
         f"No evidence of a difference on {plain(task)}: {figures}. A loss of up to {max(0.0, -change.low):.1f} points "
         "is not excluded.",
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.checkpoints import read_json
 from statllama.evaluate import chosen_tasks
 from statllama.gates import breaches
-from statllama.paired import holm, paired_change, verdict
+from statllama.paired import Judged, judge, paired_change
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, Mapping[str, TaskScore]]
 """{benchmark: {stack: its score}}; the stacks in the order of the recipe, the base first."""
+Family = Mapping[tuple[str, str, str], Judged]
+"""{(benchmark, stack, what it is compared with): the change}"""
 
 
 def collect(subject: Subject, store: Store) -> ReportData:
@@ -52,13 +54,14 @@ def collect(subject: Subject, store: Store) -> ReportData:
     shown = _compared(stacks, last)
     scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
     wanted = subject.evaluate.domain or subject.evaluate.tasks[:1]
+    judged = _judged(stacks, scores)
     record, gates = subject.record, tuple(_gates(subject, stacks, scores))
     return ReportData(
         name=subject.name,
         description=subject.description,
         base=_readable(subject, subject.base.model),
         stages=tuple(_stage(subject, stage, book) for stage in subject.stages),
-        benchmarks=tuple(_benchmark(found, stacks, last, task in wanted) for task, found in scores.items()),
+        benchmarks=tuple(_benchmark(found, stacks, judged, last, task in wanted) for task, found in scores.items()),
         flips=tuple(
             flips_of(found[before], found[after], before, after)
             for before, after in _pairs(shown)
@@ -91,11 +94,7 @@ def collect_dial(result: Dial, subject: Subject) -> DialData:
 
 
 def _setting(notch: Notch) -> DialPoint:
-    deltas = {
-        score.task: Delta("scale 1", change, change.p, verdict(change))
-        for score, change in zip(notch.scores, notch.changes, strict=True)
-        if notch.factor != 1
-    }
+    deltas = {task: _delta("scale 1", judged) for task, judged in notch.changes.items()}
     return DialPoint(notch.factor, {score.task: estimate(score.items) for score in notch.scores}, deltas)
 
 
@@ -124,17 +123,32 @@ def _scores(
     return found
 
 
-def _delta(against: str, before: TaskScore, after: TaskScore) -> Delta:
-    change = compare_scores(before, after)
-    return Delta(against, change, change.p, verdict(change))
+def _judged(stacks: Sequence[StackRef], scores: Scores) -> Family:
+    """Each stack against the base and against its parent on each benchmark, as one family."""
+    return judge(
+        {
+            (task, stack.name, other): compare_scores(found[other], found[stack.name])
+            for task, found in scores.items()
+            for stack in stacks
+            for other in dict.fromkeys((BASE, stack.parent) if stack.parent is not None else ())
+            if other in found and stack.name in found
+        }
+    )
 
 
-def _benchmark(found: Mapping[str, TaskScore], stacks: Sequence[StackRef], last: str | None, domain: bool) -> Benchmark:
+def _delta(against: str, judged: Judged) -> Delta:
+    return Delta(against, judged.change, judged.p_holm, judged.verdict)
+
+
+def _benchmark(
+    found: Mapping[str, TaskScore], stacks: Sequence[StackRef], judged: Family, last: str | None, domain: bool
+) -> Benchmark:
     base, rows = found[BASE], []
     for stack in stacks:
         if (own := found.get(stack.name)) is None:
             continue
-        parent = found.get(stack.parent) if stack.parent else None
+        from_base = judged.get((base.task, stack.name, BASE))
+        from_parent = judged.get((base.task, stack.name, stack.parent or ""))
         rows.append(
             Score(
                 stack=stack.name,
@@ -142,8 +156,8 @@ def _benchmark(found: Mapping[str, TaskScore], stacks: Sequence[StackRef], last:
                 n=own.n,
                 total=own.total,
                 truncated=own.truncated,
-                from_base=_delta(BASE, base, own) if stack.parent else None,
-                from_parent=_delta(stack.parent, parent, own) if stack.parent and parent else None,
+                from_base=_delta(BASE, from_base) if from_base else None,
+                from_parent=_delta(stack.parent, from_parent) if stack.parent and from_parent else None,
             )
         )
     return Benchmark(base.task, base.metric, base.version, tuple(rows), tuple(_topics(found, last)), domain)
@@ -162,13 +176,10 @@ def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]
     if last in items and last != BASE:
         for topic, at in places.items():
             changes[topic] = paired_change([items[BASE][i] for i in at], [items[last][i] for i in at])
-    adjusted = dict(zip(changes, holm([change.p for change in changes.values()]), strict=True))
+    judged = judge(changes)
     for topic, at in places.items():
         estimates = {name: estimate([values[i] for i in at]) for name, values in items.items()}
-        change = changes.get(topic)
-        p = adjusted.get(topic, 1.0)
-        delta = None if change is None else Delta(BASE, change, p, verdict(change, p))
-        yield Topic(topic, len(at), estimates, delta)
+        yield Topic(topic, len(at), estimates, _delta(BASE, judged[topic]) if topic in judged else None)
 
 
 def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
@@ -240,8 +251,8 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             if own is None or before is None or (gate.stages is not None and stack.name not in gate.stages):
                 continue
             broken = breaches({task: gate}, stack.name, [own], [found[BASE]], [before])
-            delta = _delta(against, before, own)
-            yield Gate(stack.name, task, gate.budget, delta, "; ".join(map(str, broken)))
+            change = compare_scores(before, own)
+            yield Gate(stack.name, task, gate.budget, against, change, "; ".join(map(str, broken)))
 
 
 def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:

@@ -51,7 +51,7 @@ class Delta:
     """Name of the other stack: `base`, or a stage."""
     change: Change
     p: float
-    """That of the change, or adjusted where many are tested together."""
+    """After Holm over all the changes that are shown together."""
     verdict: Verdict
     """By this `p`."""
 
@@ -218,7 +218,9 @@ class Gate:
     task: str
     budget: float
     """The least change allowed, in points."""
-    delta: Delta
+    against: str
+    """What the stage is compared with: `base`, or its parent."""
+    change: Change
     breach: str = ""
     """How it broke, in words. Empty when it is kept: no evidence of a loss beyond the budget."""
 

@@ -108,7 +108,7 @@ def _change(delta: Delta | None) -> Cell:
     if delta is None:
         return Cell(words.DASH)
     tested = f"{'no evidence' if words.kind(delta) == 'same' else delta.verdict}, p {words.p_equals(delta.p)}"
-    return Cell(words.points(delta.change.difference), words.kind(delta), (words.points_interval(delta), tested))
+    return Cell(words.points(delta.change.difference), words.kind(delta), (words.points_interval(delta.change), tested))
 
 
 def changes(benchmarks: Sequence[Benchmark]) -> Table:
@@ -118,7 +118,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Table:
             benchmark.task,
             score.stack,
             words.points(score.from_base.change.difference),
-            words.points_interval(score.from_base),
+            words.points_interval(score.from_base.change),
             words.count(score.from_base.change.gained),
             words.count(score.from_base.change.lost),
             Cell(score.from_base.verdict, words.kind(score.from_base)),
@@ -150,8 +150,8 @@ def gates(found: Sequence[Gate]) -> Table:
             Cell("broken", "worse") if gate.breach else Cell("kept", "better"),
             gate.task,
             words.points(gate.budget),
-            Cell(words.points(gate.delta.change.difference), below=(words.points_interval(gate.delta),)),
-            gate.delta.against,
+            Cell(words.points(gate.change.difference), below=(words.points_interval(gate.change),)),
+            gate.against,
         )
         for gate in found
     ]

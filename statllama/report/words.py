@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statllama.paired import Change
 from statllama.report.data import Benchmark, Delta, Estimate, Score
 
 DASH = "–"
@@ -24,9 +25,9 @@ def points(value: float) -> str:
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
-def points_interval(delta: Delta) -> str:
+def points_interval(change: Change) -> str:
     """A change's interval: `+5.0 to +22.5`."""
-    return f"{points(delta.change.low)} to {points(delta.change.high)}"
+    return f"{points(change.low)} to {points(change.high)}"
 
 
 def p_equals(p: float) -> str:
@@ -92,7 +93,7 @@ def kind(delta: Delta | None) -> str:
 def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
     """What one comparison shows, in a sentence that claims no more than its test."""
     c = delta.change
-    tested = f"{points(c.difference)} points, 95 % interval {points_interval(delta)}, p {p_equals(delta.p)}"
+    tested = f"{points(c.difference)} points, 95 % interval {points_interval(c)}, p {p_equals(delta.p)}"
     changed = f"{several(c.gained, 'item')} gained and {count(c.lost)} lost of {count(c.n)}"
     if kind(delta) == "same":
         return f"No evidence of a difference between {score.stack} and {delta.against}: {changed} ({tested})."
