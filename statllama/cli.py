@@ -35,6 +35,7 @@ app.command()(cli_eval.attribute)
 app.command()(cli_eval.dial)
 app.command()(cli_eval.report)
 app.command()(cli_chat.chat)
+app.command()(cli_chat.serve)
 app.command()(cli_export.export)
 
 

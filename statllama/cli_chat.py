@@ -1,4 +1,4 @@
-"""The command chat."""
+"""The commands chat and serve: to talk to what was trained."""
 
 from __future__ import annotations
 
@@ -62,3 +62,42 @@ def chat(
                 yield from talk.stream(model, loaded.tokenizer, ids, positions, sampling)
 
         converse(sides, reply)
+
+
+def serve(
+    target: Annotated[str, typer.Argument(metavar="RELEASE", help="A folder made by `export`, or a GGUF file.")],
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--with", metavar="SERVER", help="llama.cpp (for GGUF) or vllm. Default: what the release is for."
+        ),
+    ] = None,
+    gguf: Annotated[
+        str | None, typer.Option("--gguf", metavar="TYPE", help="Which GGUF, such as q4_k_m. Default: the smallest.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    context: Annotated[int, typer.Option(min=64, help="Tokens of a conversation at most.")] = 4096,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the server's command line and leave.")] = False,
+    extra: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGS]", help="Further arguments for the server itself.")
+    ] = None,
+) -> None:
+    """Hand a release over to llama.cpp's or vLLM's own server, with the right arguments: an OpenAI-compatible API.
+
+    llama.cpp's `llama-server` is used where it is installed, else the same server out of the extra `gguf`.
+    """
+    import shlex
+
+    from statllama.console import Err, Out, plain
+    from statllama.export import serve as server
+
+    served = server.find_served(target)
+    chosen = server.choose(served, engine)
+    command = server.command(served, chosen, server.Listening(host, port, context), gguf, extra or ())
+    if served.forced:
+        Err.print(f"[yellow]warning:[/] {plain(served.name)} was published although its verification failed")
+    if dry_run:
+        Out.print(plain(shlex.join(command)), soft_wrap=True)
+        return
+    server.hand_over(command)

@@ -294,6 +294,7 @@ def _finish(
         adapter=any(a.kind == "adapter" for a in artefacts),
         merged=next((a.type for a in artefacts if a.kind == "merged"), ""),
         gguf=files,
+        lora=tuple(a.path.name for a in artefacts if a.kind == "gguf-lora"),
         modelfile=bool(files),
         licences=tuple(licences),
     )

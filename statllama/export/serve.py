@@ -1,0 +1,229 @@
+"""`statllama serve`: the command line of the server that a release is handed over to. Loads no model itself.
+
+GGUF goes to llama.cpp: its own `llama-server` where that is installed, else the same server out of xllamacpp
+(`llamacpp_public.py`). Merged weights, or an adapter on its base, go to vLLM. What is served is the release as it was
+verified, and the server takes the place of this process: signals, logs and exit codes are its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from statllama.checkpoints import read_json
+from statllama.errors import ExportError, UsageError, near
+
+Engine = Literal["llama.cpp", "vllm"]
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM takes for --max-lora-rank: https://docs.vllm.ai/en/latest/features/lora.html"""
+Which = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How the server listens, and under what name it offers the model."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    context: int = 4096
+    """Tokens of a conversation at most: what the cache is made for."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A folder of a release, or a GGUF file by itself."""
+
+    name: str
+    gguf: tuple[Path, ...] = ()
+    """Models, smallest first; GGUF LoRA files are not among them."""
+    merged: Path | None = None
+    adapter: Path | None = None
+    forced: bool = False
+    """It was published although its verification failed."""
+
+
+def find_served(target: str) -> Served:
+    """The release or GGUF file that `target` names. UsageError when it is neither."""
+    path = Path(target).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return Served(path.stem, (path,))
+    if not path.is_dir():
+        raise UsageError(
+            f"{target!r} is no folder of a release and no GGUF file",
+            remedy="make a release of a run first: statllama export RUN --out DIR --gguf q4_k_m",
+        )
+    files = [file for file in path.glob("gguf/*.gguf") if not file.name.endswith("-lora.gguf")]
+    merged, adapter = path / "merged", path / "adapter"
+    found = Served(
+        name=_name(path),
+        gguf=tuple(sorted(files, key=lambda file: (file.stat().st_size, file.name))),
+        merged=merged if (merged / "config.json").is_file() else None,
+        adapter=adapter if (adapter / "adapter_config.json").is_file() else None,
+        forced=_forced(path / "verification.json"),
+    )
+    if not (found.gguf or found.merged or found.adapter):
+        raise UsageError(
+            f"{path} holds no release: neither gguf/, merged/ nor adapter/ with a model",
+            remedy="make one: statllama export RUN --out DIR --gguf q4_k_m",
+        )
+    return found
+
+
+def _name(folder: Path) -> str:
+    """The release's name, which its GGUF files begin with; else the folder's."""
+    for file in sorted(folder.glob("gguf/*.gguf")):
+        if not file.name.endswith("-lora.gguf"):
+            return file.stem.rpartition("-")[0] or file.stem
+    return folder.resolve().name
+
+
+def _forced(certificate: Path) -> bool:
+    if not certificate.is_file():
+        return False
+    found = read_json(certificate)
+    return isinstance(found, dict) and found.get("passed") is False
+
+
+def choose(served: Served, engine: str | None) -> Engine:
+    """The server for what the release holds: llama.cpp for GGUF, else vLLM. UsageError when it cannot be `engine`."""
+    able: dict[Engine, str] = {}
+    if served.gguf:
+        able["llama.cpp"] = "GGUF"
+    if served.merged or served.adapter:
+        able["vllm"] = "merged weights or an adapter"
+    for name, what in (("llama.cpp", "GGUF file (--gguf q4_k_m)"), ("vllm", "merged weights (--merged bf16)")):
+        if engine == name and name not in able:
+            raise UsageError(f"--with {engine} needs {what}: {served.name} has only {' and '.join(able.values())}")
+    if engine is not None and engine not in ("llama.cpp", "vllm"):
+        raise UsageError(f"--with {engine!r}: {near(engine, ('llama.cpp', 'vllm'))}")
+    return next(name for name in able if engine in (None, name))
+
+
+def command(
+    served: Served,
+    engine: Engine,
+    listening: Listening,
+    gguf: str | None = None,
+    extra: Sequence[str] = (),
+    which: Which = shutil.which,
+) -> list[str]:
+    """The command line of the server. `gguf`: type of the file to serve; None: the smallest. `extra`: passed on.
+
+    `which`: finds a program by its name. UsageError for a type that is not there; ExportError when the server is not
+    installed, saying how to get it.
+    """
+    if engine == "llama.cpp":
+        return _llama_cpp(served.name, _file(served, gguf), listening, extra, which)
+    if gguf is not None:
+        raise UsageError("--gguf chooses a file for llama.cpp; vLLM serves the merged weights")
+    return _vllm(served, listening, extra, which)
+
+
+def _file(served: Served, kind: str | None) -> Path:
+    if kind is None:
+        return served.gguf[0]
+    kinds = {file.stem.rpartition("-")[2].lower(): file for file in served.gguf}
+    if kind.lower() not in kinds:
+        raise UsageError(f"--gguf {kind}: {served.name} has no such file; {near(kind.lower(), kinds)}")
+    return kinds[kind.lower()]
+
+
+def _llama_cpp(name: str, file: Path, listening: Listening, extra: Sequence[str], which: Which) -> list[str]:
+    program = which("llama-server")
+    if program is not None:
+        options = {
+            "--model": str(file),
+            "--alias": name,
+            "--host": listening.host,
+            "--port": str(listening.port),
+            "--ctx-size": str(listening.context),
+        }
+        return [program, *(word for pair in options.items() for word in pair), "--jinja", *extra]
+    if find_spec("xllamacpp") is None:
+        raise ExportError(
+            "llama.cpp's server is not installed: there is no `llama-server` on the PATH",
+            remedy="pip install 'statllama[gguf]', or install llama.cpp (brew, winget, apt, or its releases)",
+        )
+    if extra:
+        raise UsageError(
+            f"{' '.join(extra)}: further arguments need llama.cpp's own `llama-server` on the PATH",
+            remedy="leave them out, or install llama.cpp: brew install llama.cpp, winget install llama.cpp",
+        )
+    settings = {
+        "model": str(file),
+        "name": name,
+        "host": listening.host,
+        "port": listening.port,
+        "context": listening.context,
+    }
+    program = str(Path(__file__).with_name("llamacpp_public.py"))
+    return [sys.executable, "-P", program, json.dumps(settings)]  # -P: this folder's gguf.py is not PyPI's gguf
+
+
+def _vllm(served: Served, listening: Listening, extra: Sequence[str], which: Which) -> list[str]:
+    program = which("vllm")
+    if program is None:
+        raise ExportError(
+            "vLLM is not installed: there is no `vllm` on the PATH",
+            remedy="pip install vllm (Linux, a GPU, an environment of its own), or serve GGUF with llama.cpp",
+        )
+    if served.merged is not None:
+        model, offered = str(served.merged), ["--served-model-name", served.name]
+    else:
+        assert served.adapter is not None
+        model, offered = _on_base(served.name, served.adapter)
+    length = min(listening.context, _positions(Path(model)) or listening.context)
+    return [
+        *(program, "serve", model, *offered),
+        *("--host", listening.host, "--port", str(listening.port), "--max-model-len", str(length)),
+        *extra,
+    ]
+
+
+def _on_base(name: str, adapter: Path) -> tuple[str, list[str]]:
+    """The base that an adapter belongs to, and the options that put it there."""
+    config = read_json(adapter / "adapter_config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
+        raise UsageError(f"{adapter / 'adapter_config.json'} names no base model")
+    base, commit = config["base_model_name_or_path"], config.get("revision")
+    if "/" not in base and not Path(base).is_dir():
+        raise UsageError(
+            f"the adapter's base {base!r} is a folder that is not here",
+            remedy="go to the folder above it, or release merged weights: statllama export RUN --out DIR --merged bf16",
+        )
+    rank = int(config["r"])  # of all modules: `adapter.py` writes no `rank_pattern`, which vLLM does not read
+    most = next((allowed for allowed in RANKS if rank <= allowed), None)
+    if most is None:
+        raise UsageError(
+            f"the adapter has rank {rank}, vLLM takes {RANKS[-1]} at most",
+            remedy="release merged weights (--merged bf16), or recompress it: --adapter --rank 256",
+        )
+    pinned = ["--revision", commit] if isinstance(commit, str) else []
+    return base, [*pinned, "--enable-lora", "--max-lora-rank", str(most), "--lora-modules", f"{name}={adapter}"]
+
+
+def _positions(model: Path) -> int | None:
+    """Tokens that a model in a folder can look at; None when that is not known."""
+    if not (model / "config.json").is_file():
+        return None
+    config: Any = read_json(model / "config.json")
+    found = config.get("max_position_embeddings") if isinstance(config, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def hand_over(command: Sequence[str]) -> NoReturn:
+    """Become the server. ExportError when it cannot be started."""
+    try:
+        if os.name == "posix":
+            os.execv(command[0], list(command))
+        sys.exit(subprocess.call(list(command)))  # Windows has no exec that keeps the console
+    except OSError as error:
+        raise ExportError(f"{command[0]} cannot be started: {error.strerror or error}") from error
