@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from statllama.errors import StoreError
+from statllama.errors import StoreError, UsageError
 
 Files = dict[str, dict[str, Any]]
 """{name relative to the folder, with forward slashes: {"sha256": hex, "bytes": size}}"""
@@ -112,6 +112,16 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
                 temporary.unlink(missing_ok=True)
             raise
         sync(path.parent)
+
+
+def require_place(path: Path | None) -> None:
+    """UsageError when a file to be written is a folder, or lies in none: told before the work, not after it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", remedy=f"name a file: --out {path / 'result'}")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"the folder {path.absolute().parent} does not exist", remedy="make it, or name another file")
 
 
 def read_json(path: Path) -> Any:

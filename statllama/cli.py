@@ -28,15 +28,6 @@ app = typer.Typer(
     "Try it now, without a GPU or a download:  [bold]statllama run quickstart[/bold]",
 )
 INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
-app.add_typer(cli_data.app, name="data")
-app.command("eval")(cli_eval.evaluate)
-app.command()(cli_eval.compare)
-app.command()(cli_eval.attribute)
-app.command()(cli_eval.dial)
-app.command()(cli_eval.report)
-app.command()(cli_chat.chat)
-app.command()(cli_chat.serve)
-app.command()(cli_export.export)
 
 
 def _version(wanted: bool) -> None:
@@ -131,6 +122,18 @@ def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
         sound = sound and finding.level != "error"
     if not sound:
         raise typer.Exit(1)
+
+
+# In the order of the help: after the commands above, which train.
+app.add_typer(cli_data.app, name="data")
+app.command("eval")(cli_eval.evaluate)
+app.command()(cli_eval.compare)
+app.command()(cli_eval.attribute)
+app.command()(cli_eval.dial)
+app.command()(cli_eval.report)
+app.command()(cli_chat.chat)
+app.command()(cli_chat.serve)
+app.command()(cli_export.export)
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ TargetArg = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A recipe file, a run in the workspace, a release, a model's folder, or a hub id.",
+        help="A recipe file, a run in the workspace (or RUN:STAGE), a release, a model's folder, or a hub id.",
     ),
 ]
-RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file, or the name of a run in the workspace.")]
+RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file or a run in the workspace.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -76,12 +76,17 @@ def evaluate(
     the workspace. A killed evaluation goes on where it was when the same command is given again.
     """
     from statllama import evaluation
+    from statllama.checkpoints import require_place
     from statllama.console_run import ConsoleReporter
     from statllama.console_scores import print_scorecard
     from statllama.signals import StopSignal
+    from statllama.targets import split_stage
 
-    store, subject = _subject(target, workspace, overrides, task, data, limit)
-    stacks = evaluation.chosen_stacks(subject, stage or (), evaluation.factors_of(subject, scale or ()))
+    require_place(out)
+    name, given = split_stage(target)
+    store, subject = _subject(name, workspace, overrides, task, data, limit)
+    stages = [*([given] if given else []), *(stage or ())]
+    stacks = evaluation.chosen_stacks(subject, stages, evaluation.factors_of(subject, scale or ()))
     with StopSignal():
         scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
         card, _ = evaluation.evaluate(scorer, stacks)
@@ -105,6 +110,7 @@ def compare(
 
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
+    from statllama.checkpoints import require_place
     from statllama.compare import compare as compare_scored
     from statllama.compare import require_different
     from statllama.console_scores import print_comparison
@@ -113,6 +119,7 @@ def compare(
     from statllama.targets import find_subject, split_stage
 
     require_different(models)
+    require_place(out)
     store = Store(workspace)
     wanted = []
     for model in models:
@@ -138,14 +145,18 @@ def attribute(
 ) -> None:
     """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
     from statllama import evaluation
+    from statllama.checkpoints import require_place
     from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_attribution
     from statllama.signals import StopSignal
+    from statllama.targets import split_stage
 
-    store, subject = _subject(run, workspace, overrides, task, data, limit)
+    require_place(out)
+    name, given = split_stage(run)
+    store, subject = _subject(name, workspace, overrides, task, data, limit)
     with StopSignal():
         scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
-        result = evaluation.attribute(subject, scorer, stage)
+        result = evaluation.attribute(subject, scorer, stage or given)
     print_attribution(result)
     _write(out, {**evaluation.origin(subject, scorer), **result.to_json()})
 
@@ -170,16 +181,20 @@ def dial(
 ) -> None:
     """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
     from statllama import evaluation
+    from statllama.checkpoints import require_place
     from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_dial
     from statllama.signals import StopSignal
+    from statllama.targets import split_stage
 
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
-    store, subject = _subject(run, workspace, overrides, task, data, limit)
+    require_place(out)
+    name, given = split_stage(run)
+    store, subject = _subject(name, workspace, overrides, task, data, limit)
     with StopSignal():
         scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
-        result = evaluation.dial(subject, scorer, stage, _numbers(grid), on)
+        result = evaluation.dial(subject, scorer, stage, _numbers(grid), on or given)
     print_dial(result)
     if out is not None and out.suffix == ".html":
         from statllama.report import write_dial

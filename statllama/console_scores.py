@@ -25,7 +25,7 @@ def print_scorecard(card: Scorecard) -> None:
         first = card.rows[0].cells[i]
         part = ", only a part of the items" if first.limited else ""
         Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {first.n} items{part})")
-        whole = _card_table(card, i, ("base", "parent"))
+        whole = _card_table(card, i, ("base", "parent") if card.tests else ())
         if width(whole) <= Out.width:
             Out.print(whole)
         else:
@@ -35,9 +35,13 @@ def print_scorecard(card: Scorecard) -> None:
         for row in card.rows:
             if (judged := row.cells[i].from_base) is not None:
                 words.setdefault(judged.verdict, []).append(row.name)
-        Out.print("  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items()))
+        if words:
+            Out.print(
+                "  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())
+            )
     several = f" after Holm over all {card.tests}" if card.tests > 1 else ""
-    Out.print(f"[dim]Points ± standard error. Changes are paired: 95 % interval, exact McNemar p{several}.[/]")
+    tested = f" Changes are paired: 95 % interval, exact McNemar p{several}." if card.tests else ""
+    Out.print(f"[dim]Points ± standard error.{tested}[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
         table = Table("stack", box=SIMPLE_HEAD, padding=(0, 1))

@@ -62,10 +62,13 @@ def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
 def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dict[str, Scores]]:
     """The scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
 
-    A parent that is not among them is replaced by the nearest stack below that is, in the end the base.
+    A parent that is not among them is replaced by the nearest stack below that is, in the end the base. Drifts are
+    those that the workspace has.
     """
     scores = {stack.name: scorer.score(stack) for stack in stacks}
-    return scorecard([(s.name, s.parent if s.parent in scores else _above(s), scores[s.name]) for s in stacks]), scores
+    drifts = {s.name: drift for s in stacks if s.keys and (drift := scorer.known_drift(s)) is not None}
+    rows = [(s.name, s.parent if s.parent in scores else _above(s), scores[s.name]) for s in stacks]
+    return scorecard(rows, drifts), scores
 
 
 def _above(stack: StackRef) -> str | None:

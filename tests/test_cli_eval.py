@@ -68,6 +68,14 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
         assert contrast["overall"]["verdict"] == "no evidence of a difference"
         assert len(contrast["gained"]) == contrast["overall"]["change"]["gained"]
 
+    code, said = command("eval", "tiny:base", "--task", "letters", *FEW)
+    assert code == 0 and "one on letters" not in said and "from base" not in said and "against" not in said
+    code, said = command("eval", "tiny:nobody", "--task", "letters", *FEW)
+    assert code == 2 and "'tiny' has no stage 'nobody'" in said
+    for verb in ("eval", "attribute"):
+        code, said = command(verb, "tiny", "--task", "letters", *FEW, "--out", "nowhere/x.json")
+        assert code == 2 and "nowhere does not exist" in said and "on letters" not in said, "told before the work"
+
     code, said = command("attribute", "tiny", "--task", "letters", *FEW, "--out", "shares.json")
     assert code == 0 and "two without one on letters" in said
     shares = json.loads(Path("shares.json").read_text())["shares"]

@@ -13,8 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from statllama import __version__
-from statllama.checkpoints import write_text
-from statllama.errors import UsageError
+from statllama.checkpoints import require_place, write_text
 from statllama.report import charts, tables, words
 from statllama.report.curves import curves
 from statllama.report.data import Benchmark, DialData, ReportData
@@ -52,10 +51,7 @@ def write(data: ReportData, path: Path) -> None:
 
 def save(text: str, path: Path) -> None:
     """Write a page. UsageError when `path` is a folder or in none, StoreError when the disk refuses."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", remedy=f"name a file: --out {path / 'report.html'}")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"the folder {path.absolute().parent} does not exist", remedy="make it, or name another file")
+    require_place(path)
     write_text(path, [text])
 
 
