@@ -20,12 +20,12 @@ from pydantic import Field, ValidationError
 from statllama import overrides as command_line
 from statllama.errors import Problem, RecipeError, UsageError, near
 from statllama.field_errors import problems_of
+from statllama.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaults
 from statllama.shipped import find_recipe
 from statllama.specs import BaseModelSpec, EvaluateSpec, Name, Spec, StageSpec, Tracker
 from statllama.stages import stage_module, stage_types
-from statllama.yaml_lines import Path_, dotted, line_of, load
+from statllama.yaml_lines import Path_, dotted, line_of
 
-DEFAULTED = ("lora", "train")
 GIVEN = ("source", "overrides")  # fields of Recipe that come with the command, not from the file
 
 
@@ -92,22 +92,22 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_file
     Raises RecipeError with all problems at once, or UsageError when there is no such recipe.
     """
     source = find_recipe(str(recipe))
-    data, lines = load(source)
+    whole = load_whole(source)
+    data, lines = whole.data, whole.lines
     if not isinstance(data, dict):
         problem = Problem("file", "a recipe is a mapping with `name`, `base` and `stages`", 1)
         raise RecipeError(str(source), [problem])
     for override in overrides:
         command_line.apply(data, override, lines)
-    return _build(data, lines, source, tuple(overrides), check_files)
+    return _build(whole, source, tuple(overrides), check_files)
 
 
-def _build(
-    data: dict[str, Any], lines: dict[Path_, int], source: Path, overrides: tuple[str, ...], check_files: bool
-) -> Recipe:
+def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: bool) -> Recipe:
+    data, lines = whole.data, whole.lines
     problems: list[Problem] = []
-    stages = _stages(data, lines, problems)
+    stages = _stages(whole, problems)
     fields = {k: v for k, v in data.items() if k not in ("stages", "defaults", *GIVEN)}
-    allowed = [*(k for k in Recipe.model_fields if k not in GIVEN), "defaults"]
+    allowed = [*(k for k in Recipe.model_fields if k not in GIVEN), "defaults", EXTENDS]
     for key in set(data) & set(GIVEN):
         problems.append(Problem(key, f"unknown key: {near(key, allowed)}", line_of((key,), lines)))
     recipe = None
@@ -128,8 +128,9 @@ def _build(
     return recipe.model_copy(update={"stages": tuple(ordered), "base": base})
 
 
-def _stages(data: dict[str, Any], lines: dict[Path_, int], problems: list[Problem]) -> list[tuple[int, StageSpec]]:
-    """Validate each stage by its type's own Spec, with `defaults` merged in: (position in the file, spec)."""
+def _stages(whole: Whole, problems: list[Problem]) -> list[tuple[int, StageSpec]]:
+    """Validate each stage by its type's own Spec, with `defaults` merged in: (position in the recipe, spec)."""
+    data, lines = whole.data, whole.lines
     defaults = _defaults(data, lines, problems)
     raw = data.get("stages")
     if not isinstance(raw, list) or not raw:
@@ -149,7 +150,7 @@ def _stages(data: dict[str, Any], lines: dict[Path_, int], problems: list[Proble
             continue
         spec: type[StageSpec] = stage_module(kind).Spec
         try:
-            stages.append((i, spec.model_validate(_merged(item, defaults))))
+            stages.append((i, spec.model_validate(with_defaults(item, defaults if i >= whole.inherited else {}))))
         except ValidationError as error:
             problems += problems_of(error, path, lines, spec.model_fields, item.get("name"))
     return stages
@@ -189,18 +190,6 @@ def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: lis
         elif not isinstance(group, dict):
             problems.append(Problem(dotted(path), "should be a mapping of fields", line_of(path, lines)))
     return {name: group for name, group in defaults.items() if name in DEFAULTED and isinstance(group, dict)}
-
-
-def _merged(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse."""
-    merged = dict(item)
-    for group in DEFAULTED:
-        below, own = defaults.get(group), item.get(group, {})
-        if below is not None and isinstance(own, dict):
-            rivals = {"epochs": "steps", "steps": "epochs"}
-            kept = {k: v for k, v in below.items() if not (group == "train" and own.get(rivals.get(k, "")) is not None)}
-            merged[group] = {**kept, **own}
-    return merged
 
 
 def _order(

@@ -27,7 +27,7 @@ LAYERS = (
     ("probe", "drift", "loaded", "harness"),
     ("evaluate", "training", "scorer"),
     ("stages",),
-    ("keys", "overrides", "field_errors", "recipe"),
+    ("keys", "overrides", "field_errors", "inherit", "recipe"),
     ("subjects", "evaluation", "recorded", "chat"),
     ("runner", "session", "targets", "doctor", "export", "report"),
     ("datacheck",),
@@ -168,7 +168,7 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "safetensors",
     }
     light = {"cli", "console", "errors", "recipe", "specs", "runner", "session", "store", "keys", "identity", "stages",
-             "signals", "reporting", "yaml_lines", "overrides", "field_errors", "shipped", "checkpoints",
+             "signals", "reporting", "yaml_lines", "overrides", "inherit", "field_errors", "shipped", "checkpoints",
              "versions", "__init__"}  # fmt: skip
     for name in NAMES:
         mine = "__init__" if name == "__init__.py" else part(name)

@@ -1,0 +1,202 @@
+"""`extends`: a recipe that takes stages and settings from another file and says only what differs. Loads no torch.
+
+Works on what YAML gives, before anything is validated, so that `--set` and every check see one whole recipe. What is
+inherited means what it means in its own file: its `defaults` are in its stages already, the stage before it is its
+parent, and its files are relative to that file. So a stage that two recipes share has one key, and is trained once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from statllama.errors import Problem, RecipeError, near
+from statllama.yaml_lines import Path_, line_of, load
+
+EXTENDS, KEEP, BASE = "extends", "keep", "base"
+DEFAULTED = ("lora", "train")
+"""Groups of fields that `defaults` may hold."""
+MOST_FILES = 8
+_OWN = ("name", "description", EXTENDS, KEEP)  # a recipe's own, never inherited
+_RIVALS = {"epochs": "steps", "steps": "epochs"}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A recipe's file with all that it extends merged in."""
+
+    data: Any
+    lines: dict[Path_, int]
+    """Of the fields in the file itself; what is inherited has none."""
+    inherited: int = 0
+    """The first so many stages are inherited: `defaults` are not for them."""
+
+
+def load_whole(path: Path, above: Sequence[Path] = ()) -> Whole:
+    """Read a recipe's file and the files that it extends.
+
+    RecipeError for a file that is not YAML, extends itself or a file that is not there, or keeps an unknown stage.
+    """
+    data, lines = load(path)
+    if not isinstance(data, dict) or EXTENDS not in data:
+        return Whole(data, lines)
+    target = _target(data, lines, path, above)
+    whole = load_whole(target, (*above, path))
+    if not isinstance(whole.data, dict):
+        raise _problem(path, lines, EXTENDS, f"{target} is no recipe")
+    stages = _kept(_resolved_stages(whole), data, lines, path)
+    return _merge(_anchored(whole.data, stages, target.parent), data, lines)
+
+
+def with_defaults(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse."""
+    merged = dict(item)
+    for group in DEFAULTED:
+        below, own = defaults.get(group), item.get(group, {})
+        if isinstance(below, dict) and isinstance(own, dict):
+            merged[group] = _deep(below, own)
+    return merged
+
+
+def _target(data: Mapping[str, Any], lines: Mapping[Path_, int], path: Path, above: Sequence[Path]) -> Path:
+    value = data[EXTENDS]
+    if not isinstance(value, str) or not value:
+        raise _problem(path, lines, EXTENDS, "should be the file of a recipe, relative to this one")
+    target = Path(os.path.abspath(path.parent / os.path.expanduser(value)))
+    if target in (*above, path):
+        raise _problem(path, lines, EXTENDS, f"goes round in a circle: {target} extends this file")
+    if len(above) >= MOST_FILES:
+        raise _problem(path, lines, EXTENDS, f"more than {MOST_FILES} files extend one another")
+    if not target.is_file():
+        names = [p.name for p in target.parent.glob("*.yaml")] if target.parent.is_dir() else []
+        raise _problem(path, lines, EXTENDS, f"no such file: {target}: {near(target.name, names)}")
+    return target
+
+
+def _problem(path: Path, lines: Mapping[Path_, int], field: str, message: str) -> RecipeError:
+    return RecipeError(str(path), [Problem(field, message, line_of((field,), lines))])
+
+
+def _resolved_stages(whole: Whole) -> list[Any]:
+    """The stages of a whole recipe with `defaults` and `parents` in them; what is wrong is left for the checks."""
+    raw, defaults = whole.data.get("stages"), whole.data.get("defaults")
+    found: list[Any] = []
+    before = BASE
+    for i, item in enumerate(raw if isinstance(raw, list) else []):
+        if isinstance(item, dict):
+            merged = with_defaults(item, defaults if isinstance(defaults, dict) and i >= whole.inherited else {})
+            if merged.get("parents") is None and "of" not in merged:
+                merged["parents"] = BASE if before == BASE else [before]
+            before = str(item.get("name"))
+            item = merged
+        found.append(item)
+    return found
+
+
+def _kept(stages: list[Any], data: Mapping[str, Any], lines: Mapping[Path_, int], path: Path) -> list[Any]:
+    """The stages that `keep` names, with all that they stand on; all of them without it."""
+    if KEEP not in data:
+        return stages
+    named = {str(item.get("name")): item for item in stages if isinstance(item, dict)}
+    keep = data[KEEP]
+    if not isinstance(keep, list) or not all(isinstance(name, str) for name in keep):
+        raise _problem(path, lines, KEEP, "should be a list of stages of the recipe that is extended")
+    wanted, waiting = set[str](), list(keep)
+    while waiting:
+        name = waiting.pop()
+        if name not in named:
+            raise _problem(path, lines, KEEP, f"unknown stage {name!r}: {near(name, named)}")
+        if name not in wanted:
+            wanted.add(name)
+            waiting += _below(named[name])
+    return [item for item in stages if isinstance(item, dict) and str(item.get("name")) in wanted]
+
+
+def _below(item: Mapping[str, Any]) -> list[str]:
+    """Names of the stages that a stage stands on, or blends."""
+    parents, blended = item.get("parents"), item.get("of")
+    names = [*(parents if isinstance(parents, list) else ()), *(blended if isinstance(blended, dict) else ())]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _anchored(data: Mapping[str, Any], stages: list[Any], root: Path) -> dict[str, Any]:
+    """What is inherited, its files absolute."""
+    found = {key: value for key, value in data.items() if key not in _OWN}
+    found["stages"] = [_stage_from(item, root) for item in stages]
+    if isinstance(base := data.get("base"), dict):
+        found["base"] = {
+            k: _existing(v, root) if k in ("model", "tokenizer", "chat_template") else v for k, v in base.items()
+        }
+    evaluate = data.get("evaluate")
+    if isinstance(evaluate, dict) and isinstance(evaluate.get("data"), dict):
+        places = {
+            task: {split: _absolute(file, root) for split, file in place.items()}
+            if isinstance(place, dict)
+            else _absolute(place, root)
+            for task, place in evaluate["data"].items()
+        }
+        found["evaluate"] = {**evaluate, "data": places}
+    return found
+
+
+def _stage_from(item: Any, root: Path) -> Any:
+    sources = item.get("data") if isinstance(item, dict) else None
+    if not isinstance(sources, list):
+        return item
+    return {
+        **item,
+        "data": [
+            {**source, "path": _absolute(source["path"], root)}
+            if isinstance(source, dict) and source.get("path") is not None
+            else source
+            for source in sources
+        ],
+    }
+
+
+def _absolute(value: Any, root: Path) -> Any:
+    return os.path.abspath(root / os.path.expanduser(value)) if isinstance(value, str) and value else value
+
+
+def _existing(value: Any, root: Path) -> Any:
+    """A file or folder that is there as an absolute path; a hub id as it is."""
+    local = _absolute(value, root)
+    return local if isinstance(local, str) and os.path.exists(local) else value
+
+
+def _merge(inherited: dict[str, Any], own: Mapping[str, Any], lines: Mapping[Path_, int]) -> Whole:
+    """The recipe's own fields over the inherited ones, and the lines of what is its own.
+
+    A stage of an inherited name changes that stage, field by field; others come after the inherited ones.
+    """
+    merged = {**inherited, **{k: v for k, v in own.items() if k not in (EXTENDS, KEEP, "stages")}}
+    for key in ("base", "defaults", "evaluate"):
+        if isinstance(inherited.get(key), dict) and isinstance(own.get(key), dict):
+            merged[key] = _deep(inherited[key], own[key])
+    stages = list(inherited["stages"])
+    count, places = len(stages), {item.get("name"): i for i, item in enumerate(stages) if isinstance(item, dict)}
+    ours = {path: line for path, line in lines.items() if path[:1] not in (("stages",), (EXTENDS,), (KEEP,))}
+    added = own.get("stages", [])
+    for i, item in enumerate(added if isinstance(added, list) else []):
+        name = item.get("name") if isinstance(item, dict) else None
+        place = places.get(name, len(stages)) if isinstance(name, str) else len(stages)
+        if place < count:
+            stages[place] = _deep(stages[place], item)
+        else:
+            stages.append(item)
+        ours |= {("stages", place, *path[2:]): line for path, line in lines.items() if path[:2] == ("stages", i)}
+    if not isinstance(added, list):  # told by the checks
+        return Whole({**merged, "stages": added}, dict(lines), 0)
+    return Whole({**merged, "stages": stages}, ours, count)
+
+
+def _deep(below: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields over fields, mapping by mapping; a list replaces a list, `steps` replaces `epochs` and the reverse."""
+    merged = {k: v for k, v in below.items() if own.get(_RIVALS.get(k, "")) is None}
+    for key, value in own.items():
+        under = merged.get(key)
+        merged[key] = _deep(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
