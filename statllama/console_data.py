@@ -31,12 +31,15 @@ def print_check(check: StageCheck) -> None:
         _print_left_out(check)
     if check.report is not None:
         for source in check.report.sources:
-            Out.print(f"  the first example of {plain(source.name)}, tokens with loss marked:")
+            marked = ", tokens with loss marked" if source.supervised_tokens else ""
+            Out.print(f"  the first example of {plain(source.name)}{marked}:")
             _print_marked(source.sample)
+        asks = not check.report.supervised_tokens  # of questions: the model writes what it learns from
         packed = f", {check.report.rows:,} packed rows" if check.spec.train.packing else ""
+        filled = f", rows filled to {check.report.utilisation:.0%} of {check.spec.train.max_length}"
         Out.print(
-            f"  [dim]{check.report.examples:,} examples{packed}, {check.report.tokens:,} tokens an epoch, "
-            f"rows filled to {check.report.utilisation:.0%} of {check.spec.train.max_length}[/]"
+            f"  [dim]{check.report.examples:,} {'prompts' if asks else 'examples'}{packed}, "
+            f"{check.report.tokens:,} tokens an epoch{'' if asks else filled}[/]"
         )
     print_verdicts(check.verdicts)
 

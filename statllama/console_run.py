@@ -72,8 +72,13 @@ class ConsoleReporter(Reporter):
             notes = [f"{n} dropped ({reason})" for reason, n in source.dropped.items()]
             notes += [f"{source.truncated} cut"] if source.truncated else []
             Out.print(
-                f"  [dim]{spec.name} <- {plain(source.name)}: {source.examples:,} examples, {source.tokens:,} tokens, "
-                f"{100 * source.share:.0f} % with loss[/]{plain('; ' + ', '.join(notes)) if notes else ''}"
+                f"  [dim]{spec.name} <- {plain(source.name)}: {source.examples:,} "
+                + (
+                    f"examples, {source.tokens:,} tokens, {100 * source.share:.0f} % with loss[/]"
+                    if source.supervised_tokens
+                    else f"prompts, {source.tokens:,} tokens[/]"
+                )
+                + plain("; " + ", ".join(notes) if notes else "")
             )
         for finding in findings:
             self.note(f"{finding.source}: {finding.text} (`statllama data check` says more)")

@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from statllama.data.encode import asked
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens
 from statllama.data.prepare import choose_rows, prepare, settled
 from statllama.data.report import MixtureReport
 from statllama.data.select import Guard, Selection, select, texts_at
 from statllama.data.sources import rows, source_name
-from statllama.data.tokenise import Tokeniser
+from statllama.data.tokenise import Prompt, Tokeniser
 from statllama.data.verdicts import Verdict, judge
 from statllama.errors import DataError, UsageError
 from statllama.recipe import Recipe
@@ -100,9 +101,7 @@ def _tokenise(session: Session, spec: StageSpec, guard: Guard) -> MixtureReport:
     with session.reporter.preparing(spec.name) as progress:
         return prepare(
             stage_module(spec.type).DATA_KIND, spec.data, root=session.recipe.root, tokenizer=session.loaded.tokenizer,
-            train_on=spec.train_on, max_length=spec.train.max_length,  # type: ignore[attr-defined]
-            packing=spec.train.packing, seed=spec.train.seed, cache=session.store.root, guard=guard,
-            progress=progress,
+            cache=session.store.root, guard=guard, progress=progress, **spec.data_options,
         ).report  # fmt: skip
 
 
@@ -133,7 +132,10 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
     total = 0
     for total, (where, values) in enumerate(rows(chosen, recipe.root), start=1):
         if total == row:
-            (sequences,) = tokeniser.encode([(where, parse_row(chosen, values, where))])
+            example = parse_row(chosen, values, where)
+            if (rules := spec.data_options.get("questions")) is not None:
+                example = asked(example, rules, where)
+            (sequences,) = tokeniser.encode([(where, example)])
             return Preview(where, chosen.format, tuple(_titled(sequences)), session.loaded.tokenizer)
     raise UsageError(f"{source_name(chosen)} has {total:,} rows; there is no row {row}")
 
@@ -143,6 +145,10 @@ def _titled(sequences: object) -> Iterator[tuple[str, Tokens]]:
     for number, sequence in enumerate(sequences, start=1):
         if isinstance(sequence, Tokens):
             yield ("" if len(sequences) == 1 else f"piece {number} of {len(sequences)}"), sequence
+            continue
+        if isinstance(sequence, Prompt):
+            columns = ", ".join(f"{name}: {value!r}" for name, value in sequence.question.columns.items())
+            yield f"prompt (for the rewards: {columns or 'nothing'})", Tokens(sequence.ids, [False] * len(sequence.ids))
             continue
         for title in ("chosen", "rejected"):
             answer = getattr(sequence, title)

@@ -269,6 +269,6 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
             sizes[stage.spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
             prepared = session.prepare(stage.spec)
-            steps = count_steps(len(prepared.dataset), stage.spec.train)
+            steps = count_steps(stage.spec.rows_per_epoch(len(prepared.dataset)), stage.spec.train)
             sizes[stage.spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
     return sizes

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def count_steps(rows: int, train: TrainSpec) -> int:
-    """Optimizer steps over `rows` rows (packed rows where rows are packed), as Transformers' Trainer counts them."""
+    """Optimizer steps over `rows` rows an epoch (packed ones if rows are packed), as Transformers' Trainer counts."""
     if train.steps is not None:
         return train.steps
     batches = math.ceil(rows / train.micro_batch_size)
@@ -82,13 +82,10 @@ class Session:
                 spec.data,
                 root=self.recipe.root,
                 tokenizer=self.loaded.tokenizer,
-                train_on=spec.train_on,  # type: ignore[attr-defined]
-                max_length=spec.train.max_length,
-                packing=spec.train.packing,
-                seed=spec.train.seed,
                 cache=self.store.root,
                 guard=self.guard(spec),
                 progress=progress,
+                **spec.data_options,
             )
 
     def guard(self, spec: StageSpec) -> Guard:
@@ -145,7 +142,7 @@ class Session:
             run_name=f"{self.recipe.name}/{stage.spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / stage.spec.name,
         )
-        steps = count_steps(len(prepared.dataset), stage.spec.train)
+        steps = count_steps(stage.spec.rows_per_epoch(len(prepared.dataset)), stage.spec.train)
         with self.reporter.training(stage.spec, prepared.report, steps), self.stop.deferred():
             outcome = training.run(job, stage_module(stage.spec.type))
         base.check_unchanged()

@@ -7,7 +7,7 @@ errors. What a stage *type* adds (`beta`, `train_on`, ...) is declared in `statl
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -175,7 +175,7 @@ class TrainSpec(Spec):
     warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Warm-up: below 1 a share of all steps, from 1 a number of steps."""
     batch_size: Count = 16
-    """Effective batch: rows per optimizer step (pairs for preference data)."""
+    """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
     micro_batch_size: Count = 4
     """Rows per forward pass; must divide `batch_size`. Not in the key: it changes rounding, not the mathematics."""
     weight_decay: NonNegative = 0.0
@@ -183,7 +183,7 @@ class TrainSpec(Spec):
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this global L2 norm."""
     max_length: Annotated[int, Field(ge=8)] = 2048
-    """Tokens per row; longer rows are cut at the end, and counted."""
+    """Tokens per row; longer rows are cut at the end, and counted. In grpo a row is a prompt and its completion."""
     packing: bool = False
     """Put several examples into one row of at most `max_length` tokens, without attention between them."""
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
@@ -277,6 +277,21 @@ class StageSpec(Spec):
         if len({source.weight is None for source in self.data}) == 2:
             raise ValueError("`weight` is set for some sources only: set it for all of them or for none")
         return self
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """How `data.prepare` makes the stage's rows: arguments of it."""
+        train = self.train
+        return {
+            "train_on": self.train_on,  # type: ignore[attr-defined]
+            "max_length": train.max_length,
+            "packing": train.packing,
+            "seed": train.seed,
+        }
+
+    def rows_per_epoch(self, rows: int) -> int:
+        """Rows that go through the model in one pass over `rows` prepared rows."""
+        return rows
 
     @model_validator(mode="after")
     def _cap_is_measured(self) -> Self:

@@ -195,7 +195,7 @@ def test_a_benchmark_on_a_local_file(write_recipe: Write, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("kind", "form", "remedy"),
-    [("sft", "grpo", "form: dpo"), ("sft", "dpo", "set `form: sft`"), ("dpo", "chat", "set `form: dpo`"),
+    [("sft", "grpo", "form: sft"), ("sft", "dpo", "set `form: sft`"), ("dpo", "chat", "set `form: dpo`"),
      ("cpt", "sft", "in a stage of type sft")],
 )  # fmt: skip
 def test_problems_of_the_wrong_form(write_recipe: Write, tmp_path: Path, kind: str, form: str, remedy: str) -> None:

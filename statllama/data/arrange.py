@@ -32,8 +32,8 @@ def packed(sequences: Ints, lengths: Ints, max_length: int, seed: int) -> Iterat
         yield [int(sequences[i]) for i in rows[k]]
 
 
-def pair_rows(sequences: Ints, scratch: Scratch, columns: Sequence[str]) -> Iterator[Mapping[str, Ids]]:
-    """One row a preference pair: its columns as they are."""
+def plain_rows(sequences: Ints, scratch: Scratch, columns: Sequence[str]) -> Iterator[Mapping[str, Ids]]:
+    """One row a sequence (a preference pair, a question): its columns as they are."""
     for i in sequences.tolist():
         yield {name: scratch.column(name, i) for name in columns}
 

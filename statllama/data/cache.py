@@ -56,7 +56,7 @@ def cache_key(
     root: Path,
     tokenizer: PreTrainedTokenizerBase,
     chat_template: str | None,
-    **options: str | int | bool,
+    **options: Any,
 ) -> str:
     """SHA-256 (hex) of everything that decides the prepared data.
 

@@ -66,6 +66,18 @@ class Chat:
             ) from None
         return str(text)
 
+    def prompt(self, messages: Sequence[Message], tools: Tools = ()) -> str:
+        """The text that a reply follows: the turns and the assistant's header. DataError as `learned`."""
+        refuse_special(self.special, [*messages, *map(as_json, tools)])
+        text = self.render(messages, tools=tools, generation_prompt=True)
+        if text == self.render(messages, tools=tools):
+            raise DataError(
+                "the chat template writes no assistant's header after the prompt, so the model could not know that it "
+                "is to answer",
+                remedy="set `base.chat_template: FILE` to a template that heeds `add_generation_prompt`",
+            )
+        return text
+
     def learned(self, conversation: Conversation) -> tuple[str, list[Span]]:
         """The rendered text, and the span of each learned turn: its content and end-of-turn token.
 

@@ -11,19 +11,20 @@ from typing import Literal
 import numpy as np
 
 from statllama.data.batches import batches
-from statllama.data.examples import Completion, Conversation, Document, Example, Preference, texts
+from statllama.data.examples import Completion, Conversation, Document, Example, Preference, Question, texts
 from statllama.data.fit import NO_ROOM, Dropped, fit
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens, show
 from statllama.data.mixture import Ints
+from statllama.data.questions import PROMPT_TOO_LONG, QuestionRules, as_question
 from statllama.data.report import SourceReport
 from statllama.data.scratch import Scratch
 from statllama.data.sources import rows, source_name
-from statllama.data.tokenise import Pair, Tokeniser
+from statllama.data.tokenise import Pair, Prompt, Tokeniser
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
 
-Kind = Literal["documents", "conversations", "preferences"]
+Kind = Literal["documents", "conversations", "preferences", "questions"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -32,17 +33,20 @@ ACCEPTED: dict[Kind, tuple[type, ...]] = {
     "documents": (Document,),
     "conversations": (Conversation, Completion),
     "preferences": (Preference,),
+    "questions": (Question, Conversation, Completion),
 }
 INSTEAD: dict[Kind, str] = {
     "documents": "use `format: text`; conversations belong to a stage of type sft",
     "conversations": "use `format: messages` or `prompt_completion`; plain text needs `train_on: all`",
     "preferences": "use `format: preference`",
+    "questions": "use `format: question_answer`, `gsm8k` or `prompt_answer`",
 }
 
 FORM: dict[Kind, str] = {
     "documents": "generated problems are no running text: use them in a stage of type sft",
     "conversations": "set `form: sft` or `form: chat`",
     "preferences": "set `form: dpo`",
+    "questions": "set `form: grpo`",
 }
 
 
@@ -92,16 +96,30 @@ def encode_source(
     tokeniser: Tokeniser,
     scratch: Scratch,
     progress: Progress | None,
+    questions: QuestionRules | None = None,
 ) -> None:
-    """Append the sequences of the used rows to the scratch file. DataErrors name file and row."""
+    """Append the sequences of the used rows to the scratch file. DataErrors name file and row.
+
+    `questions`: what rows become questions by, when `kind` is that.
+    """
     examples = _examples(result.source, root, kind, tokeniser, result.used)
+    if questions is not None:
+        examples = ((where, asked(example, questions, where)) for where, example in examples)
     for batch in batches(examples, lambda item: sum(map(len, texts(item[1])))):
         for sequences in tokeniser.encode(batch):
             _keep(result, sequences, tokeniser, scratch)
         if progress is not None:
             progress(f"tokenise {source_name(result.source)}", len(result.first), len(result.used))
-    if not sum(result.learned):
+    if not sum(result.learned if questions is None else result.count):
         raise _nothing(result, tokeniser.max_length)
+
+
+def asked(example: Example, rules: QuestionRules, where: str) -> Question:
+    """`as_question`, with `where` (file and row) in front of its DataErrors."""
+    try:
+        return as_question(example, rules)
+    except DataError as error:
+        raise DataError(f"{where}: {error.message}", remedy=error.remedy) from None
 
 
 def _examples(
@@ -126,7 +144,9 @@ def _examples(
             return
 
 
-def _keep(result: EncodedSource, sequences: Sequence[Tokens | Pair], tokeniser: Tokeniser, scratch: Scratch) -> None:
+def _keep(
+    result: EncodedSource, sequences: Sequence[Tokens | Pair | Prompt], tokeniser: Tokeniser, scratch: Scratch
+) -> None:
     tokens = learned = truncated = kept = 0
     reason: str | None = None
     first = len(scratch)
@@ -134,7 +154,7 @@ def _keep(result: EncodedSource, sequences: Sequence[Tokens | Pair], tokeniser: 
         fitted = fit(sequence, tokeniser.max_length)
         if isinstance(fitted, Dropped):
             reason = fitted.reason
-            if reason == NO_ROOM:
+            if reason in (NO_ROOM, PROMPT_TOO_LONG):
                 result.shortest = min(result.shortest or fitted.prompt, fitted.prompt)
             continue
         scratch.append(fitted.columns)
@@ -154,10 +174,12 @@ def _keep(result: EncodedSource, sequences: Sequence[Tokens | Pair], tokeniser: 
     result.dropped.append(None if kept else reason)
 
 
-def render(tokeniser: Tokeniser, sequence: Tokens | Pair) -> str:
+def render(tokeniser: Tokeniser, sequence: Tokens | Pair | Prompt) -> str:
     """The decoded sequence with the tokens that carry loss between ⟦ and ⟧, cut at `SAMPLE` characters."""
     if isinstance(sequence, Tokens):
         text = show(tokeniser.tokenizer, sequence)
+    elif isinstance(sequence, Prompt):
+        text = show(tokeniser.tokenizer, Tokens(sequence.ids, [False] * len(sequence.ids)))
     else:
         prompt = [False] * len(sequence.prompt)
         chosen, rejected = (
@@ -177,6 +199,13 @@ def _nothing(result: EncodedSource, max_length: int) -> DataError:
             f"{name}: max_length {max_length} is below the shortest prompt ({result.shortest} tokens), "
             f"so no token carries loss; the first example, uncut:\n{result.sample}",
             remedy=f"set `train.max_length` above {result.shortest}",
+        )
+    if set(reasons) == {PROMPT_TOO_LONG}:
+        return DataError(
+            f"{name}: every prompt is longer than max_prompt_length {max_length}: the shortest has {result.shortest} "
+            f"tokens; the first, uncut:\n{result.sample}",
+            remedy=f"set `max_prompt_length` to at least {result.shortest} (and `train.max_length` to that and "
+            "`max_completion_length`)",
         )
     return DataError(
         f"{name}: no token carries loss ({counted}); the first example, with ⟦...⟧ around tokens with loss:\n"

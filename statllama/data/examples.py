@@ -1,4 +1,4 @@
-"""What a row becomes before it is tokens: a document, a conversation, a completion or a preference.
+"""What a row becomes before it is tokens: a document, a conversation, a completion, a preference or a question.
 
 Each of these checks itself when it is made. The DataErrors raised here do not know the file and the row:
 `formats.parse_row` puts them in front.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from statllama.errors import DataError, near
@@ -69,11 +69,13 @@ class Conversation:
     """Turns that end with the assistant's. Assistant turns from index `trained_from` on are learned.
 
     `tools`: what the assistant may call, each as {"type": "function", "function": {"name": ..., ...}}.
+    `columns`: what rewards check answers against, when the row is used as a question (see `questions.py`).
     """
 
     messages: tuple[Message, ...]
     trained_from: int = 0
     tools: tuple[Mapping[str, Any], ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_turns(self.messages)
@@ -109,19 +111,29 @@ class Preference:
     tools: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.prompt, str):
-            _not_empty("prompt", self.prompt)
-        else:
-            check_turns(self.prompt)
-            if self.prompt[-1].role not in ("user", "tool"):
-                raise DataError(f"the prompt ends with the {self.prompt[-1].role}'s turn; it must be the user's")
+        _check_prompt(self.prompt)
         _not_empty("chosen", self.chosen)
         _not_empty("rejected", self.rejected)
         if self.chosen.strip() == self.rejected.strip():
             raise DataError("chosen equals rejected: such a pair prefers nothing", remedy="remove the row")
 
 
-Example = Document | Conversation | Completion | Preference
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt (turns that end with the user's, or a plain string) that the model is to answer by itself.
+
+    `columns`: what rewards check its answers against, JSON values by name. `tools`: as in a Conversation.
+    """
+
+    prompt: tuple[Message, ...] | str
+    columns: Mapping[str, Any]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_prompt(self.prompt)
+
+
+Example = Document | Conversation | Completion | Preference | Question
 
 
 def texts(example: Example) -> list[str]:
@@ -133,6 +145,8 @@ def texts(example: Example) -> list[str]:
     if isinstance(example, Conversation):
         return [m.text for m in example.messages]
     prompt = [example.prompt] if isinstance(example.prompt, str) else [m.text for m in example.prompt]
+    if isinstance(example, Question):
+        return [*prompt, str(example.columns.get("answer", ""))]
     return [*prompt, example.chosen, example.rejected]
 
 
@@ -155,6 +169,15 @@ def check_turns(messages: Sequence[Message]) -> None:
 def as_json(value: Any) -> str:
     """JSON as chat templates write it, with all characters as they are."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def _check_prompt(prompt: tuple[Message, ...] | str) -> None:
+    if isinstance(prompt, str):
+        _not_empty("prompt", prompt)
+        return
+    check_turns(prompt)
+    if prompt[-1].role not in ("user", "tool"):
+        raise DataError(f"the prompt ends with the {prompt[-1].role}'s turn; it must be the user's")
 
 
 def _not_empty(name: str, text: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from statllama.data.masking import Tokens
-from statllama.data.tokenise import Pair
+from statllama.data.questions import PROMPT_TOO_LONG, packed_question
+from statllama.data.tokenise import Pair, Prompt
 
 IGNORED = -100  # label of a token without loss
 
@@ -33,8 +34,16 @@ class Dropped:
     prompt: int
 
 
-def fit(sequence: Tokens | Pair, max_length: int) -> Fitted | Dropped:
-    """Cut at the end to at most `max_length` tokens (of a pair: prompt and answer together)."""
+def fit(sequence: Tokens | Pair | Prompt, max_length: int) -> Fitted | Dropped:
+    """Cut at the end to at most `max_length` tokens (of a pair: prompt and answer together).
+
+    A prompt is never cut: without its start or its end it would be another question. A longer one is left out.
+    """
+    if isinstance(sequence, Prompt):
+        if len(sequence.ids) > max_length:
+            return Dropped(PROMPT_TOO_LONG, len(sequence.ids))
+        columns = {"prompt_ids": sequence.ids, "question": packed_question(sequence.question)}
+        return Fitted(columns, len(sequence.ids), 0, False)
     return _fit_pair(sequence, max_length) if isinstance(sequence, Pair) else _fit_tokens(sequence, max_length)
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from statllama.checkpoints import read_json
-from statllama.data.arrange import language_rows, packed, pair_rows, training_order
+from statllama.data.arrange import language_rows, packed, plain_rows, training_order
 from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, selection_key, write_rows
 from statllama.data.encode import EncodedSource, Kind, encode_source
 from statllama.data.mixture import mix
 from statllama.data.packing import utilisation
+from statllama.data.questions import QuestionRules
 from statllama.data.report import MixtureReport
 from statllama.data.scratch import Scratch
 from statllama.data.select import Guard, Progress, Selection, select
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 LANGUAGE = ("input_ids", "labels")
 PREFERENCE = ("prompt_ids", "chosen_ids", "rejected_ids")
+QUESTION = ("prompt_ids", "question")
+COLUMNS: dict[Kind, tuple[str, ...]] = {"preferences": PREFERENCE, "questions": QUESTION}  # of all others: LANGUAGE
 SCRATCH = "scratch"
 UNGUARDED = Guard()
 SELECTION_FILE = "selection.json"
@@ -47,7 +50,8 @@ class Prepared:
     """A dataset in training order, and what is in it.
 
     Columns, all lists of int32: `input_ids`, `labels` (-100 without loss) and `seq_lengths` (tokens of each
-    example in the row), or for preferences `prompt_ids`, `chosen_ids` and `rejected_ids`.
+    example in the row), or for preferences `prompt_ids`, `chosen_ids` and `rejected_ids`, or for questions
+    `prompt_ids` and `question` (see `questions.unpacked_question`).
     """
 
     dataset: Dataset
@@ -67,6 +71,7 @@ class _Job:
     packing: bool
     seed: int
     progress: Progress | None
+    questions: QuestionRules | None
 
 
 def prepare(
@@ -83,21 +88,27 @@ def prepare(
     guard: Guard = UNGUARDED,
     chat_template: str | None = None,
     progress: Progress | None = None,
+    questions: QuestionRules | None = None,
 ) -> Prepared:
     """The mixture of `sources`, tokenised, in the order of training.
 
     `kind`: `documents` takes running text, `conversations` also prompt-completion pairs (and running text
-    when `train_on` is `all`), `preferences` takes pairs. `root`: folder that relative paths refer to.
-    `max_length`: tokens of a row. `cache`: a workspace, which keeps the results under `cache/<key>/`; None
-    keeps nothing. `guard`: which rows may not be used. `chat_template`: Jinja text in place of the tokenizer's own.
+    when `train_on` is `all`), `preferences` takes pairs, `questions` what `as_question` takes, by its rules.
+    `root`: folder that relative paths refer to. `max_length`: tokens of a row, of questions those of a prompt.
+    `cache`: a workspace, which keeps the results under `cache/<key>/`; None keeps nothing. `guard`: which rows may not
+    be used. `chat_template`: Jinja text in place of the tokenizer's own.
     DataError for every fault of the data, with file and row.
     """
-    if packing and kind == "preferences":
-        raise DataError("preference pairs cannot be packed", remedy="set `packing: false`")
+    if packing and kind in ("preferences", "questions"):
+        what = "preference pairs" if kind == "preferences" else kind
+        raise DataError(f"{what} cannot be packed", remedy="set `packing: false`")
+    if kind == "questions":
+        questions = questions or QuestionRules()
     read = settled(sources, root, None if cache is None else Store(cache).memory)
     job = _Job(
         kind=kind, sources=read, root=root, tokenizer=tokenizer, chat_template=chat_template,
         train_on=train_on, max_length=max_length, packing=packing, seed=seed, progress=progress,
+        questions=questions,
     )  # fmt: skip
     selection = choose_rows(read, root=root, guard=guard, cache=cache, progress=progress)
     selection.require_clean()
@@ -105,9 +116,10 @@ def prepare(
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
             _build(job, selection, Path(folder), Path(folder) / SCRATCH)
             return _load(job, selection, Path(folder))
+    ruled = {} if questions is None else {"questions": questions.as_json()}
     key = cache_key(
         read, root, tokenizer, chat_template, kind=kind, train_on=train_on, max_length=max_length,
-        packing=packing, seed=seed, selected=selection.digest(),
+        packing=packing, seed=seed, selected=selection.digest(), **ruled,
     )  # fmt: skip
     store = Store(cache)
     entry = store.find("cache", key)
@@ -194,7 +206,7 @@ def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> 
     drawn = mix([len(source.kept) for source in selection.sources], job.sources, job.seed)
     mixture = drawn.placed([source.kept for source in selection.sources])
     uses = [mixture.rows[mixture.sources == i] for i in range(len(job.sources))]
-    columns = PREFERENCE if job.kind == "preferences" else LANGUAGE
+    columns = COLUMNS.get(job.kind, LANGUAGE)
     tokeniser = Tokeniser(
         job.tokenizer, train_on=job.train_on, max_length=job.max_length, chat_template=job.chat_template
     )
@@ -204,10 +216,10 @@ def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> 
     ]
     with Scratch(scratch_folder, columns) as scratch:
         for part in encoded:
-            encode_source(part, job.root, job.kind, tokeniser, scratch, job.progress)
+            encode_source(part, job.root, job.kind, tokeniser, scratch, job.progress, job.questions)
     order = training_order(mixture, encoded, job.seed)
-    if job.kind == "preferences":
-        written = write_rows(out / DATA_FILE, pair_rows(order, scratch, columns), columns)
+    if job.kind in COLUMNS:
+        written = write_rows(out / DATA_FILE, plain_rows(order, scratch, columns), columns)
     else:
         lengths = scratch.lengths("input_ids")[order]
         grouped = packed(order, lengths, job.max_length, job.seed) if job.packing else ([i] for i in order.tolist())

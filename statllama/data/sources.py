@@ -23,7 +23,12 @@ from statllama.memory import recall, remember
 from statllama.specs import SourceSpec
 from statllama.store import digest
 
-PROBLEM_FORMATS = {"sft": "messages", "chat": "messages", "dpo": "preference"}  # of generated problems, by form
+PROBLEM_FORMATS = {  # of generated problems, by form
+    "sft": "messages",
+    "chat": "messages",
+    "dpo": "preference",
+    "grpo": "prompt_answer",
+}
 
 
 def source_name(source: SourceSpec) -> str:
@@ -63,11 +68,6 @@ def resolved(source: SourceSpec, root: Path, memory: Path | None = None) -> Sour
     if source.format != AUTO:
         return source
     if source.problems is not None:
-        if source.problems.form not in PROBLEM_FORMATS:
-            raise DataError(
-                f"{source_name(source)}: questions whose answer a reward checks: nothing to learn from as they are",
-                remedy="set `form: sft` or `chat` (solutions, short exchanges) or, for a dpo stage, `form: dpo`",
-            )
         taken = PROBLEM_FORMATS[source.problems.form]
     elif source.hub is None:
         taken = _first_row_format(source, root)

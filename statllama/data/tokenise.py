@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from statllama.data.chat import Chat, Tools, refuse_special, special_text
-from statllama.data.examples import Completion, Conversation, Document, Example, Message, Preference
+from statllama.data.examples import Completion, Conversation, Document, Example, Message, Preference, Question
 from statllama.data.masking import Span, Tokens, mask
 from statllama.data.wordcache import WordCache, word_cache
 from statllama.errors import DataError
@@ -37,6 +37,17 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question: `ids` end with the generation prompt; the model writes what follows."""
+
+    ids: list[int]
+    question: Question
+
+
+Sequences = list[Tokens] | list[Pair] | list[Prompt]
+
+
+@dataclass(frozen=True, slots=True)
 class Encoding:
     """What the tokenizer gives for one text: ids and character offsets [start, end) of each (of documents none)."""
 
@@ -45,7 +56,7 @@ class Encoding:
 
 
 MANY_CORES = 10
-Finish = Callable[[list[Encoding]], list[Tokens] | list[Pair]]
+Finish = Callable[[list[Encoding]], Sequences]
 
 
 class Tokeniser:
@@ -92,7 +103,7 @@ class Tokeniser:
         self._chat = self._chat or Chat(self.tokenizer, self._template)
         return self._chat
 
-    def encode(self, batch: Sequence[tuple[str, Example]]) -> list[list[Tokens] | list[Pair]]:
+    def encode(self, batch: Sequence[tuple[str, Example]]) -> list[Sequences]:
         """The sequences of each (where, example), with one call of the tokenizer for the batch."""
         jobs: list[tuple[list[str], Finish]] = []
         for where, example in batch:
@@ -129,7 +140,20 @@ class Tokeniser:
         if isinstance(example, Completion):
             refuse_special(self.special, [example.prompt, example.completion])
             return [example.prompt, example.completion], self._completion
-        return self._preference(example)
+        return self._question(example) if isinstance(example, Question) else self._preference(example)
+
+    def _question(self, example: Question) -> tuple[list[str], Finish]:
+        """The prompt as the chat template writes it with the generation prompt, or a plain string as it is."""
+        if isinstance(example.prompt, str):
+            refuse_special(self.special, [example.prompt])
+            text = example.prompt
+        else:
+            text = self.chat.prompt(example.prompt, example.tools)
+
+        def finish(encoded: list[Encoding]) -> list[Prompt]:
+            return [Prompt(self._started(encoded[0].ids, []).ids, example)]
+
+        return [text], finish
 
     def _conversation(self, example: Conversation) -> tuple[list[str], Finish]:
         text, spans = self.chat.learned(example)

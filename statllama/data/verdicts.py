@@ -91,7 +91,7 @@ def _of_tokens(spec: StageSpec, source: SourceReport) -> Iterator[Verdict]:
             yield warn(f"{lost:,} of {source.rows_used:,} rows are left out: {reason}", "look at them: data preview")
     if source.examples and source.truncated > MANY_CUT * source.examples:
         yield warn(f"{source.truncated:,} of {source.examples:,} examples are cut at max_length", longer)
-    if source.share < LITTLE_LOSS:
+    if source.share < LITTLE_LOSS and source.supervised_tokens:  # of questions none does
         yield warn(f"only {source.share:.1%} of the tokens carry loss", "shorten the prompts, or check `format`")
 
 

@@ -101,15 +101,15 @@ def test_resolved_takes_the_first_rows_format(tmp_path: Path) -> None:
     assert resolved(text, tmp_path) is text  # a format that is named is taken at its word
 
 
-@pytest.mark.parametrize(("form", "format"), [("sft", "messages"), ("dpo", "preference")])
+@pytest.mark.parametrize(("form", "format"), [("sft", "messages"), ("dpo", "preference"), ("grpo", "prompt_answer")])
 def test_problems_have_a_format(form: Any, format: str) -> None:
     assert resolved(SourceSpec(problems=ProblemsSpec(count=1, form=form)), Path()).format == format
 
 
 def test_renamed_columns_are_known_to_some_format() -> None:
     check_columns("auto", {"prompt": "q", "completion": "a"})
-    with pytest.raises(DataError, match="no format reads all the columns 'prompt', 'answer'"):
-        check_columns("auto", {"prompt": "q", "answer": "a"})
+    with pytest.raises(DataError, match="no format reads all the columns 'prompt', 'steps'"):
+        check_columns("auto", {"prompt": "q", "steps": "a"})
 
 
 @pytest.mark.parametrize(

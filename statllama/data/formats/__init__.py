@@ -130,7 +130,8 @@ def _fitting(name: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> f
     if not set(columns) <= set(known):
         return frozenset()
     values = {key: row[used] for key in known if row.get(used := columns.get(key, key)) is not None}
-    if not set(module.REQUIRED) <= set(values) or (hasattr(module, "recognises") and not module.recognises(values)):
+    seen = _whole(row, columns) if hasattr(module, "WHOLE_ROW") else values
+    if not set(module.REQUIRED) <= set(values) or (hasattr(module, "recognises") and not module.recognises(seen)):
         return frozenset()
     return frozenset(columns.get(key, key) for key in values)
 

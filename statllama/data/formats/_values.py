@@ -24,9 +24,9 @@ def as_text(value: Any, name: str) -> str:
     return value
 
 
-def one_turn(question: str, answer: str) -> Conversation:
-    """The question as the user's turn and the answer as the assistant's."""
-    return Conversation((Message("user", question), Message("assistant", answer)))
+def one_turn(question: str, answer: str, columns: Mapping[str, Any] | None = None) -> Conversation:
+    """The question as the user's turn and the answer as the assistant's. `columns`: see `Conversation`."""
+    return Conversation((Message("user", question), Message("assistant", answer)), columns=columns or {})
 
 
 def with_context(instruction: Any, context: Any, name: str) -> str:

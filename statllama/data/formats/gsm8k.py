@@ -4,7 +4,7 @@ r"""A word problem and its worked solution as in GSM8K, with `<<...>>` marks for
  "answer": "In May: 48/2 = <<48/2=24>>24.\nIn all: 48+24 = <<48+24=72>>72.\n#### 72"}
 
 The marks are taken out. The answer is laid out as GSM8K does it, `{reasoning}\n#### {answer}`, which its graders look
-for, or as `layout` says.
+for, or as `layout` says. In a grpo stage the rewards get the final answer (`72`) and the solution before it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
         )
     reasoning = MARK.sub("", solution[: final.start()])
     text = lay_out(source.layout, LAYOUT, reasoning, final.group(1))
-    return one_turn(as_text(values["question"], "question"), text)
+    columns = {"answer": final.group(1).strip(), "reasoning": reasoning.strip()}
+    return one_turn(as_text(values["question"], "question"), text, columns)
 
 
 def recognises(values: Mapping[str, Any]) -> bool:

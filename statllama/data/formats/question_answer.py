@@ -4,7 +4,8 @@
 
 With reasoning, both stand under headings (`LAYOUT`), or as `layout` says: text with `{reasoning}` and `{answer}`, in
 which a brace that is meant as it is is written twice. Without reasoning it is the answer alone, or `layout` without
-the paragraphs that hold `{reasoning}`.
+the paragraphs that hold `{reasoning}`. In a grpo stage the question alone is given to the model, and answer and
+reasoning to the rewards.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
     answer = as_text(values["answer"], "answer")
     reasoning = as_text(values.get("reasoning", ""), "reasoning")
     question = as_text(values["question"], "question")
-    return one_turn(question, lay_out(source.layout, LAYOUT, reasoning, answer))
+    columns = {"answer": answer.strip(), "reasoning": reasoning.strip()}
+    return one_turn(question, lay_out(source.layout, LAYOUT, reasoning, answer), columns)
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
