@@ -22,6 +22,7 @@ LAYERS = (
     ("canonical", "checkpoints", "specs", "signals", "problems", "yaml_lines"),
     ("store", "memory"),
     ("stack", "benchmarks", "arguments", "preflight", "commits"),
+    ("lowrank", "blending"),
     ("answers", "scores", "itemchecks", "paired", "scorecard", "gates", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
     ("probe", "drift", "loaded", "harness"),

@@ -2,27 +2,24 @@
 
 One rank and a scale of exactly 1 for all modules: PEFT's `rank_pattern` and rsLoRA are not understood everywhere
 (llama.cpp's converter ignores both), so a module that fewer stages adapted is padded with zeros and the stages' scales
-are in B. Zeros cost bytes, never a bit of a logit. A: (r, in), B: (out, r).
+are in B. Zeros cost bytes, never a bit of a logit. The arithmetic is in `lowrank.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from statllama.checkpoints import translate_os_errors
 from statllama.errors import ExportError, UsageError
 from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import tensor_file
 from statllama.export.weights import Weights, open_weights
+from statllama.lowrank import factors, folded_rank, modules_of, padded, recompress, size
 from statllama.specs import LoraSpec
-from statllama.stack import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
+from statllama.stack import ADAPTER_FILE, PREFIX, write_config
 
 PARTS = ("lora_A", "lora_B")
 _CONFIG_BYTES = 64 * 1024  # more than adapter_config.json and the header of the weights ever take
@@ -39,44 +36,6 @@ class Recompression:
     """Of all modules together; 0 for nothing lost, 1 for everything."""
     modules: dict[str, float]
     """The same of each module."""
-
-
-def fold(adapters: Sequence[Adapter]) -> Adapter:
-    """The stack as one adapter with the same update: one rank (`folded_rank`) and scale 1 in all modules, float32."""
-    rank = folded_rank(adapters)
-    return Adapter({module: _slice(*factors(adapters, module), rank) for module in modules_of(adapters)})
-
-
-def modules_of(adapters: Iterable[Adapter]) -> list[str]:
-    """Names of all modules that any of the adapters has a slice for, in the order of their tensors in a file."""
-    return sorted({module for adapter in adapters for module in adapter.slices}, key=lambda module: f"{module}.")
-
-
-def folded_rank(adapters: Sequence[Adapter]) -> int:
-    """Largest sum of the stages' ranks on one module; 0 without adapters."""
-    ranks = (sum(a.slices[m].A.shape[0] for a in adapters if m in a.slices) for m in modules_of(adapters))
-    return max(ranks, default=0)
-
-
-def factors(adapters: Sequence[Adapter], module: str) -> tuple[Tensor, Tensor]:
-    """A (r, in) and B (out, r) in float64 whose product B A is the whole stack's update of a module."""
-    slices = [adapter.slices[module] for adapter in adapters if module in adapter.slices]
-    return torch.cat([s.A.double() for s in slices], 0), torch.cat([s.B.double() * s.scaling for s in slices], 1)
-
-
-def recompress(a: Tensor, b: Tensor, rank: int) -> tuple[Tensor, Tensor, float, float]:
-    """Best A and B of rank `rank` for the product B A, with the Frobenius norms of what is missing and of the product.
-
-    Eckart and Young (1936): the first singular triplets. They come from the small core of two QR decompositions,
-    B A = Q_b (R_b R_a^T) Q_a^T, so the product itself, (out, in), is never formed. The roots of the singular values go
-    to both sides. In the precision of `a` and `b`: give float64.
-    """
-    qb, rb = torch.linalg.qr(b)
-    qa, ra = torch.linalg.qr(a.T)
-    u, s, vh = torch.linalg.svd(rb @ ra.T, full_matrices=False)
-    root = s[:rank].sqrt()
-    new_a, new_b = root[:, None] * (vh[:rank] @ qa.T), qb @ u[:, :rank] * root
-    return new_a, new_b, float(s[rank:].norm()), float(s.norm())
 
 
 def needed_bytes(source: Source, rank: int | None = None) -> int:
@@ -108,10 +67,10 @@ def write_adapter(
     with translate_os_errors(folder), tensor_file(folder / ADAPTER_FILE, "F32", shapes) as file:
         for module in modules:
             a, b = factors(source.adapters, module)
-            missing[module], whole[module] = 0.0, float((b.T @ b * (a @ a.T)).sum().clamp_min(0).sqrt())
+            missing[module], whole[module] = 0.0, size(a, b)
             if a.shape[0] > kept:
                 a, b, missing[module], whole[module] = recompress(a, b, kept)
-            numbers = _slice(a, b, kept)
+            numbers = padded(a, b, kept)
             for tensor in (numbers.A, numbers.B):  # in the file's order: sorted by name, lora_A before lora_B
                 file.append(tensor.numpy().data)
                 done += tensor.nbytes
@@ -167,12 +126,6 @@ def _shapes(source: Source, rank: int) -> dict[str, tuple[int, int]]:
         both = ((rank, slice_.A.shape[1]), (slice_.B.shape[0], rank))
         shapes |= {f"{PREFIX}{module}.{part}.weight": shape for part, shape in zip(PARTS, both, strict=True)}
     return shapes
-
-
-def _slice(a: Tensor, b: Tensor, rank: int) -> Slice:
-    """A and B with zero rows and columns up to `rank`, in float32 and contiguous."""
-    short = rank - a.shape[0]
-    return Slice(F.pad(a, (0, 0, 0, short)).float(), F.pad(b, (0, short)).float().contiguous(), 1.0)
 
 
 def _targets(modules: Sequence[str], weights: Weights) -> list[str]:

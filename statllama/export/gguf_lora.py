@@ -1,7 +1,7 @@
 """GGUF LoRA files for llama.cpp's `--lora`: the stack, and each of its stages where there are several.
 
 llama.cpp multiplies B A by alpha / rank, and by 1 when alpha is 0. So alpha is scaling x rank here, which holds for
-rsLoRA and for a stage's factor too, and what one alpha cannot say goes into B (`adapter.fold`).
+rsLoRA and for a stage's factor too, and what one alpha cannot say goes into B (`lowrank.fold`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 
 from statllama.checkpoints import translate_os_errors
 from statllama.errors import ExportError
-from statllama.export.adapter import fold, folded_rank, require_fit
+from statllama.export.adapter import require_fit
 from statllama.export.gguf import whole_or_nothing
 from statllama.export.gguf_llama import HEAD, Llama, module_name, read_llama
 from statllama.export.source import Progress, Source
 from statllama.export.weights import open_weights
+from statllama.lowrank import fold, folded_rank
 from statllama.stack import Adapter
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from statllama.export.adapter import factors
+from statllama.lowrank import factors
 from statllama.stack import Adapter
 
 _COLLINEAR = 1e-10  # of the largest eigenvalue: below, it is rounding of a direction that no stage has alone
