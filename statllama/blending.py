@@ -18,14 +18,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from statllama.errors import TrainingError
 from statllama.lowrank import compress, factors, folded_rank, modules_of, padded, recompress, size
-from statllama.stack import Adapter, Slice
+from statllama.specs import LoraSpec
+from statllama.stack import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
 
 Method = Literal["linear", "ties", "dare"]
 
@@ -42,6 +45,10 @@ class Blend:
     """The same of each module."""
     share: float
     """Norm of the blend over the sum of the norms of the weighted updates: what the siblings did not cancel."""
+
+    def metrics(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"rank": self.rank, "error": self.error, "share": self.share}
 
 
 def blend(
@@ -93,6 +100,17 @@ def blend(
         )
     each = {module: missing[module] / whole[module] if whole[module] else 0.0 for module in modules}
     return Blend(Adapter(slices), kept, math.hypot(*missing.values()) / total, each, total / apart)
+
+
+def save_adapter(adapter: Adapter, rank: int, base: str, folder: Path) -> None:
+    """Write a blended adapter as an ordinary PEFT adapter of this rank and scale 1, in float32."""
+    tensors = {}
+    for module, part in adapter.slices.items():
+        tensors[f"{PREFIX}{module}.lora_A.weight"], tensors[f"{PREFIX}{module}.lora_B.weight"] = part.A, part.B
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / ADAPTER_FILE, {"format": "pt"})
+    modules = {module.rpartition(".")[2] for module in adapter.slices}
+    write_config(LoraSpec(r=rank, alpha=float(rank)), modules, base, folder)
 
 
 def linear(updates: Sequence[Tensor], shares: Sequence[float]) -> Tensor:

@@ -56,6 +56,9 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
     ] = True,
+    trust_local_code: Annotated[
+        bool, typer.Option("--trust-local-code", help="Run rewards (name: local) that are code beside the recipe.")
+    ] = False,
 ) -> None:
     """Train what is not trained yet, score the base and every stage, print the scorecard.
 
@@ -66,7 +69,7 @@ def run(
     from statllama.runner import run as run_recipe
     from statllama.store import Store
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
     run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
 
 

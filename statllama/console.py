@@ -73,7 +73,7 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
         measure = measures[stage.spec.name]
         parents = "base" if stage.spec.parents == "base" else ", ".join(stage.spec.parents or ())
         runs = "[dim]cached[/]" if stage.cached else "[bold green]yes[/]"
-        figures = (f"{measure.examples:,}", f"{measure.tokens:,}", f"{measure.steps:,}")
+        figures = [f"{n:,}" if n else "" for n in (measure.examples, measure.tokens, measure.steps)]
         table.add_row(stage.spec.name, stage.spec.type, parents, runs, plain(stage.why), *figures)
     print_table(table)
     todo = [s for s in stages if not s.cached]
@@ -124,7 +124,8 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
         unfinished = (store.root / "partial" / f"results-{record['key']}" / "checkpoints").is_dir()
         return ("unfinished" if unfinished else "to run", "", "", "", "")
     m = entry.manifest["metrics"]
-    return ("done", str(m["steps"]), f"{m['loss']:.4f}", entry.manifest["created"][:16], entry.key[:12])
+    loss = f"{m['loss']:.4f}" if "loss" in m else ""
+    return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:12])
 
 
 def _size(folder: Path) -> int:

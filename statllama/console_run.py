@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from statllama.runner import PlannedStage
     from statllama.scorecard import Scorecard
     from statllama.scores import Drift
-    from statllama.specs import StageSpec
+    from statllama.specs import TrainingSpec
     from statllama.store import Entry, Holder
 
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log
@@ -67,7 +67,7 @@ class ConsoleReporter(Reporter):
         with _bar(f"{stage} data") as advance:
             yield None if advance is None else lambda source, done, total: advance(done, total)
 
-    def data_ready(self, spec: StageSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
+    def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         for source in report.sources:
             notes = [f"{n} dropped ({reason})" for reason, n in source.dropped.items()]
             notes += [f"{source.truncated} cut"] if source.truncated else []
@@ -84,7 +84,7 @@ class ConsoleReporter(Reporter):
             self.note(f"{finding.source}: {finding.text} (`statllama data check` says more)")
 
     @contextmanager
-    def training(self, spec: StageSpec, report: MixtureReport, steps: int) -> Iterator[None]:
+    def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
         lora = spec.lora
         Out.print(
             f"[bold cyan]{spec.name}[/] ({spec.type}): {steps} steps of {spec.train.batch_size} rows, "
@@ -108,7 +108,7 @@ class ConsoleReporter(Reporter):
                 self._progress = None
 
     def step(self, event: StepEvent) -> None:
-        figures = (
+        figures = _rollouts(event.extra) + (
             f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  "
             f"{event.tokens_per_second:,.0f} tok/s  {readable_bytes(event.memory_bytes)}"
         )
@@ -126,14 +126,14 @@ class ConsoleReporter(Reporter):
     def stage_finished(self, name: str, entry: Entry) -> None:
         m = entry.manifest["metrics"]
         size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
-        Out.print(
-            f"  {name} done in {_duration(m['seconds'])}: loss {m['first_loss']:.4f} -> {m['loss']:.4f}, "
-            f"{m['tokens']:,} tokens, adapter {readable_bytes(size)}"
-        )
+        what = f"{_learned(m)}, {m['tokens']:,} tokens" if "loss" in m else _blended(m)
+        Out.print(f"  {name} done in {_duration(m['seconds'])}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
         m = entry.manifest["metrics"]
-        Out.print(f"[bold cyan]{name}[/]: cached ({m['steps']} steps, loss {m['loss']:.4f})")
+        end = f"reward {m['reward']:.3f}" if "reward" in m else f"loss {m['loss']:.4f}" if "loss" in m else ""
+        what = f"{m['steps']} steps, {end}" if end else _blended(m)
+        Out.print(f"[bold cyan]{name}[/]: cached ({what})")
 
     @contextmanager
     def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
@@ -182,6 +182,27 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Out, transient=True) as progress:
         bar = progress.add_task(plain(what), total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+def _rollouts(figures: Mapping[str, float]) -> str:
+    """What a step of grpo says of its completions; nothing for other stages, and for steps on completions of before."""
+    shown = (("reward", "reward {:.3f}"), ("kl", "KL {:.2g}"), ("completions/mean_length", "length {:.0f}"))
+    parts = [form.format(figures[name]) for name, form in shown if name in figures] if "reward" in figures else []
+    parts += [f"cut {figures['completions/clipped_ratio']:.0%}"] if parts else []
+    return "".join(f"{part}  " for part in parts)
+
+
+def _learned(metrics: Mapping[str, Any]) -> str:
+    """How far a stage came: by its reward where it has one, else by its loss."""
+    if "reward" in metrics:
+        return f"reward {metrics['first_reward']:.3f} -> {metrics['reward']:.3f}"
+    return f"loss {metrics['first_loss']:.4f} -> {metrics['loss']:.4f}"
+
+
+def _blended(metrics: Mapping[str, Any]) -> str:
+    """What a blend is: its rank, what that cost, and how far its adapters agree."""
+    cost = f"error {100 * metrics['error']:.2g} %" if metrics["error"] else "exact"
+    return f"blend of rank {metrics['rank']}, {cost}, {100 * metrics['share']:.0f} % of its updates' size"
 
 
 def _duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.session import Session
 from statllama.signals import StopSignal
-from statllama.specs import SourceSpec, StageSpec
+from statllama.specs import SourceSpec, TrainingSpec
 from statllama.stages import stage_module
 from statllama.store import Store
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class StageCheck:
     """What is known of a stage's data. `selection`, `report`: None when the sources could not be read, or tokenised."""
 
-    spec: StageSpec
+    spec: TrainingSpec
     selection: Selection | None
     report: MixtureReport | None
     verdicts: tuple[Verdict, ...]
@@ -57,15 +57,15 @@ class Preview:
 def check(recipe: Recipe, store: Store, reporter: Reporter, only: str | None = None) -> Iterator[StageCheck]:
     """Check the data of each stage (or of `only`): all faulty rows at once, then what the tokens look like."""
     if only is not None:
-        recipe.stage(only)
+        recipe.training_stage(only)
     store.require_space(0)
     session = Session(recipe, store, reporter, StopSignal())
-    for spec in recipe.stages:
+    for spec in recipe.trained:
         if only in (None, spec.name):
             yield _check_stage(session, spec)
 
 
-def _check_stage(session: Session, spec: StageSpec) -> StageCheck:
+def _check_stage(session: Session, spec: TrainingSpec) -> StageCheck:
     root, guard = session.recipe.root, session.guard(spec)
     selection: Selection | None = None
     formats: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ def _check_stage(session: Session, spec: StageSpec) -> StageCheck:
     return StageCheck(spec, selection, report, judge(spec, selection, report), formats, repeats)
 
 
-def _choose(session: Session, spec: StageSpec, sources: tuple[SourceSpec, ...], guard: Guard) -> Selection:
+def _choose(session: Session, spec: TrainingSpec, sources: tuple[SourceSpec, ...], guard: Guard) -> Selection:
     """As a run chooses, but where a run stops at the first faulty row, go on and collect them."""
     root = session.recipe.root
     with session.reporter.preparing(spec.name) as progress:
@@ -97,7 +97,7 @@ def _choose(session: Session, spec: StageSpec, sources: tuple[SourceSpec, ...], 
                 return select(sources, root, guard=guard, scratch=Path(folder), collect_faults=True, progress=progress)
 
 
-def _tokenise(session: Session, spec: StageSpec, guard: Guard) -> MixtureReport:
+def _tokenise(session: Session, spec: TrainingSpec, guard: Guard) -> MixtureReport:
     with session.reporter.preparing(spec.name) as progress:
         return prepare(
             stage_module(spec.type).DATA_KIND, spec.data, root=session.recipe.root, tokenizer=session.loaded.tokenizer,
@@ -117,7 +117,7 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
 
     UsageError when there is no such stage, source or row.
     """
-    spec = recipe.stages[0] if stage is None else recipe.stage(stage)
+    spec = recipe.trained[0] if stage is None else recipe.training_stage(stage)
     if not 1 <= source <= len(spec.data):
         names = "; ".join(f"{i}: {source_name(s)}" for i, s in enumerate(spec.data, start=1))
         raise UsageError(f"stage {spec.name} has no source {source}; it has {names}")

@@ -14,7 +14,7 @@ from typing import Any
 from statllama.benchmarks import TaskFile, task_fingerprint
 from statllama.data.cache import DATA_NUMERICS, described
 from statllama.probe import probe_version
-from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec
+from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec, TrainingSpec
 from statllama.stages import stage_module
 from statllama.store import digest
 
@@ -22,13 +22,29 @@ KEY_SCHEMA = 1
 
 
 def key_material(
-    spec: StageSpec, below: Sequence[str], base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile] = ()
+    spec: StageSpec,
+    below: Sequence[str],
+    base: Mapping[str, Any],
+    root: Path,
+    tasks: Sequence[TaskFile] = (),
+    siblings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What the key is the hash of, as plain JSON data.
 
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
-    the data, if the stage drops them.
+    the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of.
     """
+    shared = {"schema": KEY_SCHEMA, "parents": list(below), "base": dict(base)}
+    if isinstance(spec, TrainingSpec):
+        return {**shared, **_trained(spec, root, tasks)}
+    body = spec.model_dump(mode="json", exclude={"name", "parents", "of"})
+    shares = dict(zip(spec.of, spec.shares, strict=True))  # type: ignore[attr-defined]
+    made_of = [[(siblings or {})[name], share] for name, share in shares.items()]
+    return {**shared, "numerics": [stage_module(spec.type).NUMERICS], "stage": body, "of": made_of}
+
+
+def _trained(spec: TrainingSpec, root: Path, tasks: Sequence[TaskFile]) -> dict[str, Any]:
+    """The part of a stage that trains."""
     body = spec.model_dump(mode="json", exclude={"name", "parents", "data", "decontaminate"})
     if spec.decontaminate == "drop" and tasks:
         body["drops"] = sorted(map(task_fingerprint, tasks))
@@ -39,13 +55,11 @@ def key_material(
         del body["drift"]  # as before there were caps
     else:
         body["drift"]["probe"] = probe_version()
+    extras = getattr(stage_module(spec.type), "key_extras", None)
     return {
-        "schema": KEY_SCHEMA,
         "numerics": [stage_module(spec.type).NUMERICS, DATA_NUMERICS],
-        "stage": body,
+        "stage": body | (extras(spec, root) if extras else {}),
         "data": [described(source, root) for source in spec.data],
-        "parents": list(below),
-        "base": dict(base),
     }
 
 
@@ -63,8 +77,10 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if before.get("parents") != after["parents"]:
         return "a stage below it changed"
     changes = list(_changed(before.get("stage", {}), after["stage"], ""))
-    if before.get("data") != after["data"]:
+    if before.get("data") != after.get("data"):
         changes.append("the data changed")
+    if before.get("of") != after.get("of"):
+        changes.append("what it blends changed")
     return "; ".join(changes) or "the key's schema changed"
 
 

@@ -12,10 +12,10 @@ from statllama.errors import TrainingError
 
 if TYPE_CHECKING:
     from statllama.model import Base
-    from statllama.specs import StageSpec
+    from statllama.specs import TrainingSpec
 
 
-def require_optimizer(spec: StageSpec) -> None:
+def require_optimizer(spec: TrainingSpec) -> None:
     """TrainingError for an optimizer that this machine cannot run."""
     if "8bit" in spec.train.optimizer and not torch.cuda.is_available():
         raise TrainingError(
@@ -24,7 +24,7 @@ def require_optimizer(spec: StageSpec) -> None:
         )
 
 
-def require_length(spec: StageSpec, base: Base) -> None:
+def require_length(spec: TrainingSpec, base: Base) -> None:
     """TrainingError when a stage's rows may be longer than the base takes: Unsloth would cut them without a word."""
     if spec.train.max_length > base.max_length:
         raise TrainingError(

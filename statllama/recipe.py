@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError
@@ -21,12 +21,13 @@ from statllama import overrides as command_line
 from statllama.errors import Problem, RecipeError, UsageError, near
 from statllama.field_errors import problems_of
 from statllama.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaults
+from statllama.order import order
 from statllama.shipped import find_recipe
-from statllama.specs import BaseModelSpec, EvaluateSpec, Name, Spec, StageSpec, Tracker
+from statllama.specs import BaseModelSpec, EvaluateSpec, Name, Spec, StageSpec, Tracker, TrainingSpec
 from statllama.stages import stage_module, stage_types
 from statllama.yaml_lines import Path_, dotted, line_of
 
-GIVEN = ("source", "overrides")  # fields of Recipe that come with the command, not from the file
+GIVEN = ("source", "overrides", "trust_local_code")  # fields of Recipe that come with the command, not from the file
 
 
 class Recipe(Spec):
@@ -45,6 +46,18 @@ class Recipe(Spec):
     """The YAML file."""
     overrides: tuple[str, ...] = ()
     """The `--set` arguments, as given."""
+    trust_local_code: bool = False
+    """Whether code in the recipe's folder may run (`--trust-local-code`): a user's own rewards."""
+
+    @property
+    def trained(self) -> tuple[TrainingSpec, ...]:
+        """The stages that train on data."""
+        return tuple(stage for stage in self.stages if isinstance(stage, TrainingSpec))
+
+    @property
+    def precision(self) -> str:
+        """Compute type that its stacks are scored in: that of the first stage."""
+        return self.trained[0].train.precision
 
     @property
     def root(self) -> Path:
@@ -57,6 +70,13 @@ class Recipe(Spec):
             if stage.name == name:
                 return stage
         raise UsageError(f"no stage {name!r} in recipe {self.name!r}: {near(name, [s.name for s in self.stages])}")
+
+    def training_stage(self, name: str) -> TrainingSpec:
+        """The stage of that name, which has data. UsageError for an unknown one and for one that trains nothing."""
+        stage = self.stage(name)
+        if not isinstance(stage, TrainingSpec):
+            raise UsageError(f"stage {name!r} is a {stage.type}: it reads no data")
+        return stage
 
     def parents(self, stage: StageSpec) -> tuple[StageSpec, ...]:
         """Direct parents, in stack order (resolved: never None)."""
@@ -79,7 +99,7 @@ class Recipe(Spec):
         """The resolved recipe as YAML: every field with its value, files absolute."""
         body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
-        for source in (source for stage in body["stages"] for source in stage["data"]):
+        for source in (source for stage in body["stages"] for source in stage.get("data", ())):
             if source["path"] is not None:
                 source["path"] = str(_local(source["path"], self.root))
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
@@ -117,9 +137,10 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
         problems += problems_of(error, (), lines, {k: Recipe.model_fields.get(k) for k in allowed})
     if recipe is not None:
         problems += _gate_problems(recipe.evaluate, _stage_names(data), lines)
+        problems += _blended_gates(recipe.evaluate, [stage for _, stage in stages], lines)
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
-    ordered = _order(stages, _stage_names(data), lines, problems)
+    ordered = order(stages, _stage_names(data), lines, problems)
     if problems or recipe is None:
         raise RecipeError(str(source), list(dict.fromkeys(problems)))
     base = recipe.base.model_copy(
@@ -176,6 +197,22 @@ def _gate_problems(evaluate: EvaluateSpec, names: Sequence[str], lines: Mapping[
     ]
 
 
+def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: Mapping[Path_, int]) -> list[Problem]:
+    """Gates that would leave out a stage that another one blends."""
+    blended = [(name, stage.name) for stage in stages for name in stage.siblings]
+    return [
+        Problem(
+            f"evaluate.gates.{task}",
+            f"would leave out stage {name!r}, which {blend!r} blends",
+            line_of(("evaluate", "gates", task), lines),
+            remedy="say `on_break: stop`, or which `stages` it holds",
+        )
+        for task, gate in evaluate.gates.items()
+        for name, blend in blended
+        if gate.on_break == "parent" and (gate.stages is None or name in gate.stages)
+    ]
+
+
 def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: list[Problem]) -> dict[str, Any]:
     """The groups of fields under `defaults`; what else stands there is a problem."""
     defaults = data.get("defaults", {})
@@ -190,59 +227,6 @@ def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: lis
         elif not isinstance(group, dict):
             problems.append(Problem(dotted(path), "should be a mapping of fields", line_of(path, lines)))
     return {name: group for name, group in defaults.items() if name in DEFAULTED and isinstance(group, dict)}
-
-
-def _order(
-    stages: list[tuple[int, StageSpec]], names: Sequence[str], lines: dict[Path_, int], problems: list[Problem]
-) -> list[StageSpec]:
-    """Resolve `parents` and sort so that parents come first. Unknown, repeated and cyclic parents are problems.
-
-    `names`: of all stages in the file; those with errors are not in `stages`.
-    """
-    resolved: dict[str, StageSpec] = {}
-    at: dict[str, int] = {}
-    previous: str | None = None
-    for i, stage in stages:
-        line = line_of(("stages", i, "parents"), lines)
-        where = f"stages[{i}].parents (stage {stage.name})"
-        parents: Literal["base"] | tuple[str, ...]
-        parents = stage.parents if stage.parents is not None else ("base" if previous is None else (previous,))
-        previous = stage.name
-        if stage.name in resolved:
-            line = line_of(("stages", i, "name"), lines)
-            problems.append(Problem(f"stages[{i}].name", f"a stage named {stage.name!r} exists already", line))
-            continue
-        for name in () if parents == "base" else parents:
-            if name == "base":
-                problems.append(Problem(where, "`base` stands alone: write `parents: base`", line))
-            elif name not in names:
-                problems.append(Problem(where, f"unknown stage {name!r}: {near(name, [*names, 'base'])}", line))
-            elif parents.count(name) > 1:
-                problems.append(Problem(where, f"{name!r} is listed twice", line))
-        resolved[stage.name], at[stage.name] = stage.model_copy(update={"parents": parents}), line
-    if problems:
-        return []
-    ordered: list[StageSpec] = []
-    waiting = dict(resolved)
-    while waiting:
-        done = {s.name for s in ordered}
-        ready = [s for s in waiting.values() if s.parents == "base" or set(s.parents or ()) <= done]
-        if not ready:
-            names = _cycle(waiting)
-            message = f"these stages are each other's ancestors: {', '.join(names)}"
-            problems.append(Problem("stages", message, at[names[0]], remedy="break the cycle in their `parents`"))
-            return []
-        ordered.append(ready[0])
-        del waiting[ready[0].name]
-    return ordered
-
-
-def _cycle(waiting: Mapping[str, StageSpec]) -> list[str]:
-    """Names of the stages on a cycle, or between two, of stages that all have one below them: sorted."""
-    left = dict(waiting)
-    while free := left.keys() - {parent for stage in left.values() for parent in stage.parents or ()}:
-        left = {name: stage for name, stage in left.items() if name not in free}
-    return sorted(left)
 
 
 def _local(value: str, root: Path) -> Path:
@@ -272,7 +256,7 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
             remedy = None if template else "give a folder, or a hub id `owner/name`"
             problems.append(Problem(f"base.{field}", message, line_of(("base", field), lines), remedy))
     for i, stage in stages:
-        for j, source in enumerate(stage.data):
+        for j, source in enumerate(stage.data if isinstance(stage, TrainingSpec) else ()):
             if source.path is None or _holds_data(source.path, recipe.root):
                 continue
             path = _local(source.path, recipe.root)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from statllama.recipe import Recipe
     from statllama.scorecard import Scorecard
     from statllama.scores import Drift
-    from statllama.specs import StageSpec
+    from statllama.specs import TrainingSpec
     from statllama.store import Entry, Holder
 
 
@@ -55,11 +55,11 @@ class Reporter:
         """Around the tokenising of a stage's data; yields a callback (source, rows done, rows in all)."""
         yield None
 
-    def data_ready(self, spec: StageSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
+    def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         """A stage's data has passed its checks; `findings` are warnings."""
 
     @contextmanager
-    def training(self, spec: StageSpec, report: MixtureReport, steps: int) -> Iterator[None]:
+    def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
         """Around the training of a stage; `step` is called within."""
         yield
 

@@ -22,7 +22,8 @@ from statllama.scorer import ScoreBook
 from statllama.scores import Drift, StackRef
 from statllama.session import Session, count_steps, recipe_tasks
 from statllama.signals import StopSignal
-from statllama.specs import StageSpec
+from statllama.specs import StageSpec, TrainingSpec
+from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.subjects import BASE, run_record
 
@@ -39,6 +40,8 @@ class PlannedStage:
     below: tuple[str, ...]
     entry: Entry | None
     why: str
+    siblings: tuple[str, ...] = ()
+    """Keys of the stages that a blend is made of, in its order."""
     breaches: tuple[Breach, ...] = ()
     """Gates that it broke, as far as its scores are known."""
 
@@ -80,7 +83,10 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
     # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
     names = [stage.name for stage in recipe.stages]
     wanted = recipe.stages[: names.index(until) + 1] if until is not None else recipe.stages
-    specs = [s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) for s in wanted]
+    specs = [
+        s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) if isinstance(s, TrainingSpec) else s
+        for s in wanted
+    ]
     return _arrange(recipe, store, specs, base)
 
 
@@ -90,16 +96,17 @@ def _arrange(
     """`plan` of settled stages on an identified base: asked again once a gate may have broken."""
     tasks = recipe_tasks(recipe)
     last = store.last_run(recipe.name)["stages"]
-    book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.stages[0].train.precision)
+    book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.precision)
     planned: dict[str, PlannedStage] = {}
     for spec in specs:
         parents = tuple(dict.fromkeys(_grounded(recipe, spec, planned)))
         below = tuple(planned[s.name].key for s in recipe.stack(spec) if not planned[s.name].left_out)
-        material = key_material(spec, below, base, recipe.root, tasks)
+        siblings = {name: planned[name].key for name in spec.siblings}
+        material = key_material(spec, below, base, recipe.root, tasks, siblings)
         key = stage_key(material)
         entry = store.find("results", key)
         why = _why(store, key, material, entry, spec.name, last.get(spec.name))
-        result = PlannedStage(spec, key, material, parents, below, entry, why)
+        result = PlannedStage(spec, key, material, parents, below, entry, why, tuple(siblings.values()))
         if entry is not None:
             broken = _breaches(book, recipe, result, planned)
             result = replace(result, breaches=broken, why="; ".join([why, *map(str, broken)]))
@@ -210,20 +217,24 @@ def _remedy(breach: Breach) -> str:
 
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Whatever would stop a stage that will run, such as a bad row, stops the run before a model is loaded."""
-    waiting = [stage.spec for stage in planned if not stage.cached]
+    waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if waiting:
         from statllama.preflight import require_optimizer, require_trackers
 
         require_trackers(session.recipe.report_to)
-        for spec in waiting:
-            require_optimizer(spec)
-    for stage in planned:
+        for training in waiting:
+            require_optimizer(training)
+    for stage, spec in ((stage, stage.spec) for stage in planned):
+        if not isinstance(spec, TrainingSpec):
+            continue
         if stage.cached:
-            session.choose(stage.spec)  # what it learned long ago may be in a benchmark that was added since
+            session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
-            prepared = session.prepare(stage.spec)
-            findings = [v for v in judge(stage.spec, prepared.selection, prepared.report) if v.level == "warning"]
-            session.reporter.data_ready(stage.spec, prepared.report, findings)
+            prepared = session.prepare(spec)
+            if require := getattr(stage_module(spec.type), "require", None):
+                require(spec, len(prepared.dataset), session.recipe.root, session.recipe.trust_local_code)
+            findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
+            session.reporter.data_ready(spec, prepared.report, findings)
 
 
 def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]:
@@ -264,11 +275,14 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
     session = Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"])
     sizes = {}
     for stage in stages:
-        if stage.entry is not None:
+        spec = stage.spec
+        if not isinstance(spec, TrainingSpec):
+            sizes[spec.name] = Measure(0, 0, 0)
+        elif stage.entry is not None:
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
-            sizes[stage.spec.name] = Measure(data["examples"], data["tokens"], steps)
+            sizes[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
-            prepared = session.prepare(stage.spec)
-            steps = count_steps(stage.spec.rows_per_epoch(len(prepared.dataset)), stage.spec.train)
-            sizes[stage.spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+            prepared = session.prepare(spec)
+            steps = count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train)
+            sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
     return sizes

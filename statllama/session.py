@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorer import Scorer
 from statllama.signals import StopSignal
-from statllama.specs import StageSpec, TrainSpec
+from statllama.specs import TrainingSpec, TrainSpec
 from statllama.stages import stage_module
 from statllama.store import Entry, Store, write_json
 from statllama.versions import installed_versions
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from statllama.data.select import Guard, Selection
     from statllama.model import Base
     from statllama.runner import PlannedStage
-    from statllama.training import Outcome
 
 
 def count_steps(rows: int, train: TrainSpec) -> int:
@@ -58,21 +58,19 @@ class Session:
         """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move."""
         self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
         self.identity = base or base_identity(recipe.base, store.memory)
-        lengths = [stage.train.max_length for stage in recipe.stages]
+        lengths = [stage.train.max_length for stage in recipe.trained]
         lengths += [recipe.evaluate.max_length] if recipe.evaluate.tasks else []
         self.loaded = Loaded(recipe.base, self.identity, store, reporter, max(lengths), self._require_lengths)
-        self.scorer = Scorer(
-            self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.stages[0].train.precision, wait=wait
-        )
+        self.scorer = Scorer(self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.precision, wait=wait)
 
     def _require_lengths(self, base: Base) -> None:
         """Every stage's rows must fit the base: said before the first stage trains, not hours later."""
         from statllama.preflight import require_length
 
-        for stage in self.recipe.stages:
+        for stage in self.recipe.trained:
             require_length(stage, base)
 
-    def prepare(self, spec: StageSpec) -> Prepared:
+    def prepare(self, spec: TrainingSpec) -> Prepared:
         """The stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
         from statllama.data.prepare import prepare
 
@@ -88,13 +86,13 @@ class Session:
                 **spec.data_options,
             )
 
-    def guard(self, spec: StageSpec) -> Guard:
+    def guard(self, spec: TrainingSpec) -> Guard:
         """What the stage's rows are held to."""
         from statllama.data.select import Guard
 
         return Guard(spec.deduplicate, spec.decontaminate, recipe_tasks(self.recipe))
 
-    def choose(self, spec: StageSpec) -> Selection:
+    def choose(self, spec: TrainingSpec) -> Selection:
         """Which rows of the stage's data may be used. DataError when some copy questions that the recipe scores."""
         from statllama.data.prepare import choose_rows
 
@@ -113,43 +111,65 @@ class Session:
             if entry is not None:
                 self.reporter.stage_cached(name, entry)
                 return entry
-            prepared = self.prepare(stage.spec)
-            outcome = self._fit(stage, prepared)
-            out = self.store.partial("results", stage.key) / "out"
-            write_json(out / "history.json", outcome.history)
-            entry = self.store.publish("results", stage.key, self._manifest(stage, prepared, outcome))
+            manifest = self._fit(stage) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
+            entry = self.store.publish("results", stage.key, manifest)
         self.reporter.stage_finished(name, entry)
         self.stop.obey()
         return entry
 
-    def _fit(self, stage: PlannedStage, prepared: Prepared) -> Outcome:
+    def _fit(self, stage: PlannedStage) -> dict[str, Any]:
+        """Train the stage's adapter into its unpublished folder; the manifest."""
         from statllama import training
 
-        base = self.loaded.base(stage.spec.train.precision)
+        spec = stage.spec
+        assert isinstance(spec, TrainingSpec)
+        prepared = self.prepare(spec)
+        base = self.loaded.base(spec.train.precision)
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         self.store.fresh_out("results", stage.key)
         job = training.Job(
-            spec=stage.spec,
+            spec=spec,
             base=base,
             parents=parents,
             dataset=prepared.dataset,
-            data_kind=stage_module(stage.spec.type).DATA_KIND,
+            data_kind=stage_module(spec.type).DATA_KIND,
             folder=self.store.partial("results", stage.key),
+            root=self.recipe.root,
+            trust_local_code=self.recipe.trust_local_code,
             on_step=self.reporter.step,
             on_note=self.reporter.note,
             stop_requested=self.stop.requested,
             report_to=self.recipe.report_to,
-            run_name=f"{self.recipe.name}/{stage.spec.name}",
-            tracker_folder=self.store.root / "trackers" / self.recipe.name / stage.spec.name,
+            run_name=f"{self.recipe.name}/{spec.name}",
+            tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
         )
-        steps = count_steps(stage.spec.rows_per_epoch(len(prepared.dataset)), stage.spec.train)
-        with self.reporter.training(stage.spec, prepared.report, steps), self.stop.deferred():
-            outcome = training.run(job, stage_module(stage.spec.type))
+        steps = count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train)
+        with self.reporter.training(spec, prepared.report, steps), self.stop.deferred():
+            outcome = training.run(job, stage_module(spec.type))
         base.check_unchanged()
-        return outcome
+        write_json(job.folder / "out" / "history.json", outcome.history)
+        data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
+        dtype = str(base.dtype).removeprefix("torch.")
+        return self._manifest(stage, data, outcome.metrics(), backend=base.backend, dtype=dtype)
 
-    def _manifest(self, stage: PlannedStage, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
-        base = self.loaded.base(stage.spec.train.precision)
+    def _blend(self, stage: PlannedStage) -> dict[str, Any]:
+        """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""
+        from statllama.blending import save_adapter
+
+        began = time.monotonic()
+        adapters = self.loaded.adapters([(key, 1.0) for key in stage.siblings])
+        out = self.store.fresh_out("results", stage.key)
+        with self.reporter.exporting(f"{stage.spec.name}: blending") as progress:
+            found = stage_module(stage.spec.type).make_adapter(stage.spec, adapters, progress or (lambda *_: None))
+        save_adapter(found.adapter, found.rank, self.recipe.base.model, out)
+        write_json(out / "history.json", [])
+        metrics = {"steps": 0, "tokens": 0, "seconds": time.monotonic() - began, **found.metrics()}
+        data = {"sources": [], "examples": 0, "tokens": 0}
+        return self._manifest(stage, data, metrics, siblings=list(stage.siblings))
+
+    def _manifest(
+        self, stage: PlannedStage, data: dict[str, Any], metrics: dict[str, Any], **more: Any
+    ) -> dict[str, Any]:
         return {
             "kind": "adapter",
             "name": stage.spec.name,
@@ -159,15 +179,10 @@ class Session:
             "base": {**self.recipe.base.model_dump(mode="json"), "identity": self.identity},
             "parents": list(stage.below),
             "material": stage.material,
-            "data": {
-                **prepared.report.as_json(),
-                "examples": prepared.report.examples,
-                "tokens": prepared.report.tokens,
-            },
-            "metrics": outcome.metrics(),
-            "backend": base.backend,
-            "dtype": str(base.dtype).removeprefix("torch."),
+            "data": data,
+            "metrics": metrics,
             "versions": installed_versions(),
             "statllama": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **more,
         }

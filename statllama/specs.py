@@ -235,7 +235,7 @@ class DriftSpec(Spec):
 
 
 class StageSpec(Spec):
-    """What every stage has. `statllama/stages/<type>.py` adds the fields of its type."""
+    """What every stage has. `TrainingSpec` and `statllama/stages/<type>.py` add to it."""
 
     name: Name
     """Unique in the recipe; names the adapter in reports. Not in the key."""
@@ -243,18 +243,6 @@ class StageSpec(Spec):
     """Name of a module in statllama/stages."""
     parents: Literal["base"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model."""
-    data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
-    """The mixture."""
-    deduplicate: Literal["none", "exact", "near", "semantic"] = "none"
-    """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
-    (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
-    decontaminate: Literal["stop", "drop", "ignore"] = "stop"
-    """What to do when a row copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
-    do not look."""
-    lora: LoraSpec = LoraSpec()
-    train: TrainSpec = TrainSpec()
-    drift: DriftSpec | None = None
-    """Ends the stage early when it has moved the model too far. None: it runs to its last step."""
 
     @field_validator("name", mode="after")
     @classmethod
@@ -271,6 +259,34 @@ class StageSpec(Spec):
             return value
         said = f"[{value}]" if isinstance(value, str) else "[sft]"
         raise ValueError(f"should be `base` or a list of stages, as in `parents: {said}`")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the stages that must be there before this one: what it stands on, and what it is made of."""
+        parents = () if self.parents is None or self.parents == "base" else self.parents
+        return (*parents, *self.siblings)
+
+    @property
+    def siblings(self) -> tuple[str, ...]:
+        """Names of the stages whose adapters it is made of, without standing on them: those of a blend."""
+        return ()
+
+
+class TrainingSpec(StageSpec):
+    """What every stage has that trains an adapter on data."""
+
+    data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
+    """The mixture."""
+    deduplicate: Literal["none", "exact", "near", "semantic"] = "none"
+    """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
+    (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
+    decontaminate: Literal["stop", "drop", "ignore"] = "stop"
+    """What to do when a row copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
+    do not look."""
+    lora: LoraSpec = LoraSpec()
+    train: TrainSpec = TrainSpec()
+    drift: DriftSpec | None = None
+    """Ends the stage early when it has moved the model too far. None: it runs to its last step."""
 
     @model_validator(mode="after")
     def _weights_for_all(self) -> Self:

@@ -134,7 +134,7 @@ def run_record(recipe: Recipe, identity: Mapping[str, Any], stages: Mapping[str,
         "identity": dict(identity),
         "evaluate": recipe.evaluate.model_dump(mode="json"),
         "root": str(recipe.root),
-        "precision": recipe.stages[0].train.precision,
+        "precision": recipe.precision,
         "resolved": recipe.to_yaml(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

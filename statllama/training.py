@@ -38,7 +38,7 @@ from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt, unsloth_hushed
 from statllama.preflight import require_batch
 from statllama.reporting import StepEvent
-from statllama.specs import StageSpec
+from statllama.specs import TrainingSpec
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -59,14 +59,17 @@ CLOCK = "clock.json"  # in a checkpoint: the seconds of training that led to it
 class Job:
     """Everything a stage needs to train."""
 
-    spec: StageSpec
+    spec: TrainingSpec
     base: Base
     parents: tuple[Adapter, ...]
     dataset: Dataset
     data_kind: str
-    """documents, conversations or preferences: what the dataset's rows are."""
+    """documents, conversations, preferences or questions: what the dataset's rows are."""
     folder: Path
     """Working folder: checkpoints/ and out/ below it."""
+    root: Path = Path()
+    """The recipe's folder, and whether code in it may run: a user's own rewards."""
+    trust_local_code: bool = False
     on_step: Callable[[StepEvent], None] = lambda event: None
     on_note: Callable[[str], None] = lambda text: None
     stop_requested: Callable[[], bool] = lambda: False
@@ -96,6 +99,8 @@ class Outcome:
     ended_by: Literal["steps", "drift"]
     """Whether it took all its steps, or drifted too far."""
     history: list[dict[str, float]] = field(repr=False)
+    summary: dict[str, float] = field(default_factory=dict)
+    """Further figures of its stage type, by name."""
 
     def metrics(self) -> dict[str, Any]:
         """Figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` the last measured."""
@@ -113,6 +118,7 @@ class Outcome:
             "peak_memory_bytes": self.peak_memory_bytes,
             "ended_by": self.ended_by,
             **({"drift": drifts[-1]} if drifts else {}),
+            **self.summary,
         }
 
 
@@ -200,6 +206,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         )
     with translate_os_errors(job.folder):
         _save_slice(job, model, job.folder / "out")
+    history = _history(trainer.state.log_history)
     return Outcome(
         steps=trainer.state.global_step,
         micro_batch_size=micro,
@@ -208,7 +215,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         tokens=int(trainer.tokens),
         peak_memory_bytes=memory_bytes(),
         ended_by="steps" if drift is None else "drift",
-        history=_history(trainer.state.log_history),
+        history=history,
+        summary=trainer.summary(history),
     )
 
 
@@ -219,7 +227,11 @@ def _seconds_before(checkpoint: Path | None) -> float:
 
 def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
     """The steps of a trainer's log, without the infinite gradient norms of steps that float16 skips (JSON has none)."""
-    return [{k: float(v) for k, v in entry.items() if math.isfinite(v)} for entry in log if "loss" in entry]
+    return [
+        {k: float(v) for k, v in entry.items() if v is not None and math.isfinite(v)}
+        for entry in log
+        if "loss" in entry
+    ]
 
 
 def _save_slice(job: Job, model: PeftModel, folder: Path) -> None:
@@ -260,6 +272,8 @@ class StageTrainer:
     fresh_start = True
     tokens: Any = 0
     cap: DriftCap | None = None
+    shown: tuple[str, ...] = ("rewards/", "drift")
+    """What the names of logged figures begin with that are reported beside the loss."""
     _batch_checked = False
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -273,6 +287,10 @@ class StageTrainer:
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """TRL's, with the drift that was measured after this step."""
         super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]
+
+    def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
+        """Further figures for the manifest, from what was logged at each step."""
+        return {}
 
     def _check_batch(self, inputs: dict[str, Any]) -> None:
         """One BOS a sequence, one end-of-turn an assistant turn, loss only where the mask says so."""
@@ -327,7 +345,7 @@ class _Watcher(TrainerCallback):
                 tokens_per_second=(tokens_now - tokens) / elapsed if elapsed else 0.0,
                 eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
                 memory_bytes=memory_bytes(),
-                extra={k: float(v) for k, v in logs.items() if k.startswith("rewards/") or k == "drift"},
+                extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
             )
         )
 

@@ -22,8 +22,8 @@ from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
 from statllama.recipe import Recipe, load_recipe
 from statllama.shipped import shipped_recipes
-from statllama.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, StageSpec, TrainSpec
-from statllama.stages import dpo, sft
+from statllama.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, TrainingSpec, TrainSpec
+from statllama.stages import blend, dpo, sft
 from tests.conftest import REPO
 
 ROWS = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
@@ -199,7 +199,7 @@ def test_scientific_notation_is_a_number(text: str, value: float, write: Write) 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "is missing: allowed: cpt, "),
+        ({}, "is missing: allowed: blend, cpt, "),
         ({"type": "_language"}, "unknown stage type '_language': allowed: "),
     ],
 )
@@ -605,7 +605,8 @@ def test_the_tables_name_every_field() -> None:
     assert DATA.keys() | PLACE == SourceSpec.model_fields.keys()
     assert ProblemsSpec.model_fields.keys() == PROBLEMS.keys()
     own = {"name", "type", "parents", "data", "lora", "train", "deduplicate", "decontaminate", "drift"}
-    assert StageSpec.model_fields.keys() == own
+    assert TrainingSpec.model_fields.keys() == own
+    assert blend.Spec.model_fields.keys() - own == {"of", "method", "density", "scale", "rank", "seed"}
     assert sft.Spec.model_fields.keys() - (own - {"deduplicate", "drift"}) == STAGE.keys()
     assert dpo.Spec.model_fields.keys() - own == {"beta", "loss", "label_smoothing"}
     assert BaseModelSpec.model_fields.keys() == {
@@ -620,7 +621,7 @@ def test_the_tables_name_every_field() -> None:
 def test_the_pages_name_every_field_of_a_source() -> None:
     pages = ("recipes/README.md", "statllama/data/formats/README.md")
     words = set(re.findall(r"\w+", "\n".join((REPO / page).read_text(encoding="utf-8") for page in pages)))
-    for spec in (StageSpec, SourceSpec, ProblemsSpec):
+    for spec in (TrainingSpec, SourceSpec, ProblemsSpec):
         assert spec.model_fields.keys() - words == set()
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
 from statllama.data.select import COPIES, SelectedSource, Selection
-from statllama.specs import StageSpec
+from statllama.specs import TrainingSpec
 
 Level = Literal["error", "warning", "hint"]
 
@@ -34,7 +34,7 @@ class Verdict:
     remedy: str
 
 
-def judge(spec: StageSpec, selection: Selection, report: MixtureReport | None) -> tuple[Verdict, ...]:
+def judge(spec: TrainingSpec, selection: Selection, report: MixtureReport | None) -> tuple[Verdict, ...]:
     """All findings, errors first. `report` is None when the data could not be tokenised."""
     found = [verdict for source in selection.sources for verdict in _of_rows(spec, source)]
     copies = selection.copies
@@ -52,7 +52,7 @@ def _rows(count: int, one: str, many: str) -> str:
     return f"1 row {one}" if count == 1 else f"{count:,} rows {many}"
 
 
-def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:
+def _of_rows(spec: TrainingSpec, source: SelectedSource) -> Iterator[Verdict]:
     def warn(text: str, remedy: str) -> Verdict:
         return Verdict("warning", source.name, text, remedy)
 
@@ -79,7 +79,7 @@ def _of_rows(spec: StageSpec, source: SelectedSource) -> Iterator[Verdict]:
             yield warn(f"rows in another {what} than most ({most}): {listed}", "see that they belong there")
 
 
-def _of_tokens(spec: StageSpec, source: SourceReport) -> Iterator[Verdict]:
+def _of_tokens(spec: TrainingSpec, source: SourceReport) -> Iterator[Verdict]:
     def warn(text: str, remedy: str) -> Verdict:
         return Verdict("warning", source.name, text, remedy)
 
@@ -95,7 +95,7 @@ def _of_tokens(spec: StageSpec, source: SourceReport) -> Iterator[Verdict]:
         yield warn(f"only {source.share:.1%} of the tokens carry loss", "shorten the prompts, or check `format`")
 
 
-def _of_mixture(spec: StageSpec, report: MixtureReport) -> Iterator[Verdict]:
+def _of_mixture(spec: TrainingSpec, report: MixtureReport) -> Iterator[Verdict]:
     if report.examples < FEW_EXAMPLES:
         text = f"only {report.examples} examples: the model will learn them by heart"
         yield Verdict("warning", "all sources", text, "add data")

@@ -2,12 +2,18 @@
 
 A stage module declares
 
-- `Spec(StageSpec)`: the fields its type adds to a recipe, and `train_on` (`responses` or `all`) as field or property,
+- `Spec(TrainingSpec)`: the fields its type adds to a recipe, and `train_on` (`responses` or `all`), field or property,
 - `NUMERICS: int`: raised when the same config would train differently,
-- `DATA_KIND`: `documents`, `conversations` or `preferences`, what `data.prepare` makes of its sources,
+- `DATA_KIND`: `documents`, `conversations`, `preferences` or `questions`, what `data.prepare` makes of its sources,
 - `make_trainer(job, model, arguments)`: the TRL trainer, mixed with `training.StageTrainer`, that `training.run` runs.
 
-The first three are read to check and plan a recipe, so a stage module imports no torch at its top.
+and where it needs to
+
+- `key_extras(spec, root)`: what bears on the result beside the spec and the data, as JSON,
+- `require(spec, rows, root, trust_local_code)`: raises when it cannot train on so many rows, or may not run code.
+
+The first three are read to check and plan a recipe, so a stage module imports no torch at its top. A type that trains
+nothing (`blend`) declares `Spec(StageSpec)`, `NUMERICS` and `make_adapter(spec, adapters, on_module)`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from statllama.specs import StageSpec
+from statllama.specs import TrainingSpec
 
 if TYPE_CHECKING:
     from statllama.training import Job
@@ -17,7 +17,7 @@ NUMERICS = 1
 DATA_KIND = "documents"
 
 
-class Spec(StageSpec):
+class Spec(TrainingSpec):
     """`cpt` adds no field: every token but BOS is trained on."""
 
     type: Literal["cpt"]

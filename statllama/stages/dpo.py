@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from statllama.errors import TrainingError
-from statllama.specs import Positive, StageSpec
+from statllama.specs import Positive, TrainingSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ NUMERICS = 1
 DATA_KIND = "preferences"
 
 
-class Spec(StageSpec):
+class Spec(TrainingSpec):
     """`dpo` adds the loss and its constants."""
 
     type: Literal["dpo"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from statllama.specs import StageSpec
+from statllama.specs import TrainingSpec
 
 if TYPE_CHECKING:
     from statllama.training import Job
@@ -13,7 +13,7 @@ NUMERICS = 1
 DATA_KIND = "conversations"
 
 
-class Spec(StageSpec):
+class Spec(TrainingSpec):
     """`sft` adds which tokens carry loss."""
 
     type: Literal["sft"]

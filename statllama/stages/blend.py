@@ -1,0 +1,73 @@
+"""A blend: the weighted mean of adapters that stand on the same stages, as one adapter on those stages.
+
+It trains nothing and reads no data. Its stack is the siblings' parents and the blend; the siblings are not below it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from statllama.specs import Count, Positive, StageSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from statllama.blending import Blend
+    from statllama.stack import Adapter
+
+NUMERICS = 1
+
+
+class Spec(StageSpec):
+    """`blend` names the adapters and how they are put together."""
+
+    type: Literal["blend"]
+    of: Annotated[dict[str, Positive], Field(min_length=2)]
+    """{stage: weight}: stages on the same parents. Weights count relative to each other: 2 and 3 are 0.4 and 0.6."""
+    method: Literal["linear", "ties", "dare"] = "linear"
+    """`linear`: of the updates, exactly. `ties`: arXiv 2306.01708. `dare`: arXiv 2311.03099."""
+    density: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the entries of each update that `ties` and `dare` keep."""
+    scale: Positive = 1.0
+    """Factor on the result."""
+    rank: Count | None = None
+    """Of the blend. None: the ranks of its adapters together, at which `linear` loses nothing."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Seeds what `dare` drops."""
+
+    @model_validator(mode="after")
+    def _blend_rules(self) -> Self:
+        if self.method == "linear" and self.density != 1:
+            raise ValueError("`density` is for `ties` and `dare`; `linear` keeps all of each update")
+        if self.name in self.of:
+            raise ValueError(f"a blend cannot be made of itself ({self.name})")
+        return self
+
+    @property
+    def siblings(self) -> tuple[str, ...]:
+        """The stages that it is made of."""
+        return tuple(self.of)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights, as shares of 1."""
+        total = sum(self.of.values())
+        return tuple(weight / total for weight in self.of.values())
+
+
+def make_adapter(spec: Spec, adapters: Sequence[Adapter], on_module: Callable[[int, int], None]) -> Blend:
+    """Blend `adapters`, in the order of `spec.of`. TrainingError when nothing would change."""
+    from statllama.blending import blend
+
+    return blend(
+        adapters,
+        spec.shares,
+        spec.method,
+        density=spec.density,
+        scale=spec.scale,
+        rank=spec.rank,
+        seed=spec.seed,
+        on_module=on_module,
+    )
