@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,42 @@ def check_batch(
             )
     if not found:
         raise DataError("no example of the batch has a token that carries loss")
+
+
+def check_completions(
+    batch: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, *, stops: Collection[int], max_length: int
+) -> None:
+    """DataError unless prompts and what was generated after them are as they must be.
+
+    That is: a prompt (padded on the left) has one BOS, at its start; a completion (padded on the right) counts up to
+    its first stop token and no further, and one without a stop token has `max_length` tokens. `batch`: TRL's,
+    `prompt_ids`, `prompt_mask`, `completion_ids`, `completion_mask`, each (B, L).
+    """
+    marks = _marks(tokenizer, None)
+    columns = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+    for number, row in enumerate(zip(*(batch[name].tolist() for name in columns), strict=True), start=1):
+        prompt, prompt_mask, ids, mask = row
+        asked = [i for i, keep in zip(prompt, prompt_mask, strict=True) if keep]
+        length = sum(mask)
+        first = next((i for i, token in enumerate(ids[:length]) if token in stops), None)
+        fault = _bos_fault(asked, marks)
+        if any(mask[length:]) or not length:
+            fault = fault or "the mask of its completion is broken"
+        elif first is not None and first + 1 < length:
+            fault = fault or "its completion goes on after the end-of-turn token"
+        elif first is None and length < max_length:
+            fault = fault or f"its completion ends without an end-of-turn token after {length} of {max_length} tokens"
+        if fault:
+            shown = show(tokenizer, Tokens(asked + ids[:length], [False] * len(asked) + [True] * length))
+            raise DataError(
+                f"completion {number} of the batch: {fault}; the prompt, and the completion between ⟦ and ⟧:\n{shown}",
+                remedy="check the tokenizer's special tokens and `base.chat_template`",
+            )
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Ids that end a turn: the tokenizer's eos, and what its chat template writes after an assistant's turn."""
+    return _marks(tokenizer, None).ends
 
 
 def _marks(tokenizer: PreTrainedTokenizerBase, template: str | None) -> Marks:

@@ -1,0 +1,274 @@
+"""What `grpo` does around TRL's GRPOTrainer: our prompts, exact resuming, checks of the first batch, and what is told.
+
+A generated batch may serve several optimizer steps (`iterations`); a checkpoint between them holds it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from statllama import stack
+from statllama.data.checks import check_completions, end_tokens
+from statllama.data.questions import unpacked_question
+from statllama.errors import TrainingError
+from statllama.stages.grpo import Spec, label, largest_initial_kl
+from statllama.training import StageTrainer
+
+BUFFER = "rollouts.pt"  # in a checkpoint: the generated batch, when steps on it are left
+SAME = 1e-8  # rewards that differ by less are the same
+
+
+def as_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as GRPOTrainer takes them: `prompt` (messages), `prompt_ids` (list of int), and the rewards' columns.
+
+    Every row gets the columns of all, None where it has none. A plain prompt is a user's turn to the rewards.
+    """
+    found = [{**unpacked_question(row["question"]), "prompt_ids": list(row["prompt_ids"])} for row in rows]
+    names = dict.fromkeys(name for row in found for name in row)
+    for row in found:
+        if isinstance(row["prompt"], str):
+            row["prompt"] = [{"role": "user", "content": row["prompt"]}]
+    return [{name: row.get(name) for name in names} for row in found]
+
+
+class PromptSampler(Sampler[int]):
+    """Indices of prompts, in another order in each epoch, drawn from the seed and the epoch's number alone.
+
+    `per_step` prompts at a time, each `generations` times in a row, and that `passes` times over: once for each
+    forward pass on the completions. The last prompts that fill no step are left out.
+    """
+
+    def __init__(self, rows: int, per_step: int, generations: int, passes: int, seed: int) -> None:
+        self.rows, self.per_step, self.generations, self.passes, self.seed = rows, per_step, generations, passes, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by accelerate when an epoch begins, also the one that a resumed run begins in."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.rows // self.per_step * self.per_step * self.generations * self.passes
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows).tolist()
+        for start in range(0, self.rows - self.per_step + 1, self.per_step):
+            for _ in range(self.passes):
+                for index in order[start : start + self.per_step]:
+                    yield from [index] * self.generations
+
+
+class RolloutTrainer(StageTrainer):
+    """Mixed into TRL's GRPOTrainer."""
+
+    shown = ("rewards/", "drift", "reward", "kl", "completions/mean_length", "completions/clipped_ratio", "unvaried")
+    _checked = False
+    _batches = 0
+    _unvaried = 0
+    _note_at = 1
+    _asked: list[list[int]]
+
+    @property
+    def _spec(self) -> Spec:
+        assert isinstance(self.job.spec, Spec)
+        return self.job.spec
+
+    def stop_at_end_of_turn(self) -> None:
+        """Completions end at the template's end-of-turn token too, whatever the base's settings name."""
+        trainer: Any = self
+        stops = sorted({*trainer.eos_token_ids, *end_tokens(self.job.base.tokenizer)})
+        trainer.eos_token_ids = stops
+        trainer.generation_config.eos_token_id = trainer.generation_kwargs["eos_token_id"] = stops
+
+    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """TRL's: `inputs` are prompts, and what is trained on shows in `compute_loss`."""
+        return super(StageTrainer, self).training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's loss of a micro-batch, after checks of the first one."""
+        first, self._checked = not self._checked, True
+        trainer: Any = self
+        if first:
+            limit = self._spec.max_completion_length
+            stops = trainer.eos_token_ids
+            check_completions(inputs, self.job.base.tokenizer, stops=stops, max_length=limit)
+            if self._spec.beta:
+                _check_reference(trainer, model, inputs)
+        self.tokens = self.tokens + inputs["prompt_mask"].sum() + inputs["completion_mask"].sum()
+        loss = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        if first and self.fresh_start and self._spec.beta:
+            _check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
+        return loss
+
+    # ------------------------------------------------------------------ prompts and completions
+
+    def _get_train_sampler(self, dataset: Any = None) -> PromptSampler:
+        args: Any = self.args  # type: ignore[attr-defined]
+        spec, rows = self._spec, len(self.job.dataset)
+        passes = spec.iterations * args.steps_per_generation
+        return PromptSampler(rows, spec.prompts_per_step, spec.generations, passes, spec.train.seed)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+        self._asked = [row["prompt_ids"] for row in inputs]
+        columns = [{name: value for name, value in row.items() if name != "prompt_ids"} for row in inputs]
+        return super()._generate_and_score_completions(columns)  # type: ignore[misc]
+
+    def _tokenize_prompts(self, prompts: Any) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """The ids of the prepared data: TRL would render the prompts anew, with another date and without our checks."""
+        return self._asked, None, {}
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        """Without dropout and gradient checkpointing: the samples are the policy's own, and the cache is used."""
+        model: Any = self.model  # type: ignore[attr-defined]
+        model.eval()
+        try:
+            return super()._generate_single_turn(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            model.train()
+
+    # ------------------------------------------------------------------ what is told
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, ids: list[list[int]]) -> Tensor:
+        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, ids)  # type: ignore[misc]
+        trainer: Any = self
+        total = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1).view(-1, self._spec.generations)
+        varied = bool((total.amax(1) - total.amin(1) > SAME).any())
+        trainer._metrics["train"]["unvaried"].append(float(not varied))
+        self._batches += 1
+        if not varied:
+            self._unvaried += 1
+            if self._unvaried >= self._note_at:
+                self._note_at *= 4  # told at once, and ever more rarely
+                reason = _why_unvaried(self._spec, rewards.cpu(), ids, trainer.eos_token_ids)
+                self.job.on_note(
+                    f"stage {self._spec.name}: all {self._spec.generations} completions of each prompt got the same "
+                    f"reward, so this batch teaches nothing ({self._unvaried} of {self._batches} batches): {reason}"
+                )
+        return rewards
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, without figures that are not there: a reward that judged no completion of the batch."""
+        metrics = self._metrics["train"]  # type: ignore[attr-defined]
+        for name in [name for name, values in metrics.items() if all(map(math.isnan, values))]:
+            del metrics[name]
+        metrics.pop("step_time", None)  # the same run has the same history
+        super().log(logs, *args, **kwargs)
+
+    def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
+        """Mean reward at the start and the end (a tenth of the steps each), and of the end KL, length and cut share."""
+        names = {"kl": "kl", "completion_length": "completions/mean_length", "cut": "completions/clipped_ratio"}
+        rewards = [entry["reward"] for entry in history if "reward" in entry]
+        unvaried = [entry["unvaried"] for entry in history if "unvaried" in entry]
+        found = {name: _tail([e[key] for e in history if key in e]) for name, key in names.items()}
+        found |= {"first_reward": _tail(rewards[::-1]), "reward": _tail(rewards)}
+        found |= {"unvaried_batches": sum(unvaried) / len(unvaried) if unvaried else None}
+        return {name: value for name, value in found.items() if value is not None}
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        trainer: Any = self
+        if trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations):
+            folder = Path(trainer._get_output_dir(trial=trial)) / f"checkpoint-{trainer.state.global_step}"
+            torch.save(_joined(trainer._buffered_inputs), folder / BUFFER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        from trl.trainer.utils import split_tensor_dict
+
+        trainer: Any = self
+        folder = Path(resume_from_checkpoint)
+        trainer._step = int(folder.name.rpartition("-")[2]) * trainer.args.gradient_accumulation_steps
+        if (folder / BUFFER).exists():
+            whole = torch.load(folder / BUFFER, map_location=trainer.accelerator.device, weights_only=True)
+            trainer._buffered_inputs = split_tensor_dict(whole, trainer.args.steps_per_generation)
+
+
+def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The generated batch of its micro-batches, which may be others when it is read."""
+    return {
+        name: first if first.ndim == 0 else torch.cat([part[name] for part in parts])
+        for name, first in parts[0].items()
+    }
+
+
+def _tail(values: Sequence[float]) -> float | None:
+    last = values[-max(1, len(values) // 10) :]
+    return sum(last) / len(last) if last else None
+
+
+def _why_unvaried(spec: Spec, rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]) -> str:
+    """What all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not judged."""
+    reasons = []
+    groups = [ids[i : i + spec.generations] for i in range(0, len(ids), spec.generations)]
+    if all(len({tuple(one) for one in group}) == 1 for group in groups):
+        reasons.append("each prompt's completions are the same text (raise `temperature`)")
+    if all(one[-1] not in stops for one in ids):
+        reasons.append(f"all are cut at `max_completion_length` {spec.max_completion_length}")
+    for reward, column in zip(spec.rewards, rewards.T, strict=True):
+        known = column[~column.isnan()]
+        if not len(known):
+            reasons.append(f"{label(reward)} judged none")
+        elif float(known.max() - known.min()) <= SAME:
+            reasons.append(f"{label(reward)} is {_said(reward, float(known[0]))} for all")
+        else:
+            reasons.append(
+                f"{label(reward)} is {float(known.min()):g} to {float(known.max()):g}, alike for each prompt"
+            )
+    return "; ".join(reasons)
+
+
+def _said(reward: Any, value: float) -> str:
+    """A reward's value, with what it stands for where its options say so (`correct: 2.0`)."""
+    meaning = [
+        name.replace("_", " ")
+        for name, option in reward.model_dump(exclude={"weight"}).items()
+        if name in ("correct", "wrong", "no_answer") and math.isclose(option, value, rel_tol=1e-6)
+    ]
+    return f"{value:g}" + (f" ({meaning[0]})" if meaning else "")
+
+
+# ------------------------------------------------------------------ checks of the first batch
+
+
+def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
+    """Without the new slice the policy is the parent stack: its log-probabilities must be the reference's."""
+    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+    attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+    mask, length = inputs["completion_mask"], inputs["completion_ids"].shape[1]
+    with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws
+        with stack.without_new_slice(trainer.model):
+            logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits[:, -length - 1 : -1]
+        rows = zip(logits, inputs["completion_ids"], mask, strict=True)
+        parent = torch.stack([_log_prob(*row, trainer._spec.temperature) for row in rows])
+    reference = (inputs["ref_per_token_logps"].float() * mask).sum(1)
+    allowed = 1e-3 if trainer.job.base.dtype is torch.float32 else 0.05
+    if not torch.allclose(parent, reference, rtol=allowed, atol=allowed):
+        gap = float((parent - reference).abs().max())
+        raise TrainingError(
+            f"stage {trainer._spec.name}: on the first batch the reference's log-probabilities differ from the parent "
+            f"stack's by up to {gap:.4g}: the reference is not the parent stack",
+            remedy="run `statllama doctor`: a version outside the known-good set may build the reference otherwise",
+        )
+
+
+def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
+    """Log-probability of a completion. Shapes: logits (length, vocabulary), ids and mask (length,)."""
+    return ((logits.float() / temperature).log_softmax(-1).gather(-1, ids[:, None])[:, 0] * mask).sum()
+
+
+def _check_first_kl(spec: Spec, kl: float, dtype: torch.dtype) -> None:
+    if not abs(kl) <= largest_initial_kl(dtype is torch.float32):
+        raise TrainingError(
+            f"stage {spec.name}: before the first step the KL divergence from the parent stack is {kl:.3g} and must be "
+            "0: the reference is not the parent stack",
+            remedy="run `statllama doctor`: a version outside the known-good set may compute this loss otherwise",
+        )

@@ -1,0 +1,236 @@
+"""Group relative policy optimisation (arXiv 2402.03300) against the parent stack.
+
+For each prompt the model writes several completions; rewards judge them, and a completion counts by how much better it
+is than its siblings. The reference policy is the stack without the new slice, never the bare base: the first batch of
+every run, resumed ones too, asserts that, and that the KL divergence from it is 0 before the first step. The defaults
+are the paper's algorithm; `loss: dapo` or `dr_grpo`, `beta: 0.0` and `epsilon_high` are what was proposed later.
+
+`batch_size` counts completions: an optimizer step takes `batch_size / generations` prompts. All completions of a step
+are generated at once, so `micro_batch_size` (completions per forward pass) changes rounding alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from statllama.data.questions import QuestionRules
+from statllama.errors import DataError, near
+from statllama.rewards import REWARDS_VERSION, AnyReward, RewardSpec, build, local, required_columns, reward_names
+from statllama.specs import Count, NonNegative, Positive, TrainingSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from statllama.training import Job
+
+NUMERICS = 1
+DATA_KIND = "questions"
+
+
+class Spec(TrainingSpec):
+    """`grpo` adds the rewards, how completions are generated, and the loss."""
+
+    type: Literal["grpo"]
+    rewards: Annotated[tuple[AnyReward, ...], Field(min_length=1, strict=False)]
+    """What completions are judged by, each with its options and a `weight`; the weighted sum counts."""
+    generations: int = 8
+    """Completions per prompt, 2 or more; must divide `train.batch_size`."""
+    max_completion_length: Count = 512
+    """Tokens of a completion; what is longer is cut there, and counted."""
+    max_prompt_length: Count | None = None
+    """Tokens of a prompt; rows with a longer one are left out, and counted. None: what `max_completion_length` leaves
+    of `train.max_length`."""
+    system: str | None = None
+    """Text of a system turn before each prompt, such as how an answer is to be laid out. None: no such turn."""
+    temperature: Positive = 1.0
+    """Of sampling. Log-probabilities in the loss are taken at this temperature too."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Sample from the likeliest tokens that hold this much probability. 1: from all."""
+    beta: NonNegative = 0.04
+    """Strength of the pull towards the parent stack (KL divergence). 0: none, and no reference is computed."""
+    loss: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
+    """How tokens are averaged. `grpo`: in each completion, then over completions; `dapo` (arXiv 2503.14476): over all
+    tokens of a step; `dr_grpo` (arXiv 2503.20783): sum over a constant, so that length has no influence."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """Divide advantages by the standard deviation of the prompt's rewards, of the whole step's, or by nothing."""
+    epsilon: Positive = 0.2
+    """The ratio of new to old probability is clipped to 1 - epsilon ... 1 + epsilon. At work with `iterations` > 1."""
+    epsilon_high: Positive | None = None
+    """Upper clip in place of `epsilon` (DAPO's 0.28). None: the same."""
+    iterations: Count = 1
+    """Optimizer steps on each batch of completions."""
+
+    @field_validator("rewards", mode="before")
+    @classmethod
+    def _known_rewards(cls, value: object) -> object:
+        for item in value if isinstance(value, list | tuple) else ():
+            name = item.get("name") if isinstance(item, dict) else getattr(item, "name", None)
+            if name not in reward_names():
+                raise ValueError(f"unknown reward {name!r}: {near(str(name), reward_names())}")
+        return value
+
+    @field_validator("generations", mode="after")
+    @classmethod
+    def _has_siblings(cls, value: int) -> int:
+        if value < 2:
+            raise ValueError(
+                f"{value} completion per prompt: each is compared with the others of its prompt, so there must be 2 or "
+                "more"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _grpo_rules(self) -> Self:
+        train = self.train
+        if train.packing:
+            raise ValueError("packing is for cpt and sft; completions are trained unpacked: set `packing: false`")
+        if train.batch_size % self.generations:
+            lower = max(1, train.batch_size // self.generations) * self.generations
+            raise ValueError(
+                f"`train.batch_size` {train.batch_size} counts completions and is not a multiple of `generations` "
+                f"{self.generations}: set it to {lower} or {lower + self.generations}"
+            )
+        room = train.max_length - self.max_completion_length
+        if room < (self.max_prompt_length or 1):
+            asked = f" and `max_prompt_length` {self.max_prompt_length}" if self.max_prompt_length else ""
+            raise ValueError(
+                f"`max_completion_length` {self.max_completion_length}{asked} do not fit into `train.max_length` "
+                f"{train.max_length}, which holds a prompt and its completion"
+            )
+        if not any(reward.weight for reward in self.rewards):
+            raise ValueError("all rewards have weight 0, so nothing would be learned: give one a `weight` above 0")
+        if len({label(reward) for reward in self.rewards}) < len(self.rewards):
+            raise ValueError("two of the `rewards` have the same name")
+        return self
+
+    @property
+    def train_on(self) -> str:
+        """The prompt is masked; the completions count."""
+        return "responses"
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Different prompts that an optimizer step takes."""
+        return self.train.batch_size // self.generations
+
+    @property
+    def prompt_limit(self) -> int:
+        """Tokens of the longest prompt that is used."""
+        return self.max_prompt_length or self.train.max_length - self.max_completion_length
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """As of any stage; `max_length` is that of a prompt."""
+        needed = tuple(column for reward in self.rewards for column in required_columns(reward))
+        rules = QuestionRules(self.system, needed)
+        return {**super().data_options, "max_length": self.prompt_limit, "questions": rules}
+
+    def rows_per_epoch(self, rows: int) -> int:
+        """Completions of one pass over `rows` prompts: the last ones that do not fill a step are left out."""
+        return rows // self.prompts_per_step * self.train.batch_size * self.iterations
+
+
+def label(reward: RewardSpec) -> str:
+    """What a reward is called in figures and notes: a user's own by its function."""
+    return reward.function.rpartition(":")[2] if isinstance(reward, local.Spec) else reward.name
+
+
+def key_extras(spec: Spec, root: Path) -> dict[str, Any]:
+    """What bears on the result beside the fields: how rewards judge, and the text of a user's own."""
+    own = [local.fingerprint(reward.function, root) for reward in spec.rewards if isinstance(reward, local.Spec)]
+    return {"rewards_version": REWARDS_VERSION, **({"local_rewards": own} if own else {})}
+
+
+def require(spec: Spec, rows: int, root: Path, trust_local_code: bool) -> None:
+    """Before anything is loaded: DataError for fewer prompts than a step takes, UsageError for a reward's code."""
+    if rows < spec.prompts_per_step:
+        raise DataError(
+            f"stage {spec.name}: {rows} prompts, and each step takes {spec.prompts_per_step} different ones "
+            f"(`train.batch_size` {spec.train.batch_size} / `generations` {spec.generations})",
+            remedy=f"add data, or --set stages.{spec.name}.train.batch_size={rows * spec.generations}",
+        )
+    for reward in spec.rewards:
+        build(reward, root, trust_local_code)
+
+
+def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
+    """TRL's GRPOTrainer on our token ids, with the parent stack as reference and every field of its config set."""
+    import trl
+
+    from statllama import stack
+    from statllama.stages._rollouts import RolloutTrainer, as_rows
+
+    assert isinstance(job.spec, Spec)
+    spec: Spec = job.spec
+
+    class Trainer(RolloutTrainer, trl.GRPOTrainer):  # type: ignore[misc]
+        pass
+
+    del arguments["activation_offloading"]  # GRPOConfig has no such field
+    trainer = Trainer(
+        model=model,
+        reward_funcs=[build(reward, job.root, job.trust_local_code) for reward in spec.rewards],
+        args=trl.GRPOConfig(**arguments, **_settings(spec, arguments["gradient_accumulation_steps"])),
+        train_dataset=job.dataset,
+        processing_class=job.base.tokenizer,
+    )
+    trainer.job = job
+    trainer.data_collator = as_rows
+    trainer.stop_at_end_of_turn()
+    if spec.beta:
+        stack.add_reference(model)
+    return trainer
+
+
+def _settings(spec: Spec, accumulation: int) -> dict[str, Any]:
+    """What GRPOConfig adds to the training arguments."""
+    return {
+        "reward_weights": [reward.weight for reward in spec.rewards],
+        "num_generations": spec.generations,
+        "num_generations_eval": None,
+        "max_completion_length": spec.max_completion_length,
+        "temperature": spec.temperature,
+        "top_p": spec.top_p,
+        "top_k": 0,
+        "min_p": None,
+        "repetition_penalty": 1.0,
+        "cache_implementation": None,
+        "generation_kwargs": {"use_cache": True},
+        "chat_template_kwargs": None,
+        "generation_batch_size": None,
+        "steps_per_generation": accumulation,  # all completions of a step at once, whatever the micro-batch
+        "num_iterations": spec.iterations,
+        "beta": spec.beta,
+        "use_bias_correction_kl": True,  # else the gradient of the KL estimate is not that of the divergence
+        "epsilon": spec.epsilon,
+        "epsilon_high": spec.epsilon_high,
+        "delta": None,
+        "importance_sampling_level": "token",
+        "loss_type": spec.loss,
+        "scale_rewards": spec.scale_rewards,
+        "multi_objective_aggregation": "sum_then_normalize",
+        "mask_truncated_completions": False,
+        "top_entropy_quantile": 1.0,
+        "entropy_coef": 0.0,
+        "use_adaptive_entropy": False,
+        "off_policy_mask_threshold": None,
+        "sync_ref_model": False,
+        "disable_dropout": False,
+        "cast_lm_head_to_fp32": False,
+        "router_aux_loss_coef": None,
+        "pad_to_multiple_of": None,
+        "shuffle_dataset": False,  # `PromptSampler` does, anew in each epoch
+        "use_vllm": False,
+        "vllm_importance_sampling_correction": False,
+        "use_transformers_continuous_batching": False,
+        "log_completions": False,
+        "trust_remote_code": False,
+    }
+
+
+def largest_initial_kl(exact: bool) -> float:
+    """What rounding may make of a KL divergence that is 0: (difference of log-probabilities)^2 / 2, per token."""
+    return 1e-6 if exact else math.pow(0.1, 2) / 2

@@ -1,0 +1,543 @@
+"""GRPO: reference, prompts, exact resuming, learning and what a user is told, against independent computation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import mannwhitneyu
+
+from statllama import stack, training
+from statllama.data.prepare import prepare
+from statllama.errors import DataError, Interrupted, RecipeError, TrainingError
+from statllama.model import Base, load_base
+from statllama.recipe import load_recipe
+from statllama.specs import BaseModelSpec, LoraSpec
+from statllama.stages import grpo
+from statllama.training import Job, Outcome
+from tests.conftest import write_jsonl
+from tests.reference import Lora, merged, saved_lora
+
+torch.set_num_threads(1)
+Write = Callable[..., Path]
+Rewards = Callable[..., list[float]]
+
+PARENTS = (Lora(r=4, alpha=8.0), Lora(r=6, alpha=5.0, rslora=True, modules=("q_proj", "up_proj")))
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"prompt": f"what is the mean of {i} and {i + 2}", "answer": str(i + 1)} for i in range(count)]
+
+
+def spec(**fields: Any) -> grpo.Spec:
+    """A small stage: 4 steps of 2 prompts with 4 completions of at most 12 tokens."""
+    train = {"steps": 4, "batch_size": 8, "micro_batch_size": 8, "max_length": 96, "learning_rate": 1e-2}
+    train |= {"gradient_checkpointing": False, "schedule": "constant", **fields.pop("train", {})}
+    body = {"name": "grpo", "type": "grpo", "data": [{"path": "q.jsonl"}], "rewards": [{"name": "format"}]}
+    body |= {"generations": 4, "max_completion_length": 12, "train": train, "lora": {"r": 4, "alpha": 8}, **fields}
+    return grpo.Spec.model_validate(body)
+
+
+@pytest.fixture(scope="module")
+def base(base_folder: Path) -> Base:
+    """The small base, loaded as a run loads it."""
+    found = BaseModelSpec(model=str(base_folder), quantization="none")
+    identity = {"model": {}, "tokenizer": {}}
+    return load_base(found, identity, "float32", 256, "transformers")
+
+
+@pytest.fixture(scope="module")
+def parents(base: Base, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, float]]:
+    """Two parents of different rank, scale and modules, as (folder, scale)."""
+    folder = tmp_path_factory.mktemp("parents")
+    return [(saved_lora(base.model, p, folder / str(i), seed=i), p.scale) for i, p in enumerate(PARENTS)]
+
+
+@pytest.fixture
+def pays(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rewards], None]:
+    """Puts a plain function in the place of the stage's reward, checked as they all are."""
+    from statllama.rewards import checked
+
+    def use(function: Rewards) -> None:
+        monkeypatch.setattr(grpo, "build", lambda reward, root=None, trusted=False: checked(function, reward.name))
+
+    return use
+
+
+def make_job(
+    base: Base, folder: Path, found: grpo.Spec, *, parents: Sequence[Any] = (), count: int = 8, **more: Any
+) -> Job:
+    """A job of the stage on `count` questions."""
+    write_jsonl(folder / "q.jsonl", more.pop("rows", rows(count)))
+    data = prepare("questions", found.data, root=folder, tokenizer=base.tokenizer, cache=None, **found.data_options)
+    return Job(
+        spec=found, base=base, parents=tuple(stack.load_adapter(path) for path, _ in parents), dataset=data.dataset,
+        data_kind="questions", folder=folder, **more,
+    )  # fmt: skip
+
+
+def train(job: Job) -> tuple[Outcome, dict[str, torch.Tensor]]:
+    """The outcome, and the tensors of the saved adapter."""
+    from safetensors.torch import load_file
+
+    outcome = training.run(job, grpo)
+    return outcome, load_file(job.folder / "out" / "adapter_model.safetensors")
+
+
+def varied(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float]:
+    """Differs between almost any two completions."""
+    return [sum(ids) % 7 for ids in completion_ids]
+
+
+@pytest.fixture
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The micro-batches that losses were taken of, in order."""
+    from statllama.stages import _rollouts
+
+    seen: list[dict[str, Any]] = []
+    compute = _rollouts.RolloutTrainer.compute_loss
+
+    def spy(self: Any, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        seen.append({k: v.clone() if torch.is_tensor(v) else v for k, v in inputs.items()})
+        return compute(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(_rollouts.RolloutTrainer, "compute_loss", spy)
+    return seen
+
+
+def log_probs(model: Any, batch: dict[str, Any], temperature: float = 1.0) -> torch.Tensor:
+    """Log-probability of each completion token by definition, row by row without padding; 0 where masked."""
+    result = []
+    for prompt, asked, ids, mask in zip(
+        batch["prompt_ids"], batch["prompt_mask"], batch["completion_ids"], batch["completion_mask"], strict=True
+    ):
+        row, length = torch.cat([prompt[asked.bool()], ids[mask.bool()]]), int(mask.sum())
+        logits = model(input_ids=row[None], use_cache=False).logits[0, -length - 1 : -1] / temperature
+        picked = logits.log_softmax(-1).gather(-1, row[-length:, None])[:, 0]
+        result.append(torch.nn.functional.pad(picked, (0, len(ids) - length)))
+    return torch.stack(result)
+
+
+# ------------------------------------------------------------------ the reference
+
+
+def test_the_reference_is_the_parent_stack(
+    base: Base, parents: Any, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]
+) -> None:
+    """Two parents of different rank and modules: reference and first policy are the parents merged, KL is 0."""
+    pays(varied)
+    job = make_job(base, tmp_path, spec(temperature=0.7, train={"micro_batch_size": 4}), parents=parents)
+    outcome, _ = train(job)
+    plain = merged(base.model, parents)
+    with torch.no_grad():
+        for batch in spied[:2]:
+            wanted = log_probs(plain, batch, 0.7)
+            got = batch["ref_per_token_logps"] * batch["completion_mask"]
+            assert torch.allclose(got, wanted, atol=2e-5)
+            assert not torch.allclose(log_probs(base.model, batch, 0.7), wanted, atol=0.1)  # the bare base is another
+    assert outcome.history[0]["kl"] == pytest.approx(0, abs=1e-9)
+    assert outcome.history[-1]["kl"] > 1e-5
+
+
+def test_without_beta_there_is_no_reference(base: Base, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]) -> None:
+    pays(varied)
+    outcome, _ = train(make_job(base, tmp_path, spec(beta=0.0, train={"steps": 1})))
+    assert "ref_per_token_logps" not in spied[0]
+    assert "kl" not in outcome.history[0]
+
+
+def test_a_wrong_reference_stops_the_run(
+    base: Base, parents: Any, tmp_path: Path, pays: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL's own reference, without the parents, is found out before the first step."""
+    from statllama.stages import _rollouts
+
+    pays(varied)
+    monkeypatch.setattr(stack, "add_reference", lambda model: None)
+    job = make_job(base, tmp_path, spec(), parents=parents)
+    with pytest.raises(TrainingError, match="the reference is not the parent stack"):
+        train(job)
+    monkeypatch.setattr(_rollouts, "_check_reference", lambda *a: None)
+    with pytest.raises(TrainingError, match=r"before the first step the KL divergence .* is \S+ and must be 0"):
+        train(job)
+    base.check_unchanged()
+
+
+# ------------------------------------------------------------------ the loss
+
+
+def advantages(rewards: torch.Tensor, scale: str) -> torch.Tensor:
+    """arXiv 2402.03300, section 4.1.2, with the sample standard deviation; 2503.20783 without the division."""
+    groups = rewards.view(-1, 4)
+    centred = groups - groups.mean(1, keepdim=True)
+    by = {"group": groups.std(1, keepdim=True), "batch": rewards.std(), "none": torch.tensor(1.0)}[scale]
+    return (centred / (by + (0 if scale == "none" else 1e-4))).flatten()
+
+
+@pytest.mark.parametrize(("loss", "scale"), [("grpo", "group"), ("dapo", "batch"), ("dr_grpo", "none")])
+def test_first_gradient_by_definition(
+    loss: str, scale: str, base: Base, parents: Any, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]
+) -> None:
+    """The norm of the first gradient, for any micro-batch, against a fresh PEFT adapter on the parents merged."""
+    from peft import LoraConfig, get_peft_model
+
+    pays(varied)
+    found = []
+    for micro in (8, 2):
+        del spied[:]
+        fields = {"loss": loss, "scale_rewards": scale, "train": {"steps": 1, "micro_batch_size": micro}}
+        job = make_job(base, tmp_path / str(micro), spec(**fields), parents=parents)
+        outcome, _ = train(job)
+        found.append((outcome.history[0], list(spied)))
+    batch = found[0][1][0]
+    lengths = batch["completion_mask"].sum(1)
+    assert len(set(lengths.tolist())) > 1, "all completions have one length: this could not tell the losses apart"
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(merged(base.model, parents), config)
+    start = stack.attach(base.model, LoraSpec(r=4, alpha=8), (), 42)
+    own = {name: p.detach().clone() for name, p in stack.trainable(start).items()}
+    stack.detach(start)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(own[name])
+    per_token = batch["advantages"][:, None] * log_probs(model, batch)
+    if loss == "grpo":
+        value = (per_token.sum(1) / lengths).mean()
+    else:
+        value = per_token.sum() / (lengths.sum() if loss == "dapo" else 8 * 12)
+    value.backward()
+    norm = math.sqrt(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None))
+    for history, batches in found:
+        assert history["grad_norm"] == pytest.approx(norm, rel=1e-4)
+        assert sorted(torch.cat([b["advantages"] for b in batches]).tolist()) == pytest.approx(
+            sorted(batch["advantages"].tolist()), abs=1e-6
+        )
+    rewards = torch.tensor(
+        [
+            sum(ids[m.bool()].tolist()) % 7.0
+            for ids, m in zip(batch["completion_ids"], batch["completion_mask"], strict=True)
+        ]
+    )
+    prompts = {}
+    for i, prompt in enumerate(batch["prompt_ids"].tolist()):
+        prompts.setdefault(tuple(prompt), []).append(i)
+    order = [i for members in prompts.values() for i in members]
+    assert torch.allclose(batch["advantages"][order], advantages(rewards[order], scale), atol=1e-5)
+
+
+# ------------------------------------------------------------------ prompts and completions
+
+
+def test_prompts_are_a_plain_rendering(base: Base, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]) -> None:
+    """Token for token what the template gives, one BOS; completions end at the end-of-turn token, and so do masks."""
+    told: list[Any] = []
+
+    def look(prompts: Any, completions: Any, completion_ids: Any, answer: Any, **columns: Any) -> list[float]:
+        told.extend(zip(prompts, answer, completion_ids, completions, strict=True))
+        return [float(i) for i in range(len(prompts))]
+
+    pays(look)
+    tokenizer = base.tokenizer
+    short = [{"prompt": "hi", "answer": "x"}, *rows(5)]
+    train(make_job(base, tmp_path, spec(system="Be brief.", max_completion_length=40), rows=short))
+    wanted = {}
+    for row in short:
+        turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": row["prompt"]}]
+        ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        wanted[tuple(ids)] = row
+        assert ids.count(tokenizer.bos_token_id) == 1
+    seen, ends = set(), 0
+    for batch in spied:
+        for prompt, asked, ids, mask in zip(
+            batch["prompt_ids"], batch["prompt_mask"], batch["completion_ids"], batch["completion_mask"], strict=True
+        ):
+            seen.add(tuple(prompt[asked.bool()].tolist()))
+            kept = ids[mask.bool()].tolist()
+            assert all(token == tokenizer.pad_token_id for token in ids[~mask.bool()].tolist())
+            assert tokenizer.eos_token_id not in kept[:-1]
+            assert kept[-1] == tokenizer.eos_token_id or len(kept) == 40
+            ends += kept[-1] == tokenizer.eos_token_id
+    assert seen <= set(wanted) and len(seen) == 6 and ends > 0
+    for prompt, answer, ids, completion in told:  # each completion meets its own row's answer
+        assert prompt[0] == {"role": "system", "content": "Be brief."}
+        assert {"prompt": prompt[1]["content"], "answer": answer} in short
+        assert completion == [{"role": "assistant", "content": tokenizer.decode(ids, skip_special_tokens=True)}]
+
+
+def test_samples_are_the_policys_own(base: Base, tmp_path: Path, pays: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generation runs with the cache, without dropout, at the stage's temperature, and ends at the template's end."""
+    from transformers import GenerationMixin
+
+    calls: list[dict[str, Any]] = []
+    generate = GenerationMixin.generate
+
+    def spy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        config = kwargs["generation_config"]
+        calls.append({"training": self.training, **{k: getattr(config, k) for k in SETTINGS}})
+        return generate(self, *args, **kwargs)
+
+    SETTINGS = ("use_cache", "temperature", "top_p", "top_k", "do_sample", "eos_token_id", "max_new_tokens")
+    monkeypatch.setattr(GenerationMixin, "generate", spy)
+    pays(varied)
+    monkeypatch.setattr(base.tokenizer, "chat_template", base.tokenizer.chat_template.replace("eot_id", "end_of_text"))
+    found = spec(temperature=0.9, top_p=0.8, lora={"dropout": 0.5}, train={"gradient_checkpointing": True, "steps": 2})
+    train(make_job(base, tmp_path, found))
+    ends = sorted(base.tokenizer.convert_tokens_to_ids(["<|eot_id|>", "<|end_of_text|>"]))
+    wanted = (True, 0.9, 0.8, 0, True, ends, 12)
+    assert calls == [{"training": False, **dict(zip(SETTINGS, wanted, strict=True))}] * 2
+    assert base.model.config.use_cache and not base.model.is_gradient_checkpointing
+
+
+# ------------------------------------------------------------------ the same again
+
+
+@pytest.mark.parametrize(("iterations", "stop", "micro"), [(1, 5, 4), (3, 4, 4), (3, 5, 2), (2, 4, 8)])
+def test_a_resumed_run_equals_an_unbroken_one(
+    iterations: int, stop: int, micro: int, base: Base, parents: Any, tmp_path: Path, pays: Any
+) -> None:
+    """Bit for bit, over epochs, with dropout, stopped between steps on one generated batch or between batches."""
+    pays(varied)
+    fields: dict[str, Any] = {"iterations": iterations, "lora": {"r": 4, "alpha": 8, "dropout": 0.2}}
+    fields["train"] = {"steps": 8, "micro_batch_size": micro, "checkpoint_every": 3}
+    whole, adapter = train(make_job(base, tmp_path / "whole", spec(**fields), parents=parents, count=5))
+    steps: list[int] = []
+    job = make_job(
+        base, tmp_path / "broken", spec(**fields), parents=parents, count=5, on_step=lambda e: steps.append(e.step),
+        stop_requested=lambda: len(steps) == stop - 1,  # a step is reported after it is asked
+    )  # fmt: skip
+    with pytest.raises(Interrupted):
+        train(job)
+    kept = job.checkpoints / f"checkpoint-{stop}" / "rollouts.pt"
+    assert kept.exists() == (stop % iterations != 0)
+    resumed, again = train(job)
+    assert steps == list(range(1, 9)) and resumed.resumed_from == stop
+    assert adapter.keys() == again.keys() and all(torch.equal(adapter[name], again[name]) for name in adapter)
+    assert resumed.history == whole.history and resumed.tokens == whole.tokens
+
+
+def test_the_same_seed_gives_the_same_adapter(base: Base, tmp_path: Path, pays: Any) -> None:
+    pays(varied)
+    adapters = [
+        train(make_job(base, tmp_path / str(i), spec(train={"seed": seed})))[1] for i, seed in enumerate((1, 1, 2))
+    ]
+    same = [all(torch.equal(a[n], adapters[0][n]) for n in a) for a in adapters]
+    assert same == [True, True, False]
+
+
+@pytest.mark.parametrize("rows_", [4, 7, 9])
+def test_the_order_of_prompts(rows_: int) -> None:
+    """As TRL's own sampler arranges an order; every epoch has another, whichever it begins with."""
+    from trl.trainer.utils import RepeatSampler
+
+    from statllama.stages._rollouts import PromptSampler
+
+    orders = []
+    for epoch in (0, 1):
+        sampler = PromptSampler(rows_, 2, 3, 4, seed=7)
+        sampler.set_epoch(epoch)
+        found = list(sampler)
+        assert len(found) == len(sampler)
+        first = [found[i : i + 6 : 3] for i in range(0, len(found), 24)]
+        order = [index for pair in first for index in pair]
+        left = sorted(set(range(rows_)) - set(order))
+        trl = RepeatSampler([*order, *left], 3, 2, 4, shuffle=False)
+        assert found == [[*order, *left][i] for i in trl]
+        assert len(set(order)) == rows_ // 2 * 2
+        orders.append(order)
+    assert orders[0] != orders[1]
+
+
+# ------------------------------------------------------------------ learning
+
+
+def test_the_reward_rises(base: Base, tmp_path: Path, pays: Any) -> None:
+    """Paid by how many of its tokens are even, a random model learns to write such."""
+
+    def pay(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float]:
+        return [sum(token % 2 == 0 for token in ids) for ids in completion_ids]
+
+    pays(pay)
+    train_ = {"steps": 24, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-2}
+    found = spec(max_completion_length=8, beta=0.0, generations=8, lora={"r": 8, "alpha": 16}, train=train_)
+    outcome, _ = train(make_job(base, tmp_path, found))
+    rewards = [entry["reward"] for entry in outcome.history]
+    assert mannwhitneyu(rewards[:6], rewards[-12:], alternative="less").pvalue < 1e-3
+    metrics = outcome.metrics()
+    assert metrics["reward"] == pytest.approx(sum(rewards[-2:]) / 2)
+    assert metrics["first_reward"] == pytest.approx(sum(rewards[:2]) / 2)
+
+
+# ------------------------------------------------------------------ what is told
+
+
+def noted(base: Base, folder: Path, **fields: Any) -> tuple[Outcome, list[str]]:
+    """The outcome of a stage and what was said meanwhile."""
+    notes: list[str] = []
+    outcome, _ = train(make_job(base, folder, spec(**fields), on_note=notes.append))
+    return outcome, notes
+
+
+def test_batches_that_teach_nothing_are_told(base: Base, tmp_path: Path) -> None:
+    """A random model finds no answer: correctness is the same for all. Told at once, then ever more rarely; counted."""
+    outcome, notes = noted(base, tmp_path, rewards=[{"name": "correctness"}], train={"steps": 6})
+    assert len(notes) == 2  # of the first and the fourth batch
+    assert "got the same reward, so this batch teaches nothing (1 of 1 batches)" in notes[0]
+    assert "(4 of 4 batches)" in notes[1]
+    assert "correctness is -1 (no answer) for all" in notes[0]
+    assert outcome.metrics()["unvaried_batches"] == 1.0
+    assert all(entry["unvaried"] == 1.0 and entry["reward"] == -1 for entry in outcome.history)
+
+
+def test_the_reason_names_cut_and_equal_completions(base: Base, tmp_path: Path, pays: Any) -> None:
+    pays(lambda prompts, completions, **columns: [1.0] * len(prompts))
+    _, notes = noted(base, tmp_path, temperature=1e-4, max_completion_length=2, train={"steps": 1})
+    assert "each prompt's completions are the same text (raise `temperature`)" in notes[0]
+    assert "all are cut at `max_completion_length` 2" in notes[0]
+    assert "format is 1 for all" in notes[0]
+
+
+def test_one_varied_group_is_enough(base: Base, tmp_path: Path, pays: Any) -> None:
+    """7 of 8 rewards are alike; prompts that differ from each other alone do not count."""
+    pays(lambda prompts, completions, **columns: [1.0] + [0.0] * (len(prompts) - 1))
+    outcome, notes = noted(base, tmp_path / "one", train={"steps": 2})
+    assert not notes and outcome.metrics()["unvaried_batches"] == 0.0
+    pays(lambda prompts, completions, **columns: [1.0] * 4 + [0.0] * 4)
+    outcome, notes = noted(base, tmp_path / "between", train={"steps": 2})
+    assert "format is 0 to 1, alike for each prompt" in notes[0] and outcome.metrics()["unvaried_batches"] == 1.0
+
+
+def test_figures_of_each_step(base: Base, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]) -> None:
+    """Reward, KL, completion length and cut share reach the display and the history, as plain counting has them."""
+    pays(varied)
+    events: list[Any] = []
+    outcome, _ = train(make_job(base, tmp_path, spec(train={"steps": 1}), on_step=events.append))
+    (batch,), (event,), (entry,) = spied, events, outcome.history
+    lengths = batch["completion_mask"].sum(1).float()
+    ids = [
+        row[mask.bool()].tolist() for row, mask in zip(batch["completion_ids"], batch["completion_mask"], strict=True)
+    ]
+    wanted = {
+        "reward": sum(sum(one) % 7 for one in ids) / 8,
+        "kl": 0.0,
+        "completions/mean_length": float(lengths.mean()),
+        "completions/clipped_ratio": sum(one[-1] != base.tokenizer.eos_token_id for one in ids) / 8,
+    }
+    for found in (event.extra, entry):
+        assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-9)
+    assert outcome.tokens == int(batch["prompt_mask"].sum() + lengths.sum())
+    assert outcome.metrics()["completion_length"] == pytest.approx(wanted["completions/mean_length"])
+    assert outcome.metrics()["cut"] == pytest.approx(wanted["completions/clipped_ratio"])
+
+
+def test_rows_may_have_different_columns(base: Base, tmp_path: Path, pays: Any) -> None:
+    """A reward gets each column as one list; None where a row has no such column, and None where it judges nothing."""
+    seen: list[Any] = []
+
+    def some(prompts: Any, completions: Any, hint: Any, **columns: Any) -> list[float | None]:
+        seen.extend(hint)
+        return [None if one is None else float(i) for i, one in enumerate(hint)]
+
+    pays(some)
+    given = [{"prompt": "a", "answer": 1, "hint": "h"}, {"prompt": [{"role": "user", "content": "b"}], "answer": "x"}]
+    outcome, _ = train(make_job(base, tmp_path, spec(train={"steps": 1}), rows=given))
+    assert sorted(seen, key=str) == [None] * 4 + ["h"] * 4
+    assert outcome.history[0]["reward"] in (1.5, 5.5)
+
+
+# ------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"generations": 1}, "1 completion per prompt: each is compared with the others"),
+        ({"generations": 3}, "`train.batch_size` 8 counts completions and is not a multiple of `generations` 3: "
+         "set it to 6 or 9"),
+        ({"rewards": []}, "rewards"),
+        ({"rewards": [{"name": "corectness"}]}, "unknown reward 'corectness': did you mean 'correctness'"),
+        ({"rewards": [{"rtol": 0.1}]}, "unknown reward None"),
+        ({"rewards": [{"name": "format"}, {"name": "format"}]}, "same name"),
+        ({"rewards": [{"name": "format", "weight": 0.0}]}, "all rewards have weight 0"),
+        ({"rewards": [{"name": "correctness", "rtoll": 0.1}]}, "rtoll"),
+        ({"max_completion_length": 96}, "do not fit into `train.max_length` 96"),
+        ({"max_completion_length": 50, "max_prompt_length": 50}, "`max_prompt_length` 50 do not fit"),
+        ({"train": {"packing": True}}, "packing is for cpt and sft"),
+        ({"loss": "bnpo"}, "'grpo', 'dapo' or 'dr_grpo'"),
+        ({"temperature": 0.0}, "greater than 0"),
+        ({"beta": -0.1}, "greater than or equal to 0"),
+    ],
+)  # fmt: skip
+def test_wrong_fields(fields: dict[str, Any], message: str, write_recipe: Write) -> None:
+    """Each is a recipe error that says what and where."""
+    body = spec().model_dump(mode="json", exclude_unset=True)
+    train_ = {**body["train"], **fields.pop("train", {})}
+    path = write_recipe([{**body, **fields, "train": train_}])
+    write_jsonl(path.parent / "q.jsonl", rows(4))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ([1.0], "returned 1 values for 8 completions"),
+        ([math.nan] * 8, "reward 'format' returned nan in row 1"),
+        (None, "returned None"),
+        (ValueError("boom"), "reward 'format' raised ValueError: boom"),
+    ],
+)
+def test_a_broken_reward_stops_the_stage_and_loses_nothing(
+    returned: Any, message: str, base: Base, tmp_path: Path, pays: Any
+) -> None:
+    """After three good steps: the checkpoint stays, and with the reward mended the stage goes on from it."""
+    calls = []
+
+    def breaks(prompts: Any, completions: Any, **columns: Any) -> Any:
+        calls.append(1)
+        if len(calls) != 4:
+            return varied(prompts, completions, **columns)
+        if isinstance(returned, Exception):
+            raise returned
+        return returned
+
+    pays(breaks)
+    job = make_job(base, tmp_path, spec(train={"checkpoint_every": 2}))
+    with pytest.raises(TrainingError, match=message):
+        train(job)
+    base.check_unchanged()
+    outcome, _ = train(job)
+    assert outcome.resumed_from == 2 and outcome.steps == 4
+
+
+def test_a_missing_answer_is_found_before_anything_is_loaded(base: Base, tmp_path: Path) -> None:
+    from tests.conftest import conversations
+
+    found = spec(rewards=[{"name": "correctness"}])
+    with pytest.raises(DataError, match=r"q\.jsonl, row \d.*: no column 'answer', which a reward needs"):
+        make_job(base, tmp_path, found, rows=conversations(4))
+    make_job(base, tmp_path, spec(), rows=conversations(4))  # `format` needs none
+
+
+def test_prompts_over_their_limit(base: Base, tmp_path: Path, pays: Any) -> None:
+    """They are left out and counted; all of them is an error that says how long the shortest is."""
+    pays(varied)
+    long = [{"prompt": "x " * 60, "answer": "1"}, *rows(4)]
+    write_jsonl(tmp_path / "q.jsonl", long)
+    found = spec(max_prompt_length=60)
+    data = prepare("questions", found.data, root=tmp_path, tokenizer=base.tokenizer, cache=None, **found.data_options)
+    assert data.report.sources[0].dropped == {"prompt longer than max_prompt_length": 1}
+    assert len(data.dataset) == 4 and max(map(len, data.dataset["prompt_ids"])) <= 60
+    with pytest.raises(DataError, match="every prompt is longer than max_prompt_length 5: the shortest has"):
+        make_job(base, tmp_path, spec(max_prompt_length=5))
+
+
+def test_fewer_prompts_than_a_step_takes(base: Base, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"stage grpo: 1 prompts, and each step takes 2 different ones") as caught:
+        grpo.require(spec(), 1, tmp_path, False)
+    assert "train.batch_size=4" in str(caught.value.remedy)
