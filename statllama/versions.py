@@ -8,6 +8,7 @@ KNOWN_GOOD = {
     "torch": "2.13.0",
     "transformers": "5.17.0",
     "trl": "1.14.2",
+    "math-verify": "0.9.0",
     "peft": "0.21.2",
     "bitsandbytes": "0.50.2",
     "datasets": "4.8.5",

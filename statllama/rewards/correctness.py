@@ -93,7 +93,7 @@ def _outcome(spec: Spec, row: int, text: str, answer: object, value: object, tol
 
 _LETTERED = re.compile(r"^\(?([A-J])(?:[).:]\s*|\]\s*|$)(.*)$", re.DOTALL)
 _CHOSEN = re.compile(
-    r"^(?:(?:option|choice|answer|letter)\s+)?[(\[]?([A-Ja-j])(?:[)\].:](?:\s*(.*))?|\s+-\s+(.*))?$",
+    r"^(?:(?:option|choice|answer|letter)\s+)?[(\[]?([A-Ja-j])(?:[)\].:].*|\s+-\s.*|,?\s+(?:because|since|is)\b.*)?$",
     re.DOTALL | re.IGNORECASE,
 )
 _NOTHING = re.compile(
@@ -137,10 +137,10 @@ def _agrees(reply: str, reference: str, rtol: float, atol: float, fuzzy: float, 
     if lettered := _LETTERED.match(reference):
         return _chooses(reply, lettered[1], lettered[2], fuzzy, rtol, atol)
     if wanted := read_quantity(reference, strict=True) or _evaluated(reference):
-        got = read_quantity(reply) or _evaluated(reply)
-        return got is not None and agree(got, wanted, rtol, atol, value)
+        readings = (read_quantity(reply), _evaluated(reply))  # `5!` may be a cheer or a factorial
+        return any(got is not None and agree(got, wanted, rtol, atol, value) for got in readings)
     if latex.is_mathematics(reference):
-        return latex.equivalent(_right_side(reply, reference), reference)
+        return latex.equivalent(_right_side(reply, reference), reference, rtol)
     said, wanted_words = words(reply), words(reference)
     if len(wanted_words) == 1 and (opposite := _YES_NO.get(wanted_words[0])):
         return said[:1] == wanted_words and opposite not in said

@@ -8,36 +8,22 @@ any thread, and gives the same on every machine.
 
 from __future__ import annotations
 
+import cmath
 import logging
 import math
 import re
 import threading
+from functools import cache
 from typing import Any
 
-MOST_CHARACTERS = 160
-_MOST_DEPTH = 8
-_MOST_POWER = 400  # product of all exponents of a number
-_MOST_SYMBOLIC_POWER = 12  # the same where there are variables: expanding costs more
-_MOST_SYMBOLIC_FUNCTIONS = 3
+from statllama.errors import TrainingError
+from statllama.rewards.bounds import MOST_CHARACTERS, admitted, variables
 
-_FUNCTIONS = frozenset({
-    "sqrt", "ln", "log", "exp", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
-})  # fmt: skip
-_GREEK = frozenset({
-    "alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta", "phi", "chi",
-    "omega",
-})  # fmt: skip
-_SIGNS = frozenset({
-    "frac", "dfrac", "tfrac", "cdot", "times", "div", "pi", "pm", "infty", "cup", "cap", "in", "emptyset", "varnothing",
-    "mathbb", "binom", "le", "leq", "ge", "geq", "lt", "gt", "ne", "neq", "bar", "hat", "text", "mathrm",
-})  # fmt: skip
-_COMMANDS = _FUNCTIONS | _GREEK | _SIGNS
-_COMMAND = re.compile(r"\\([a-zA-Z]+|.)")
-_EXPONENT = re.compile(r"\^\s*(?:\{([^{}^]*(?:\{[^{}^]*\}[^{}^]*)*)\}|([0-9]+|[a-zA-Z]|\\pi)|)(\s*\^)?")
-_IN_EXPONENT = re.compile(
-    r"-?\d{1,2}\.\d{1,6}|(?:[-+*a-zA-Z{}\s]|\d{1,3}|\\(?:[dt]?frac|cdot|pi|mu|sigma|lambda|theta|alpha|beta))*"
-)
-_CONSTANTS = re.compile(r"\\[a-zA-Z]+|(?<![a-zA-Z])[ei](?![a-zA-Z])|\bR\b")
+_MOST_FOR_VERIFY = 60  # characters of a set, tuple or interval
+_SAME = 1e-12  # relative, of values at points
+# Nothing is special about these numbers but that no formula has them.
+_POINTS = tuple(tuple(0.4 + (row + 2) * 0.6180339887 * (place + 1) % 2.3 for place in range(8)) for row in range(3))
+
 _one_at_a_time = threading.Lock()  # its parser keeps caches that are not made for threads
 
 
@@ -49,7 +35,7 @@ def is_mathematics(text: str) -> bool:
     """
     if len(text) > MOST_CHARACTERS or re.search(r"[A-Za-z]{4,}(?:\s+[A-Za-z]{2,}){2,}", text):
         return False
-    if re.search(r"\\[a-zA-Z{]|\^|√|π|\bsqrt\b|\bpi\b", text):
+    if re.search(r"\\[a-zA-Z{]|\^|√|π|\bsqrt\b|\bpi\b|^\d+!$", text):
         return True
     return bool(re.fullmatch(r"[\d\s.()+*/=a-z-]*", text) and re.search(r"[a-z\d)]\s*[-+*/=]\s*[a-z\d(]", text)
                 and not re.search(r"[a-z]{2}", text))  # fmt: skip
@@ -62,7 +48,7 @@ def number_of(text: str) -> float | None:
     (4.242640687119285, None)
     """
     expression = to_latex(text)
-    if not admitted(expression) or _variables(expression):
+    if not admitted(expression) or variables(expression):
         return None
     parsed = _parsed(expression)
     try:
@@ -72,25 +58,73 @@ def number_of(text: str) -> float | None:
     return value.real if math.isfinite(value.real) and abs(value.imag) < 1e-12 else None
 
 
-def equivalent(reply: str, reference: str) -> bool:
-    """True when two expressions in the same variables are equal by math-verify: algebra, sets, tuples, intervals.
+def equivalent(reply: str, reference: str, rtol: float = 1e-2) -> bool:
+    r"""True when two expressions in the same variables are equal.
 
-    >>> equivalent("x^2 + 2x + 1", "(x + 1)^2"), equivalent("x + 1", "x + 2")
-    (True, False)
+    Formulas are compared by their values at fixed points, which costs the same whatever they are, within `rtol` when
+    one has a decimal (it may be rounded) and exactly otherwise. Equations and inequalities with the same left side are
+    compared by their right sides, others by whether the differences of their sides stay in one proportion (a positive
+    one for inequalities in the same direction). Sets, tuples and intervals are math-verify's, while they are short.
+
+    >>> equivalent("x^2 + 2x + 1", "(x + 1)^2"), equivalent("x + 1", "x + 2"), equivalent("y = 2x", "2x - y = 0")
+    (True, False, True)
     """
     one, other = to_latex(reply), to_latex(reference)
-    if not (admitted(one) and admitted(other)) or _variables(one) != _variables(other):
+    if not (admitted(one) and admitted(other)) or variables(one) != variables(other):
         return False
-    wanted, got = _parsed(other), _parsed(one)
-    if not wanted or not got:
+    got, wanted = _parsed(one)[:1], _parsed(other)[:1]
+    if not got or not wanted:
         return False
-    import math_verify
-
+    allowed = max(rtol, _SAME) if re.search(r"\d\.\d|\D\.\d", one + other) else _SAME
     try:
         with _one_at_a_time:
-            return bool(math_verify.verify(wanted, got, timeout_seconds=None))
+            return _equal(got[0], wanted[0], allowed, max(len(one), len(other)) <= _MOST_FOR_VERIFY)
     except Exception:  # as above: an expression that cannot be compared is not equal
         return False
+
+
+def _equal(got: Any, wanted: Any, rtol: float, short: bool) -> bool:
+    """Equality of two parsed expressions."""
+    import sympy
+
+    relation = sympy.core.relational.Relational
+    if isinstance(got, relation) and isinstance(wanted, relation):
+        if type(got) is type(wanted) and got.lhs == wanted.lhs:
+            return _equal(got.rhs, wanted.rhs, rtol, short)
+        return _same_relation(got, wanted)
+    if isinstance(got, sympy.Expr) and isinstance(wanted, sympy.Expr):
+        pairs = zip(*_values(got, wanted), strict=True)
+        return all(abs(a - b) <= rtol * abs(b) or abs(a - b) < _SAME for a, b in pairs)
+    return short and bool(_math_verify().verify(wanted, got, timeout_seconds=None))
+
+
+def _same_relation(got: Any, wanted: Any) -> bool:
+    """Whether two (in)equations say the same, by the proportion of the differences of their sides."""
+    same, turned = type(got) is type(wanted), type(got) is type(wanted.reversed)
+    if not (same or turned):
+        return False
+    ratios = [a / b for a, b in zip(*_values(got.lhs - got.rhs, wanted.lhs - wanted.rhs), strict=True)]
+    if any(abs(ratio - ratios[0]) > _SAME * abs(ratios[0]) for ratio in ratios) or abs(ratios[0]) < _SAME:
+        return False
+    return (same and turned) or (ratios[0].real > 0) == same  # an equation is its own reverse
+
+
+def _values(*expressions: Any) -> list[list[complex]]:
+    """The values of each where their variables, in alphabetical order, take the numbers of each row of `_POINTS`.
+
+    Raises `ValueError` when their variables differ or a value is not finite.
+    """
+    names = [{str(symbol) for symbol in expression.free_symbols} for expression in expressions]
+    if any(own != names[0] for own in names) or len(names[0]) > len(_POINTS[0]):
+        raise ValueError("other variables")
+    values = []
+    for expression in expressions:
+        variables = sorted(expression.free_symbols, key=str)
+        rows = [dict(zip(variables, point, strict=False)) for point in _POINTS]
+        values.append([complex(expression.evalf(20, subs=row)) for row in rows])
+    if not all(cmath.isfinite(value) for row in values for value in row):
+        raise ValueError("no finite value")
+    return values
 
 
 def to_latex(text: str) -> str:
@@ -107,90 +141,36 @@ def to_latex(text: str) -> str:
     return re.sub(r"\^\s*\((-?\d+(?:/\d+)?|[a-z])\)", r"^{\1}", text).strip()
 
 
-def admitted(expression: str) -> bool:
-    """True when an expression is short to evaluate by its form, whoever wrote it.
-
-    >>> admitted(r"\\frac{2^{10}}{3}"), admitted("9^{9^{9}}"), admitted("(((9^{99})^{99})^{99})"), admitted("99!!")
-    (True, False, False, False)
-    """
-    if (
-        not 0 < len(expression) <= MOST_CHARACTERS
-        or not expression.isascii()
-        or re.search(r"\d{16}|[;~@`]", expression)
-    ):
-        return False
-    commands = _COMMAND.findall(expression)
-    if any(name not in _COMMANDS and name not in "{}%" for name in commands):
-        return False
-    if not _shallow(expression) or not _small_factorials(expression):
-        return False
-    powers = _exponents(expression)
-    functions = sum(name in _FUNCTIONS for name in commands)
-    if powers is None or commands.count("exp") > 1:  # exp of exp is a tower too
-        return False
-    if not _variables(expression):
-        return powers <= _MOST_POWER
-    relation = re.search(r"[=<>]|\\(?:[lg]eq?|[lg]t|neq?)(?![a-z])", expression)
-    most = 3 if relation else _MOST_SYMBOLIC_POWER
-    return powers <= most and functions <= (0 if relation else _MOST_SYMBOLIC_FUNCTIONS)
-
-
-def _shallow(expression: str) -> bool:
-    depth = deepest = 0
-    for character in expression:
-        depth += (character in "({[") - (character in ")}]")
-        deepest = max(deepest, depth)
-    return deepest <= _MOST_DEPTH
-
-
-def _small_factorials(expression: str) -> bool:
-    """Factorials and binomials of written numbers up to 170 alone."""
-    for found in re.finditer("!", expression):
-        before = re.search(r"(?<![\d.])(\d{1,3})\s*$", expression[: found.start()])
-        if (
-            not before
-            or int(before[1]) > 170
-            or expression[: before.start()].rstrip(" -").endswith("^")
-            or expression[found.end() :].lstrip().startswith("!")
-        ):
-            return False
-    pairs = re.findall(r"\\binom\s*(?:\{\s*(\d{1,3}|[a-z])\s*\}\s*\{\s*(\d{1,3}|[a-z])\s*\})?", expression)
-    return all(top and bottom for top, bottom in pairs)
-
-
-def _exponents(expression: str) -> int | None:
-    """The product of all numbers above 1 in exponents; None when an exponent is more than a short product."""
-    product = 1
-    for found in _EXPONENT.finditer(expression):
-        inner = found[1] if found[1] is not None else found[2]
-        if inner is None or found[3] or not _IN_EXPONENT.fullmatch(inner.strip()):
-            return None  # 2^3^4 may be read as 2^(3^4)
-        inner = re.sub(r"(?<=\d)[\s{}]+(?=\d)", "", inner)
-        for number in re.findall(r"\d+", inner.partition(".")[0]):
-            product *= max(1, int(number))
-    return product
-
-
-def _variables(expression: str) -> frozenset[str]:
-    """The letters of an expression that stand for unknowns."""
-    greek = set(re.findall(r"\\([a-z]+)", expression)) & _GREEK
-    return frozenset(re.findall(r"[a-zA-Z]", _CONSTANTS.sub(" ", expression))) | greek
-
-
 def _parsed(expression: str) -> list[Any]:
+    """What math-verify makes of an expression, as SymPy objects; nothing when it cannot read it."""
+    library = _math_verify()
+    try:
+        with _one_at_a_time:
+            return _parse(library, expression)
+    except Exception:  # as above
+        return []
+
+
+def _parse(library: Any, expression: str) -> list[Any]:
+    extraction = [library.LatexExtractionConfig()]
+    return list(
+        library.parse(
+            f"${expression}$", extraction_config=extraction, fallback_mode="no_fallback", parsing_timeout=None
+        )
+    )
+
+
+@cache
+def _math_verify() -> Any:
+    """math-verify, shown to work: later, whatever it raises is taken to be the expression's fault."""
     import math_verify
 
     logging.getLogger("math_verify.parser").setLevel(logging.ERROR)  # it warns that there is no alarm
     logging.getLogger("math_verify.grader").setLevel(logging.ERROR)
     try:
-        with _one_at_a_time:
-            return list(
-                math_verify.parse(
-                    f"${expression}$",
-                    extraction_config=[math_verify.LatexExtractionConfig()],
-                    fallback_mode="no_fallback",
-                    parsing_timeout=None,
-                )
-            )
-    except Exception:  # as above
-        return []
+        if complex(_parse(math_verify, r"\frac{1}{4}")[0].evalf()) == 0.25:
+            return math_verify
+        reason = "it reads 1/4 otherwise"
+    except Exception as error:  # another version may fail in any way
+        reason = f"{type(error).__name__}: {error}"
+    raise TrainingError(f"math-verify cannot read LaTeX: {reason}", remedy="pip install 'math-verify==0.9.0'")

@@ -43,9 +43,9 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<=[\d%])\s*[–—]\s*(?=[\d$€£.])", " to ", text)
     text = re.sub(r"[–—](?=[\d$€£.])", "-", text)
     text = _without_latex(_without_markdown(text))
+    text = re.sub(r"\b(?:minus|negative)\s+(?=[\d.$€£])", "-", text, flags=re.IGNORECASE)
     text = _POWER.sub(_scientific, text)
-    text = re.sub(r"\s+", " ", text).strip(" \"'“”‘’,;")
-    return re.sub(r"(?:[.!,;]\s*)+$", "", text) if not text.endswith("...") else text
+    return re.sub(r"\s+", " ", text).strip(" \"'“”‘’,;").rstrip(" .!,;")
 
 
 def _without_markdown(text: str) -> str:

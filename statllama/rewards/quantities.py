@@ -10,11 +10,12 @@ from statllama.rewards.plain import plain
 from statllama.rewards.units import HEDGES, NO_UNIT, Unit, read_unit, same_unit
 
 MOST_CHARACTERS = 300  # of an answer that is read as a quantity
+_OF_THE_WIDTH = 0.1  # an end of an interval is never further off than this share of its width
 _SLACK = 1e-9  # relative, so that rounding in binary does not decide at the edge of a tolerance
 
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d*)?|\.\d+"
 _NUMBER = re.compile(
-    rf"(?:(?<![\w%.)\]])(?P<sign>[-+])\s?(?=[\d.$€£¥]))?(?P<currency>[$€£¥])?\s?(?P<minus>(?<=[$€£¥])-)?"
+    rf"(?:(?<![\w%.)\]/])(?P<sign>[-+])(?=[\d.$€£¥]))?(?P<currency>[$€£¥])?\s?(?P<minus>(?<=[$€£¥])-)?"
     rf"(?<![\w.^])(?:(?P<whole>\d+) (?P<top>\d+)/(?P<bottom>\d+)(?!\d)"
     rf"|(?P<number>{_DECIMAL})(?:e(?P<exponent>[-+]?\d{{1,3}})(?!\d))?(?:\s?/\s?(?P<over>{_DECIMAL}))?)",
     re.IGNORECASE,
@@ -126,7 +127,7 @@ def _single(numbers: tuple[float, ...], gaps: list[str], written: str, strict: b
     if before == "-":
         numbers, before = (-numbers[0],), ""
     words = re.findall(r"[^\W\d_]+(?:'[a-z]+)?", before.lower())
-    if before and (strict or any(word in HEDGES for word in words) or not re.fullmatch(r"[\w\s',:()\[\]-]+", before)):
+    if before and (strict or any(word in HEDGES for word in words) or not re.fullmatch(r"[\w\s',:-]+", before)):
         return None
     unit = _unit(written, after)
     return None if unit is None else Quantity(numbers, unit)
@@ -194,7 +195,8 @@ def close(got: float, wanted: float, rtol: float, atol: float) -> bool:
 def agree(reply: Quantity, reference: Quantity, rtol: float, atol: float, value: float | None = None) -> bool:
     """True when a reply states the reference's numbers in its unit or in none, within the tolerances.
 
-    Tolerances are in the reference's own unit: percentage points for a reference in percent. `value` is the exact
+    Tolerances are in the reference's own unit: percentage points for a reference in percent. An end of an interval may
+    be off by a tenth of its width at most, and the ends are in order. `value` is the exact
     number behind the reference's rounded one; a reply may be near either. A percentage and a bare number agree as a
     share (12 % = 0.12); as the same number (12 % = 12) only above 1, where a share is out of the question.
 
@@ -213,8 +215,23 @@ def agree(reply: Quantity, reference: Quantity, rtol: float, atol: float, value:
     elif one.scale != other.scale and NO_UNIT in (one, other) and (one.words or other.words):
         factors.append(1.0)  # `thousand dollars` may be left out as a whole, a `million` without a unit may not
     wanted = [reference.numbers, *([(value,)] if value is not None and len(reference.numbers) == 1 else [])]
+    if _ascending(reference.numbers):
+        width = reference.numbers[1] - reference.numbers[0]
+        # 1 % of an end far from zero may be more than the interval is wide
+        most = {want: max(atol, min(rtol * abs(want), _OF_THE_WIDTH * width)) for want in reference.numbers}
+        return _ascending(reply.numbers) and any(
+            all(
+                close(got * f, want, 0.0, most[want])
+                for got, want in zip(reply.numbers, reference.numbers, strict=True)
+            )
+            for f in factors
+        )
     return any(
         all(close(got * factor, want, rtol, atol) for got, want in zip(reply.numbers, numbers, strict=True))
         for factor in factors
         for numbers in wanted
     )
+
+
+def _ascending(numbers: tuple[float, ...]) -> bool:
+    return len(numbers) == 2 and numbers[0] < numbers[1]

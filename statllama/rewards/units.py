@@ -9,7 +9,7 @@ from dataclasses import dataclass
 HEDGES = frozenset({
     "or", "and", "not", "nor", "but", "either", "neither", "isn't", "except", "instead", "unless", "versus",
     "vs", "is", "are", "was", "were", "equals", "because", "since", "so", "which", "that", "than", "above",
-    "below",
+    "below", "pi", "π", "least", "most", "under", "over", "sqrt", "ln", "log",
 })  # fmt: skip
 _FILLERS = frozenset({
     "approximately", "approx", "about", "roughly", "around", "exactly", "on", "average", "total", "in",
@@ -25,13 +25,13 @@ _NAMES = {
     "g": "gram", "kg": "kilogram", "kilo": "kilogram", "lb": "pound", "lbs": "pound", "oz": "ounce",
     "ml": "milliliter", "l": "liter", "litre": "liter", "millilitre": "milliliter", "ms": "millisecond",
     "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "°c": "celsius", "°f": "fahrenheit",
-    "°": "degree", "people": "person", "men": "man", "women": "woman", "children": "child", "sq": "square",
-    "sd": "deviation", "pp": "point", "hz": "hertz",
+    "c": "celsius", "f": "fahrenheit", "°": "degree", "people": "person", "men": "man", "women": "woman",
+    "children": "child", "sd": "deviation", "pp": "point", "hz": "hertz",
 }  # fmt: skip
 _WHOLE = {"mph": "mile per hour", "kph": "kilometer per hour", "bpm": "beat per minute", "degree celsius": "celsius",
           "degree fahrenheit": "fahrenheit", "us dollar": "dollar", "standard deviation": "deviation",
           "percentage point": "point", "percent point": "point", "per cent": "percent"}  # fmt: skip
-_CHANGES_THE_UNIT = frozenset({"per", "squared", "cubed", "square", "cubic"})
+_CHANGES_THE_UNIT = frozenset({"per", "squared", "cubed"})
 _MOST_WORDS = 8
 _WORD = re.compile(r"%|°[cf]?|[$€£¥¢]|[^\W\d_]+(?:['-][^\W\d_]+)*|\S")
 
@@ -62,8 +62,10 @@ def read_unit(text: str) -> Unit | None:
     text = text.lower().strip(" .,;:!()[]\"'")
     text = re.sub(r"\^\{?2\}?", " squared ", text)
     text = re.sub(r"\^\{?3\}?", " cubed ", text).replace("/", " per ").replace("percentage points", "pp")
+    text = re.sub(r"\b(?:square|sq\.?)\s+([a-z]+)", r"\1 squared", text)
+    text = re.sub(r"\b(?:cubic|cu\.?)\s+([a-z]+)", r"\1 cubed", text)
     tokens = _WORD.findall(text)
-    if any(not (token[0].isalpha() or token[0] in "%°$€£¥¢") or token in HEDGES for token in tokens):
+    if not all(map(_of_a_unit, tokens)):
         return None
     if len(tokens) == 1 and tokens[0] == "in":
         return Unit(("inch",))
@@ -78,6 +80,13 @@ def read_unit(text: str) -> Unit | None:
         scale *= _SCALES[found.pop(0)]
     percent = bool(found) and found[0] in _PERCENT
     return Unit(tuple(found), scale * 0.01 if percent else scale, percent)
+
+
+def _of_a_unit(token: str) -> bool:
+    """False for digits, operators and hedges, and for single letters that are variables, as in `2x`."""
+    if token[0] in "%°$€£¥¢":
+        return True
+    return token[0].isalpha() and token not in HEDGES and (len(token) > 1 or token in _NAMES or token == "a")
 
 
 def _said(tokens: list[str]) -> list[str]:
