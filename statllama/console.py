@@ -124,7 +124,7 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
         unfinished = (store.root / "partial" / f"results-{record['key']}" / "checkpoints").is_dir()
         return ("unfinished" if unfinished else "to run", "", "", "", "")
     m = entry.manifest["metrics"]
-    loss = f"{m['loss']:.4f}" if "loss" in m else ""
+    loss = f"reward {m['reward']:.3f}" if "reward" in m else f"{m['loss']:.4f}" if "loss" in m else ""
     return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:12])
 
 

@@ -329,6 +329,8 @@ def test_graded_and_extreme_scores_can_be_drawn() -> None:
         Curve((1, 2), (None, None), (None, None), (None, None)),
         Curve((5, 9), (-1.0, 2.0), (0.0, 0.0), (0.0, 0.0)),
         Curve(tuple(range(1, 20_001)), (1.0,) * 20_000, (1e-4,) * 20_000, (0.5,) * 19_999 + (1e6,)),
+        Curve((1, 2), (0.0, 0.0), (1e-5, 1e-5), (1.0, 2.0), (None, 0.5)),
+        Curve(tuple(range(1, 60)), (0.0,) * 59, (1e-5,) * 59, (1.0,) * 59, (-1.5,) * 29 + (2.0,) * 30),
     ],
 )
 def test_odd_curves_can_be_drawn_and_stay_small(found: Curve) -> None:

@@ -177,7 +177,8 @@ def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
     manifest = _manifest(stage)
     train, lora = manifest["config"].get("train", {}), manifest["config"].get("lora", {})
     metrics = manifest["metrics"]
-    first, last = metrics.get("first_loss"), metrics.get("loss")
+    paid = "reward" in metrics  # of grpo the loss says nothing
+    first, last = (metrics.get(name) for name in (("first_reward", "reward") if paid else ("first_loss", "loss")))
     return (
         plain(stage.name) + (f" (times {factor:g})" if factor != 1 else ""),
         _TYPES.get(stage.type, plain(stage.type)),
@@ -186,7 +187,7 @@ def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
         f"{figure(train.get('learning_rate'))}, {plain(train.get('schedule', DASH))}",
         count(lora.get("r")),
         figure(lora.get("alpha")) + (" (rsLoRA)" if lora.get("rslora") else ""),
-        figure(last) if first is None else f"{figure(first)} to {figure(last)}",
+        (figure(last) if first is None else f"{figure(first)} to {figure(last)}") + (" (reward)" if paid else ""),
         count(metrics.get("tokens")),
         duration(metrics.get("seconds")),
     )

@@ -224,9 +224,9 @@ def _curve(history: Any) -> Curve | None:
     if not isinstance(history, list) or not history:
         return None
     steps = tuple(int(entry.get("step", place)) for place, entry in enumerate(history, start=1))
-    return Curve(
-        steps, *(tuple(entry.get(name) for entry in history) for name in ("loss", "learning_rate", "grad_norm"))
-    )
+    names = ["loss", "learning_rate", "grad_norm"]
+    names += ["reward"] if any("reward" in entry for entry in history) else []
+    return Curve(steps, *(tuple(entry.get(name) for entry in history) for name in names))
 
 
 def _source(source: Mapping[str, Any]) -> Source:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = (("loss", "Loss"), ("learning_rate", "Learning rate"), ("grad_norm", "Gradient norm"))
+PANELS = (("loss", "Loss"), ("learning_rate", "Learning rate"), ("grad_norm", "Gradient norm"), ("reward", "Reward"))
+"""The last one only where a stage has rewards."""
 SMOOTHED_FROM = 30
 """Steps from which a stage's loss is also drawn as a moving average."""
 
@@ -25,27 +26,29 @@ Points = Sequence[tuple[float, float]]
 
 
 def curves(stages: Sequence[Stage]) -> Markup | None:
-    """Loss, learning rate and gradient norm of all stages on one axis of steps. None when nothing was logged."""
+    """Loss, learning rate, gradient norm and rewards of all stages on one axis of steps. None when nothing was logged."""
     logged = [(stage.name, stage.curve) for stage in stages if stage.curve is not None and stage.curve.steps]
     if not logged:
         return None
     names = ", ".join(name for name, _ in logged)
+    what = "Loss, learning rate, gradient norm and reward" if _paid(logged) else "Loss, learning rate and gradient norm"
     return picture(
         "curves",
         "Training curves",
-        f"Loss, learning rate and gradient norm at each optimizer step of {names}, one stage after the other.",
+        f"{what} at each optimizer step of {names}, one stage after the other.",
         lambda width: _draw(logged, width),
     )
 
 
 def _draw(logged: Logged, width: int) -> Figure:
     narrow = is_narrow(width)
-    heights = (150, 90, 90) if narrow else (210, 115, 115)
+    panels = PANELS if _paid(logged) else PANELS[:-1]
+    heights = ((150, 90, 90, 90) if narrow else (210, 115, 115, 115))[: len(panels)]
     left, right, gap = 44 if narrow else 56, 14, 30
-    figure = figure_of(width, 44 + sum(heights) + 2 * gap + 42)
+    figure = figure_of(width, 44 + sum(heights) + (len(panels) - 1) * gap + 42)
     total, top = sum(curve.steps[-1] for _, curve in logged), 44
     axes = []
-    for index, (height, (name, title)) in enumerate(zip(heights, PANELS, strict=True)):
+    for index, (height, (name, title)) in enumerate(zip(heights, panels, strict=True)):
         ax = axes_at(figure, left, top, width - left - right, height)
         log = _wants_log(name, logged)
         _panel(ax, logged, index, total, narrow, log)
@@ -59,11 +62,15 @@ def _draw(logged: Logged, width: int) -> Figure:
     return figure
 
 
+def _paid(logged: Logged) -> bool:
+    return any(curve.reward for _, curve in logged)
+
+
 def _wants_log(name: str, logged: Logged) -> bool:
     """Whether stages (learning rate) or steps (gradient norm) differ so much that the small ones would vanish."""
     stages: list[list[float]] = [[v for v in getattr(curve, name) if v is not None and v > 0] for _, curve in logged]
     peaks = [max(values) for values in stages if values]
-    if not peaks or name == "loss":
+    if not peaks or name in ("loss", "reward"):
         return False
     if name == "learning_rate":
         return max(peaks) > 10 * min(peaks)
@@ -79,10 +86,10 @@ def _panel(ax: Axes, logged: Logged, index: int, total: int, narrow: bool, log: 
         end = start + curve.steps[-1]
         if place % 2 == 0:
             ax.axvspan(start, end, color=PAINT["shade"], linewidth=0, zorder=0)
-        logged_here = zip(curve.steps, getattr(curve, name), strict=True)
+        logged_here = zip(curve.steps, getattr(curve, name) or (None,) * len(curve.steps), strict=True)
         points = [(float(start + s), v) for s, v in logged_here if v is not None and not (log and v <= 0)]
         most = max(8, round((160 if narrow else 420) * curve.steps[-1] / total))
-        thick = smooth(points) if name == "loss" and len(points) >= SMOOTHED_FROM else points
+        thick = smooth(points) if name in ("loss", "reward") and len(points) >= SMOOTHED_FROM else points
         if thick is not points:
             ax.plot(*averaged(points, most), color=color, alpha=0.4, linewidth=0.9)
         ax.plot(*averaged(thick, most), color=color, marker="o" if len(points) == 1 else "", markersize=4)

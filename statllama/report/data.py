@@ -159,6 +159,8 @@ class Curve:
     loss: tuple[float | None, ...]
     learning_rate: tuple[float | None, ...]
     grad_norm: tuple[float | None, ...]
+    reward: tuple[float | None, ...] = ()
+    """Of a stage that is paid by rewards; empty for others."""
 
 
 @dataclass(frozen=True)

@@ -64,15 +64,18 @@ def stages(found: Sequence[Stage]) -> Table:
 def logged(found: Sequence[Stage]) -> Table:
     """Some of each stage's logged steps, evenly spaced, always with its first and last."""
     rows = []
+    paid = any(stage.curve is not None and stage.curve.reward for stage in found)
     for stage in found:
         curve = stage.curve
         if curve is None:
             continue
         for i in evenly(len(curve.steps), LOGGED_ROWS):
-            figures = (curve.loss[i], curve.learning_rate[i], curve.grad_norm[i])
+            figures = [curve.loss[i], curve.learning_rate[i], curve.grad_norm[i]]
+            figures += [curve.reward[i] if curve.reward else None] if paid else []
             rows.append((stage.name, words.count(curve.steps[i]), *map(words.figure, figures)))
     caption = f"Training, up to {LOGGED_ROWS} steps of each stage"
-    return table(caption, ("stage", "step", "loss", "learning rate", "gradient norm"), rows)
+    columns = ("stage", "step", "loss", "learning rate", "gradient norm", *(("reward",) if paid else ()))
+    return table(caption, columns, rows)
 
 
 def evenly(length: int, most: int) -> list[int]:
