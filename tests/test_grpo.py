@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,13 @@ from scipy.stats import mannwhitneyu
 
 from statllama import stack, training
 from statllama.data.prepare import prepare
-from statllama.errors import DataError, Interrupted, RecipeError, TrainingError
+from statllama.errors import DataError, Interrupted, RecipeError, TrainingError, UsageError
 from statllama.model import Base, load_base
 from statllama.recipe import load_recipe
 from statllama.specs import BaseModelSpec, LoraSpec
 from statllama.stages import grpo
 from statllama.training import Job, Outcome
-from tests.conftest import write_jsonl
+from tests.conftest import stage, write_jsonl
 from tests.reference import Lora, merged, saved_lora
 
 torch.set_num_threads(1)
@@ -541,3 +543,68 @@ def test_fewer_prompts_than_a_step_takes(base: Base, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"stage grpo: 1 prompts, and each step takes 2 different ones") as caught:
         grpo.require(spec(), 1, tmp_path, False)
     assert "train.batch_size=4" in str(caught.value.remedy)
+
+
+# ------------------------------------------------------------------ as a recipe
+
+
+GRADER = """
+def parity(prompts, completions, completion_ids, answer, **columns):
+    assert all(answer)
+    return [sum(ids) % 5 for ids in completion_ids]
+"""
+
+
+@pytest.fixture
+def recipe(write_recipe: Write) -> Path:
+    """sft, then grpo on generated problems, paid by a function beside the recipe."""
+    last = spec(
+        data=[{"problems": {"form": "grpo", "count": 12, "topics": ["means"]}}],
+        rewards=[{"name": "local", "function": "grader:parity"}, {"name": "format", "weight": 0.5}],
+        train={"max_length": 400, "steps": 2, "checkpoint_every": 1},
+    )
+    body = last.model_dump(mode="json", exclude_unset=True)
+    path = write_recipe([stage("sft", train={"steps": 2}), body])
+    (path.parent / "grader.py").write_text(GRADER, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_with_grpo(recipe: Path, tmp_path: Path) -> None:
+    """Refused without trust before anything is trained; then trained and kept, until the reward's code changes."""
+    from statllama import runner
+    from statllama.store import Store
+    from tests.running import Recorder
+
+    store, loaded = Store(tmp_path / "w"), load_recipe(recipe)
+    with pytest.raises(UsageError, match="runs with all your rights"):
+        runner.run(loaded, store, Recorder())
+    assert not any((store.root / "results").glob("*"))
+    trusted = loaded.model_copy(update={"trust_local_code": True})
+    results = runner.run(trusted, store, Recorder()).results
+    manifest = json.loads((results["grpo"] / "manifest.json").read_text())
+    assert manifest["metrics"]["steps"] == 2 and "reward" in manifest["metrics"] and "kl" in manifest["metrics"]
+    assert manifest["data"]["examples"] == 12
+    assert [stage_.why for stage_ in runner.plan(loaded, store)] == ["cached", "cached"]
+    (recipe.parent / "grader.py").write_text(GRADER.replace("% 5", "% 3"), encoding="utf-8")
+    first, second = runner.plan(loaded, store)
+    assert first.cached and not second.cached and "local_rewards" in second.why
+
+
+def test_commands_on_a_recipe_with_grpo(
+    recipe: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`data check` counts prompts; `data preview` shows the prompt's tokens and what the rewards get; `plan` steps."""
+    from statllama import cli
+
+    def said(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["statllama", *arguments, "--workspace", str(tmp_path / "w")])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+        return " ".join(capsys.readouterr().out.split())
+
+    checked_ = said("data", "check", str(recipe), "--stage", "grpo")
+    assert "12 prompts" in checked_ and "with loss marked" not in checked_ and "⟦" not in checked_
+    shown = said("data", "preview", str(recipe), "--stage", "grpo")
+    assert "prompt (for the rewards: answer: " in shown and "tolerance: " in shown and "0 with loss" in shown
+    assert "grpo" in said("plan", str(recipe))

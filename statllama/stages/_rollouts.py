@@ -249,7 +249,7 @@ def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Non
             logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits[:, -length - 1 : -1]
         rows = zip(logits, inputs["completion_ids"], mask, strict=True)
         parent = torch.stack([_log_prob(*row, trainer._spec.temperature) for row in rows])
-    reference = (inputs["ref_per_token_logps"].float() * mask).sum(1)
+    reference = (of_completions(inputs["ref_per_token_logps"], inputs).float() * mask).sum(1)
     allowed = 1e-3 if trainer.job.base.dtype is torch.float32 else 0.05
     if not torch.allclose(parent, reference, rtol=allowed, atol=allowed):
         gap = float((parent - reference).abs().max())
@@ -258,6 +258,19 @@ def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Non
             f"stack's by up to {gap:.4g}: the reference is not the parent stack",
             remedy="run `statllama doctor`: a version outside the known-good set may build the reference otherwise",
         )
+
+
+def of_completions(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    """Per-token `values` of a batch at its completions, (B, C).
+
+    Unsloth moves the prompts' padding to the end of the rows, and its values begin as many tokens before the
+    completions as the most padded prompt has padding.
+    """
+    before, places = values.shape[1] - inputs["completion_ids"].shape[1], inputs["completion_ids"].shape[1]
+    if not before:
+        return values
+    first = before - (inputs["prompt_mask"] == 0).sum(1, keepdim=True)
+    return values.gather(1, first + torch.arange(places, device=values.device))
 
 
 def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
