@@ -42,6 +42,7 @@ HOMES = {
     "peft": {"model", "stack"},
     "bitsandbytes": {"model", "stack"},
     "trl": {"stages"},
+    "math_verify": {"rewards"},
     "lm_eval": {"evaluate", "harness"},
     "matplotlib": {"report"},
     "typer": {"cli", "cli_export", "cli_chat", "cli_data", "cli_eval", "cli_options"},
