@@ -16,6 +16,11 @@ import numpy as np
 from statllama.data.examples import Completion, Conversation, Example, Message, Question
 from statllama.errors import DataError
 
+# Names under which TRL gives rewards something of its own, or takes a column for an image or an environment.
+RESERVED = frozenset({
+    "prompt", "prompts", "prompt_ids", "completion", "completions", "completion_ids", "trainer_state", "log_extra",
+    "log_metric", "environment", "environments", "image", "images",
+})  # fmt: skip
 PROMPT_TOO_LONG = "prompt longer than max_prompt_length"
 
 
@@ -69,9 +74,13 @@ def _bare(example: Example) -> Question:
 
 
 def packed_question(question: Question) -> list[int]:
-    """The question as the UTF-8 bytes of JSON, since prepared data holds columns of integers alone."""
+    """The question as the UTF-8 bytes of JSON, since prepared data holds columns of integers alone.
+
+    Without columns of a `RESERVED` name. What JSON has no form for, such as a date, becomes text.
+    """
+    columns = {name: value for name, value in question.columns.items() if name not in RESERVED}
     messages = [{"role": m.role, "content": m.content} for m in question.prompt if not isinstance(m, str)]
-    body = {"prompt": messages or question.prompt, "columns": dict(question.columns)}
+    body = {"prompt": messages or question.prompt, "columns": columns}
     return list(json.dumps(body, ensure_ascii=False, default=str).encode("utf-8"))
 
 

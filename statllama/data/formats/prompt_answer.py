@@ -3,7 +3,8 @@
     {"prompt": "What is the mean of 1 and 3?", "answer": "2"}
     {"prompt": [{"role": "user", "content": "..."}], "answer": "2", "value": 2.0, "tolerance": 0.005}
 
-All columns but the prompt reach the rewards as they are. A string is the user's turn with `render: chat`, and stays
+All columns but the prompt reach the rewards as they are, save those of a name that TRL keeps for itself
+(`questions.RESERVED`). A string is the user's turn with `render: chat`, and stays
 as it is with `render: plain`.
 """
 
