@@ -14,7 +14,8 @@ from statllama.errors import Interrupted
 from statllama.model import Base, scoring
 from statllama.specs import LLAMA_MODULES
 from statllama.stack import Adapter
-from statllama.stages import dpo
+from statllama.stages import dpo, grpo
+from statllama.stages._rollouts import of_completions
 from statllama.stages.dpo import _settings
 from statllama.training import arguments
 from tests.unsloth_cpu import definition
@@ -30,6 +31,7 @@ from tests.unsloth_cpu.world import (
     job,
     move,
     pairs,
+    questions,
     random_adapter,
     rows,
     start_of,
@@ -105,6 +107,64 @@ def dpo_starts_at_ln2(world: World) -> None:
     assert gap < 10 * world.tolerance
     assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
     base.check_unchanged()
+
+
+@check
+def grpo_starts_at_kl_0(world: World) -> None:
+    """Two parents of different rank: KL is 0 before the first step, and the reference is the parent stack."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    fields = {"rewards": [{"name": "format"}], "generations": 2, "max_completion_length": 5}
+    sizes = {"batch_size": 4, "micro_batch_size": 2, "steps": 2}
+    work = job(world, base, "grpo", questions(world, 4), kind="grpo", parents=parents, fields=fields, **sizes)
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def look(trainer: Any) -> None:
+        assert "UnslothGRPOTrainer" in {c.__name__ for c in type(trainer).__mro__}, type(trainer).__mro__
+        compute = trainer.compute_loss
+
+        def spy(model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+            seen.append(_completions(world, base, parents, inputs))
+            return compute(model, inputs, *args, **kwargs)
+
+        trainer.compute_loss = spy
+
+    made = grpo.build
+    grpo.build = lambda *args: _varied  # type: ignore[assignment]
+    try:
+        outcome, adapter = train(work, look=look)
+    finally:
+        grpo.build = made
+    first, second = outcome.history
+    gap = max(float((got - right).norm() / (bare - right).norm()) for got, right, bare in seen[:2])
+    world.note(f"KL {first['kl']:.1e}, {second['kl']:.1e}; reference {gap:.1e} of the way to the bare base")
+    assert abs(first["kl"]) < world.tolerance**2
+    assert second["kl"] > first["kl"]
+    assert gap < 10 * world.tolerance
+    assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
+    base.check_unchanged()
+
+
+def _varied(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float]:
+    return [float(sum(ids) % 7) for ids in completion_ids]
+
+
+def _completions(
+    world: World, base: Base, parents: Sequence[Adapter], inputs: dict[str, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of log-probabilities: the trainer's reference, by definition with the parents, and on the bare base."""
+    mask = inputs["completion_mask"]
+    rows_ = []
+    for adapters in (parents, ()):
+        sums = []
+        for i in range(len(mask)):
+            prompt = inputs["prompt_ids"][i][inputs["prompt_mask"][i].bool()]
+            ids = torch.cat([prompt, inputs["completion_ids"][i][mask[i].bool()]])[None]
+            values = -definition.token_losses(defined(world, base, adapters, ids), ids)
+            sums.append(values[0, len(prompt) - 1 :].sum())
+        rows_.append(torch.stack(sums).double())
+    reference = of_completions(inputs["ref_per_token_logps"], inputs)
+    return (reference * mask).sum(1).double(), rows_[0], rows_[1]
 
 
 @check

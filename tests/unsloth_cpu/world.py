@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from statllama import training
+from statllama.data.examples import Message, Question
+from statllama.data.questions import packed_question
 from statllama.model import Base, load_base
 from statllama.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.stack import Adapter, Slice, load_adapter
-from statllama.stages import cpt, dpo
+from statllama.stages import cpt, dpo, grpo
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu.definition import Weights, dense_weights
 
@@ -142,6 +144,19 @@ def pairs(world: World, count: int, size: int = 6) -> list[Row]:
     return found
 
 
+MODULES = {"cpt": cpt, "dpo": dpo, "grpo": grpo}
+
+
+def questions(world: World, count: int, size: int = 5) -> list[Row]:
+    """Prompts of different lengths, as prepared data holds them."""
+    found = []
+    for i in range(count):
+        ids = world.ids(1, size + i % 3, seed=50 + i)[0].tolist()
+        question = Question((Message("user", str(i)),), {})
+        found.append({"prompt_ids": [0, *ids], "question": packed_question(question)})
+    return found
+
+
 def job(
     world: World,
     base: Base,
@@ -153,18 +168,24 @@ def job(
     lora: dict[str, Any] | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     notes: list[str] | None = None,
+    fields: dict[str, Any] | None = None,
     **train: Any,
 ) -> training.Job:
     """A stage over `data` in an empty folder called `name`."""
     from datasets import Dataset
 
     folder = world.folder / "jobs" / name
-    module = {"cpt": cpt, "dpo": dpo}[kind]
+    module = MODULES[kind]
     settings = {"steps": 2, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-2, "seed": 3}
     settings |= {"max_length": world.max_length, "gradient_checkpointing": False} | train
-    spec = module.Spec.model_validate(
-        {"name": name, "type": kind, "data": SOURCE, "lora": {"r": 4, "alpha": 8.0} | (lora or {}), "train": settings}
-    )
+    body = {
+        "name": name,
+        "type": kind,
+        "data": SOURCE,
+        "lora": {"r": 4, "alpha": 8.0} | (lora or {}),
+        "train": settings,
+    }
+    spec = module.Spec.model_validate(body | (fields or {}))
     return training.Job(
         spec=spec,
         base=base,
@@ -186,7 +207,7 @@ def train(
     """
     if fresh:
         shutil.rmtree(work.folder, ignore_errors=True)
-    module = {"cpt": cpt, "dpo": dpo}[work.spec.type]
+    module = MODULES[work.spec.type]
 
     def make_trainer(*args: Any) -> Any:
         trainer = module.make_trainer(*args)
