@@ -1,4 +1,4 @@
-"""Rewards against a table of verdicts written by hand, worked arithmetic, real answers and TRL's own trainer."""
+"""Rewards against a table of verdicts written by hand, worked arithmetic, SymPy, math-verify and real answers."""
 
 from __future__ import annotations
 
@@ -232,6 +232,20 @@ def test_expressions_are_equal_when_algebra_says_so() -> None:
             product, expanded = one * other, sympy.expand(one * other)
             assert equivalent(sympy.latex(product), sympy.latex(expanded))
             assert not equivalent(sympy.latex(product), sympy.latex(expanded + x))
+
+
+def test_whatever_math_verify_takes_to_be_equal_is_right() -> None:
+    """It reads fewer spellings and knows no tolerance, but what it accepts, a careful reader accepts too."""
+    import math_verify
+
+    def parsed(text: str) -> Any:
+        return math_verify.parse(text if re.search(r"\$|\\[\[(]|boxed", text) else f"${text}$", parsing_timeout=None)
+
+    groups = ("LaTeX", "fractions", "scientific notation", "whole numbers", "thousands")
+    rows = [row for group in groups for row in REPLIES[group]]
+    taken = [row for row in rows if math_verify.verify(parsed(row[1]), parsed(row[0]), timeout_seconds=None)]
+    assert len(taken) > 50
+    assert [row for row in taken if row[2] != "+"] == []
 
 
 HARMFUL = [
@@ -620,7 +634,7 @@ def test_own_rewards_stay_below_the_recipes_folder(folder: Path, tmp_path_factor
         own(folder, "sub.deep:f", prompts=1)
 
 
-# --- with TRL, and documentation -------------------------------------------------------------------------------------
+# --- documentation ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", ["statllama.rewards", *MODULES])

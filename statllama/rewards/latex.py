@@ -13,7 +13,7 @@ import logging
 import math
 import re
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from statllama.errors import TrainingError
@@ -41,6 +41,7 @@ def is_mathematics(text: str) -> bool:
                 and not re.search(r"[a-z]{2}", text))  # fmt: skip
 
 
+@lru_cache(maxsize=4096)  # the completions of one prompt share its reference, and often an answer
 def number_of(text: str) -> float | None:
     r"""The finite real number that an expression without variables is, or None.
 
@@ -141,14 +142,15 @@ def to_latex(text: str) -> str:
     return re.sub(r"\^\s*\((-?\d+(?:/\d+)?|[a-z])\)", r"^{\1}", text).strip()
 
 
-def _parsed(expression: str) -> list[Any]:
+@lru_cache(maxsize=4096)
+def _parsed(expression: str) -> tuple[Any, ...]:
     """What math-verify makes of an expression, as SymPy objects; nothing when it cannot read it."""
     library = _math_verify()
     try:
         with _one_at_a_time:
-            return _parse(library, expression)
+            return tuple(_parse(library, expression))
     except Exception:  # as above
-        return []
+        return ()
 
 
 def _parse(library: Any, expression: str) -> list[Any]:

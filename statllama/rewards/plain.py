@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _MINUS = dict.fromkeys(map(ord, "−‐‑‒﹣－➖"), "-")
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0f\ufeff]")  # such as a zero-width space
 _VULGAR = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _SUPERSCRIPT = {ord(c): d for c, d in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-", strict=True)}
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
@@ -35,7 +36,7 @@ def plain(text: str) -> str:
     >>> plain(r"$\dfrac{3}{4}$"), plain("−1½ %"), plain("1.2 × 10⁻³"), plain("**12**.")
     ('3/4', '-1 1/2 %', '1.2e-3', '12')
     """
-    text = _THIN.sub("", text.translate(_MINUS))
+    text = _THIN.sub("", _UNSEEN.sub("", text.translate(_MINUS)))
     text = _VULGAR.sub(" ", text)
     text = _RAISED.sub(lambda found: "^" + found[0].translate(_SUPERSCRIPT), text)
     text = unicodedata.normalize("NFKC", text).replace("⁄", "/")

@@ -32,7 +32,13 @@ _REMARK = re.compile(
     r"\s*\((?:rounded|approx|about|to |correct to|nearest|\d+ ?d\.?p|in |\w+ decimal)[^()]*\)\s*$", re.IGNORECASE
 )
 _ROUNDED = re.compile(r",?\s(?:rounded|correct|accurate|to the nearest|to \w+ decimal)\b.*$", re.IGNORECASE)
-_ASIDE = re.compile(r"^(.+?)\s*\(([^()]+)\)\s*$")
+_TWICE = re.compile(r"^(.+?)(?:\s*\(([^()]+)\)|,?\s(?:or|i\.e\.,?|that is,?|which is)\s(.+))$", re.IGNORECASE)
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)$", re.IGNORECASE)
+_OUT_OF = re.compile(r"(?<![\d./])(\d+)\sout\sof\s(\d+)(?![\d./])")
+_PARTS = {"half": 2, "halve": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "eighth": 8, "tenth": 10}
+_PART = re.compile(
+    rf"^(?:(a|an|one|two|three|four)[\s-])?({'|'.join(_PARTS)})s?(?=\s(?:of|a|an|the)\b|$)", re.IGNORECASE
+)
 _GAP = re.compile(
     r"(?P<unit>.*?)\s*(?P<by>;|,\s*and\b|,|±|\+/-|\bplus or minus\b|\bto\b|\band\b|\bthrough\b|:|-"
     r"|(?:<|≤|<=)\s*[^\d<>≤]{1,30}?\s*(?:<|≤|<=))\s*",
@@ -76,12 +82,13 @@ def read_quantity(text: str, strict: bool = False) -> Quantity | None:
     line = _REMARK.sub("", line)
     if not strict:
         line = _ROUNDED.sub("", line)
-    aside = _ASIDE.match(line)
-    if aside and re.search(r"\d", aside[1]):
-        main, other = _read(aside[1], strict), _read(aside[2], strict)
-        if main and other:  # `1/4 (0.25)` says one thing twice; `5 (6)` two things
+    twice = _TWICE.match(line)
+    if twice and re.search(r"\d", twice[1]):
+        again = twice[2] or twice[3]
+        main, other = _read(twice[1], strict), _read(again, strict)
+        if main and other:  # `1/4 (0.25)` and `0.5, or 50%` say one thing twice; `5 (6)` says two things
             return main if agree(other, main, 1e-2, 1e-4) else None
-        if main and not re.search(r"\d", aside[2]):
+        if main and twice[2] and not re.search(r"\d", again):
             return main
     return _read(line, strict)
 
@@ -90,6 +97,9 @@ def _read(line: str, strict: bool) -> Quantity | None:
     line = _unlabelled(line, strict)
     line = _ABOUT.sub("", _ABOUT.sub("", line))
     line = re.sub(r"^([(\[])(-?\d{1,3}),(-?\d+)([)\]])$", r"\1\2, \3\4", line)  # (1,200) is a pair
+    line = _OUT_OF.sub(r"\1/\2", _ORDINAL.sub("", line))
+    if not re.search(r"\d", line):
+        line = _PART.sub(_part, line)
     if not re.search(r"\d", line):
         line = _COUNTED.sub(_digits, line, count=2)
     found = list(_NUMBER.finditer(line))
@@ -177,6 +187,11 @@ def _value(found: re.Match[str]) -> float | None:
         below = float(found["over"].replace(",", ""))
         return sign * value / below if below else None
     return sign * value
+
+
+def _part(found: re.Match[str]) -> str:
+    times = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4}[(found[1] or "a").lower()]
+    return f"{times}/{_PARTS[found[2].lower()]}"
 
 
 def _digits(found: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 HEDGES = frozenset({
     "or", "and", "not", "nor", "but", "either", "neither", "isn't", "except", "instead", "unless", "versus",
     "vs", "is", "are", "was", "were", "equals", "because", "since", "so", "which", "that", "than", "above",
-    "below", "pi", "π", "least", "most", "under", "over", "sqrt", "ln", "log",
+    "below", "pi", "π", "least", "most", "under", "over", "st", "nd", "rd", "th", "sqrt", "ln", "log",
 })  # fmt: skip
 _FILLERS = frozenset({
     "approximately", "approx", "about", "roughly", "around", "exactly", "on", "average", "total", "in",

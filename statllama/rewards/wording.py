@@ -13,7 +13,9 @@ _FILLERS = frozenset({
     "those", "to", "in", "on", "for", "by", "as", "at", "we", "there", "and", "so", "then", "will", "has",
     "have", "had", "do", "does", "did",
 })  # fmt: skip
-_WORD = re.compile(r"-?\d+(?:,\d{3})+(?:\.\d+)?|-?\d*\.?\d+|[^\W\d_]+")
+_WORD = re.compile(r"-?\d+(?:,\d{3})+(?:\.\d+)?|-?\d*\.?\d+|[^\W\d_]+|[<>≤≥≠±+*]")
+_RELATIONS = {"<=": "≤", ">=": "≥", "!=": "≠", "\\leq": "≤", "\\geq": "≥", "\\neq": "≠", "\\le": "≤", "\\ge": "≥",
+              "\\ne": "≠"}  # fmt: skip
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 _NEGATED = re.compile(r"n['’]t\b")
 _SAME_WORD = 0.85
@@ -21,12 +23,18 @@ MOST_WORDS = 200
 
 
 def words(text: str) -> list[str]:
-    """The words and numbers of a text in lower case, without punctuation; `don't` becomes `do not`.
+    """The words, numbers and relations of a text in lower case, without punctuation; `don't` becomes `do not`.
 
-    >>> words("We **don't** reject H0.")
-    ['we', 'do', 'not', 'reject', 'h', '0']
+    >>> words("We don't reject H0; mean >= median.")
+    ['we', 'do', 'not', 'reject', 'h', '0', 'mean', '≥', 'median']
     """
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").casefold()
+    text = (
+        unicodedata.normalize("NFKC", re.sub(r"\*\*|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", "", text))
+        .replace("−", "-")
+        .casefold()
+    )
+    for written, relation in _RELATIONS.items():
+        text = text.replace(written, relation)
     text = re.sub(r"\bcan['’]t\b", "can not", text).replace("cannot", "can not")
     text = re.sub(r"(?<=\w)-(?=\w)", " ", _NEGATED.sub(" not", text))
     return _WORD.findall(text)
