@@ -521,7 +521,7 @@ def test_a_missing_answer_is_found_before_anything_is_loaded(base: Base, tmp_pat
     from tests.conftest import conversations
 
     found = spec(rewards=[{"name": "correctness"}])
-    with pytest.raises(DataError, match=r"q\.jsonl, row \d.*: no column 'answer', which a reward needs"):
+    with pytest.raises(DataError, match=r"q\.jsonl, row \d.*: no 'answer', which a reward needs"):
         make_job(base, tmp_path, found, rows=conversations(4))
     make_job(base, tmp_path, spec(), rows=conversations(4))  # `format` needs none
 
@@ -543,6 +543,58 @@ def test_fewer_prompts_than_a_step_takes(base: Base, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"stage grpo: 1 prompts, and each step takes 2 different ones") as caught:
         grpo.require(spec(), 1, tmp_path, False)
     assert "train.batch_size=4" in str(caught.value.remedy)
+
+
+def batch_of(prompt: list[int], ids: list[int], masked: tuple[int, int] = (0, 0)) -> dict[str, Any]:
+    """One completion as TRL holds it; `masked`: padding of the prompt and of the completion."""
+    left, right = masked
+    values = {"prompt_ids": [5] * left + prompt, "prompt_mask": [0] * left + [1] * len(prompt)}
+    values |= {"completion_ids": ids + [5] * right, "completion_mask": [1] * len(ids) + [0] * right}
+    return {name: torch.tensor([row]) for name, row in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("batch", "fault"),
+    [
+        (batch_of([0, 9, 9], [8, 8, 4], (2, 1)), None),
+        (batch_of([0, 9, 9], [8, 8, 8, 8]), None),
+        (batch_of([0, 9, 9], [4], (0, 3)), None),
+        (batch_of([9, 9], [8, 4]), "does not begin with BOS"),
+        (batch_of([0, 0, 9], [8, 4], (1, 0)), "two BOS"),
+        (batch_of([0, 9], [8, 4, 8]), "goes on after the end-of-turn token"),
+        (batch_of([0, 9], [8, 8], (0, 2)), "ends without an end-of-turn token after 2 of 4"),
+        ({**batch_of([0, 9], [8, 8, 4]), "completion_mask": torch.tensor([[1, 0, 1]])}, "mask of its completion"),
+        ({**batch_of([0, 9], [8]), "completion_mask": torch.tensor([[0]])}, "mask of its completion"),
+    ],
+)
+def test_completions_are_checked(batch: dict[str, Any], fault: str | None, tokenizer: Any) -> None:
+    from statllama.data.checks import check_completions
+
+    if fault is None:
+        check_completions(batch, tokenizer, stops=[4], max_length=4)
+    else:
+        with pytest.raises(DataError, match=fault):
+            check_completions(batch, tokenizer, stops=[4], max_length=4)
+
+
+# ------------------------------------------------------------------ with other parts
+
+
+def test_a_cap_on_drift_ends_it(base: Base, tmp_path: Path, pays: Any) -> None:
+    pays(varied)
+    outcome, notes = noted(base, tmp_path, drift={"max": 1e-9, "every": 1})
+    assert outcome.ended_by == "drift" and outcome.steps < 4 and "above `drift.max`" in notes[-1]
+
+
+def test_on_a_4_bit_base(base_folder: Path, parents: Any, tmp_path: Path, pays: Any) -> None:
+    """KL is 0 at the start, the adapter stays in float32, and the base keeps its bits."""
+    pays(varied)
+    found = BaseModelSpec(model=str(base_folder), quantization="nf4")
+    four = load_base(found, {"model": {}, "tokenizer": {}}, "float32", 256, "transformers")
+    outcome, adapter = train(make_job(four, tmp_path, spec(train={"steps": 2}), parents=parents))
+    assert outcome.history[0]["kl"] == pytest.approx(0, abs=1e-9) and outcome.history[1]["kl"] > 0
+    assert all(tensor.dtype is torch.float32 for tensor in adapter.values())
+    four.check_unchanged()
 
 
 # ------------------------------------------------------------------ as a recipe

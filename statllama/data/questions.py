@@ -44,10 +44,11 @@ def as_question(example: Example, rules: QuestionRules) -> Question:
     DataError for running text and preferences, a missing column, or a system turn where there is one already.
     """
     question = _bare(example)
-    if missing := [name for name in rules.columns if question.columns.get(name) is None]:
-        found = ", ".join(name for name, value in question.columns.items() if value is not None) or "none"
+    filled = [name for name, value in question.columns.items() if value is not None and str(value).strip()]
+    if missing := [name for name in rules.columns if name not in filled]:
+        found = ", ".join(filled) or "none"
         raise DataError(
-            f"no column {missing[0]!r}, which a reward needs; columns for rewards: {found}",
+            f"no {missing[0]!r}, which a reward needs; columns for rewards: {found}",
             remedy="give the row one (formats question_answer, gsm8k and prompt_answer read `answer`), or leave out "
             "the reward",
         )

@@ -73,9 +73,9 @@ def test_a_system_turn_is_put_first() -> None:
         as_question(Completion("The mean is", " 2"), rules)
 
 
-@pytest.mark.parametrize("columns", [{}, {"answer": None}, {"reasoning": "r"}])
+@pytest.mark.parametrize("columns", [{}, {"answer": None}, {"reasoning": "r"}, {"answer": " "}])
 def test_a_column_that_a_reward_needs(columns: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="no column 'answer', which a reward needs; columns for rewards: "):
+    with pytest.raises(DataError, match="no 'answer', which a reward needs; columns for rewards: "):
         as_question(Question(ASKED, columns), QuestionRules(columns=("answer",)))
 
 
