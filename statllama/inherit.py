@@ -16,7 +16,7 @@ from typing import Any
 from statllama.errors import Problem, RecipeError, near
 from statllama.yaml_lines import Path_, line_of, load
 
-EXTENDS, KEEP, BASE = "extends", "keep", "base"
+EXTENDS, KEEP, BASE, BLENDED = "extends", "keep", "base", "of"
 DEFAULTED = ("lora", "train")
 """Groups of fields that `defaults` may hold."""
 MOST_FILES = 8
@@ -52,9 +52,12 @@ def load_whole(path: Path, above: Sequence[Path] = ()) -> Whole:
 
 
 def with_defaults(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse."""
+    """A stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse.
+
+    A blend trains nothing, and has neither group.
+    """
     merged = dict(item)
-    for group in DEFAULTED:
+    for group in DEFAULTED if BLENDED not in item else ():
         below, own = defaults.get(group), item.get(group, {})
         if isinstance(below, dict) and isinstance(own, dict):
             merged[group] = _deep(below, own)
@@ -88,7 +91,7 @@ def _resolved_stages(whole: Whole) -> list[Any]:
     for i, item in enumerate(raw if isinstance(raw, list) else []):
         if isinstance(item, dict):
             merged = with_defaults(item, defaults if isinstance(defaults, dict) and i >= whole.inherited else {})
-            if merged.get("parents") is None and "of" not in merged:
+            if merged.get("parents") is None and BLENDED not in merged:
                 merged["parents"] = BASE if before == BASE else [before]
             before = str(item.get("name"))
             item = merged
@@ -117,7 +120,7 @@ def _kept(stages: list[Any], data: Mapping[str, Any], lines: Mapping[Path_, int]
 
 def _below(item: Mapping[str, Any]) -> list[str]:
     """Names of the stages that a stage stands on, or blends."""
-    parents, blended = item.get("parents"), item.get("of")
+    parents, blended = item.get("parents"), item.get(BLENDED)
     names = [*(parents if isinstance(parents, list) else ()), *(blended if isinstance(blended, dict) else ())]
     return [name for name in names if isinstance(name, str)]
 

@@ -71,6 +71,8 @@ def _read_jsonl(path: Path) -> Iterator[Numbered]:
 
 
 def _object(value: Any, path: Path, row: int) -> Row:
+    if isinstance(value, str):
+        return {"text": value}  # a list of texts is a list of documents
     if not isinstance(value, dict):
         got = "null" if value is None else {"str": "a text", "list": "an array"}.get(type(value).__name__, repr(value))
         raise DataError(f"{path}, row {row}: not an object but {got}", remedy='a row is an object: {"text": "..."}')
