@@ -87,7 +87,7 @@ class ConsoleReporter(Reporter):
     def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
         lora = spec.lora
         Out.print(
-            f"[bold cyan]{spec.name}[/] ({spec.type}): {steps} steps of {spec.train.batch_size} rows, "
+            f"[bold cyan]{spec.name}[/] ({spec.type}): {steps} steps of {spec.train.batch_size} {spec.rows_are}, "
             f"learning rate {spec.train.learning_rate:g}, rank {lora.r}, scale {lora.scaling:g}"
         )
         self._last_line = 0.0

@@ -305,6 +305,11 @@ class TrainingSpec(StageSpec):
             "seed": train.seed,
         }
 
+    @property
+    def rows_are(self) -> str:
+        """What `train.batch_size` counts, in the plural."""
+        return "rows"
+
     def rows_per_epoch(self, rows: int) -> int:
         """Rows that go through the model in one pass over `rows` prepared rows."""
         return rows

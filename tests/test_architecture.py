@@ -26,14 +26,14 @@ LAYERS = (
     ("answers", "scores", "itemchecks", "paired", "scorecard", "gates", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
     ("probe", "drift", "loaded", "harness"),
-    ("evaluate", "training", "scorer"),
+    ("evaluate", "training", "rollouts", "scorer"),
     ("stages",),
     ("keys", "overrides", "field_errors", "inherit", "order", "recipe"),
     ("subjects", "evaluation", "recorded", "chat"),
-    ("runner", "session", "targets", "doctor", "export", "report"),
+    ("runner", "session", "targets", "doctor", "export", "report", "study"),
     ("datacheck",),
-    ("console", "console_data", "console_scores", "console_stacks", "console_run", "console_chat", "console_export"),
-    ("cli_options", "cli_chat", "cli_data", "cli_eval", "cli_export", "cli", "__init__"),
+    ("console", "console_data", "console_scores", "console_stacks", "console_run", "console_chat", "console_export", "console_study"),
+    ("cli_options", "cli_chat", "cli_data", "cli_eval", "cli_export", "cli_study", "cli", "__init__"),
     ("__main__",),
 )
 # Outside libraries with one home.

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +99,16 @@ def varied(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) 
 @pytest.fixture
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The micro-batches that losses were taken of, in order."""
-    from statllama.stages import _rollouts
+    from statllama import rollouts
 
     seen: list[dict[str, Any]] = []
-    compute = _rollouts.RolloutTrainer.compute_loss
+    compute = rollouts.RolloutTrainer.compute_loss
 
     def spy(self: Any, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         seen.append({k: v.clone() if torch.is_tensor(v) else v for k, v in inputs.items()})
         return compute(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(_rollouts.RolloutTrainer, "compute_loss", spy)
+    monkeypatch.setattr(rollouts.RolloutTrainer, "compute_loss", spy)
     return seen
 
 
@@ -156,14 +157,14 @@ def test_a_wrong_reference_stops_the_run(
     base: Base, parents: Any, tmp_path: Path, pays: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRL's own reference, without the parents, is found out before the first step."""
-    from statllama.stages import _rollouts
+    from statllama import rollouts
 
     pays(varied)
     monkeypatch.setattr(stack, "add_reference", lambda model: None)
     job = make_job(base, tmp_path, spec(), parents=parents)
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         train(job)
-    monkeypatch.setattr(_rollouts, "_check_reference", lambda *a: None)
+    monkeypatch.setattr(rollouts, "_check_reference", lambda *a: None)
     with pytest.raises(TrainingError, match=r"before the first step the KL divergence .* is \S+ and must be 0"):
         train(job)
     base.check_unchanged()
@@ -314,7 +315,7 @@ def test_a_resumed_run_equals_an_unbroken_one(
     )  # fmt: skip
     with pytest.raises(Interrupted):
         train(job)
-    kept = job.checkpoints / f"checkpoint-{stop}" / "rollouts.pt"
+    kept = job.checkpoints / f"checkpoint-{stop}" / "rollouts.safetensors"
     assert kept.exists() == (stop % iterations != 0)
     resumed, again = train(job)
     assert steps == list(range(1, 9)) and resumed.resumed_from == stop
@@ -336,7 +337,7 @@ def test_the_order_of_prompts(rows_: int) -> None:
     """As TRL's own sampler arranges an order; every epoch has another, whichever it begins with."""
     from trl.trainer.utils import RepeatSampler
 
-    from statllama.stages._rollouts import PromptSampler
+    from statllama.rollouts import PromptSampler
 
     orders = []
     for epoch in (0, 1):
@@ -434,6 +435,21 @@ def test_figures_of_each_step(base: Base, tmp_path: Path, pays: Any, spied: list
     assert outcome.tokens == int(batch["prompt_mask"].sum() + lengths.sum())
     assert outcome.metrics()["completion_length"] == pytest.approx(wanted["completions/mean_length"])
     assert outcome.metrics()["cut"] == pytest.approx(wanted["completions/clipped_ratio"])
+
+
+def test_the_display_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """Reward first, since the loss of grpo says nothing; steps on completions of before have no reward to show."""
+    from statllama.console_run import ConsoleReporter
+    from statllama.reporting import StepEvent
+
+    figures = {"reward": 0.25, "kl": 0.0123, "completions/mean_length": 87.4, "completions/clipped_ratio": 0.125}
+    event = StepEvent("grpo", 1, 2, 0.0, 0.5, 1e-4, 100.0, 5.0, 2**30, {**figures, "rewards/format/mean": 1.0})
+    reporter = ConsoleReporter()
+    reporter.step(event)
+    reporter.step(replace(event, step=2, extra={"kl": 0.02}))
+    first, second = " ".join(capsys.readouterr().out.split()).split("step 2/2")
+    assert "reward 0.250 KL 0.012 length 87 cut 12% loss 0.0000" in first
+    assert "reward" not in second and "loss" in second
 
 
 def test_rows_may_have_different_columns(base: Base, tmp_path: Path, pays: Any) -> None:

@@ -26,7 +26,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def curves(stages: Sequence[Stage]) -> Markup | None:
-    """Loss, learning rate, gradient norm and rewards of all stages on one axis of steps. None when nothing was logged."""
+    """Loss, learning rate, gradient norm, reward of all stages on one axis of steps. None when nothing was logged."""
     logged = [(stage.name, stage.curve) for stage in stages if stage.curve is not None and stage.curve.steps]
     if not logged:
         return None

@@ -11,7 +11,6 @@ are generated at once, so `micro_batch_size` (completions per forward pass) chan
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -128,6 +127,11 @@ class Spec(TrainingSpec):
         rules = QuestionRules(self.system, needed)
         return {**super().data_options, "max_length": self.prompt_limit, "questions": rules}
 
+    @property
+    def rows_are(self) -> str:
+        """As of any stage."""
+        return "completions"
+
     def rows_per_epoch(self, rows: int) -> int:
         """Completions of one pass over `rows` prompts: the last ones that do not fill a step are left out."""
         return rows // self.prompts_per_step * self.train.batch_size * self.iterations
@@ -161,7 +165,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     import trl
 
     from statllama import stack
-    from statllama.stages._rollouts import RolloutTrainer, as_rows
+    from statllama.rollouts import RolloutTrainer, as_rows
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec
@@ -229,8 +233,3 @@ def _settings(spec: Spec, accumulation: int) -> dict[str, Any]:
         "log_completions": False,
         "trust_remote_code": False,
     }
-
-
-def largest_initial_kl(exact: bool) -> float:
-    """What rounding may make of a KL divergence that is 0: (difference of log-probabilities)^2 / 2, per token."""
-    return 1e-6 if exact else math.pow(0.1, 2) / 2

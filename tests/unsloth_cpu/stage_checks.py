@@ -12,10 +12,10 @@ from torch import Tensor
 from statllama import stack
 from statllama.errors import Interrupted
 from statllama.model import Base, scoring
+from statllama.rollouts import of_completions
 from statllama.specs import LLAMA_MODULES
 from statllama.stack import Adapter
 from statllama.stages import dpo, grpo
-from statllama.stages._rollouts import of_completions
 from statllama.stages.dpo import _settings
 from statllama.training import arguments
 from tests.unsloth_cpu import definition

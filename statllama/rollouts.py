@@ -1,4 +1,4 @@
-"""What `grpo` does around TRL's GRPOTrainer: our prompts, exact resuming, checks of the first batch, and what is told.
+"""What stages of type `grpo` do around TRL's GRPOTrainer: prompts, exact resuming, checks of the first batch, notes.
 
 A generated batch may serve several optimizer steps (`iterations`); a checkpoint between them holds it.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Sampler
 
@@ -19,10 +20,9 @@ from statllama import stack
 from statllama.data.checks import check_completions, end_tokens
 from statllama.data.questions import unpacked_question
 from statllama.errors import TrainingError
-from statllama.stages.grpo import Spec, label, largest_initial_kl
 from statllama.training import StageTrainer
 
-BUFFER = "rollouts.pt"  # in a checkpoint: the generated batch, when steps on it are left
+BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left
 SAME = 1e-8  # rewards that differ by less are the same
 
 
@@ -76,8 +76,8 @@ class RolloutTrainer(StageTrainer):
     _asked: list[list[int]]
 
     @property
-    def _spec(self) -> Spec:
-        assert isinstance(self.job.spec, Spec)
+    def _spec(self) -> Any:
+        """`stages.grpo.Spec`."""
         return self.job.spec
 
     def stop_at_end_of_turn(self) -> None:
@@ -146,7 +146,7 @@ class RolloutTrainer(StageTrainer):
             self._unvaried += 1
             if self._unvaried >= self._note_at:
                 self._note_at *= 4  # told at once, and ever more rarely
-                reason = _why_unvaried(self._spec, rewards.cpu(), ids, trainer.eos_token_ids)
+                reason = _why_unvaried(self._spec, trainer.reward_func_names, rewards.cpu(), ids, trainer.eos_token_ids)
                 self.job.on_note(
                     f"stage {self._spec.name}: all {self._spec.generations} completions of each prompt got the same "
                     f"reward, so this batch teaches nothing ({self._unvaried} of {self._batches} batches): {reason}"
@@ -178,18 +178,16 @@ class RolloutTrainer(StageTrainer):
         trainer: Any = self
         if trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations):
             folder = Path(trainer._get_output_dir(trial=trial)) / f"checkpoint-{trainer.state.global_step}"
-            torch.save(_joined(trainer._buffered_inputs), folder / BUFFER)
+            save_file(_joined(trainer._buffered_inputs), folder / BUFFER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        from trl.trainer.utils import split_tensor_dict
-
         trainer: Any = self
         folder = Path(resume_from_checkpoint)
         trainer._step = int(folder.name.rpartition("-")[2]) * trainer.args.gradient_accumulation_steps
         if (folder / BUFFER).exists():
-            whole = torch.load(folder / BUFFER, map_location=trainer.accelerator.device, weights_only=True)
-            trainer._buffered_inputs = split_tensor_dict(whole, trainer.args.steps_per_generation)
+            whole = load_file(folder / BUFFER, device=str(trainer.accelerator.device))
+            trainer._buffered_inputs = _split(whole, trainer.args.steps_per_generation)
 
 
 def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -200,12 +198,20 @@ def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
+def _split(whole: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
+    """`_joined` undone; a number without a dimension is in every part."""
+    chunks = {name: [v] * parts if v.ndim == 0 else list(v.chunk(parts)) for name, v in whole.items()}
+    return [{name: pieces[i] for name, pieces in chunks.items()} for i in range(parts)]
+
+
 def _tail(values: Sequence[float]) -> float | None:
     last = values[-max(1, len(values) // 10) :]
     return sum(last) / len(last) if last else None
 
 
-def _why_unvaried(spec: Spec, rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]) -> str:
+def _why_unvaried(
+    spec: Any, names: Sequence[str], rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]
+) -> str:
     """What all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not judged."""
     reasons = []
     groups = [ids[i : i + spec.generations] for i in range(0, len(ids), spec.generations)]
@@ -213,16 +219,14 @@ def _why_unvaried(spec: Spec, rewards: Tensor, ids: Sequence[Sequence[int]], sto
         reasons.append("each prompt's completions are the same text (raise `temperature`)")
     if all(one[-1] not in stops for one in ids):
         reasons.append(f"all are cut at `max_completion_length` {spec.max_completion_length}")
-    for reward, column in zip(spec.rewards, rewards.T, strict=True):
+    for reward, name, column in zip(spec.rewards, names, rewards.T, strict=True):
         known = column[~column.isnan()]
         if not len(known):
-            reasons.append(f"{label(reward)} judged none")
+            reasons.append(f"{name} judged none")
         elif float(known.max() - known.min()) <= SAME:
-            reasons.append(f"{label(reward)} is {_said(reward, float(known[0]))} for all")
+            reasons.append(f"{name} is {_said(reward, float(known[0]))} for all")
         else:
-            reasons.append(
-                f"{label(reward)} is {float(known.min()):g} to {float(known.max()):g}, alike for each prompt"
-            )
+            reasons.append(f"{name} is {float(known.min()):g} to {float(known.max()):g}, alike for each prompt")
     return "; ".join(reasons)
 
 
@@ -278,8 +282,9 @@ def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> 
     return ((logits.float() / temperature).log_softmax(-1).gather(-1, ids[:, None])[:, 0] * mask).sum()
 
 
-def _check_first_kl(spec: Spec, kl: float, dtype: torch.dtype) -> None:
-    if not abs(kl) <= largest_initial_kl(dtype is torch.float32):
+def _check_first_kl(spec: Any, kl: float, dtype: torch.dtype) -> None:
+    # What rounding makes of 0: (difference of log-probabilities)^2 / 2, per token.
+    if not abs(kl) <= (1e-6 if dtype is torch.float32 else 0.1**2 / 2):
         raise TrainingError(
             f"stage {spec.name}: before the first step the KL divergence from the parent stack is {kl:.3g} and must be "
             "0: the reference is not the parent stack",
