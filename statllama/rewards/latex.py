@@ -2,8 +2,8 @@ r"""Mathematics in answers: LaTeX and plain expressions become numbers, or are c
 
 math-verify bounds its work with an alarm signal, which exists in a process's main thread alone and makes a result
 depend on the load of the machine. Here the *text* is bounded instead: `admitted` lets through only expressions whose
-evaluation is short by their form (no towers of powers, no unbounded factorials, sums or integrals). So it works in
-any thread, and gives the same on every machine.
+evaluation is short by their form (no towers of powers, no unbounded factorials, sums or integrals), and `value_of`
+evaluates them in floats. So it works in any thread, and gives the same on every machine.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from typing import Any
 
 from statllama.errors import TrainingError
 from statllama.rewards.bounds import MOST_CHARACTERS, admitted, variables
+from statllama.rewards.evaluate import value_of
 
 _MOST_FOR_VERIFY = 60  # characters of a set, tuple or interval
-_SAME = 1e-12  # relative, of values at points
+_TRANSCENDENTAL = r"\\(?:exp|ln|log|arc|sin|cos|tan)|e\s*\^"  # of a large number these take any time to evaluate
+_SAME = 1e-11  # relative, of values at points
 # Nothing is special about these numbers but that no formula has them.
 _POINTS = tuple(tuple(0.4 + (row + 2) * 0.6180339887 * (place + 1) % 2.3 for place in range(8)) for row in range(3))
 
@@ -46,14 +48,14 @@ def number_of(text: str) -> float | None:
     r"""The finite real number that an expression without variables is, or None.
 
     >>> number_of(r"\sqrt{2} \cdot 3"), number_of("10^{10^{10}}")
-    (4.242640687119285, None)
+    (4.242640687119286, None)
     """
     expression = to_latex(text)
     if not admitted(expression) or variables(expression):
         return None
     parsed = _parsed(expression)
     try:
-        value = complex(parsed[0].evalf(20)) if parsed else complex("nan")
+        value = value_of(parsed[0], {}) if parsed else complex("nan")
     except Exception:  # whatever SymPy says of a text that no one proofread, it is no number
         return None
     return value.real if math.isfinite(value.real) and abs(value.imag) < 1e-12 else None
@@ -77,26 +79,27 @@ def equivalent(reply: str, reference: str, rtol: float = 1e-2) -> bool:
     if not got or not wanted:
         return False
     allowed = max(rtol, _SAME) if re.search(r"\d\.\d|\D\.\d", one + other) else _SAME
+    simple = max(len(one), len(other)) <= _MOST_FOR_VERIFY and not re.search(_TRANSCENDENTAL, one + other)
     try:
         with _one_at_a_time:
-            return _equal(got[0], wanted[0], allowed, max(len(one), len(other)) <= _MOST_FOR_VERIFY)
+            return _equal(got[0], wanted[0], allowed, simple)
     except Exception:  # as above: an expression that cannot be compared is not equal
         return False
 
 
-def _equal(got: Any, wanted: Any, rtol: float, short: bool) -> bool:
-    """Equality of two parsed expressions."""
+def _equal(got: Any, wanted: Any, rtol: float, simple: bool) -> bool:
+    """Equality of two parsed expressions; `simple` ones that are no formulas or relations are math-verify's."""
     import sympy
 
     relation = sympy.core.relational.Relational
     if isinstance(got, relation) and isinstance(wanted, relation):
         if type(got) is type(wanted) and got.lhs == wanted.lhs:
-            return _equal(got.rhs, wanted.rhs, rtol, short)
+            return _equal(got.rhs, wanted.rhs, rtol, simple)
         return _same_relation(got, wanted)
     if isinstance(got, sympy.Expr) and isinstance(wanted, sympy.Expr):
         pairs = zip(*_values(got, wanted), strict=True)
         return all(abs(a - b) <= rtol * abs(b) or abs(a - b) < _SAME for a, b in pairs)
-    return short and bool(_math_verify().verify(wanted, got, timeout_seconds=None))
+    return simple and bool(_math_verify().verify(wanted, got, timeout_seconds=None))
 
 
 def _same_relation(got: Any, wanted: Any) -> bool:
@@ -118,11 +121,8 @@ def _values(*expressions: Any) -> list[list[complex]]:
     names = [{str(symbol) for symbol in expression.free_symbols} for expression in expressions]
     if any(own != names[0] for own in names) or len(names[0]) > len(_POINTS[0]):
         raise ValueError("other variables")
-    values = []
-    for expression in expressions:
-        variables = sorted(expression.free_symbols, key=str)
-        rows = [dict(zip(variables, point, strict=False)) for point in _POINTS]
-        values.append([complex(expression.evalf(20, subs=row)) for row in rows])
+    rows = [dict(zip(sorted(names[0]), point, strict=False)) for point in _POINTS]
+    values = [[value_of(expression, row) for row in rows] for expression in expressions]
     if not all(cmath.isfinite(value) for row in values for value in row):
         raise ValueError("no finite value")
     return values
@@ -170,7 +170,7 @@ def _math_verify() -> Any:
     logging.getLogger("math_verify.parser").setLevel(logging.ERROR)  # it warns that there is no alarm
     logging.getLogger("math_verify.grader").setLevel(logging.ERROR)
     try:
-        if complex(_parse(math_verify, r"\frac{1}{4}")[0].evalf()) == 0.25:
+        if complex(_parse(math_verify, r"\frac{1}{4}")[0]) == 0.25:
             return math_verify
         reason = "it reads 1/4 otherwise"
     except Exception as error:  # another version may fail in any way
