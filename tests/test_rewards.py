@@ -102,6 +102,15 @@ def test_points_and_tolerances_are_options() -> None:
     assert score("Answer: 5", columns={"key": 5, "answer": "6"}, column="key") == 2.0
 
 
+def test_a_whole_completion_as_its_answer() -> None:
+    """Only where nothing marks an answer; an empty one is still none."""
+    assert score("Right-skewed.", columns={"answer": "Right-skewed."}) == -1.0
+    assert score("Right-skewed.", columns={"answer": "Right-skewed."}, whole=True) == 2.0
+    assert score("Left-skewed.", columns={"answer": "Right-skewed."}, whole=True) == -1.5
+    assert score("right. Answer: left", columns={"answer": "right"}, whole=True) == -1.5
+    assert score(" ", columns={"answer": "right"}, whole=True) == -1.0
+
+
 def test_a_rows_own_tolerance_and_exact_value_replace_the_options() -> None:
     exact = {"answer": "49 women", "value": 49.0, "tolerance": 0.0}
     assert score("Answer: 49", columns=exact) == 2.0

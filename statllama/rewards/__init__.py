@@ -8,7 +8,7 @@
 | name | says | range | options (default) |
 |---|---|---|---|
 | `correctness` | the final answer agrees with the row's own | 2.0, -1.5, none: -1.0 | `column` (answer), \
-`rtol` (0.01), `atol` (1e-4), `fuzzy` (85), `last_number` (false), `correct`, `wrong`, `no_answer` |
+`rtol` (0.01), `atol` (1e-4), `fuzzy` (85), `last_number` (false), `whole` (false), `correct`, `wrong`, `no_answer` |
 | `format` | `<reasoning>` and `<answer>`, once, in order, filled, nothing after | -0.75 to 1.25 | |
 | `reasoning` | length, connectives, statistical terms | -0.5 to 1.1 | `words` (40) |
 | `length` | 0 up to a target, then down to the penalty | -penalty to 0 | `target`, `over` (target), `penalty` (1.0), \

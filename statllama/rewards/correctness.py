@@ -36,6 +36,8 @@ class Spec(RewardSpec):
     """How alike an answer in words must be (100: the same words)."""
     last_number: bool = False
     """Without tags and without a mark such as `Answer:`, take the completion's last number for its answer."""
+    whole: bool = False
+    """Without all of these, take the whole completion for its answer: for models that answer in a word or two."""
     correct: Points = 2.0
     """Reward of a right answer."""
     wrong: Points = -1.5
@@ -83,6 +85,8 @@ def _outcome(spec: Spec, row: int, text: str, answer: object, value: object, tol
             remedy=f"leave such rows out of the data, for example with `where: {{{spec.column}: .}}`",
         )
     reply = final_answer(text, spec.last_number)
+    if reply is None and spec.whole:
+        reply = text.strip() or None
     exact = float(value) if isinstance(value, int | float) else None
     if exact is not None and isinstance(tolerance, int | float):
         return judge(reply, reference, 0.0, float(tolerance), spec.fuzzy, exact)
