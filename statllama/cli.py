@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from statllama import __version__, cli_chat, cli_data, cli_eval, cli_export
+from statllama import __version__, cli_chat, cli_data, cli_eval, cli_export, cli_study
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
 from statllama.console import Out, print_error, print_finding, print_plan, print_recipe, print_status
 from statllama.console_run import ConsoleReporter
@@ -129,6 +129,7 @@ def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
 
 # In the order of the help: after the commands above, which train.
 app.add_typer(cli_data.app, name="data")
+app.command()(cli_study.study)
 app.command("eval")(cli_eval.evaluate)
 app.command()(cli_eval.compare)
 app.command()(cli_eval.attribute)

@@ -31,15 +31,15 @@ class Loaded:
         store: Store,
         reporter: Reporter,
         max_length: int,
-        on_base: Callable[[Base], None] = lambda base: None,
         backend: Backend | None = None,
     ) -> None:
         """`identity`: see `identity.base_identity`. `max_length`: tokens of the longest row that the base will get.
 
-        `on_base`: called with the base when it is loaded. `backend`: None chooses (`model.choose_backend`).
+        `backend`: None chooses (`model.choose_backend`).
         """
         self.spec, self.identity, self.store, self.reporter = spec, identity, store, reporter
-        self.max_length, self.on_base = max(max_length, LONGEST), on_base  # drift's probe texts too
+        self.max_length = max(max_length, LONGEST)  # drift's probe texts too
+        self._check: Callable[[Base], None] = lambda base: None
         self._backend = backend
         self._base: Base | None = None
         self._adapters: dict[str, Adapter] = {}
@@ -60,6 +60,12 @@ class Loaded:
             start_backend("unsloth")
         return load_tokenizer(self.spec, self.identity)
 
+    def on_base(self, check: Callable[[Base], None]) -> None:
+        """Call `check` with the base: now if it is loaded, else when it is."""
+        self._check = check
+        if self._base is not None:
+            check(self._base)
+
     def base(self, precision: str) -> Base:
         """The frozen base, loaded at its first use; loaded again only for another precision."""
         from statllama.model import load_base, resolve_dtype, start_backend
@@ -70,7 +76,7 @@ class Loaded:
             gc.collect()  # two bases at once may not fit
             with self.reporter.busy(f"loading {self.spec.model}"):
                 self._base = load_base(self.spec, self.identity, precision, self.max_length, self.backend)
-            self.on_base(self._base)
+            self._check(self._base)
         return self._base
 
     def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:

@@ -95,6 +95,14 @@ class Recipe(Spec):
             stacks[stage.name] = tuple(below.values())
         return stacks
 
+    def down_to(self, name: str) -> Recipe:
+        """The recipe with only the stages that the stage of that name needs, and it."""
+        wanted, waiting = set[str](), [self.stage(name).name]
+        while waiting:
+            wanted.add(found := waiting.pop())
+            waiting += [each for each in self.stage(found).needs if each not in wanted]
+        return self.model_copy(update={"stages": tuple(s for s in self.stages if s.name in wanted)})
+
     def to_yaml(self) -> str:
         """The resolved recipe as YAML: every field with its value, files absolute."""
         body = self.model_dump(mode="json", exclude=set(GIVEN))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
+    from statllama.errors import StatllamaError
     from statllama.evaluate import TaskScore
     from statllama.recipe import Recipe
     from statllama.scorecard import Scorecard
@@ -93,6 +94,12 @@ class Reporter:
 
     def verifying(self, what: str) -> None:
         """What the verification of a release does next."""
+
+    def pipeline(self, name: str, number: int, total: int) -> None:
+        """A pipeline of a study begins."""
+
+    def pipeline_failed(self, name: str, error: StatllamaError) -> None:
+        """A pipeline of a study ended early; the others go on."""
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         """The whole run is done."""

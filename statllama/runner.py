@@ -15,6 +15,7 @@ from statllama.evaluate import TaskScore
 from statllama.gates import Breach, breaches
 from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
+from statllama.loaded import Loaded
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorecard import Scorecard, scorecard
@@ -160,17 +161,18 @@ def run(
     *,
     until: str | None = None,
     wait: bool = True,
+    loaded: Loaded | None = None,
 ) -> RunResult:
     """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
 
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
-    broke a gate that stops the run: its result and scores are kept.
+    broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     """
     planned = plan(recipe, store, until)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
     with StopSignal() as stop:
-        session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"])
+        session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         _check(session, planned)
         _record(recipe, store, planned)
         rows: list[tuple[str, str | None, tuple[TaskScore, ...]]] = []

@@ -37,6 +37,12 @@ def count_steps(rows: int, train: TrainSpec) -> int:
     return math.ceil((train.epochs or 1.0) * per_epoch)
 
 
+def longest_row(recipe: Recipe) -> int:
+    """Tokens of the longest row that the base will get in a run of this recipe."""
+    lengths = [stage.train.max_length for stage in recipe.trained]
+    return max(lengths + ([recipe.evaluate.max_length] if recipe.evaluate.tasks else []))
+
+
 def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
     """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
     return chosen_tasks(recipe.evaluate, recipe.root)
@@ -54,13 +60,16 @@ class Session:
         *,
         wait: bool = True,
         base: Mapping[str, Any] | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
-        """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move."""
+        """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move.
+
+        `loaded`: this base, as another run loaded it.
+        """
         self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
         self.identity = base or base_identity(recipe.base, store.memory)
-        lengths = [stage.train.max_length for stage in recipe.trained]
-        lengths += [recipe.evaluate.max_length] if recipe.evaluate.tasks else []
-        self.loaded = Loaded(recipe.base, self.identity, store, reporter, max(lengths), self._require_lengths)
+        self.loaded = loaded or Loaded(recipe.base, self.identity, store, reporter, longest_row(recipe))
+        self.loaded.on_base(self._require_lengths)
         self.scorer = Scorer(self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.precision, wait=wait)
 
     def _require_lengths(self, base: Base) -> None:

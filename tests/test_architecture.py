@@ -32,7 +32,16 @@ LAYERS = (
     ("subjects", "evaluation", "recorded", "chat"),
     ("runner", "session", "targets", "doctor", "export", "report", "study"),
     ("datacheck",),
-    ("console", "console_data", "console_scores", "console_stacks", "console_run", "console_chat", "console_export", "console_study"),
+    (
+        "console",
+        "console_data",
+        "console_scores",
+        "console_stacks",
+        "console_run",
+        "console_chat",
+        "console_export",
+        "console_study",
+    ),
     ("cli_options", "cli_chat", "cli_data", "cli_eval", "cli_export", "cli_study", "cli", "__init__"),
     ("__main__",),
 )
@@ -45,8 +54,11 @@ HOMES = {
     "math_verify": {"rewards"},
     "lm_eval": {"evaluate", "harness"},
     "matplotlib": {"report"},
-    "typer": {"cli", "cli_export", "cli_chat", "cli_data", "cli_eval", "cli_options"},
-    "rich": {"console", *(f"console_{name}" for name in ("chat", "data", "export", "run", "scores", "stacks"))},
+    "typer": {"cli", "cli_export", "cli_study", "cli_chat", "cli_data", "cli_eval", "cli_options"},
+    "rich": {
+        "console",
+        *(f"console_{name}" for name in ("chat", "data", "export", "run", "scores", "stacks", "study")),
+    },
 }
 NAMES = [str(p.relative_to(PACKAGE)) for p in sorted(PACKAGE.rglob("*.py"))]
 
@@ -243,7 +255,7 @@ def public(name: str) -> Iterator[tuple[str, ast.AST]]:
 
 
 # Methods whose meaning is that of the method they override.
-OVERRIDES = ("ConsoleReporter.", "PlannedStage.cached", "Job.checkpoints", "StageTrainer.",
+OVERRIDES = ("ConsoleReporter.", "StudyReporter.", "PlannedStage.cached", "Job.checkpoints", "StageTrainer.",
              "InTransformers.", "InLlamaCpp.", "InGguf.", "InSafetensors.")  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from statllama.report.collect import collect, collect_dial
 from statllama.report.data import DialData, DialPoint, ReportData
 from statllama.report.page import render, render_dial, save, write
+from statllama.report.study import render_study, write_study
 
 if TYPE_CHECKING:
     from statllama.evaluation import Dial
@@ -31,8 +32,10 @@ __all__ = [
     "collect_dial",
     "render",
     "render_dial",
+    "render_study",
     "write",
     "write_dial",
+    "write_study",
 ]
 
 

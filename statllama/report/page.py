@@ -35,13 +35,13 @@ class Chart:
 
 def render(data: ReportData) -> str:
     """The report as HTML. The same data gives the same text."""
-    return _environment().get_template("report.html.jinja").render(_report(data))
+    return environment().get_template("report.html.jinja").render(_report(data))
 
 
 def render_dial(data: DialData) -> str:
     """The trade-off of a dial as HTML."""
     chart = Chart(dial_chart(data), tables.dial(data))
-    return _environment().get_template("dial.html.jinja").render(data=data, chart=chart, version=__version__)
+    return environment().get_template("dial.html.jinja").render(data=data, chart=chart, version=__version__)
 
 
 def write(data: ReportData, path: Path) -> None:
@@ -55,7 +55,8 @@ def save(text: str, path: Path) -> None:
     write_text(path, [text])
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja with the templates of this package, and the filters that they use."""
     environment = Environment(
         loader=PackageLoader("statllama.report", "templates"),
         autoescape=True,

@@ -95,8 +95,8 @@ def scores(benchmark: Benchmark) -> Table:
         (
             score.stack,
             Cell(words.percent(score.estimate.value), below=(words.interval(score.estimate),)),
-            _change(score.from_base),
-            _change(score.from_parent),
+            change(score.from_base),
+            change(score.from_parent),
         )
         for score in benchmark.scores
     ]
@@ -106,8 +106,8 @@ def scores(benchmark: Benchmark) -> Table:
     return table(caption, ("stack", "score", "from base", "from parent"), rows)
 
 
-def _change(delta: Delta | None) -> Cell:
-    """The change, its interval, and what its test says."""
+def change(delta: Delta | None) -> Cell:
+    """The cell of a change: it, its interval, and what its test says."""
     if delta is None:
         return Cell(words.DASH)
     tested = f"{'no evidence' if words.kind(delta) == 'same' else delta.verdict}, p {words.p_equals(delta.p)}"
@@ -140,7 +140,7 @@ def topics(benchmark: Benchmark, last: str) -> Table:
     rows: list[tuple[str | Cell, ...]] = []
     for topic in benchmark.topics:
         values = [words.percent(topic.estimates[s].value) if s in topic.estimates else words.DASH for s in stacks]
-        rows.append((topic.name, words.count(topic.n), *values, _change(topic.delta)))
+        rows.append((topic.name, words.count(topic.n), *values, change(topic.delta)))
     columns = ("topic", "items", *stacks, f"{last} from base")
     return table(f"{benchmark.task} by topic, in per cent", columns, rows)
 
@@ -205,5 +205,5 @@ def _setting(point: DialPoint, task: str) -> Cell:
     cell = Cell(words.percent(found.value), below=(words.interval(found),))
     if delta is None:
         return cell
-    changed = _change(delta)
+    changed = change(delta)
     return Cell(cell.text, changed.kind, (*cell.below, f"{changed.text} ({changed.below[0]})", changed.below[1]))

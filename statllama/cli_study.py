@@ -1,0 +1,60 @@
+"""The command study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from statllama.cli_options import WORKSPACE, SetOption, WorkspaceOption
+from statllama.errors import UsageError
+
+
+def study(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE|RECIPE...", help="A study's file (it lists recipes), or several recipes."),
+    ],
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Only this recipe, or RECIPE:STAGE; may be repeated."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Recipes that have this stage, down to it.")
+    ] = None,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
+    ] = True,
+) -> None:
+    """Run several recipes over shared stages: each distinct stage is trained once, all pipelines are compared.
+
+    A pipeline that fails does not stop the others. What was stopped goes on when the same command is given again.
+    """
+    from statllama.checkpoints import require_place, write_json
+    from statllama.console import Out, plain
+    from statllama.console_study import StudyReporter, print_study
+    from statllama.store import Store
+    from statllama.study import load_study, run_study
+
+    require_place(out)
+    if out is not None and out.suffix not in (".html", ".json"):
+        raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
+    loaded = load_study(targets, overrides or ())
+    result = run_study(loaded, Store(workspace), StudyReporter(), only=only or (), until=until, wait=wait)
+    print_study(result)
+    if out is not None:
+        if out.suffix == ".html":
+            from statllama.report import write_study
+
+            write_study(result, out)
+        else:
+            write_json(out, result.to_json())
+        Out.print(f"written: {plain(out)}")
+    if result.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,102 @@
+"""Prints a study: its pipelines as they run, and at the end one table of all scores with the paper's beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from statllama.console import Out, plain, print_error, print_table
+from statllama.console_run import ConsoleReporter
+from statllama.console_scores import print_comparison
+from statllama.errors import StatllamaError
+from statllama.report.data import estimate
+from statllama.study import StudyResult
+
+if TYPE_CHECKING:
+    from statllama.recipe import Recipe
+    from statllama.runner import PlannedStage
+    from statllama.scorecard import Scorecard
+    from statllama.scores import Drift, TaskScore
+    from statllama.store import Entry
+
+
+class StudyReporter(ConsoleReporter):
+    """Says of each pipeline what is new in it: what an earlier one has trained and scored is not said again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[tuple[str, ...]] = set()
+        self._known: dict[str, str] = {}
+
+    def pipeline(self, name: str, number: int, total: int) -> None:
+        Out.print(f"[bold]{plain(name)}[/] ({number} of {total})")
+
+    def pipeline_failed(self, name: str, error: StatllamaError) -> None:
+        print_error(error)
+        Out.print(f"  [red]{plain(name)} did not end; the others go on[/]")
+
+    def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        self._known = {stage.spec.name: stage.key for stage in stages}
+        chain = " -> ".join(["base", *(f"[dim]{s.spec.name}[/]" if s.cached else s.spec.name for s in stages)])
+        cached = sum(stage.cached for stage in stages)
+        Out.print(f"  {chain}" + (f" ({cached} of {len(stages)} trained already)" if cached else ""))
+
+    def stage_cached(self, name: str, entry: Entry) -> None:
+        pass
+
+    def scored(self, name: str, score: TaskScore) -> None:
+        if self._new(name, score.task):
+            super().scored(name, score)
+
+    def drifted(self, name: str, drift: Drift) -> None:
+        if self._new(name, "drift"):
+            super().drifted(name, drift)
+
+    def _new(self, name: str, what: str) -> bool:
+        said = (self._known.get(name, name), what)
+        fresh = said not in self._said
+        self._said.add(said)
+        return fresh
+
+    def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
+        pass
+
+
+def print_study(result: StudyResult, items: int = 0) -> None:
+    """All scores with 95 % intervals, the paper's figures where there are some, and the comparison of pipelines."""
+    tasks, papers = result.tasks, result.in_paper
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("recipe", "stage"):
+        table.add_column(name)
+    for task in tasks:
+        table.add_column(plain(task), justify="right", no_wrap=True)
+        if task in papers:
+            table.add_column("paper", justify="right")
+    for recipe, stacks in result.scores.items():
+        for i, (stack, scores) in enumerate(stacks.items()):
+            cells = []
+            for task in tasks:
+                cells.append(_cell(scores.get(task)))
+                if task in papers:
+                    figure = result.paper(recipe, stack, task)
+                    cells.append("" if figure is None else f"{figure:.2f}")
+            table.add_row("" if i else plain(recipe), plain(stack), *cells)
+        table.add_section()
+    if tasks:
+        print_table(table)
+        Out.print("[dim]Per cent, with 95 % intervals.[/]")
+    if result.comparison is not None:
+        print_comparison(result.comparison, items)
+    for name, error in result.failed.items():
+        Out.print(f"[red]did not end:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
+
+
+def _cell(score: TaskScore | None) -> str:
+    if score is None:
+        return ""
+    found = estimate(score.items)
+    return f"{found.value:.1f} [{found.low:.0f}, {found.high:.0f}]"

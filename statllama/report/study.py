@@ -1,0 +1,129 @@
+"""The page of a study: every pipeline's scores beside each other and beside the paper's, and what differs for sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from statllama import __version__
+from statllama.paired import Judged
+from statllama.report import charts, tables, words
+from statllama.report.data import Benchmark, Delta, Score, estimate
+from statllama.report.page import environment, save
+from statllama.report.tables import Cell, Table
+from statllama.scores import TaskScore
+from statllama.subjects import BASE
+
+if TYPE_CHECKING:
+    from statllama.study import StudyResult
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """What the page shows."""
+
+    name: str
+    description: str
+    summary: str
+    picture: Markup | None
+    scores: Table
+    comparison: Table | None
+    reference: str
+    failed: tuple[tuple[str, str], ...]
+    version: str = __version__
+
+
+def render_study(result: StudyResult) -> str:
+    """The page as HTML. The same result gives the same text."""
+    return environment().get_template("study.html.jinja").render(page=page_of(result), version=__version__)
+
+
+def write_study(result: StudyResult, path: Path) -> None:
+    """Write the page. UsageError, StoreError: see `page.save`."""
+    save(render_study(result), path)
+
+
+def page_of(result: StudyResult) -> StudyPage:
+    """The page's contents."""
+    keys = {stage.key for subject in result.subjects.values() for stage in subject.stages}
+    stages = sum(len(subject.stages) for subject in result.subjects.values())
+    summary = (
+        f"{words.several(len(result.pipelines), 'pipeline')} of {words.several(len(result.subjects), 'recipe')}: "
+        f"{words.several(stages, 'stage')}, of which {len(keys):,} are different and were trained once each."
+    )
+    compared = result.comparison
+    return StudyPage(
+        name=result.study.spec.name,
+        description=result.study.spec.description,
+        summary=summary,
+        picture=charts.scores(tuple(_benchmarks(result))),
+        scores=_scores(result),
+        comparison=None if compared is None else _comparison(result),
+        reference=compared.reference if compared else "",
+        failed=tuple((name, error.message) for name, error in result.failed.items()),
+    )
+
+
+def _benchmarks(result: StudyResult) -> Iterator[Benchmark]:
+    """Of each benchmark the base of the first recipe, then the last stack of each pipeline."""
+    for task in result.tasks:
+        rows: list[Score] = []
+        first: TaskScore | None = None
+        for pipeline in result.pipelines:
+            stacks = result.scores.get(pipeline.recipe.name, {})
+            base, last = stacks.get(BASE, {}).get(task), stacks.get(pipeline.last, {}).get(task)
+            if first is None and base is not None:
+                first = base
+                rows.append(_score(BASE, base))
+            if last is not None and first is not None:
+                rows.append(_score(pipeline.name, last))
+        if first is not None:
+            yield Benchmark(task, first.metric, first.version, tuple(rows))
+
+
+def _score(name: str, found: TaskScore) -> Score:
+    return Score(name, estimate(found.items), found.n, found.total, found.truncated)
+
+
+def _scores(result: StudyResult) -> Table:
+    """Recipe by recipe every stack's score on every benchmark, the paper's beside it."""
+    tasks, named = result.tasks, result.in_paper
+    columns = ["stack", *(name for task in tasks for name in (task, *(["paper"] if task in named else [])))]
+    rows: list[tuple[str | Cell, ...]] = []
+    for recipe, stacks in result.scores.items():
+        for stack, scores in stacks.items():
+            cells: list[str | Cell] = []
+            for task in tasks:
+                found = scores.get(task)
+                cells.append(Cell(words.DASH) if found is None else _cell(found))
+                if task in named:
+                    figure = result.paper(recipe, stack, task)
+                    cells.append(words.DASH if figure is None else f"{figure:.2f} %")
+            rows.append((f"{recipe}: {stack}", *cells))
+    return tables.table("Scores in per cent, with 95 % intervals", columns, rows)
+
+
+def _cell(score: TaskScore) -> Cell:
+    found = estimate(score.items)
+    return Cell(words.percent(found.value), below=(words.interval(found),))
+
+
+def _comparison(result: StudyResult) -> Table:
+    """Every pipeline's change from the reference."""
+    compared = result.comparison
+    assert compared is not None
+    tasks = list(dict.fromkeys(contrast.task for contrast in compared.contrasts))
+    found = {(contrast.other, contrast.task): contrast.overall for contrast in compared.contrasts}
+    rows: list[tuple[str | Cell, ...]] = [
+        (other, *(tables.change(_delta(compared.reference, found[other, task])) for task in tasks))
+        for other in compared.others
+    ]
+    return tables.table(f"Change from {compared.reference}, in percentage points", ("pipeline", *tasks), rows)
+
+
+def _delta(against: str, judged: Judged) -> Delta:
+    return Delta(against, judged.change, judged.p_holm, judged.verdict)
