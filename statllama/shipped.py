@@ -18,21 +18,36 @@ def shipped_root() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
+STUDY = ".study.yaml"
+"""What the name of a study's file ends in."""
+
+
 def shipped_recipes() -> dict[str, Path]:
     """{name without .yaml, with sub-folder: file} of all shipped recipes."""
+    return {name: path for name, path in _shipped(".yaml").items() if not path.name.endswith(STUDY)}
+
+
+def shipped_studies() -> dict[str, Path]:
+    """{name without .study.yaml, with sub-folder: file} of all shipped studies."""
+    return _shipped(STUDY)
+
+
+def _shipped(ending: str) -> dict[str, Path]:
     root = shipped_root() / "recipes"
-    return {
-        str(p.relative_to(root).with_suffix("")): p for p in sorted(root.glob("*.yaml")) + sorted(root.glob("*/*.yaml"))
-    }
+    files = sorted(root.glob(f"*{ending}")) + sorted(root.glob(f"*/*{ending}"))
+    return {str(path.relative_to(root)).removesuffix(ending): path for path in files}
 
 
-def find_recipe(name: str) -> Path:
-    """The recipe file at that path, or the shipped recipe of that name. UsageError with near matches otherwise."""
+def find_recipe(name: str, studies: bool = False) -> Path:
+    """The recipe file at that path, or the shipped recipe of that name. UsageError with near matches otherwise.
+
+    `studies`: shipped studies too, before recipes of that name.
+    """
     path = os.path.expanduser(name)
     if os.path.isfile(path):
         return Path(path).resolve()
-    shipped = shipped_recipes()
-    wanted = name.removeprefix("recipes/").removesuffix(".yaml").removesuffix(".yml")
+    shipped = {**shipped_recipes(), **(shipped_studies() if studies else {})}
+    wanted = name.removeprefix("recipes/").removesuffix(STUDY).removesuffix(".yaml").removesuffix(".yml")
     if wanted in shipped:
         return shipped[wanted]
     remedy = "give a .yaml file, or a shipped recipe: " + ", ".join(shipped)

@@ -32,7 +32,7 @@ from statllama.shipped import find_recipe
 from statllama.specs import Name, Spec
 from statllama.store import Store
 from statllama.subjects import BASE, Subject, subject_of
-from statllama.yaml_lines import load
+from statllama.yaml_lines import line_of, load
 
 Figures = dict[str, Annotated[float, Field(ge=0, le=100)]]
 
@@ -120,7 +120,7 @@ def load_study(targets: Sequence[str], overrides: Sequence[str] = ()) -> Study:
 
     RecipeError for a file that is wrong, UsageError for two recipes of one name.
     """
-    given = [find_recipe(target) for target in targets]
+    given = [find_recipe(target, studies=len(targets) == 1) for target in targets]
     data, lines = load(given[0]) if len(given) == 1 else (None, {})
     if isinstance(data, dict) and "recipes" in data:
         try:
@@ -137,9 +137,17 @@ def load_study(targets: Sequence[str], overrides: Sequence[str] = ()) -> Study:
             raise UsageError(f"{times} recipes of the study are called {name!r}: each needs a `name` of its own")
     study = Study(spec, recipes)
     names = [p.name for p in pipelines(study)]
+    problems = []
     if spec.reference is not None and spec.reference not in names:
         message = f"no pipeline {spec.reference!r}: {near(spec.reference, names)}"
-        raise RecipeError(str(given[0]), [Problem("reference", message, lines.get(("reference",), 0))])
+        problems.append(Problem("reference", message, line_of(("reference",), lines)))
+    stacks = [f"{recipe.name}:{name}" for recipe in recipes for name in (BASE, *(s.name for s in recipe.stages))]
+    for stack in spec.paper:
+        if stack not in stacks:
+            message = f"no stack {stack!r}: {near(stack, stacks)}"
+            problems.append(Problem(f"paper.{stack}", message, line_of(("paper", stack), lines)))
+    if problems:
+        raise RecipeError(str(given[0]), problems)
     return study
 
 

@@ -11,13 +11,15 @@ import pytest
 import yaml
 
 from statllama.datacheck import check
+from statllama.errors import RecipeError
 from statllama.inherit import load_whole, with_defaults
 from statllama.recipe import Recipe, load_recipe
 from statllama.reporting import Reporter
 from statllama.runner import plan
-from statllama.shipped import find_recipe
+from statllama.shipped import find_recipe, shipped_recipes, shipped_studies
 from statllama.specs import LLAMA_MODULES, TrainingSpec
 from statllama.store import Store
+from statllama.study import load_study, pipelines
 from tests.conftest import REPO, SHARED, write_jsonl
 
 NAMES = (
@@ -249,6 +251,24 @@ def test_what_the_paper_shares_is_trained_once(folder: str, base_folder: Path, t
     assert keys["dtft"]["dtft"] == keys["instruct_pipeline"]["dtft"]
     every = [key for stages in keys.values() for key in stages.values()]
     assert len(every) == 37 and len(set(every)) == 31, "and nothing else is shared"
+
+
+def test_the_shipped_studies() -> None:
+    assert set(shipped_studies()) == {"comparison", "miniature", "paper/comparison"}
+    assert not any("study" in name or "comparison" in name for name in shipped_recipes())
+    study = load_study(["comparison"])
+    assert {recipe.name for recipe in study.recipes} == set(NAMES)
+    found = [p.name for p in pipelines(study)]
+    assert len(found) == 19 and "instruct_pipeline" in found and "sft_unified:grpo_v2" in found
+    assert [p.name for p in pipelines(load_study(["miniature"]))] == [
+        "mini_instruct:grpo",
+        "mini_instruct:dtft_gentle",
+        "mini_instruct:dtft_strong",
+        "mini_base",
+        "mini_base_instruct",
+    ]
+    with pytest.raises(RecipeError, match=r"no such file: .*stat_noun_data\.json"):
+        load_study(["paper/comparison"])
 
 
 def test_trained_stages_are_those_of_the_scripts() -> None:

@@ -180,6 +180,7 @@ def test_the_command(
         ({"recipes": ["first.yaml", "first.yaml"]}, "2 recipes of the study are called 'first'"),
         ({"reference": "first:lef"}, "no pipeline 'first:lef': did you mean 'first:left'"),
         ({"paper": {"first:base": {"letters": 164.0}}}, "paper.first:base.letters: input should be less than or equal"),
+        ({"paper": {"first:lefft": {"letters": 1.0}}}, "no stack 'first:lefft': did you mean 'first:left'"),
         ({"recipies": ["first.yaml"]}, "recipies: unknown key: did you mean 'recipes'"),
     ],
 )

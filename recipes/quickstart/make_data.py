@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from worlds import concepts, stats_prose
+from worlds import concepts, documents, stats_prose
 from worlds.concepts import Concept
 from worlds.general_world import draw_test_items
 from worlds.items import Item, Row, as_choices, balance, held_out, message, strings, write_jsonl
@@ -126,6 +126,16 @@ def downstream_rows(rng: random.Random, per_topic: int) -> list[Row]:
     return rows
 
 
+def instruct_rows(rng: random.Random, count: int) -> list[Row]:
+    """Dialogues about the general world, for a stage of general instructions: what the base was trained on."""
+    return [{"messages": documents.dialogue(rng)} for _ in range(count)]
+
+
+def question_rows(rng: random.Random, per_topic: int) -> list[Row]:
+    """Questions with the answer that a reward checks."""
+    return [{"prompt": item.question, "answer": item.answer} for item in training_items(rng, per_topic)]
+
+
 def numbers_in(text: str) -> tuple[str, ...]:
     """The numbers of a text in their order."""
     return tuple(re.findall(r"\d+(?:\.\d+)?", text))
@@ -162,12 +172,15 @@ def files(seed: int) -> Iterator[tuple[Path, list[Row]]]:
         "sft.jsonl": sft_rows(random.Random(f"{seed} sft"), per_topic=220),
         "dpo.jsonl": dpo_rows(random.Random(f"{seed} dpo"), per_topic=24),
         "dtft.jsonl": downstream_rows(random.Random(f"{seed} dtft"), per_topic=20),
+        "grpo.jsonl": question_rows(random.Random(f"{seed} grpo"), per_topic=20),
     }
     # "final": drawn anew once the recipe was settled, because earlier draws had been looked at while settling it.
     tests = test_items(random.Random(f"{seed} stats final"), per_topic=12)
     assert_disjoint(tests, [row for rows in training.values() for row in rows])
     for name, rows in training.items():
         yield data / name, unique(rows)
+    # Of the base's own world, whose words may stand in the test's questions: only answers are held out there.
+    yield data / "instruct.jsonl", unique(instruct_rows(random.Random(f"{seed} instruct"), count=1200))
     general = draw_test_items(random.Random(f"{seed} general"), per_topic=8)
     for name, items in (("quickstart_stats", tests), ("quickstart_general", general)):
         rng = random.Random(f"{seed} {name}")
