@@ -70,4 +70,5 @@ def chosen_stack(
 def split_stage(target: str) -> tuple[str, str | None]:
     """`RUN:STAGE` as (RUN, STAGE); a target without a stage has None. A drive letter is no run."""
     head, colon, stage = target.rpartition(":")
-    return (head, stage) if colon and len(head) > 1 and not set(stage) & set("/\\") else (target, None)
+    drive = os.name == "nt" and len(head) == 1
+    return (head, stage) if colon and not drive and not set(stage) & set("/\\") else (target, None)

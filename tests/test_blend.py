@@ -13,12 +13,17 @@ import yaml
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from statllama import cli
-from statllama.errors import RecipeError, UsageError
+from statllama import cli, report
+from statllama.errors import RecipeError, TrainingError, UsageError
+from statllama.export.card import card
+from statllama.export.card_use import Contents
+from statllama.export.certificate import Certificate
+from statllama.export.licences import duties_of
 from statllama.recipe import load_recipe
 from statllama.runner import plan
 from statllama.stack import load_adapter
 from statllama.store import Store
+from statllama.targets import find_subject
 from tests.conftest import conversations, stage, write_jsonl
 from tests.running import run
 
@@ -137,9 +142,35 @@ def test_a_run_blends_and_goes_on(write: Write, base_folder: Path, capsys: pytes
     assert "mix" in capsys.readouterr().out
 
 
-def test_siblings_that_cancel_are_refused_and_nothing_stays(write: Write) -> None:
-    from statllama.errors import TrainingError
+def test_the_report_and_the_card_name_what_a_blend_is_made_of(write: Write, tmp_path: Path) -> None:
+    """The siblings are not in the stack, but the release has learned from their data."""
+    path = write(BLEND, stage("after", train=FEW))
+    run(path, path.parent / "w")
+    store = Store(path.parent / "w")
+    subject = find_subject(str(path), store)
+    found = {s.name: s.parents for s in report.collect(subject, store).stages}
+    assert found["mix"] == ("left", "right") and found["after"] == ("mix",)
+    stack = subject.stack("after")
+    duties = duties_of(tmp_path, "me/other")
+    text = card(subject, stack, store, Contents("x", adapter=True), duties, Certificate((), (), {}, {}))
+    trained = text[text.index("## How it was trained") : text.index("## Scores")]
+    rows = [line.split("|")[1].strip() for line in trained.splitlines() if line.startswith("| ")]
+    assert rows == [
+        "stage",
+        "---",
+        "trunk",
+        "left",
+        "right",
+        "mix",
+        "after",
+        "stage",
+        "---",
+        *["trunk", "left", "right", "after"],
+    ]
+    assert "blend (linear) of left 0.4, right 0.6" in trained
 
+
+def test_siblings_that_cancel_are_refused_and_nothing_stays(write: Write) -> None:
     still = {"steps": 1, "learning_rate": 0.0}
     body = yaml.safe_load(write(BLEND).read_text())
     for item in body["stages"][1:3]:

@@ -32,7 +32,6 @@ _TYPES = {
     "sft": "supervised fine-tuning",
     "dpo": "direct preference optimisation",
     "grpo": "group relative policy optimisation",
-    "blend": "blend of adapters",
 }
 
 
@@ -51,9 +50,10 @@ def card(
     `forced`: the release is published although verification failed. `notes`: more sentences for its limits.
     """
     stages = _stages(subject, stack)
+    trained = _with_siblings(subject, stages)
     found = recorded(subject, stack, store)
     base, commit = _base(subject)
-    header = yaml.safe_dump(_metadata(subject, stages, contents, duties), sort_keys=False, allow_unicode=True)
+    header = yaml.safe_dump(_metadata(subject, trained, contents, duties), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---", f"# {plain(contents.name)}"]
     parts += _banner(certificate, forced)
     if duties.built_with:
@@ -61,10 +61,10 @@ def card(
     parts += _what(subject, stages, base, commit)
     parts += _files(contents)
     parts += use_section(contents, base if commit else f"path/to/{base}", commit)
-    parts += _training(stages)
+    parts += _training(trained)
     parts += scores_section(subject, found)
     parts += forgotten_section(subject, found)
-    parts += _limits(subject, stages, found, notes)
+    parts += _limits(subject, trained, found, notes)
     parts += _verification(certificate)
     parts += _licence(duties, contents)
     parts += _environment(subject, stages)
@@ -78,6 +78,16 @@ def _stages(subject: Subject, stack: StackRef) -> list[tuple[TrainedStage, float
     """The stages of the stack in order, each with the factor on its update."""
     by_key = {stage.key: stage for stage in subject.stages}
     return [(by_key[key], factor) for key, factor in stack.parts]
+
+
+def _with_siblings(subject: Subject, stages: Sequence[tuple[TrainedStage, float]]) -> list[tuple[TrainedStage, float]]:
+    """The stages, each blend after those that it is made of: they were trained for it, on data of their own."""
+    by_key = {stage.key: stage for stage in subject.stages}
+    found: list[tuple[TrainedStage, float]] = []
+    for stage, factor in stages:
+        siblings = [by_key[key] for key in _manifest(stage).get("siblings", ()) if key in by_key]
+        found += [*_with_siblings(subject, [(sibling, 1.0) for sibling in siblings]), (stage, factor)]
+    return found
 
 
 def _base(subject: Subject) -> tuple[str, str | None]:
@@ -179,8 +189,14 @@ def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
     metrics = manifest["metrics"]
     paid = "reward" in metrics  # of grpo the loss says nothing
     first, last = (metrics.get(name) for name in (("first_reward", "reward") if paid else ("first_loss", "loss")))
+    name = plain(stage.name) + (f" (times {factor:g})" if factor != 1 else "")
+    if blended := manifest["config"].get("of"):
+        total = sum(blended.values())
+        of = ", ".join(f"{plain(sibling)} {weight / total:.2g}" for sibling, weight in blended.items())
+        kind = f"blend ({plain(manifest['config']['method'])}) of {of}"
+        return name, kind, *(DASH,) * 3, count(metrics.get("rank")), *(DASH,) * 3, duration(metrics.get("seconds"))
     return (
-        plain(stage.name) + (f" (times {factor:g})" if factor != 1 else ""),
+        name,
         _TYPES.get(stage.type, plain(stage.type)),
         count(metrics.get("steps")),
         count(train.get("batch_size")),

@@ -191,7 +191,7 @@ def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
     return Stage(
         name=stage.name,
         type=stage.type,
-        parents=stage.parents,
+        parents=tuple(manifest["config"].get("of", ())) or stage.parents,  # a blend comes from its siblings
         settings=_settings(manifest["config"]),
         key=stage.key,
         trained=True,
