@@ -133,7 +133,8 @@ def instruct_rows(rng: random.Random, count: int) -> list[Row]:
 
 def question_rows(rng: random.Random, per_topic: int) -> list[Row]:
     """Questions with the answer that a reward checks."""
-    return [{"prompt": item.question, "answer": item.answer} for item in training_items(rng, per_topic)]
+    items = training_items(rng, per_topic)
+    return [{"prompt": item.question, "answer": item.answer, "topic": item.topic} for item in items]
 
 
 def numbers_in(text: str) -> tuple[str, ...]:
@@ -172,7 +173,7 @@ def files(seed: int) -> Iterator[tuple[Path, list[Row]]]:
         "sft.jsonl": sft_rows(random.Random(f"{seed} sft"), per_topic=220),
         "dpo.jsonl": dpo_rows(random.Random(f"{seed} dpo"), per_topic=24),
         "dtft.jsonl": downstream_rows(random.Random(f"{seed} dtft"), per_topic=20),
-        "grpo.jsonl": question_rows(random.Random(f"{seed} grpo"), per_topic=20),
+        "grpo.jsonl": question_rows(random.Random(f"{seed} grpo"), per_topic=40),
     }
     # "final": drawn anew once the recipe was settled, because earlier draws had been looked at while settling it.
     tests = test_items(random.Random(f"{seed} stats final"), per_topic=12)
