@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from statllama.data.encode import asked
+from statllama.data.encode import answered, asked
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens
 from statllama.data.prepare import choose_rows, prepare, settled
@@ -150,7 +150,4 @@ def _titled(sequences: object) -> Iterator[tuple[str, Tokens]]:
             columns = ", ".join(f"{name}: {value!r}" for name, value in sequence.question.columns.items())
             yield f"prompt (for the rewards: {columns or 'nothing'})", Tokens(sequence.ids, [False] * len(sequence.ids))
             continue
-        for title in ("chosen", "rejected"):
-            answer = getattr(sequence, title)
-            ids = [*sequence.prompt, *answer]
-            yield title, Tokens(ids, [False] * len(sequence.prompt) + [True] * len(answer))
+        yield from answered(sequence)

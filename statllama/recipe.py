@@ -24,7 +24,7 @@ from statllama.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaul
 from statllama.order import order
 from statllama.shipped import find_recipe
 from statllama.specs import BaseModelSpec, EvaluateSpec, Name, Spec, StageSpec, Tracker, TrainingSpec
-from statllama.stages import stage_module, stage_types
+from statllama.stages import EXPERIMENTAL, NOT_OFFERED, stage_module, stage_types
 from statllama.yaml_lines import Path_, dotted, line_of
 
 GIVEN = ("source", "overrides", "trust_local_code")  # fields of Recipe that come with the command, not from the file
@@ -174,7 +174,7 @@ def _stages(whole: Whole, problems: list[Problem]) -> list[tuple[int, StageSpec]
         kind = item.get("type")
         if kind not in stage_types():
             said = f"unknown stage type {kind!r}" if "type" in item else "is missing"
-            message = f"{said}: {near(str(kind), stage_types())}"
+            message = f"{said}: {NOT_OFFERED if kind in EXPERIMENTAL else near(str(kind), stage_types())}"
             problems.append(Problem(f"{dotted(path)}.type", message, line_of((*path, "type"), lines)))
             continue
         spec: type[StageSpec] = stage_module(kind).Spec

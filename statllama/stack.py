@@ -210,7 +210,7 @@ def attach_frozen(model: nn.Module, adapters: Sequence[Adapter]) -> PeftModel:
 
 
 def add_reference(peft: PeftModel) -> None:
-    """Make PEFT adapter `ref` the stack without the new slice: the reference policy of DPO and GRPO.
+    """Make PEFT adapter `ref` the stack without the new slice: the reference policy of DPO, KTO and GRPO.
 
     TRL's own `ref` is a copy of the new slice on the bare base, and without parents it would be the bare base.
     Call it after the trainer is built. It adds no parameter, so nothing of it enters a checkpoint.

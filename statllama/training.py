@@ -64,7 +64,7 @@ class Job:
     parents: tuple[Adapter, ...]
     dataset: Dataset
     data_kind: str
-    """documents, conversations, preferences or questions: what the dataset's rows are."""
+    """documents, conversations, preferences, judgements or questions: what the dataset's rows are."""
     folder: Path
     """Working folder: checkpoints/ and out/ below it."""
     root: Path = Path()

@@ -169,6 +169,15 @@ def preferences(count: int) -> list[dict[str, Any]]:
     ]
 
 
+def judgements(count: int) -> list[dict[str, Any]]:
+    """Rows in the `judged` format, all different: two good answers, then a bad one."""
+    answers = ("rejected", "chosen", "chosen")
+    return [
+        {"prompt": row["prompt"], "completion": row[answers[i % 3]], "label": i % 3 > 0}
+        for i, row in enumerate(preferences(count))
+    ]
+
+
 @pytest.fixture
 def write_recipe(tmp_path: Path, base_folder: Path) -> Callable[..., Path]:
     """Writes a recipe of the given stages (YAML mappings) on the small base, with data files beside it."""
@@ -176,6 +185,7 @@ def write_recipe(tmp_path: Path, base_folder: Path) -> Callable[..., Path]:
 
     write_jsonl(tmp_path / "sft.jsonl", conversations(48))
     write_jsonl(tmp_path / "dpo.jsonl", preferences(32))
+    write_jsonl(tmp_path / "kto.jsonl", judgements(30))
     write_jsonl(tmp_path / "cpt.jsonl", [{"text": f"the mean of {i} is the average value. " * 4} for i in range(24)])
 
     def write(stages: list[dict[str, Any]], **fields: Any) -> Path:
@@ -192,7 +202,7 @@ def stage(name: str, kind: str = "sft", **fields: Any) -> dict[str, Any]:
     train = {"steps": 6, "batch_size": 4, "micro_batch_size": 2, "max_length": 64, "learning_rate": 1e-2}
     train |= {"gradient_checkpointing": False, "checkpoint_every": 2, **fields.pop("train", {})}
     lora = {"r": 4, "alpha": 8, **fields.pop("lora", {})}
-    formats = {"sft": "messages", "dpo": "preference", "cpt": "text"}
+    formats = {"sft": "messages", "dpo": "preference", "kto": "judged", "cpt": "text"}
     data = fields.pop("data", [{"path": f"{kind}.jsonl", "format": formats[kind]}])
     return {"name": name, "type": kind, "data": data, "lora": lora, "train": train, **fields}
 

@@ -288,7 +288,7 @@ def test_stage_types_and_formats_are_files() -> None:
         module = stage_module(kind)
         assert module.Spec.model_fields["type"].annotation.__args__ == (kind,)
         assert isinstance(module.NUMERICS, int)
-        kinds = ("documents", "conversations", "preferences", "questions")
+        kinds = ("documents", "conversations", "preferences", "judgements", "questions")
         if hasattr(module, "make_adapter"):  # it trains nothing
             assert callable(module.make_adapter)
         else:

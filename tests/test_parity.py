@@ -17,7 +17,7 @@ from statllama import runner, training
 from statllama.reporting import Reporter
 from statllama.signals import StopSignal
 from statllama.specs import StageSpec
-from statllama.stages import cpt, dpo, sft
+from statllama.stages import cpt, dpo, kto, sft
 from statllama.store import Store
 from tests.conftest import conversations, preferences, stage, write_jsonl
 from tests.reference import merged, worst
@@ -235,7 +235,7 @@ def fields_set(config: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> set
 
 @pytest.mark.parametrize(
     ("config", "module"),
-    [("SFTConfig", sft), ("SFTConfig", cpt), ("DPOConfig", dpo)],
+    [("SFTConfig", sft), ("SFTConfig", cpt), ("DPOConfig", dpo), ("KTOConfig", kto)],
     ids=lambda x: str(x)[:20],
 )
 def test_every_field_of_trls_config_is_accounted_for(config: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from statllama.keys import difference, key_material, stage_key
 from statllama.recipe import Recipe, load_recipe
 from statllama.shipped import shipped_recipes
 from statllama.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, TrainingSpec, TrainSpec
-from statllama.stages import blend, dpo, sft
+from statllama.stages import blend, dpo, kto, sft
 from tests.conftest import REPO
 
 ROWS = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
@@ -609,6 +609,7 @@ def test_the_tables_name_every_field() -> None:
     assert blend.Spec.model_fields.keys() - own == {"of", "method", "density", "scale", "rank", "seed"}
     assert sft.Spec.model_fields.keys() - (own - {"deduplicate", "drift"}) == STAGE.keys()
     assert dpo.Spec.model_fields.keys() - own == {"beta", "loss", "label_smoothing"}
+    assert kto.Spec.model_fields.keys() - own == {"beta", "loss", "desirable_weight", "undesirable_weight"}
     assert BaseModelSpec.model_fields.keys() == {
         "model",
         "revision",
@@ -713,6 +714,11 @@ def test_dpo_fields_and_types_are_in_the_key(write: Write) -> None:
             ("dpo", {"loss": "ipo"}),
             ("dpo", {"loss": "robust", "label_smoothing": 0.1}),
             ("dpo", {"loss": "robust", "label_smoothing": 0.2}),
+            ("kto", {}),
+            ("kto", {"beta": 0.2}),
+            ("kto", {"loss": "apo_zero_unpaired"}),
+            ("kto", {"desirable_weight": 0.8}),
+            ("kto", {"undesirable_weight": 0.8}),
             ("sft", {}),
             ("cpt", {}),
         )

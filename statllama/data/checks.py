@@ -51,7 +51,7 @@ def check_batch(
     `batch` is RowCollator's, or that of TRL's preference collator (`completion_mask` in place of labels).
     """
     marks = _marks(tokenizer, chat_template)
-    responses = kind == "preferences" or (kind == "conversations" and train_on == "responses")
+    responses = kind in ("preferences", "judgements") or (kind == "conversations" and train_on == "responses")
     found = 0
     for ids, labels in _sequences(batch, marks):
         found += 1

@@ -11,8 +11,17 @@ from typing import Literal
 import numpy as np
 
 from statllama.data.batches import batches
-from statllama.data.examples import Completion, Conversation, Document, Example, Preference, Question, texts
-from statllama.data.fit import NO_ROOM, Dropped, fit
+from statllama.data.examples import (
+    Completion,
+    Conversation,
+    Document,
+    Example,
+    Judgement,
+    Preference,
+    Question,
+    texts,
+)
+from statllama.data.fit import NO_ROOM, Dropped, Fitted, fit
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens, show
 from statllama.data.mixture import Ints
@@ -20,11 +29,11 @@ from statllama.data.questions import PROMPT_TOO_LONG, QuestionRules, as_question
 from statllama.data.report import SourceReport
 from statllama.data.scratch import Scratch
 from statllama.data.sources import rows, source_name
-from statllama.data.tokenise import Pair, Prompt, Tokeniser
+from statllama.data.tokenise import Judged, Pair, Prompt, Tokeniser
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
 
-Kind = Literal["documents", "conversations", "preferences", "questions"]
+Kind = Literal["documents", "conversations", "preferences", "judgements", "questions"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
@@ -33,12 +42,14 @@ ACCEPTED: dict[Kind, tuple[type, ...]] = {
     "documents": (Document,),
     "conversations": (Conversation, Completion),
     "preferences": (Preference,),
+    "judgements": (Judgement, Preference),
     "questions": (Question, Conversation, Completion),
 }
 INSTEAD: dict[Kind, str] = {
     "documents": "use `format: text`; conversations belong to a stage of type sft",
     "conversations": "use `format: messages` or `prompt_completion`; plain text needs `train_on: all`",
     "preferences": "use `format: preference`",
+    "judgements": "use `format: judged` or `preference`",
     "questions": "use `format: question_answer`, `gsm8k` or `prompt_answer`",
 }
 
@@ -46,6 +57,7 @@ FORM: dict[Kind, str] = {
     "documents": "generated problems are no running text: use them in a stage of type sft",
     "conversations": "set `form: sft` or `form: chat`",
     "preferences": "set `form: dpo`",
+    "judgements": "set `form: dpo`",
     "questions": "set `form: grpo`",
 }
 
@@ -107,7 +119,7 @@ def encode_source(
         examples = ((where, asked(example, questions, where)) for where, example in examples)
     for batch in batches(examples, lambda item: sum(map(len, texts(item[1])))):
         for sequences in tokeniser.encode(batch):
-            _keep(result, sequences, tokeniser, scratch)
+            _keep(result, sequences, kind, tokeniser, scratch)
         if progress is not None:
             progress(f"tokenise {source_name(result.source)}", len(result.first), len(result.used))
     if not sum(result.learned if questions is None else result.count):
@@ -145,13 +157,16 @@ def _examples(
 
 
 def _keep(
-    result: EncodedSource, sequences: Sequence[Tokens | Pair | Prompt], tokeniser: Tokeniser, scratch: Scratch
+    result: EncodedSource,
+    sequences: Sequence[Tokens | Pair | Judged | Prompt],
+    kind: Kind,
+    tokeniser: Tokeniser,
+    scratch: Scratch,
 ) -> None:
     tokens = learned = truncated = kept = 0
     reason: str | None = None
     first = len(scratch)
-    for sequence in sequences:
-        fitted = fit(sequence, tokeniser.max_length)
+    for fitted in (part for sequence in sequences for part in _fitted(sequence, kind, tokeniser.max_length)):
         if isinstance(fitted, Dropped):
             reason = fitted.reason
             if reason in (NO_ROOM, PROMPT_TOO_LONG):
@@ -174,20 +189,38 @@ def _keep(
     result.dropped.append(None if kept else reason)
 
 
-def render(tokeniser: Tokeniser, sequence: Tokens | Pair | Prompt) -> str:
+def _fitted(sequence: Tokens | Pair | Judged | Prompt, kind: Kind, max_length: int) -> list[Fitted | Dropped]:
+    """The sequence within `max_length`; a preference pair among judgements as two, the chosen answer first."""
+    whole = fit(sequence, max_length)
+    if kind != "judgements" or not isinstance(sequence, Pair) or isinstance(whole, Dropped):
+        return [whole]
+    answers = ((sequence.chosen, True), (sequence.rejected, False))
+    return [fit(Judged(sequence.prompt, answer, label), max_length) for answer, label in answers]
+
+
+def render(tokeniser: Tokeniser, sequence: Tokens | Pair | Judged | Prompt) -> str:
     """The decoded sequence with the tokens that carry loss between ⟦ and ⟧, cut at `SAMPLE` characters."""
     if isinstance(sequence, Tokens):
         text = show(tokeniser.tokenizer, sequence)
     elif isinstance(sequence, Prompt):
         text = show(tokeniser.tokenizer, Tokens(sequence.ids, [False] * len(sequence.ids)))
     else:
-        prompt = [False] * len(sequence.prompt)
-        chosen, rejected = (
-            show(tokeniser.tokenizer, Tokens(sequence.prompt + answer, prompt + [True] * len(answer)))
-            for answer in (sequence.chosen, sequence.rejected)
-        )
-        text = f"chosen: {chosen}\nrejected: {rejected}"
+        shown = ((title, show(tokeniser.tokenizer, tokens)) for title, tokens in answered(sequence))
+        text = "\n".join(f"{title}: {text}" for title, text in shown)
     return text if len(text) <= SAMPLE else f"{text[:SAMPLE]} [... {len(text) - SAMPLE} more characters]"
+
+
+def answered(sequence: Pair | Judged) -> list[tuple[str, Tokens]]:
+    """Each answer after its prompt, with a title: chosen and rejected, or what the answer is judged to be."""
+    if isinstance(sequence, Judged):
+        answers = {f"label {str(sequence.label).lower()}": sequence.completion}
+    else:
+        answers = {"chosen": sequence.chosen, "rejected": sequence.rejected}
+    prompt = sequence.prompt
+    return [
+        (title, Tokens(prompt + answer, [False] * len(prompt) + [True] * len(answer)))
+        for title, answer in answers.items()
+    ]
 
 
 def _nothing(result: EncodedSource, max_length: int) -> DataError:

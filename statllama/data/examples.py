@@ -1,4 +1,4 @@
-"""What a row becomes before it is tokens: a document, a conversation, a completion, a preference or a question.
+"""What a row becomes before it is tokens: a document, a conversation, a completion, a preference, ...
 
 Each of these checks itself when it is made. The DataErrors raised here do not know the file and the row:
 `formats.parse_row` puts them in front.
@@ -119,6 +119,20 @@ class Preference:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """A prompt (as of a Preference), one answer to it, and whether it is a good one. `tools`: as in a Conversation."""
+
+    prompt: tuple[Message, ...] | str
+    completion: str
+    label: bool
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_prompt(self.prompt)
+        _not_empty("completion", self.completion)
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A prompt (turns that end with the user's, or a plain string) that the model is to answer by itself.
 
@@ -133,7 +147,7 @@ class Question:
         _check_prompt(self.prompt)
 
 
-Example = Document | Conversation | Completion | Preference | Question
+Example = Document | Conversation | Completion | Preference | Judgement | Question
 
 
 def texts(example: Example) -> list[str]:
@@ -147,6 +161,8 @@ def texts(example: Example) -> list[str]:
     prompt = [example.prompt] if isinstance(example.prompt, str) else [m.text for m in example.prompt]
     if isinstance(example, Question):
         return [*prompt, str(example.columns.get("answer", ""))]
+    if isinstance(example, Judgement):
+        return [*prompt, example.completion]
     return [*prompt, example.chosen, example.rejected]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from statllama.data.masking import Tokens
 from statllama.data.questions import PROMPT_TOO_LONG, packed_question
-from statllama.data.tokenise import Pair, Prompt
+from statllama.data.tokenise import Judged, Pair, Prompt
 
 IGNORED = -100  # label of a token without loss
 
@@ -34,8 +34,8 @@ class Dropped:
     prompt: int
 
 
-def fit(sequence: Tokens | Pair | Prompt, max_length: int) -> Fitted | Dropped:
-    """Cut at the end to at most `max_length` tokens (of a pair: prompt and answer together).
+def fit(sequence: Tokens | Pair | Judged | Prompt, max_length: int) -> Fitted | Dropped:
+    """Cut at the end to at most `max_length` tokens (of a prompt and its answer: together).
 
     A prompt is never cut: without its start or its end it would be another question. A longer one is left out.
     """
@@ -44,6 +44,8 @@ def fit(sequence: Tokens | Pair | Prompt, max_length: int) -> Fitted | Dropped:
             return Dropped(PROMPT_TOO_LONG, len(sequence.ids))
         columns = {"prompt_ids": sequence.ids, "question": packed_question(sequence.question)}
         return Fitted(columns, len(sequence.ids), 0, False)
+    if isinstance(sequence, Judged):
+        return _fit_judged(sequence, max_length)
     return _fit_pair(sequence, max_length) if isinstance(sequence, Pair) else _fit_tokens(sequence, max_length)
 
 
@@ -59,6 +61,15 @@ def _fit_tokens(sequence: Tokens, max_length: int) -> Fitted | Dropped:
     else:
         labels = [i if keep else IGNORED for i, keep in zip(ids, learned, strict=True)]
     return Fitted({"input_ids": ids, "labels": labels}, len(ids), count, len(sequence.ids) > max_length)
+
+
+def _fit_judged(judged: Judged, max_length: int) -> Fitted | Dropped:
+    room = max_length - len(judged.prompt)
+    if room <= 0:
+        return Dropped(NO_ROOM, len(judged.prompt))
+    answer = judged.completion[:room]
+    columns = {"prompt_ids": judged.prompt, "completion_ids": answer, "label": [int(judged.label)]}
+    return Fitted(columns, len(judged.prompt) + len(answer), len(answer), len(judged.completion) > room)
 
 
 def _fit_pair(pair: Pair, max_length: int) -> Fitted | Dropped:

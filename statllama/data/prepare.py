@@ -23,7 +23,7 @@ from statllama.data.mixture import mix
 from statllama.data.packing import utilisation
 from statllama.data.questions import QuestionRules
 from statllama.data.report import MixtureReport
-from statllama.data.scratch import Scratch
+from statllama.data.scratch import Ids, Scratch
 from statllama.data.select import Guard, Progress, Selection, select
 from statllama.data.sources import pinned, resolved, source_name
 from statllama.data.tokenise import Tokeniser, TrainOn
@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 LANGUAGE = ("input_ids", "labels")
 PREFERENCE = ("prompt_ids", "chosen_ids", "rejected_ids")
 QUESTION = ("prompt_ids", "question")
-COLUMNS: dict[Kind, tuple[str, ...]] = {"preferences": PREFERENCE, "questions": QUESTION}  # of all others: LANGUAGE
+JUDGEMENT = ("prompt_ids", "completion_ids", "label")
+COLUMNS: dict[Kind, tuple[str, ...]] = {  # of all others: LANGUAGE
+    "preferences": PREFERENCE,
+    "judgements": JUDGEMENT,
+    "questions": QUESTION,
+}
 SCRATCH = "scratch"
 UNGUARDED = Guard()
 SELECTION_FILE = "selection.json"
@@ -50,8 +55,9 @@ class Prepared:
     """A dataset in training order, and what is in it.
 
     Columns, all lists of int32: `input_ids`, `labels` (-100 without loss) and `seq_lengths` (tokens of each
-    example in the row), or for preferences `prompt_ids`, `chosen_ids` and `rejected_ids`, or for questions
-    `prompt_ids` and `question` (see `questions.unpacked_question`).
+    example in the row), or for preferences `prompt_ids`, `chosen_ids` and `rejected_ids`, or for judgements
+    `prompt_ids`, `completion_ids` and `label` ([1] or [0]), or for questions `prompt_ids` and `question` (see
+    `questions.unpacked_question`).
     """
 
     dataset: Dataset
@@ -93,13 +99,14 @@ def prepare(
     """The mixture of `sources`, tokenised, in the order of training.
 
     `kind`: `documents` takes running text, `conversations` also prompt-completion pairs (and running text
-    when `train_on` is `all`), `preferences` takes pairs, `questions` what `as_question` takes, by its rules.
+    when `train_on` is `all`), `preferences` takes pairs, `judgements` judged completions (and pairs, as two of
+    them), `questions` what `as_question` takes, by its rules.
     `root`: folder that relative paths refer to. `max_length`: tokens of a row, of questions those of a prompt.
     `cache`: a workspace, which keeps the results under `cache/<key>/`; None keeps nothing. `guard`: which rows may not
     be used. `chat_template`: Jinja text in place of the tokenizer's own.
     DataError for every fault of the data, with file and row.
     """
-    if packing and kind in ("preferences", "questions"):
+    if packing and kind in COLUMNS:
         what = "preference pairs" if kind == "preferences" else kind
         raise DataError(f"{what} cannot be packed", remedy="set `packing: false`")
     if kind == "questions":
@@ -217,6 +224,8 @@ def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> 
     with Scratch(scratch_folder, columns) as scratch:
         for part in encoded:
             encode_source(part, job.root, job.kind, tokeniser, scratch, job.progress, job.questions)
+    if job.kind == "judgements":
+        _require_both_labels(scratch.whole("label"))
     order = training_order(mixture, encoded, job.seed)
     if job.kind in COLUMNS:
         written = write_rows(out / DATA_FILE, plain_rows(order, scratch, columns), columns)
@@ -230,3 +239,14 @@ def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> 
     filled = utilisation([r.tokens for r in reports], places, job.max_length)
     report = MixtureReport(reports, written, filled)
     write_json(out / REPORT_FILE, report.as_json())
+
+
+def _require_both_labels(labels: Ids) -> None:
+    """DataError when all completions are judged alike. `labels`: 1 or 0 of each."""
+    if not 0 < labels.sum() < len(labels):
+        one, other = ("true", "false") if labels.all() else ("false", "true")
+        raise DataError(
+            f"all {len(labels):,} completions have the label {one}: good ones are told apart from bad ones, so both "
+            "are needed",
+            remedy=f"add completions with the label {other}, or preference pairs (each gives one of both)",
+        )

@@ -14,7 +14,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from statllama.data.chat import Chat, Tools, refuse_special, special_text
-from statllama.data.examples import Completion, Conversation, Document, Example, Message, Preference, Question
+from statllama.data.examples import (
+    Completion,
+    Conversation,
+    Document,
+    Example,
+    Judgement,
+    Message,
+    Preference,
+    Question,
+)
 from statllama.data.masking import Span, Tokens, mask
 from statllama.data.wordcache import WordCache, word_cache
 from statllama.errors import DataError
@@ -37,6 +46,15 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer to a prompt, both as in a `Pair`, and whether it is a good one."""
+
+    prompt: list[int]
+    completion: list[int]
+    label: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A question: `ids` end with the generation prompt; the model writes what follows."""
 
@@ -44,7 +62,7 @@ class Prompt:
     question: Question
 
 
-Sequences = list[Tokens] | list[Pair] | list[Prompt]
+Sequences = list[Tokens] | list[Pair] | list[Judged] | list[Prompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +158,9 @@ class Tokeniser:
         if isinstance(example, Completion):
             refuse_special(self.special, [example.prompt, example.completion])
             return [example.prompt, example.completion], self._completion
-        return self._question(example) if isinstance(example, Question) else self._preference(example)
+        if isinstance(example, Question):
+            return self._question(example)
+        return self._judgement(example) if isinstance(example, Judgement) else self._preference(example)
 
     def _question(self, example: Question) -> tuple[list[str], Finish]:
         """The prompt as the chat template writes it with the generation prompt, or a plain string as it is."""
@@ -204,6 +224,23 @@ class Tokeniser:
             return [Pair(prompt, chosen, rejected)]
 
         return [text for text, _ in rendered], finish
+
+    def _judgement(self, example: Judgement) -> tuple[list[str], Finish]:
+        if isinstance(example.prompt, str):
+            texts, start = [example.prompt, example.completion], 0
+            refuse_special(self.special, texts)
+        else:
+            text, start = self._answered(example.prompt, example.completion, example.tools)
+            texts = [text]
+
+        def finish(encoded: list[Encoding]) -> list[Judged]:
+            if len(encoded) == 2:
+                prompt, completion = self.bos + encoded[0].ids, [*encoded[1].ids, self._eos()]
+            else:
+                prompt, completion = self._split(encoded[0], start)
+            return [Judged(prompt, completion, example.label)]
+
+        return texts, finish
 
     def _answered(self, prompt: tuple[Message, ...], answer: str, tools: Tools) -> tuple[str, int]:
         """The rendered text up to the answer's end-of-turn token, and where the answer begins."""

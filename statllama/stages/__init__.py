@@ -4,7 +4,7 @@ A stage module declares
 
 - `Spec(TrainingSpec)`: the fields its type adds to a recipe, and `train_on` (`responses` or `all`), field or property,
 - `NUMERICS: int`: raised when the same config would train differently,
-- `DATA_KIND`: `documents`, `conversations`, `preferences` or `questions`, what `data.prepare` makes of its sources,
+- `DATA_KIND`: what `data.prepare` makes of its sources, one of `encode.Kind`,
 - `make_trainer(job, model, arguments)`: the TRL trainer, mixed with `training.StageTrainer`, that `training.run` runs.
 
 and where it needs to
@@ -22,6 +22,13 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+
+EXPERIMENTAL = ("orpo", "simpo", "cpo")
+NOT_OFFERED = (
+    "TRL has ORPO, SimPO and CPO among its experiments alone, which change without notice, so they are not offered; "
+    "preference losses: `type: dpo` with loss sigmoid, ipo or robust, `type: kto` with loss kto or apo_zero_unpaired"
+)
+"""Said of `EXPERIMENTAL` stage types and losses."""
 
 
 @cache

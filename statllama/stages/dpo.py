@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from statllama.errors import TrainingError
 from statllama.specs import Positive, TrainingSpec
+from statllama.stages import EXPERIMENTAL, NOT_OFFERED
+from statllama.stages._reference import check_first_loss, check_reference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,13 @@ class Spec(TrainingSpec):
     """`sigmoid`: DPO; `ipo`: arXiv 2310.12036; `robust`: arXiv 2403.00409, needs `label_smoothing`."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Assumed share of swapped pairs, for `robust` alone."""
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _stable(cls, value: object) -> object:
+        if value in EXPERIMENTAL:
+            raise ValueError(f"{value}: {NOT_OFFERED}")
+        return value
 
     @model_validator(mode="after")
     def _dpo_rules(self) -> Self:
@@ -76,7 +84,8 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
                 _check_reference(self, model, inputs)
             result = super().compute_loss(model, inputs, *args, **kwargs)
             if first and self.fresh_start:
-                _check_first_loss(spec, result[0] if isinstance(result, tuple) else result, job.base.dtype)
+                loss = result[0] if isinstance(result, tuple) else result
+                check_first_loss(spec.name, spec.loss, loss, initial_loss(spec.loss, spec.beta), job.base.dtype)
             return result
 
     trainer = Trainer(
@@ -115,45 +124,6 @@ def _settings(spec: Spec) -> dict[str, Any]:
 
 
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
-    """Without the new slice the policy is the parent stack: its log-probabilities must be the reference's."""
     import torch
 
-    from statllama import stack
-
-    kwargs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
-    with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws
-        with stack.without_new_slice(trainer.model):
-            logits = model(**kwargs, use_cache=False).logits
-        rows = zip(logits, inputs["input_ids"], inputs["completion_mask"], strict=True)
-        policy = torch.stack([_log_prob(*row) for row in rows])
-        del logits
-        reference = torch.cat(trainer.compute_ref_log_probs(model, inputs))
-    allowed = 1e-3 if trainer.job.base.dtype is torch.float32 else 0.05
-    if not torch.allclose(policy, reference.float(), rtol=allowed, atol=allowed):
-        gap = float((policy - reference).abs().max())
-        raise TrainingError(
-            f"stage {trainer.job.spec.name}: on the first batch the reference's log-probabilities differ from the "
-            f"parent stack's by up to {gap:.4g}: the reference is not the parent stack",
-            remedy="run `statllama doctor`: a version outside the known-good set may build the reference otherwise",
-        )
-
-
-def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """Log-probability of a row's completion. Row by row, since float32 logits of a whole batch are gigabytes.
-
-    Shapes: logits (length, vocabulary), ids (length,), mask (length,) with 1 on the completion.
-    """
-    picked = logits[:-1].float().log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
-    return (picked * mask[1:]).sum()
-
-
-def _check_first_loss(spec: Spec, loss: Tensor, dtype: Any) -> None:
-    import torch
-
-    expected, got = initial_loss(spec.loss, spec.beta), float(loss.detach())
-    if not math.isclose(got, expected, rel_tol=1e-3 if dtype is torch.float32 else 0.05):
-        raise TrainingError(
-            f"stage {spec.name}: the first {spec.loss} loss is {got:.6f} and must be {expected:.6f}: the reference is "
-            "not the parent stack",
-            remedy="run `statllama doctor`: a version outside the known-good set may compute this loss otherwise",
-        )
+    check_reference(trainer, model, inputs, torch.cat(trainer.compute_ref_log_probs(model, inputs)))

@@ -44,11 +44,11 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Preference:
         return _shared_prefix(chosen, rejected, tools)
     prompt = decoded(values["prompt"])
     if is_list(chosen):
-        turns = _prompt_turns(prompt)
+        turns = prompt_turns(prompt)
         return Preference(turns, *_answers(chosen, rejected, turns, as_messages), tools)
     text_chosen, text_rejected = as_text(chosen, "chosen"), as_text(rejected, "rejected")
     if is_list(prompt) or source.render == "chat":
-        return Preference(_prompt_turns(prompt), text_chosen, text_rejected, tools)
+        return Preference(prompt_turns(prompt), text_chosen, text_rejected, tools)
     return Preference(as_text(prompt, "prompt"), text_chosen, text_rejected)
 
 
@@ -57,17 +57,20 @@ def recognises(values: Mapping[str, Any]) -> bool:
     return "prompt" in values or "conversations" in values or has_keys(values["chosen"], "role")
 
 
-def _prompt_turns(prompt: Any) -> Turns:
+def prompt_turns(prompt: Any) -> Turns:
+    """A prompt as turns: a list of messages, or a text as the user's."""
     if is_list(prompt):
         return as_messages(prompt, "prompt")
     return (Message("user", as_text(prompt, "prompt")),)
 
 
 def _answers(chosen: Any, rejected: Any, prompt: Turns, read: Callable[[Any, str], Turns]) -> tuple[str, str]:
-    return _answer(read(chosen, "chosen"), prompt, "chosen"), _answer(read(rejected, "rejected"), prompt, "rejected")
+    return answer_after(read(chosen, "chosen"), prompt, "chosen"), answer_after(
+        read(rejected, "rejected"), prompt, "rejected"
+    )
 
 
-def _answer(turns: Turns, prompt: Turns, name: str) -> str:
+def answer_after(turns: Turns, prompt: Turns, name: str) -> str:
     """The content of the single assistant turn in `turns`, which may begin with the prompt's turns."""
     if turns[: len(prompt)] == prompt:
         turns = turns[len(prompt) :]
@@ -98,4 +101,4 @@ def _shared_prefix(chosen: Any, rejected: Any, tools: tuple[Mapping[str, Any], .
     if shared == 0:
         raise DataError("chosen and rejected share no turn, so there is no prompt", remedy="add a `prompt` column")
     prompt = left[:shared]
-    return Preference(prompt, _answer(left, prompt, "chosen"), _answer(right, prompt, "rejected"), tools)
+    return Preference(prompt, answer_after(left, prompt, "chosen"), answer_after(right, prompt, "rejected"), tools)

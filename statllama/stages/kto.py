@@ -1,0 +1,174 @@
+"""Kahneman-Tversky optimisation (arXiv 2402.01306) against the parent stack: from single answers, judged good or bad.
+
+It needs no pairs, and a preference pair is two judged answers. Like `dpo` it needs a reference, which is the stack
+without the new slice, never the bare base: asserted on the first batch of every run, and so is the first loss, which is
+known because both policies are equal before the first step.
+
+The loss measures each answer against an estimate of the KL divergence from the reference: the mean log-ratio of answers
+put after other rows' prompts, not below 0. TRL takes it anew from every forward pass; here it is that of the whole
+optimizer step, so that `micro_batch_size` changes rounding alone. Rows keep their order in every epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import model_validator
+
+from statllama.specs import Positive, TrainingSpec
+from statllama.stages._reference import check_first_loss, check_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from statllama.training import Job
+
+NUMERICS = 1
+DATA_KIND = "judgements"
+KL = "KL_"  # what TRL's names of the mismatched answers begin with
+
+
+class Spec(TrainingSpec):
+    """`kto` adds the loss and its constants."""
+
+    type: Literal["kto"]
+    beta: Positive = 0.1
+    """Strength of the pull towards the parent stack."""
+    loss: Literal["kto", "apo_zero_unpaired"] = "kto"
+    """`kto`: arXiv 2402.01306; `apo_zero_unpaired`: arXiv 2408.06266, which takes the KL divergence as 0."""
+    desirable_weight: Positive = 1.0
+    """Weight of answers with the label true. The authors advise that this times their number be 1 to 4/3 of
+    `undesirable_weight` times the number of the others."""
+    undesirable_weight: Positive = 1.0
+    """Weight of answers with the label false."""
+
+    @model_validator(mode="after")
+    def _kto_rules(self) -> Self:
+        if self.train.packing:
+            raise ValueError("packing is for cpt and sft; judged answers are trained unpacked: set `packing: false`")
+        if self.loss == "kto" and self.train.batch_size < 2:
+            raise ValueError(
+                "`train.batch_size` 1: the loss `kto` compares each answer with answers to other prompts of its step, "
+                "so there must be 2 or more (or `loss: apo_zero_unpaired`)"
+            )
+        return self
+
+    @property
+    def train_on(self) -> str:
+        """The prompt is masked; the answer counts."""
+        return "responses"
+
+
+class Mismatched:
+    """Prepared rows as TRL's collator takes them, each with the answer of another row for the KL divergence.
+
+    That is the row before it in its optimizer step, of the first the step's last one; all answers of a step are used. A
+    step of one row, at the end of an epoch, borrows from the step before it.
+    """
+
+    def __init__(self, rows: Any, per_step: int) -> None:
+        """`rows`: dataset of `prompt_ids`, `completion_ids`, `label`, lists of int. `per_step`: the effective batch."""
+        self.rows, self.per_step = rows, per_step
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The row as {prompt_ids, completion_ids, KL_completion_ids: lists of int, label: bool}."""
+        row = self.rows[index]
+        start = index - index % self.per_step
+        stop = min(start + self.per_step, len(self))
+        other = start + (index - start - 1) % (stop - start)
+        other = index - 1 if other == index else other
+        return {
+            "prompt_ids": list(row["prompt_ids"]),
+            "completion_ids": list(row["completion_ids"]),
+            f"{KL}completion_ids": list(self.rows[other]["completion_ids"]),
+            "label": bool(row["label"][0]),
+        }
+
+
+def initial_loss(spec: Spec, labels: Sequence[bool]) -> float:
+    """Loss when policy and reference agree: all log-ratios are 0, so that each answer's is half its weight."""
+    weights = [spec.desirable_weight if label else spec.undesirable_weight for label in labels]
+    return sum(weights) / (2 * len(weights))
+
+
+def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
+    """TRL's KTOTrainer with the parent stack as reference and every field of its config set."""
+    import torch
+    import trl
+    from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
+
+    from statllama import stack
+    from statllama.training import StageTrainer
+
+    assert isinstance(job.spec, Spec)
+    spec: Spec = job.spec
+    micro = arguments["per_device_train_batch_size"]
+
+    class Trainer(StageTrainer, trl.KTOTrainer):  # type: ignore[misc]
+        shown = (*StageTrainer.shown, "kl")
+        checked = False
+        step_batches: Sequence[Mapping[str, Tensor]] = ()
+        step_logps: dict[str, Tensor]
+
+        def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
+            args.per_device_train_batch_size = micro
+            return Mismatched(dataset, spec.train.batch_size)
+
+        def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+            """Transformers': the micro-batches of the next optimizer step."""
+            found = super().get_batch_samples(*args, **kwargs)
+            self.step_batches, self.step_logps = found[0], {}
+            return found
+
+        def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
+            """Log-probabilities of the mismatched answers of the whole step, (rows of the step,); once a policy."""
+            policy, compute = self.model.active_adapter, super()._compute_kl_logps
+            if self.calculate_KL and policy not in self.step_logps:
+                parts = [compute(model, self._prepare_inputs(one)) for one in self.step_batches]
+                self.step_logps[policy] = torch.cat(parts)
+            return self.step_logps.get(policy)
+
+        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            first, self.checked = not self.checked, True
+            if first:
+                check_reference(self, model, inputs, self.compute_ref_log_probs(model, inputs)[0])
+            result = super().compute_loss(model, inputs, *args, **kwargs)
+            if first and self.fresh_start:
+                loss, expected = result[0] if isinstance(result, tuple) else result, initial_loss(spec, inputs["label"])
+                check_first_loss(spec.name, spec.loss, loss, expected, job.base.dtype)
+            return result
+
+    # TRL refuses fewer than 2 rows a forward pass, since its mismatched answers are of one; ours are of the step.
+    arguments |= {"per_device_train_batch_size": max(2, micro), "train_sampling_strategy": "sequential"}
+    trainer = Trainer(
+        model=model,
+        args=trl.KTOConfig(**arguments, **_settings(spec)),
+        train_dataset=job.dataset,
+        processing_class=job.base.tokenizer,
+        data_collator=DataCollatorForUnpairedPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None),
+    )
+    trainer.job = job
+    stack.add_reference(model)
+    return trainer
+
+
+def _settings(spec: Spec) -> dict[str, Any]:
+    """What KTOConfig adds to the training arguments."""
+    return {
+        "loss_type": spec.loss,
+        "beta": spec.beta,
+        "desirable_weight": spec.desirable_weight,
+        "undesirable_weight": spec.undesirable_weight,
+        "max_length": None,
+        "router_aux_loss_coef": None,
+        "pad_to_multiple_of": None,
+        "disable_dropout": False,
+        "precompute_ref_log_probs": False,
+        "sync_ref_model": False,
+        "trust_remote_code": False,
+    }
