@@ -15,6 +15,7 @@ from rich.table import Column
 from statllama.console import Out, counted, plain, readable_bytes
 from statllama.console_scores import print_scorecard
 from statllama.reporting import Reporter, StepEvent
+from statllama.subjects import BASE
 
 if TYPE_CHECKING:
     from statllama.data.report import MixtureReport
@@ -42,8 +43,7 @@ class ConsoleReporter(Reporter):
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         cached = sum(s.cached for s in stages)
         Out.print(f"[bold]{plain(recipe.name)}[/]" + (f": {plain(recipe.description)}" if recipe.description else ""))
-        chain = " -> ".join(["base", *(f"[dim]{s.spec.name}[/]" if s.cached else s.spec.name for s in stages)])
-        Out.print(f"  {chain}")
+        Out.print(f"  {stack_plan(stages)}")
         if cached == len(stages):
             Out.print("  everything is trained already: nothing to train")
         elif cached:
@@ -197,6 +197,22 @@ def _learned(metrics: Mapping[str, Any]) -> str:
     if "reward" in metrics:
         return f"reward {metrics['first_reward']:.3f} -> {metrics['reward']:.3f}"
     return f"loss {metrics['first_loss']:.4f} -> {metrics['loss']:.4f}"
+
+
+def stack_plan(stages: Sequence[PlannedStage]) -> str:
+    """What stands on what: `base -> sft -> dpo, grpo; dpo -> dtft`. Stages that are trained already are dim."""
+    shown = {stage.spec.name: f"[dim]{stage.spec.name}[/]" if stage.cached else stage.spec.name for stage in stages}
+    above: dict[tuple[str, ...], list[str]] = {}
+    for stage in stages:
+        below = stage.spec.siblings or stage.parents[-1:] or (BASE,)
+        above.setdefault(below, []).append(stage.spec.name)
+    lines: list[list[tuple[str, ...]]] = []
+    for below, names in above.items():
+        line = next((line for line in lines if line[-1] == below), None)
+        if line is None:
+            lines.append(line := [below])
+        line.append(tuple(names))
+    return "; ".join(" -> ".join(", ".join(shown.get(n, n) for n in names) for names in line) for line in lines)
 
 
 def _blended(metrics: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.console import Out, plain, print_error, print_table
-from statllama.console_run import ConsoleReporter
+from statllama.console_run import ConsoleReporter, stack_plan
 from statllama.console_scores import print_comparison
 from statllama.errors import StatllamaError
 from statllama.report.data import estimate
@@ -41,9 +41,8 @@ class StudyReporter(ConsoleReporter):
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         self._known = {stage.spec.name: stage.key for stage in stages}
-        chain = " -> ".join(["base", *(f"[dim]{s.spec.name}[/]" if s.cached else s.spec.name for s in stages)])
         cached = sum(stage.cached for stage in stages)
-        Out.print(f"  {chain}" + (f" ({cached} of {len(stages)} trained already)" if cached else ""))
+        Out.print(f"  {stack_plan(stages)}" + (f" ({cached} of {len(stages)} trained already)" if cached else ""))
 
     def stage_cached(self, name: str, entry: Entry) -> None:
         pass

@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from statllama import cli, report
+from statllama.console_run import stack_plan
 from statllama.errors import RecipeError, TrainingError, UsageError
 from statllama.export.card import card
 from statllama.export.card_use import Contents
@@ -95,6 +96,15 @@ def test_a_gate_may_not_leave_out_what_is_blended(write: Write) -> None:
     with pytest.raises(RecipeError, match=r"would leave out stage 'left', which 'mix' blends"):
         load_recipe(write(BLEND, evaluate={"tasks": ["letters"], "gates": {"letters": gate}}))
     load_recipe(write(BLEND, evaluate={"tasks": ["letters"], "gates": {"letters": {**gate, "stages": ["mix"]}}}))
+
+
+def test_the_plan_in_one_line(write: Write) -> None:
+    recipe = load_recipe(
+        write(BLEND, stage("after"), stage("other", parents=["right"]), stage("apart", parents="base"))
+    )
+    planned = plan(recipe, Store(recipe.root / "w"))
+    assert stack_plan(planned) == ("base -> trunk, apart; trunk -> left, right -> mix -> after; right -> other")
+    assert stack_plan(planned[:2]) == "base -> trunk -> left"
 
 
 def keys(path: Path, *overrides: str) -> dict[str, str]:
