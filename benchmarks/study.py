@@ -2,7 +2,7 @@
 
 All in fresh workspaces, from the start of a process to its end, scoring included: `statllama study` once; then
 `statllama run` of every recipe; then `statllama study --only` of every pipeline, which is what one script a pipeline
-does. The scores must be the same. `--quick` takes a sixth of the steps.
+does. The scores must be the same. `--steps N` gives every stage so many steps, to have it sooner.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from common import report
 
-from statllama.study import load_study, pipelines
+from statllama.study import Study, load_study, pipelines
 
 
 def statllama(*arguments: str) -> float:
@@ -34,38 +35,52 @@ def scores(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
+def copied(study: Study, folder: Path, steps: int | None) -> Path:
+    """The study and its recipes as files of their own, every stage with `steps` steps."""
+    names = []
+    for recipe in study.recipes:
+        body = yaml.safe_load(recipe.to_yaml())
+        for stage in body["stages"]:
+            if steps is not None and "train" in stage:
+                stage["train"] |= {"steps": steps, "epochs": None}
+        names.append(f"{recipe.name}.yaml")
+        (folder / names[-1]).write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
+    path = folder / "copy.study.yaml"
+    path.write_text(yaml.safe_dump({"name": study.spec.name, "recipes": names}), encoding="utf-8")
+    return path
+
+
 def main() -> None:
     """Measure, print, and save where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="miniature")
-    parser.add_argument("--quick", action="store_true", help="a sixth of the steps: for trying this script")
+    parser.add_argument("--steps", type=int, help="steps of every stage; default: the recipes' own")
     parser.add_argument("--save", action="store_true", help="write results/study.json")
     given = parser.parse_args()
-    study = load_study([given.study])
-    chosen = pipelines(study)
-    short = []
-    if given.quick:
-        short = ["--set", "defaults.train.epochs=0.15"]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        shared = statllama(
-            "study", given.study, *short, "--workspace", str(folder / "shared"), "--out", str(folder / "shared.json")
-        )
+        file = str(copied(load_study([given.study]), folder, given.steps))
+        study = load_study([file])
+        chosen = pipelines(study)
+        shared = statllama("study", file, "--workspace", str(folder / "shared"), "--out", str(folder / "shared.json"))
         together = scores(folder, "shared.json")
         by_recipe = {
-            recipe.name: statllama("run", str(recipe.source), *short, "--workspace", str(folder / recipe.name))
+            recipe.name: statllama("run", str(recipe.source), "--workspace", str(folder / recipe.name))
             for recipe in study.recipes
         }
         by_pipeline = {}
         for i, pipeline in enumerate(chosen):
             out = f"{i}.json"
             by_pipeline[pipeline.name] = statllama(
-                *("study", given.study, *short, "--only", pipeline.name),
+                *("study", file, "--only", pipeline.name),
                 *("--workspace", str(folder / f"alone{i}"), "--out", str(folder / out)),
             )
             alone = scores(folder, out)[pipeline.recipe.name]
             assert alone[pipeline.last] == together[pipeline.recipe.name][pipeline.last], pipeline.name
     results = {
+        "study": given.study,
+        "steps": given.steps,
+        "pipelines": len(chosen),
         "shared_seconds": shared,
         "recipes_alone_seconds": by_recipe,
         "pipelines_alone_seconds": by_pipeline,
