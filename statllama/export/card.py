@@ -31,6 +31,7 @@ _TYPES = {
     "cpt": "continued pre-training",
     "sft": "supervised fine-tuning",
     "dpo": "direct preference optimisation",
+    "kto": "Kahneman-Tversky optimisation",
     "grpo": "group relative policy optimisation",
 }
 

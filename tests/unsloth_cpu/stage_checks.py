@@ -29,6 +29,7 @@ from tests.unsloth_cpu.world import (
     World,
     difference,
     job,
+    judged,
     move,
     pairs,
     questions,
@@ -104,6 +105,41 @@ def dpo_starts_at_ln2(world: World) -> None:
     world.note(f"losses {first:.6f}, {second:.6f}; reference {gap:.1e} of the way from the parents to the bare base")
     assert abs(first - math.log(2)) < world.loss_tolerance / 2
     assert abs(second - math.log(2)) > world.loss_tolerance
+    assert gap < 10 * world.tolerance
+    assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
+    base.check_unchanged()
+
+
+@check
+def kto_starts_at_a_half(world: World) -> None:
+    """Two parents of different rank: the first loss is 1/2, the reference the parent stack, for other answers too."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    data = judged(world, 2, size=world.max_length // 5)
+    sizes = {"batch_size": 2, "micro_batch_size": 1, "steps": 2}
+    work = job(world, base, "kto", data, kind="kto", parents=parents, **sizes)
+    sums: list[Tensor] = []
+
+    def look(trainer: Any) -> None:
+        assert "UnslothKTOTrainer" in {c.__name__ for c in type(trainer).__mro__}, type(trainer).__mro__
+        made = trainer.data_collator([trainer.train_dataset[i] for i in range(len(data))])
+        batch = {k: move(v, world.device) for k, v in made.items()}
+        with torch.no_grad(), autocast(world):
+            sums.append(torch.cat(trainer.compute_ref_log_probs(trainer.model, batch)).double())
+        for adapters in (parents, ()):
+            both = []
+            for prefix in ("", "KL_"):
+                ids, mask = batch[f"{prefix}input_ids"], batch[f"{prefix}completion_mask"][:, 1:]
+                both.append((-definition.token_losses(defined(world, base, adapters, ids), ids) * mask).sum(1))
+            sums.append(torch.cat(both))
+
+    outcome, adapter = train(work, look=look)
+    got, right, bare = sums
+    gap = float((got - right).norm() / (bare - right).norm())
+    first, second = (h["loss"] for h in outcome.history)
+    world.note(f"losses {first:.6f}, {second:.6f}; reference {gap:.1e} of the way from the parents to the bare base")
+    assert abs(first - 0.5) < world.loss_tolerance / 2
+    assert second < 0.5 - world.loss_tolerance
     assert gap < 10 * world.tolerance
     assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
     base.check_unchanged()

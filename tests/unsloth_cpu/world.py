@@ -19,7 +19,7 @@ from statllama.data.questions import packed_question
 from statllama.model import Base, load_base
 from statllama.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.stack import Adapter, Slice, load_adapter
-from statllama.stages import cpt, dpo, grpo
+from statllama.stages import cpt, dpo, grpo, kto
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu.definition import Weights, dense_weights
 
@@ -144,7 +144,16 @@ def pairs(world: World, count: int, size: int = 6) -> list[Row]:
     return found
 
 
-MODULES = {"cpt": cpt, "dpo": dpo, "grpo": grpo}
+def judged(world: World, count: int, size: int = 6) -> list[Row]:
+    """Judged answers, good and bad in turn, as prepared data holds them."""
+    answers = ("chosen_ids", "rejected_ids")
+    return [
+        {"prompt_ids": row["prompt_ids"], "completion_ids": row[answers[i % 2]], "label": [1 - i % 2]}
+        for i, row in enumerate(pairs(world, count, size))
+    ]
+
+
+MODULES = {"cpt": cpt, "dpo": dpo, "grpo": grpo, "kto": kto}
 
 
 def questions(world: World, count: int, size: int = 5) -> list[Row]:
