@@ -182,8 +182,8 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "safetensors",
     }
     light = {"cli", "console", "errors", "recipe", "specs", "runner", "session", "store", "keys", "identity", "stages",
-             "signals", "reporting", "yaml_lines", "overrides", "inherit", "order", "field_errors", "shipped", "checkpoints",
-             "versions", "__init__"}  # fmt: skip
+             "signals", "reporting", "yaml_lines", "overrides", "inherit", "order", "field_errors", "shipped",
+             "checkpoints", "versions", "__init__"}  # fmt: skip
     for name in NAMES:
         mine = "__init__" if name == "__init__.py" else part(name)
         if mine in light:
