@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -87,8 +88,11 @@ def _p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def print_comparison(comparison: Comparison, items: int) -> None:
+def print_comparison(comparison: Comparison, items: int, *, topics: bool = True) -> None:
     """Each benchmark and model against the reference, then topics, then the first `items` flipped items each way."""
+    if not topics:
+        contrasts = tuple(replace(contrast, topics={}) for contrast in comparison.contrasts)
+        comparison = replace(comparison, contrasts=contrasts)
     Out.print(f"reference: [bold]{plain(comparison.reference)}[/]")
     contrasts = comparison.contrasts
     _print_tested([(f"{plain(c.task)} [dim]{plain(c.metric)}[/]", c.other, c.total, c.overall) for c in contrasts])

@@ -65,7 +65,7 @@ class StudyReporter(ConsoleReporter):
         pass
 
 
-def print_study(result: StudyResult, items: int = 0) -> None:
+def print_study(result: StudyResult) -> None:
     """All scores with 95 % intervals, the paper's figures where there are some, and the comparison of pipelines."""
     tasks, papers = result.tasks, result.in_paper
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
@@ -89,7 +89,7 @@ def print_study(result: StudyResult, items: int = 0) -> None:
         print_table(table)
         Out.print("[dim]Per cent, with 95 % intervals.[/]")
     if result.comparison is not None:
-        print_comparison(result.comparison, items)
+        print_comparison(result.comparison, 0, topics=False)
     for name, error in result.failed.items():
         Out.print(f"[red]did not end:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
 

@@ -51,8 +51,8 @@ def scores(benchmarks: Sequence[Benchmark]) -> Markup | None:
 def _draw_scores(benchmarks: Sequence[Benchmark], width: int) -> Figure:
     columns = 1 if is_narrow(width) else min(2, len(benchmarks))
     rows = [benchmarks[i : i + columns] for i in range(0, len(benchmarks), columns)]
-    left = 12 + label_width([s.stack for b in benchmarks for s in b.scores], 120)
     each = (width - 24 * (columns - 1)) / columns
+    left = 12 + label_width([s.stack for b in benchmarks for s in b.scores], max(120, 0.48 * each))
     heights = [58 + ROW * max(len(b.scores) for b in row) for row in rows]
     figure = figure_of(width, sum(heights))
     for index, row in enumerate(rows):

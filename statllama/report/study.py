@@ -116,8 +116,8 @@ def _comparison(result: StudyResult) -> Table:
     """Every pipeline's change from the reference."""
     compared = result.comparison
     assert compared is not None
-    tasks = list(dict.fromkeys(contrast.task for contrast in compared.contrasts))
     found = {(contrast.other, contrast.task): contrast.overall for contrast in compared.contrasts}
+    tasks = [task for task in result.tasks if (compared.others[0], task) in found]
     rows: list[tuple[str | Cell, ...]] = [
         (other, *(tables.change(_delta(compared.reference, found[other, task])) for task in tasks))
         for other in compared.others
