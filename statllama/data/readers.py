@@ -71,8 +71,6 @@ def _read_jsonl(path: Path) -> Iterator[Numbered]:
 
 
 def _object(value: Any, path: Path, row: int) -> Row:
-    if isinstance(value, str):
-        return {"text": value}  # a list of texts is a list of documents
     if not isinstance(value, dict):
         got = "null" if value is None else {"str": "a text", "list": "an array"}.get(type(value).__name__, repr(value))
         raise DataError(f"{path}, row {row}: not an object but {got}", remedy='a row is an object: {"text": "..."}')
@@ -81,7 +79,8 @@ def _object(value: Any, path: Path, row: int) -> Row:
 
 def _read_json(path: Path) -> Iterator[Numbered]:
     for row, value in array_items(path):
-        yield row, None, _object(value, path, row)
+        # An array of texts is one of documents.
+        yield row, None, {"text": value} if isinstance(value, str) else _object(value, path, row)
 
 
 def _read_csv(path: Path) -> Iterator[Numbered]:

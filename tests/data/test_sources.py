@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statllama.data.json_array import array_items
+from statllama.data.readers import read_file
 from statllama.data.sources import fingerprint, pinned, resolve_commit, resolved, rows
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
@@ -80,7 +81,7 @@ def encoded(kind: str) -> bytes:
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, kind: str, change: str) -> None:
     data, name = encoded(kind), f"x.{kind}"
     if change == "gz":
-        data, name = gzip.compress(data), f"{name}.gz"
+        data, name = gzip.compress(data, mtime=0), f"{name}.gz"
     elif change == "zst":
         data, name = zst(data), f"{name}.zst"
     elif change == "bom":
@@ -127,6 +128,11 @@ def test_missing_file_names_folder_and_neighbours(tmp_path: Path) -> None:
         read(tmp_path, "**/*.csv")
 
 
+def test_an_array_of_texts_is_one_of_documents(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('["one", "two"]', encoding="utf-8")
+    assert list(read_file(tmp_path / "x.json")) == [(1, None, {"text": "one"}), (2, None, {"text": "two"})]
+
+
 @pytest.mark.parametrize(
     ("name", "data", "expected"),
     [
@@ -139,7 +145,7 @@ def test_missing_file_names_folder_and_neighbours(tmp_path: Path) -> None:
         ("x.jsonl", b'{"a": 1}\n{"a": ', ["row 2 (line 2)", "not valid JSON", "cut off"]),
         ("x.jsonl", b'{"a": 1}\n{a: 1}\n', ["row 2 (line 2)", "at column 2"]),
         ("x.jsonl", b'[{"a": 1}]', ["a JSON array in a .jsonl file", "rename it to x.json"]),
-        ("x.jsonl.gz", gzip.compress(b'[{"a": 1}]'), ["rename it to x.json.gz"]),
+        ("x.jsonl.gz", gzip.compress(b'[{"a": 1}]', mtime=0), ["rename it to x.json.gz"]),
         ("x.jsonl", b'{"a": 1}\n"text"\n', ["row 2", "not an object but a text"]),
         (
             "x.json",
