@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from statllama.errors import TrainingError
-from statllama.lowrank import compress, factors, folded_rank, modules_of, padded, recompress, size
+from statllama.lowrank import compress, factors, folded_rank, modules_of, padded, recompress, relative_errors, size
 from statllama.specs import LoraSpec
 from statllama.stack import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
 
@@ -98,8 +98,7 @@ def blend(
             "the blend changes nothing: " + ("the adapters are zero" if not apart else "the weighted updates cancel"),
             remedy="look at the adapters that are blended, and at their weights",
         )
-    each = {module: missing[module] / whole[module] if whole[module] else 0.0 for module in modules}
-    return Blend(Adapter(slices), kept, math.hypot(*missing.values()) / total, each, total / apart)
+    return Blend(Adapter(slices), kept, *relative_errors(missing, whole), total / apart)
 
 
 def save_adapter(adapter: Adapter, rank: int, base: str, folder: Path) -> None:

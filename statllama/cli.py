@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from statllama import __version__, cli_chat, cli_data, cli_eval, cli_export, cli_study
-from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, UntilOption, WorkspaceOption
+from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WorkspaceOption
 from statllama.console import Out, print_error, print_finding, print_plan, print_recipe, print_status
 from statllama.console_run import ConsoleReporter
 from statllama.errors import Interrupted, StatllamaError, UsageError
@@ -56,9 +56,7 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
     ] = True,
-    trust_local_code: Annotated[
-        bool, typer.Option("--trust-local-code", help="Run rewards (name: local) that are code beside the recipe.")
-    ] = False,
+    trust_local_code: TrustOption = False,
 ) -> None:
     """Train what is not trained yet, score the base and every stage, print the scorecard.
 

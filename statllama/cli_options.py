@@ -17,6 +17,9 @@ SetOption = Annotated[
         "Overrides are recorded with the result.",
     ),
 ]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-local-code", help="Run rewards (name: local) that are code beside the recipe.")
+]
 UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
 WorkspaceOption = Annotated[
     Path,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_options import WORKSPACE, SetOption, WorkspaceOption
+from statllama.cli_options import WORKSPACE, SetOption, TrustOption, WorkspaceOption
 from statllama.errors import UsageError
 
 
@@ -31,6 +31,7 @@ def study(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
     ] = True,
+    trust_local_code: TrustOption = False,
 ) -> None:
     """Run several recipes over shared stages: each distinct stage is trained once, all pipelines are compared.
 
@@ -45,7 +46,7 @@ def study(
     require_place(out)
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
-    loaded = load_study(targets, overrides or ())
+    loaded = load_study(targets, overrides or (), trust_local_code=trust_local_code)
     result = run_study(loaded, Store(workspace), StudyReporter(), only=only or (), until=until, wait=wait)
     print_study(result)
     if out is not None:

@@ -5,7 +5,8 @@ An update of a module is `scaling * B @ A`, A (r, in), B (out, r): see `stack.Sl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -55,6 +56,18 @@ def recompress(a: Tensor, b: Tensor, rank: int) -> tuple[Tensor, Tensor, float, 
     root = s[:rank].sqrt()
     new_a, new_b = root[:, None] * (vh[:rank] @ qa.T), qb @ u[:, :rank] * root
     return new_a, new_b, float(s[rank:].norm()), float(s.norm())
+
+
+def relative_errors(missing: Mapping[str, float], whole: Mapping[str, float]) -> tuple[float, dict[str, float]]:
+    """What fewer ranks cost, all modules together and each, of the norms of what is missing and of the update.
+
+    0 for nothing lost, 1 for everything; 0 too where there is no update.
+
+    >>> relative_errors({"q": 3.0, "k": 0.0}, {"q": 4.0, "k": 3.0})
+    (0.6, {'q': 0.75, 'k': 0.0})
+    """
+    each = {module: missing[module] / whole[module] if whole[module] else 0.0 for module in whole}
+    return math.hypot(*missing.values()) / (math.hypot(*whole.values()) or 1.0), each
 
 
 def compress(dense: Tensor, rank: int) -> tuple[Tensor, Tensor, float, float]:

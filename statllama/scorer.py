@@ -54,9 +54,13 @@ class ScoreBook:
 
     def recorded(self, stack: StackRef) -> tuple[TaskScore, ...] | None:
         """The stack's scores without their samples, or None when one is missing."""
-        entries = [self.store.find("scores", key) for key in self.keys(stack).values()]
-        known = [TaskScore.from_json(entry.manifest["score"]) for entry in entries if entry is not None]
-        return tuple(known) if len(known) == len(entries) else None
+        known = self.known(stack)
+        return tuple(known.values()) if len(known) == len(self.fingerprints) else None
+
+    def known(self, stack: StackRef) -> dict[str, TaskScore]:
+        """{benchmark: the stack's score without its samples}, as far as the workspace has them."""
+        entries = {task: self.store.find("scores", key) for task, key in self.keys(stack).items()}
+        return {task: TaskScore.from_json(e.manifest["score"]) for task, e in entries.items() if e is not None}
 
     def drift_protocol(self, stack: StackRef) -> dict[str, Any]:
         """What the stack's drift is keyed by."""

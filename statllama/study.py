@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from statllama.checkpoints import read_json
 from statllama.compare import Comparison, compare
 from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, UsageError, near
 from statllama.evaluate import chosen_tasks
@@ -115,7 +115,7 @@ class StudyResult:
         }
 
 
-def load_study(targets: Sequence[str], overrides: Sequence[str] = ()) -> Study:
+def load_study(targets: Sequence[str], overrides: Sequence[str] = (), *, trust_local_code: bool = False) -> Study:
     """A study file (it has `recipes`), or several recipes by file or name; `overrides` are for every recipe.
 
     RecipeError for a file that is wrong, UsageError for two recipes of one name.
@@ -131,7 +131,8 @@ def load_study(targets: Sequence[str], overrides: Sequence[str] = ()) -> Study:
         files = [path if path.is_file() else find_recipe(name) for path, name in zip(beside, spec.recipes, strict=True)]
     else:
         spec, files = StudySpec(name="study", recipes=tuple(targets)), given
-    recipes = tuple(load_recipe(file, overrides) for file in files)
+    given_along = {"trust_local_code": trust_local_code}
+    recipes = tuple(load_recipe(file, overrides).model_copy(update=given_along) for file in files)
     for name, times in Counter(recipe.name for recipe in recipes).items():
         if times > 1:
             raise UsageError(f"{times} recipes of the study are called {name!r}: each needs a `name` of its own")
@@ -196,19 +197,25 @@ def run_study(
     Interrupted when the user stops it: the same command goes on. What else goes wrong with a pipeline is in the result.
     """
     chosen = pipelines(study, only, until)
+    whole = {recipe.name: recipe for recipe in study.recipes}
     failed: dict[str, StatllamaError] = {}
+    subjects: dict[str, Subject] = {}
     loaded: Loaded | None = None
     for number, pipeline in enumerate(chosen, start=1):
         reporter.pipeline(pipeline.name, number, len(chosen))
+        name = pipeline.recipe.name
         try:
             loaded = _loaded(loaded, pipeline.recipe, chosen, store, reporter)
             run(pipeline.recipe, store, reporter, wait=wait, loaded=loaded)
         except Interrupted:
+            with suppress(StatllamaError):
+                _recorded(whole[name], store)
             raise
         except StatllamaError as error:
             failed[pipeline.name] = error
             reporter.pipeline_failed(pipeline.name, error)
-    subjects = {recipe.name: _whole(recipe, store) for recipe in study.recipes if _reached(recipe, chosen)}
+        with suppress(StatllamaError):  # what cannot even be planned is told above, and has no scores
+            subjects[name] = _recorded(whole[name], store)
     ended = [p for p in chosen if p.name not in failed]
     return StudyResult(
         study,
@@ -231,28 +238,18 @@ def _loaded(
     return Loaded(recipe.base, identity, store, reporter, max(rows))
 
 
-def _reached(recipe: Recipe, chosen: Sequence[Pipeline]) -> bool:
-    return any(p.recipe.name == recipe.name for p in chosen)
-
-
-def _whole(recipe: Recipe, store: Store) -> Subject:
-    """The whole recipe as `eval` and `report` find it; its record names all stages, not those of one pipeline."""
+def _recorded(recipe: Recipe, store: Store) -> Subject:
+    """The whole recipe as `eval` and `report` find it: a run of one pipeline records that pipeline's stages alone."""
     record = record_of(recipe, plan(recipe, store))
-    before = read_json(store.root / "runs" / f"{recipe.name}.json")
-    started = before.get("started") if isinstance(before, dict) else None
-    store.write_run(recipe.name, record | ({"started": started} if started else {}))
+    before = store.last_run(recipe.name)
+    store.write_run(recipe.name, record | {name: before[name] for name in ("started",) if name in before})
     return subject_of(record, store)
 
 
 def _scores(subject: Subject, store: Store) -> dict[str, dict[str, TaskScore]]:
     tasks = chosen_tasks(subject.evaluate, subject.root)
     book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
-    found: dict[str, dict[str, TaskScore]] = {}
-    for stack in subject.stacks():
-        for task, key in book.keys(stack).items():
-            if (entry := store.find("scores", key)) is not None:
-                found.setdefault(stack.name, {})[task] = TaskScore.from_json(entry.manifest["score"])
-    return found
+    return {stack.name: known for stack in subject.stacks() if (known := book.known(stack))}
 
 
 def _compared(

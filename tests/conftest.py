@@ -202,7 +202,7 @@ def stage(name: str, kind: str = "sft", **fields: Any) -> dict[str, Any]:
     train = {"steps": 6, "batch_size": 4, "micro_batch_size": 2, "max_length": 64, "learning_rate": 1e-2}
     train |= {"gradient_checkpointing": False, "checkpoint_every": 2, **fields.pop("train", {})}
     lora = {"r": 4, "alpha": 8, **fields.pop("lora", {})}
-    formats = {"sft": "messages", "dpo": "preference", "kto": "judged", "cpt": "text"}
+    formats = {"sft": "messages", "dpo": "preference", "kto": "judged", "grpo": "prompt_answer", "cpt": "text"}
     data = fields.pop("data", [{"path": f"{kind}.jsonl", "format": formats[kind]}])
     return {"name": name, "type": kind, "data": data, "lora": lora, "train": train, **fields}
 

@@ -22,7 +22,20 @@ from statllama.stages import kto
 from tests.conftest import judgements, preferences, stage, write_jsonl
 from tests.reference import merged, relative, tensors, worst
 from tests.running import adapter_bytes, losses, run
-from tests.test_parity import LORA, PARENTS, SCALES, SEED, TRAIN, curve, load, order_of, plain_arguments, plain_lora
+from tests.test_parity import (
+    LORA,
+    PARENTS,
+    SCALES,
+    SEED,
+    TRAIN,
+    curve,
+    load,
+    order_of,
+    plain_arguments,
+    plain_lora,
+    prompt_ids,
+    turn,
+)
 from tests.test_resume import StopAt
 
 torch.set_num_threads(1)
@@ -73,16 +86,7 @@ def test_kto_is_a_plain_kto_trainer_on_the_merged_base(
     path = write_recipe([*parents, last])
     results = run(path, tmp_path / "w")
 
-    def turn(role: str, text: str) -> list[dict[str, str]]:
-        return [{"role": role, "content": text}]
-
-    prompts = [
-        tokenizer.apply_chat_template(
-            turn("user", r["prompt"]), tokenize=True, return_dict=False, add_generation_prompt=True
-        )
-        for r in rows
-    ]
-    order = order_of(path, tmp_path / "w", "prompt_ids", prompts)
+    order = order_of(path, tmp_path / "w", "prompt_ids", prompt_ids(tokenizer, rows))
     data = [
         {"prompt": turn("user", r["prompt"]), "completion": turn("assistant", r["completion"]), "label": r["label"]}
         for r in (rows[i] for i in order)
@@ -342,6 +346,6 @@ def test_wrong_fields(fields: dict[str, Any], said: str, write_recipe: Write) ->
 
 
 def test_a_step_of_one_row_without_a_kl_divergence(write_recipe: Write) -> None:
-    load_recipe(
-        write_recipe([stage("a", "kto", loss="apo_zero_unpaired", train={"batch_size": 1, "micro_batch_size": 1})])
-    )
+    one = {"batch_size": 1, "micro_batch_size": 1}
+    recipe = load_recipe(write_recipe([stage("a", "kto", loss="apo_zero_unpaired", train=one)]))
+    assert recipe.training_stage("a").train.batch_size == 1

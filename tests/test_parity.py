@@ -99,6 +99,21 @@ def plain_dpo(model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Pa
     return curve(trainer)
 
 
+def turn(role: str, text: str) -> list[dict[str, str]]:
+    """A conversation of one turn."""
+    return [{"role": role, "content": text}]
+
+
+def prompt_ids(tokenizer: Any, rows: list[dict[str, Any]]) -> list[list[int]]:
+    """Token ids of each row's `prompt`, up to where the answer begins."""
+    return [
+        tokenizer.apply_chat_template(
+            turn("user", row["prompt"]), tokenize=True, return_dict=False, add_generation_prompt=True
+        )
+        for row in rows
+    ]
+
+
 def order_of(path: Path, workspace: Path, column: str, rendered: list[list[int]]) -> list[int]:
     """In which order a stage trains on the rows that a tokenizer's own template renders to `rendered`."""
     recipe = recipe_of(path)
@@ -146,16 +161,7 @@ def test_dpo_is_a_plain_dpo_trainer_on_the_merged_base(
     path = write_recipe([*parents, stage("last", "dpo", lora=LORA, train=TRAIN, beta=0.2)])
     results = run(path, tmp_path / "w")
 
-    def turn(role: str, text: str) -> list[dict[str, str]]:
-        return [{"role": role, "content": text}]
-
-    prompts = [
-        tokenizer.apply_chat_template(
-            turn("user", r["prompt"]), tokenize=True, return_dict=False, add_generation_prompt=True
-        )
-        for r in rows
-    ]
-    order = order_of(path, tmp_path / "w", "prompt_ids", prompts)
+    order = order_of(path, tmp_path / "w", "prompt_ids", prompt_ids(tokenizer, rows))
     answers = {k: [turn("assistant", r[k]) for r in rows] for k in ("chosen", "rejected")}
     data = [{"prompt": turn("user", rows[i]["prompt"]), **{k: v[i] for k, v in answers.items()}} for i in order]
     model = merged(load(base_folder), [(results[name], SCALES[name]) for name in results if name != "last"])

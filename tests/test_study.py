@@ -13,7 +13,7 @@ import yaml
 
 from statllama import cli
 from statllama.compare import compare
-from statllama.errors import RecipeError, UsageError
+from statllama.errors import Interrupted, RecipeError, UsageError
 from statllama.recipe import load_recipe
 from statllama.recorded import scored
 from statllama.report.study import render_study
@@ -143,6 +143,51 @@ def test_a_failed_branch_does_not_stop_the_others(write: Write, tmp_path: Path) 
     assert result.comparison is not None and result.comparison.others == ("second",)
     page = render_study(result)
     assert "Did not end" in page and "first:after" in page
+
+
+def test_a_recipe_that_cannot_even_be_planned_does_not_stop_the_others(write: Write, tmp_path: Path) -> None:
+    """A hub dataset that cannot be had; the tests are offline."""
+    write("first", stage("own", train={**FEW, "seed": 5}))
+    write("second", stage("away", data=[{"hub": "nobody/nothing", "format": "messages"}], train=FEW))
+    result = run_study(load_study([str(study_file(tmp_path))]), Store(tmp_path / "w"), Reporter())
+    assert list(result.failed) == ["second"] and "nobody/nothing" in result.failed["second"].message
+    assert list(result.scores) == ["first"] and "own" in result.scores["first"]
+    assert "nobody/nothing" in render_study(result)
+
+
+def test_a_study_that_is_stopped_leaves_whole_records(three: list[str], tmp_path: Path) -> None:
+    class Stopping(Trained):
+        def pipeline(self, name: str, number: int, total: int) -> None:
+            if number == 2:
+                self.stop = True
+
+        def stage_cached(self, name: str, entry: Any) -> None:
+            if getattr(self, "stop", False):
+                raise Interrupted("by Ctrl-C")
+
+    store = Store(tmp_path / "w")
+    with pytest.raises(Interrupted):
+        run_study(load_study(three), store, Stopping())
+    assert [s.name for s in find_subject("first", store).stages] == ["trunk", "left", "right"]
+    goes_on = Trained()
+    run_study(load_study(three), store, goes_on)
+    assert goes_on.names == ["right", "own"]
+
+
+def test_local_rewards_need_to_be_trusted(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def f(prompts, completions, completion_ids, **columns):\n    return [sum(i) % 5 for i in completion_ids]\n"
+    )
+    grpo = stage("own", "grpo", data=[{"problems": {"form": "grpo", "count": 8, "difficulty": [1]}}])
+    grpo |= {"rewards": [{"name": "local", "function": "mine:f"}], "generations": 2, "max_completion_length": 4}
+    grpo["train"] |= {"steps": 1, "max_length": 256}
+    write("first", grpo)
+    write("second", stage("other", train=FEW))
+    file = str(study_file(tmp_path))
+    refused = run_study(load_study([file]), Store(tmp_path / "w"), Reporter())
+    assert list(refused.failed) == ["first"] and "--trust-local-code" in str(refused.failed["first"])
+    allowed = run_study(load_study([file], trust_local_code=True), Store(tmp_path / "w"), Reporter())
+    assert not allowed.failed and "own" in allowed.scores["first"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -17,7 +17,7 @@ from statllama.errors import ExportError, UsageError
 from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import tensor_file
 from statllama.export.weights import Weights, open_weights
-from statllama.lowrank import factors, folded_rank, modules_of, padded, recompress, size
+from statllama.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
 from statllama.specs import LoraSpec
 from statllama.stack import ADAPTER_FILE, PREFIX, write_config
 
@@ -82,9 +82,7 @@ def write_adapter(
         progress(total, total)
     if rank is None:
         return None
-    shares = {m: missing[m] / whole[m] if whole[m] else 0.0 for m in modules}
-    error = math.hypot(*missing.values()) / (math.hypot(*whole.values()) or 1.0)
-    return Recompression(kept, folded, error, shares)
+    return Recompression(kept, folded, *relative_errors(missing, whole))
 
 
 def require_fit(source: Source, weights: Weights) -> None:

@@ -63,9 +63,8 @@ def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
         book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
         scores: dict[str, dict[str, TaskScore]] = {task.name: {} for task in tasks}
         for ref in stacks:
-            for task, key in book.keys(ref).items():
-                if (entry := store.find("scores", key)) is not None:
-                    scores[task][ref.name] = TaskScore.from_json(entry.manifest["score"])
+            for task, score in book.known(ref).items():
+                scores[task][ref.name] = score
         drifts = {ref.name: drift for ref in stacks if (drift := book.known_drift(ref)) is not None}
     except StatllamaError as error:
         return Recorded(stacks, problem=error.message)

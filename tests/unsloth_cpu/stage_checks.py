@@ -99,15 +99,25 @@ def dpo_starts_at_ln2(world: World) -> None:
             sums.append((values * mask).sum(1))
 
     outcome, adapter = train(work, look=look)
-    got, right, bare = sums
-    gap = float((got - right).norm() / (bare - right).norm())
-    first, second = (h["loss"] for h in outcome.history)
-    world.note(f"losses {first:.6f}, {second:.6f}; reference {gap:.1e} of the way from the parents to the bare base")
+    first, second = told(world, outcome, adapter, sums)
     assert abs(first - math.log(2)) < world.loss_tolerance / 2
     assert abs(second - math.log(2)) > world.loss_tolerance
+    base.check_unchanged()
+
+
+def told(world: World, outcome: Any, adapter: Any, sums: list[Tensor]) -> list[float]:
+    """The losses of a run, after the check that its reference is the parent stack and its slice float32.
+
+    `sums`: log-probabilities by the trainer's reference, by the parents added exactly, and by the bare base.
+    """
+    got, right, bare = sums
+    gap = float((got - right).norm() / (bare - right).norm())
+    losses = [h["loss"] for h in outcome.history]
+    words = ", ".join(f"{loss:.6f}" for loss in losses)
+    world.note(f"losses {words}; reference {gap:.1e} of the way from the parents to the bare base")
     assert gap < 10 * world.tolerance
     assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
-    base.check_unchanged()
+    return losses
 
 
 @check
@@ -134,14 +144,9 @@ def kto_starts_at_a_half(world: World) -> None:
             sums.append(torch.cat(both))
 
     outcome, adapter = train(work, look=look)
-    got, right, bare = sums
-    gap = float((got - right).norm() / (bare - right).norm())
-    first, second = (h["loss"] for h in outcome.history)
-    world.note(f"losses {first:.6f}, {second:.6f}; reference {gap:.1e} of the way from the parents to the bare base")
+    first, second = told(world, outcome, adapter, sums)
     assert abs(first - 0.5) < world.loss_tolerance / 2
     assert second < 0.5 - world.loss_tolerance
-    assert gap < 10 * world.tolerance
-    assert all(s.A.dtype is torch.float32 for s in adapter.slices.values())
     base.check_unchanged()
 
 
