@@ -62,7 +62,9 @@ def _message(kind: str, message: str, context: Mapping[str, Any], got: object) -
         return "is missing"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
-    if kind == "string_pattern_mismatch" and context.get("pattern") == NAME_PATTERN:
+    if kind == "too_short":
+        message = f"needs at least {context['min_length']}"
+    elif kind == "string_pattern_mismatch" and context.get("pattern") == NAME_PATTERN:
         message = NAME_RULE
     else:
         message = KINDS.get(kind, f"{message[0].lower()}{message[1:]}")

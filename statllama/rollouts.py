@@ -162,13 +162,22 @@ class RolloutTrainer(StageTrainer):
         super().log(logs, *args, **kwargs)
 
     def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
-        """Mean reward at the start and the end (a tenth of the steps each), and of the end KL, length and cut share."""
+        """Mean reward at the start and the end (a tenth of the steps each), and of the end KL, length and cut share.
+
+        TrainingError when no batch taught anything: the adapter is zero.
+        """
         names = {"kl": "kl", "completion_length": "completions/mean_length", "cut": "completions/clipped_ratio"}
         rewards = [entry["reward"] for entry in history if "reward" in entry]
         unvaried = [entry["unvaried"] for entry in history if "unvaried" in entry]
+        if unvaried and all(unvaried):
+            raise TrainingError(
+                f"stage {self._spec.name}: in none of its {len(unvaried)} batches did a prompt's completions get "
+                "different rewards, so it learned nothing",
+                remedy="the notes say why: mend the rewards, or take prompts that are answered right now and then",
+            )
         found = {name: _tail([e[key] for e in history if key in e]) for name, key in names.items()}
         found |= {"first_reward": _tail(rewards[::-1]), "reward": _tail(rewards)}
-        found |= {"unvaried_batches": sum(unvaried) / len(unvaried) if unvaried else None}
+        found |= {"unvaried_batches": _mean(unvaried)}
         return {name: value for name, value in found.items() if value is not None}
 
     # ------------------------------------------------------------------ checkpoints
@@ -204,9 +213,12 @@ def _split(whole: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
     return [{name: pieces[i] for name, pieces in chunks.items()} for i in range(parts)]
 
 
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
 def _tail(values: Sequence[float]) -> float | None:
-    last = values[-max(1, len(values) // 10) :]
-    return sum(last) / len(last) if last else None
+    return _mean(values[-max(1, len(values) // 10) :])
 
 
 def _why_unvaried(

@@ -67,7 +67,7 @@ def test_a_blend_stands_where_its_siblings_stand(write: Write) -> None:
     ("changes", "said"),
     [
         ({"of": {"left": 2, "rigth": 3}}, "unknown stage 'rigth': did you mean 'right'"),
-        ({"of": {"left": 2}}, "of (stage mix): dictionary should have at least 2 items"),
+        ({"of": {"left": 2}}, "of (stage mix): needs at least 2; got {'left': 2}"),
         ({"of": {"left": 2, "right": 0}}, "of.right (stage mix): input should be greater than 0; got 0"),
         ({"of": {"left": 2, "right": float("nan")}}, "of.right (stage mix)"),
         ({"of": {"left": 2, "right": float("inf")}}, "finite number"),

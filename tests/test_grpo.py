@@ -394,20 +394,46 @@ def noted(base: Base, folder: Path, **fields: Any) -> tuple[Outcome, list[str]]:
     return outcome, notes
 
 
+def taught_nothing(base: Base, folder: Path, **fields: Any) -> list[str]:
+    """What was said by a stage whose rewards never vary, which ends in an error."""
+    notes: list[str] = []
+    job = make_job(base, folder, spec(**fields), on_note=notes.append)
+    for _ in range(2):  # once more, from the checkpoint of its end
+        with pytest.raises(TrainingError, match=r"in none of its . batches did .* so it learned nothing"):
+            train(job)
+    return notes
+
+
 def test_batches_that_teach_nothing_are_told(base: Base, tmp_path: Path) -> None:
-    """A random model finds no answer: correctness is the same for all. Told at once, then ever more rarely; counted."""
-    outcome, notes = noted(base, tmp_path, rewards=[{"name": "correctness"}])
-    assert len(notes) == 2  # of the first and the fourth batch
+    """A random model finds no answer: correctness is the same for all. Told at once, then ever more rarely."""
+    notes = taught_nothing(base, tmp_path, rewards=[{"name": "correctness"}])
+    assert len(notes) == 3  # of the first and the fourth batch, and that it resumes
     assert "got the same reward, so this batch teaches nothing (1 of 1 batches)" in notes[0]
     assert "(4 of 4 batches)" in notes[1]
     assert "correctness is -1 (no answer) for all" in notes[0]
-    assert outcome.metrics()["unvaried_batches"] == 1.0
-    assert all(entry["unvaried"] == 1.0 and entry["reward"] == -1 for entry in outcome.history)
+
+
+def test_a_batch_that_teaches_nothing_is_counted(base: Base, tmp_path: Path, pays: Any) -> None:
+    batches = iter([[0.0] * 8])
+    pays(lambda **given: next(batches, varied(**given)))
+    outcome, notes = noted(base, tmp_path, train={"steps": 4})
+    assert len(notes) == 1 and outcome.metrics()["unvaried_batches"] == 0.25
+    assert [entry["unvaried"] for entry in outcome.history] == [1, 0, 0, 0]
+
+
+def test_the_reason_names_rewards_that_judged_none(
+    base: Base, tmp_path: Path, pays: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In our words alone: TRL would print a whole row each time."""
+    pays(lambda prompts, completions, **columns: [None] * len(prompts))
+    notes = taught_nothing(base, tmp_path, train={"steps": 1})
+    assert "format judged none" in notes[0]
+    assert not caplog.records
 
 
 def test_the_reason_names_cut_and_equal_completions(base: Base, tmp_path: Path, pays: Any) -> None:
     pays(lambda prompts, completions, **columns: [1.0] * len(prompts))
-    _, notes = noted(base, tmp_path, temperature=1e-4, max_completion_length=2, train={"steps": 1})
+    notes = taught_nothing(base, tmp_path, temperature=1e-4, max_completion_length=2, train={"steps": 1})
     assert "each prompt's completions are the same text (raise `temperature`)" in notes[0]
     assert "all are cut at `max_completion_length` 2" in notes[0]
     assert "format is 1 for all" in notes[0]
@@ -419,8 +445,8 @@ def test_one_varied_group_is_enough(base: Base, tmp_path: Path, pays: Any) -> No
     outcome, notes = noted(base, tmp_path / "one", train={"steps": 1})
     assert not notes and outcome.metrics()["unvaried_batches"] == 0.0
     pays(lambda prompts, completions, **columns: [1.0] * 4 + [0.0] * 4)
-    outcome, notes = noted(base, tmp_path / "between", train={"steps": 1})
-    assert "format is 0 to 1, alike for each prompt" in notes[0] and outcome.metrics()["unvaried_batches"] == 1.0
+    notes = taught_nothing(base, tmp_path / "between", train={"steps": 1})
+    assert "format is 0 to 1, alike for each prompt" in notes[0]
 
 
 def test_figures_of_each_step(base: Base, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]) -> None:

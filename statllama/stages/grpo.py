@@ -162,6 +162,8 @@ def require(spec: Spec, rows: int, root: Path, trust_local_code: bool) -> None:
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     """TRL's GRPOTrainer on our token ids, with the parent stack as reference and every field of its config set."""
+    import logging
+
     import trl
 
     from statllama import stack
@@ -173,6 +175,8 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     class Trainer(RolloutTrainer, trl.GRPOTrainer):  # type: ignore[misc]
         pass
 
+    # It prints whole rows for a completion that no reward judged; batches that teach nothing are told in our words.
+    logging.getLogger("trl.trainer.grpo_trainer").setLevel(logging.ERROR)
     del arguments["activation_offloading"]  # GRPOConfig has no such field
     trainer = Trainer(
         model=model,

@@ -156,7 +156,8 @@ def _missing(name: str, used: str, row: Mapping[str, Any], format: str, where: s
         )
     found = ", ".join(row) or "none"
     hint = near(used, row) if row else ""
-    suggestion = hint.split("'")[1] if hint.startswith("did you mean") else (next(iter(row), "name_in_the_file"))
+    unused = (column for column in row if column not in _known(format))
+    suggestion = hint.split("'")[1] if hint.startswith("did you mean") else next(unused, "NAME_IN_THE_FILE")
     return DataError(
         f"{where}: no column {used!r}, which format {format} needs; columns found: {found}"
         + (f"; {hint}" if hint.startswith("did you mean") else ""),
