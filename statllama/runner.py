@@ -233,8 +233,9 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
             prepared = session.prepare(spec)
+            spec.rows_per_epoch(len(prepared.dataset))
             if require := getattr(stage_module(spec.type), "require", None):
-                require(spec, len(prepared.dataset), session.recipe.root, session.recipe.trust_local_code)
+                require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
 

@@ -311,7 +311,7 @@ class TrainingSpec(StageSpec):
         return "rows"
 
     def rows_per_epoch(self, rows: int) -> int:
-        """Rows that go through the model in one pass over `rows` prepared rows."""
+        """Rows that go through the model in one pass over `rows` prepared rows. DataError for too few."""
         return rows
 
     @model_validator(mode="after")

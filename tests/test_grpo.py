@@ -590,10 +590,30 @@ def test_prompts_over_their_limit(base: Base, tmp_path: Path, pays: Any) -> None
         make_job(base, tmp_path, spec(max_prompt_length=5))
 
 
-def test_fewer_prompts_than_a_step_takes(base: Base, tmp_path: Path) -> None:
+def test_fewer_prompts_than_a_step_takes() -> None:
     with pytest.raises(DataError, match=r"stage grpo: 1 prompts, and each step takes 2 different ones") as caught:
-        grpo.require(spec(), 1, tmp_path, False)
+        spec().rows_per_epoch(1)
     assert "train.batch_size=4" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("command", [("run",), ("plan",), ("data", "check")])
+def test_commands_refuse_fewer_prompts_than_a_step_takes(
+    command: tuple[str, ...],
+    write_recipe: Write,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    from statllama import cli
+
+    body = spec(data=[{"path": "q.jsonl", "format": "prompt_answer"}], train={"max_length": 400})
+    path = write_recipe([body.model_dump(mode="json", exclude_unset=True)])
+    write_jsonl(path.parent / "q.jsonl", rows(1))
+    monkeypatch.setattr(sys, "argv", ["statllama", *command, str(path), "--workspace", str(tmp_path / "w")])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr()
+    assert left.value.code and "1 prompts, and each step takes 2 different ones" in f"{said.out} {said.err}"
 
 
 def batch_of(prompt: list[int], ids: list[int], masked: tuple[int, int] = (0, 0)) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
 from statllama.data.select import COPIES, SelectedSource, Selection
+from statllama.errors import DataError
 from statllama.specs import TrainingSpec
 
 Level = Literal["error", "warning", "hint"]
@@ -96,6 +97,10 @@ def _of_tokens(spec: TrainingSpec, source: SourceReport) -> Iterator[Verdict]:
 
 
 def _of_mixture(spec: TrainingSpec, report: MixtureReport) -> Iterator[Verdict]:
+    try:
+        spec.rows_per_epoch(report.examples)
+    except DataError as error:
+        yield Verdict("error", "all sources", error.message, error.remedy or "")
     if report.examples < FEW_EXAMPLES:
         text = f"only {report.examples} examples: the model will learn them by heart"
         yield Verdict("warning", "all sources", text, "add data")

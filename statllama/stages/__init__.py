@@ -10,7 +10,7 @@ A stage module declares
 and where it needs to
 
 - `key_extras(spec, root)`: what bears on the result beside the spec and the data, as JSON,
-- `require(spec, rows, root, trust_local_code)`: raises when it cannot train on so many rows, or may not run code.
+- `require(spec, root, trust_local_code)`: raises when it needs code that is not there or may not run.
 
 The first three are read to check and plan a recipe, so a stage module imports no torch at its top. A type that trains
 nothing (`blend`) declares `Spec(StageSpec)`, `NUMERICS` and `make_adapter(spec, adapters, on_module)`.

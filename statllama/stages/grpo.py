@@ -134,6 +134,12 @@ class Spec(TrainingSpec):
 
     def rows_per_epoch(self, rows: int) -> int:
         """Completions of one pass over `rows` prompts: the last ones that do not fill a step are left out."""
+        if rows < self.prompts_per_step:
+            raise DataError(
+                f"stage {self.name}: {rows} prompts, and each step takes {self.prompts_per_step} different ones "
+                f"(`train.batch_size` {self.train.batch_size} / `generations` {self.generations})",
+                remedy=f"add data, or --set stages.{self.name}.train.batch_size={rows * self.generations}",
+            )
         return rows // self.prompts_per_step * self.train.batch_size * self.iterations
 
 
@@ -148,14 +154,8 @@ def key_extras(spec: Spec, root: Path) -> dict[str, Any]:
     return {"rewards_version": REWARDS_VERSION, **({"local_rewards": own} if own else {})}
 
 
-def require(spec: Spec, rows: int, root: Path, trust_local_code: bool) -> None:
-    """Before anything is loaded: DataError for fewer prompts than a step takes, UsageError for a reward's code."""
-    if rows < spec.prompts_per_step:
-        raise DataError(
-            f"stage {spec.name}: {rows} prompts, and each step takes {spec.prompts_per_step} different ones "
-            f"(`train.batch_size` {spec.train.batch_size} / `generations` {spec.generations})",
-            remedy=f"add data, or --set stages.{spec.name}.train.batch_size={rows * spec.generations}",
-        )
+def require(spec: Spec, root: Path, trust_local_code: bool) -> None:
+    """Before anything is loaded: UsageError for a reward that is code and not trusted, or wrong."""
     for reward in spec.rewards:
         build(reward, root, trust_local_code)
 
