@@ -51,14 +51,14 @@ def make_base(folder: Path, hidden: int, layers: int, vocabulary: int = 2048) ->
     return sum(p.numel() for p in model.parameters())
 
 
-def make_rows(count: int, length: int, vocabulary: int = 2048) -> Any:
-    """A dataset of `count` rows of `length` random token ids, all with loss but the first."""
+def make_rows(count: int, length: int, vocabulary: int = 2048, bos: int = 0) -> Any:
+    """A dataset of `count` rows of `length` random token ids after a BOS, all with loss but the first."""
     import numpy as np
     from datasets import Dataset
 
     rng = np.random.default_rng(0)
     ids = rng.integers(4, vocabulary, size=(count, length), dtype=np.int64)
-    ids[:, 0] = 0
+    ids[:, 0] = bos
     labels = ids.copy()
     labels[:, 0] = -100
     return Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.tolist(), "seq_lengths": [[length]] * count})

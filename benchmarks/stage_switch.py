@@ -45,6 +45,19 @@ def bytes_of(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*.safetensors"))
 
 
+def parameters_of(folder: Path) -> int:
+    """Numbers in all safetensors files of a model's folder."""
+    from math import prod
+
+    from safetensors import safe_open
+
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            total += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return total
+
+
 def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[float, int]:
     """(seconds, bytes written) of statllama's way, after a stage has trained."""
     from statllama import stack, training
@@ -77,6 +90,13 @@ def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[
     return seconds, bytes_of(entry.path)
 
 
+def rows_for(folder: Path) -> Any:
+    """Random rows that begin with the BOS of the tokenizer in a folder."""
+    from transformers import AutoTokenizer
+
+    return make_rows(*ROWS, bos=AutoTokenizer.from_pretrained(folder).bos_token_id)
+
+
 def merged_switch(base_folder: Path, spec: BaseModelSpec, folder: Path) -> tuple[float, int]:
     """(seconds, bytes written) of merging: plain PEFT and TRL, from a trained LoRA to the next first step.
 
@@ -88,7 +108,7 @@ def merged_switch(base_folder: Path, spec: BaseModelSpec, folder: Path) -> tuple
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    rows, identity = make_rows(*ROWS), {"model": {}, "tokenizer": {}}
+    rows, identity = rows_for(base_folder), {"model": {}, "tokenizer": {}}
     config = LoraConfig(r=16, lora_alpha=32, use_rslora=True, target_modules=list(LORA.target_modules))
     first = load_base(spec, identity, "auto", 512, "transformers")
     trained = get_peft_model(first.model, config)
@@ -96,7 +116,8 @@ def merged_switch(base_folder: Path, spec: BaseModelSpec, folder: Path) -> tuple
     trained.save_pretrained(folder / "adapter")
     del trained, first
     gc.collect()
-    original = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.bfloat16)
+    device = {"": 0 if torch.cuda.is_available() else "cpu"}
+    original = AutoModelForCausalLM.from_pretrained(base_folder, dtype=torch.bfloat16, device_map=device)
     merged = PeftModel.from_pretrained(original, folder / "adapter").merge_and_unload()
     merged.save_pretrained(folder / "merged")
     del merged, original
@@ -134,24 +155,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden", type=int, default=896, help="896 and 12 layers: about 100 M parameters")
     parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--base", type=Path, help="folder of a base to take in place of a random one of that size")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="write results/stage_switch.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, process_apart() as plainly:
         folder = Path(name)
-        parameters = plainly(make_base, folder / "base", args.hidden, args.layers)
-        spec = BaseModelSpec(model=str(folder / "base"))
+        model = args.base or folder / "base"
+        parameters = plainly(parameters_of, model) if args.base else plainly(make_base, model, args.hidden, args.layers)
+        spec = BaseModelSpec(model=str(model))
         start_backend(choose_backend())
-        rows = make_rows(*ROWS)
+        rows = rows_for(model)
         base = load_base(spec, {"model": {}, "tokenizer": {}}, "auto", 512, choose_backend())
         ours, merging, adapter_bytes, merged_bytes = [], [], 0, 0
         for i in range(args.rounds):
-            seconds, merged_bytes = plainly(merged_switch, folder / "base", spec, folder / f"merge{i}")
+            seconds, merged_bytes = plainly(merged_switch, model, spec, folder / f"merge{i}")
             merging.append(seconds)
             seconds, adapter_bytes = stacked_switch(base, rows, folder / "workspace", i)
             ours.append(seconds)
     figures = {
-        "settings": {**vars(args), "parameters": parameters, "rank": LORA.r, "backend": base.backend},
+        "settings": {
+            **vars(args),
+            "base": args.base and str(args.base),
+            "parameters": parameters,
+            "rank": LORA.r,
+            "backend": base.backend,
+        },
         "seconds": {"stack": median(ours), "merge_save_reload_quantise": median(merging)},
         "times_faster": round(median(merging) / median(ours), 2),
         "bytes_written": {"adapter": adapter_bytes, "merged_16_bit": merged_bytes},

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,33 @@ from common import report
 from statllama.study import Study, load_study, pipelines
 
 
-def statllama(*arguments: str) -> float:
-    """Run a command of statllama; seconds."""
-    started = time.perf_counter()
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of the clock, and of the processors: the latter leave out what else the machine did meanwhile."""
+
+    clock: float
+    processors: float
+
+
+def statllama(*arguments: str) -> Spent:
+    """Run a command of statllama."""
+    started, before = time.perf_counter(), _processors()
     subprocess.run([sys.executable, "-m", "statllama", *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    return Spent(time.perf_counter() - started, _processors() - before)
+
+
+def _processors() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def over(each: Iterable[Spent], together: Spent) -> dict[str, float]:
+    """Ratio of several runs to one, by the clock and by the processors."""
+    runs = list(each)
+    return {
+        "clock": sum(run.clock for run in runs) / together.clock,
+        "processors": sum(run.processors for run in runs) / together.processors,
+    }
 
 
 def scores(folder: Path, name: str) -> dict[str, Any]:
@@ -81,11 +106,11 @@ def main() -> None:
         "study": given.study,
         "steps": given.steps,
         "pipelines": len(chosen),
-        "shared_seconds": shared,
-        "recipes_alone_seconds": by_recipe,
-        "pipelines_alone_seconds": by_pipeline,
-        "recipes_alone_over_shared": sum(by_recipe.values()) / shared,
-        "pipelines_alone_over_shared": sum(by_pipeline.values()) / shared,
+        "shared_seconds": asdict(shared),
+        "recipes_alone_seconds": {name: asdict(spent) for name, spent in by_recipe.items()},
+        "pipelines_alone_seconds": {name: asdict(spent) for name, spent in by_pipeline.items()},
+        "recipes_alone_over_shared": over(by_recipe.values(), shared),
+        "pipelines_alone_over_shared": over(by_pipeline.values(), shared),
     }
     report("study", results, save=given.save)
 

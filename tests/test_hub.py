@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -246,6 +247,31 @@ def test_without_the_hub_after_one_run(hub: Hub, write_recipe: Write, command: A
     code, said = command("plan", path, "--set", "base.revision=v1", **unreachable)
     assert (code, "base model org/tiny (revision v1): the hub cannot be reached" in said) == (1, True), said
     assert "neither the workspace nor the local cache" in said
+    assert hub.requests == []
+
+
+def test_prepared_here_and_run_where_there_is_no_hub(
+    hub: Hub, ask: Any, write_recipe: Write, command: Any, tmp_path: Path
+) -> None:
+    """As the README has it for a GPU machine without a network: the workspace and the hub's cache are copied there."""
+    write_jsonl(tmp_path / "set" / "train.jsonl", conversations(12))
+    hub.add("datasets/org/set", tmp_path / "set")
+    path = write_recipe(
+        [stage("one", data=[{"hub": "org/set"}], train={"steps": 1})],
+        base={"model": "org/tiny", "quantization": "none"},
+    )
+    code, said = command("data", "check", path)
+    assert code == 0, said
+    ask("from huggingface_hub import snapshot_download; print(snapshot_download('org/tiny'))")
+    hub.requests.clear()
+    there = tmp_path / "there"
+    shutil.copytree(tmp_path / "w", there / "w")
+    shutil.copytree(tmp_path / "hf", there / "hf", symlinks=True)
+    shutil.rmtree(tmp_path / "w")
+    shutil.rmtree(tmp_path / "hf")
+    elsewhere = {"HF_HOME": str(there / "hf"), "STATLLAMA_WORKSPACE": str(there / "w"), "HF_HUB_OFFLINE": "1"}
+    code, said = command("run", path, **elsewhere)
+    assert (code, "12 examples" in said) == (0, True), said
     assert hub.requests == []
 
 
