@@ -11,7 +11,7 @@ import typer
 
 from statllama import __version__, cli_chat, cli_data, cli_eval, cli_export, cli_study
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WorkspaceOption
-from statllama.console import Out, print_error, print_finding, print_plan, print_recipe, print_status
+from statllama.console import Out, print_error, print_fetched, print_finding, print_plan, print_recipe, print_status
 from statllama.console_run import ConsoleReporter
 from statllama.errors import Interrupted, StatllamaError, UsageError
 
@@ -91,6 +91,22 @@ def plan(
     store = Store(workspace)
     stages = plan_recipe(loaded, store, until)
     print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
+
+
+@app.command()
+def fetch(recipe: RecipeArg, overrides: SetOption = None, workspace: WorkspaceOption = WORKSPACE) -> None:
+    """Fetch all that a recipe reads from the hub (base, data, benchmarks): its run then needs no network.
+
+    For a machine without network, copy the workspace and the hub's cache to it.
+    """
+    from statllama.fetch import fetch as fetch_recipe
+    from statllama.fetch import hub_cache
+    from statllama.recipe import load_recipe
+    from statllama.store import Store
+
+    loaded = load_recipe(recipe, overrides or [])
+    fetch_recipe(loaded, Store(workspace), ConsoleReporter())
+    print_fetched(loaded, workspace, hub_cache())
 
 
 @app.command()

@@ -94,6 +94,13 @@ def print_table(table: Table) -> None:
     Out.print(table)
 
 
+def print_fetched(recipe: Recipe, workspace: Path, cache: str) -> None:
+    """Where what a recipe reads is now, and how to run it from there."""
+    Out.print(f"{plain(recipe.name)} reads nothing from the network any more. Its data are in {plain(workspace)}, its")
+    Out.print(f"base and benchmarks in {plain(cache)}. On a machine without network, with copies of both:")
+    Out.print("  HF_HOME=COPY HF_HUB_OFFLINE=1 statllama run RECIPE --workspace COPY")
+
+
 def print_status(store: Store) -> None:
     """Recipes that ran here, the state of their stages, unfinished work and bytes."""
     runs = store.runs()

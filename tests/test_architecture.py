@@ -30,7 +30,7 @@ LAYERS = (
     ("stages",),
     ("keys", "overrides", "field_errors", "inherit", "order", "recipe"),
     ("subjects", "evaluation", "recorded", "chat"),
-    ("runner", "session", "targets", "doctor", "export", "report", "study"),
+    ("runner", "session", "targets", "doctor", "export", "report", "study", "fetch"),
     ("datacheck",),
     (
         "console",

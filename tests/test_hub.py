@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from statllama.doctor import HUB_MODEL
+from tests.benchmarks_for_tests import choice_task
 from tests.conftest import REPO, conversations, stage, write_jsonl
 
 Write = Callable[..., Path]
@@ -36,6 +38,8 @@ class Hub:
     folders: dict[tuple[str, str], Path] = field(default_factory=dict)
     """{(repository, commit): its files}."""
     gated: set[str] = field(default_factory=set)
+    locked: set[str] = field(default_factory=set)
+    """Repositories that tell what they hold, and give it to nobody who has not been admitted."""
     requests: list[str] = field(default_factory=list)
 
     def add(self, repo: str, folder: Path, commit: str = COMMIT) -> None:
@@ -115,6 +119,9 @@ class Handler(BaseHTTPRequestHandler):
         if (found := self._open(repo, revision)) is None:
             return
         commit, folder = found
+        if repo in self.hub.locked:
+            self._send(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "awaiting review"})
+            return
         if not (folder / file).is_file():
             self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
             return
@@ -251,28 +258,43 @@ def test_without_the_hub_after_one_run(hub: Hub, write_recipe: Write, command: A
 
 
 def test_prepared_here_and_run_where_there_is_no_hub(
-    hub: Hub, ask: Any, write_recipe: Write, command: Any, tmp_path: Path
+    hub: Hub, base_folder: Path, write_recipe: Write, command: Any, tmp_path: Path
 ) -> None:
     """As the README has it for a GPU machine without a network: the workspace and the hub's cache are copied there."""
     write_jsonl(tmp_path / "set" / "train.jsonl", conversations(12))
     hub.add("datasets/org/set", tmp_path / "set")
-    path = write_recipe(
-        [stage("one", data=[{"hub": "org/set"}], train={"steps": 1})],
-        base={"model": "org/tiny", "quantization": "none"},
-    )
-    code, said = command("data", "check", path)
-    assert code == 0, said
-    ask("from huggingface_hub import snapshot_download; print(snapshot_download('org/tiny'))")
+    shutil.copytree(base_folder, tmp_path / "tiny")
+    (tmp_path / "tiny" / "original").mkdir()
+    shutil.copy(base_folder / "model.safetensors", tmp_path / "tiny" / "original")  # as Llama's repositories have it
+    hub.add("models/org/tiny", tmp_path / "tiny")
+    task = choice_task(tmp_path / "eval", "words", 6)
+    hub.add("datasets/org/words", tmp_path / "words")
+    (tmp_path / "words").mkdir()
+    (task.parent / "test.jsonl").rename(tmp_path / "words" / "test.jsonl")
+    body = yaml.safe_load(task.read_text()) | {"dataset_path": "org/words", "dataset_kwargs": {"revision": COMMIT}}
+    task.write_text(yaml.safe_dump(body))
+    one = stage("one", data=[{"hub": "org/set"}], train={"steps": 1})
+    base = {"model": "org/tiny", "quantization": "none"}
+    path = write_recipe([one], base=base, evaluate={"tasks": ["words"]})
+    code, said = command("fetch", path)
+    assert (code, "12 examples" in said, "reads nothing from the network any more" in said) == (0, True, True), said
+    assert any("/model.safetensors" in request for request in hub.requests)
+    assert not any("/original/" in request for request in hub.requests)
     hub.requests.clear()
     there = tmp_path / "there"
-    shutil.copytree(tmp_path / "w", there / "w")
-    shutil.copytree(tmp_path / "hf", there / "hf", symlinks=True)
-    shutil.rmtree(tmp_path / "w")
-    shutil.rmtree(tmp_path / "hf")
+    for name in ("w", "hf"):
+        shutil.copytree(tmp_path / name, there / name, symlinks=True)
+        shutil.rmtree(tmp_path / name)
     elsewhere = {"HF_HOME": str(there / "hf"), "STATLLAMA_WORKSPACE": str(there / "w"), "HF_HUB_OFFLINE": "1"}
     code, said = command("run", path, **elsewhere)
-    assert (code, "12 examples" in said) == (0, True), said
+    assert (code, "12 examples" in said, "one on words" in said) == (0, True, True), said
     assert hub.requests == []
+
+
+def test_fetching_what_the_hub_does_not_give(hub: Hub, write_recipe: Write, command: Any) -> None:
+    hub.locked.add("models/org/tiny")
+    code, said = command("fetch", write_recipe([stage("one")], base={"model": "org/tiny", "quantization": "none"}))
+    assert (code, "org/tiny" in said, "hf auth login" in said, "Traceback" in said) == (1, True, True, False), said
 
 
 def test_what_the_hub_denies_is_not_taken_from_memory(hub: Hub, write_recipe: Write, command: Any) -> None:
