@@ -125,6 +125,8 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_file
     if not isinstance(data, dict):
         problem = Problem("file", "a recipe is a mapping with `name`, `base` and `stages`", 1)
         raise RecipeError(str(source), [problem])
+    if "recipes" in data and "stages" not in data:
+        raise UsageError(f"{source} is a study of several recipes, not a recipe", remedy=f"statllama study {recipe}")
     for override in overrides:
         command_line.apply(data, override, lines)
     return _build(whole, source, tuple(overrides), check_files)

@@ -50,6 +50,8 @@ def find_recipe(name: str, studies: bool = False) -> Path:
     wanted = name.removeprefix("recipes/").removesuffix(STUDY).removesuffix(".yaml").removesuffix(".yml")
     if wanted in shipped:
         return shipped[wanted]
+    if not studies and wanted in shipped_studies():
+        raise UsageError(f"{name} is a study of several recipes, not a recipe", remedy=f"statllama study {name}")
     remedy = "give a .yaml file, or a shipped recipe: " + ", ".join(shipped)
     if os.path.isdir(path):
         raise UsageError(f"{name} is a folder, not a recipe", remedy=remedy)

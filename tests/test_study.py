@@ -22,7 +22,7 @@ from statllama.store import Store
 from statllama.study import Study, load_study, pipelines, run_study
 from statllama.targets import find_subject
 from tests.benchmarks_for_tests import choice_task
-from tests.conftest import conversations, stage, write_jsonl
+from tests.conftest import REPO, conversations, stage, write_jsonl
 
 Write = Callable[..., Path]
 FEW = {"steps": 2, "learning_rate": 3e-2}
@@ -233,6 +233,13 @@ def test_a_study_that_is_wrong(three: list[str], tmp_path: Path, fields: dict[st
     with pytest.raises((RecipeError, UsageError)) as caught:
         load_study([str(study_file(tmp_path, **fields))])
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["miniature", str(REPO / "recipes" / "miniature.study.yaml")])
+def test_a_study_where_a_recipe_is_wanted(target: str) -> None:
+    with pytest.raises(UsageError, match="is a study of several recipes, not a recipe") as caught:
+        load_recipe(target)
+    assert caught.value.remedy == f"statllama study {target}"
 
 
 def test_one_recipe_is_a_study_too(three: list[str]) -> None:
