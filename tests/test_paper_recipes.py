@@ -219,8 +219,11 @@ def _local(source: dict[str, Any], folder: Path) -> dict[str, Any]:
         (folder / place).write_text(json.dumps(["A paragraph about medians.", "median: the middle value."]))
         return {**known, "path": place}
     file = folder / (place.replace("/", "_").removesuffix(".json") + ".jsonl")
-    rows = [ROWS[place], {k: v for k, v in ROWS[place].items() if k != "category"} | {"category": "cs.LG"}]
-    write_jsonl(file, rows if place == "OpenPipe/arxiv-categories" else rows[:1])
+    others = {
+        "OpenPipe/arxiv-categories": {"category": "cs.LG"},
+        "stat_GRPO_data.json": {"question": "Mean of 1 and 5?"},
+    }
+    write_jsonl(file, [ROWS[place], *([ROWS[place] | others[place]] if place in others else [])])
     return {**known, "path": file.name}
 
 
