@@ -235,7 +235,7 @@ class Statllama:
             self._parents[ranks] = parents_of(self.base, ranks)
         return self._parents[ranks]
 
-    def generate(self, case: Case, folder: Path) -> dict[str, Any]:
+    def generate(self, case: Case) -> dict[str, Any]:
         """Replies of `case.new_tokens` tokens to GSM8K's 8-shot prompts, `case.micro` at a time."""
         from dataclasses import replace
 
@@ -269,7 +269,7 @@ class Statllama:
     def measure(self, case: Case, folder: Path) -> dict[str, Any]:
         """The figures of a case."""
         with card(case.card_gib):
-            return self.generate(case, folder) if case.kind == "generation" else self.train(case, folder)
+            return self.generate(case) if case.kind == "generation" else self.train(case, folder)
 
 
 class Merged(Statllama):
@@ -291,18 +291,13 @@ class Trl:
     liger = False
 
     def __init__(self, setup: dict[str, Any]) -> None:
-        from statllama.model import start_backend
+        from statllama.model import load_base, start_backend
+        from statllama.specs import BaseModelSpec
 
         self.setup = setup
         start_backend("transformers")
-        self.base = self._load()
-
-    def _load(self) -> Any:
-        from statllama.model import load_base
-        from statllama.specs import BaseModelSpec
-
-        spec = BaseModelSpec(model=self.setup["base"], quantization="nf4" if cuda() else "none")
-        return load_base(spec, NO_HUB, "auto", self.setup["longest"], "transformers")
+        spec = BaseModelSpec(model=setup["base"], quantization="nf4" if cuda() else "none")
+        self.base = load_base(spec, NO_HUB, "auto", setup["longest"], "transformers")
 
     def measure(self, case: Case, folder: Path) -> dict[str, Any]:
         """The figures of a case."""
@@ -549,7 +544,7 @@ def main() -> None:
                 figures = {"failed": f"{type(error).__name__}: {error}"[:2000]}
                 if setup["strict"]:
                     raise
-        tell(case=case.name, **figures, memory=memory())
+        tell(case=case.name, kind=case.kind, rank=case.rank, **figures, memory=memory())
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from common import machine, median, report
-from gpu_sides import Case
+from gpu_sides import SIDES, Case
 
 HERE = Path(__file__).resolve().parent
 SHAPES = {
@@ -191,7 +191,7 @@ def measure(given: argparse.Namespace, out: Path) -> None:
         if not (base / "config.json").exists():
             run_side("base", setup, folder, out)
         for side in given.sides:
-            if side in ("liger", "authors", "merged") and not cuda and side != "merged":
+            if side in ("liger", "authors") and not cuda:
                 continue
             parts = [part for part in given.parts if part != "generation" or given.gsm8k]
             chosen = [case for part in parts for case in cases(part, side, cuda)]
@@ -215,8 +215,7 @@ def summed_up(lines: Sequence[dict[str, Any]], shape: str, peak: float | None) -
         if "seconds" not in line:
             rows.setdefault(name, {k: v for k, v in line.items() if k in ("failed", "out_of_memory", "skipped")})
             continue
-        row = rows.setdefault(name, {"runs": []})
-        row.setdefault("runs", []).append(line)
+        rows.setdefault(name, {}).setdefault("runs", []).append(line)
     figures = {name: (row if "runs" not in row else _figures(row["runs"], shape, peak)) for name, row in rows.items()}
     switch = [line for line in lines if line.get("case") == "switch"]
     loads = {line["side"]: line["load"] for line in lines if "load" in line}
@@ -235,8 +234,6 @@ def _figures(runs: Sequence[dict[str, Any]], shape: str, peak: float | None) -> 
     def speed(what: str) -> float:
         return median([n / s for run in runs for n, s in zip(run[what], run["seconds"], strict=True)])
 
-    kind = "dpo" if runs[0]["case"].startswith("dpo") else "sft"
-    rank = 8 if runs[0]["case"] in ("alone", "stack") else 16
     found = {
         "micro_batch": runs[0]["micro"],
         "tokens_per_second": speed("places"),
@@ -249,7 +246,7 @@ def _figures(runs: Sequence[dict[str, Any]], shape: str, peak: float | None) -> 
     }
     if peak:
         found["model_flops_utilisation"] = (
-            found["useful_tokens_per_second"] * model_flops(SHAPES[shape], rank, kind) / peak
+            found["useful_tokens_per_second"] * model_flops(SHAPES[shape], runs[0]["rank"], runs[0]["kind"]) / peak
         )
     return found
 
@@ -317,7 +314,7 @@ def main() -> None:
     parser.add_argument("--dpo", nargs="+", help="files of preference pairs")
     parser.add_argument("--gsm8k", nargs=2, metavar=("TEST", "TRAIN"), help="for `generation`")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--sides", nargs="+", default=["statllama", "trl", "liger", "authors", "merged"])
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--shape", choices=SHAPES, default="3b")
     parser.add_argument("--base", type=Path, help="keep the random base here, or take the one that is there")
     parser.add_argument("--seconds", type=float, default=86_400, help="begin nothing new after so many")

@@ -22,7 +22,8 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
     """
     identity = base_identity(recipe.base, store.memory)
     _download(identity["model"], (*MODEL_FILES, "generation_config.json", *TOKENIZER_FILES))
-    _download(identity["tokenizer"], TOKENIZER_FILES)
+    if identity["tokenizer"] != identity["model"]:
+        _download(identity["tokenizer"], TOKENIZER_FILES)
     session = Session(recipe, store, reporter, StopSignal(), base=identity)
     for spec in recipe.trained:
         reporter.data_ready(spec, session.prepare(spec).report, [])

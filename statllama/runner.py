@@ -233,7 +233,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
             prepared = session.prepare(spec)
-            spec.rows_per_epoch(len(prepared.dataset))
+            spec.rows_per_epoch(len(prepared.dataset))  # too few are an error
             if require := getattr(stage_module(spec.type), "require", None):
                 require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]

@@ -242,7 +242,7 @@ def _recorded(recipe: Recipe, store: Store) -> Subject:
     """The whole recipe as `eval` and `report` find it: a run of one pipeline records that pipeline's stages alone."""
     record = record_of(recipe, plan(recipe, store))
     before = store.last_run(recipe.name)
-    store.write_run(recipe.name, record | {name: before[name] for name in ("started",) if name in before})
+    store.write_run(recipe.name, record | ({"started": before["started"]} if "started" in before else {}))
     return subject_of(record, store)
 
 

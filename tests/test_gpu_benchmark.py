@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import subprocess
@@ -41,10 +42,14 @@ def test_model_flops_are_those_of_the_matrices_of_a_real_model(gpu_train: Any, s
     assert gpu_train.model_flops(gpu_train.SHAPES[shape], 16, "dpo") == 6 * frozen + 6 * lora
 
 
+def test_the_example_in_its_docstring(gpu_train: Any) -> None:
+    assert doctest.testmod(gpu_train, optionflags=doctest.ELLIPSIS) == (0, 1)
+
+
 def line(side: str, case: str, useful: int, gib: float, **more: Any) -> dict[str, Any]:
     steps = {"seconds": [2.0, 1.0, 1.0], "places": [2 * useful] * 3, "useful": [useful] * 3}
-    curves = {"losses": [1.5, 1.4, 1.3], "norms": [0.3, 0.2, 0.1]}
-    return {"side": side, "case": case, "micro": 4, **steps, **curves, "memory": {"allocated": gib}, **more}
+    curves = {"losses": [1.5, 1.4, 1.3], "norms": [0.3, 0.2, 0.1], "memory": {"allocated": gib}}
+    return {"side": side, "case": case, "kind": "sft", "rank": 16, "micro": 4, **steps, **curves, **more}
 
 
 def test_figures_and_ratios(gpu_train: Any) -> None:

@@ -11,6 +11,7 @@ are generated at once, so `micro_batch_size` (completions per forward pass) chan
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -162,8 +163,6 @@ def require(spec: Spec, root: Path, trust_local_code: bool) -> None:
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     """TRL's GRPOTrainer on our token ids, with the parent stack as reference and every field of its config set."""
-    import logging
-
     import trl
 
     from statllama import stack
