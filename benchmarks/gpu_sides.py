@@ -279,6 +279,14 @@ class Merged(Statllama):
         super().__init__(setup, quantization="none")
 
 
+class Segments(Statllama):
+    """One call of attention for each example of a packed row: see `statllama.packed_attention`."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        os.environ["UNSLOTH_TORCH_VARLEN"] = "0"
+        super().__init__(setup)
+
+
 # ------------------------------------------------------------------ TRL, plain and otherwise
 
 
@@ -482,6 +490,7 @@ SIDES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "trl": Trl,
     "liger": Liger,
     "authors": Authors,
+    "segments": Segments,
 }
 
 

@@ -8,7 +8,8 @@ process of its own; all are on the same GPU in the same run. Each figure is the 
 loss and gradient norm stand beside the speed, so that a side that computes something else shows. `--parts` takes some
 of it, `--seconds` stops in time, `--join` makes the tables out of the .jsonl files of several runs.
 
-- sft: QLoRA of rank 16 on packed rows of 2,048 tokens at micro-batches 1, 2, 4, 8 (the authors' side: padded, 4).
+- sft: QLoRA of rank 16 on packed rows of 2,048 tokens at micro-batches 1, 2, 4, 8 (the authors' side: padded, 4; side
+  `segments`: statllama where each packed example has a call of attention of its own, at 4).
 - dpo: the same on preference pairs of up to 1,024 tokens.
 - stack: a slice of rank 8 on frozen parents of rank 16 and 64, against a rank-8 adapter alone, in turns.
 - cards: what fits a card of 6, 8, 12, 16, 24 GB: the allocator is capped, statllama halves the micro-batch by itself.
@@ -76,6 +77,8 @@ def model_flops(shape: dict[str, int], rank: int, kind: str) -> float:
 def cases(part: str, side: str, cuda: bool) -> list[Case]:
     """What a side measures for a part."""
     packed = side != "authors"
+    if part == "sft" and side == "segments":
+        return [Case("sft", "sft 4", packing=True)]
     if part == "sft" and side in ("statllama", "trl", "liger", "authors"):
         return [Case("sft", f"sft {m}", micro=m, packing=packed) for m in (MICRO if packed else (4,))]
     if part == "dpo" and side in ("statllama", "trl", "liger", "authors"):
@@ -191,7 +194,7 @@ def measure(given: argparse.Namespace, out: Path) -> None:
         if not (base / "config.json").exists():
             run_side("base", setup, folder, out)
         for side in given.sides:
-            if side in ("liger", "authors") and not cuda:
+            if side in ("liger", "authors", "segments") and not cuda:
                 continue
             parts = [part for part in given.parts if part != "generation" or given.gsm8k]
             chosen = [case for part in parts for case in cases(part, side, cuda)]
@@ -260,7 +263,7 @@ def ratios(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
     for kind in ("sft", "dpo"):
         best: dict[str, float] = {}
-        for side in ("statllama", "trl", "liger", "authors"):
+        for side in ("statllama", "trl", "liger", "authors", "segments"):
             speeds = {m: s for m in MICRO if (s := speed(f"{side}: {kind} {m}"))}
             best |= {side: max(speeds.values())} if speeds else {}
             for micro, value in speeds.items():
@@ -272,7 +275,7 @@ def ratios(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
                     over["memory"] = mine["memory_gib"]["allocated"] / other["memory_gib"]["allocated"]
                 found[f"{kind} {micro}: statllama over {side}"] = over
         for side, value in best.items():
-            if side != "statllama" and "statllama" in best:
+            if side not in ("statllama", "segments") and "statllama" in best:
                 found[f"{kind}, each at its best: statllama over {side}"] = {"speed": best["statllama"] / value}
     stack, alone = speed("statllama: stack"), speed("statllama: alone")
     if stack and alone:

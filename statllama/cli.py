@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ def _global(
 ) -> None:
     if debug:
         os.environ["STATLLAMA_DEBUG"] = "1"
+    # torch 2.13 warns at each start of how torchao, which Unsloth brings, registers its types.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 
 @app.command()
@@ -94,19 +97,26 @@ def plan(
 
 
 @app.command()
-def fetch(recipe: RecipeArg, overrides: SetOption = None, workspace: WorkspaceOption = WORKSPACE) -> None:
-    """Fetch all that a recipe reads from the hub (base, data, benchmarks): its run then needs no network.
+def fetch(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE|STUDY...", help="Files, or names of shipped recipes; or a study.")
+    ],
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Fetch all that recipes read from the hub (base, data, benchmarks): their runs then need no network.
 
     For a machine without network, copy the workspace and the hub's cache to it.
     """
     from statllama.fetch import fetch as fetch_recipe
     from statllama.fetch import hub_cache
-    from statllama.recipe import load_recipe
     from statllama.store import Store
+    from statllama.study import load_study
 
-    loaded = load_recipe(recipe, overrides or [])
-    fetch_recipe(loaded, Store(workspace), ConsoleReporter())
-    print_fetched(loaded, workspace, hub_cache())
+    study, store, reporter = load_study(recipes, overrides or []), Store(workspace), ConsoleReporter()
+    for recipe in study.recipes:
+        fetch_recipe(recipe, store, reporter)
+    print_fetched([recipe.name for recipe in study.recipes], workspace, hub_cache())
 
 
 @app.command()

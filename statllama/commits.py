@@ -7,6 +7,7 @@ It is taken from there only when the hub cannot be reached.
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -59,8 +60,13 @@ def commit_of(kind: Kind, repo: str, revision: str | None, memory: Path | None) 
         raise failure(
             f"{what} {repo} (revision {name}): {cause}{asked}", remedy=f"check the name and the connection; {remedy}"
         )
-    logging.getLogger(__name__).warning("%s %s (revision %s): %s; taking commit %s", what, repo, name, cause, known)
+    _say_once(f"{what} {repo} (revision {name}): {cause}; taking commit {known}")
     return known
+
+
+@cache
+def _say_once(message: str) -> None:
+    logging.getLogger(__name__).warning(message)
 
 
 def is_commit(name: str) -> bool:

@@ -94,10 +94,11 @@ def print_table(table: Table) -> None:
     Out.print(table)
 
 
-def print_fetched(recipe: Recipe, workspace: Path, cache: str) -> None:
-    """Where what a recipe reads is now, and how to run it from there."""
-    Out.print(f"{plain(recipe.name)} reads nothing from the network any more. Its data are in {plain(workspace)}, its")
-    Out.print(f"base and benchmarks in {plain(cache)}. On a machine without network, with copies of both:")
+def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
+    """Where what these recipes read is now, and how to run them from there."""
+    names = ", ".join(map(plain, recipes))
+    Out.print(f"ready to run without network: {names}. The data are in {plain(workspace)}, bases and benchmarks in")
+    Out.print(f"{plain(cache)}. On another machine, with copies of both:")
     Out.print("  HF_HOME=COPY HF_HUB_OFFLINE=1 statllama run RECIPE --workspace COPY")
 
 

@@ -29,7 +29,10 @@ PROBE_NF4 = (
     "e = (bnb.functional.dequantize_4bit(q, s) - x).abs().mean().item(); assert e < 0.15, e; print(f'{e:.3f}')"
 )
 PROBE_UNSLOTH = "import unsloth, trl; print(trl.SFTTrainer.__name__)"
-PROBE_XFORMERS = "import xformers.ops as o, xformers; print(xformers.__version__)"
+PROBE_XFORMERS = (  # its Python part loads also where its kernels do not
+    "import torch, xformers.ops as o; q = torch.ones(1, 8, 1, 64, device='cuda', dtype=torch.float16);"
+    "o.memory_efficient_attention(q, q, q); torch.cuda.synchronize()"
+)
 PROBE_HUB = f"""
 from huggingface_hub import HfApi, constants, get_token
 status = 'offline'
@@ -148,13 +151,13 @@ def _unsloth(cuda: bool) -> Finding:
 
 
 def _xformers(cuda: bool) -> Finding:
-    if installed_version("xformers") is None:
-        level: Literal["ok", "warning"] = "warning" if cuda else "ok"
-        return Finding("xformers", level, "not installed; PyTorch's own attention (SDPA) is used")
-    ok, text = _probe(PROBE_XFORMERS)
-    if ok:
-        return Finding("xformers", "ok", text)
-    return Finding("xformers", "warning", f"does not load ({text}); PyTorch's own attention (SDPA) is used")
+    """Never more than a remark: without it Unsloth takes PyTorch's attention, as it prefers to from PyTorch 2.12 on."""
+    found = installed_version("xformers")
+    if found is None or not cuda:
+        return Finding("xformers", "ok", f"{found}; it needs a GPU" if found else "not installed, not needed")
+    if _probe(PROBE_XFORMERS)[0]:
+        return Finding("xformers", "ok", found)
+    return Finding("xformers", "ok", f"{found}, whose kernels do not run here; PyTorch's own attention is used")
 
 
 def _disk(workspace: Path) -> Finding:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from statllama.errors import ModelError
+from statllama.packed_attention import varlen_with_groups
 from statllama.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ def _import_unsloth() -> None:
             f"Unsloth cannot be loaded: {_first_line(error)}",
             remedy="`statllama doctor` says what is missing; STATLLAMA_BACKEND=transformers runs without Unsloth",
         ) from error
+    from unsloth.utils import attention_dispatch
+
+    wanted = os.environ.get("UNSLOTH_TORCH_VARLEN", "1").lower() not in ("0", "false", "no", "off")
+    if wanted and attention_dispatch._TORCH_VARLEN_ATTN is None:
+        attention_dispatch._TORCH_VARLEN_ATTN = varlen_with_groups()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ LAYERS = (
     ("errors", "versions", "shipped"),
     ("canonical", "checkpoints", "specs", "signals", "problems", "yaml_lines"),
     ("store", "memory"),
-    ("stack", "benchmarks", "arguments", "preflight", "commits"),
+    ("stack", "packed_attention", "benchmarks", "arguments", "preflight", "commits"),
     ("lowrank", "blending"),
     ("answers", "scores", "itemchecks", "paired", "scorecard", "gates", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),

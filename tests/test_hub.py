@@ -276,8 +276,11 @@ def test_prepared_here_and_run_where_there_is_no_hub(
     one = stage("one", data=[{"hub": "org/set"}], train={"steps": 1})
     base = {"model": "org/tiny", "quantization": "none"}
     path = write_recipe([one], base=base, evaluate={"tasks": ["words"]})
-    code, said = command("fetch", path)
-    assert (code, "12 examples" in said, "reads nothing from the network any more" in said) == (0, True, True), said
+    other = {"name": "other", "extends": path.name, "stages": [{"name": "one", "train": {"steps": 2}}]}
+    (path.parent / "other.yaml").write_text(yaml.safe_dump(other))
+    (path.parent / "both.yaml").write_text(yaml.safe_dump({"name": "both", "recipes": [path.name, "other.yaml"]}))
+    code, said = command("fetch", path.parent / "both.yaml")
+    assert (code, "12 examples" in said, "ready to run without network: tiny, other." in said) == (0, True, True), said
     assert any("/model.safetensors" in request for request in hub.requests)
     assert not any("/original/" in request for request in hub.requests)
     hub.requests.clear()
@@ -286,8 +289,9 @@ def test_prepared_here_and_run_where_there_is_no_hub(
         shutil.copytree(tmp_path / name, there / name, symlinks=True)
         shutil.rmtree(tmp_path / name)
     elsewhere = {"HF_HOME": str(there / "hf"), "STATLLAMA_WORKSPACE": str(there / "w"), "HF_HUB_OFFLINE": "1"}
-    code, said = command("run", path, **elsewhere)
-    assert (code, "12 examples" in said, "one on words" in said) == (0, True, True), said
+    code, said = command("study", path.parent / "both.yaml", **elsewhere)
+    assert (code, said.count("one on words"), "reference: tiny" in said) == (0, 2, True), said
+    assert said.count("dataset org/set (revision main): the hub cannot be reached") == 1
     assert hub.requests == []
 
 
