@@ -21,7 +21,7 @@ PROBE_GPU = (
     "import torch; ok = torch.cuda.is_available(); print(torch.version.cuda);"
     "print(torch.cuda.get_device_name(0) if ok else '');"
     "print(torch.cuda.get_device_properties(0).total_memory if ok else 0);"
-    "print(torch.cuda.is_bf16_supported() if ok else '')"
+    "print(torch.cuda.is_bf16_supported(including_emulation=False) if ok else '')"
 )
 PROBE_NF4 = (
     "import torch, bitsandbytes as bnb; d = 'cuda' if torch.cuda.is_available() else 'cpu';"

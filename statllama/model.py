@@ -122,13 +122,19 @@ def unsloth_hushed() -> Iterator[None]:
 
 
 def resolve_dtype(precision: str) -> torch.dtype:
-    """The compute type that a stage's `precision` means on this machine."""
+    """The compute type that a recipe's `precision` means on this machine. ModelError for one that its GPU lacks.
+
+    Before Ampere, GPUs have no bfloat16: torch emulates it, slowly, and Unsloth would take float16 without a word.
+    """
     import torch
 
+    if not torch.cuda.is_available():
+        return torch.float32 if precision == "auto" else cast("torch.dtype", getattr(torch, precision))
+    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
-        if not torch.cuda.is_available():
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if has_bfloat16 else torch.float16
+    if precision == "bfloat16" and not has_bfloat16:
+        raise ModelError("this GPU has no bfloat16", remedy="set `precision: auto`, which is float16 there")
     return cast("torch.dtype", getattr(torch, precision))
 
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import torch
 from statllama import model
 from statllama.errors import ModelError, TrainingError
 from statllama.identity import base_identity
-from statllama.model import Base, checksum, load_base, start_backend
+from statllama.model import Base, checksum, load_base, resolve_dtype, start_backend
 from statllama.specs import BaseModelSpec
 from tests.conftest import stage
 from tests.running import run
@@ -108,6 +109,23 @@ def test_tensors_that_change_places_are_noticed(nf4: Base) -> None:
 # ------------------------------------------------------------------ lengths
 
 
+@pytest.mark.parametrize(("major", "auto"), [(7, torch.float16), (8, torch.bfloat16), (9, torch.bfloat16)])
+def test_no_bfloat16_before_ampere(major: int, auto: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch says that a Turing GPU supports it, and emulates it; Unsloth takes float16 there without a word."""
+    assert resolve_dtype("auto") is torch.float32
+    assert resolve_dtype("bfloat16") is torch.bfloat16
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=major))
+    assert resolve_dtype("auto") is auto
+    assert resolve_dtype("float16") is torch.float16
+    if major >= 8:
+        assert resolve_dtype("bfloat16") is torch.bfloat16
+    else:
+        with pytest.raises(ModelError, match="no bfloat16"):
+            resolve_dtype("bfloat16")
+
+
 def test_a_base_takes_no_more_than_its_positions(base_folder: Path) -> None:
     assert load(base_folder, max_length=100).max_length == 100
     assert load(base_folder, max_length=4096).max_length == 512
@@ -159,19 +177,28 @@ def fake_unsloth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     file = tmp_path / "packages" / "unsloth" / "__init__.py"
     file.parent.mkdir(parents=True)
     file.write_text(FAKE)
+    (file.parent / "utils").mkdir()
+    (file.parent / "utils" / "attention_dispatch.py").write_text("_TORCH_VARLEN_ATTN = None\n")
     monkeypatch.syspath_prepend(file.parents[1])
     monkeypatch.setattr(os, "environ", {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")})
     os.environ.pop("UNSLOTH_COMPILE_LOCATION", None)
     monkeypatch.delitem(sys.modules, "unsloth", raising=False)
     yield file
-    sys.modules.pop("unsloth", None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "unsloth"]:
+        del sys.modules[name]
 
 
 def test_unsloth_writes_into_the_cache_and_not_to_stdout(
-    fake_unsloth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    fake_unsloth: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO, "statllama.model")
+    monkeypatch.setattr(model, "varlen_with_groups", lambda: "one call")
     start_backend("unsloth")
+    assert sys.modules["unsloth.utils.attention_dispatch"]._TORCH_VARLEN_ATTN == "one call"
     location = tmp_path / "cache" / "statllama" / "unsloth_compiled_cache"
     assert str(location) == sys.modules["unsloth"].LOCATION
     assert capsys.readouterr().out == ""

@@ -23,7 +23,7 @@ def why_not() -> str | None:
 
     if not torch.cuda.is_available():
         return "no CUDA GPU"
-    if not torch.cuda.is_bf16_supported():
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
         return "the GPU has no bfloat16"
     return "unsloth not installed" if importlib.util.find_spec("unsloth") is None else None
 
