@@ -206,7 +206,7 @@ class TrainSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.epochs is not None and self.steps is not None:
-            raise ValueError("give `epochs` or `steps`, not both")
+            raise ValueError("give `epochs` or `steps`, not both: set the one that is not wanted to null")
         if self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"`batch_size` {self.batch_size} is not a multiple of `micro_batch_size` {self.micro_batch_size}"

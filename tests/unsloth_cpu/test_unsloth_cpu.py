@@ -18,10 +18,6 @@ def why_not() -> str | None:
     missing = [name for name in ("unsloth", "triton") if importlib.util.find_spec(name) is None]
     if missing:
         return f"{' and '.join(missing)} not installed (see CONTRIBUTING.md)"
-    import torch
-
-    if torch.version.cuda is not None:
-        return "Unsloth on a CPU needs a CPU build of PyTorch; with a GPU, run: pytest -m gpu"
     return None
 
 
