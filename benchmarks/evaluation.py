@@ -5,7 +5,8 @@ switches the adapters. The other way: each stack merged into a float32 model, sa
 timed from the start of a process to its end, answer everything anew, and report the same scores (checked). Merging and
 saving are timed apart and not counted.
 
-Also measured: replies generated in batches of like length, as here and in lm-eval, against batches of random order.
+Also measured: choices of a question in one row, against a row for each; replies generated in batches of like length, as
+here and in lm-eval, against batches of random order.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -160,17 +161,22 @@ def clocked() -> Iterator[list[float]]:
         LanguageModel.generate_until = real
 
 
-def generation(workspace: Path, folder: Path, batch_size: int) -> dict[str, Any]:
-    """New tokens a second in batches of like length and of random order, with NEW of them a reply whatever it says."""
-    from statllama.evaluate import score
-    from statllama.model import scoring
+def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
+    """The quickstart's base, and the adapters of its last stage here."""
     from statllama.stack import load_adapter
     from statllama.store import Store
     from statllama.targets import find_subject
 
     store = Store(workspace)
     subject = find_subject("quickstart", store)
-    base = load(subject)
+    return load(subject), [load_adapter(store.verify("results", key).path) for key in subject.stack(STAGES[-1]).keys]
+
+
+def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int) -> dict[str, Any]:
+    """New tokens a second in batches of like length and of random order, with NEW of them a reply whatever it says."""
+    from statllama.evaluate import score
+    from statllama.model import scoring
+
     rows = []
     for name in TASKS:
         lines = (REPO / "eval" / name / "test.jsonl").read_text("utf-8").splitlines()
@@ -183,7 +189,6 @@ def generation(workspace: Path, folder: Path, batch_size: int) -> dict[str, Any]
     task = find_tasks([name], [REPO / "eval"], spec.data)[name]
     kwargs = {"until": [], "max_gen_toks": NEW, "min_new_tokens": NEW, "do_sample": False}
     task = replace(task, config={**task.config, "generation_kwargs": kwargs})
-    adapters = [load_adapter(store.verify("results", key).path) for key in subject.stack(STAGES[-1]).keys]
 
     def replies(model: Any) -> tuple[dict[str, Any], ...]:
         return score(model, base.tokenizer, [task], spec)[0].samples
@@ -206,6 +211,47 @@ def generation(workspace: Path, folder: Path, batch_size: int) -> dict[str, Any]
         "new_tokens_a_second_in_random_order": len(rows) * NEW / median(random_order),
         "times_faster": median(random_order) / median(by_length),
     }
+
+
+@contextmanager
+def rows_of_their_own() -> Iterator[None]:
+    """Within, each choice has a row of its own, as in lm-eval, which shares a row where choices differ in one token."""
+    import statllama.harness as harness
+
+    real = harness.takes_forks
+    harness.takes_forks = lambda model: False
+    try:
+        yield
+    finally:
+        harness.takes_forks = real
+
+
+def shared_context(base: Any, adapters: Sequence[Any], batch_size: int) -> dict[str, Any]:
+    """Seconds to score a stack with all choices of a question in one row, and with a row for each, by benchmark."""
+    from statllama.evaluate import Suite
+    from statllama.model import scoring
+
+    spec = EvaluateSpec(tasks=TASKS, batch_size=batch_size, max_length=512)
+    suite = Suite(find_tasks(TASKS, [REPO / "eval"]).values(), spec)
+    found = {}
+    with scoring(base, adapters) as model:
+        for task in TASKS:
+            together, apart = [], []
+            suite.score(task, model, base.tokenizer)  # everything is loaded once
+            for _ in range(ROUNDS):
+                first = suite.score(task, model, base.tokenizer)
+                with rows_of_their_own():
+                    second = suite.score(task, model, base.tokenizer)
+                together.append(first.seconds)
+                apart.append(second.seconds)
+            found[task] = {
+                "seconds_in_one_row": median(together),
+                "seconds_in_rows_of_their_own": median(apart),
+                "times_faster": median(apart) / median(together),
+                "same_scores": sum(a == b for a, b in zip(first.items, second.items, strict=True)),
+                "items": first.n,
+            }
+    return found
 
 
 def main() -> None:
@@ -242,8 +288,10 @@ def main() -> None:
             ),
             "times_faster": 2 * sum(command.values()) / (first + second),
             "values": values,
-            "generation": generation(workspace, folder, arguments.batch_size // 2),
         }
+        base, adapters = last_stack(workspace)
+        figures["shared_context"] = shared_context(base, adapters, arguments.batch_size)
+        figures["generation"] = generation(base, adapters, folder, arguments.batch_size // 2)
     report("evaluation", figures, arguments.save)
 
 

@@ -16,6 +16,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from statllama.answers import Answers, Progress
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError
+from statllama.shared_context import Answer, batches, forks, likelihoods, takes_forks
 from statllama.specs import EvaluateSpec
 
 
@@ -77,8 +78,21 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         for request, (_, context, continuation) in zip(self.waiting, requests, strict=True):
             _check_bos(self.tokenizer, context, self.task)
             self._note_length(request, context, continuation)
-        self.longest = max(len(continuation) for _, _, continuation in requests)
-        return super()._loglikelihood_tokens(requests, **kwargs)
+        known: dict[int, Answer] = {}
+        if takes_forks(self.model):
+            pairs = [(context, continuation) for _, context, continuation in requests]
+            for batch in batches(forks(pairs, self.max_length), self.batch_size):
+                said = likelihoods(self.model, batch, self.tokenizer.pad_token_id or 0)
+                for fork, answers in zip(batch, said, strict=True):
+                    for number, answer in zip(fork.numbers, answers, strict=True):
+                        known[number] = answer
+                        self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
+        alone = [number for number in range(len(requests)) if number not in known]
+        if alone:
+            self.longest = max(len(requests[number][2]) for number in alone)
+            rest = super()._loglikelihood_tokens([requests[number] for number in alone], **kwargs)
+            known.update(zip(alone, rest, strict=True))
+        return [known[number] for number in range(len(requests))]
 
     def _note_length(self, request: Any, context: list[int], continuation: list[int]) -> None:
         if len(context) + len(continuation) > self.max_length + 1:

@@ -25,7 +25,7 @@ LAYERS = (
     ("lowrank", "blending"),
     ("answers", "scores", "itemchecks", "paired", "scorecard", "gates", "compare"),
     ("data", "model", "identity", "reporting", "rewards"),
-    ("probe", "drift", "loaded", "harness"),
+    ("probe", "drift", "loaded", "shared_context", "harness"),
     ("evaluate", "training", "rollouts", "scorer"),
     ("stages",),
     ("keys", "overrides", "field_errors", "inherit", "order", "recipe"),

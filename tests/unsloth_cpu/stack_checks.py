@@ -7,6 +7,7 @@ import torch
 from statllama import stack
 from statllama.data.collate import RowCollator
 from statllama.model import load_base, scoring
+from statllama.shared_context import forks, likelihoods, takes_forks
 from statllama.specs import BaseModelSpec
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu import definition
@@ -153,3 +154,25 @@ def packed_is_unpacked(world: World) -> None:
     leak = relative(leaky[:, second], right[:, second])
     world.note(f"position ids alone: second example {leak:.1e}")
     assert leak > 4 * world.tolerance, "position ids alone do separate examples: the trap is gone"
+
+
+@check
+def continuations_share_their_context(world: World) -> None:
+    """Continuations in the row of their context are as likely as in rows of their own, on the base and on a stack."""
+    base = world.base("nf4")
+    ids = world.ids(2, 24)[:, 1:].tolist()  # without the first token, which all rows share
+    pairs = [(row[:9], row[a:b]) for row in ids for a, b in ((9, 13), (13, 14), (14, 20))]
+    found = forks([*pairs, (ids[0][:4], ids[0][4:6]), (ids[0][:4], ids[0][6:9])], world.max_length)
+    for adapters in ((), tuple(two_parents(base))):
+        with scoring(base, adapters) as model, torch.no_grad(), autocast(world):
+            assert takes_forks(model)
+            answers = likelihoods(model, found, 5)
+        got, right = [], []
+        for fork, said in zip(found, answers, strict=True):
+            for continuation, (likelihood, _) in zip(fork.continuations, said, strict=True):
+                row = torch.tensor([[*fork.context, *continuation]], device=world.device)
+                logits = defined(world, base, adapters, row)[0, len(fork.context) - 1 : -1]
+                chances = logits.double().log_softmax(-1)[range(len(continuation)), list(continuation)]
+                got.append(likelihood)
+                right.append(float(chances.sum()))
+        close(world, f"{len(adapters)} adapters", torch.tensor(got), torch.tensor(right))
