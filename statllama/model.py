@@ -97,15 +97,14 @@ def _import_unsloth() -> None:
     try:
         with unsloth_hushed():
             import unsloth  # noqa: F401
+            from unsloth.utils import attention_dispatch
     except Exception as error:  # it raises many types where it, CUDA or a library it patches is missing
         raise ModelError(
             f"Unsloth cannot be loaded: {_first_line(error)}",
             remedy="`statllama doctor` says what is missing; STATLLAMA_BACKEND=transformers runs without Unsloth",
         ) from error
-    from unsloth.utils import attention_dispatch
-
-    wanted = os.environ.get("UNSLOTH_TORCH_VARLEN", "1").lower() not in ("0", "false", "no", "off")
-    if wanted and attention_dispatch._TORCH_VARLEN_ATTN is None:
+    # With torch 2.11 Unsloth finds no kernel for packed rows (see `packed_attention`); "0" is how it is told to take none.
+    if os.environ.get("UNSLOTH_TORCH_VARLEN") != "0" and attention_dispatch._TORCH_VARLEN_ATTN is None:
         attention_dispatch._TORCH_VARLEN_ATTN = varlen_with_groups()
 
 
