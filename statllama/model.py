@@ -103,7 +103,7 @@ def _import_unsloth() -> None:
             f"Unsloth cannot be loaded: {_first_line(error)}",
             remedy="`statllama doctor` says what is missing; STATLLAMA_BACKEND=transformers runs without Unsloth",
         ) from error
-    # With torch 2.11 Unsloth finds no kernel for packed rows (see `packed_attention`); "0" is how it is told to take none.
+    # With torch 2.11 Unsloth finds no kernel for packed rows (see `packed_attention`); "0" tells it to take none.
     if os.environ.get("UNSLOTH_TORCH_VARLEN") != "0" and attention_dispatch._TORCH_VARLEN_ATTN is None:
         attention_dispatch._TORCH_VARLEN_ATTN = varlen_with_groups()
 
