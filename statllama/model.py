@@ -121,7 +121,7 @@ def unsloth_hushed() -> Iterator[None]:
 
 
 def resolve_dtype(precision: str) -> torch.dtype:
-    """The compute type that a recipe's `precision` means on this machine. ModelError for one that its GPU lacks.
+    """The compute type that `train.precision` means on this machine. ModelError for one that its GPU lacks.
 
     Before Ampere, GPUs have no bfloat16: torch emulates it, slowly, and Unsloth would take float16 without a word.
     """
@@ -133,7 +133,7 @@ def resolve_dtype(precision: str) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if has_bfloat16 else torch.float16
     if precision == "bfloat16" and not has_bfloat16:
-        raise ModelError("this GPU has no bfloat16", remedy="set `precision: auto`, which is float16 there")
+        raise ModelError("this GPU has no bfloat16", remedy="set `train.precision` to auto, which is float16 there")
     return cast("torch.dtype", getattr(torch, precision))
 
 
