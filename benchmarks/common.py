@@ -15,8 +15,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from statllama.store import write_json
-from statllama.versions import installed_versions
+from statllama.store.files import write_json
+from statllama.store.versions import installed_versions
 
 RESULTS = Path(__file__).parent / "results"
 

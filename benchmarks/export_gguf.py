@@ -62,7 +62,7 @@ def measured(source: Any, folder: Path, rounds: int) -> tuple[dict[str, list[flo
 
 def written(source: Any, file: Path, kind: str, write: Any) -> None:
     """Write one file and put it on the disk, as the copy is."""
-    from statllama.checkpoints import sync
+    from statllama.store.files import sync
 
     write(source, file, kind)
     sync(file)

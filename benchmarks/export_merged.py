@@ -54,7 +54,7 @@ def timed(action: Callable[[], object]) -> float:
 
 def copy(base: Path, folder: Path) -> None:
     """Copy a folder file by file and put the copies on the disk."""
-    from statllama.checkpoints import sync
+    from statllama.store.files import sync
 
     shutil.copytree(base, folder)
     sync(*folder.iterdir())

@@ -20,7 +20,8 @@ from common import make_base, make_rows, median, process_apart, report, require_
 
 from statllama.model import Base, choose_backend, load_base, start_backend
 from statllama.specs import BaseModelSpec, LoraSpec, TrainSpec
-from statllama.store import Store, digest
+from statllama.store import Store
+from statllama.store.canonical import digest
 
 LORA = LoraSpec(r=16, alpha=32.0, rslora=True)
 ROWS = (16, 64)  # rows, tokens of each

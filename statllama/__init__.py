@@ -12,11 +12,12 @@ result = run(load_recipe("quickstart"), Store(Path("workspace")), Reporter())
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from statllama.store.versions import __version__
+
 if TYPE_CHECKING:
     from statllama.recipe import load_recipe
     from statllama.runner import run
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load_recipe", "run"]
 
 _HOMES = {"load_recipe": "statllama.recipe", "run": "statllama.runner"}

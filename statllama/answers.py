@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from statllama.checkpoints import translate_os_errors
+from statllama.store.files import translate_os_errors
 
 Progress = Callable[[int, int, str], None]
 

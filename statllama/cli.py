@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from statllama import __version__, cli_chat, cli_data, cli_eval, cli_export, cli_study
+from statllama import cli_chat, cli_data, cli_eval, cli_export, cli_study
 from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WorkspaceOption
 from statllama.console import Out, print_error, print_fetched, print_finding, print_plan, print_recipe, print_status
 from statllama.console_run import ConsoleReporter
 from statllama.errors import Interrupted, StatllamaError, UsageError
+from statllama.store.versions import __version__
 
 app = typer.Typer(
     name="statllama",
@@ -208,7 +209,7 @@ def _unexpected(error: Exception) -> int:
 
 def _disk_error(error: Exception) -> StatllamaError | None:
     """A full or read-only disk that was met outside the store, as the store words it."""
-    from statllama.store import translate_os_errors
+    from statllama.store.files import translate_os_errors
 
     try:
         with translate_os_errors(Path(str(getattr(error, "filename", None) or "."))):

@@ -91,11 +91,11 @@ def problems(
     listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
 ) -> None:
     """Write statistics problems whose answers are computed. The same arguments give the same bytes."""
-    from statllama.checkpoints import write_text
     from statllama.console_data import print_topics, print_written
     from statllama.errors import UsageError
     from statllama.problems import kinds, rows
     from statllama.problems import topics as all_topics
+    from statllama.store.files import write_text
 
     if listed:
         print_topics((topic, kinds(topic)) for topic in all_topics())

@@ -76,10 +76,10 @@ def evaluate(
     the workspace. A killed evaluation goes on where it was when the same command is given again.
     """
     from statllama import evaluation
-    from statllama.checkpoints import require_place
     from statllama.console_run import ConsoleReporter
     from statllama.console_scores import print_scorecard
     from statllama.signals import StopSignal
+    from statllama.store.files import require_place
     from statllama.targets import split_stage
 
     require_place(out)
@@ -110,12 +110,12 @@ def compare(
 
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
-    from statllama.checkpoints import require_place
     from statllama.compare import compare as compare_scored
     from statllama.compare import require_different
     from statllama.console_scores import print_comparison
     from statllama.recorded import scored
     from statllama.store import Store
+    from statllama.store.files import require_place
     from statllama.targets import find_subject, split_stage
 
     require_different(models)
@@ -145,10 +145,10 @@ def attribute(
 ) -> None:
     """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
     from statllama import evaluation
-    from statllama.checkpoints import require_place
     from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_attribution
     from statllama.signals import StopSignal
+    from statllama.store.files import require_place
     from statllama.targets import split_stage
 
     require_place(out)
@@ -181,10 +181,10 @@ def dial(
 ) -> None:
     """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
     from statllama import evaluation
-    from statllama.checkpoints import require_place
     from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_dial
     from statllama.signals import StopSignal
+    from statllama.store.files import require_place
     from statllama.targets import split_stage
 
     if out is not None and out.suffix not in (".html", ".json"):
@@ -279,9 +279,9 @@ def _numbers(text: str) -> list[float]:
 def _write(out: Path | None, body: Mapping[str, Any]) -> None:
     """Write a result as JSON, whole or not at all, with the versions it was made with."""
     if out is not None:
-        from statllama import __version__
         from statllama.console import Out, plain
-        from statllama.store import write_json
+        from statllama.store.files import write_json
+        from statllama.store.versions import __version__
 
         write_json(out, {**body, "statllama": __version__})
         Out.print(f"written: {plain(out)}")

@@ -37,10 +37,10 @@ def study(
 
     A pipeline that fails does not stop the others. What was stopped goes on when the same command is given again.
     """
-    from statllama.checkpoints import require_place, write_json
     from statllama.console import Out, plain
     from statllama.console_study import StudyReporter, print_study
     from statllama.store import Store
+    from statllama.store.files import require_place, write_json
     from statllama.study import load_study, run_study
 
     require_place(out)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from statllama.versions import KNOWN_GOOD, installed_version
+from statllama.store.versions import KNOWN_GOOD, installed_version
 
 MIN_FREE = 10 * 2**30  # bytes: a 3B base in 16 bit and its checkpoints
 OPTIONAL = ("unsloth", "unsloth_zoo")

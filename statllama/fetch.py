@@ -12,7 +12,8 @@ from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.session import Session, recipe_tasks
 from statllama.signals import StopSignal
-from statllama.store import Store, translate_os_errors
+from statllama.store import Store
+from statllama.store.files import translate_os_errors
 
 
 def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:

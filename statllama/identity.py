@@ -9,11 +9,11 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from statllama.commits import commit_of
 from statllama.errors import ModelError
-from statllama.memory import recall, remember
 from statllama.specs import BaseModelSpec
-from statllama.store import file_sha256
+from statllama.store.commits import commit_of
+from statllama.store.files import file_sha256
+from statllama.store.memory import recall, remember
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
 TOKENIZER_FILES = (

@@ -16,7 +16,7 @@ from statllama.data.cache import DATA_NUMERICS, described
 from statllama.probe import probe_version
 from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec, TrainingSpec
 from statllama.stages import stage_module
-from statllama.store import digest
+from statllama.store.canonical import digest
 
 KEY_SCHEMA = 1
 

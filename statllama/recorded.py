@@ -8,7 +8,8 @@ from statllama.compare import MODEL, Record, Scored
 from statllama.errors import UsageError
 from statllama.scorer import entries_of, with_samples
 from statllama.scores import StackRef
-from statllama.store import Entry, Store, digest
+from statllama.store import Entry, Store
+from statllama.store.canonical import digest
 from statllama.subjects import Subject
 
 ByProtocol = Mapping[str, Entry]

@@ -14,15 +14,16 @@ from dataclasses import asdict
 from typing import Any
 
 from statllama.answers import Answers
-from statllama.checkpoints import translate_os_errors
 from statllama.errors import EvaluationError
 from statllama.evaluate import Suite, TaskFile, TaskScore, protocol_key, task_fingerprint
 from statllama.loaded import Loaded
 from statllama.probe import probe_version
 from statllama.scores import Drift, StackRef
 from statllama.specs import EvaluateSpec
-from statllama.store import Entry, Store, digest
-from statllama.versions import installed_versions
+from statllama.store import Entry, Store
+from statllama.store.canonical import digest
+from statllama.store.files import translate_os_errors
+from statllama.store.versions import installed_versions
 
 SAMPLES = "samples.jsonl"
 ANSWERS = "answers.jsonl"  # of a score that is under way

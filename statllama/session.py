@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from statllama import __version__
 from statllama.evaluate import TaskFile, chosen_tasks
 from statllama.identity import base_identity
 from statllama.loaded import Loaded
@@ -18,8 +17,9 @@ from statllama.scorer import Scorer
 from statllama.signals import StopSignal
 from statllama.specs import TrainingSpec, TrainSpec
 from statllama.stages import stage_module
-from statllama.store import Entry, Store, write_json
-from statllama.versions import installed_versions
+from statllama.store import Entry, Store
+from statllama.store.files import write_json
+from statllama.store.versions import __version__, installed_versions
 
 if TYPE_CHECKING:
     from statllama.data.prepare import Prepared

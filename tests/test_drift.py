@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
 from statllama import drift, probe, stack, training
-from statllama.canonical import digest
 from statllama.drift import kl, measure, rows_for
 from statllama.keys import difference, key_material, stage_key
 from statllama.model import Base, load_base, scoring, start_backend
@@ -30,6 +29,7 @@ from statllama.probe import LONGEST, probe_rows, probe_texts, probe_version
 from statllama.specs import BaseModelSpec
 from statllama.stack import Adapter
 from statllama.stages import stage_module
+from statllama.store.canonical import digest
 from tests.conftest import REPO, SHARED, make_llama, make_tokenizer, stage
 from tests.reference import Lora, dequantised, merged, saved_lora
 from tests.running import run

@@ -25,7 +25,8 @@ from statllama.evaluation import open_scorer
 from statllama.reporting import Reporter
 from statllama.scorer import ANSWERS, SAMPLES, Scorer, entries_of, with_samples
 from statllama.scores import StackRef
-from statllama.store import Store, file_sha256
+from statllama.store import Store
+from statllama.store.files import file_sha256
 from statllama.subjects import Subject
 from statllama.targets import find_subject
 from tests.benchmarks_for_tests import reply_task

@@ -29,16 +29,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statllama.errors import StatllamaError, StoreError, UsageError
-from statllama.store import (
-    SCHEMA_VERSION,
-    Holder,
-    Store,
-    canonical_json,
-    digest,
-    file_sha256,
-    translate_os_errors,
-    write_json,
-)
+from statllama.store import Holder, Store
+from statllama.store.canonical import canonical_json, digest
+from statllama.store.files import file_sha256, translate_os_errors, write_json
+from statllama.store.store import SCHEMA_VERSION
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")

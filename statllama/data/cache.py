@@ -23,7 +23,9 @@ from statllama.data.readers import data_kind
 from statllama.data.sources import fingerprint
 from statllama.errors import DataError, StoreError
 from statllama.specs import SourceSpec
-from statllama.store import MANIFEST, Entry, Store, digest
+from statllama.store import Entry, Store
+from statllama.store.canonical import digest
+from statllama.store.store import MANIFEST
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from statllama.commits import commit_of
 from statllama.errors import DataError
 from statllama.specs import SourceSpec
+from statllama.store.commits import commit_of
 
 
 def hub_name(source: SourceSpec) -> str:

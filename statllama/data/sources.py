@@ -13,15 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from statllama import __version__
 from statllama.data.files import local_files
 from statllama.data.formats import AUTO, check_source, format_names, recognise
 from statllama.data.hub import hub_name, hub_rows, resolve_commit
 from statllama.data.readers import TABLES, Row, data_kind, read_file
 from statllama.errors import DataError
-from statllama.memory import recall, remember
 from statllama.specs import SourceSpec
-from statllama.store import digest
+from statllama.store.canonical import digest
+from statllama.store.memory import recall, remember
+from statllama.store.versions import __version__
 
 PROBLEM_FORMATS = {  # of generated problems, by form
     "sft": "messages",

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from statllama.checkpoints import translate_os_errors
 from statllama.errors import ExportError, UsageError
 from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import tensor_file
@@ -20,6 +19,7 @@ from statllama.export.weights import Weights, open_weights
 from statllama.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
 from statllama.specs import LoraSpec
 from statllama.stack import ADAPTER_FILE, PREFIX, write_config
+from statllama.store.files import translate_os_errors
 
 PARTS = ("lora_A", "lora_B")
 _CONFIG_BYTES = 64 * 1024  # more than adapter_config.json and the header of the weights ever take

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 
-from statllama.checkpoints import translate_os_errors
 from statllama.errors import ExportError, UsageError, near
 from statllama.export.adapter import require_fit
 from statllama.export.gguf_llama import EMBEDDING, HEAD, Llama, module_name, read_llama
@@ -29,6 +28,7 @@ from statllama.export.mixture import KINDS, tensor_type
 from statllama.export.quantise import WITHOUT_LIBRARY, quantise, require_quantiser
 from statllama.export.source import Progress, Source
 from statllama.export.weights import Weights, open_weights
+from statllama.store.files import translate_os_errors
 
 BLOCK = 1 << 22
 """Numbers read and quantised at a time: 16 MiB in float32."""

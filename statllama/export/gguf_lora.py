@@ -12,7 +12,6 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from statllama.checkpoints import translate_os_errors
 from statllama.errors import ExportError
 from statllama.export.adapter import require_fit
 from statllama.export.gguf import whole_or_nothing
@@ -21,6 +20,7 @@ from statllama.export.source import Progress, Source
 from statllama.export.weights import open_weights
 from statllama.lowrank import fold, folded_rank
 from statllama.stack import Adapter
+from statllama.store.files import translate_os_errors
 
 
 def write_gguf_loras(source: Source, folder: Path, progress: Progress | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from statllama.checkpoints import read_json, translate_os_errors
+from statllama.store.files import read_json, translate_os_errors
 
 NOTICE = "NOTICE"
 MOST_BYTES = 1_000_000  # of a licence file; what is larger is none

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statllama.checkpoints import require_bytes, sync, translate_os_errors, write_json, write_text
 from statllama.errors import ExportError, UsageError, near
 from statllama.export.adapter import require_fit
 from statllama.export.kept import Update, kept_shares
@@ -25,6 +24,7 @@ from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import BYTES, TensorFile, tensor_file
 from statllama.export.weights import INDEX_FILE, Weights, open_weights, read_config
 from statllama.identity import TOKENIZER_FILES
+from statllama.store.files import require_bytes, sync, translate_os_errors, write_json, write_text
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 SHARD_BYTES = 5_000_000_000

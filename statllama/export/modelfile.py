@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from statllama.checkpoints import read_json
 from statllama.data.chat import Chat
 from statllama.export.source import Source
 from statllama.export.turns import Turns, end_of_turn, turns_of
+from statllama.store.files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

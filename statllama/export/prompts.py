@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from statllama.canonical import digest
 from statllama.data.examples import Message
 from statllama.probe import LONGEST, probe_rows
+from statllama.store.canonical import digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

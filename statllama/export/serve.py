@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from statllama.checkpoints import read_json
 from statllama.errors import ExportError, UsageError, near
+from statllama.store.files import read_json
 
 Engine = Literal["llama.cpp", "vllm"]
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)

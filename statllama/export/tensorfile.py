@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from statllama.checkpoints import sync, translate_os_errors
+from statllama.store.files import sync, translate_os_errors
 
 BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 """Bytes of one number of each type that is written."""

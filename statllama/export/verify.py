@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from statllama import __version__
 from statllama.errors import ExportError, Interrupted
 from statllama.export.bounds import BEHAVIOUR
 from statllama.export.certificate import Certificate, Check, Verified
@@ -52,7 +51,7 @@ from statllama.export.verify_gguf import InGguf, check_metadata
 from statllama.export.verify_lora import base_file, check_answers, check_lora, stages_of
 from statllama.export.verify_weights import InSafetensors, check_adapter, check_weights
 from statllama.probe import LONGEST
-from statllama.versions import installed_version
+from statllama.store.versions import __version__, installed_version
 
 Opened = Callable[[], AbstractContextManager[tuple[Any, Any]]]
 """Called, it gives a context that yields (the model with the stack on it, its tokenizer)."""

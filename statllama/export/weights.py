@@ -18,8 +18,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from statllama.checkpoints import read_json, translate_os_errors
 from statllama.errors import ExportError
+from statllama.store.files import read_json, translate_os_errors
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

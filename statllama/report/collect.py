@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statllama.checkpoints import read_json
 from statllama.evaluate import chosen_tasks
 from statllama.gates import breaches
 from statllama.paired import Judged, judge, paired_change
@@ -33,6 +32,7 @@ from statllama.report.words import several
 from statllama.scorecard import compare_scores
 from statllama.scorer import ScoreBook, with_samples
 from statllama.scores import StackRef, TaskScore
+from statllama.store.files import read_json
 from statllama.subjects import BASE, Subject, TrainedStage
 
 if TYPE_CHECKING:

@@ -12,8 +12,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from statllama import __version__
-from statllama.checkpoints import require_place, write_text
 from statllama.report import charts, tables, words
 from statllama.report.curves import curves
 from statllama.report.data import Benchmark, DialData, ReportData
@@ -21,6 +19,8 @@ from statllama.report.graph import graph
 from statllama.report.svg import clean
 from statllama.report.tables import Table
 from statllama.report.tradeoff import dial as dial_chart
+from statllama.store.files import require_place, write_text
+from statllama.store.versions import __version__
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statllama.data.cache import kept, prune, read_rows, write_rows
-from statllama.store import Store, digest
+from statllama.store import Store
+from statllama.store.canonical import digest
 from tests.conftest import REPO
 
 ids = st.lists(st.tuples(st.integers(0, 128_255), st.booleans()), min_size=1, max_size=40)

@@ -19,13 +19,13 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from statllama import checkpoints
 from statllama.errors import ExportError, StatllamaError, StoreError, UsageError
 from statllama.export import merged as merging
 from statllama.export.kept import kept_shares
 from statllama.export.merged import MergeReport, needed_bytes, write_merged
 from statllama.export.source import Source
 from statllama.stack import Adapter, Slice, attach_frozen, load_adapter
+from statllama.store import files as checkpoints
 from tests import reference
 from tests.conftest import TEMPLATE, make_llama
 from tests.export.making import save_base, save_stages, scales, source_of

@@ -15,11 +15,11 @@ import yaml
 from torch import Tensor
 
 from statllama import runner
-from statllama.checkpoints import read_json
 from statllama.errors import Interrupted
 from statllama.recipe import load_recipe
 from statllama.reporting import Reporter
 from statllama.store import Store
+from statllama.store.files import read_json
 from tests.conftest import conversations, preferences, stage, write_jsonl
 from tests.unsloth_cpu.common import check
 from tests.unsloth_cpu.world import World, difference, job, rows, train

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from statllama.checkpoints import read_json, translate_os_errors, write_json
+from statllama.store.files import read_json, translate_os_errors, write_json
 
 
 def recall(memory: Path | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from statllama.errors import DataError, ModelError, StatllamaError
-from statllama.memory import recall, remember
+from statllama.store.memory import recall, remember
 
 Kind = Literal["models", "datasets"]
 COMMIT_LENGTH = 40  # hex digits of a commit

@@ -32,9 +32,8 @@ from typing import Any, Literal, Self, get_args
 
 from filelock import FileLock, Timeout
 
-from statllama.canonical import canonical_json, digest
-from statllama.checkpoints import (
-    file_sha256,
+from statllama.errors import StoreError, UsageError
+from statllama.store.files import (
     hash_files,
     mismatch,
     read_files_record,
@@ -45,21 +44,6 @@ from statllama.checkpoints import (
     walk,
     write_json,
 )
-from statllama.errors import StoreError, UsageError
-
-__all__ = [
-    "KINDS",
-    "SCHEMA_VERSION",
-    "Entry",
-    "Holder",
-    "Kind",
-    "Store",
-    "canonical_json",
-    "digest",
-    "file_sha256",
-    "translate_os_errors",
-    "write_json",
-]
 
 SCHEMA_VERSION = 1
 """Version of the manifest's layout; entries of another version are not found."""

@@ -1,8 +1,10 @@
-"""The versions that statllama is tested with, and those that are installed."""
+"""The version of statllama, the versions that it is tested with, and those that are installed."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+
+__version__ = "0.1.0"
 
 KNOWN_GOOD = {
     "torch": "2.13.0",

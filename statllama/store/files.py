@@ -1,0 +1,191 @@
+"""Files that survive a kill: hashes, syncing, atomic JSON, and the errors of a disk in words."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from statllama.errors import StoreError, UsageError
+
+Files = dict[str, dict[str, Any]]
+"""{name relative to the folder, with forward slashes: {"sha256": hex, "bytes": size}}"""
+
+
+_ELSEWHERE = "use a workspace on another disk"
+_FREE_SPACE = f"free space there, or {_ELSEWHERE}, and run again"
+_PERMISSION = "give your user read and write permission, or use another workspace"
+_OS_ERRORS = {  # errno: (reason, remedy)
+    errno.ENOSPC: ("no space is left on the disk", _FREE_SPACE),
+    errno.EDQUOT: ("the disk quota is used up", _FREE_SPACE),
+    errno.EFBIG: ("a file is larger than the limit", f"raise `ulimit -f`, or {_ELSEWHERE}, and run again"),
+    errno.EROFS: ("the filesystem is read-only", f"remount it writable, or {_ELSEWHERE}"),
+    errno.EACCES: ("permission is denied", _PERMISSION),
+    errno.EPERM: ("permission is denied", _PERMISSION),
+    errno.EXDEV: ("it is on another filesystem", "keep the whole workspace on one filesystem"),
+    errno.ENOSYS: ("the filesystem has no file locks", _ELSEWHERE),
+    errno.EIO: ("the disk reports an input/output error", f"check the disk, or {_ELSEWHERE}"),
+}
+
+
+@contextmanager
+def translate_os_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk, a quota, a size limit, a read-only disk or a missing permission into a StoreError.
+
+    It says what could not be used, why, how many bytes are free there, and the remedy. Writers in Rust
+    (safetensors, tokenizers) and torch.save raise no OSError: their failures are known by the text. Other
+    exceptions pass unchanged.
+    """
+    try:
+        yield
+    except Exception as exc:
+        found = None if isinstance(exc, StoreError) else _os_error(exc)
+        if found is None:
+            raise
+        place = Path(exc.filename) if isinstance(exc, OSError) and isinstance(exc.filename, str) else path
+        message = f"cannot use {place}: {found[0]} ({free_bytes(path):,} bytes are free on that disk)"
+        raise StoreError(message, remedy=found[1]) from exc
+
+
+def _os_error(exc: Exception) -> tuple[str, str] | None:
+    if isinstance(exc, OSError):
+        return _OS_ERRORS.get(exc.errno or 0)
+    text = str(exc)
+    if rust := re.search(r"\(os error (\d+)\)", text):  # how Rust's std::io::Error prints itself
+        return _OS_ERRORS.get(int(rust[1]))
+    if type(exc).__name__ == "SafetensorError":
+        code = {"No space left": errno.ENOSPC, "File too large": errno.EFBIG}
+        return next((_OS_ERRORS[code[phrase]] for phrase in code if phrase in text), None)
+    # torch.save drops the cause: a short write is told only by the position it did not reach.
+    if isinstance(exc, RuntimeError) and re.search(r"PytorchStreamWriter failed|\] \. unexpected pos ", text):
+        return "a file could not be written to its end (full disk, quota or size limit)", _FREE_SPACE
+    return None
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes the user may still write to the disk that holds a path, which need not exist yet."""
+    return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
+
+
+def require_bytes(path: Path, needed: int) -> None:
+    """Raises StoreError when the disk that holds `path` has less than `needed` bytes left."""
+    if (free := free_bytes(path)) < needed:
+        problem = f"{path} needs {needed:,} bytes, and {free:,} are free on that disk"
+        raise StoreError(problem, remedy=_FREE_SPACE)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON (sorted keys, indent 2, newline at the end): at any instant the file is whole, old or new.
+
+    Raises ValueError for NaN and infinity, TypeError for what is not JSON, StoreError when the disk refuses.
+    """
+    write_text(path, [json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False), "\n"])
+
+
+def write_text(path: Path, parts: Iterable[str]) -> None:
+    """Write UTF-8 text piece by piece: at any instant the file is whole, old or new. StoreError as `write_json`."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with translate_os_errors(path):
+        try:
+            with temporary.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(parts)
+            sync(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def require_place(path: Path | None) -> None:
+    """UsageError when a file to be written is a folder, or lies in none: told before the work, not after it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", remedy=f"name a file: --out {path / 'result'}")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"the folder {path.absolute().parent} does not exist", remedy="make it, or name another file")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; None when it is missing or not JSON. StoreError when it may not be read."""
+    with translate_os_errors(path):
+        try:
+            return json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+            return None
+
+
+def read_files_record(path: Path, schema: int) -> dict[str, Any] | None:
+    """A manifest or seal: a JSON object of this `schema` whose `files` are `Files`. None for all else."""
+    record = read_json(path)
+    if not isinstance(record, dict) or record.get("schema") != schema:
+        return None
+    files = record.get("files")
+    if not isinstance(files, dict):
+        return None
+    sound = all(isinstance(item, dict) and {"sha256", "bytes"} <= item.keys() for item in files.values())
+    return record if sound else None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits, read in small pieces. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def list_files(folder: Path) -> list[str]:
+    """Names, relative to a folder, of every file below it, sorted. Follows symbolic links. Raises OSError."""
+    return sorted(path.relative_to(folder).as_posix() for path in walk(folder) if not path.is_dir())
+
+
+def hash_files(folder: Path) -> Files:
+    """Size and SHA-256 of every file below a folder. Raises OSError."""
+    paths = {name: folder / name for name in list_files(folder)}
+    return {name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for name, path in paths.items()}
+
+
+def mismatch(folder: Path, files: Files) -> str | None:
+    """What is wrong with the first file unlike its record, with the expected and the actual hash, or None.
+
+    Sizes are compared first, since that is cheap, then contents. Files without a record are not looked at.
+    """
+    for by_size in (True, False):
+        for name, expected in files.items():
+            path, want = folder / name, f"expected sha256 {expected['sha256']} ({expected['bytes']} bytes)"
+            if not path.is_file():
+                return f"{path} is missing: {want}"
+            size = path.stat().st_size
+            if (size != expected["bytes"]) if by_size else (file_sha256(path) != expected["sha256"]):
+                return f"{path} is damaged: {want}, got {file_sha256(path)} ({size} bytes)"
+    return None
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The folder and everything below it. Raises OSError for what cannot be read; os.walk would skip it."""
+
+    def fail(exc: OSError) -> None:
+        raise exc
+
+    for parent, _, names in os.walk(folder, followlinks=True, onerror=fail):
+        yield Path(parent)
+        yield from (Path(parent, name) for name in names)
+
+
+def sync(*paths: Path) -> None:
+    """Put files and folders (a folder's names, not what is below) on the disk: they survive a power cut."""
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
