@@ -51,8 +51,8 @@ def loop(corpus: Path, tokenizer: Any, length: int, out: Path) -> int:
 
 def ours(corpus: Path, tokenizer: Any, length: int, out: Path) -> int:
     """statllama's way; returns the number of tokens."""
+    from statllama.config.specs import SourceSpec
     from statllama.data import prepare
-    from statllama.specs import SourceSpec
 
     source = SourceSpec(path=str(corpus), format="text")
     prepared = prepare(

@@ -156,8 +156,8 @@ class Statllama:
     """Stages as `statllama run` trains them. `quantization`: `none` for the model that merging leaves, in 16 bit."""
 
     def __init__(self, setup: dict[str, Any], quantization: str = "nf4") -> None:
+        from statllama.config.specs import BaseModelSpec
         from statllama.model import choose_backend, load_base, start_backend
-        from statllama.specs import BaseModelSpec
 
         self.setup = setup
         spec = BaseModelSpec(model=setup["base"], quantization=quantization if cuda() else "none")  # type: ignore[arg-type]
@@ -241,10 +241,10 @@ class Statllama:
 
         from evaluation import clocked
 
-        from statllama.benchmarks import find_tasks
+        from statllama.config.benchmarks import find_tasks
+        from statllama.config.evaluate import EvaluateSpec
         from statllama.evaluate import score
         from statllama.model import scoring
-        from statllama.specs import EvaluateSpec
 
         files = {"gsm8k": self.setup["gsm8k"]}
         kwargs = {"until": [], "max_gen_toks": case.new_tokens, "min_new_tokens": case.new_tokens, "do_sample": False}
@@ -299,8 +299,8 @@ class Trl:
     liger = False
 
     def __init__(self, setup: dict[str, Any]) -> None:
+        from statllama.config.specs import BaseModelSpec
         from statllama.model import load_base, start_backend
-        from statllama.specs import BaseModelSpec
 
         self.setup = setup
         start_backend("transformers")

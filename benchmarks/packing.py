@@ -15,11 +15,11 @@ from typing import Any
 
 from common import report
 
+from statllama.config.specs import StageSpec
 from statllama.recipe import load_recipe
 from statllama.reporting import Reporter
 from statllama.session import Session
 from statllama.signals import StopSignal
-from statllama.specs import StageSpec
 from statllama.store import Store
 
 

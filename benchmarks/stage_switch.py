@@ -18,8 +18,8 @@ from typing import Any
 
 from common import make_base, make_rows, median, process_apart, report, require_plain
 
+from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
 from statllama.model import Base, choose_backend, load_base, start_backend
-from statllama.specs import BaseModelSpec, LoraSpec, TrainSpec
 from statllama.store import Store
 from statllama.store.canonical import digest
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from common import Clock, make_base, make_rows, median, process_apart, report, require_plain
 
+from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
 from statllama.model import Base, checksum, choose_backend, load_base, start_backend
-from statllama.specs import BaseModelSpec, LoraSpec, TrainSpec
 
 NO_HUB: dict[str, Any] = {"model": {}, "tokenizer": {}}
 

@@ -25,9 +25,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from statllama.config.specs import LoraSpec
 from statllama.errors import TrainingError
 from statllama.lowrank import compress, factors, folded_rank, modules_of, padded, recompress, relative_errors, size
-from statllama.specs import LoraSpec
 from statllama.stack import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
 
 Method = Literal["linear", "ties", "dare"]

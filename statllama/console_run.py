@@ -18,6 +18,7 @@ from statllama.reporting import Reporter, StepEvent
 from statllama.subjects import BASE
 
 if TYPE_CHECKING:
+    from statllama.config.specs import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.evaluate import TaskScore
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from statllama.runner import PlannedStage
     from statllama.scorecard import Scorecard
     from statllama.scores import Drift
-    from statllama.specs import TrainingSpec
     from statllama.store import Entry, Holder
 
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log

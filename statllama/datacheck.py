@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from statllama.config.specs import SourceSpec, TrainingSpec
 from statllama.data.encode import answered, asked
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens
@@ -22,7 +23,6 @@ from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.session import Session
 from statllama.signals import StopSignal
-from statllama.specs import SourceSpec, TrainingSpec
 from statllama.stages import stage_module
 from statllama.store import Store
 

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
 from statllama import stack
+from statllama.config.specs import DriftSpec
 from statllama.errors import EvaluationError
 from statllama.model import Base, scoring
 from statllama.probe import LONGEST, Row, probe_rows
 from statllama.scores import Drift
-from statllama.specs import DriftSpec
 
 if TYPE_CHECKING:
     from statllama.stack import Adapter

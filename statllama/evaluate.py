@@ -17,32 +17,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from statllama.answers import Answers, Progress
-from statllama.benchmarks import FunctionRef, TaskFile, find_tasks, task_fingerprint
+from statllama.config.benchmarks import FunctionRef, TaskFile, chosen_tasks, find_tasks, task_fingerprint
+from statllama.config.evaluate import EvaluateSpec
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.itemchecks import make_task
 from statllama.scores import TaskScore, collect
-from statllama.shipped import shipped_root
-from statllama.specs import EvaluateSpec
 
 __all__ = ["Suite", "TaskFile", "TaskScore", "chosen_tasks", "find_tasks", "protocol_key", "score", "task_fingerprint"]
 
 # Raised when this module would score the same model on the same task file differently.
 PROTOCOL = 2
 ASKED = ("limit", "max_length", "chat_template", "fewshot_as_turns", "seed")  # fields that bear on what is asked
-
-
-def chosen_tasks(spec: EvaluateSpec, root: Path) -> tuple[TaskFile, ...]:
-    """The benchmarks of `spec.tasks`: from `eval/` in the recipe's folder `root`, else those that ship.
-
-    BenchmarkError for one that is not there or is wrong.
-    """
-    folders = [root / "eval", shipped_root() / "eval"]
-    return tuple(find_tasks(spec.tasks, folders, spec.data, root).values())
 
 
 def protocol_key(

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import UsageError, near
-from statllama.evaluate import chosen_tasks
 from statllama.loaded import Loaded
 from statllama.paired import Change, Judged, judge
 from statllama.reporting import Reporter

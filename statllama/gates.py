@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from statllama.config.evaluate import GateSpec
 from statllama.paired import BudgetTest, breaks
 from statllama.scorecard import compare_scores
 from statllama.scores import TaskScore
-from statllama.specs import GateSpec
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from statllama.answers import Answers, Progress
+from statllama.config.evaluate import EvaluateSpec
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError
 from statllama.shared_context import Answer, batches, forks, likelihoods, takes_forks
-from statllama.specs import EvaluateSpec
 
 
 class _Hook:

@@ -9,8 +9,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from statllama.config.specs import BaseModelSpec
 from statllama.errors import ModelError
-from statllama.specs import BaseModelSpec
 from statllama.store.commits import commit_of
 from statllama.store.files import file_sha256
 from statllama.store.memory import recall, remember

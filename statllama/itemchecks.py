@@ -16,7 +16,7 @@ from typing import Any
 import jinja2.meta
 import jinja2.sandbox
 
-from statllama.benchmarks import BenchmarkError, TaskFile
+from statllama.config.benchmarks import BenchmarkError, TaskFile
 
 TEMPLATES = ("doc_to_text", "doc_to_choice", "doc_to_target")
 _PARSER = jinja2.sandbox.ImmutableSandboxedEnvironment()

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from statllama.benchmarks import TaskFile, task_fingerprint
+from statllama.config.benchmarks import TaskFile, task_fingerprint
+from statllama.config.specs import UNKEYED_TRAIN_FIELDS, StageSpec, TrainingSpec
 from statllama.data.cache import DATA_NUMERICS, described
 from statllama.probe import probe_version
-from statllama.specs import UNKEYED_TRAIN_FIELDS, StageSpec, TrainingSpec
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
 

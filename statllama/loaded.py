@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from statllama.config.specs import BaseModelSpec
 from statllama.errors import EvaluationError
 from statllama.probe import LONGEST
 from statllama.reporting import Reporter
-from statllama.specs import BaseModelSpec
 from statllama.store import Store
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.errors import ModelError
 from statllama.packed_attention import varlen_with_groups
-from statllama.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ import torch
 from statllama.errors import TrainingError
 
 if TYPE_CHECKING:
+    from statllama.config.specs import TrainingSpec
     from statllama.model import Base
-    from statllama.specs import TrainingSpec
 
 
 def require_optimizer(spec: TrainingSpec) -> None:

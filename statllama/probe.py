@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from statllama.config.shipped import shipped_root
 from statllama.data.examples import Conversation, Document, Message
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Tokeniser
 from statllama.errors import DataError
-from statllama.shipped import shipped_root
 from statllama.store.canonical import digest
 from statllama.store.files import file_sha256
 

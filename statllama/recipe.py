@@ -17,15 +17,16 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from statllama import overrides as command_line
+from statllama.config import overrides as command_line
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.field_errors import problems_of
+from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaults
+from statllama.config.order import order
+from statllama.config.shipped import find_recipe
+from statllama.config.specs import BaseModelSpec, Name, Spec, StageSpec, Tracker, TrainingSpec
+from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import Problem, RecipeError, UsageError, near
-from statllama.field_errors import problems_of
-from statllama.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaults
-from statllama.order import order
-from statllama.shipped import find_recipe
-from statllama.specs import BaseModelSpec, EvaluateSpec, Name, Spec, StageSpec, Tracker, TrainingSpec
 from statllama.stages import EXPERIMENTAL, NOT_OFFERED, stage_module, stage_types
-from statllama.yaml_lines import Path_, dotted, line_of
 
 GIVEN = ("source", "overrides", "trust_local_code")  # fields of Recipe that come with the command, not from the file
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from statllama.config.specs import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.errors import StatllamaError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from statllama.recipe import Recipe
     from statllama.scorecard import Scorecard
     from statllama.scores import Drift
-    from statllama.specs import TrainingSpec
     from statllama.store import Entry, Holder
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.checkpoints import SEAL
+from statllama.config.specs import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
 from statllama.data.verdicts import judge
 from statllama.errors import GateBroken
@@ -23,7 +24,6 @@ from statllama.scorer import ScoreBook
 from statllama.scores import Drift, StackRef
 from statllama.session import Session, count_steps, recipe_tasks
 from statllama.signals import StopSignal
-from statllama.specs import StageSpec, TrainingSpec
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.subjects import BASE, run_record

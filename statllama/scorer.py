@@ -14,12 +14,12 @@ from dataclasses import asdict
 from typing import Any
 
 from statllama.answers import Answers
+from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError
 from statllama.evaluate import Suite, TaskFile, TaskScore, protocol_key, task_fingerprint
 from statllama.loaded import Loaded
 from statllama.probe import probe_version
 from statllama.scores import Drift, StackRef
-from statllama.specs import EvaluateSpec
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors

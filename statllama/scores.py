@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from statllama.benchmarks import TaskFile
+from statllama.config.benchmarks import TaskFile
 from statllama.errors import EvaluationError
 
 # The first of these that a task reports is its headline figure.

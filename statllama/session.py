@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from statllama.evaluate import TaskFile, chosen_tasks
+from statllama.config.benchmarks import chosen_tasks
+from statllama.config.specs import TrainingSpec, TrainSpec
+from statllama.evaluate import TaskFile
 from statllama.identity import base_identity
 from statllama.loaded import Loaded
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorer import Scorer
 from statllama.signals import StopSignal
-from statllama.specs import TrainingSpec, TrainSpec
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.store.files import write_json

@@ -29,8 +29,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from statllama.config.specs import LLAMA_MODULES, LoraSpec
 from statllama.errors import ModelError, StoreError
-from statllama.specs import LLAMA_MODULES, LoraSpec
 
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"

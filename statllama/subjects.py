@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from statllama import overrides as command_line
+from statllama.config import overrides as command_line
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.field_errors import problems_of
+from statllama.config.specs import BaseModelSpec
 from statllama.errors import RecipeError, StoreError, UsageError, near
-from statllama.field_errors import problems_of
 from statllama.recipe import Recipe
 from statllama.scores import StackRef
-from statllama.specs import BaseModelSpec, EvaluateSpec
 from statllama.store import Entry, Store
 
 BASE = "base"

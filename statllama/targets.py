@@ -6,14 +6,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.shipped import shipped_recipes
+from statllama.config.specs import BaseModelSpec
 from statllama.errors import UsageError, near
 from statllama.evaluation import factors_of, scaled
 from statllama.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runner import plan, record_of
 from statllama.scores import StackRef
-from statllama.shipped import shipped_recipes
-from statllama.specs import BaseModelSpec, EvaluateSpec
 from statllama.store import Store
 from statllama.subjects import Subject, subject_of
 

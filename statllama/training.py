@@ -24,13 +24,13 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback, Tra
 from statllama import stack
 from statllama.arguments import arguments
 from statllama.checkpoints import newest_sound, retain, seal
+from statllama.config.specs import TrainingSpec
 from statllama.data.collate import real_tokens
 from statllama.drift import DriftCap, ended_at
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import Base, adapt, unsloth_hushed
 from statllama.preflight import require_batch
 from statllama.reporting import StepEvent
-from statllama.specs import TrainingSpec
 from statllama.store.files import read_json, require_bytes, translate_os_errors, write_json
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from statllama.benchmarks import TaskFile
-from statllama.specs import EvaluateSpec
+from statllama.config.benchmarks import TaskFile
+from statllama.config.evaluate import EvaluateSpec
 from tests import reference
 
 DATE = "26 Jul 2024"  # written out: what a reader of the protocol would pass

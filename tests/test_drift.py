@@ -22,11 +22,11 @@ from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
 from statllama import drift, probe, stack, training
+from statllama.config.specs import BaseModelSpec
 from statllama.drift import kl, measure, rows_for
 from statllama.keys import difference, key_material, stage_key
 from statllama.model import Base, load_base, scoring, start_backend
 from statllama.probe import LONGEST, probe_rows, probe_texts, probe_version
-from statllama.specs import BaseModelSpec
 from statllama.stack import Adapter
 from statllama.stages import stage_module
 from statllama.store.canonical import digest

@@ -22,12 +22,12 @@ from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from statllama import benchmarks
-from statllama.benchmarks import FIELDS, available, find_tasks, task_fingerprint
+from statllama.config import benchmarks
+from statllama.config.benchmarks import FIELDS, available, find_tasks, task_fingerprint
+from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError
 from statllama.evaluate import protocol_key, score
 from statllama.scores import TaskScore
-from statllama.specs import EvaluateSpec
 
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from statllama.config.evaluate import EvaluateSpec, GateSpec
 from statllama.errors import GateBroken, RecipeError
 from statllama.gates import breaches
 from statllama.reporting import Reporter
 from statllama.runner import plan
 from statllama.runner import run as run_recipe
 from statllama.scores import TaskScore
-from statllama.specs import EvaluateSpec, GateSpec
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage

@@ -15,11 +15,11 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from statllama import stack, training
+from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.data.prepare import prepare
 from statllama.errors import DataError, Interrupted, RecipeError, TrainingError, UsageError
 from statllama.model import Base, load_base
 from statllama.recipe import load_recipe
-from statllama.specs import BaseModelSpec, LoraSpec
 from statllama.stages import grpo
 from statllama.training import Job, Outcome
 from tests.conftest import stage, write_jsonl

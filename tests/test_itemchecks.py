@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama.benchmarks import BenchmarkError, TaskFile, find_tasks
+from statllama.config.benchmarks import BenchmarkError, TaskFile, find_tasks
 from statllama.itemchecks import make_task
 from tests.conftest import REPO, write_jsonl
 

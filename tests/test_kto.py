@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import statllama.stack
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Judgement
 from statllama.data.formats import parse_row, recognise
 from statllama.errors import DataError, RecipeError, TrainingError
 from statllama.recipe import load_recipe
-from statllama.specs import SourceSpec
 from statllama.stages import kto
 from tests.conftest import judgements, preferences, stage, write_jsonl
 from tests.reference import merged, relative, tensors, worst

@@ -14,11 +14,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from statllama import stack
-from statllama.benchmarks import find_tasks
+from statllama.config.benchmarks import find_tasks
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.specs import BaseModelSpec
 from statllama.evaluate import score
 from statllama.model import Base, load_base, scoring, start_backend
 from statllama.scores import TaskScore
-from statllama.specs import BaseModelSpec, EvaluateSpec
 from tests import lm_eval_command, reference
 from tests.conftest import REPO, SHARED, make_llama, write_jsonl
 from tests.lm_eval_command import Said

@@ -15,10 +15,10 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from statllama.benchmarks import find_tasks
+from statllama.config.benchmarks import find_tasks
+from statllama.config.evaluate import EvaluateSpec
 from statllama.evaluate import score
 from statllama.scores import TaskScore
-from statllama.specs import EvaluateSpec
 from tests.conftest import REPO, SHARED, WORDS, make_llama, write_jsonl
 
 DATA = SHARED / "data"

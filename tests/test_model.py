@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from statllama import model
+from statllama.config.specs import BaseModelSpec
 from statllama.errors import ModelError, TrainingError
 from statllama.identity import base_identity
 from statllama.model import Base, checksum, load_base, resolve_dtype, start_backend
-from statllama.specs import BaseModelSpec
 from tests.conftest import stage
 from tests.running import run
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from statllama.config.inherit import load_whole, with_defaults
+from statllama.config.shipped import find_recipe, shipped_recipes, shipped_studies
+from statllama.config.specs import LLAMA_MODULES, TrainingSpec
 from statllama.datacheck import check
 from statllama.errors import RecipeError
-from statllama.inherit import load_whole, with_defaults
 from statllama.recipe import Recipe, load_recipe
 from statllama.reporting import Reporter
 from statllama.runner import plan
-from statllama.shipped import find_recipe, shipped_recipes, shipped_studies
-from statllama.specs import LLAMA_MODULES, TrainingSpec
 from statllama.store import Store
 from statllama.study import load_study, pipelines
 from tests.conftest import REPO, SHARED, write_jsonl

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from statllama import runner, training
+from statllama.config.specs import StageSpec
 from statllama.reporting import Reporter
 from statllama.signals import StopSignal
-from statllama.specs import StageSpec
 from statllama.stages import cpt, dpo, kto, sft
 from statllama.store import Store
 from tests.conftest import conversations, preferences, stage, write_jsonl

@@ -16,13 +16,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statllama.benchmarks import find_tasks
+from statllama.config.benchmarks import find_tasks
+from statllama.config.shipped import shipped_recipes
+from statllama.config.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, TrainingSpec, TrainSpec
 from statllama.errors import RecipeError, UsageError
 from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
 from statllama.recipe import Recipe, load_recipe
-from statllama.shipped import shipped_recipes
-from statllama.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, TrainingSpec, TrainSpec
 from statllama.stages import blend, dpo, kto, sft
 from tests.conftest import REPO
 

@@ -14,13 +14,13 @@ import torch
 
 import statllama.model
 from statllama import runner
+from statllama.config.specs import TrainSpec
 from statllama.data import sources
 from statllama.errors import DataError, StoreError, UsageError
 from statllama.reporting import Reporter
 from statllama.runner import PlannedStage, measure, plan
 from statllama.runner import run as run_recipe
 from statllama.session import count_steps
-from statllama.specs import TrainSpec
 from statllama.store import Store
 from tests.conftest import conversations, stage, write_jsonl
 from tests.reference import logits, merged, relative, some_ids

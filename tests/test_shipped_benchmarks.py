@@ -11,7 +11,8 @@ import lm_eval
 import pytest
 import yaml
 
-from statllama.benchmarks import BenchmarkError, TaskFile, find_tasks, task_fingerprint
+from statllama.config.benchmarks import BenchmarkError, TaskFile, find_tasks, task_fingerprint
+from statllama.config.evaluate import EvaluateSpec
 from statllama.data.contamination import Questions, read_questions
 from statllama.datacheck import check
 from statllama.errors import EvaluationError, RecipeError
@@ -19,7 +20,6 @@ from statllama.evaluate import protocol_key, score
 from statllama.recipe import load_recipe
 from statllama.reporting import Reporter
 from statllama.scores import TaskScore
-from statllama.specs import EvaluateSpec
 from statllama.store import Store
 from tests.conftest import REPO, SHARED, make_llama, stage, write_jsonl
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from statllama.config.shipped import find_recipe, shipped_recipes
+from statllama.config.specs import TrainingSpec
 from statllama.keys import key_material, stage_key
 from statllama.recipe import Recipe, load_recipe
 from statllama.runner import plan
-from statllama.shipped import find_recipe, shipped_recipes
-from statllama.specs import TrainingSpec
 from statllama.store import Store
 
 RECORD = Path(__file__).with_suffix(".json")

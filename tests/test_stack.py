@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from statllama import stack
+from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.errors import ModelError, StoreError
 from statllama.model import Base, load_base, start_backend
-from statllama.specs import BaseModelSpec, LoraSpec
 from tests.conftest import make_llama
 from tests.reference import ALL, Lora, dequantised, logits, merged, peft_lora, randomise, relative, saved_lora
 from tests.reference import some_ids as ids_of

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from statllama.config.specs import SourceSpec
 from statllama.data.files import local_files
 from statllama.data.fit import IGNORED
 from statllama.data.readers import data_kind
 from statllama.data.sources import fingerprint
 from statllama.errors import DataError, StoreError
-from statllama.specs import SourceSpec
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.store import MANIFEST

@@ -23,7 +23,8 @@ from typing import Any
 import jinja2.sandbox
 import numpy as np
 
-from statllama.benchmarks import FILE_FORMATS, FunctionRef, TaskFile
+from statllama.config.benchmarks import FILE_FORMATS, FunctionRef, TaskFile
+from statllama.config.specs import SourceSpec
 from statllama.data.ngrams import (
     Hashes,
     Ids,
@@ -37,7 +38,6 @@ from statllama.data.ngrams import (
 )
 from statllama.data.sources import rows
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 EXACT_WORDS = 13
 SHORTEST_EXACT = 8

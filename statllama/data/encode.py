@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from statllama.config.specs import SourceSpec
 from statllama.data.batches import batches
 from statllama.data.examples import (
     Completion,
@@ -31,7 +32,6 @@ from statllama.data.scratch import Scratch
 from statllama.data.sources import rows, source_name
 from statllama.data.tokenise import Judged, Pair, Prompt, Tokeniser
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 Kind = Literal["documents", "conversations", "preferences", "judgements", "questions"]
 Progress = Callable[[str, int, int], None]

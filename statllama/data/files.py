@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from statllama.config.specs import SourceSpec
 from statllama.data.readers import KINDS, data_kind
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 
 @dataclass(frozen=True, order=True)

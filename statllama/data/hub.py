@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from statllama.store.commits import commit_of
 
 

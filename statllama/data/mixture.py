@@ -14,9 +14,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from statllama.config.specs import SourceSpec
 from statllama.data.sources import source_name
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 Ints = npt.NDArray[np.int64]
 DRAW, ORDER, PIECES, ROWS = range(4)  # what a permutation is for: the second half of the Philox key

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from statllama.config.specs import SourceSpec
 from statllama.data.arrange import language_rows, packed, plain_rows, training_order
 from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, selection_key, write_rows
 from statllama.data.encode import EncodedSource, Kind, encode_source
@@ -27,7 +28,6 @@ from statllama.data.select import Guard, Progress, Selection, select
 from statllama.data.sources import pinned, resolved, source_name
 from statllama.data.tokenise import Tokeniser, TrainOn
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from statllama.store import Store
 from statllama.store.files import read_json, write_json
 

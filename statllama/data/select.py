@@ -19,7 +19,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from statllama.benchmarks import TaskFile, task_fingerprint
+from statllama.config.benchmarks import TaskFile, task_fingerprint
+from statllama.config.specs import SourceSpec
 from statllama.data.batches import batches
 from statllama.data.contamination import Hit, Question, Questions, explain, read_questions
 from statllama.data.duplicates import Duplicates
@@ -29,7 +30,6 @@ from statllama.data.mixture import Ints
 from statllama.data.sources import rows, source_name
 from statllama.data.survey import Survey, Surveyor
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.files import local_files
 from statllama.data.formats import AUTO, check_source, format_names, recognise
 from statllama.data.hub import hub_name, hub_rows, resolve_commit
 from statllama.data.readers import TABLES, Row, data_kind, read_file
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from statllama.store.canonical import digest
 from statllama.store.memory import recall, remember
 from statllama.store.versions import __version__

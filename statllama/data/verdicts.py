@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from statllama.config.specs import TrainingSpec
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
 from statllama.data.select import COPIES, SelectedSource, Selection
 from statllama.errors import DataError
-from statllama.specs import TrainingSpec
 
 Level = Literal["error", "warning", "hint"]
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from statllama.config.specs import LoraSpec
 from statllama.errors import ExportError, UsageError
 from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import tensor_file
 from statllama.export.weights import Weights, open_weights
 from statllama.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
-from statllama.specs import LoraSpec
 from statllama.stack import ADAPTER_FILE, PREFIX, write_config
 from statllama.store.files import translate_os_errors
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import StatllamaError
-from statllama.evaluate import chosen_tasks
 from statllama.export.markdown import plain, table
 from statllama.paired import Judged, judge
 from statllama.report.data import estimate

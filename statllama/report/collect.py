@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statllama.evaluate import chosen_tasks
+from statllama.config.benchmarks import chosen_tasks
 from statllama.gates import breaches
 from statllama.paired import Judged, judge, paired_change
 from statllama.report.data import (

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from statllama.config.specs import NonNegative
 from statllama.errors import TrainingError
 from statllama.rewards import latex
 from statllama.rewards.completions import column, final_answer, texts
@@ -16,7 +17,6 @@ from statllama.rewards.quantities import Quantity, agree, read_quantity
 from statllama.rewards.spec import Reward, RewardSpec
 from statllama.rewards.units import read_unit
 from statllama.rewards.wording import alike, words
-from statllama.specs import NonNegative
 
 Outcome = Literal["correct", "wrong", "no answer"]
 Points = Annotated[float, Field(ge=-100, le=100)]

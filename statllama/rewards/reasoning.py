@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from statllama.config.specs import Count
 from statllama.rewards.completions import texts
 from statllama.rewards.spec import Reward, RewardSpec
-from statllama.specs import Count
 
 CONNECTIVES = frozenset({
     "because", "since", "therefore", "thus", "hence", "so", "consequently", "then", "first", "second", "next",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from statllama.specs import Count, Positive, StageSpec
+from statllama.config.specs import Count, Positive, StageSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from statllama.specs import Positive, TrainingSpec
+from statllama.config.specs import Positive, TrainingSpec
 from statllama.stages import EXPERIMENTAL, NOT_OFFERED
 from statllama.stages._reference import check_first_loss, check_reference
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from statllama.config.specs import Count, NonNegative, Positive, TrainingSpec
 from statllama.data.questions import QuestionRules
 from statllama.errors import DataError, near
 from statllama.rewards import REWARDS_VERSION, AnyReward, RewardSpec, build, local, required_columns, reward_names
-from statllama.specs import Count, NonNegative, Positive, TrainingSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import model_validator
 
-from statllama.specs import Positive, TrainingSpec
+from statllama.config.specs import Positive, TrainingSpec
 from statllama.stages._reference import check_first_loss, check_reference
 
 if TYPE_CHECKING:

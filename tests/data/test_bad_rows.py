@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from statllama.config.specs import SourceSpec
 from statllama.data import prepare
 from statllama.data.examples import Conversation, Document
 from statllama.data.formats import parse_row
 from statllama.data.sources import resolved, rows
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from tests.data.conftest import turns
 from tests.data.test_sources import zst
 

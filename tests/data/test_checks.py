@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from statllama.config.specs import SourceSpec
 from statllama.data import prepare
 from statllama.data.checks import check_batch
 from statllama.data.collate import RowCollator
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from tests.conftest import TEMPLATE, conversations, make_tokenizer, preferences, write_jsonl
 
 BOS, END_OF_TEXT, EOT = 0, 1, 4

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statllama.benchmarks import find_tasks
+from statllama.config.benchmarks import find_tasks
 from statllama.data.contamination import Hit, Question, Questions, explain, read_questions
 from statllama.errors import DataError
 from tests.conftest import write_jsonl

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import statllama.problems as problems
+from statllama.config.specs import ProblemsSpec, SourceSpec
 from statllama.data.files import local_files
 from statllama.data.sources import fingerprint, resolved, rows, source_name
 from statllama.errors import DataError
-from statllama.specs import ProblemsSpec, SourceSpec
 from tests.data.test_sources import zst
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Completion, Conversation, Document, Message, Preference
 from statllama.data.formats import format_names, parse_row
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from tests.data.conftest import turns
 
 USER, ASSISTANT = Message("user", "q"), Message("assistant", "a")

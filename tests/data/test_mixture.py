@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statllama.config.specs import SourceSpec
 from statllama.data.mixture import mix, permutation
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 
 def spec(**fields: Any) -> SourceSpec:

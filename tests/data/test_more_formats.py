@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from statllama.config.specs import SourceSpec
 from statllama.data.formats import definitions, parse_row
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 
 def texts(format: str, row: dict[str, Any], layout: str | None = None) -> list[tuple[str, str]]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from statllama.config.specs import SourceSpec
 from statllama.data import MixtureReport, Prepared, prepare
 from statllama.data.cache import tokenizer_hash
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from tests.conftest import REPO, conversations, make_tokenizer, preferences, write_jsonl
 from tests.data.conftest import marked
 
@@ -323,7 +323,7 @@ def test_the_same_bytes_from_any_number_of_workers(folder: Path, base_folder: Pa
         "from transformers import AutoTokenizer\n"
         "from statllama.data import prepare\n"
         "from statllama.data.select import Guard\n"
-        "from statllama.specs import SourceSpec\n"
+        "from statllama.config.specs import SourceSpec\n"
         "sources = [SourceSpec(path='chat.jsonl', weight=2.0), SourceSpec(path='plain.jsonl', weight=1.0)]\n"
         "prepare('conversations', sources, root=Path('.'), tokenizer=AutoTokenizer.from_pretrained(sys.argv[1]),\n"
         "        train_on='responses', max_length=64, packing=True, seed=5, cache=Path(sys.argv[2]),\n"

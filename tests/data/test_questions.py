@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statllama.config.specs import ProblemsSpec, SourceSpec
 from statllama.data.examples import Completion, Conversation, Document, Message, Preference, Question
 from statllama.data.formats import parse_row, recognise
 from statllama.data.prepare import prepare
 from statllama.data.questions import RESERVED, QuestionRules, as_question, packed_question, unpacked_question
 from statllama.errors import DataError
-from statllama.specs import ProblemsSpec, SourceSpec
 from tests.conftest import write_jsonl
 
 ASKED = (Message("user", "mean of 1 and 3?"),)

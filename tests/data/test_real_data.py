@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from statllama.config.specs import SourceSpec
 from statllama.data import prepare, resolved, rows
 from statllama.data.checks import check_batch
 from statllama.data.collate import RowCollator
@@ -23,7 +24,6 @@ from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens, show
 from statllama.data.tokenise import Pair, Tokeniser
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from tests.data.test_tokenise import trl_template
 
 DATE = "26 Jul 2024"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import statllama.data.formats as formats
+from statllama.config.specs import ProblemsSpec, SourceSpec
 from statllama.data.examples import Conversation, Document
 from statllama.data.formats import check_columns, check_source, format_names, parse_row, recognise
 from statllama.data.sources import resolved
 from statllama.errors import DataError
-from statllama.specs import ProblemsSpec, SourceSpec
 from tests.data.conftest import turns
 
 PAGE = (Path(formats.__file__).parent / "README.md").read_text(encoding="utf-8")

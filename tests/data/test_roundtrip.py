@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Preference
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Pair, Tokeniser
-from statllama.specs import SourceSpec
 
 Turn = dict[str, Any]
 END = "<|eot_id|>"

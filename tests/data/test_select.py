@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statllama.benchmarks import find_tasks
+from statllama.config.benchmarks import find_tasks
+from statllama.config.specs import SourceSpec
 from statllama.data.prepare import Prepared, choose_rows, prepare
 from statllama.data.select import COPIES, REPEATS, Guard, select, texts_at
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 from tests.conftest import write_jsonl
 from tests.data.conftest import marked
 from tests.data.test_contamination import BAKER, benchmark

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from statllama.config.specs import SourceSpec
 from statllama.data.json_array import array_items
 from statllama.data.readers import read_file
 from statllama.data.sources import fingerprint, pinned, resolve_commit, resolved, rows
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 ROWS = [{"text": "a"}, {"text": "zwei, ü 😀\nline"}, {"text": 'c "quoted"'}]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from statllama.config.shipped import shipped_root
 from statllama.data.wordcache import WordCache, pattern, word_cache
-from statllama.shipped import shipped_root
 
 
 def ids(backend: Any, text: str) -> list[int]:

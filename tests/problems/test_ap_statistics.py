@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from statllama.benchmarks import find_tasks
+from statllama.config.benchmarks import find_tasks
 from statllama.data.contamination import Questions, read_questions
 from statllama.problems import rows
 from tests.conftest import REPO

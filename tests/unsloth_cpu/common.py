@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from statllama import stack
+from statllama.config.specs import LoraSpec
 from statllama.model import Base, adapt
-from statllama.specs import LoraSpec
 from statllama.stack import Adapter
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.definition import Weights

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from statllama import stack
+from statllama.config.specs import BaseModelSpec
 from statllama.data.collate import RowCollator
 from statllama.model import load_base, scoring
 from statllama.shared_context import forks, likelihoods, takes_forks
-from statllama.specs import BaseModelSpec
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.common import LORA, autocast, check, close, defined, defined_gradients, stacked

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from statllama import stack
+from statllama.config.specs import LLAMA_MODULES
 from statllama.errors import Interrupted
 from statllama.model import Base, scoring
 from statllama.rollouts import of_completions
-from statllama.specs import LLAMA_MODULES
 from statllama.stack import Adapter
 from statllama.stages import dpo, grpo
 from statllama.stages.dpo import _settings

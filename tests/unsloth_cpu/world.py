@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from statllama import training
+from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.data.examples import Message, Question
 from statllama.data.questions import packed_question
 from statllama.model import Base, load_base
-from statllama.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.stack import Adapter, Slice, load_adapter
 from statllama.stages import cpt, dpo, grpo, kto
 from tests.conftest import make_llama, make_tokenizer

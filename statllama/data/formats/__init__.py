@@ -24,10 +24,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Example
 from statllama.data.formats._layout import check_layout
 from statllama.errors import DataError, near
-from statllama.specs import SourceSpec
 
 AUTO = "auto"
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Conversation
 from statllama.data.formats._values import as_text, one_turn, with_context
-from statllama.specs import SourceSpec
 
 REQUIRED = ("instruction", "response")
 OPTIONAL = ("context",)

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Conversation
 from statllama.data.formats._values import as_messages, as_tools, has_keys
-from statllama.specs import SourceSpec
 
 REQUIRED = ("messages",)
 OPTIONAL = ("tools",)

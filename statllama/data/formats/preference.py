@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Message, Preference
 from statllama.data.formats._values import as_messages, as_text, as_tools, decoded, has_keys, is_list
 from statllama.data.formats.sharegpt import as_turns, with_system
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 REQUIRED = ("chosen", "rejected")
 OPTIONAL = ("prompt", "conversations", "system", "tools")

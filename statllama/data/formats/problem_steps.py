@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Conversation
 from statllama.data.formats._values import as_text, is_list, one_turn
-from statllama.specs import SourceSpec
 
 REQUIRED = ("problem", "steps")
 OPTIONAL = ()

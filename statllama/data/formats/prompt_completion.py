@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Completion, Conversation
 from statllama.data.formats._values import as_messages, as_text, decoded, is_list, one_turn
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 REQUIRED = ("prompt", "completion")
 OPTIONAL = ()

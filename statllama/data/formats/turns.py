@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from statllama.config.specs import SourceSpec
 from statllama.data.examples import Conversation
 from statllama.data.formats._values import as_messages, decoded
 from statllama.errors import DataError
-from statllama.specs import SourceSpec
 
 REQUIRED = ("0", "1")
 OPTIONAL = tuple(str(number) for number in range(2, 200))

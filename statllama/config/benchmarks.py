@@ -21,9 +21,10 @@ from typing import Any
 
 import yaml
 
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.shipped import shipped_root
+from statllama.config.yaml_lines import Loader, parse
 from statllama.errors import EvaluationError, near
-from statllama.shipped import shipped_root
-from statllama.yaml_lines import Loader, parse
 
 OUTPUT_TYPES = ("generate_until", "loglikelihood", "multiple_choice")
 # Per-item 0/1 scores whose mean is the result: what a paired comparison needs.
@@ -362,3 +363,12 @@ def task_fingerprint(task: TaskFile) -> str:
         with file.open("rb") as stream:
             digest.update(b"\0" + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def chosen_tasks(spec: EvaluateSpec, root: Path) -> tuple[TaskFile, ...]:
+    """The benchmarks of `spec.tasks`: from `eval/` in the recipe's folder `root`, else those that ship.
+
+    BenchmarkError for one that is not there or is wrong.
+    """
+    folders = [root / "eval", shipped_root() / "eval"]
+    return tuple(find_tasks(spec.tasks, folders, spec.data, root).values())

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Problem, RecipeError, near
-from statllama.yaml_lines import Path_, line_of, load
 
 EXTENDS, KEEP, BASE, BLENDED = "extends", "keep", "base", "of"
 DEFAULTED = ("lora", "train")

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from statllama.config.specs import NAME_PATTERN, Spec
+from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import Problem, near
-from statllama.specs import NAME_PATTERN, Spec
-from statllama.yaml_lines import Path_, dotted, line_of
 
 # pydantic's word for a YAML sequence or mapping is that of the Python type.
 KINDS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from statllama.config.yaml_lines import Path_, parse_value
 from statllama.errors import UsageError, near
-from statllama.yaml_lines import Path_, parse_value
 
 # Fields that hold a file or folder: relative to the recipe, or on the command line to the current folder.
 PATH_FIELDS = frozenset({"path", "model", "tokenizer", "chat_template"})

@@ -13,7 +13,7 @@ from statllama.errors import UsageError
 @cache
 def shipped_root() -> Path:
     """Folder that holds `recipes/` and `eval/`."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     inside = package / "shipped"
     return inside if inside.is_dir() else package.parent
 

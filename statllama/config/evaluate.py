@@ -1,0 +1,78 @@
+"""The recipe's section `evaluate:`: benchmarks, how they are asked, and the gates that a stage must hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from statllama.config.specs import Count, Spec
+from statllama.errors import near
+
+
+class GateSpec(Spec):
+    """What a stage may cost on a benchmark. A number alone is the budget."""
+
+    budget: Annotated[float, Field(le=0, ge=-100)]
+    """Change of the score that is allowed, in points: -2.0 lets a stage lose two of a hundred."""
+    against: Literal["base", "parent"] = "base"
+    """What the change is measured from."""
+    level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """A gate breaks when the loss exceeds the budget in a one-sided test at this level."""
+    on_break: Literal["stop", "parent"] = "stop"
+    """`stop` the run, or leave the stage out and train what follows on its `parent`."""
+    stages: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Stages that are held to it. None: all."""
+
+
+class EvaluateSpec(Spec):
+    """Benchmarks run on the base and after each stage. Not in any stage's key."""
+
+    tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Names of lm-eval tasks under eval/."""
+    domain: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Those of the tasks that the stages are meant to raise; the others measure what is kept. None: the first task."""
+    data: dict[str, str | dict[str, str]] = Field(default_factory=dict)
+    """{task: local file with its questions}, in place of the task's own data; or {task: {split: file}}. Absolute, or
+    relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it stands for."""
+    limit: Count | None = None
+    """Score only the first so many items of each task (the scorecard then says so)."""
+    batch_size: Count = 16
+    """Sequences per forward pass."""
+    max_length: Count = 4096
+    """Tokens of context; longer prompts are cut on the left by lm-eval."""
+    chat_template: bool = True
+    """Put prompts through the tokenizer's chat template."""
+    fewshot_as_turns: bool = True
+    """With `chat_template`: each few-shot example is a user turn and an assistant turn."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1234
+    """Seed of few-shot sampling."""
+    gates: dict[str, GateSpec] = Field(default_factory=dict)
+    """{task: what a stage may cost on it}, such as `{gsm8k: -2.0}`."""
+
+    @field_validator("gates", mode="before")
+    @classmethod
+    def _budgets(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        number = {int, float}
+        return {task: {"budget": gate} if type(gate) in number else gate for task, gate in value.items()}
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _files(cls, value: object) -> object:
+        for task, place in value.items() if isinstance(value, dict) else ():
+            names = place.values() if isinstance(place, dict) and place else (place,)
+            if not all(isinstance(name, str) and name for name in names):
+                raise ValueError(f"`data.{task}` should be a file, or files by split, as in `{{test: FILE}}`")
+        return value
+
+    @model_validator(mode="after")
+    def _of_tasks(self) -> Self:
+        for field in ("data", "gates"):
+            for task in getattr(self, field):
+                if task not in self.tasks:
+                    raise ValueError(
+                        f"`{field}` names {task!r}, which `tasks` does not score: {near(task, self.tasks)}"
+                    )
+        return self
