@@ -78,7 +78,7 @@ def merged_models(workspace: Path, folder: Path) -> tuple[dict[str, Path], float
     import torch
     from transformers import AutoModelForCausalLM
 
-    from statllama.stack import load_adapter
+    from statllama.model.adapter import load_adapter
     from statllama.store import Store
     from statllama.targets import find_subject
 
@@ -99,7 +99,7 @@ def merged_models(workspace: Path, folder: Path) -> tuple[dict[str, Path], float
 
 def load(subject: Any) -> Any:
     """The subject's base, as `statllama eval` loads it on a CPU."""
-    from statllama.model import load_base, start_backend
+    from statllama.model.base_model import load_base, start_backend
 
     start_backend("transformers")
     return load_base(subject.base, subject.identity, "float32", 4096, "transformers")
@@ -163,7 +163,7 @@ def clocked() -> Iterator[list[float]]:
 
 def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
     """The quickstart's base, and the adapters of its last stage here."""
-    from statllama.stack import load_adapter
+    from statllama.model.adapter import load_adapter
     from statllama.store import Store
     from statllama.targets import find_subject
 
@@ -175,7 +175,7 @@ def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
 def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int) -> dict[str, Any]:
     """New tokens a second in batches of like length and of random order, with NEW of them a reply whatever it says."""
     from statllama.evaluate import score
-    from statllama.model import scoring
+    from statllama.model.base_model import scoring
 
     rows = []
     for name in TASKS:
@@ -229,7 +229,7 @@ def rows_of_their_own() -> Iterator[None]:
 def shared_context(base: Any, adapters: Sequence[Any], batch_size: int) -> dict[str, Any]:
     """Seconds to score a stack with all choices of a question in one row, and with a row for each, by benchmark."""
     from statllama.evaluate import Suite
-    from statllama.model import scoring
+    from statllama.model.base_model import scoring
 
     spec = EvaluateSpec(tasks=TASKS, batch_size=batch_size, max_length=512)
     suite = Suite(find_tasks(TASKS, [REPO / "eval"]).values(), spec)

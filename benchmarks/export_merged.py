@@ -33,7 +33,7 @@ def random_stack(base: Path, ranks: tuple[int, ...]) -> Any:
 
     from statllama.export.source import Source
     from statllama.export.weights import open_weights
-    from statllama.stack import Adapter, Slice
+    from statllama.model.adapter import Adapter, Slice
 
     torch.manual_seed(0)
     found = open_weights(base).tensors

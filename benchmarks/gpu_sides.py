@@ -157,7 +157,7 @@ class Statllama:
 
     def __init__(self, setup: dict[str, Any], quantization: str = "nf4") -> None:
         from statllama.config.specs import BaseModelSpec
-        from statllama.model import choose_backend, load_base, start_backend
+        from statllama.model.base_model import choose_backend, load_base, start_backend
 
         self.setup = setup
         spec = BaseModelSpec(model=setup["base"], quantization=quantization if cuda() else "none")  # type: ignore[arg-type]
@@ -244,7 +244,7 @@ class Statllama:
         from statllama.config.benchmarks import find_tasks
         from statllama.config.evaluate import EvaluateSpec
         from statllama.evaluate import score
-        from statllama.model import scoring
+        from statllama.model.base_model import scoring
 
         files = {"gsm8k": self.setup["gsm8k"]}
         kwargs = {"until": [], "max_gen_toks": case.new_tokens, "min_new_tokens": case.new_tokens, "do_sample": False}
@@ -280,7 +280,7 @@ class Merged(Statllama):
 
 
 class Segments(Statllama):
-    """One call of attention for each example of a packed row: see `statllama.packed_attention`."""
+    """One call of attention for each example of a packed row: see `statllama.model.packed_attention`."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
         os.environ["UNSLOTH_TORCH_VARLEN"] = "0"
@@ -300,7 +300,7 @@ class Trl:
 
     def __init__(self, setup: dict[str, Any]) -> None:
         from statllama.config.specs import BaseModelSpec
-        from statllama.model import load_base, start_backend
+        from statllama.model.base_model import load_base, start_backend
 
         self.setup = setup
         start_backend("transformers")
@@ -311,7 +311,7 @@ class Trl:
         """The figures of a case."""
         from peft import LoraConfig
 
-        from statllama.stack import detach
+        from statllama.model.stack import detach
 
         lora = LoraConfig(
             r=case.rank,
@@ -346,7 +346,7 @@ class Authors:
     """
 
     def __init__(self, setup: dict[str, Any]) -> None:
-        from statllama.model import start_backend
+        from statllama.model.base_model import start_backend
 
         os.environ["UNSLOTH_DISABLE_AUTO_PADDING_FREE"] = "1"
         self.setup = setup
@@ -356,7 +356,7 @@ class Authors:
         """The figures of a case, on a base of its own."""
         from unsloth import FastLanguageModel
 
-        from statllama.model import resolve_dtype
+        from statllama.model.base_model import resolve_dtype
 
         model, tokenizer = FastLanguageModel.from_pretrained(
             self.setup["base"], max_seq_length=case.length, dtype=resolve_dtype("auto"),

@@ -171,7 +171,7 @@ def run_switch(base: Path, out: Path) -> None:
 
 def measure(given: argparse.Namespace, out: Path) -> None:
     """Measure all parts that were asked for, side by side."""
-    from statllama.model import choose_backend
+    from statllama.model.base_model import choose_backend
 
     cuda = choose_backend() == "unsloth"
     deadline = time.time() + given.seconds

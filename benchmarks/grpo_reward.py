@@ -24,7 +24,7 @@ from common import report
 from scipy import stats
 
 from statllama.loaded import Loaded
-from statllama.model import scoring
+from statllama.model.base_model import scoring
 from statllama.reporting import Reporter
 from statllama.rewards import build
 from statllama.stages import grpo

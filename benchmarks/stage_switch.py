@@ -19,7 +19,8 @@ from typing import Any
 from common import make_base, make_rows, median, process_apart, report, require_plain
 
 from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
-from statllama.model import Base, choose_backend, load_base, start_backend
+from statllama.model.adapter import load_adapter
+from statllama.model.base_model import Base, choose_backend, load_base, start_backend
 from statllama.store import Store
 from statllama.store.canonical import digest
 
@@ -61,8 +62,9 @@ def parameters_of(folder: Path) -> int:
 
 def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[float, int]:
     """(seconds, bytes written) of statllama's way, after a stage has trained."""
-    from statllama import stack, training
-    from statllama.model import adapt
+    from statllama import training
+    from statllama.model import stack
+    from statllama.model.base_model import adapt
     from statllama.stages import _language, sft
 
     store, key = Store(workspace), digest(["switch", index])
@@ -73,7 +75,7 @@ def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[
     entry = store.publish("results", key, {"kind": "adapter"})
     stack.detach(trained)
     base.check_unchanged()
-    parent = stack.load_adapter(store.verify("results", key).path)
+    parent = load_adapter(store.verify("results", key).path)
     train = TrainSpec(steps=4, batch_size=4, micro_batch_size=4)
     source = {"path": "rows.jsonl", "format": "text"}
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=LORA, train=train)

@@ -17,7 +17,8 @@ from typing import Any
 from common import Clock, make_base, make_rows, median, process_apart, report, require_plain
 
 from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
-from statllama.model import Base, checksum, choose_backend, load_base, start_backend
+from statllama.model.adapter import load_adapter
+from statllama.model.base_model import Base, checksum, choose_backend, load_base, start_backend
 
 NO_HUB: dict[str, Any] = {"model": {}, "tokenizer": {}}
 
@@ -58,7 +59,7 @@ def plain_gaps(spec: BaseModelSpec, length: int, steps: int, rank: int, folder: 
     from peft import LoraConfig
     from transformers import TrainerCallback
 
-    from statllama.stack import detach
+    from statllama.model.stack import detach
 
     clock, rows = Clock(), make_rows(steps * 4, length)
 
@@ -101,7 +102,7 @@ def parents_of(base: Base, ranks: tuple[int, ...]) -> tuple[Any, ...]:
     """Random frozen adapters of these ranks."""
     import torch
 
-    from statllama import stack
+    from statllama.model import stack
 
     adapters: list[Any] = []
     for i, rank in enumerate(ranks):
@@ -113,7 +114,7 @@ def parents_of(base: Base, ranks: tuple[int, ...]) -> tuple[Any, ...]:
                     if "lora_B" in name:
                         parameter.normal_(std=0.01)
             stack.save_adapter(peft, lora, "base", Path(folder))
-            adapters.append(stack.load_adapter(Path(folder)))
+            adapters.append(load_adapter(Path(folder)))
             stack.detach(peft)
     return tuple(adapters)
 

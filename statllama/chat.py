@@ -143,14 +143,14 @@ class Versions:
     @contextmanager
     def attached(self) -> Iterator[Any]:
         """The loaded model with the whole stack on it."""
-        from statllama.model import scoring
+        from statllama.model.base_model import scoring
 
         with scoring(self.loaded.base(self.precision), self.loaded.adapters(self.stack.parts)) as model:
             yield model
 
     def only(self, model: Any, keys: Sequence[str]) -> AbstractContextManager[None]:
         """Within: `model`, which carries the whole stack, answers as the stack of its first adapters `keys`."""
-        from statllama.stack import first_adapters
+        from statllama.model.stack import first_adapters
 
         parts = self.stack.parts
         kept = [part for part in parts if part[0] in keys]

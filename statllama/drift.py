@@ -17,15 +17,15 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
-from statllama import stack
 from statllama.config.specs import DriftSpec
 from statllama.errors import EvaluationError
-from statllama.model import Base, scoring
+from statllama.model import stack
+from statllama.model.base_model import Base, scoring
 from statllama.probe import LONGEST, Row, probe_rows
 from statllama.scores import Drift
 
 if TYPE_CHECKING:
-    from statllama.stack import Adapter
+    from statllama.model.adapter import Adapter
 
 TOKENS = 256  # per forward pass: at a vocabulary of 128,256 the logits are 131 MB in float32
 PIECE = 32  # positions whose distributions are in memory in float64 at once

@@ -7,7 +7,7 @@ from typing import Any
 
 from statllama.errors import ModelError
 from statllama.evaluate import Suite
-from statllama.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
+from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.session import Session, recipe_tasks

@@ -17,8 +17,8 @@ from statllama.store import Store
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from statllama.model import Backend, Base
-    from statllama.stack import Adapter
+    from statllama.model.adapter import Adapter
+    from statllama.model.base_model import Backend, Base
 
 
 class Loaded:
@@ -47,14 +47,14 @@ class Loaded:
     @cached_property
     def backend(self) -> Backend:
         """What loads the base."""
-        from statllama.model import choose_backend
+        from statllama.model.base_model import choose_backend
 
         return self._backend or choose_backend()
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The base's tokenizer."""
-        from statllama.model import load_tokenizer, start_backend
+        from statllama.model.base_model import load_tokenizer, start_backend
 
         if self.backend == "unsloth":  # it must come before Transformers; else data needs no torch
             start_backend("unsloth")
@@ -68,7 +68,7 @@ class Loaded:
 
     def base(self, precision: str) -> Base:
         """The frozen base, loaded at its first use; loaded again only for another precision."""
-        from statllama.model import load_base, resolve_dtype, start_backend
+        from statllama.model.base_model import load_base, resolve_dtype, start_backend
 
         start_backend(self.backend)
         if self._base is None or self._base.dtype is not resolve_dtype(precision):
@@ -81,7 +81,7 @@ class Loaded:
 
     def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:
         """The adapters of these results, each update times its factor; checked against their hashes when first read."""
-        from statllama.stack import Adapter, load_adapter
+        from statllama.model.adapter import Adapter, load_adapter
 
         for key, _ in parts:
             if key not in self._adapters:

@@ -12,7 +12,7 @@ from statllama.errors import TrainingError
 
 if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
-    from statllama.model import Base
+    from statllama.model.base_model import Base
 
 
 def require_optimizer(spec: TrainingSpec) -> None:

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from statllama import stack
 from statllama.data.checks import check_completions, end_tokens
 from statllama.data.questions import unpacked_question
 from statllama.errors import TrainingError
+from statllama.model import stack
 from statllama.training import StageTrainer
 
 BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left

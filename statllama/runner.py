@@ -14,9 +14,9 @@ from statllama.data.verdicts import judge
 from statllama.errors import GateBroken
 from statllama.evaluate import TaskScore
 from statllama.gates import Breach, breaches
-from statllama.identity import base_identity
 from statllama.keys import difference, key_material, stage_key
 from statllama.loaded import Loaded
+from statllama.model.identity import base_identity
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorecard import Scorecard, scorecard

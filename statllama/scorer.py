@@ -145,7 +145,7 @@ class Scorer(ScoreBook):
     @contextmanager
     def attached(self, stack: StackRef) -> Iterator[Any]:
         """The loaded model with the stack on it."""
-        from statllama.model import scoring
+        from statllama.model.base_model import scoring
 
         with scoring(self.loaded.base(self.precision), self.loaded.adapters(stack.parts)) as model:
             yield model

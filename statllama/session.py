@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.benchmarks import chosen_tasks
 from statllama.config.specs import TrainingSpec, TrainSpec
 from statllama.evaluate import TaskFile
-from statllama.identity import base_identity
 from statllama.loaded import Loaded
+from statllama.model.identity import base_identity
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
 from statllama.scorer import Scorer
@@ -25,7 +25,7 @@ from statllama.store.versions import __version__, installed_versions
 if TYPE_CHECKING:
     from statllama.data.prepare import Prepared
     from statllama.data.select import Guard, Selection
-    from statllama.model import Base
+    from statllama.model.base_model import Base
     from statllama.runner import PlannedStage
 
 
@@ -164,7 +164,7 @@ class Session:
 
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""
-        from statllama.blending import save_adapter
+        from statllama.model.blending import save_adapter
 
         began = time.monotonic()
         adapters = self.loaded.adapters([(key, 1.0) for key in stage.siblings])

@@ -22,8 +22,8 @@ from statllama.config.shipped import find_recipe
 from statllama.config.specs import Name, Spec
 from statllama.config.yaml_lines import line_of, load
 from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, UsageError, near
-from statllama.identity import base_identity
 from statllama.loaded import Loaded
+from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.recorded import scored
 from statllama.reporting import Reporter

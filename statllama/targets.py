@@ -11,7 +11,7 @@ from statllama.config.shipped import shipped_recipes
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import UsageError, near
 from statllama.evaluation import factors_of, scaled
-from statllama.identity import base_identity
+from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runner import plan, record_of
 from statllama.scores import StackRef

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainerState
 
-from statllama import stack
 from statllama.arguments import arguments
 from statllama.checkpoints import newest_sound, retain, seal
 from statllama.config.specs import TrainingSpec
 from statllama.data.collate import real_tokens
 from statllama.drift import DriftCap, ended_at
 from statllama.errors import Interrupted, TrainingError
-from statllama.model import Base, adapt, unsloth_hushed
+from statllama.model import stack
+from statllama.model.base_model import Base, adapt, unsloth_hushed
 from statllama.preflight import require_batch
 from statllama.reporting import StepEvent
 from statllama.store.files import read_json, require_bytes, translate_os_errors, write_json
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from peft import PeftModel
 
-    from statllama.stack import Adapter
+    from statllama.model.adapter import Adapter
 
 OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
     "DefaultCPUAllocator: can't allocate memory",

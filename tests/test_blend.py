@@ -20,9 +20,9 @@ from statllama.export.card import card
 from statllama.export.card_use import Contents
 from statllama.export.certificate import Certificate
 from statllama.export.licences import duties_of
+from statllama.model.adapter import load_adapter
 from statllama.recipe import load_recipe
 from statllama.runner import plan
-from statllama.stack import load_adapter
 from statllama.store import Store
 from statllama.targets import find_subject
 from tests.conftest import conversations, stage, write_jsonl

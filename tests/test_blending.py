@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 
-from statllama.blending import Method, blend, dropped, ties, trimmed
 from statllama.errors import TrainingError
-from statllama.lowrank import compress, modules_of
-from statllama.stack import Adapter, Slice, load_adapter
+from statllama.model.adapter import Adapter, Slice, load_adapter
+from statllama.model.blending import Method, blend, dropped, ties, trimmed
+from statllama.model.lowrank import compress, modules_of
 from tests.conftest import make_llama
 from tests.reference import Lora, saved_lora
 

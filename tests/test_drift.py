@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
-from statllama import drift, probe, stack, training
+from statllama import drift, probe, training
 from statllama.config.specs import BaseModelSpec
 from statllama.drift import kl, measure, rows_for
 from statllama.keys import difference, key_material, stage_key
-from statllama.model import Base, load_base, scoring, start_backend
+from statllama.model import stack
+from statllama.model.adapter import Adapter, load_adapter
+from statllama.model.base_model import Base, load_base, scoring, start_backend
 from statllama.probe import LONGEST, probe_rows, probe_texts, probe_version
-from statllama.stack import Adapter
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
 from tests.conftest import REPO, SHARED, make_llama, make_tokenizer, stage
@@ -68,7 +69,7 @@ def saved(plain: Any, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Pa
 
 @pytest.fixture(scope="module")
 def adapters(saved: list[tuple[Path, float]]) -> list[Adapter]:
-    return [stack.load_adapter(folder) for folder, _ in saved]
+    return [load_adapter(folder) for folder, _ in saved]
 
 
 def scaled(adapter: Adapter, factor: float) -> Adapter:
@@ -422,7 +423,7 @@ def test_a_cap_ends_the_stage_early(
     got = first.outcome.metrics()
     assert (got["steps"], got["ended_by"], got["drift"]) == (4, "drift", first.drifts[4])
     assert first.drifts[2] < cap["max"] < first.drifts[4]
-    whole = [*adapters[:2], stack.load_adapter(folder / "first" / "out")]
+    whole = [*adapters[:2], load_adapter(folder / "first" / "out")]
     with scoring(base, whole) as model:
         assert measure(model, whole, rows_for(base)[::8]).to_parent == pytest.approx(got["drift"], rel=1e-4)
     (note,) = first.notes

@@ -14,11 +14,13 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from statllama import stack, training
+from statllama import training
 from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.data.prepare import prepare
 from statllama.errors import DataError, Interrupted, RecipeError, TrainingError, UsageError
-from statllama.model import Base, load_base
+from statllama.model import stack
+from statllama.model.adapter import load_adapter
+from statllama.model.base_model import Base, load_base
 from statllama.recipe import load_recipe
 from statllama.stages import grpo
 from statllama.training import Job, Outcome
@@ -79,7 +81,7 @@ def make_job(
     write_jsonl(folder / "q.jsonl", more.pop("rows", rows(count)))
     data = prepare("questions", found.data, root=folder, tokenizer=base.tokenizer, cache=None, **found.data_options)
     return Job(
-        spec=found, base=base, parents=tuple(stack.load_adapter(path) for path, _ in parents), dataset=data.dataset,
+        spec=found, base=base, parents=tuple(load_adapter(path) for path, _ in parents), dataset=data.dataset,
         data_kind="questions", folder=folder, **more,
     )  # fmt: skip
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import statllama.model
-import statllama.stack
+import statllama.model.base_model
+import statllama.model.stack
 from statllama import runner, training
 from statllama.errors import DataError, ModelError, TrainingError
 from statllama.recipe import load_recipe
@@ -102,7 +102,7 @@ def test_the_parents_matter_to_the_reference(write_recipe: Write, shared: Path, 
 
 def test_a_wrong_reference_stops_the_run(write_recipe: Write, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TRL's own reference, without the parents, is found out before the first step."""
-    monkeypatch.setattr(statllama.stack, "add_reference", lambda model: None)
+    monkeypatch.setattr(statllama.model.stack, "add_reference", lambda model: None)
     path = write_recipe([*PARENTS, stage("dpo", "dpo")])
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         run(path, shared, "stages.dpo.train.seed=1")
@@ -130,7 +130,7 @@ def test_the_base_is_bit_identical_after_every_stage(
 ) -> None:
     loaded: list[tuple[Any, str]] = []
     after: list[str] = []
-    load, train = statllama.model.load_base, training.run
+    load, train = statllama.model.base_model.load_base, training.run
 
     def loading(*args: Any) -> Any:
         base = load(*args)
@@ -142,7 +142,7 @@ def test_the_base_is_bit_identical_after_every_stage(
         after.append(_digest(loaded[0][0]))
         return outcome
 
-    monkeypatch.setattr(statllama.model, "load_base", loading)
+    monkeypatch.setattr(statllama.model.base_model, "load_base", loading)
     monkeypatch.setattr(training, "run", training_)
     stages = [stage("cpt", "cpt"), stage("sft", lora={"dropout": 0.1}), stage("dpo", "dpo")]
     for one in stages:
@@ -189,7 +189,7 @@ def test_a_learning_rate_of_zero_changes_no_logit(kind: str, write_recipe: Write
     stacks = [below, [*below, found[0.0].name], [*below, found[1e-2].name]]
     outputs = []
     for keys in stacks:
-        with statllama.model.scoring(loaded, session.loaded.adapters([(key, 1.0) for key in keys])) as model:
+        with statllama.model.base_model.scoring(loaded, session.loaded.adapters([(key, 1.0) for key in keys])) as model:
             outputs.append(logits(model, ids))
     assert relative(outputs[1], outputs[0]) < 1e-6
     assert relative(outputs[2], outputs[0]) > 1e-3

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import statllama.stack
+import statllama.model.stack
 from statllama.config.specs import SourceSpec
 from statllama.data.examples import Judgement
 from statllama.data.formats import parse_row, recognise
@@ -143,7 +143,7 @@ def test_it_starts_at_the_loss_of_equal_policies(
 def test_a_wrong_reference_stops_the_run(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TRL's own reference, without the parents, is found out before the first step, by two checks."""
     path = write_recipe([*PARENTS, stage("last", "kto")])
-    monkeypatch.setattr(statllama.stack, "add_reference", lambda model: None)
+    monkeypatch.setattr(statllama.model.stack, "add_reference", lambda model: None)
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         run(path, tmp_path / "w")
     monkeypatch.setattr(kto, "check_reference", lambda *a: None)

@@ -13,12 +13,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from statllama import stack
 from statllama.config.benchmarks import find_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.specs import BaseModelSpec
 from statllama.evaluate import score
-from statllama.model import Base, load_base, scoring, start_backend
+from statllama.model.adapter import Adapter, load_adapter
+from statllama.model.base_model import Base, load_base, scoring, start_backend
 from statllama.scores import TaskScore
 from tests import lm_eval_command, reference
 from tests.conftest import REPO, SHARED, make_llama, write_jsonl
@@ -50,7 +50,7 @@ class Stack:
     """A base with random adapters, and its merged float32 export."""
 
     base: Base
-    adapters: tuple[stack.Adapter, ...]
+    adapters: tuple[Adapter, ...]
     merged: Any
     folder: Path
 
@@ -67,7 +67,7 @@ def make_stack(source: Path, quantization: Any, work: Path) -> Stack:
     base = load_base(spec, {"model": {}, "tokenizer": {}}, "float32", 4096, "transformers")
     tokenizer = AutoTokenizer.from_pretrained(source)
     merged = lm_eval_command.export(base.model, empty, folders, tokenizer, work / "merged")
-    return Stack(base, tuple(stack.load_adapter(folder) for folder, _ in folders), merged, work / "merged")
+    return Stack(base, tuple(load_adapter(folder) for folder, _ in folders), merged, work / "merged")
 
 
 def longer_quickstart(folder: Path) -> Path:

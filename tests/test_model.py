@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from statllama import model
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import ModelError, TrainingError
-from statllama.identity import base_identity
-from statllama.model import Base, checksum, load_base, resolve_dtype, start_backend
+from statllama.model import base_model as model
+from statllama.model.base_model import Base, checksum, load_base, resolve_dtype, start_backend
+from statllama.model.identity import base_identity
 from tests.conftest import stage
 from tests.running import run
 
@@ -195,7 +195,7 @@ def test_unsloth_writes_into_the_cache_and_not_to_stdout(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    caplog.set_level(logging.INFO, "statllama.model")
+    caplog.set_level(logging.INFO, "statllama.model.base_model")
     monkeypatch.setattr(model, "varlen_with_groups", lambda: "one call")
     start_backend("unsloth")
     assert sys.modules["unsloth.utils.attention_dispatch"]._TORCH_VARLEN_ATTN == "one call"
@@ -208,7 +208,7 @@ def test_unsloth_writes_into_the_cache_and_not_to_stdout(
 def test_an_unsloth_that_cannot_be_loaded(
     fake_unsloth: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "statllama.model")
+    caplog.set_level(logging.INFO, "statllama.model.base_model")
     fake_unsloth.write_text('print("advice")\nraise NotImplementedError("no accelerator was found")\n')
     with pytest.raises(ModelError, match="no accelerator was found") as caught:
         start_backend("unsloth")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from statllama import packed_attention
-from statllama.packed_attention import agrees, repeat_groups, varlen_with_groups
+from statllama.model import packed_attention
+from statllama.model.packed_attention import agrees, repeat_groups, varlen_with_groups
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-import statllama.model
+import statllama.model.base_model
 from statllama import runner
 from statllama.config.specs import TrainSpec
 from statllama.data import sources
@@ -161,7 +161,7 @@ def test_a_bad_row_of_a_late_stage_stops_the_run_before_a_model_is_loaded(
     def never(*_: Any) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(statllama.model, "load_base", never)
+    monkeypatch.setattr(statllama.model.base_model, "load_base", never)
     path = write_recipe([stage("a"), stage("b", "dpo")])
     (tmp_path / "dpo.jsonl").write_text('{"prompt": "x"}\n')
     with pytest.raises(DataError, match="row 1"):

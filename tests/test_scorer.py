@@ -18,10 +18,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from statllama import stack
 from statllama.answers import Answers
 from statllama.errors import EvaluationError, StoreError
 from statllama.evaluation import open_scorer
+from statllama.model.adapter import ADAPTER_FILE
 from statllama.reporting import Reporter
 from statllama.scorer import ANSWERS, SAMPLES, Scorer, entries_of, with_samples
 from statllama.scores import StackRef
@@ -116,7 +116,7 @@ def test_a_score_is_computed_once_whoever_asks(trained: tuple[Path, Store], monk
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("statllama.model.load_base", refuse)
+    monkeypatch.setattr("statllama.model.base_model.load_base", refuse)
     subject, scorer = scorer_of(path, store, "letters", "replies", reporter=watch)
     assert [scorer.score(found) for found in subject.stacks()] == first
     # A factor of 1 is the stack itself, a factor of 0 the stack without that adapter.
@@ -153,11 +153,11 @@ def test_a_factor_scales_the_update(trained: tuple[Path, Store]) -> None:
 def zeroed(store: Store, key: str, what: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Change a published adapter and its recorded hash: what a wrong writer would have left."""
     folder = store.root / "results" / key
-    file = folder / stack.ADAPTER_FILE
+    file = folder / ADAPTER_FILE
     tensors = {name: what(tensor) if "lora_B" in name else tensor for name, tensor in load_file(file).items()}
     save_file(tensors, file, metadata={"format": "pt"})
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][stack.ADAPTER_FILE] = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+    manifest["files"][ADAPTER_FILE] = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -174,7 +174,7 @@ def test_an_adapter_that_is_all_zero_gets_no_score(trained: tuple[Path, Store]) 
 def test_an_adapter_that_cannot_be_read_gets_no_score(trained: tuple[Path, Store]) -> None:
     path, store = trained
     subject, scorer = scorer_of(path, store, "letters")
-    file = store.root / "results" / subject.stack("one").keys[0] / stack.ADAPTER_FILE
+    file = store.root / "results" / subject.stack("one").keys[0] / ADAPTER_FILE
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(StoreError, match="adapter_model"):
         scorer.score(subject.stack("two"))

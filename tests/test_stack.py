@@ -17,10 +17,11 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from statllama import stack
 from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.errors import ModelError, StoreError
-from statllama.model import Base, load_base, start_backend
+from statllama.model import stack
+from statllama.model.adapter import Adapter, Slice, load_adapter
+from statllama.model.base_model import Base, load_base, start_backend
 from tests.conftest import make_llama
 from tests.reference import ALL, Lora, dequantised, logits, merged, peft_lora, randomise, relative, saved_lora
 from tests.reference import some_ids as ids_of
@@ -67,7 +68,7 @@ def parents_on_disk(llama: Any, tmp_path: Path) -> Callable[[Sequence[Lora]], li
 
 def attach(base: Any, lora: Lora, parents: Sequence[tuple[Path, float]], seed: int = 7) -> Any:
     """The stack on a copy of the base."""
-    return stack.attach(copy.deepcopy(base), spec(lora), [stack.load_adapter(folder) for folder, _ in parents], seed)
+    return stack.attach(copy.deepcopy(base), spec(lora), [load_adapter(folder) for folder, _ in parents], seed)
 
 
 def trained(base: Any, lora: Lora, parents: Sequence[tuple[Path, float]], out: Path) -> Any:
@@ -245,7 +246,7 @@ def test_detach_gives_the_base_back(llama: Any, parents_on_disk: Any) -> None:
     bits = {n: t.clone() for n, t in base.state_dict().items()}
     ids = ids_of(VOCABULARY)
     before, hooks, modules = logits(base, ids), _hooks(base), [type(m) for m in base.modules()]
-    peft = stack.attach(base, spec(FEW), [stack.load_adapter(p) for p, _ in parents_on_disk([PLAIN])], 0)
+    peft = stack.attach(base, spec(FEW), [load_adapter(p) for p, _ in parents_on_disk([PLAIN])], 0)
     randomise(peft, 1)
     peft.train()
     peft.gradient_checkpointing_enable({"use_reentrant": False})
@@ -269,7 +270,7 @@ def test_detach_gives_the_base_back(llama: Any, parents_on_disk: Any) -> None:
 
 def test_a_base_is_used_again_with_other_modules(llama: Any, parents_on_disk: Any) -> None:
     """A stage on the base that an earlier stage used equals one on a fresh base, bit for bit."""
-    parents = [stack.load_adapter(p) for p, _ in parents_on_disk([PLAIN])]
+    parents = [load_adapter(p) for p, _ in parents_on_disk([PLAIN])]
     used = copy.deepcopy(llama)
     stack.detach(stack.attach(used, spec(FEW), [], 0))
     ids = ids_of(VOCABULARY)
@@ -312,7 +313,7 @@ def test_the_reference_has_no_dropout(llama: Any, parents_on_disk: Any) -> None:
 
 def test_attach_frozen_is_the_whole_stack_without_parameters(llama: Any, parents_on_disk: Any) -> None:
     parents = parents_on_disk([FEW, WIDE, ONE])
-    model = stack.attach_frozen(copy.deepcopy(llama), [stack.load_adapter(p) for p, _ in parents])
+    model = stack.attach_frozen(copy.deepcopy(llama), [load_adapter(p) for p, _ in parents])
     ids = ids_of(VOCABULARY)
     assert relative(logits(model, ids), logits(merged(llama, parents), ids)) < 5e-6
     assert not any(p.requires_grad for p in model.parameters())
@@ -362,7 +363,7 @@ def test_nf4_logits_gradients_and_reference(nf4: tuple[Base, Any], tmp_path: Pat
     base, dense = nf4
     loras = [PLAIN, FEW]
     parents = [(saved_lora(dense, x, tmp_path / f"p{i}", i + 1), x.scale) for i, x in enumerate(loras)]
-    model = stack.attach(base.model, spec(WIDE), [stack.load_adapter(p) for p, _ in parents], 7)
+    model = stack.attach(base.model, spec(WIDE), [load_adapter(p) for p, _ in parents], 7)
     plain = peft_lora(merged(dense, parents), WIDE, seed=7)
     ids = ids_of(base.model.config.vocab_size)
     try:
@@ -419,10 +420,10 @@ def _edit(folder: Path, **fields: Any) -> None:
 )
 def test_unusual_adapters_are_refused(fields: dict[str, Any], word: str, llama: Any, tmp_path: Path) -> None:
     folder = saved_lora(llama, PLAIN, tmp_path / "a", 1)
-    stack.load_adapter(folder)
+    load_adapter(folder)
     _edit(folder, **fields)
     with pytest.raises(StoreError, match="only plain LoRA adapters") as caught:
-        stack.load_adapter(folder)
+        load_adapter(folder)
     assert word in str(caught.value)
     assert str(folder) in str(caught.value)
 
@@ -432,29 +433,29 @@ def test_broken_adapters_are_refused(llama: Any, tmp_path: Path) -> None:
         return saved_lora(llama, PLAIN, tmp_path / name, 1)
 
     with pytest.raises(StoreError, match="not a readable adapter"):
-        stack.load_adapter(tmp_path / "nowhere")
+        load_adapter(tmp_path / "nowhere")
     cut = fresh("cut") / "adapter_model.safetensors"
     cut.write_bytes(cut.read_bytes()[:-10])
     with pytest.raises(StoreError, match="not a readable adapter"):
-        stack.load_adapter(cut.parent)
+        load_adapter(cut.parent)
     odd = fresh("odd")
     (odd / "adapter_config.json").write_text("{")
     with pytest.raises(StoreError, match="not a readable adapter"):
-        stack.load_adapter(odd)
+        load_adapter(odd)
     empty = fresh("empty")
     save_file({"something": torch.zeros(1)}, empty / "adapter_model.safetensors")
     with pytest.raises(StoreError, match="no LoRA weights"):
-        stack.load_adapter(empty)
+        load_adapter(empty)
     half = fresh("half")
     kept = load_file(half / "adapter_model.safetensors")
     kept.pop(next(n for n in kept if "lora_B" in n))
     save_file(kept, half / "adapter_model.safetensors")
     with pytest.raises(StoreError, match="lora_B"):
-        stack.load_adapter(half)
+        load_adapter(half)
     bare = fresh("bare")
     _edit(bare, r=None)
     with pytest.raises(StoreError, match="not a readable adapter"):
-        stack.load_adapter(bare)
+        load_adapter(bare)
 
 
 def test_weights_besides_a_and_b_are_refused(llama: Any, tmp_path: Path) -> None:
@@ -465,14 +466,14 @@ def test_weights_besides_a_and_b_are_refused(llama: Any, tmp_path: Path) -> None
     weights["base_model.model.model.layers.0.mlp.up_proj.lora_B.bias"] = torch.ones(128)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     with pytest.raises(StoreError, match="besides A and B"):
-        stack.load_adapter(folder)
+        load_adapter(folder)
 
 
 def test_a_slice_that_finds_no_module_is_refused(llama: Any) -> None:
     """It would be left out of the stack without a word."""
-    one = stack.Slice(torch.ones(2, 64), torch.ones(64, 2), 1.0)
+    one = Slice(torch.ones(2, 64), torch.ones(64, 2), 1.0)
     name = "model.layers.{}.self_attn.q_proj"
-    parent = stack.Adapter({name.format(0): one, name.format(7): one})
+    parent = Adapter({name.format(0): one, name.format(7): one})
     with pytest.raises(ModelError, match=r"no adapter can be put on model\.layers\.7"):
         stack.attach(copy.deepcopy(llama), spec(PLAIN), [parent], 0)
 
@@ -490,7 +491,7 @@ def test_missing_target_modules_list_what_there_is(llama: Any) -> None:
 
 def test_an_adapter_of_another_base_is_refused(llama: Any, tmp_path: Path) -> None:
     other = make_llama(VOCABULARY, hidden_size=64, intermediate_size=48)
-    adapter = stack.load_adapter(saved_lora(other, PLAIN, tmp_path / "a", 1))
+    adapter = load_adapter(saved_lora(other, PLAIN, tmp_path / "a", 1))
     with pytest.raises(ModelError, match="64 -> "):
         stack.attach(copy.deepcopy(llama), spec(PLAIN), [adapter], 0)
 
@@ -519,8 +520,8 @@ def test_any_ranks_scales_and_modules(below: list[Lora], lora: Lora) -> None:
             for n, m in plain.named_modules()
             if hasattr(m, "lora_A")
         }
-        own = {n: stack.Slice(a.detach(), b.detach(), x.scale) for n, (a, b) in slices.items()}
-        adapters.append(stack.Adapter(own))
+        own = {n: Slice(a.detach(), b.detach(), x.scale) for n, (a, b) in slices.items()}
+        adapters.append(Adapter(own))
         truth.append({n: x.scale * b.double() @ a.double() for n, (a, b) in slices.items()})
     linear = {n: m for n, m in base.named_modules() if isinstance(m, torch.nn.Linear)}
     weights = {n: m.weight.detach().clone() for n, m in linear.items()}

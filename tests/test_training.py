@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from statllama import stack, training
+from statllama import training
 from statllama.errors import Interrupted, TrainingError
+from statllama.model import stack
 from statllama.reporting import Reporter
 from statllama.stages import dpo
 from statllama.training import StageTrainer

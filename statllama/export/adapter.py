@@ -17,8 +17,8 @@ from statllama.errors import ExportError, UsageError
 from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import tensor_file
 from statllama.export.weights import Weights, open_weights
-from statllama.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
-from statllama.stack import ADAPTER_FILE, PREFIX, write_config
+from statllama.model.adapter import ADAPTER_FILE, PREFIX, write_config
+from statllama.model.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
 from statllama.store.files import translate_os_errors
 
 PARTS = ("lora_A", "lora_B")

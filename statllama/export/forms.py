@@ -19,7 +19,7 @@ from statllama.export.llamacpp import LlamaCpp
 from statllama.export.prompts import Row
 from statllama.export.source import Source
 from statllama.export.verify_weights import Tensors, row_blocks
-from statllama.stack import attach_frozen
+from statllama.model.stack import attach_frozen
 
 MOST = 1000
 """Next tokens that llama.cpp is asked for at a position; what is beyond them is compared as one sum."""
@@ -199,7 +199,7 @@ def merged_form(folder: Path, device: Any) -> Iterator[InTransformers]:
 @contextmanager
 def adapter_form(folder: Path, base: Path, device: Any) -> Iterator[InTransformers]:
     """A PEFT adapter on the original base, as plain PEFT loads it, in float32."""
-    from statllama.model import with_adapter
+    from statllama.model.base_model import with_adapter
 
     model = with_adapter(_load(base), folder).to(device).eval()
     yield InTransformers(model, _tokenizer(folder) if (folder / "tokenizer.json").exists() else None)

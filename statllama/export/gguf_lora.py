@@ -18,8 +18,8 @@ from statllama.export.gguf import whole_or_nothing
 from statllama.export.gguf_llama import HEAD, Llama, module_name, read_llama
 from statllama.export.source import Progress, Source
 from statllama.export.weights import open_weights
-from statllama.lowrank import fold, folded_rank
-from statllama.stack import Adapter
+from statllama.model.adapter import Adapter
+from statllama.model.lowrank import fold, folded_rank
 from statllama.store.files import translate_os_errors
 
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from statllama.lowrank import factors
-from statllama.stack import Adapter
+from statllama.model.adapter import Adapter
+from statllama.model.lowrank import factors
 
 _COLLINEAR = 1e-10  # of the largest eigenvalue: below, it is rounding of a direction that no stage has alone
 

@@ -23,7 +23,7 @@ from statllama.export.kept import Update, kept_shares
 from statllama.export.source import Progress, Source
 from statllama.export.tensorfile import BYTES, TensorFile, tensor_file
 from statllama.export.weights import INDEX_FILE, Weights, open_weights, read_config
-from statllama.identity import TOKENIZER_FILES
+from statllama.model.identity import TOKENIZER_FILES
 from statllama.store.files import require_bytes, sync, translate_os_errors, write_json, write_text
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}

@@ -122,7 +122,7 @@ def export(
     folder is then as it was.
     """
     from statllama.export.licences import duties_of
-    from statllama.model import start_backend
+    from statllama.model.base_model import start_backend
 
     target = Path(os.path.abspath(out))
     _require_free(target)
@@ -243,7 +243,7 @@ def _verify(
     source: Source, stack: StackRef, artefacts: Sequence[Artefact], subject: Subject, loaded: Loaded
 ) -> Certificate:
     from statllama.export.verify import verify
-    from statllama.model import scoring
+    from statllama.model.base_model import scoring
 
     @contextmanager
     def reference() -> Iterator[tuple[Any, Any]]:
@@ -251,7 +251,7 @@ def _verify(
         import torch
         from transformers import AutoModelForCausalLM
 
-        from statllama import stack as stacks
+        from statllama.model import stack as stacks
 
         base = AutoModelForCausalLM.from_pretrained(
             source.base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from statllama.stack import Adapter
+    from statllama.model.adapter import Adapter
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""

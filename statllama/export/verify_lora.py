@@ -22,7 +22,7 @@ from statllama.export.source import Source
 from statllama.export.verify_checks import Reference, check_llama_cpp, check_replies, distance
 from statllama.export.verify_gguf import hf_name, transformers_order
 from statllama.export.verify_weights import InSafetensors, check_update
-from statllama.stack import Adapter, Slice
+from statllama.model.adapter import Adapter, Slice
 
 
 def stages_of(source: Source, file: Path) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from statllama.export.bounds import ADAPTER_ERROR, BLOCKS, DIGITS, FLOATS, MODULE_ERROR, SHARE_ERROR
 from statllama.export.certificate import Check
 from statllama.export.source import Source
-from statllama.stack import Adapter, load_adapter
+from statllama.model.adapter import Adapter, load_adapter
 
 NUMBERS = 1 << 18  # of one tensor in memory at once: 2 MiB in float64
 _ARITHMETIC = 2.0**-21  # of float32 sums in the code that writes, relative to what is summed

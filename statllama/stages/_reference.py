@@ -19,7 +19,7 @@ def check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor], referen
     """
     import torch
 
-    from statllama import stack
+    from statllama.model import stack
 
     kwargs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
     with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws

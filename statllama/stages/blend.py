@@ -14,8 +14,8 @@ from statllama.config.specs import Count, Positive, StageSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from statllama.blending import Blend
-    from statllama.stack import Adapter
+    from statllama.model.adapter import Adapter
+    from statllama.model.blending import Blend
 
 NUMERICS = 1
 
@@ -59,7 +59,7 @@ class Spec(StageSpec):
 
 def make_adapter(spec: Spec, adapters: Sequence[Adapter], on_module: Callable[[int, int], None]) -> Blend:
     """Blend `adapters`, in the order of `spec.of`. TrainingError when nothing would change."""
-    from statllama.blending import blend
+    from statllama.model.blending import blend
 
     return blend(
         adapters,

@@ -165,7 +165,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     """TRL's GRPOTrainer on our token ids, with the parent stack as reference and every field of its config set."""
     import trl
 
-    from statllama import stack
+    from statllama.model import stack
     from statllama.rollouts import RolloutTrainer, as_rows
 
     assert isinstance(job.spec, Spec)

@@ -102,7 +102,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     import trl
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-    from statllama import stack
+    from statllama.model import stack
     from statllama.training import StageTrainer
 
     assert isinstance(job.spec, Spec)

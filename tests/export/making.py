@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from statllama.export.source import Source
-from statllama.stack import Adapter, load_adapter
+from statllama.model.adapter import Adapter, load_adapter
 from tests.conftest import TEMPLATE, make_llama, make_tokenizer
 from tests.reference import Lora, saved_lora
 

@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from statllama.errors import ExportError, UsageError
 from statllama.export.adapter import needed_bytes, write_adapter
 from statllama.export.source import Source
-from statllama.lowrank import fold, recompress
-from statllama.stack import Adapter, Slice, attach_frozen, load_adapter
+from statllama.model.adapter import Adapter, Slice, load_adapter
+from statllama.model.lowrank import fold, recompress
+from statllama.model.stack import attach_frozen
 from tests import reference
 from tests.export.making import STAGES, norm, save_base, save_stages, scales, source_of
 from tests.reference import ALL

@@ -288,7 +288,7 @@ def test_its_code_runs(scored: tuple[Subject, Store], tmp_path: Path, monkeypatc
     from statllama.export.adapter import write_adapter
     from statllama.export.merged import write_merged
     from statllama.export.source import Source
-    from statllama.stack import load_adapter
+    from statllama.model.adapter import load_adapter
 
     subject, store = scored
     base = Path(subject.base.model)

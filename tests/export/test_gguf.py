@@ -19,7 +19,7 @@ from statllama.export.gguf import needed_bytes, write_gguf
 from statllama.export.mixture import KINDS
 from statllama.export.quantise import require_quantiser
 from statllama.export.source import Source
-from statllama.stack import Adapter, Slice
+from statllama.model.adapter import Adapter, Slice
 from tests import reference
 from tests.conftest import TEMPLATE
 from tests.export.gguf_reading import expected, metadata, numbers, raw

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from statllama.errors import ExportError, StatllamaError, StoreError
 from statllama.export.gguf import write_gguf
 from statllama.export.gguf_lora import write_gguf_loras
-from statllama.stack import Adapter, Slice
+from statllama.model.adapter import Adapter, Slice
 from tests.export.making import save_base, source_of
 
 Q0 = "model.layers.0.self_attn.q_proj"

@@ -24,7 +24,8 @@ from statllama.export import merged as merging
 from statllama.export.kept import kept_shares
 from statllama.export.merged import MergeReport, needed_bytes, write_merged
 from statllama.export.source import Source
-from statllama.stack import Adapter, Slice, attach_frozen, load_adapter
+from statllama.model.adapter import Adapter, Slice, load_adapter
+from statllama.model.stack import attach_frozen
 from statllama.store import files as checkpoints
 from tests import reference
 from tests.conftest import TEMPLATE, make_llama

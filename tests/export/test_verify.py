@@ -32,7 +32,8 @@ from statllama.export.verify import Artefact, Examiner, Opened, verify
 from statllama.export.verify_checks import (
     observe,
 )
-from statllama.stack import Adapter, Slice, attach_frozen, load_adapter
+from statllama.model.adapter import Adapter, Slice, load_adapter
+from statllama.model.stack import attach_frozen
 from tests.conftest import REPO, SHARED, make_llama
 from tests.export.making import save_stages
 from tests.reference import Lora

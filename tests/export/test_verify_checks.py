@@ -33,7 +33,7 @@ from statllama.export.verify_checks import (
     parted,
 )
 from statllama.export.verify_weights import InSafetensors, check_weights
-from statllama.stack import Adapter, Slice
+from statllama.model.adapter import Adapter, Slice
 from tests.conftest import REPO
 
 # ------------------------------------------------------------------ the comparisons

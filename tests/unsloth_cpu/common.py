@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statllama import stack
 from statllama.config.specs import LoraSpec
-from statllama.model import Base, adapt
-from statllama.stack import Adapter
+from statllama.model import stack
+from statllama.model.adapter import Adapter
+from statllama.model.base_model import Base, adapt
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.definition import Weights
 from tests.unsloth_cpu.world import Row, World, fill, relative

@@ -1,6 +1,6 @@
 """Llama and the adapter stack as they are defined, in plain torch and float64: what Unsloth's numbers must equal.
 
-Nothing here touches Transformers' model code, which Unsloth rewrites, nor PEFT, nor `statllama.stack`.
+Nothing here touches Transformers' model code, which Unsloth rewrites, nor PEFT, nor `statllama.model.stack`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from statllama.stack import Adapter
+from statllama.model.adapter import Adapter
 
 Weights = dict[str, Tensor]
 """{parameter name in the base: float64 tensor}, dense, also where the base is 4-bit."""

@@ -11,9 +11,9 @@ import torch
 from statllama import drift
 from statllama.config.specs import DriftSpec
 from statllama.drift import measure
-from statllama.model import Base, scoring
+from statllama.model.adapter import Adapter, Slice
+from statllama.model.base_model import Base, scoring
 from statllama.probe import Row, probe_rows
-from statllama.stack import Adapter, Slice
 from tests.unsloth_cpu.common import check, defined
 from tests.unsloth_cpu.world import KernelCounter, World, difference, job, random_adapter, train, two_parents
 from tests.unsloth_cpu.world import rows as documents

@@ -7,7 +7,7 @@ renames one fails here with its name and not with wrong numbers.
 What is replaced, and why:
 
 - `torch.cuda.get_device_properties`, `torch.cuda.current_device`: asked for the GPU's name, memory and index.
-- `bitsandbytes.nn.modules.has_avx512bf16`: with it, a no-grad forward repacks weights (see `statllama.model`).
+- `bitsandbytes.nn.modules.has_avx512bf16`: with it, a no-grad forward repacks weights (see `model.base_model`).
 - `DEVICE_TYPE_TORCH` in all of Unsloth's modules: "cuda" is where it would put tensors.
 - `ALLOW_BITSANDBYTES` in all of its modules: off without CUDA; bitsandbytes' CPU backend does 4-bit here.
 - `models.llama.DEVICE_COUNT`: sizes per-device tables that are indexed by `device.index`, which is None on a CPU.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from statllama import stack
 from statllama.config.specs import BaseModelSpec
 from statllama.data.collate import RowCollator
-from statllama.model import load_base, scoring
+from statllama.model import stack
+from statllama.model.adapter import PREFIX
+from statllama.model.base_model import load_base, scoring
 from statllama.shared_context import forks, likelihoods, takes_forks
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu import definition
@@ -72,7 +73,7 @@ def _gradients(world: World, quantization: str, checkpointing: bool) -> None:
     right, wanted = defined_gradients(
         world, base, parents, new, lambda w: definition.token_losses(definition.logits(w, config, ids), ids).mean()
     )
-    names = {name: name.removeprefix(stack.PREFIX).removesuffix(".default.weight") for name in got}
+    names = {name: name.removeprefix(PREFIX).removesuffix(".default.weight") for name in got}
     errors = {short: relative(got[name], wanted[short]) for name, short in names.items()}
     worst = max(errors, key=lambda name: errors[name])
     flat = [torch.cat([g.flatten().double() for g in part]) for part in (got.values(), map(wanted.get, names.values()))]

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statllama import stack
 from statllama.config.specs import LLAMA_MODULES
 from statllama.errors import Interrupted
-from statllama.model import Base, scoring
+from statllama.model import stack
+from statllama.model.adapter import Adapter
+from statllama.model.base_model import Base, scoring
 from statllama.rollouts import of_completions
-from statllama.stack import Adapter
 from statllama.stages import dpo, grpo
 from statllama.stages.dpo import _settings
 from statllama.training import arguments

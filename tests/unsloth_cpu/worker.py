@@ -27,7 +27,7 @@ def main(device: str, folder: Path, names: list[str]) -> None:
         import unsloth  # noqa: F401
 
         spoof.after_import()
-    from statllama.model import start_backend
+    from statllama.model.base_model import start_backend
 
     start_backend("unsloth")
     from tests.unsloth_cpu import checks

@@ -17,8 +17,8 @@ from statllama import training
 from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.data.examples import Message, Question
 from statllama.data.questions import packed_question
-from statllama.model import Base, load_base
-from statllama.stack import Adapter, Slice, load_adapter
+from statllama.model.adapter import PREFIX, Adapter, Slice, load_adapter
+from statllama.model.base_model import Base, load_base
 from statllama.stages import cpt, dpo, grpo, kto
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu.definition import Weights, dense_weights
@@ -69,7 +69,7 @@ class World:
         return path
 
     def base(self, quantization: str) -> Base:
-        """The base through `statllama.model` and Unsloth, loaded once: checks share it, as stages do."""
+        """The base through `statllama.model.base_model` and Unsloth, loaded once: checks share it, as stages do."""
         if quantization not in self._bases:
             self._bases[quantization] = self.fresh_base(quantization)
         return self._bases[quantization]
@@ -229,8 +229,8 @@ def train(
 
 def start_of(base: Base, work: training.Job) -> Adapter:
     """The new slice that the job starts from."""
-    from statllama import stack
-    from statllama.model import adapt
+    from statllama.model import stack
+    from statllama.model.base_model import adapt
 
     model = adapt(base, work.spec.lora, work.parents, work.spec.train.seed, checkpointing=False)
     try:
@@ -246,7 +246,7 @@ def move(value: Any, device: str) -> Any:
 
 def fill(model: Any, seed: int = 7, size: float = 0.02) -> None:
     """Give the new slice's B random values: at zero the slice would not show in any logit."""
-    from statllama import stack
+    from statllama.model import stack
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -257,11 +257,11 @@ def fill(model: Any, seed: int = 7, size: float = 0.02) -> None:
 
 def new_slice(model: Any, lora: LoraSpec) -> Adapter:
     """The new slice as it is on the model."""
-    from statllama import stack
+    from statllama.model import stack
 
     found: dict[str, dict[str, Tensor]] = {}
     for name, parameter in stack.trainable(model).items():
-        module, _, rest = name.removeprefix(stack.PREFIX).partition(".lora_")
+        module, _, rest = name.removeprefix(PREFIX).partition(".lora_")
         found.setdefault(module, {})[rest[0]] = parameter.detach().clone()
     return Adapter({module: Slice(part["A"], part["B"], lora.scaling) for module, part in found.items()})
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from statllama.stack import Adapter, Slice
+from statllama.model.adapter import Adapter, Slice
 
 
 def modules_of(adapters: Iterable[Adapter]) -> list[str]:

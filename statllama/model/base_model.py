@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.errors import ModelError
-from statllama.packed_attention import varlen_with_groups
+from statllama.model.packed_attention import varlen_with_groups
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from statllama.stack import Adapter
+    from statllama.model.adapter import Adapter
 
 # Read when torch starts its threads. Without it a thread that waits for its sibling burns a core, and beside any other
 # load on two cores training ran at a quarter of the speed.
@@ -235,7 +235,7 @@ def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, m
 
 def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
     """The base with `parents` frozen on it and a fresh slice to train (see `stack.attach`)."""
-    from statllama import stack
+    from statllama.model import stack
 
     if base.backend == "transformers":
         return stack.attach(base.model, lora, parents, seed)
@@ -249,7 +249,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
 @contextmanager
 def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
     """The base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
-    from statllama import stack
+    from statllama.model import stack
 
     if not adapters:
         if base.backend == "unsloth":

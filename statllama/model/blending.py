@@ -27,8 +27,17 @@ from torch import Tensor
 
 from statllama.config.specs import LoraSpec
 from statllama.errors import TrainingError
-from statllama.lowrank import compress, factors, folded_rank, modules_of, padded, recompress, relative_errors, size
-from statllama.stack import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
+from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
+from statllama.model.lowrank import (
+    compress,
+    factors,
+    folded_rank,
+    modules_of,
+    padded,
+    recompress,
+    relative_errors,
+    size,
+)
 
 Method = Literal["linear", "ties", "dare"]
 

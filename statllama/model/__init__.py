@@ -1,0 +1,1 @@
+"""The frozen base, and the adapters that are stacked on it."""

@@ -1,0 +1,93 @@
+"""An adapter as data: one stage's LoRA factors in PEFT's own file format, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from peft import LoraConfig
+from safetensors.torch import load_file
+from torch import Tensor
+
+from statllama.config.specs import LoraSpec
+from statllama.errors import StoreError
+
+ADAPTER_FILE = "adapter_model.safetensors"
+
+CONFIG_FILE = "adapter_config.json"
+
+PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One stage's LoRA on one module: the update is `scaling * B @ A`. A: (r, in), B: (out, r)."""
+
+    A: Tensor
+    B: Tensor
+    scaling: float
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One stage's trained adapter: {module name in the base: its slice}."""
+
+    slices: Mapping[str, Slice]
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """Read a plain LoRA adapter in PEFT's format, in float32. StoreError when it is not one that can be stacked."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        peft_type = config.get("peft_type")
+        tensors = load_file(folder / ADAPTER_FILE)
+    except Exception as error:  # safetensors, JSON and the file system each raise their own
+        raise StoreError(f"{folder}: not a readable adapter: {error}") from error
+    unusual = [k for k in ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern") if config.get(k)]
+    if peft_type != "LORA" or unusual or config.get("bias", "none") != "none":
+        raise StoreError(f"{folder}: only plain LoRA adapters can be stacked; this one uses {unusual or config}")
+    try:
+        spec = LoraSpec(r=config["r"], alpha=float(config["lora_alpha"]), rslora=bool(config.get("use_rslora")))
+    except (KeyError, TypeError, ValueError):
+        got = {k: config.get(k) for k in ("r", "lora_alpha")}
+        raise StoreError(f"{folder}: not a readable adapter: {CONFIG_FILE} has {got}") from None
+    slices = {}
+    for name, a in tensors.items():
+        if name.endswith(".lora_A.weight"):
+            b = tensors.get(name.replace(".lora_A.", ".lora_B."))
+            if b is None:
+                raise StoreError(f"{folder}: not a readable adapter: {name} has no lora_B beside it")
+            module = name.removeprefix(PREFIX).removesuffix(".lora_A.weight")
+            slices[module] = Slice(a.float(), b.float(), spec.scaling)
+    if not slices:
+        raise StoreError(f"{folder}: the adapter holds no LoRA weights")
+    if len(tensors) != 2 * len(slices):
+        raise StoreError(f"{folder}: only plain LoRA adapters can be stacked; this one has weights besides A and B")
+    return Adapter(slices)
+
+
+def write_config(lora: LoraSpec, modules: Iterable[str], base: str, folder: Path, revision: str | None = None) -> None:
+    """Write adapter_config.json of an ordinary PEFT adapter on `modules`: the same bytes for the same settings."""
+    config = _config(lora, modules)
+    config.base_model_name_or_path, config.revision, config.inference_mode = base, revision, True
+    body = {k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()}
+    text = json.dumps(body, indent=2, sort_keys=True, default=str)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _config(lora: LoraSpec, modules: Iterable[str]) -> LoraConfig:
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=int(lora.alpha) if float(lora.alpha).is_integer() else cast(Any, lora.alpha),
+        use_rslora=lora.rslora,
+        lora_dropout=lora.dropout,
+        target_modules=list(modules),
+        bias="none",
+        use_dora=False,
+        init_lora_weights=True,
+        fan_in_fan_out=False,
+        task_type="CAUSAL_LM",
+    )
