@@ -143,7 +143,7 @@ def random_batches() -> Iterator[None]:
 @contextmanager
 def clocked() -> Iterator[list[float]]:
     """Within, the list gets the seconds of each call that generates all replies of a benchmark."""
-    from statllama.harness import LanguageModel
+    from statllama.evaluate.language_model import LanguageModel
 
     seconds: list[float] = []
     real = LanguageModel.generate_until
@@ -174,7 +174,7 @@ def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
 
 def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int) -> dict[str, Any]:
     """New tokens a second in batches of like length and of random order, with NEW of them a reply whatever it says."""
-    from statllama.evaluate import score
+    from statllama.evaluate.suite import score
     from statllama.model.base_model import scoring
 
     rows = []
@@ -216,7 +216,7 @@ def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int
 @contextmanager
 def rows_of_their_own() -> Iterator[None]:
     """Within, each choice has a row of its own, as in lm-eval, which shares a row where choices differ in one token."""
-    import statllama.harness as harness
+    import statllama.evaluate.language_model as harness
 
     real = harness.takes_forks
     harness.takes_forks = lambda model: False
@@ -228,7 +228,7 @@ def rows_of_their_own() -> Iterator[None]:
 
 def shared_context(base: Any, adapters: Sequence[Any], batch_size: int) -> dict[str, Any]:
     """Seconds to score a stack with all choices of a question in one row, and with a row for each, by benchmark."""
-    from statllama.evaluate import Suite
+    from statllama.evaluate.suite import Suite
     from statllama.model.base_model import scoring
 
     spec = EvaluateSpec(tasks=TASKS, batch_size=batch_size, max_length=512)

@@ -110,9 +110,9 @@ def compare(
 
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
-    from statllama.compare import compare as compare_scored
-    from statllama.compare import require_different
     from statllama.console_scores import print_comparison
+    from statllama.evaluate.compare import compare as compare_scored
+    from statllama.evaluate.compare import require_different
     from statllama.recorded import scored
     from statllama.store import Store
     from statllama.store.files import require_place

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
-    from statllama.evaluate import TaskScore
+    from statllama.evaluate.scorecard import Scorecard
+    from statllama.evaluate.scores import Drift, TaskScore
     from statllama.recipe import Recipe
     from statllama.runner import PlannedStage
-    from statllama.scorecard import Scorecard
-    from statllama.scores import Drift
     from statllama.store import Entry, Holder
 
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log

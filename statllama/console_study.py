@@ -17,10 +17,10 @@ from statllama.report.data import estimate
 from statllama.study import StudyResult
 
 if TYPE_CHECKING:
+    from statllama.evaluate.scorecard import Scorecard
+    from statllama.evaluate.scores import Drift, TaskScore
     from statllama.recipe import Recipe
     from statllama.runner import PlannedStage
-    from statllama.scorecard import Scorecard
-    from statllama.scores import Drift, TaskScore
     from statllama.store import Entry
 
 

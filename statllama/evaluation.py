@@ -13,12 +13,12 @@ from typing import Any
 
 from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import UsageError, near
+from statllama.evaluate.paired import Change, Judged, judge
+from statllama.evaluate.scorecard import Scorecard, compare_scores, scorecard
+from statllama.evaluate.scores import StackRef, TaskScore
 from statllama.loaded import Loaded
-from statllama.paired import Change, Judged, judge
 from statllama.reporting import Reporter
-from statllama.scorecard import Scorecard, compare_scores, scorecard
 from statllama.scorer import Scorer
-from statllama.scores import StackRef, TaskScore
 from statllama.store import Store
 from statllama.subjects import BASE, Subject
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.errors import ModelError
-from statllama.evaluate import Suite
+from statllama.evaluate.suite import Suite
 from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter

@@ -14,7 +14,7 @@ from typing import Any
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.specs import UNKEYED_TRAIN_FIELDS, StageSpec, TrainingSpec
 from statllama.data.cache import DATA_NUMERICS, described
-from statllama.probe import probe_version
+from statllama.evaluate.probe import probe_version
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import EvaluationError
-from statllama.probe import LONGEST
+from statllama.evaluate.probe import LONGEST
 from statllama.reporting import Reporter
 from statllama.store import Store
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from statllama.compare import MODEL, Record, Scored
 from statllama.errors import UsageError
+from statllama.evaluate.compare import MODEL, Record, Scored
+from statllama.evaluate.scores import StackRef
 from statllama.scorer import entries_of, with_samples
-from statllama.scores import StackRef
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.subjects import Subject

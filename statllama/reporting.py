@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.errors import StatllamaError
-    from statllama.evaluate import TaskScore
+    from statllama.evaluate.scorecard import Scorecard
+    from statllama.evaluate.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.scorecard import Scorecard
-    from statllama.scores import Drift
     from statllama.store import Entry, Holder
 
 

@@ -12,16 +12,15 @@ from statllama.config.specs import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
 from statllama.data.verdicts import judge
 from statllama.errors import GateBroken
-from statllama.evaluate import TaskScore
-from statllama.gates import Breach, breaches
+from statllama.evaluate.gates import Breach, breaches
+from statllama.evaluate.scorecard import Scorecard, scorecard
+from statllama.evaluate.scores import Drift, StackRef, TaskScore
 from statllama.keys import difference, key_material, stage_key
 from statllama.loaded import Loaded
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe
 from statllama.reporting import Reporter
-from statllama.scorecard import Scorecard, scorecard
 from statllama.scorer import ScoreBook
-from statllama.scores import Drift, StackRef
 from statllama.session import Session, count_steps, recipe_tasks
 from statllama.signals import StopSignal
 from statllama.stages import stage_module

@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from statllama.answers import Answers
+from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError
-from statllama.evaluate import Suite, TaskFile, TaskScore, protocol_key, task_fingerprint
+from statllama.evaluate.answers import Answers
+from statllama.evaluate.probe import probe_version
+from statllama.evaluate.scores import Drift, StackRef, TaskScore
+from statllama.evaluate.suite import Suite, protocol_key
 from statllama.loaded import Loaded
-from statllama.probe import probe_version
-from statllama.scores import Drift, StackRef
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors
@@ -126,7 +127,7 @@ class Scorer(ScoreBook):
         )
 
     def _measure_drift(self, stack: StackRef) -> Drift:
-        from statllama.drift import drift
+        from statllama.evaluate.drift import drift
 
         key = digest(self.drift_protocol(stack))
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):

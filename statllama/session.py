@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import chosen_tasks
+from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.specs import TrainingSpec, TrainSpec
-from statllama.evaluate import TaskFile
 from statllama.loaded import Loaded
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe

@@ -15,13 +15,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from statllama.compare import Comparison, compare
 from statllama.config.benchmarks import chosen_tasks
 from statllama.config.field_errors import problems_of
 from statllama.config.shipped import find_recipe
 from statllama.config.specs import Name, Spec
 from statllama.config.yaml_lines import line_of, load
 from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, UsageError, near
+from statllama.evaluate.compare import Comparison, compare
+from statllama.evaluate.scores import TaskScore
 from statllama.loaded import Loaded
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
@@ -29,7 +30,6 @@ from statllama.recorded import scored
 from statllama.reporting import Reporter
 from statllama.runner import plan, record_of, run
 from statllama.scorer import ScoreBook
-from statllama.scores import TaskScore
 from statllama.session import longest_row
 from statllama.store import Store
 from statllama.subjects import BASE, Subject, subject_of

@@ -18,8 +18,8 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import RecipeError, StoreError, UsageError, near
+from statllama.evaluate.scores import StackRef
 from statllama.recipe import Recipe
-from statllama.scores import StackRef
 from statllama.store import Entry, Store
 
 BASE = "base"

@@ -10,11 +10,11 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import shipped_recipes
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import UsageError, near
+from statllama.evaluate.scores import StackRef
 from statllama.evaluation import factors_of, scaled
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runner import plan, record_of
-from statllama.scores import StackRef
 from statllama.store import Store
 from statllama.subjects import Subject, subject_of
 

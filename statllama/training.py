@@ -25,8 +25,8 @@ from statllama.arguments import arguments
 from statllama.checkpoints import newest_sound, retain, seal
 from statllama.config.specs import TrainingSpec
 from statllama.data.collate import real_tokens
-from statllama.drift import DriftCap, ended_at
 from statllama.errors import Interrupted, TrainingError
+from statllama.evaluate.drift import DriftCap, ended_at
 from statllama.model import stack
 from statllama.model.base_model import Base, adapt, unsloth_hushed
 from statllama.preflight import require_batch

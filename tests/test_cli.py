@@ -252,7 +252,7 @@ def test_tables_lose_nothing_on_a_narrow_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from statllama import console, console_scores
-    from statllama.scorecard import scorecard
+    from statllama.evaluate.scorecard import scorecard
     from tests.test_scorecard import task_score
 
     for module in (console, console_scores):

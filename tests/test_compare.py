@@ -12,11 +12,12 @@ import numpy
 import pytest
 from rich.console import Console
 
-from statllama import console, console_scores, paired
-from statllama.compare import Comparison, Record, Scored, compare
+from statllama import console, console_scores
 from statllama.errors import UsageError
-from statllama.paired import paired_change
-from statllama.scorecard import IncomparableError
+from statllama.evaluate import paired
+from statllama.evaluate.compare import Comparison, Record, Scored, compare
+from statllama.evaluate.paired import paired_change
+from statllama.evaluate.scorecard import IncomparableError
 from tests.test_scorecard import task_score
 
 PROTOCOL = {

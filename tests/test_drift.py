@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
-from statllama import drift, probe, training
+from statllama import training
 from statllama.config.specs import BaseModelSpec
-from statllama.drift import kl, measure, rows_for
+from statllama.evaluate import drift, probe
+from statllama.evaluate.drift import kl, measure, rows_for
+from statllama.evaluate.probe import LONGEST, probe_rows, probe_texts, probe_version
 from statllama.keys import difference, key_material, stage_key
 from statllama.model import stack
 from statllama.model.adapter import Adapter, load_adapter
 from statllama.model.base_model import Base, load_base, scoring, start_backend
-from statllama.probe import LONGEST, probe_rows, probe_texts, probe_version
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
 from tests.conftest import REPO, SHARED, make_llama, make_tokenizer, stage

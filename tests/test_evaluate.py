@@ -26,8 +26,8 @@ from statllama.config import benchmarks
 from statllama.config.benchmarks import FIELDS, available, find_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError
-from statllama.evaluate import protocol_key, score
-from statllama.scores import TaskScore
+from statllama.evaluate.scores import TaskScore
+from statllama.evaluate.suite import protocol_key, score
 
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
@@ -604,7 +604,7 @@ def test_protocol_key_holds_what_changes_a_score() -> None:
 
 def test_importing_loads_neither_torch_nor_lm_eval() -> None:
     code = (
-        "import statllama.evaluate, statllama.compare, sys; "
+        "import statllama.evaluate.suite, statllama.evaluate.compare, sys; "
         "assert not {'torch', 'lm_eval', 'datasets', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -12,11 +12,11 @@ import torch
 
 from statllama.config.evaluate import EvaluateSpec, GateSpec
 from statllama.errors import GateBroken, RecipeError
-from statllama.gates import breaches
+from statllama.evaluate.gates import breaches
+from statllama.evaluate.scores import TaskScore
 from statllama.reporting import Reporter
 from statllama.runner import plan
 from statllama.runner import run as run_recipe
-from statllama.scores import TaskScore
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage

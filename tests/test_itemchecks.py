@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from statllama.config.benchmarks import BenchmarkError, TaskFile, find_tasks
-from statllama.itemchecks import make_task
+from statllama.evaluate.items import make_task
 from tests.conftest import REPO, write_jsonl
 
 ITEM: dict[str, Any] = {"question": "Which is larger?", "choices": ["0.1", "0.2", "0.3", "0.4", "0.5"], "answer": "E"}
@@ -232,7 +232,7 @@ def test_a_published_dataset_may_repeat_itself(tmp_path: Path) -> None:
     """Nobody could mend it, and comparisons pair by place."""
     from dataclasses import replace
 
-    from statllama.itemchecks import check_items
+    from statllama.evaluate.items import check_items
 
     file = write_jsonl(tmp_path / "items.jsonl", items(2))
     task = find_tasks([BOTH[0]], [REPO / "eval"], {BOTH[0]: str(file)})[BOTH[0]]

@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from statllama.config.benchmarks import find_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.specs import BaseModelSpec
-from statllama.evaluate import score
+from statllama.evaluate.scores import TaskScore
+from statllama.evaluate.suite import score
 from statllama.model.adapter import Adapter, load_adapter
 from statllama.model.base_model import Base, load_base, scoring, start_backend
-from statllama.scores import TaskScore
 from tests import lm_eval_command, reference
 from tests.conftest import REPO, SHARED, make_llama, write_jsonl
 from tests.lm_eval_command import Said

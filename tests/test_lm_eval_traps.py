@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from statllama.config.benchmarks import find_tasks
 from statllama.config.evaluate import EvaluateSpec
-from statllama.evaluate import score
-from statllama.scores import TaskScore
+from statllama.evaluate.scores import TaskScore
+from statllama.evaluate.suite import score
 from tests.conftest import REPO, SHARED, WORDS, make_llama, write_jsonl
 
 DATA = SHARED / "data"

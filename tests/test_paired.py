@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from statllama import paired
-from statllama.paired import Change, bootstrap_interval, breaks, holm, judge, mcnemar_p, paired_change, sign_flip_p
-from statllama.scores import standard_error
+from statllama.evaluate import paired
+from statllama.evaluate.paired import (
+    Change,
+    bootstrap_interval,
+    breaks,
+    holm,
+    judge,
+    mcnemar_p,
+    paired_change,
+    sign_flip_p,
+)
+from statllama.evaluate.scores import standard_error
 
 binary_pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
 
@@ -374,5 +383,5 @@ def test_a_budget_is_a_loss_and_a_level_a_share(budget: float, level: float) -> 
 
 
 def test_the_module_is_light() -> None:
-    code = "import statllama.paired, sys; assert not {'numpy', 'torch'} & sys.modules.keys()"
+    code = "import statllama.evaluate.paired, sys; assert not {'numpy', 'torch'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -26,13 +26,13 @@ from scipy import stats
 
 from statllama import evaluation, report, runner
 from statllama.errors import StoreError, UsageError
+from statllama.evaluate.scores import TaskScore
 from statllama.recipe import load_recipe
 from statllama.report import charts, curves, graph, svg, tables, words
 from statllama.report.data import Benchmark, Curve, ReportData, Stage, estimate
 from statllama.report.flips import MOST_FLIPS, MOST_TEXT, flips_of, question
 from statllama.report.plot import spread
 from statllama.reporting import Reporter
-from statllama.scores import TaskScore
 from statllama.store import Store
 from statllama.targets import find_subject
 from tests.browser import CHROMIUM, Browser

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from statllama.errors import EvaluationError
-from statllama.paired import paired_change
-from statllama.scorecard import compare_scores, scorecard
-from statllama.scores import TaskScore, standard_error
+from statllama.evaluate.paired import paired_change
+from statllama.evaluate.scorecard import compare_scores, scorecard
+from statllama.evaluate.scores import TaskScore, standard_error
 
 
 def task_score(items: list[float], task: str = "stats", ids: list[str] | None = None) -> TaskScore:

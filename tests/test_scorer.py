@@ -18,13 +18,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from statllama.answers import Answers
 from statllama.errors import EvaluationError, StoreError
+from statllama.evaluate.answers import Answers
+from statllama.evaluate.scores import Drift, StackRef
 from statllama.evaluation import open_scorer
 from statllama.model.adapter import ADAPTER_FILE
 from statllama.reporting import Reporter
 from statllama.scorer import ANSWERS, SAMPLES, Scorer, entries_of, with_samples
-from statllama.scores import StackRef
 from statllama.store import Store
 from statllama.store.files import file_sha256
 from statllama.subjects import Subject
@@ -188,7 +188,7 @@ def test_an_adapter_that_is_not_at_work_gets_no_score(
     subject, scorer = scorer_of(path, store, "letters")
     for entry in store.entries("scores"):
         store.discard("scores", entry.key)
-    monkeypatch.setattr("statllama.drift.measure", lambda *args: __import__("statllama").scores.Drift(0.0, 0.0, 10))
+    monkeypatch.setattr("statllama.evaluate.drift.measure", lambda *args: Drift(0.0, 0.0, 10))
     with pytest.raises(EvaluationError, match="changes no prediction"):
         scorer.drift(subject.stack("one"))
 

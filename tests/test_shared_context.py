@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statllama.shared_context import Fork, batches, forks, layout, likelihoods, takes_forks
+from statllama.evaluate.shared_context import Fork, batches, forks, layout, likelihoods, takes_forks
 from tests.conftest import make_llama
 from tests.reference import Lora, peft_lora, randomise
 

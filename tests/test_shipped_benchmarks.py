@@ -16,10 +16,10 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.data.contamination import Questions, read_questions
 from statllama.datacheck import check
 from statllama.errors import EvaluationError, RecipeError
-from statllama.evaluate import protocol_key, score
+from statllama.evaluate.scores import TaskScore
+from statllama.evaluate.suite import protocol_key, score
 from statllama.recipe import load_recipe
 from statllama.reporting import Reporter
-from statllama.scores import TaskScore
 from statllama.store import Store
 from tests.conftest import REPO, SHARED, make_llama, stage, write_jsonl
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from statllama import cli
-from statllama.compare import compare
 from statllama.errors import Interrupted, RecipeError, UsageError
+from statllama.evaluate.compare import compare
 from statllama.recipe import load_recipe
 from statllama.recorded import scored
 from statllama.report.study import render_study

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import StatllamaError
+from statllama.evaluate.paired import Judged, judge
+from statllama.evaluate.scorecard import compare_scores
+from statllama.evaluate.scores import Drift, StackRef, TaskScore
 from statllama.export.markdown import plain, table
-from statllama.paired import Judged, judge
 from statllama.report.data import estimate
 from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, several
-from statllama.scorecard import compare_scores
 from statllama.scorer import ScoreBook
-from statllama.scores import Drift, StackRef, TaskScore
 from statllama.subjects import BASE, Subject
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from statllama.data.examples import Message
-from statllama.probe import LONGEST, probe_rows
+from statllama.evaluate.probe import LONGEST, probe_rows
 from statllama.store.canonical import digest
 
 if TYPE_CHECKING:

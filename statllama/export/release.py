@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from statllama.errors import ExportError, UsageError
+from statllama.evaluate.scores import StackRef
 from statllama.export.source import Source
 from statllama.loaded import Loaded
-from statllama.scores import StackRef
 from statllama.store.files import file_sha256, require_bytes, sync, translate_os_errors, walk, write_json
 from statllama.subjects import Subject
 

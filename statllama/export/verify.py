@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from statllama.errors import ExportError, Interrupted
+from statllama.evaluate.probe import LONGEST
 from statllama.export.bounds import BEHAVIOUR
 from statllama.export.certificate import Certificate, Check, Verified
 from statllama.export.forms import (
@@ -50,7 +51,6 @@ from statllama.export.verify_checks import (
 from statllama.export.verify_gguf import InGguf, check_metadata
 from statllama.export.verify_lora import base_file, check_answers, check_lora, stages_of
 from statllama.export.verify_weights import InSafetensors, check_adapter, check_weights
-from statllama.probe import LONGEST
 from statllama.store.versions import __version__, installed_version
 
 Opened = Callable[[], AbstractContextManager[tuple[Any, Any]]]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import chosen_tasks
-from statllama.gates import breaches
-from statllama.paired import Judged, judge, paired_change
+from statllama.evaluate.gates import breaches
+from statllama.evaluate.paired import Judged, judge, paired_change
+from statllama.evaluate.scorecard import compare_scores
+from statllama.evaluate.scores import StackRef, TaskScore
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -29,9 +31,7 @@ from statllama.report.data import (
 )
 from statllama.report.flips import flips_of
 from statllama.report.words import several
-from statllama.scorecard import compare_scores
 from statllama.scorer import ScoreBook, with_samples
-from statllama.scores import StackRef, TaskScore
 from statllama.store.files import read_json
 from statllama.subjects import BASE, Subject, TrainedStage
 

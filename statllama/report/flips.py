@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from statllama.evaluate.scores import TaskScore
 from statllama.report.data import Flip, Flips, Reply
-from statllama.scores import TaskScore
 
 MOST_FLIPS = 30
 """Items that are shown each way; the page says how many more there are."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from statllama.paired import Judged
+from statllama.evaluate.paired import Judged
+from statllama.evaluate.scores import TaskScore
 from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate
 from statllama.report.page import environment, save
 from statllama.report.tables import Cell, Table
-from statllama.scores import TaskScore
 from statllama.store.versions import __version__
 from statllama.subjects import BASE
 

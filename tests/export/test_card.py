@@ -16,6 +16,7 @@ import yaml
 
 from statllama import evaluation
 from statllama.config.specs import BaseModelSpec
+from statllama.evaluate.scores import Drift, StackRef, TaskScore
 from statllama.export import card as card_module
 from statllama.export import licences, markdown, prompts
 from statllama.export.card import Contents, card
@@ -25,7 +26,6 @@ from statllama.export.licences import Duties, duties_of, named, write_licences
 from statllama.export.markdown import code, paragraph, plain, table
 from statllama.recipe import load_recipe
 from statllama.reporting import Reporter
-from statllama.scores import Drift, StackRef, TaskScore
 from statllama.store import Store
 from statllama.subjects import Subject
 from statllama.targets import find_subject

@@ -8,12 +8,12 @@ from unittest.mock import patch
 
 import torch
 
-from statllama import drift
 from statllama.config.specs import DriftSpec
-from statllama.drift import measure
+from statllama.evaluate import drift
+from statllama.evaluate.drift import measure
+from statllama.evaluate.probe import Row, probe_rows
 from statllama.model.adapter import Adapter, Slice
 from statllama.model.base_model import Base, scoring
-from statllama.probe import Row, probe_rows
 from tests.unsloth_cpu.common import check, defined
 from tests.unsloth_cpu.world import KernelCounter, World, difference, job, random_adapter, train, two_parents
 from tests.unsloth_cpu.world import rows as documents

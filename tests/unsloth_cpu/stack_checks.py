@@ -6,10 +6,10 @@ import torch
 
 from statllama.config.specs import BaseModelSpec
 from statllama.data.collate import RowCollator
+from statllama.evaluate.shared_context import forks, likelihoods, takes_forks
 from statllama.model import stack
 from statllama.model.adapter import PREFIX
 from statllama.model.base_model import load_base, scoring
-from statllama.shared_context import forks, likelihoods, takes_forks
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.common import LORA, autocast, check, close, defined, defined_gradients, stacked

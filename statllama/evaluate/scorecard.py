@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.errors import EvaluationError
-from statllama.paired import Change, Judged, judge, paired_change
-from statllama.scores import Drift, TaskScore
+from statllama.evaluate.paired import Change, Judged, judge, paired_change
+from statllama.evaluate.scores import Drift, TaskScore
 
 
 class IncomparableError(EvaluationError):

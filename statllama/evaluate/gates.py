@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.config.evaluate import GateSpec
-from statllama.paired import BudgetTest, breaks
-from statllama.scorecard import compare_scores
-from statllama.scores import TaskScore
+from statllama.evaluate.paired import BudgetTest, breaks
+from statllama.evaluate.scorecard import compare_scores
+from statllama.evaluate.scores import TaskScore
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     KL(p || q) = sum over the vocabulary of p(v) (ln p(v) - ln q(v)),    in nats,
 
 with p the stack's next-token distribution and q the reference's, averaged over all counted positions of the fixed probe
-texts (`statllama.probe`). Exact over the full vocabulary, no samples. See eval/probe/README.md for the protocol.
+texts (`evaluate.probe`). Exact over the full vocabulary, no samples. See eval/probe/README.md for the protocol.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from transformers import TrainerCallback, TrainerState
 
 from statllama.config.specs import DriftSpec
 from statllama.errors import EvaluationError
+from statllama.evaluate.probe import LONGEST, Row, probe_rows
+from statllama.evaluate.scores import Drift
 from statllama.model import stack
 from statllama.model.base_model import Base, scoring
-from statllama.probe import LONGEST, Row, probe_rows
-from statllama.scores import Drift
 
 if TYPE_CHECKING:
     from statllama.model.adapter import Adapter

@@ -19,15 +19,13 @@ from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
-from statllama.answers import Answers, Progress
-from statllama.config.benchmarks import FunctionRef, TaskFile, chosen_tasks, find_tasks, task_fingerprint
+from statllama.config.benchmarks import FunctionRef, TaskFile
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError, StatllamaError
-from statllama.itemchecks import make_task
-from statllama.scores import TaskScore, collect
-
-__all__ = ["Suite", "TaskFile", "TaskScore", "chosen_tasks", "find_tasks", "protocol_key", "score", "task_fingerprint"]
+from statllama.evaluate.answers import Answers, Progress
+from statllama.evaluate.items import make_task
+from statllama.evaluate.scores import TaskScore, collect
 
 # Raised when this module would score the same model on the same task file differently.
 PROTOCOL = 2
@@ -112,7 +110,7 @@ class Suite:
         import torch
         from lm_eval.evaluator import evaluate
 
-        from statllama.harness import LanguageModel
+        from statllama.evaluate.language_model import LanguageModel
 
         task, spec, loaded = self.tasks[name], self.spec, self.load(name)
         if spec.chat_template and not getattr(tokenizer, "chat_template", None):

@@ -13,9 +13,9 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from statllama.errors import UsageError
-from statllama.paired import ALPHA, Change, Judged, judge, paired_change
-from statllama.scorecard import IncomparableError, compare_scores
-from statllama.scores import TaskScore
+from statllama.evaluate.paired import ALPHA, Change, Judged, judge, paired_change
+from statllama.evaluate.scorecard import IncomparableError, compare_scores
+from statllama.evaluate.scores import TaskScore
 
 Sample = Mapping[str, Any]
 Flips = tuple[tuple[Sample, Sample], ...]

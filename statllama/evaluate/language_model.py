@@ -13,11 +13,11 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from statllama.answers import Answers, Progress
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError
-from statllama.shared_context import Answer, batches, forks, likelihoods, takes_forks
+from statllama.evaluate.answers import Answers, Progress
+from statllama.evaluate.shared_context import Answer, batches, forks, likelihoods, takes_forks
 
 
 class _Hook:

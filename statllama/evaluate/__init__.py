@@ -1,0 +1,1 @@
+"""Benchmarks asked of a model, and what the scores say."""
