@@ -22,6 +22,9 @@ from typing import Any
 
 from common import require_plain
 
+from statllama.train.job import Job
+from statllama.train.trainer import StageTrainer
+
 GIB = 2**30
 CONTEXT_GIB = 0.75  # what the driver and the libraries take beside the allocator, of a card that is to be imitated
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -167,9 +170,9 @@ class Statllama:
 
     def train(self, case: Case, folder: Path) -> dict[str, Any]:
         """A stage of `case.kind` on random frozen parents of `case.parents`."""
-        from statllama import training
         from statllama.data.prepare import prepare
         from statllama.stages import stage_module
+        from statllama.train import training
 
         module, spec = stage_module(case.kind), self._spec(case)
         data = prepare(
@@ -186,7 +189,7 @@ class Statllama:
             meter.step(event.loss, event.grad_norm)
             watched.step(event.step)
 
-        job = training.Job(
+        job = Job(
             spec=spec,
             base=self.base,
             parents=self._stack(case.parents),
@@ -196,7 +199,7 @@ class Statllama:
             on_step=step,
             on_note=note,
         )
-        with metered(training.StageTrainer, meter):
+        with metered(StageTrainer, meter):
             outcome = training.run(job, module)
         return {**meter.figures(case.steps), "micro": outcome.micro_batch_size, "notes": notes, **watched.result}
 

@@ -23,6 +23,7 @@ from statllama.model.adapter import load_adapter
 from statllama.model.base_model import Base, choose_backend, load_base, start_backend
 from statllama.store import Store
 from statllama.store.canonical import digest
+from statllama.train.job import Job
 
 LORA = LoraSpec(r=16, alpha=32.0, rslora=True)
 ROWS = (16, 64)  # rows, tokens of each
@@ -62,10 +63,10 @@ def parameters_of(folder: Path) -> int:
 
 def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[float, int]:
     """(seconds, bytes written) of statllama's way, after a stage has trained."""
-    from statllama import training
     from statllama.model import stack
     from statllama.model.base_model import adapt
     from statllama.stages import _language, sft
+    from statllama.train import training
 
     store, key = Store(workspace), digest(["switch", index])
     out = store.fresh_out("results", key)
@@ -80,7 +81,7 @@ def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[
     source = {"path": "rows.jsonl", "format": "text"}
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=LORA, train=train)
     folder = store.partial("results", digest(["next", index]))
-    job = training.Job(spec=spec, base=base, parents=(parent,), dataset=rows, data_kind="documents", folder=folder)
+    job = Job(spec=spec, base=base, parents=(parent,), dataset=rows, data_kind="documents", folder=folder)
     model = adapt(base, LORA, (parent,), seed=1, checkpointing=True)
     trainer = _language.make_trainer(job, model, training.arguments(job, 4))
     trainer.__class__ = stop_at_first_step(trainer.__class__)

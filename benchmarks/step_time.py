@@ -19,20 +19,21 @@ from common import Clock, make_base, make_rows, median, process_apart, report, r
 from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
 from statllama.model.adapter import load_adapter
 from statllama.model.base_model import Base, checksum, choose_backend, load_base, start_backend
+from statllama.train.job import Job
 
 NO_HUB: dict[str, Any] = {"model": {}, "tokenizer": {}}
 
 
 def stage_gaps(base: Base, rows: Any, steps: int, rank: int, parents: tuple[Any, ...], folder: Path) -> list[float]:
     """Seconds a step of a statllama stage."""
-    from statllama import training
     from statllama.stages import sft
+    from statllama.train import training
 
     train = TrainSpec(steps=steps, batch_size=4, micro_batch_size=4, learning_rate=1e-4, checkpoint_every=10**6)
     source = {"path": "rows.jsonl", "format": "text"}
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=LoraSpec(r=rank, alpha=16.0), train=train)
     clock = Clock()
-    job = training.Job(
+    job = Job(
         spec=spec,
         base=base,
         parents=parents,

@@ -14,8 +14,9 @@ from rich.table import Column
 
 from statllama.console import Out, counted, plain, readable_bytes
 from statllama.console_scores import print_scorecard
-from statllama.reporting import Reporter, StepEvent
+from statllama.reporting import Reporter
 from statllama.subjects import BASE
+from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec

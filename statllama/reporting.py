@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
@@ -17,22 +18,6 @@ if TYPE_CHECKING:
     from statllama.evaluate.scores import Drift, TaskScore
     from statllama.recipe import Recipe
     from statllama.store import Entry, Holder
-
-
-@dataclass(frozen=True)
-class StepEvent:
-    """One optimizer step, for the live display and the log."""
-
-    stage: str
-    step: int
-    total: int
-    loss: float
-    grad_norm: float
-    learning_rate: float
-    tokens_per_second: float
-    eta_seconds: float
-    memory_bytes: int
-    extra: dict[str, float]
 
 
 class Reporter:

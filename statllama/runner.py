@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from statllama.checkpoints import SEAL
 from statllama.config.specs import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
 from statllama.data.verdicts import judge
@@ -26,6 +25,7 @@ from statllama.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.subjects import BASE, run_record
+from statllama.train.checkpoints import SEAL
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Whatever would stop a stage that will run, such as a bad row, stops the run before a model is loaded."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if waiting:
-        from statllama.preflight import require_optimizer, require_trackers
+        from statllama.train.preflight import require_optimizer, require_trackers
 
         require_trackers(session.recipe.report_to)
         for training in waiting:

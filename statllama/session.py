@@ -20,6 +20,7 @@ from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.store.files import write_json
 from statllama.store.versions import __version__, installed_versions
+from statllama.train.job import Job
 
 if TYPE_CHECKING:
     from statllama.data.prepare import Prepared
@@ -74,7 +75,7 @@ class Session:
 
     def _require_lengths(self, base: Base) -> None:
         """Every stage's rows must fit the base: said before the first stage trains, not hours later."""
-        from statllama.preflight import require_length
+        from statllama.train.preflight import require_length
 
         for stage in self.recipe.trained:
             require_length(stage, base)
@@ -128,7 +129,7 @@ class Session:
 
     def _fit(self, stage: PlannedStage) -> dict[str, Any]:
         """Train the stage's adapter into its unpublished folder; the manifest."""
-        from statllama import training
+        from statllama.train import training
 
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
@@ -136,7 +137,7 @@ class Session:
         base = self.loaded.base(spec.train.precision)
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         self.store.fresh_out("results", stage.key)
-        job = training.Job(
+        job = Job(
             spec=spec,
             base=base,
             parents=parents,

@@ -18,8 +18,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from statllama import cli, training
-from statllama.training import StageTrainer
+from statllama import cli
+from statllama.train import training
+from statllama.train.trainer import StageTrainer
 from tests.conftest import REPO, conversations, preferences, stage, write_jsonl
 from tests.reference import relative
 from tests.running import adapter_bytes, losses, run, verified

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from statllama.checkpoints import newest_sound, retain, seal
 from statllama.errors import StoreError
+from statllama.train.checkpoints import newest_sound, retain, seal
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
-from statllama import training
 from statllama.config.specs import BaseModelSpec
 from statllama.evaluate import drift, probe
 from statllama.evaluate.drift import kl, measure, rows_for
@@ -32,6 +31,9 @@ from statllama.model.adapter import Adapter, load_adapter
 from statllama.model.base_model import Base, load_base, scoring, start_backend
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
+from statllama.train import training
+from statllama.train.job import Job, Outcome
+from statllama.train.trainer import _save_slice
 from tests.conftest import REPO, SHARED, make_llama, make_tokenizer, stage
 from tests.reference import Lora, dequantised, merged, saved_lora
 from tests.running import run
@@ -321,7 +323,7 @@ STEPS = 6
 class Attempt:
     """A stage's outcome, its adapter's bytes, and what it said meanwhile."""
 
-    outcome: training.Outcome
+    outcome: Outcome
     adapter: bytes
     notes: list[str]
     events: list[Any]
@@ -370,7 +372,7 @@ def fit(base: Base, adapters: list[Adapter], folder: Path) -> Callable[..., Atte
             if event.step == crash:
                 raise ConnectionError("a crash")
 
-        job = training.Job(
+        job = Job(
             spec=module.Spec.model_validate(body), base=base, parents=tuple(adapters[:2]),
             dataset=Dataset.from_list(documents if kind == "cpt" else pairs), data_kind=module.DATA_KIND,
             folder=folder / name, on_step=on_step, on_note=notes.append, stop_requested=stop,
@@ -451,7 +453,7 @@ def test_a_capped_stage_resumes_bit_for_bit(
     with pytest.raises(ConnectionError):
         fit("crashed", cap, crash=3, checkpoint_every=1)
     same("crashed", 2, [3, 4])
-    real = training._save_slice
+    real = _save_slice
 
     def fail(job: Any, model: Any, folder: Path) -> None:
         if folder.name == "out":

@@ -14,7 +14,6 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from statllama import training
 from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.data.prepare import prepare
 from statllama.errors import DataError, Interrupted, RecipeError, TrainingError, UsageError
@@ -23,7 +22,8 @@ from statllama.model.adapter import load_adapter
 from statllama.model.base_model import Base, load_base
 from statllama.recipe import load_recipe
 from statllama.stages import grpo
-from statllama.training import Job, Outcome
+from statllama.train import training
+from statllama.train.job import Job, Outcome
 from tests.conftest import stage, write_jsonl
 from tests.reference import Lora, merged, saved_lora
 
@@ -102,7 +102,7 @@ def varied(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) 
 @pytest.fixture
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The micro-batches that losses were taken of, in order."""
-    from statllama import rollouts
+    from statllama.stages import _rollouts as rollouts
 
     seen: list[dict[str, Any]] = []
     compute = rollouts.RolloutTrainer.compute_loss
@@ -160,7 +160,7 @@ def test_a_wrong_reference_stops_the_run(
     base: Base, parents: Any, tmp_path: Path, pays: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRL's own reference, without the parents, is found out before the first step."""
-    from statllama import rollouts
+    from statllama.stages import _rollouts as rollouts
 
     pays(varied)
     monkeypatch.setattr(stack, "add_reference", lambda model: None)
@@ -348,7 +348,7 @@ def test_the_order_of_prompts(rows_: int) -> None:
     """As TRL's own sampler arranges an order; every epoch has another, whichever it begins with."""
     from trl.trainer.utils import RepeatSampler
 
-    from statllama.rollouts import PromptSampler
+    from statllama.stages._rollouts import PromptSampler
 
     orders = []
     for epoch in (0, 1):
@@ -477,7 +477,7 @@ def test_figures_of_each_step(base: Base, tmp_path: Path, pays: Any, spied: list
 def test_the_display_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Reward first, since the loss of grpo says nothing; steps on completions of before have no reward to show."""
     from statllama.console_run import ConsoleReporter
-    from statllama.reporting import StepEvent
+    from statllama.train.job import StepEvent
 
     figures = {"reward": 0.25, "kl": 0.0123, "completions/mean_length": 87.4, "completions/clipped_ratio": 0.125}
     event = StepEvent("grpo", 1, 2, 0.0, 0.5, 1e-4, 100.0, 5.0, 2**30, {**figures, "rewards/format/mean": 1.0})

@@ -14,14 +14,15 @@ from safetensors.torch import load_file
 
 import statllama.model.base_model
 import statllama.model.stack
-from statllama import runner, training
+from statllama import runner
 from statllama.errors import DataError, ModelError, TrainingError
 from statllama.recipe import load_recipe
 from statllama.reporting import Reporter
 from statllama.signals import StopSignal
 from statllama.stages import dpo
 from statllama.store import Store
-from statllama.training import StageTrainer
+from statllama.train import training
+from statllama.train.trainer import StageTrainer
 from tests.conftest import TEMPLATE, conversations, stage, write_jsonl
 from tests.reference import logits, merged, relative, some_ids
 from tests.running import losses, run

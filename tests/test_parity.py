@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from statllama import runner, training
+from statllama import runner
 from statllama.config.specs import StageSpec
 from statllama.reporting import Reporter
 from statllama.signals import StopSignal
 from statllama.stages import cpt, dpo, kto, sft
 from statllama.store import Store
+from statllama.train import training
+from statllama.train.job import Job
 from tests.conftest import conversations, preferences, stage, write_jsonl
 from tests.reference import merged, worst
 from tests.running import losses, recipe_of, run
@@ -233,7 +235,7 @@ def fields_set(config: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> set
     data = ({"path": "x.jsonl", "format": "text"},)
     spec: StageSpec = module.Spec(name="a", type=module.__name__.rpartition(".")[2], data=data)
     base = SimpleNamespace(dtype=torch.float32, backend="transformers", tokenizer=SimpleNamespace(pad_token_id=0))
-    job = training.Job(spec, base, (), None, module.DATA_KIND, Path("nowhere"))  # type: ignore[arg-type]
+    job = Job(spec, base, (), None, module.DATA_KIND, Path("nowhere"))  # type: ignore[arg-type]
     with pytest.raises(_Stop):
         module.make_trainer(job, None, training.arguments(job, 1))
     return set(seen)

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import torch
 
-from statllama import training
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import stack
 from statllama.reporting import Reporter
 from statllama.stages import dpo
-from statllama.training import StageTrainer
+from statllama.train import training
+from statllama.train.trainer import StageTrainer, _save_slice, _Watcher
 from tests.conftest import make_tokenizer, stage
 from tests.running import Recorder, adapter_bytes, run
 
@@ -65,7 +65,7 @@ def test_seconds_are_those_of_all_attempts(write_recipe: Write, tmp_path: Path) 
 def test_a_finished_checkpoint_keeps_its_seconds(write_recipe: Write, tmp_path: Path) -> None:
     """Killed between the last step and the publishing: nothing is trained again, and the time is not forgotten."""
     path, workspace = write_recipe([stage("one")]), tmp_path / "w"
-    real = training._save_slice
+    real = _save_slice
 
     def fail(job: Any, model: Any, folder: Path) -> None:
         if folder.name == "out":
@@ -84,14 +84,14 @@ def test_a_finished_checkpoint_keeps_its_seconds(write_recipe: Write, tmp_path: 
 
 def test_infinite_weights_are_never_saved(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last optimizer step spoils them: no loss comes after it to tell. The checkpoint before it stays."""
-    real = training._Watcher.on_step_end
+    real = _Watcher.on_step_end
 
     def spoil(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == state.max_steps:
             next(iter(stack.trainable(self.trainer.model).values())).data[0, 0] = math.inf
         real(self, args, state, control, **kwargs)
 
-    monkeypatch.setattr(training._Watcher, "on_step_end", spoil)
+    monkeypatch.setattr(_Watcher, "on_step_end", spoil)
     path, workspace = write_recipe([stage("one")]), tmp_path / "w"
     with pytest.raises(TrainingError, match="not finite after an optimizer step") as caught:
         run(path, workspace)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from statllama.training import Job, StageTrainer
+from statllama.train.job import Job
+from statllama.train.trainer import StageTrainer
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:

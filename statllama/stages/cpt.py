@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from statllama.config.specs import TrainingSpec
 
 if TYPE_CHECKING:
-    from statllama.training import Job
+    from statllama.train.job import Job
 
 NUMERICS = 1
 DATA_KIND = "documents"

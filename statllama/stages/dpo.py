@@ -18,7 +18,7 @@ from statllama.stages._reference import check_first_loss, check_reference
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from statllama.training import Job
+    from statllama.train.job import Job
 
 NUMERICS = 1
 DATA_KIND = "preferences"
@@ -67,7 +67,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     from statllama.model import stack
-    from statllama.training import StageTrainer
+    from statllama.train.trainer import StageTrainer
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec

@@ -24,7 +24,7 @@ from statllama.rewards import REWARDS_VERSION, AnyReward, RewardSpec, build, loc
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from statllama.training import Job
+    from statllama.train.job import Job
 
 NUMERICS = 1
 DATA_KIND = "questions"
@@ -166,7 +166,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     import trl
 
     from statllama.model import stack
-    from statllama.rollouts import RolloutTrainer, as_rows
+    from statllama.stages._rollouts import RolloutTrainer, as_rows
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from statllama.training import Job
+    from statllama.train.job import Job
 
 NUMERICS = 1
 DATA_KIND = "judgements"
@@ -103,7 +103,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
     from statllama.model import stack
-    from statllama.training import StageTrainer
+    from statllama.train.trainer import StageTrainer
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec

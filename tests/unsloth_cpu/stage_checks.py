@@ -1,4 +1,4 @@
-"""Whole stages through `statllama.training` with the trainers that Unsloth rewrote."""
+"""Whole stages through `statllama.train.training` with the trainers that Unsloth rewrote."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from statllama.errors import Interrupted
 from statllama.model import stack
 from statllama.model.adapter import Adapter
 from statllama.model.base_model import Base, scoring
-from statllama.rollouts import of_completions
 from statllama.stages import dpo, grpo
+from statllama.stages._rollouts import of_completions
 from statllama.stages.dpo import _settings
-from statllama.training import arguments
+from statllama.train.arguments import arguments
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.common import autocast, check, close, defined, defined_gradients, example_losses
 from tests.unsloth_cpu.definition import Weights

@@ -13,13 +13,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from statllama import training
 from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
 from statllama.data.examples import Message, Question
 from statllama.data.questions import packed_question
 from statllama.model.adapter import PREFIX, Adapter, Slice, load_adapter
 from statllama.model.base_model import Base, load_base
 from statllama.stages import cpt, dpo, grpo, kto
+from statllama.train import training
+from statllama.train.job import Job, Outcome
 from tests.conftest import make_llama, make_tokenizer
 from tests.unsloth_cpu.definition import Weights, dense_weights
 
@@ -179,7 +180,7 @@ def job(
     notes: list[str] | None = None,
     fields: dict[str, Any] | None = None,
     **train: Any,
-) -> training.Job:
+) -> Job:
     """A stage over `data` in an empty folder called `name`."""
     from datasets import Dataset
 
@@ -195,7 +196,7 @@ def job(
         "train": settings,
     }
     spec = module.Spec.model_validate(body | (fields or {}))
-    return training.Job(
+    return Job(
         spec=spec,
         base=base,
         parents=tuple(parents),
@@ -207,10 +208,8 @@ def job(
     )
 
 
-def train(
-    work: training.Job, fresh: bool = True, look: Callable[[Any], None] = lambda trainer: None
-) -> tuple[training.Outcome, Adapter]:
-    """Run a job through `statllama.training`, as `statllama run` does, and read the adapter that it wrote.
+def train(work: Job, fresh: bool = True, look: Callable[[Any], None] = lambda trainer: None) -> tuple[Outcome, Adapter]:
+    """Run a job through `statllama.train.training`, as `statllama run` does, and read the adapter that it wrote.
 
     `fresh` empties its folder first; `look` is shown the trainer before it trains.
     """
@@ -227,7 +226,7 @@ def train(
     return outcome, load_adapter(work.folder / "out")
 
 
-def start_of(base: Base, work: training.Job) -> Adapter:
+def start_of(base: Base, work: Job) -> Adapter:
     """The new slice that the job starts from."""
     from statllama.model import stack
     from statllama.model.base_model import adapt

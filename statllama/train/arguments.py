@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from statllama.training import Job
+    from statllama.train.job import Job
 
 # Arguments of Transformers that are the same for every stage: none is left to a library's default.
 FIXED: dict[str, Any] = {

@@ -20,7 +20,7 @@ from statllama.data.checks import check_completions, end_tokens
 from statllama.data.questions import unpacked_question
 from statllama.errors import TrainingError
 from statllama.model import stack
-from statllama.training import StageTrainer
+from statllama.train.trainer import StageTrainer
 
 BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left
 SAME = 1e-8  # rewards that differ by less are the same

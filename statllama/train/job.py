@@ -1,0 +1,99 @@
+"""What a stage's training is given, what it tells while it runs, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from statllama.config.specs import TrainingSpec
+from statllama.model.base_model import Base
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from statllama.model.adapter import Adapter
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a stage needs to train."""
+
+    spec: TrainingSpec
+    base: Base
+    parents: tuple[Adapter, ...]
+    dataset: Dataset
+    data_kind: str
+    """documents, conversations, preferences, judgements or questions: what the dataset's rows are."""
+    folder: Path
+    """Working folder: checkpoints/ and out/ below it."""
+    root: Path = Path()
+    """The recipe's folder, and whether code in it may run: a user's own rewards."""
+    trust_local_code: bool = False
+    on_step: Callable[[StepEvent], None] = lambda event: None
+    on_note: Callable[[str], None] = lambda text: None
+    stop_requested: Callable[[], bool] = lambda: False
+    report_to: tuple[str, ...] = ()
+    run_name: str = ""
+    tracker_folder: Path | None = None
+    """Where TensorBoard's files go: checkpoints are deleted once a stage is published."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the trainer writes `checkpoint-<step>` folders."""
+        return self.folder / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished stage says of itself in its manifest."""
+
+    steps: int
+    micro_batch_size: int
+    resumed_from: int | None
+    """Step of the checkpoint that the last attempt went on from."""
+    seconds: float
+    """Training time of all attempts; what came after the last checkpoint of a killed one is not known."""
+    tokens: int
+    peak_memory_bytes: int
+    ended_by: Literal["steps", "drift"]
+    """Whether it took all its steps, or drifted too far."""
+    history: list[dict[str, float]] = field(repr=False)
+    summary: dict[str, float] = field(default_factory=dict)
+    """Further figures of its stage type, by name."""
+
+    def metrics(self) -> dict[str, Any]:
+        """Figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` the last measured."""
+        losses = [h["loss"] for h in self.history if "loss" in h]
+        drifts = [h["drift"] for h in self.history if "drift" in h]
+        tail = losses[-max(1, len(losses) // 10) :]
+        return {
+            "steps": self.steps,
+            "first_loss": losses[0] if losses else None,
+            "loss": sum(tail) / len(tail) if tail else None,
+            "seconds": round(self.seconds, 3),
+            "tokens": self.tokens,
+            "micro_batch_size": self.micro_batch_size,
+            "resumed_from": self.resumed_from,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "ended_by": self.ended_by,
+            **({"drift": drifts[-1]} if drifts else {}),
+            **self.summary,
+        }
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """One optimizer step, for the live display and the log."""
+
+    stage: str
+    step: int
+    total: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens_per_second: float
+    eta_seconds: float
+    memory_bytes: int
+    extra: dict[str, float]

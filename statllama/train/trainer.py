@@ -1,0 +1,159 @@
+"""The trainer that all stage types derive from: checked batches, events, sealed checkpoints."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+
+from statllama.data.collate import real_tokens
+from statllama.errors import TrainingError
+from statllama.evaluate.drift import DriftCap
+from statllama.model import stack
+from statllama.store.files import write_json
+from statllama.train.checkpoints import newest_sound, retain, seal
+from statllama.train.job import Job, StepEvent
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+CLOCK = "clock.json"  # in a checkpoint: the seconds of training that led to it
+
+
+def _save_slice(job: Job, model: PeftModel, folder: Path) -> None:
+    """Write the new slice. TrainingError when a weight is not finite: losses tell of it one step late, or never."""
+    for name, parameter in stack.trainable(model).items():
+        if not torch.isfinite(parameter).all():
+            raise TrainingError(
+                f"stage {job.spec.name}: {name} holds numbers that are not finite after an optimizer step",
+                remedy=f"lower the learning rate ({_smaller_rate(job)})",
+            )
+    stack.save_adapter(model, job.spec.lora, str(job.base.model.config.name_or_path), folder)
+
+
+def _smaller_rate(job: Job) -> str:
+    return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
+
+
+class StageTrainer:
+    """Mixed into TRL's trainers: our checkpoints (the new slice alone), a token count, a check of the first batch."""
+
+    job: Job
+    fresh_start = True
+    tokens: Any = 0
+    cap: DriftCap | None = None
+    shown: tuple[str, ...] = ("rewards/", "drift")
+    """What the names of logged figures begin with that are reported beside the loss."""
+    _batch_checked = False
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """TRL's step, counting the tokens that are not padding."""
+        if not self._batch_checked:
+            self._batch_checked = True
+            self._check_batch(inputs)
+        self.tokens = self.tokens + real_tokens(inputs)
+        return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, with the drift that was measured after this step."""
+        super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]
+
+    def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
+        """Further figures for the manifest, from what was logged at each step."""
+        return {}
+
+    def _check_batch(self, inputs: dict[str, Any]) -> None:
+        """One BOS a sequence, one end-of-turn an assistant turn, loss only where the mask says so."""
+        from statllama.data.checks import check_batch
+
+        spec = self.job.spec
+        check_batch(
+            inputs,
+            self.job.base.tokenizer,
+            kind=self.job.data_kind,  # type: ignore[arg-type]
+            train_on=spec.train_on,  # type: ignore[attr-defined]
+            max_length=spec.train.max_length,
+        )
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
+        _save_slice(self.job, self.model, Path(str(output_dir)))  # type: ignore[attr-defined]
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """TRL writes a card into every checkpoint; the release writes ours."""
+
+
+class _Watcher(TrainerCallback):
+    """Reports steps, refuses numbers that are not finite, seals checkpoints, obeys a request to stop."""
+
+    def __init__(self, job: Job, trainer: Any, started: float) -> None:
+        """`started`: when the stage began, on the clock of `time.monotonic`, had it run without a break."""
+        self.job, self.trainer, self.started = job, trainer, started
+        self.stopped = False
+        self._marks: list[tuple[float, int, int]] = []  # (time, step, tokens) of the last steps
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not logs or "loss" not in logs:
+            return
+        loss, norm = float(logs["loss"]), float(logs.get("grad_norm", math.nan))
+        if not math.isfinite(loss) or not (math.isfinite(norm) or args.fp16):
+            self._refuse(state, loss, norm)
+        self._marks = [*self._marks[-20:], (time.monotonic(), state.global_step, int(self.trainer.tokens))]
+        (then, step, tokens), (now, step_now, tokens_now) = self._marks[0], self._marks[-1]
+        elapsed, steps = now - then, step_now - step
+        self.job.on_step(
+            StepEvent(
+                stage=self.job.spec.name,
+                step=state.global_step,
+                total=state.max_steps,
+                loss=loss,
+                grad_norm=norm,
+                learning_rate=float(logs.get("learning_rate", 0.0)),
+                tokens_per_second=(tokens_now - tokens) / elapsed if elapsed else 0.0,
+                eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
+                memory_bytes=memory_bytes(),
+                extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
+            )
+        )
+
+    def _refuse(self, state: Any, loss: float, norm: float) -> None:
+        checkpoint = newest_sound(self.job.checkpoints)
+        kept = f"the last sound checkpoint is step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "none saved"
+        raise TrainingError(
+            f"stage {self.job.spec.name}: loss {loss} and gradient norm {norm} at step {state.global_step} of "
+            f"{state.max_steps} (epoch {state.epoch:.2f}); {kept} in {self.job.checkpoints}",
+            remedy=f"lower the learning rate ({_smaller_rate(self.job)}) or look for broken rows in this stage's data",
+        )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.tokens = state.num_input_tokens_seen  # not 0 after a resume
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
+        if self.job.stop_requested() and not control.should_training_stop:
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
+        write_json(checkpoint / CLOCK, {"seconds": time.monotonic() - self.started})
+        seal(checkpoint)
+        retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
+
+
+def memory_bytes() -> int:
+    """Peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,179 @@
+"""One stage's training: what is common to all stage types around TRL's trainers.
+
+`run` attaches the stack, trains, resumes from the newest sound checkpoint, halves the micro-batch when memory runs
+out, stops at a loss that is not a number and saves when asked to stop. A stage type gives `make_trainer`.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PrinterCallback, ProgressCallback, TrainerState
+
+from statllama.errors import Interrupted, TrainingError
+from statllama.evaluate.drift import DriftCap, ended_at
+from statllama.model import stack
+from statllama.model.base_model import adapt, unsloth_hushed
+from statllama.store.files import read_json, require_bytes, translate_os_errors
+from statllama.train.arguments import arguments
+from statllama.train.checkpoints import newest_sound
+from statllama.train.job import Job, Outcome
+from statllama.train.preflight import require_batch
+from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def run(job: Job, stage: ModuleType) -> Outcome:
+    """Train the stage and write its adapter to `job.folder/out`. The base is as it was when this returns or raises.
+
+    Raises TrainingError (not a number, out of memory at micro-batch 1) or Interrupted (saved; resumes next time).
+    """
+    os.environ.setdefault("WANDB_PROJECT", "statllama")
+    if job.tracker_folder is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()  # the manifest's peak is this stage's
+    micro = job.spec.train.micro_batch_size
+    while True:
+        try:
+            return _attempt(job, stage, micro)
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            smaller = _next_smaller(micro, job.spec.train.batch_size)
+            if smaller is None:
+                raise TrainingError(
+                    f"stage {job.spec.name}: out of memory even with 1 row per forward pass of "
+                    f"{job.spec.train.max_length} tokens",
+                    remedy=f"shorten the rows: --set stages.{job.spec.name}.train.max_length="
+                    f"{job.spec.train.max_length // 2}, or use a smaller rank or base",
+                ) from None
+            accumulation = job.spec.train.batch_size // smaller
+            job.on_note(
+                f"out of memory with micro-batch {micro}: going on with {smaller} x {accumulation} "
+                f"(effective batch still {job.spec.train.batch_size})"
+            )
+            micro = smaller
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _attempt(job: Job, stage: ModuleType, micro: int) -> Outcome:
+    model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, job.spec.train.gradient_checkpointing)
+    try:
+        start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
+        with unsloth_hushed():
+            trainer = stage.make_trainer(job, model, arguments(job, micro))
+        require_batch(trainer, micro)
+        _restore(model, start)
+        return _fit(job, trainer, model, micro)
+    finally:
+        stack.detach(model)
+        job.base.tokenizer.padding_side = "right"
+
+
+def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    checkpoint = newest_sound(job.checkpoints)
+    started = time.monotonic() - _seconds_before(checkpoint)
+    watcher = _Watcher(job, trainer, started)
+    if job.spec.drift is not None:
+        trainer.cap = DriftCap(job.spec.drift, model, job.base)
+        trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
+    trainer.add_callback(watcher)
+    resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
+    trainer.fresh_start = resumed is None
+    if resumed is not None:
+        job.on_note(f"resuming from the checkpoint of step {resumed}")
+    with translate_os_errors(job.checkpoints):
+        # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+        parameters = sum(p.numel() for p in stack.trainable(model).values())
+        require_bytes(job.folder, 4 * parameters * (3 * (job.spec.train.keep_checkpoints + 1) + 1))
+        if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if watcher.stopped:
+        raise Interrupted(
+            f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
+            "the checkpoint is saved",
+            remedy="the same command goes on from there",
+        )
+    drift = ended_at(job.spec.drift, trainer.state)
+    if drift is not None:
+        job.on_note(
+            f"stage {job.spec.name}: ended at step {trainer.state.global_step} of {trainer.state.max_steps}: it has "
+            f"drifted {drift:.3g} nats per token from what it started from, above `drift.max`"
+        )
+    with translate_os_errors(job.folder):
+        _save_slice(job, model, job.folder / "out")
+    history = _history(trainer.state.log_history)
+    return Outcome(
+        steps=trainer.state.global_step,
+        micro_batch_size=micro,
+        resumed_from=resumed,
+        seconds=time.monotonic() - started,
+        tokens=int(trainer.tokens),
+        peak_memory_bytes=memory_bytes(),
+        ended_by="steps" if drift is None else "drift",
+        history=history,
+        summary=trainer.summary(history),
+    )
+
+
+def _seconds_before(checkpoint: Path | None) -> float:
+    """Training time up to a checkpoint."""
+    return float((read_json(checkpoint / CLOCK) or {}).get("seconds", 0.0)) if checkpoint else 0.0
+
+
+def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """The steps of a trainer's log, without the infinite gradient norms of steps that float16 skips (JSON has none)."""
+    return [
+        {k: float(v) for k, v in entry.items() if v is not None and math.isfinite(v)}
+        for entry in log
+        if "loss" in entry
+    ]
+
+
+def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
+    """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own."""
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.global_step < state.max_steps and ended_at(job.spec.drift, state) is None:
+        return False
+    trainer.state, trainer.tokens = state, state.num_input_tokens_seen
+    stack.restore_slice(model, checkpoint)
+    return True
+
+
+def _restore(model: PeftModel, start: dict[str, torch.Tensor]) -> None:
+    """TRL casts the LoRA of a 4-bit model to bfloat16, which eats updates of 5e-7: back to float32, as drawn."""
+    for name, parameter in stack.trainable(model).items():
+        parameter.data = start[name]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def _next_smaller(micro: int, batch: int) -> int | None:
+    """The largest micro-batch of at most half the size that divides the effective batch; None below 1."""
+    return next((m for m in range(micro // 2, 0, -1) if batch % m == 0), None)
