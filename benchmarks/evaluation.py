@@ -79,8 +79,8 @@ def merged_models(workspace: Path, folder: Path) -> tuple[dict[str, Path], float
     from transformers import AutoModelForCausalLM
 
     from statllama.model.adapter import load_adapter
+    from statllama.run.targets import find_subject
     from statllama.store import Store
-    from statllama.targets import find_subject
 
     store = Store(workspace)
     subject = find_subject("quickstart", store)
@@ -164,8 +164,8 @@ def clocked() -> Iterator[list[float]]:
 def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
     """The quickstart's base, and the adapters of its last stage here."""
     from statllama.model.adapter import load_adapter
+    from statllama.run.targets import find_subject
     from statllama.store import Store
-    from statllama.targets import find_subject
 
     store = Store(workspace)
     subject = find_subject("quickstart", store)

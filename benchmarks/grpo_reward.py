@@ -23,13 +23,13 @@ import torch
 from common import report
 from scipy import stats
 
-from statllama.loaded import Loaded
 from statllama.model.base_model import scoring
-from statllama.reporting import Reporter
 from statllama.rewards import build
+from statllama.run.loaded import Loaded
+from statllama.run.reporting import Reporter
+from statllama.run.targets import find_subject
 from statllama.stages import grpo
 from statllama.store import Store
-from statllama.targets import find_subject
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 SAMPLES, BATCH, SEED = 4, 64, "held out"

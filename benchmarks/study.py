@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from common import report
 
-from statllama.study import Study, load_study, pipelines
+from statllama.run.study import Study, load_study, pipelines
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def run(
     from its last checkpoint when the same command is given again.
     """
     from statllama.recipe import load_recipe
-    from statllama.runner import run as run_recipe
+    from statllama.run.runner import run as run_recipe
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
@@ -87,8 +87,8 @@ def plan(
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
     from statllama.recipe import load_recipe
-    from statllama.runner import measure
-    from statllama.runner import plan as plan_recipe
+    from statllama.run.plan import plan as plan_recipe
+    from statllama.run.runner import measure
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or [])
@@ -109,10 +109,10 @@ def fetch(
 
     For a machine without network, copy the workspace and the hub's cache to it.
     """
-    from statllama.fetch import fetch as fetch_recipe
-    from statllama.fetch import hub_cache
+    from statllama.run.fetch import fetch as fetch_recipe
+    from statllama.run.fetch import hub_cache
+    from statllama.run.study import load_study
     from statllama.store import Store
-    from statllama.study import load_study
 
     study, store, reporter = load_study(recipes, overrides or []), Store(workspace), ConsoleReporter()
     for recipe in study.recipes:
@@ -142,7 +142,7 @@ def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
 
     Each finding says what to do about it. Leaves with 1 when something would stop a run.
     """
-    from statllama.doctor import examine
+    from statllama.run.doctor import examine
 
     sound = True
     for finding in examine(workspace):

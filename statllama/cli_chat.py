@@ -36,12 +36,12 @@ def chat(
 
     Lines that are piped in are turns too. Ctrl-C ends a reply, Ctrl-D the conversation.
     """
-    from statllama import chat as talk
     from statllama.console_chat import converse
     from statllama.console_run import ConsoleReporter
-    from statllama.loaded import Loaded
+    from statllama.run import chat as talk
+    from statllama.run.loaded import Loaded
+    from statllama.run.targets import chosen_stack
     from statllama.store import Store
-    from statllama.targets import chosen_stack
 
     store = Store(workspace)
     subject, stack = chosen_stack(target, store, stage, scale, overrides)

@@ -26,8 +26,8 @@ def check(
     """
     from statllama.console_data import print_check
     from statllama.console_run import ConsoleReporter
-    from statllama.datacheck import check as check_data
     from statllama.recipe import load_recipe
+    from statllama.run.data_check import check as check_data
     from statllama.store import Store
 
     wrong = False
@@ -49,8 +49,8 @@ def preview(
 ) -> None:
     """Show one row as the model will see it, token by token, with the tokens that carry loss."""
     from statllama.console_data import print_preview
-    from statllama.datacheck import preview as preview_row
     from statllama.recipe import load_recipe
+    from statllama.run.data_check import preview as preview_row
     from statllama.store import Store
 
     print_preview(preview_row(load_recipe(recipe, overrides or []), Store(workspace), stage, source, row))

@@ -10,10 +10,12 @@ import typer
 
 from statllama.cli_options import WORKSPACE, WorkspaceOption
 from statllama.errors import UsageError
+from statllama.run.scorer import open_scorer, origin
+from statllama.run.subject import chosen_stacks, factors_of
 
 if TYPE_CHECKING:
+    from statllama.run.subject import Subject
     from statllama.store import Store
-    from statllama.subjects import Subject
 
 TargetArg = Annotated[
     str,
@@ -75,23 +77,23 @@ def evaluate(
     The base is loaded once and the adapters are switched. What was scored before, by whichever command, is taken from
     the workspace. A killed evaluation goes on where it was when the same command is given again.
     """
-    from statllama import evaluation
     from statllama.console_run import ConsoleReporter
     from statllama.console_scores import print_scorecard
-    from statllama.signals import StopSignal
+    from statllama.run import attribution as evaluation
+    from statllama.run.signals import StopSignal
+    from statllama.run.targets import split_stage
     from statllama.store.files import require_place
-    from statllama.targets import split_stage
 
     require_place(out)
     name, given = split_stage(target)
     store, subject = _subject(name, workspace, overrides, task, data, limit)
     stages = [*([given] if given else []), *(stage or ())]
-    stacks = evaluation.chosen_stacks(subject, stages, evaluation.factors_of(subject, scale or ()))
+    stacks = chosen_stacks(subject, stages, factors_of(subject, scale or ()))
     with StopSignal():
-        scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
+        scorer = open_scorer(subject, store, ConsoleReporter())
         card, _ = evaluation.evaluate(scorer, stacks)
     print_scorecard(card)
-    _write(out, {**evaluation.origin(subject, scorer), **card.to_json()})
+    _write(out, {**origin(subject, scorer), **card.to_json()})
 
 
 def compare(
@@ -113,10 +115,10 @@ def compare(
     from statllama.console_scores import print_comparison
     from statllama.evaluate.compare import compare as compare_scored
     from statllama.evaluate.compare import require_different
-    from statllama.recorded import scored
+    from statllama.run.scorebook import scored
+    from statllama.run.targets import find_subject, split_stage
     from statllama.store import Store
     from statllama.store.files import require_place
-    from statllama.targets import find_subject, split_stage
 
     require_different(models)
     require_place(out)
@@ -144,21 +146,21 @@ def attribute(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
-    from statllama import evaluation
     from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_attribution
-    from statllama.signals import StopSignal
+    from statllama.run import attribution as evaluation
+    from statllama.run.signals import StopSignal
+    from statllama.run.targets import split_stage
     from statllama.store.files import require_place
-    from statllama.targets import split_stage
 
     require_place(out)
     name, given = split_stage(run)
     store, subject = _subject(name, workspace, overrides, task, data, limit)
     with StopSignal():
-        scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
+        scorer = open_scorer(subject, store, ConsoleReporter())
         result = evaluation.attribute(subject, scorer, stage or given)
     print_attribution(result)
-    _write(out, {**evaluation.origin(subject, scorer), **result.to_json()})
+    _write(out, {**origin(subject, scorer), **result.to_json()})
 
 
 def dial(
@@ -180,12 +182,12 @@ def dial(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
-    from statllama import evaluation
     from statllama.console_run import ConsoleReporter
     from statllama.console_stacks import print_dial
-    from statllama.signals import StopSignal
+    from statllama.run import attribution as evaluation
+    from statllama.run.signals import StopSignal
+    from statllama.run.targets import split_stage
     from statllama.store.files import require_place
-    from statllama.targets import split_stage
 
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
@@ -193,7 +195,7 @@ def dial(
     name, given = split_stage(run)
     store, subject = _subject(name, workspace, overrides, task, data, limit)
     with StopSignal():
-        scorer = evaluation.open_scorer(subject, store, ConsoleReporter())
+        scorer = open_scorer(subject, store, ConsoleReporter())
         result = evaluation.dial(subject, scorer, stage, _numbers(grid), on or given)
     print_dial(result)
     if out is not None and out.suffix == ".html":
@@ -201,7 +203,7 @@ def dial(
 
         write_dial(result, subject, out)
     else:
-        _write(out, {**evaluation.origin(subject, scorer), **result.to_json()})
+        _write(out, {**origin(subject, scorer), **result.to_json()})
 
 
 def report(
@@ -238,8 +240,8 @@ def _subject(
     limit: int | None,
 ) -> tuple[Store, Subject]:
     """The workspace and what `target` names, with the settings that options of the command changed."""
+    from statllama.run.targets import find_subject
     from statllama.store import Store
-    from statllama.targets import find_subject
 
     store = Store(workspace)
     changes: dict[str, Any] = {"limit": limit} if limit is not None else {}

@@ -62,10 +62,10 @@ def export(
     from statllama.console_run import ConsoleReporter
     from statllama.export.release import Forms
     from statllama.export.release import export as make_release
-    from statllama.loaded import Loaded
-    from statllama.signals import StopSignal
+    from statllama.run.loaded import Loaded
+    from statllama.run.signals import StopSignal
+    from statllama.run.targets import chosen_stack
     from statllama.store import Store
-    from statllama.targets import chosen_stack
 
     store = Store(workspace)
     subject, stack = chosen_stack(target, store, stage, scale, overrides)

@@ -39,9 +39,9 @@ def study(
     """
     from statllama.console import Out, plain
     from statllama.console_study import StudyReporter, print_study
+    from statllama.run.study import load_study, run_study
     from statllama.store import Store
     from statllama.store.files import require_place, write_json
-    from statllama.study import load_study, run_study
 
     require_place(out)
     if out is not None and out.suffix not in (".html", ".json"):

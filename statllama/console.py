@@ -19,9 +19,10 @@ from rich.table import Table
 from statllama.errors import Interrupted, StatllamaError
 
 if TYPE_CHECKING:
-    from statllama.doctor import Finding
     from statllama.recipe import Recipe
-    from statllama.runner import Measure, PlannedStage
+    from statllama.run.doctor import Finding
+    from statllama.run.plan import PlannedStage
+    from statllama.run.runner import Measure
     from statllama.store import Store
 
 UNBOUNDED = 1000  # columns: wider than any table

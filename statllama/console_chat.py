@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from statllama.chat import Conversation
 from statllama.console import Out, plain, print_error, visible
 from statllama.errors import StatllamaError
+from statllama.run.chat import Conversation
 
 HELP = "/reset forgets the turns so far, /system TEXT starts anew with a system prompt, /exit leaves (so does Ctrl-D)"
 Reply = Callable[[str, list[int]], Iterator[str]]

@@ -14,8 +14,8 @@ from rich.table import Column
 
 from statllama.console import Out, counted, plain, readable_bytes
 from statllama.console_scores import print_scorecard
-from statllama.reporting import Reporter
-from statllama.subjects import BASE
+from statllama.run.reporting import Reporter
+from statllama.run.subject import BASE
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from statllama.evaluate.scorecard import Scorecard
     from statllama.evaluate.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.runner import PlannedStage
+    from statllama.run.plan import PlannedStage
     from statllama.store import Entry, Holder
 
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log

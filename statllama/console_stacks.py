@@ -8,7 +8,7 @@ from rich.table import Table
 from statllama.console import Out, plain, print_table
 from statllama.console_scores import change_cells, share_cell
 from statllama.evaluate.scores import TaskScore
-from statllama.evaluation import Attribution, Dial
+from statllama.run.attribution import Attribution, Dial
 
 
 def print_attribution(result: Attribution) -> None:

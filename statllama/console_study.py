@@ -14,13 +14,13 @@ from statllama.console_run import ConsoleReporter, stack_plan
 from statllama.console_scores import print_comparison
 from statllama.errors import StatllamaError
 from statllama.report.data import estimate
-from statllama.study import StudyResult
+from statllama.run.study import StudyResult
 
 if TYPE_CHECKING:
     from statllama.evaluate.scorecard import Scorecard
     from statllama.evaluate.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.runner import PlannedStage
+    from statllama.run.plan import PlannedStage
     from statllama.store import Entry
 
 

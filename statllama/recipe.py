@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from statllama.config import overrides as command_line
+from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaults
@@ -295,3 +296,14 @@ def _neighbours(path: Path) -> str:
     except OSError:
         return ""
     return f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+
+
+def longest_row(recipe: Recipe) -> int:
+    """Tokens of the longest row that the base will get in a run of this recipe."""
+    lengths = [stage.train.max_length for stage in recipe.trained]
+    return max(lengths + ([recipe.evaluate.max_length] if recipe.evaluate.tasks else []))
+
+
+def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
+    """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
+    return chosen_tasks(recipe.evaluate, recipe.root)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from statllama import runner
 from statllama.recipe import Recipe, load_recipe
-from statllama.reporting import Reporter
+from statllama.run import runner
+from statllama.run.reporting import Reporter
 from statllama.store import Store
 from tests.conftest import REPO
 

@@ -22,9 +22,9 @@ from statllama.export.certificate import Certificate
 from statllama.export.licences import duties_of
 from statllama.model.adapter import load_adapter
 from statllama.recipe import load_recipe
-from statllama.runner import plan
+from statllama.run.plan import plan
+from statllama.run.targets import find_subject
 from statllama.store import Store
-from statllama.targets import find_subject
 from tests.conftest import conversations, stage, write_jsonl
 from tests.running import run
 

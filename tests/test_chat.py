@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from statllama import cli
-from statllama.chat import Conversation, Sampling, positions_of, stream
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import UsageError
-from statllama.evaluation import open_scorer
-from statllama.reporting import Reporter
+from statllama.run.chat import Conversation, Sampling, positions_of, stream
+from statllama.run.reporting import Reporter
+from statllama.run.scorer import open_scorer
+from statllama.run.targets import find_subject
 from statllama.store import Store
-from statllama.targets import find_subject
 from tests.conftest import make_llama, make_tokenizer
 
 torch.set_num_threads(1)

@@ -97,7 +97,7 @@ def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) ->
 
 
 def test_importing_the_package_is_light() -> None:
-    code = "import statllama, statllama.runner, statllama.recipe, sys; print(*sorted(sys.modules))"
+    code = "import statllama, statllama.run.runner, statllama.recipe, sys; print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, text=True,
         check=True,

@@ -14,8 +14,8 @@ import torch
 
 from statllama import cli
 from statllama.errors import UsageError
+from statllama.run.targets import find_subject, split_stage
 from statllama.store import Store
-from statllama.targets import find_subject, split_stage
 from tests.conftest import make_llama, make_tokenizer, write_jsonl
 
 torch.set_num_threads(1)

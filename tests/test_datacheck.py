@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from statllama.datacheck import StageCheck, check, preview
 from statllama.errors import UsageError
 from statllama.recipe import load_recipe
-from statllama.reporting import Reporter
-from statllama.runner import run
+from statllama.run.data_check import StageCheck, check, preview
+from statllama.run.reporting import Reporter
+from statllama.run.runner import run
 from statllama.store import Store
 from tests.conftest import REPO, conversations, stage, write_jsonl
 from tests.data.test_contamination import BAKER, benchmark

@@ -25,10 +25,10 @@ from statllama.config.specs import BaseModelSpec
 from statllama.evaluate import drift, probe
 from statllama.evaluate.drift import kl, measure, rows_for
 from statllama.evaluate.probe import LONGEST, probe_rows, probe_texts, probe_version
-from statllama.keys import difference, key_material, stage_key
 from statllama.model import stack
 from statllama.model.adapter import Adapter, load_adapter
 from statllama.model.base_model import Base, load_base, scoring, start_backend
+from statllama.run.keys import difference, key_material, stage_key
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
 from statllama.train import training

@@ -14,9 +14,9 @@ from statllama.config.evaluate import EvaluateSpec, GateSpec
 from statllama.errors import GateBroken, RecipeError
 from statllama.evaluate.gates import breaches
 from statllama.evaluate.scores import TaskScore
-from statllama.reporting import Reporter
-from statllama.runner import plan
-from statllama.runner import run as run_recipe
+from statllama.run.plan import plan
+from statllama.run.reporting import Reporter
+from statllama.run.runner import run as run_recipe
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage
@@ -97,10 +97,10 @@ def gated(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     The models are random, so their real scores would tell nothing: only the items' scores are replaced, on the way
     from lm-eval to the workspace.
     """
-    import statllama.scorer
+    import statllama.run.scorer
 
     choice_task(tmp_path / "eval", "letters", 40)
-    real = statllama.scorer.Suite.score
+    real = statllama.run.scorer.Suite.score
     workspace = Store(tmp_path / "w")
 
     def fixed(self: Any, name: str, model: Any, *args: Any, **kwargs: Any) -> TaskScore:
@@ -110,14 +110,14 @@ def gated(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return TaskScore(**{**found.__dict__, "items": items, "value": 0.0 if bad else 1.0})
 
     current: list[str] = []
-    attached = statllama.scorer.Scorer._compute
+    attached = statllama.run.scorer.Scorer._compute
 
     def noted(self: Any, stack: Any, *args: Any) -> None:
         current.append(stack.name)
         attached(self, stack, *args)
 
-    monkeypatch.setattr(statllama.scorer.Suite, "score", fixed)
-    monkeypatch.setattr(statllama.scorer.Scorer, "_compute", noted)
+    monkeypatch.setattr(statllama.run.scorer.Suite, "score", fixed)
+    monkeypatch.setattr(statllama.run.scorer.Scorer, "_compute", noted)
 
     def write(**gate: Any) -> Path:
         stages = [stage(name, train=SHORT | {"seed": i}) for i, name in enumerate(("one", "two", "three"))]

@@ -21,6 +21,7 @@ from statllama.model import stack
 from statllama.model.adapter import load_adapter
 from statllama.model.base_model import Base, load_base
 from statllama.recipe import load_recipe
+from statllama.run.plan import plan
 from statllama.stages import grpo
 from statllama.train import training
 from statllama.train.job import Job, Outcome
@@ -696,7 +697,7 @@ def recipe(write_recipe: Write) -> Path:
 
 def test_a_recipe_with_grpo(recipe: Path, tmp_path: Path) -> None:
     """Refused without trust before anything is trained; then trained and kept, until the reward's code changes."""
-    from statllama import runner
+    from statllama.run import runner
     from statllama.store import Store
     from tests.running import Recorder
 
@@ -709,9 +710,9 @@ def test_a_recipe_with_grpo(recipe: Path, tmp_path: Path) -> None:
     manifest = json.loads((results["grpo"] / "manifest.json").read_text())
     assert manifest["metrics"]["steps"] == 2 and "reward" in manifest["metrics"] and "kl" in manifest["metrics"]
     assert manifest["data"]["examples"] == 12
-    assert [stage_.why for stage_ in runner.plan(loaded, store)] == ["cached", "cached"]
+    assert [stage_.why for stage_ in plan(loaded, store)] == ["cached", "cached"]
     (recipe.parent / "grader.py").write_text(GRADER.replace("% 5", "% 3"), encoding="utf-8")
-    first, second = runner.plan(loaded, store)
+    first, second = plan(loaded, store)
     assert first.cached and not second.cached and "local_rewards" in second.why
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama.doctor import HUB_MODEL
+from statllama.run.doctor import HUB_MODEL
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import REPO, conversations, stage, write_jsonl
 
@@ -339,7 +339,7 @@ for repo, revision in (("org/tiny", None), ("org/tiney", None), ("org/gated", No
 
 
 def test_doctor_asks_the_hub(hub: Hub, ask: Any) -> None:
-    code = "from statllama.doctor import _hub; f = _hub(); print(f.level, f.detail, f.remedy, sep='|')"
+    code = "from statllama.run.doctor import _hub; f = _hub(); print(f.level, f.detail, f.remedy, sep='|')"
     assert ask(code)[0].startswith(f"warning|{hub.url} answers 401 for {HUB_MODEL}")
     hub.add(f"models/{HUB_MODEL}", hub.folders["models/org/tiny", COMMIT])
     assert ask(code)[0].startswith(f"ok|{hub.url} answers (no token)")

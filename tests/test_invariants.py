@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 import statllama.model.base_model
 import statllama.model.stack
-from statllama import runner
 from statllama.errors import DataError, ModelError, TrainingError
 from statllama.recipe import load_recipe
-from statllama.reporting import Reporter
-from statllama.signals import StopSignal
+from statllama.run import runner
+from statllama.run.reporting import Reporter
+from statllama.run.signals import StopSignal
 from statllama.stages import dpo
 from statllama.store import Store
 from statllama.train import training

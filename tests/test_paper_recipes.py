@@ -13,13 +13,13 @@ import yaml
 from statllama.config.inherit import load_whole, with_defaults
 from statllama.config.shipped import find_recipe, shipped_recipes, shipped_studies
 from statllama.config.specs import LLAMA_MODULES, TrainingSpec
-from statllama.datacheck import check
 from statllama.errors import RecipeError
 from statllama.recipe import Recipe, load_recipe
-from statllama.reporting import Reporter
-from statllama.runner import plan
+from statllama.run.data_check import check
+from statllama.run.plan import plan
+from statllama.run.reporting import Reporter
+from statllama.run.study import load_study, pipelines
 from statllama.store import Store
-from statllama.study import load_study, pipelines
 from tests.conftest import REPO, SHARED, write_jsonl
 
 NAMES = (

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from statllama import runner
 from statllama.config.specs import StageSpec
-from statllama.reporting import Reporter
-from statllama.signals import StopSignal
+from statllama.run import runner
+from statllama.run.reporting import Reporter
+from statllama.run.signals import StopSignal
 from statllama.stages import cpt, dpo, kto, sft
 from statllama.store import Store
 from statllama.train import training

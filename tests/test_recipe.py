@@ -20,9 +20,9 @@ from statllama.config.benchmarks import find_tasks
 from statllama.config.shipped import shipped_recipes
 from statllama.config.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, TrainingSpec, TrainSpec
 from statllama.errors import RecipeError, UsageError
-from statllama.keys import difference, key_material, stage_key
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
+from statllama.run.keys import difference, key_material, stage_key
 from statllama.stages import blend, dpo, kto, sft
 from tests.conftest import REPO
 

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from statllama import evaluation, report, runner
+from statllama import report
 from statllama.errors import StoreError, UsageError
 from statllama.evaluate.scores import TaskScore
 from statllama.recipe import load_recipe
@@ -32,9 +32,12 @@ from statllama.report import charts, curves, graph, svg, tables, words
 from statllama.report.data import Benchmark, Curve, ReportData, Stage, estimate
 from statllama.report.flips import MOST_FLIPS, MOST_TEXT, flips_of, question
 from statllama.report.plot import spread
-from statllama.reporting import Reporter
+from statllama.run import attribution as evaluation
+from statllama.run import runner
+from statllama.run.reporting import Reporter
+from statllama.run.scorer import open_scorer
+from statllama.run.targets import find_subject
 from statllama.store import Store
-from statllama.targets import find_subject
 from tests.browser import CHROMIUM, Browser
 from tests.conftest import REPO, conversations, stage, write_jsonl
 from tests.report_data import HOSTILE, delta, dial, hostile, plain
@@ -692,7 +695,7 @@ def test_a_dial_becomes_a_page(real: tuple[Path, Path], tmp_path: Path) -> None:
     path, workspace = real
     store = Store(workspace)
     subject = find_subject(str(path), store)
-    result = evaluation.dial(subject, evaluation.open_scorer(subject, store, Reporter()), "first", [0.0, 1.0])
+    result = evaluation.dial(subject, open_scorer(subject, store, Reporter()), "first", [0.0, 1.0])
     report.write_dial(result, subject, tmp_path / "dial.html")
     page = Page((tmp_path / "dial.html").read_text(encoding="utf-8"))
     assert page.all("h1")[0]["text"] == "real: first as a dial"

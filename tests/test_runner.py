@@ -13,14 +13,15 @@ import pytest
 import torch
 
 import statllama.model.base_model
-from statllama import runner
 from statllama.config.specs import TrainSpec
 from statllama.data import sources
 from statllama.errors import DataError, StoreError, UsageError
-from statllama.reporting import Reporter
-from statllama.runner import PlannedStage, measure, plan
-from statllama.runner import run as run_recipe
-from statllama.session import count_steps
+from statllama.run import plan as planning
+from statllama.run.plan import PlannedStage, plan
+from statllama.run.reporting import Reporter
+from statllama.run.runner import measure
+from statllama.run.runner import run as run_recipe
+from statllama.run.session import count_steps
 from statllama.store import Store
 from tests.conftest import conversations, stage, write_jsonl
 from tests.reference import logits, merged, relative, some_ids
@@ -138,7 +139,7 @@ def test_until_stops_after_a_stage(write_recipe: Write, tmp_path: Path) -> None:
 def test_a_wrong_until_is_said_before_the_base_is_hashed(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "base_identity", lambda *_: pytest.fail("hashed"))
+    monkeypatch.setattr(planning, "base_identity", lambda *_: pytest.fail("hashed"))
     with pytest.raises(UsageError, match="no stage 'z'"):
         plan(recipe_of(write_recipe([stage("a")])), Store(tmp_path / "w"), until="z")
     assert not (tmp_path / "w").exists()

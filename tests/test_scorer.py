@@ -20,15 +20,15 @@ from safetensors.torch import load_file, save_file
 
 from statllama.errors import EvaluationError, StoreError
 from statllama.evaluate.answers import Answers
-from statllama.evaluate.scores import Drift, StackRef
-from statllama.evaluation import open_scorer
+from statllama.evaluate.scores import Drift
 from statllama.model.adapter import ADAPTER_FILE
-from statllama.reporting import Reporter
-from statllama.scorer import ANSWERS, SAMPLES, Scorer, entries_of, with_samples
+from statllama.run.reporting import Reporter
+from statllama.run.scorebook import SAMPLES, entries_of, with_samples
+from statllama.run.scorer import ANSWERS, Scorer, open_scorer
+from statllama.run.subject import StackRef, Subject
+from statllama.run.targets import find_subject
 from statllama.store import Store
 from statllama.store.files import file_sha256
-from statllama.subjects import Subject
-from statllama.targets import find_subject
 from tests.benchmarks_for_tests import reply_task
 from tests.running import Worker
 

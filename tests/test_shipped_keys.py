@@ -13,9 +13,9 @@ import pytest
 
 from statllama.config.shipped import find_recipe, shipped_recipes
 from statllama.config.specs import TrainingSpec
-from statllama.keys import key_material, stage_key
 from statllama.recipe import Recipe, load_recipe
-from statllama.runner import plan
+from statllama.run.keys import key_material, stage_key
+from statllama.run.plan import plan
 from statllama.store import Store
 
 RECORD = Path(__file__).with_suffix(".json")

@@ -15,12 +15,12 @@ from statllama import cli
 from statllama.errors import Interrupted, RecipeError, UsageError
 from statllama.evaluate.compare import compare
 from statllama.recipe import load_recipe
-from statllama.recorded import scored
 from statllama.report.study import render_study
-from statllama.reporting import Reporter
+from statllama.run.reporting import Reporter
+from statllama.run.scorebook import scored
+from statllama.run.study import Study, load_study, pipelines, run_study
+from statllama.run.targets import find_subject
 from statllama.store import Store
-from statllama.study import Study, load_study, pipelines, run_study
-from statllama.targets import find_subject
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import REPO, conversations, stage, write_jsonl
 

@@ -15,35 +15,6 @@ HEADLINE = ("acc", "exact_match")
 
 
 @dataclass(frozen=True)
-class StackRef:
-    """Which adapters are stacked, by the keys of their results, and the factor on each one's update."""
-
-    name: str
-    """`base`, or the name of the last stage."""
-    parent: str | None
-    """Name of the stack that it is compared with as its parent; None for the base."""
-    keys: tuple[str, ...] = ()
-    scales: tuple[float, ...] = ()
-    """A factor for each key; empty: 1 for all."""
-
-    @property
-    def parts(self) -> tuple[tuple[str, float], ...]:
-        """(key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
-        scales = self.scales or (1.0,) * len(self.keys)
-        return tuple((key, scale) for key, scale in zip(self.keys, scales, strict=True) if scale)
-
-    @property
-    def identity(self) -> list[str | list[object]]:
-        """What a score is keyed by: equal for stacks that are equal in effect."""
-        return [key if scale == 1 else [key, float(scale)] for key, scale in self.parts]
-
-    def scaled(self, name: str, factors: Mapping[str, float]) -> StackRef:
-        """This stack with other factors on some keys, as a child of this one."""
-        before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
-        return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
-
-
-@dataclass(frozen=True)
 class TaskScore:
     """One model on one benchmark. Shares lie between 0 and 1; `items`, `item_ids` are in document order."""
 

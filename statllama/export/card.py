@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from statllama.evaluate.scores import StackRef
 from statllama.export.card_scores import Recorded, forgotten_section, missing, recorded, scores_section
 from statllama.export.card_use import Contents, use_section
 from statllama.export.certificate import Certificate, Verified
 from statllama.export.licences import Duties
 from statllama.export.markdown import code, paragraph, plain, table
 from statllama.report.words import DASH, count, duration, figure, moment, share
-from statllama.subjects import Subject, TrainedStage
+from statllama.run.subject import StackRef, Subject, TrainedStage
 
 if TYPE_CHECKING:
     from statllama.store import Store

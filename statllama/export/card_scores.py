@@ -11,12 +11,12 @@ from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import StatllamaError
 from statllama.evaluate.paired import Judged, judge
 from statllama.evaluate.scorecard import compare_scores
-from statllama.evaluate.scores import Drift, StackRef, TaskScore
+from statllama.evaluate.scores import Drift, TaskScore
 from statllama.export.markdown import plain, table
 from statllama.report.data import estimate
 from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, several
-from statllama.scorer import ScoreBook
-from statllama.subjects import BASE, Subject
+from statllama.run.scorebook import ScoreBook
+from statllama.run.subject import BASE, StackRef, Subject
 
 if TYPE_CHECKING:
     from statllama.store import Store

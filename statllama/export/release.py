@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from statllama.errors import ExportError, UsageError
-from statllama.evaluate.scores import StackRef
 from statllama.export.source import Source
-from statllama.loaded import Loaded
+from statllama.run.loaded import Loaded
+from statllama.run.subject import StackRef, Subject
 from statllama.store.files import file_sha256, require_bytes, sync, translate_os_errors, walk, write_json
-from statllama.subjects import Subject
 
 if TYPE_CHECKING:
     from statllama.export.certificate import Certificate

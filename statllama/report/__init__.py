@@ -21,8 +21,8 @@ from statllama.report.page import render, render_dial, save, write
 from statllama.report.study import render_study, write_study
 
 if TYPE_CHECKING:
-    from statllama.evaluation import Dial
-    from statllama.subjects import Subject
+    from statllama.run.attribution import Dial
+    from statllama.run.subject import Subject
 
 __all__ = [
     "DialData",

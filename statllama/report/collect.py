@@ -14,7 +14,7 @@ from statllama.config.benchmarks import chosen_tasks
 from statllama.evaluate.gates import breaches
 from statllama.evaluate.paired import Judged, judge, paired_change
 from statllama.evaluate.scorecard import compare_scores
-from statllama.evaluate.scores import StackRef, TaskScore
+from statllama.evaluate.scores import TaskScore
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -31,12 +31,12 @@ from statllama.report.data import (
 )
 from statllama.report.flips import flips_of
 from statllama.report.words import several
-from statllama.scorer import ScoreBook, with_samples
+from statllama.run.scorebook import ScoreBook, with_samples
+from statllama.run.subject import BASE, StackRef, Subject, TrainedStage
 from statllama.store.files import read_json
-from statllama.subjects import BASE, Subject, TrainedStage
 
 if TYPE_CHECKING:
-    from statllama.evaluation import Dial, Notch
+    from statllama.run.attribution import Dial, Notch
     from statllama.store import Store
 
 Scores = Mapping[str, Mapping[str, TaskScore]]

@@ -15,11 +15,11 @@ from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate
 from statllama.report.page import environment, save
 from statllama.report.tables import Cell, Table
+from statllama.run.subject import BASE
 from statllama.store.versions import __version__
-from statllama.subjects import BASE
 
 if TYPE_CHECKING:
-    from statllama.study import StudyResult
+    from statllama.run.study import StudyResult
 
 
 @dataclass(frozen=True)

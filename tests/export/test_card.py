@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama import evaluation
 from statllama.config.specs import BaseModelSpec
-from statllama.evaluate.scores import Drift, StackRef, TaskScore
+from statllama.evaluate.scores import Drift, TaskScore
 from statllama.export import card as card_module
 from statllama.export import licences, markdown, prompts
 from statllama.export.card import Contents, card
@@ -25,10 +24,12 @@ from statllama.export.certificate import Certificate, Check, Verified
 from statllama.export.licences import Duties, duties_of, named, write_licences
 from statllama.export.markdown import code, paragraph, plain, table
 from statllama.recipe import load_recipe
-from statllama.reporting import Reporter
+from statllama.run import attribution as evaluation
+from statllama.run.reporting import Reporter
+from statllama.run.scorer import open_scorer
+from statllama.run.subject import StackRef, Subject
+from statllama.run.targets import find_subject
 from statllama.store import Store
-from statllama.subjects import Subject
-from statllama.targets import find_subject
 from tests.conftest import SHARED
 
 TEXTS = SHARED / "data" / "llama3-tokenizer"
@@ -59,7 +60,7 @@ def scored(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     load_recipe(recipe)
     store = Store(folder / "w")
     subject = find_subject(str(recipe), store)
-    evaluation.evaluate(evaluation.open_scorer(subject, store, Reporter()), subject.stacks())
+    evaluation.evaluate(open_scorer(subject, store, Reporter()), subject.stacks())
     return subject, store
 
 

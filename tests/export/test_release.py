@@ -21,8 +21,8 @@ from statllama.export import release as releases
 from statllama.export.licences import duties_of
 from statllama.export.release import release_name
 from statllama.export.source import Source
+from statllama.run.targets import find_subject
 from statllama.store import Store
-from statllama.targets import find_subject
 from tests.reference import logits, merged, some_ids
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Memory that runs out, 8-bit optimizers, and a whole recipe through `statllama.runner`."""
+"""Memory that runs out, 8-bit optimizers, and a whole recipe through `statllama.run.runner`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from statllama import runner
 from statllama.errors import Interrupted
 from statllama.recipe import load_recipe
-from statllama.reporting import Reporter
+from statllama.run import runner
+from statllama.run.reporting import Reporter
 from statllama.store import Store
 from statllama.store.files import read_json
 from tests.conftest import conversations, preferences, stage, write_jsonl

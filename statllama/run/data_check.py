@@ -20,9 +20,9 @@ from statllama.data.tokenise import Prompt, Tokeniser
 from statllama.data.verdicts import Verdict, judge
 from statllama.errors import DataError, UsageError
 from statllama.recipe import Recipe
-from statllama.reporting import Reporter
-from statllama.session import Session
-from statllama.signals import StopSignal
+from statllama.run.reporting import Reporter
+from statllama.run.session import Session
+from statllama.run.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Store
 

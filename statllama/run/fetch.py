@@ -8,10 +8,10 @@ from typing import Any
 from statllama.errors import ModelError
 from statllama.evaluate.suite import Suite
 from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
-from statllama.recipe import Recipe
-from statllama.reporting import Reporter
-from statllama.session import Session, recipe_tasks
-from statllama.signals import StopSignal
+from statllama.recipe import Recipe, recipe_tasks
+from statllama.run.reporting import Reporter
+from statllama.run.session import Session
+from statllama.run.signals import StopSignal
 from statllama.store import Store
 from statllama.store.files import translate_os_errors
 

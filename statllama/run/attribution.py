@@ -11,52 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from statllama.config.benchmarks import chosen_tasks
-from statllama.errors import UsageError, near
+from statllama.errors import UsageError
 from statllama.evaluate.paired import Change, Judged, judge
 from statllama.evaluate.scorecard import Scorecard, compare_scores, scorecard
-from statllama.evaluate.scores import StackRef, TaskScore
-from statllama.loaded import Loaded
-from statllama.reporting import Reporter
-from statllama.scorer import Scorer
-from statllama.store import Store
-from statllama.subjects import BASE, Subject
+from statllama.evaluate.scores import TaskScore
+from statllama.run.scorer import Scorer
+from statllama.run.subject import BASE, StackRef, Subject, scaled
 
 Scores = tuple[TaskScore, ...]
-
-
-def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: bool = True) -> Scorer:
-    """A scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for none."""
-    if not subject.evaluate.tasks:
-        raise UsageError(
-            f"{subject.name} names no benchmark to score", remedy="choose some: --task ap_statistics --task gsm8k"
-        )
-    tasks = chosen_tasks(subject.evaluate, subject.root)
-    loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
-    return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
-
-
-def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:
-    """What was evaluated and how, for files that leave the workspace."""
-    protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.suite.tasks)))
-    protocol["tasks"] = scorer.fingerprints
-    del protocol["stack"]
-    return {"subject": subject.name, "model": subject.base.model_dump(mode="json"), "protocol": protocol}
-
-
-def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
-    """{key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is no finite number."""
-    factors = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        try:
-            factor = float(value)
-        except ValueError:
-            factor = math.nan
-        if not sign or not math.isfinite(factor):
-            raise UsageError(f"--scale {text!r}: expected STAGE=FACTOR, as in --scale dpo=0.5")
-        factors[subject.stage(name).key] = factor
-    return factors
 
 
 def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dict[str, Scores]]:
@@ -73,39 +35,6 @@ def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dic
 
 def _above(stack: StackRef) -> str | None:
     return None if stack.parent is None else BASE
-
-
-def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str, float]) -> list[StackRef]:
-    """The bare base, the stacks of `stages` (none named: of all trained ones), and with `factors` the last of them with
-    these adapters scaled.
-
-    UsageError when an adapter to be scaled is not in that stack.
-    """
-    names = [name for name in stages if name != BASE] or [stage.name for stage in subject.trained]
-    order = [stage.name for stage in subject.stages]
-    for name in names:
-        subject.stage(name)
-    stacks = [subject.stack(name) for name in (BASE, *sorted(set(names), key=order.index))]
-    if stages and set(stages) == {BASE}:
-        stacks = stacks[:1]
-    if factors:
-        whole = subject.stack(stages[-1] if stages else subject.last)
-        stacks = [s for s in stacks if s.name in (BASE, whole.name)] if not stages else stacks
-        if whole.name not in [s.name for s in stacks]:
-            stacks.append(whole)
-        stacks.append(scaled(subject, whole, factors))
-    return stacks
-
-
-def scaled(subject: Subject, stack: StackRef, factors: Mapping[str, float]) -> StackRef:
-    """The stack with the updates of some adapters multiplied, named after that: `dpo (sft x 0.5)`."""
-    names = {stage.key: stage.name for stage in subject.stages}
-    for key in factors:
-        if key not in stack.keys:
-            within = [names[k] for k in stack.keys]
-            raise UsageError(f"stage {names[key]!r} is not in the stack of {stack.name}: {near(names[key], within)}")
-    words = ", ".join(f"{names[key]} x {factor:g}" for key, factor in factors.items())
-    return stack.scaled(f"{stack.name} ({words})", factors)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import EvaluationError
 from statllama.evaluate.probe import LONGEST
-from statllama.reporting import Reporter
+from statllama.run.reporting import Reporter
 from statllama.store import Store
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from statllama.data.chat import Chat
 from statllama.data.examples import Message
 from statllama.errors import UsageError
-from statllama.evaluate.scores import StackRef
-from statllama.loaded import Loaded
+from statllama.run.loaded import Loaded
+from statllama.run.subject import StackRef
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,13 +10,11 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import shipped_recipes
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import UsageError, near
-from statllama.evaluate.scores import StackRef
-from statllama.evaluation import factors_of, scaled
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
-from statllama.runner import plan, record_of
+from statllama.run.plan import plan, record_of
+from statllama.run.subject import StackRef, Subject, factors_of, scaled, subject_of
 from statllama.store import Store
-from statllama.subjects import Subject, subject_of
 
 
 def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Subject:

@@ -8,70 +8,27 @@ it is computed each answer is written down, so a killed evaluation goes on where
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from statllama.config.benchmarks import TaskFile, task_fingerprint
+from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.evaluate import EvaluateSpec
-from statllama.errors import EvaluationError
+from statllama.errors import EvaluationError, UsageError
 from statllama.evaluate.answers import Answers
-from statllama.evaluate.probe import probe_version
-from statllama.evaluate.scores import Drift, StackRef, TaskScore
-from statllama.evaluate.suite import Suite, protocol_key
-from statllama.loaded import Loaded
-from statllama.store import Entry, Store
+from statllama.evaluate.scores import Drift, TaskScore
+from statllama.evaluate.suite import Suite
+from statllama.run.loaded import Loaded
+from statllama.run.reporting import Reporter
+from statllama.run.scorebook import SAMPLES, ScoreBook
+from statllama.run.subject import BASE, StackRef, Subject
+from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors
 from statllama.store.versions import installed_versions
 
-SAMPLES = "samples.jsonl"
 ANSWERS = "answers.jsonl"  # of a score that is under way
-
-
-class ScoreBook:
-    """The scores of one base's stacks on a set of benchmarks that a workspace holds. Loads nothing."""
-
-    def __init__(
-        self,
-        store: Store,
-        identity: Mapping[str, Any],
-        tasks: Sequence[TaskFile],
-        spec: EvaluateSpec,
-        precision: str,
-    ) -> None:
-        """`identity`: see `identity.base_identity`. `precision`: as a stage's."""
-        self.store, self.spec = store, spec
-        self.subject = {**identity, "precision": precision}
-        self.fingerprints = {task.name: task_fingerprint(task) for task in tasks}
-
-    def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
-        """What the stack's score on a benchmark is keyed by."""
-        return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.subject)
-
-    def keys(self, stack: StackRef) -> dict[str, str]:
-        """{benchmark: key of the stack's score}."""
-        return {task: digest(self.protocol(stack, task)) for task in self.fingerprints}
-
-    def recorded(self, stack: StackRef) -> tuple[TaskScore, ...] | None:
-        """The stack's scores without their samples, or None when one is missing."""
-        known = self.known(stack)
-        return tuple(known.values()) if len(known) == len(self.fingerprints) else None
-
-    def known(self, stack: StackRef) -> dict[str, TaskScore]:
-        """{benchmark: the stack's score without its samples}, as far as the workspace has them."""
-        entries = {task: self.store.find("scores", key) for task, key in self.keys(stack).items()}
-        return {task: TaskScore.from_json(e.manifest["score"]) for task, e in entries.items() if e is not None}
-
-    def drift_protocol(self, stack: StackRef) -> dict[str, Any]:
-        """What the stack's drift is keyed by."""
-        return {"drift": probe_version(), "base": self.subject, "stack": stack.identity}
-
-    def known_drift(self, stack: StackRef) -> Drift | None:
-        """The stack's drift, if the workspace has it."""
-        entry = self.store.find("scores", digest(self.drift_protocol(stack)))
-        return None if entry is None else Drift(**entry.manifest["drift"])
 
 
 class Scorer(ScoreBook):
@@ -181,19 +138,20 @@ class Scorer(ScoreBook):
             store.publish("scores", key, manifest)
 
 
-def with_samples(entry: Entry) -> TaskScore:
-    """A recorded score with its samples."""
-    with translate_os_errors(entry.path):
-        lines = (entry.path / SAMPLES).read_text(encoding="utf-8").splitlines()
-    return TaskScore.from_json(entry.manifest["score"], [json.loads(line) for line in lines])
+def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: bool = True) -> Scorer:
+    """A scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for none."""
+    if not subject.evaluate.tasks:
+        raise UsageError(
+            f"{subject.name} names no benchmark to score", remedy="choose some: --task ap_statistics --task gsm8k"
+        )
+    tasks = chosen_tasks(subject.evaluate, subject.root)
+    loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
+    return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
 
 
-def entries_of(store: Store, subject: Mapping[str, Any], stack: StackRef) -> list[Entry]:
-    """All recorded scores of a stack, whatever was asked of it and how. `subject`: see `Scorer.subject`."""
-    return [
-        entry
-        for entry in store.entries("scores")
-        if entry.manifest.get("kind") == "score"
-        and entry.manifest["protocol"]["base"] == dict(subject)
-        and entry.manifest["protocol"]["stack"] == stack.identity
-    ]
+def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:
+    """What was evaluated and how, for files that leave the workspace."""
+    protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.suite.tasks)))
+    protocol["tasks"] = scorer.fingerprints
+    del protocol["stack"]
+    return {"subject": subject.name, "model": subject.base.model_dump(mode="json"), "protocol": protocol}

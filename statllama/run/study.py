@@ -23,16 +23,15 @@ from statllama.config.yaml_lines import line_of, load
 from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, UsageError, near
 from statllama.evaluate.compare import Comparison, compare
 from statllama.evaluate.scores import TaskScore
-from statllama.loaded import Loaded
 from statllama.model.identity import base_identity
-from statllama.recipe import Recipe, load_recipe
-from statllama.recorded import scored
-from statllama.reporting import Reporter
-from statllama.runner import plan, record_of, run
-from statllama.scorer import ScoreBook
-from statllama.session import longest_row
+from statllama.recipe import Recipe, load_recipe, longest_row
+from statllama.run.loaded import Loaded
+from statllama.run.plan import plan, record_of
+from statllama.run.reporting import Reporter
+from statllama.run.runner import run
+from statllama.run.scorebook import ScoreBook, scored
+from statllama.run.subject import BASE, Subject, subject_of
 from statllama.store import Store
-from statllama.subjects import BASE, Subject, subject_of
 
 Figures = dict[str, Annotated[float, Field(ge=0, le=100)]]
 

@@ -5,9 +5,9 @@ A run leaves its record in the workspace, so that it can be scored, compared and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import RecipeError, StoreError, UsageError, near
-from statllama.evaluate.scores import StackRef
-from statllama.recipe import Recipe
 from statllama.store import Entry, Store
 
 BASE = "base"
@@ -119,28 +117,6 @@ class Subject:
             raise RecipeError("evaluation settings", problems) from None
 
 
-def run_record(recipe: Recipe, identity: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What a workspace keeps of a run (`runs/<name>.json`): all that `subject_of` needs.
-
-    `stages`: {name: {type, parents (names), key, below (keys), material, left_out}}.
-    """
-    return {
-        "name": recipe.name,
-        "description": recipe.description,
-        "recipe": str(recipe.source),
-        "overrides": list(recipe.overrides),
-        "order": [stage.name for stage in recipe.stages],
-        "stages": dict(stages),
-        "base": recipe.base.model_dump(mode="json"),
-        "identity": dict(identity),
-        "evaluate": recipe.evaluate.model_dump(mode="json"),
-        "root": str(recipe.root),
-        "precision": recipe.precision,
-        "resolved": recipe.to_yaml(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
 def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
     """The subject that a run's record describes. StoreError for a record of another shape."""
     try:
@@ -173,3 +149,80 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
             f"the record of this run is damaged or of another version ({type(error).__name__}: {error})",
             remedy="run the recipe again: what is trained is not trained again",
         ) from error
+
+
+@dataclass(frozen=True)
+class StackRef:
+    """Which adapters are stacked, by the keys of their results, and the factor on each one's update."""
+
+    name: str
+    """`base`, or the name of the last stage."""
+    parent: str | None
+    """Name of the stack that it is compared with as its parent; None for the base."""
+    keys: tuple[str, ...] = ()
+    scales: tuple[float, ...] = ()
+    """A factor for each key; empty: 1 for all."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """(key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
+        scales = self.scales or (1.0,) * len(self.keys)
+        return tuple((key, scale) for key, scale in zip(self.keys, scales, strict=True) if scale)
+
+    @property
+    def identity(self) -> list[str | list[object]]:
+        """What a score is keyed by: equal for stacks that are equal in effect."""
+        return [key if scale == 1 else [key, float(scale)] for key, scale in self.parts]
+
+    def scaled(self, name: str, factors: Mapping[str, float]) -> StackRef:
+        """This stack with other factors on some keys, as a child of this one."""
+        before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
+        return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
+
+
+def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
+    """{key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is no finite number."""
+    factors = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        try:
+            factor = float(value)
+        except ValueError:
+            factor = math.nan
+        if not sign or not math.isfinite(factor):
+            raise UsageError(f"--scale {text!r}: expected STAGE=FACTOR, as in --scale dpo=0.5")
+        factors[subject.stage(name).key] = factor
+    return factors
+
+
+def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str, float]) -> list[StackRef]:
+    """The bare base, the stacks of `stages` (none named: of all trained ones), and with `factors` the last of them with
+    these adapters scaled.
+
+    UsageError when an adapter to be scaled is not in that stack.
+    """
+    names = [name for name in stages if name != BASE] or [stage.name for stage in subject.trained]
+    order = [stage.name for stage in subject.stages]
+    for name in names:
+        subject.stage(name)
+    stacks = [subject.stack(name) for name in (BASE, *sorted(set(names), key=order.index))]
+    if stages and set(stages) == {BASE}:
+        stacks = stacks[:1]
+    if factors:
+        whole = subject.stack(stages[-1] if stages else subject.last)
+        stacks = [s for s in stacks if s.name in (BASE, whole.name)] if not stages else stacks
+        if whole.name not in [s.name for s in stacks]:
+            stacks.append(whole)
+        stacks.append(scaled(subject, whole, factors))
+    return stacks
+
+
+def scaled(subject: Subject, stack: StackRef, factors: Mapping[str, float]) -> StackRef:
+    """The stack with the updates of some adapters multiplied, named after that: `dpo (sft x 0.5)`."""
+    names = {stage.key: stage.name for stage in subject.stages}
+    for key in factors:
+        if key not in stack.keys:
+            within = [names[k] for k in stack.keys]
+            raise UsageError(f"stage {names[key]!r} is not in the stack of {stack.name}: {near(names[key], within)}")
+    words = ", ".join(f"{names[key]} x {factor:g}" for key, factor in factors.items())
+    return stack.scaled(f"{stack.name} ({words})", factors)

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.specs import TrainingSpec, TrainSpec
-from statllama.loaded import Loaded
 from statllama.model.identity import base_identity
-from statllama.recipe import Recipe
-from statllama.reporting import Reporter
-from statllama.scorer import Scorer
-from statllama.signals import StopSignal
+from statllama.recipe import Recipe, longest_row, recipe_tasks
+from statllama.run.loaded import Loaded
+from statllama.run.reporting import Reporter
+from statllama.run.scorer import Scorer
+from statllama.run.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.store.files import write_json
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from statllama.data.prepare import Prepared
     from statllama.data.select import Guard, Selection
     from statllama.model.base_model import Base
-    from statllama.runner import PlannedStage
+    from statllama.run.plan import PlannedStage
 
 
 def count_steps(rows: int, train: TrainSpec) -> int:
@@ -36,17 +35,6 @@ def count_steps(rows: int, train: TrainSpec) -> int:
     batches = math.ceil(rows / train.micro_batch_size)
     per_epoch = max(1, math.ceil(batches / train.accumulation))
     return math.ceil((train.epochs or 1.0) * per_epoch)
-
-
-def longest_row(recipe: Recipe) -> int:
-    """Tokens of the longest row that the base will get in a run of this recipe."""
-    lengths = [stage.train.max_length for stage in recipe.trained]
-    return max(lengths + ([recipe.evaluate.max_length] if recipe.evaluate.tasks else []))
-
-
-def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
-    """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
-    return chosen_tasks(recipe.evaluate, recipe.root)
 
 
 class Session:
