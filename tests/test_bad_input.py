@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from statllama import cli
+from statllama.cli import app as cli
+from statllama.cli.console.run import ConsoleReporter
 from statllama.train import training
 from statllama.train.trainer import StageTrainer
 from tests.conftest import REPO, conversations, preferences, stage, write_jsonl
@@ -489,7 +490,7 @@ def test_two_runs_at_once(
             raise AssertionError("the second run must not train")
 
         monkeypatch.setattr(training, "run", never)
-        write_json = cli.ConsoleReporter.waiting
+        write_json = ConsoleReporter.waiting
 
         def waiting(self: Any, what: str) -> Any:
             tell = write_json(self, what)
@@ -500,7 +501,7 @@ def test_two_runs_at_once(
 
             return on_wait
 
-        monkeypatch.setattr(cli.ConsoleReporter, "waiting", waiting)
+        monkeypatch.setattr(ConsoleReporter, "waiting", waiting)
         said = command("run", path)
         assert said.code == 0, said
         assert str(first.pid) in said.out

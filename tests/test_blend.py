@@ -13,8 +13,9 @@ import yaml
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from statllama import cli, report
-from statllama.console_run import stack_plan
+from statllama import report
+from statllama.cli import app as cli
+from statllama.cli.console.run import stack_plan
 from statllama.errors import RecipeError, TrainingError, UsageError
 from statllama.export.card import card
 from statllama.export.card_use import Contents

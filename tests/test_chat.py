@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from statllama import cli
+from statllama.cli import app as cli
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import UsageError
 from statllama.run.chat import Conversation, Sampling, positions_of, stream

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from statllama import __version__, cli
+from statllama import __version__
+from statllama.cli import app as cli
 from tests.conftest import REPO, stage
 
 Write = Callable[..., Path]
@@ -251,7 +252,8 @@ def test_a_terminal_that_knows_only_ascii() -> None:
 def test_tables_lose_nothing_on_a_narrow_terminal(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from statllama import console, console_scores
+    from statllama.cli.console import scores as console_scores
+    from statllama.cli.console import terminal as console
     from statllama.evaluate.scorecard import scorecard
     from tests.test_scorecard import task_score
 

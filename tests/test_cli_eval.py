@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from statllama import cli
+from statllama.cli import app as cli
 from statllama.errors import UsageError
 from statllama.run.targets import find_subject, split_stage
 from statllama.store import Store

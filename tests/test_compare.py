@@ -12,7 +12,8 @@ import numpy
 import pytest
 from rich.console import Console
 
-from statllama import console, console_scores
+from statllama.cli.console import scores as console_scores
+from statllama.cli.console import terminal as console
 from statllama.errors import UsageError
 from statllama.evaluate import paired
 from statllama.evaluate.compare import Comparison, Record, Scored, compare

@@ -477,7 +477,7 @@ def test_figures_of_each_step(base: Base, tmp_path: Path, pays: Any, spied: list
 
 def test_the_display_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Reward first, since the loss of grpo says nothing; steps on completions of before have no reward to show."""
-    from statllama.console_run import ConsoleReporter
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.train.job import StepEvent
 
     figures = {"reward": 0.25, "kl": 0.0123, "completions/mean_length": 87.4, "completions/clipped_ratio": 0.125}
@@ -607,7 +607,7 @@ def test_commands_refuse_fewer_prompts_than_a_step_takes(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    from statllama import cli
+    from statllama.cli import app as cli
 
     body = spec(data=[{"path": "q.jsonl", "format": "prompt_answer"}], train={"max_length": 400})
     path = write_recipe([body.model_dump(mode="json", exclude_unset=True)])
@@ -720,7 +720,7 @@ def test_commands_on_a_recipe_with_grpo(
     recipe: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`data check` counts prompts; `data preview` shows the prompt's tokens and what the rewards get; `plan` steps."""
-    from statllama import cli
+    from statllama.cli import app as cli
 
     def said(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["statllama", *arguments, "--workspace", str(tmp_path / "w")])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama import cli
+from statllama.cli import app as cli
 from statllama.errors import Interrupted, RecipeError, UsageError
 from statllama.evaluate.compare import compare
 from statllama.recipe import load_recipe

@@ -14,7 +14,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from statllama import cli
+from statllama.cli import app as cli
 from statllama.errors import ExportError, StoreError, UsageError
 from statllama.export import merged as writer
 from statllama.export import release as releases

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from statllama import cli
+from statllama.cli import app as cli
 from statllama.errors import ExportError, UsageError
 from statllama.export.adapter import write_adapter
 from statllama.export.gguf import write_gguf

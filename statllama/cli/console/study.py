@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.console import Out, plain, print_error, print_table
-from statllama.console_run import ConsoleReporter, stack_plan
-from statllama.console_scores import print_comparison
+from statllama.cli.console.run import ConsoleReporter, stack_plan
+from statllama.cli.console.scores import print_comparison
+from statllama.cli.console.terminal import Out, plain, print_error, print_table
 from statllama.errors import StatllamaError
 from statllama.report.data import estimate
 from statllama.run.study import StudyResult

@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.console import Out, plain, print_table, width
+from statllama.cli.console.terminal import Out, plain, print_table, width
 from statllama.evaluate.compare import Comparison, Contrast, Flips, Sample, Tested
 from statllama.evaluate.paired import Judged, Verdict
 from statllama.evaluate.scorecard import Scorecard

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.console import Out, plain, print_table
-from statllama.console_scores import change_cells, share_cell
+from statllama.cli.console.scores import change_cells, share_cell
+from statllama.cli.console.terminal import Out, plain, print_table
 from statllama.evaluate.scores import TaskScore
 from statllama.run.attribution import Attribution, Dial
 

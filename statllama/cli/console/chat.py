@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from statllama.console import Out, plain, print_error, visible
+from statllama.cli.console.terminal import Out, plain, print_error, visible
 from statllama.errors import StatllamaError
 from statllama.run.chat import Conversation
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from statllama.console import Out, plain, print_table, readable_bytes, visible
+from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes, visible
 
 if TYPE_CHECKING:
     from statllama.data.cache import Kept

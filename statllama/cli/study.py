@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_options import WORKSPACE, SetOption, TrustOption, WorkspaceOption
+from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WorkspaceOption
 from statllama.errors import UsageError
 
 
@@ -37,8 +37,8 @@ def study(
 
     A pipeline that fails does not stop the others. What was stopped goes on when the same command is given again.
     """
-    from statllama.console import Out, plain
-    from statllama.console_study import StudyReporter, print_study
+    from statllama.cli.console.study import StudyReporter, print_study
+    from statllama.cli.console.terminal import Out, plain
     from statllama.run.study import load_study, run_study
     from statllama.store import Store
     from statllama.store.files import require_place, write_json

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
+from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
 
 app = typer.Typer(no_args_is_help=True, help="Look at a recipe's data, and make statistics problems.")
 StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
@@ -24,8 +24,8 @@ def check(
 
     What is tokenised here is kept in the workspace, and `run` takes it from there.
     """
-    from statllama.console_data import print_check
-    from statllama.console_run import ConsoleReporter
+    from statllama.cli.console.data import print_check
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
     from statllama.run.data_check import check as check_data
     from statllama.store import Store
@@ -48,7 +48,7 @@ def preview(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Show one row as the model will see it, token by token, with the tokens that carry loss."""
-    from statllama.console_data import print_preview
+    from statllama.cli.console.data import print_preview
     from statllama.recipe import load_recipe
     from statllama.run.data_check import preview as preview_row
     from statllama.store import Store
@@ -63,7 +63,7 @@ def cache(
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """List the prepared data that the workspace keeps, or remove what is old. It is made again when it is needed."""
-    from statllama.console_data import DAY, print_cache, print_pruned
+    from statllama.cli.console.data import DAY, print_cache, print_pruned
     from statllama.data.cache import kept
     from statllama.data.cache import prune as prune_data
     from statllama.store import Store
@@ -91,7 +91,7 @@ def problems(
     listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
 ) -> None:
     """Write statistics problems whose answers are computed. The same arguments give the same bytes."""
-    from statllama.console_data import print_topics, print_written
+    from statllama.cli.console.data import print_topics, print_written
     from statllama.errors import UsageError
     from statllama.problems import kinds, rows
     from statllama.problems import topics as all_topics

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_eval import ScaleOption, SetOption, StageOption, TargetArg
-from statllama.cli_options import WORKSPACE, WorkspaceOption
+from statllama.cli.options import WORKSPACE, EvaluateSetOption, ScaleOption, StageOption, TargetArg, WorkspaceOption
 
 DirOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make; it must not exist yet.")]
 AdapterOption = Annotated[
@@ -51,15 +50,15 @@ def export(
     force: ForceOption = False,
     push: PushOption = None,
     public: PublicOption = False,
-    overrides: SetOption = None,
+    overrides: EvaluateSetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Release a stage: adapter, merged weights, GGUF, checked against the trained stack before they are published.
 
     Without a choice of forms: the adapter and merged weights in bf16. Works offline, without a compiler.
     """
-    from statllama.console_export import print_release
-    from statllama.console_run import ConsoleReporter
+    from statllama.cli.console.export import print_release
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.export.release import Forms
     from statllama.export.release import export as make_release
     from statllama.run.loaded import Loaded

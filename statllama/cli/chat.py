@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli_eval import ScaleOption, SetOption, StageOption, TargetArg
-from statllama.cli_options import WORKSPACE, WorkspaceOption
+from statllama.cli.options import WORKSPACE, EvaluateSetOption, ScaleOption, StageOption, TargetArg, WorkspaceOption
 from statllama.errors import UsageError
 
 
@@ -29,15 +28,15 @@ def chat(
     ] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reply at most.")] = 512,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
-    overrides: SetOption = None,
+    overrides: EvaluateSetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Talk to a trained stage, a whole model, or the base, in the terminal.
 
     Lines that are piped in are turns too. Ctrl-C ends a reply, Ctrl-D the conversation.
     """
-    from statllama.console_chat import converse
-    from statllama.console_run import ConsoleReporter
+    from statllama.cli.console.chat import converse
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.run import chat as talk
     from statllama.run.loaded import Loaded
     from statllama.run.targets import chosen_stack
@@ -89,7 +88,7 @@ def serve(
     """
     import shlex
 
-    from statllama.console import Err, Out, plain
+    from statllama.cli.console.terminal import Err, Out, plain
     from statllama.export import serve as server
 
     served = server.find_served(target)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.console import Out, plain, print_table, readable_bytes
+from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes
 from statllama.export.release import Release
 
 

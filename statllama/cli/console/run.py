@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from statllama.console import Out, counted, plain, readable_bytes
-from statllama.console_scores import print_scorecard
+from statllama.cli.console.scores import print_scorecard
+from statllama.cli.console.terminal import Out, counted, plain, readable_bytes
 from statllama.run.reporting import Reporter
 from statllama.run.subject import BASE
 from statllama.train.job import StepEvent

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from statllama.cli_options import WORKSPACE, WorkspaceOption
+from statllama.cli.options import (
+    WORKSPACE,
+    DataOption,
+    EvaluateSetOption,
+    LimitOption,
+    OutOption,
+    RunArg,
+    TargetArg,
+    TaskOption,
+    WorkspaceOption,
+)
 from statllama.errors import UsageError
 from statllama.run.scorer import open_scorer, origin
 from statllama.run.subject import chosen_stacks, factors_of
@@ -17,43 +27,8 @@ if TYPE_CHECKING:
     from statllama.run.subject import Subject
     from statllama.store import Store
 
-TargetArg = Annotated[
-    str,
-    typer.Argument(
-        metavar="TARGET",
-        help="A recipe file, a run in the workspace (or RUN:STAGE), a release, a model's folder, or a hub id.",
-    ),
-]
-RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file or a run in the workspace.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a field, as in --set evaluate.batch_size=8; may be repeated."
-    ),
-]
-TaskOption = Annotated[
-    list[str] | None,
-    typer.Option("--task", metavar="NAME", help="Benchmark to score, in place of the recipe's; may be repeated."),
-]
-DataOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--data",
-        metavar="TASK=FILE",
-        help="Local file with a benchmark's questions, in place of its own; TASK.SPLIT=FILE for one split.",
-    ),
-]
-StageOption = Annotated[
-    str | None, typer.Option("--stage", metavar="NAME", help="Stage whose stack it is, or `base`. Default: the last.")
-]
-ScaleOption = Annotated[
-    list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; may be repeated.")
-]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Score only the first so many items of each benchmark.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the result as JSON.")]
 
-
-def evaluate(
+def eval_(
     target: TargetArg,
     stage: Annotated[
         list[str] | None,
@@ -68,7 +43,7 @@ def evaluate(
             "--scale", metavar="STAGE=FACTOR", help="Also score the stack with this stage's adapter times a factor."
         ),
     ] = None,
-    overrides: SetOption = None,
+    overrides: EvaluateSetOption = None,
     out: OutOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
@@ -77,8 +52,8 @@ def evaluate(
     The base is loaded once and the adapters are switched. What was scored before, by whichever command, is taken from
     the workspace. A killed evaluation goes on where it was when the same command is given again.
     """
-    from statllama.console_run import ConsoleReporter
-    from statllama.console_scores import print_scorecard
+    from statllama.cli.console.run import ConsoleReporter
+    from statllama.cli.console.scores import print_scorecard
     from statllama.run import attribution as evaluation
     from statllama.run.signals import StopSignal
     from statllama.run.targets import split_stage
@@ -112,7 +87,7 @@ def compare(
 
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
-    from statllama.console_scores import print_comparison
+    from statllama.cli.console.scores import print_comparison
     from statllama.evaluate.compare import compare as compare_scored
     from statllama.evaluate.compare import require_different
     from statllama.run.scorebook import scored
@@ -141,13 +116,13 @@ def attribute(
     task: TaskOption = None,
     data: DataOption = None,
     limit: LimitOption = None,
-    overrides: SetOption = None,
+    overrides: EvaluateSetOption = None,
     out: OutOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
-    from statllama.console_run import ConsoleReporter
-    from statllama.console_stacks import print_attribution
+    from statllama.cli.console.attribution import print_attribution
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.run import attribution as evaluation
     from statllama.run.signals import StopSignal
     from statllama.run.targets import split_stage
@@ -175,15 +150,15 @@ def dial(
     task: TaskOption = None,
     data: DataOption = None,
     limit: LimitOption = None,
-    overrides: SetOption = None,
+    overrides: EvaluateSetOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a chart (.html) or the figures (.json).")
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
-    from statllama.console_run import ConsoleReporter
-    from statllama.console_stacks import print_dial
+    from statllama.cli.console.attribution import print_dial
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.run import attribution as evaluation
     from statllama.run.signals import StopSignal
     from statllama.run.targets import split_stage
@@ -211,7 +186,7 @@ def report(
     task: TaskOption = None,
     data: DataOption = None,
     limit: LimitOption = None,
-    overrides: SetOption = None,
+    overrides: EvaluateSetOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="The file to write. Default: RUN.html.")
     ] = None,
@@ -222,7 +197,7 @@ def report(
     Loads no model and scores nothing: what the workspace does not have is not shown, and the page says so. Scores that
     `eval` made with other settings are shown when the same settings are given here.
     """
-    from statllama.console import Out, plain
+    from statllama.cli.console.terminal import Out, plain
     from statllama.report import collect, write
 
     store, subject = _subject(run, workspace, overrides, task, data, limit)
@@ -281,7 +256,7 @@ def _numbers(text: str) -> list[float]:
 def _write(out: Path | None, body: Mapping[str, Any]) -> None:
     """Write a result as JSON, whole or not at all, with the versions it was made with."""
     if out is not None:
-        from statllama.console import Out, plain
+        from statllama.cli.console.terminal import Out, plain
         from statllama.store.files import write_json
         from statllama.store.versions import __version__
 

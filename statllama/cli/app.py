@@ -1,0 +1,122 @@
+"""The command line. Imports no torch: that happens only when a command needs a model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from statllama.cli import chat, data, export, run, scores, study
+from statllama.cli.console.terminal import Out, print_error
+from statllama.errors import Interrupted, StatllamaError, UsageError
+from statllama.store.versions import __version__
+
+app = typer.Typer(
+    name="statllama",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a domain specialist out of a small Llama on one GPU.\n\n"
+    "One YAML recipe names a base model and a chain of training stages. Each stage trains one LoRA adapter in 4 bit; "
+    "the adapters stay separate, stacked on one frozen base, and every stage is scored.\n\n"
+    "Try it now, without a GPU or a download:  [bold]statllama run quickstart[/bold]",
+)
+INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Out.print(f"statllama {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["STATLLAMA_DEBUG"] = "1"
+    # torch 2.13 warns at each start of how torchao, which Unsloth brings, registers its types.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help
+    *(run.run, run.plan, run.fetch, run.show, run.status, run.doctor, study.study),
+    *(scores.eval_, scores.compare, scores.attribute, scores.dial, scores.report),
+    *(chat.chat, chat.serve, export.export),
+)
+for command in COMMANDS:
+    app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Entry point: run the command, turn errors into messages and exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # an ASCII terminal gets `\xb1` for a plus-minus sign, not an error
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        result = app(standalone_mode=False)
+        sys.stdout.flush()  # here, so that a closed pipe is met before the interpreter ends
+        code = result if isinstance(result, int) else 0
+        if code == Interrupted.exit_code:  # Typer's word for Ctrl-C
+            print_error(INTERRUPTED)
+    except StatllamaError as error:
+        _debug()
+        print_error(error)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print_error(INTERRUPTED)
+        code = Interrupted.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code)
+
+
+def _unexpected(error: Exception) -> int:
+    """Typer's own usage errors, full or read-only disks, and what we did not foresee."""
+    if hasattr(error, "exit_code") and hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        if message := error.format_message():  # none: no command was given, and the help has been printed
+            print_error(UsageError(message, remedy=f"{context.command_path if context else 'statllama'} --help"))
+        return UsageError.exit_code
+    _debug()
+    if (known := _disk_error(error)) is not None:
+        print_error(known)
+        return known.exit_code
+    remedy = "please report it, with what `statllama --debug ...` prints"
+    print_error(StatllamaError(f"unexpected: {type(error).__name__}: {error}", remedy=remedy))
+    return 1
+
+
+def _disk_error(error: Exception) -> StatllamaError | None:
+    """A full or read-only disk that was met outside the store, as the store words it."""
+    from statllama.store.files import translate_os_errors
+
+    try:
+        with translate_os_errors(Path(str(getattr(error, "filename", None) or "."))):
+            raise error
+    except StatllamaError as known:
+        return known
+    except Exception:
+        return None
+
+
+def _debug() -> None:
+    if os.environ.get("STATLLAMA_DEBUG"):
+        import traceback
+
+        traceback.print_exc()

@@ -1,0 +1,79 @@
+"""The only place that prints, with the other console modules: tables, errors, texts that are safe to show."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+
+from statllama.errors import Interrupted, StatllamaError
+
+if TYPE_CHECKING:
+    pass
+
+UNBOUNDED = 1000  # columns: wider than any table
+LOG_WIDTH = 100  # columns of a log file, whatever the terminal beside it
+_live = sys.stdout.isatty()
+Out = Console(highlight=False, soft_wrap=not _live, width=None if _live or "COLUMNS" in os.environ else LOG_WIDTH)
+Err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Characters that a terminal obeys instead of showing (escapes, overwriting, writing from right to left), and those that
+# no encoding has. Names of files and texts of recipes may hold them.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """The text with control characters written out: `\\x1b` for an escape. Line ends and tabs stay."""
+    return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def plain(text: object) -> str:
+    """A text that is not ours, to be put among rich's markup: nothing in it is markup or obeyed by the terminal."""
+    return escape(visible(str(text)))
+
+
+def print_error(error: StatllamaError) -> None:
+    """What went wrong and how to mend it, on stderr."""
+    head = "[bold yellow]stopped:[/]" if isinstance(error, Interrupted) else "[bold red]error:[/]"
+    Err.print(f"{head} {plain(error.message)}")
+    if error.remedy:
+        Err.print(f"[bold]  ->[/] {plain(error.remedy)}")
+
+
+def width(table: Table) -> int:
+    """Columns that the table takes when nothing in it is broken into lines."""
+    return Measurement.get(Out, Out.options.update(max_width=UNBOUNDED), table).maximum
+
+
+def print_table(table: Table) -> None:
+    """On a narrow terminal without lines between columns, and long texts folded: nothing of them is lost."""
+    if width(table) > Out.width:
+        table.box, table.padding = SIMPLE_HEAD, 0
+        for column in table.columns:
+            column.overflow = "fold"
+    Out.print(table)
+
+
+def counted(number: int, word: str) -> str:
+    """`1 score`, `2,000 scores`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _size(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def readable_bytes(count: float) -> str:
+    """1.5 KiB, 20.3 MiB, ..."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError

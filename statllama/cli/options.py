@@ -1,0 +1,74 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A .yaml file, or the name of a shipped recipe.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a field; may be repeated. Stages go by name: --set stages.sft.train.steps=20. "
+        "Overrides are recorded with the result.",
+    ),
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-local-code", help="Run rewards (name: local) that are code beside the recipe.")
+]
+UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        envvar="STATLLAMA_WORKSPACE",
+        help="Folder for results. Results are found by what they are made of, so recipes can share one.",
+    ),
+]
+WORKSPACE = Path("workspace")
+
+TargetArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="A recipe file, a run in the workspace (or RUN:STAGE), a release, a model's folder, or a hub id.",
+    ),
+]
+
+RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file or a run in the workspace.")]
+
+EvaluateSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a field, as in --set evaluate.batch_size=8; may be repeated."
+    ),
+]
+
+TaskOption = Annotated[
+    list[str] | None,
+    typer.Option("--task", metavar="NAME", help="Benchmark to score, in place of the recipe's; may be repeated."),
+]
+
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        metavar="TASK=FILE",
+        help="Local file with a benchmark's questions, in place of its own; TASK.SPLIT=FILE for one split.",
+    ),
+]
+
+StageOption = Annotated[
+    str | None, typer.Option("--stage", metavar="NAME", help="Stage whose stack it is, or `base`. Default: the last.")
+]
+
+ScaleOption = Annotated[
+    list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; may be repeated.")
+]
+
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Score only the first so many items of each benchmark.")]
+
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the result as JSON.")]

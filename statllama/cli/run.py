@@ -1,0 +1,106 @@
+"""Commands on a recipe and a workspace: run, plan, fetch, show, status, doctor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from statllama.cli.console.run import ConsoleReporter
+from statllama.cli.console.workspace import print_fetched, print_finding, print_plan, print_recipe, print_status
+from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WorkspaceOption
+
+
+def run(
+    recipe: RecipeArg,
+    overrides: SetOption = None,
+    until: UntilOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
+    ] = True,
+    trust_local_code: TrustOption = False,
+) -> None:
+    """Train what is not trained yet, score the base and every stage, print the scorecard.
+
+    A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
+    from its last checkpoint when the same command is given again.
+    """
+    from statllama.recipe import load_recipe
+    from statllama.run.runner import run as run_recipe
+    from statllama.store import Store
+
+    loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
+    run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
+
+
+def plan(
+    recipe: RecipeArg,
+    overrides: SetOption = None,
+    until: UntilOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Show which stages would run and why, with their tokens and steps. Trains nothing.
+
+    Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
+    """
+    from statllama.recipe import load_recipe
+    from statllama.run.plan import plan as plan_recipe
+    from statllama.run.runner import measure
+    from statllama.store import Store
+
+    loaded = load_recipe(recipe, overrides or [])
+    store = Store(workspace)
+    stages = plan_recipe(loaded, store, until)
+    print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
+
+
+def fetch(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE|STUDY...", help="Files, or names of shipped recipes; or a study.")
+    ],
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Fetch all that recipes read from the hub (base, data, benchmarks): their runs then need no network.
+
+    For a machine without network, copy the workspace and the hub's cache to it.
+    """
+    from statllama.run.fetch import fetch as fetch_recipe
+    from statllama.run.fetch import hub_cache
+    from statllama.run.study import load_study
+    from statllama.store import Store
+
+    study, store, reporter = load_study(recipes, overrides or []), Store(workspace), ConsoleReporter()
+    for recipe in study.recipes:
+        fetch_recipe(recipe, store, reporter)
+    print_fetched([recipe.name for recipe in study.recipes], workspace, hub_cache())
+
+
+def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
+    """Print the resolved recipe: every field with its value, defaults included, as YAML that can be run."""
+    from statllama.recipe import load_recipe
+
+    print_recipe(load_recipe(recipe, overrides or [], check_files=False))
+
+
+def status(workspace: WorkspaceOption = WORKSPACE) -> None:
+    """List what the workspace holds: recipes and their stages, unfinished work, scores, bytes on disk."""
+    from statllama.store import Store
+
+    print_status(Store(workspace))
+
+
+def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
+    """Check this machine: GPU, CUDA, versions, whether the libraries really load, disk, hub.
+
+    Each finding says what to do about it. Leaves with 1 when something would stop a run.
+    """
+    from statllama.run.doctor import examine
+
+    sound = True
+    for finding in examine(workspace):
+        print_finding(finding)
+        sound = sound and finding.level != "error"
+    if not sound:
+        raise typer.Exit(1)
