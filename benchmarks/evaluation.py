@@ -29,11 +29,11 @@ from typing import Any
 from common import median, report
 
 REPO = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPO))  # the command that tests/test_lm_eval_parity.py compares with, item by item
+sys.path.insert(0, str(REPO))  # the command that tests/evaluate/test_lm_eval_parity.py compares with, item by item
 
 from statllama.config.benchmarks import find_tasks  # noqa: E402
 from statllama.config.evaluate import EvaluateSpec  # noqa: E402
-from tests import lm_eval_command  # noqa: E402
+from tests.evaluate import lm_eval_command  # noqa: E402
 
 STAGES = ("cpt", "sft", "dpo")
 TASKS = ("quickstart_stats", "quickstart_general", "ap_statistics")

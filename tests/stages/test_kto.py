@@ -22,7 +22,7 @@ from statllama.stages import kto
 from tests.conftest import judgements, preferences, stage, write_jsonl
 from tests.reference import merged, relative, tensors, worst
 from tests.running import adapter_bytes, losses, run
-from tests.test_parity import (
+from tests.train.test_parity import (
     LORA,
     PARENTS,
     SCALES,
@@ -36,7 +36,7 @@ from tests.test_parity import (
     prompt_ids,
     turn,
 )
-from tests.test_resume import StopAt
+from tests.train.test_resume import StopAt
 
 torch.set_num_threads(1)
 Write = Callable[..., Path]

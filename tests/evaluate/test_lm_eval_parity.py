@@ -20,9 +20,10 @@ from statllama.evaluate.scores import TaskScore
 from statllama.evaluate.suite import score
 from statllama.model.adapter import Adapter, load_adapter
 from statllama.model.base_model import Base, load_base, scoring, start_backend
-from tests import lm_eval_command, reference
+from tests import reference
 from tests.conftest import REPO, SHARED, make_llama, write_jsonl
-from tests.lm_eval_command import Said
+from tests.evaluate import lm_eval_command
+from tests.evaluate.lm_eval_command import Said
 from tests.reference import Lora
 
 EVAL = REPO / "eval"

@@ -38,9 +38,9 @@ from statllama.run.reporting import Reporter
 from statllama.run.scorer import open_scorer
 from statllama.run.targets import find_subject
 from statllama.store import Store
-from tests.browser import CHROMIUM, Browser
 from tests.conftest import REPO, conversations, stage, write_jsonl
-from tests.report_data import HOSTILE, delta, dial, hostile, plain
+from tests.report.browser import CHROMIUM, Browser
+from tests.report.report_data import HOSTILE, delta, dial, hostile, plain
 
 # ------------------------------------------------------------------ numbers
 
@@ -441,7 +441,8 @@ def test_writing_replaces_a_file_whole_and_names_what_is_wrong(tmp_path: Path, p
 
 def test_a_report_needs_no_torch_and_no_display(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from statllama import report; from tests.report_data import plain\n"
+        "import sys; from pathlib import Path; from statllama import report\n"
+        "from tests.report.report_data import plain\n"
         "assert 'matplotlib' not in sys.modules, 'drawn only when it is asked for'\n"
         "report.write(plain(), Path(sys.argv[1]))\n"
         "loaded = {'torch', 'transformers', 'matplotlib.pyplot', 'lm_eval'} & set(sys.modules)\n"

@@ -255,7 +255,7 @@ def test_tables_lose_nothing_on_a_narrow_terminal(
     from statllama.cli.console import scores as console_scores
     from statllama.cli.console import terminal as console
     from statllama.evaluate.scorecard import scorecard
-    from tests.test_scorecard import task_score
+    from tests.evaluate.test_scorecard import task_score
 
     for module in (console, console_scores):
         monkeypatch.setattr(module, "Out", Console(width=width, highlight=False))

@@ -1,7 +1,7 @@
 """Keys of the shipped recipes, as recorded: results of earlier versions are found again, and nothing is trained twice.
 
 A change of a key is a change of what is trained: raise NUMERICS, note it under Numerics in CHANGELOG.md, and record the
-keys anew: `python -m tests.test_shipped_keys`.
+keys anew: `python -m tests.run.test_shipped_keys`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from statllama.rewards.correctness import judge
 from statllama.rewards.latex import equivalent, number_of, to_latex
 from statllama.rewards.quantities import read_quantity
 from tests.conftest import REPO, SHARED
-from tests.rewards_table import COMPLETIONS, REPLIES
+from tests.rewards.rewards_table import COMPLETIONS, REPLIES
 
 VERDICTS = {"+": "correct", "-": "wrong", "0": "no answer"}
 MODULES = [f"statllama.rewards.{found.name}" for found in pkgutil.iter_modules(rewards.__path__)]

@@ -15,7 +15,7 @@ import torch
 
 from tests.conftest import conversations, make_tokenizer, preferences, write_jsonl
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parent.parent.parent
 BENCHMARKS = REPO / "benchmarks"
 
 

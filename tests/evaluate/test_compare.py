@@ -19,7 +19,7 @@ from statllama.evaluate import paired
 from statllama.evaluate.compare import Comparison, Record, Scored, compare
 from statllama.evaluate.paired import paired_change
 from statllama.evaluate.scorecard import IncomparableError
-from tests.test_scorecard import task_score
+from tests.evaluate.test_scorecard import task_score
 
 PROTOCOL = {
     "protocol": 2,
