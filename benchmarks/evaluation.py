@@ -29,11 +29,11 @@ from typing import Any
 from common import median, report
 
 REPO = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPO))  # the command that tests/evaluate/test_lm_eval_parity.py compares with, item by item
+sys.path.insert(0, str(REPO))  # the command that tests/evaluation/test_lm_eval_parity.py compares with, item by item
 
 from statllama.config.benchmarks import find_tasks  # noqa: E402
 from statllama.config.evaluate import EvaluateSpec  # noqa: E402
-from tests.evaluate import lm_eval_command  # noqa: E402
+from tests.evaluation import lm_eval_command  # noqa: E402
 
 STAGES = ("cpt", "sft", "dpo")
 TASKS = ("quickstart_stats", "quickstart_general", "ap_statistics")
@@ -79,7 +79,7 @@ def merged_models(workspace: Path, folder: Path) -> tuple[dict[str, Path], float
     from transformers import AutoModelForCausalLM
 
     from statllama.model.adapter import load_adapter
-    from statllama.run.targets import find_subject
+    from statllama.runs.targets import find_subject
     from statllama.store import Store
 
     store = Store(workspace)
@@ -143,7 +143,7 @@ def random_batches() -> Iterator[None]:
 @contextmanager
 def clocked() -> Iterator[list[float]]:
     """Within, the list gets the seconds of each call that generates all replies of a benchmark."""
-    from statllama.evaluate.language_model import LanguageModel
+    from statllama.evaluation.language_model import LanguageModel
 
     seconds: list[float] = []
     real = LanguageModel.generate_until
@@ -164,7 +164,7 @@ def clocked() -> Iterator[list[float]]:
 def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
     """The quickstart's base, and the adapters of its last stage here."""
     from statllama.model.adapter import load_adapter
-    from statllama.run.targets import find_subject
+    from statllama.runs.targets import find_subject
     from statllama.store import Store
 
     store = Store(workspace)
@@ -174,7 +174,7 @@ def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
 
 def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int) -> dict[str, Any]:
     """New tokens a second in batches of like length and of random order, with NEW of them a reply whatever it says."""
-    from statllama.evaluate.suite import score
+    from statllama.evaluation.suite import score
     from statllama.model.base_model import scoring
 
     rows = []
@@ -216,7 +216,7 @@ def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int
 @contextmanager
 def rows_of_their_own() -> Iterator[None]:
     """Within, each choice has a row of its own, as in lm-eval, which shares a row where choices differ in one token."""
-    import statllama.evaluate.language_model as harness
+    import statllama.evaluation.language_model as harness
 
     real = harness.takes_forks
     harness.takes_forks = lambda model: False
@@ -228,7 +228,7 @@ def rows_of_their_own() -> Iterator[None]:
 
 def shared_context(base: Any, adapters: Sequence[Any], batch_size: int) -> dict[str, Any]:
     """Seconds to score a stack with all choices of a question in one row, and with a row for each, by benchmark."""
-    from statllama.evaluate.suite import Suite
+    from statllama.evaluation.suite import Suite
     from statllama.model.base_model import scoring
 
     spec = EvaluateSpec(tasks=TASKS, batch_size=batch_size, max_length=512)

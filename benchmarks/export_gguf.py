@@ -30,7 +30,7 @@ def quantiser_alone(file: Path) -> float:
     import gguf
     import numpy as np
 
-    from statllama.export.quantise import quantise
+    from statllama.release.quantise import quantise
 
     seconds, draw = 0.0, np.random.default_rng(0)
     for tensor in gguf.GGUFReader(file).tensors:
@@ -43,7 +43,7 @@ def quantiser_alone(file: Path) -> float:
 
 def measured(source: Any, folder: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
     """({what: seconds of every round}, {kind: peak bytes above the start of every round})."""
-    from statllama.export.gguf import write_gguf
+    from statllama.release.gguf import write_gguf
 
     seconds: dict[str, list[float]] = {what: [] for what in (*KINDS, "copy", "quantiser")}
     peaks: dict[str, list[int]] = {kind: [] for kind in KINDS}
@@ -85,7 +85,7 @@ def main() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         import torch
 
-        from statllama.export.weights import open_weights
+        from statllama.release.weights import open_weights
 
         torch.set_num_threads(1)
         source = replace(random_stack(folder / "base", tuple(args.ranks)), tokenizer=TOKENIZER)

@@ -31,9 +31,9 @@ def random_stack(base: Path, ranks: tuple[int, ...]) -> Any:
     """What is exported: one random adapter a rank, on all seven modules."""
     import torch
 
-    from statllama.export.source import Source
-    from statllama.export.weights import open_weights
     from statllama.model.adapter import Adapter, Slice
+    from statllama.release.source import Source
+    from statllama.release.weights import open_weights
 
     torch.manual_seed(0)
     found = open_weights(base).tensors
@@ -74,8 +74,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.folder) as name, process_apart() as apart:
         folder = Path(name)
         parameters = apart(make_base, folder / "base", args.hidden, args.layers, args.vocabulary)
-        from statllama.export.merged import write_merged
-        from statllama.export.weights import open_weights
+        from statllama.release.merged import write_merged
+        from statllama.release.weights import open_weights
 
         source = random_stack(folder / "base", tuple(args.ranks))
         sizes = [stored.nbytes for stored in open_weights(folder / "base").tensors.values()]

@@ -246,7 +246,7 @@ class Statllama:
 
         from statllama.config.benchmarks import find_tasks
         from statllama.config.evaluate import EvaluateSpec
-        from statllama.evaluate.suite import score
+        from statllama.evaluation.suite import score
         from statllama.model.base_model import scoring
 
         files = {"gsm8k": self.setup["gsm8k"]}

@@ -25,9 +25,9 @@ from scipy import stats
 
 from statllama.model.base_model import scoring
 from statllama.rewards import build
-from statllama.run.loaded import Loaded
-from statllama.run.reporting import Reporter
-from statllama.run.targets import find_subject
+from statllama.runs.loaded import Loaded
+from statllama.runs.reporting import Reporter
+from statllama.runs.targets import find_subject
 from statllama.stages import grpo
 from statllama.store import Store
 

@@ -17,9 +17,9 @@ from common import report
 
 from statllama.config.specs import StageSpec
 from statllama.recipe import load_recipe
-from statllama.run.reporting import Reporter
-from statllama.run.session import Session
-from statllama.run.signals import StopSignal
+from statllama.runs.reporting import Reporter
+from statllama.runs.session import Session
+from statllama.runs.signals import StopSignal
 from statllama.store import Store
 
 

@@ -16,11 +16,11 @@ from statllama.store.versions import __version__
 
 if TYPE_CHECKING:
     from statllama.recipe import load_recipe
-    from statllama.run.runner import run
+    from statllama.runs.runner import run
 
 __all__ = ["__version__", "load_recipe", "run"]
 
-_HOMES = {"load_recipe": "statllama.recipe", "run": "statllama.run.runner"}
+_HOMES = {"load_recipe": "statllama.recipe", "run": "statllama.runs.runner"}
 
 
 def __getattr__(name: str) -> Any:

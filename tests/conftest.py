@@ -127,7 +127,7 @@ def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _short_probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drift on 3 of the 48 probe texts: it is measured after every stage, and most tests are about something else."""
-    from statllama.evaluate import probe
+    from statllama.evaluation import probe
 
     whole = probe.probe_texts
     if request.module.__name__.rpartition(".")[2] != "test_drift":

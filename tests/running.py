@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from statllama.recipe import Recipe, load_recipe
-from statllama.run import runner
-from statllama.run.reporting import Reporter
+from statllama.runs import runner
+from statllama.runs.reporting import Reporter
 from statllama.store import Store
 from tests.conftest import REPO
 

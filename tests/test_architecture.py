@@ -21,13 +21,13 @@ PACKAGE = REPO / "statllama"
 # `evaluate`, `export`): importing the package would put the module in the function's place.
 ROOMS = (
     ("cli",),
-    ("export",),
+    ("release",),
     ("report",),
-    ("run",),
+    ("runs",),
     ("recipe",),
     ("stages",),
     ("train",),
-    ("evaluate",),
+    ("evaluation",),
     ("model", "data", "rewards"),
     ("config", "store"),
     ("problems", "errors"),
@@ -40,7 +40,7 @@ HOMES = {
     "bitsandbytes": "model",
     "trl": "stages",
     "math_verify": "rewards",
-    "lm_eval": "evaluate",
+    "lm_eval": "evaluation",
     "matplotlib": "report",
     "typer": "cli",
     "rich": "cli",
@@ -196,16 +196,16 @@ TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    "
 @pytest.mark.parametrize(
     ("rule", "name", "text"),
     [
-        (upward_imports, "store/store.py", "from statllama.run.plan import plan\n"),
+        (upward_imports, "store/store.py", "from statllama.runs.plan import plan\n"),
         (upward_imports, "store/store.py", TYPES + "from statllama.recipe import Recipe\n"),
         (upward_imports, "data/cache.py", "def late():\n    import statllama.cli.app\n"),
-        (upward_imports, "run/plan.py", "from statllama import load_recipe\n"),
+        (upward_imports, "runs/plan.py", "from statllama import load_recipe\n"),
         (circular_files, "store/files.py", TYPES + "from statllama.store.store import Store\n"),
-        (circular_files, "run/plan.py", "from statllama.run import session\n"),
+        (circular_files, "runs/plan.py", "from statllama.runs import session\n"),
         (circular_rooms, "config/specs.py", "from statllama.store import Store\n"),
-        (borrowed_privates, "run/plan.py", "from statllama.model.adapter import _config\n"),
+        (borrowed_privates, "runs/plan.py", "from statllama.model.adapter import _config\n"),
         (borrowed_privates, "cli/run.py", "from statllama.stages import _reference\n"),
-        (borrowed_privates, "run/plan.py", "from statllama.model import adapter\nprint(adapter._config)\n"),
+        (borrowed_privates, "runs/plan.py", "from statllama.model import adapter\nprint(adapter._config)\n"),
     ],
 )
 def test_a_planted_fault_is_found(rule: Callable[[Sources], list[str]], name: str, text: str) -> None:
@@ -262,7 +262,7 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "lm_eval",
         "safetensors",
     }
-    light = ("__init__", "cli", "config", "errors", "problems", "recipe", "report", "run", "store")
+    light = ("__init__", "cli", "config", "errors", "problems", "recipe", "report", "runs", "store")
     for name in NAMES:
         if room_of(name) in light or name in ("model/identity.py", "stages/__init__.py"):
             tops = [node for node in tree(name).body if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -16,9 +16,9 @@ import statllama.model.base_model
 import statllama.model.stack
 from statllama.errors import DataError, ModelError, TrainingError
 from statllama.recipe import load_recipe
-from statllama.run import runner
-from statllama.run.reporting import Reporter
-from statllama.run.signals import StopSignal
+from statllama.runs import runner
+from statllama.runs.reporting import Reporter
+from statllama.runs.signals import StopSignal
 from statllama.stages import dpo
 from statllama.store import Store
 from statllama.train import training

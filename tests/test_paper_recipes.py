@@ -15,10 +15,10 @@ from statllama.config.shipped import find_recipe, shipped_recipes, shipped_studi
 from statllama.config.specs import LLAMA_MODULES, TrainingSpec
 from statllama.errors import RecipeError
 from statllama.recipe import Recipe, load_recipe
-from statllama.run.data_check import check
-from statllama.run.plan import plan
-from statllama.run.reporting import Reporter
-from statllama.run.study import load_study, pipelines
+from statllama.runs.data_check import check
+from statllama.runs.plan import plan
+from statllama.runs.reporting import Reporter
+from statllama.runs.study import load_study, pipelines
 from statllama.store import Store
 from tests.conftest import REPO, SHARED, write_jsonl
 

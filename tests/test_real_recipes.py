@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from statllama.recipe import load_recipe
-from statllama.run.reporting import Reporter
-from statllama.run.runner import run
+from statllama.runs.reporting import Reporter
+from statllama.runs.runner import run
 from statllama.store import Store
 from tests.conftest import SHARED, make_llama, write_jsonl
 

@@ -22,7 +22,7 @@ from statllama.config.specs import BaseModelSpec, LoraSpec, ProblemsSpec, Source
 from statllama.errors import RecipeError, UsageError
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
-from statllama.run.keys import difference, key_material, stage_key
+from statllama.runs.keys import difference, key_material, stage_key
 from statllama.stages import blend, dpo, kto, sft
 from tests.conftest import REPO
 

@@ -37,9 +37,9 @@ def chat(
     """
     from statllama.cli.console.chat import converse
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.run import chat as talk
-    from statllama.run.loaded import Loaded
-    from statllama.run.targets import chosen_stack
+    from statllama.runs import chat as talk
+    from statllama.runs.loaded import Loaded
+    from statllama.runs.targets import chosen_stack
     from statllama.store import Store
 
     store = Store(workspace)
@@ -89,7 +89,7 @@ def serve(
     import shlex
 
     from statllama.cli.console.terminal import Err, Out, plain
-    from statllama.export import serve as server
+    from statllama.release import serve as server
 
     served = server.find_served(target)
     chosen = server.choose(served, engine)

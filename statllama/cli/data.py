@@ -27,7 +27,7 @@ def check(
     from statllama.cli.console.data import print_check
     from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
-    from statllama.run.data_check import check as check_data
+    from statllama.runs.data_check import check as check_data
     from statllama.store import Store
 
     wrong = False
@@ -50,7 +50,7 @@ def preview(
     """Show one row as the model will see it, token by token, with the tokens that carry loss."""
     from statllama.cli.console.data import print_preview
     from statllama.recipe import load_recipe
-    from statllama.run.data_check import preview as preview_row
+    from statllama.runs.data_check import preview as preview_row
     from statllama.store import Store
 
     print_preview(preview_row(load_recipe(recipe, overrides or []), Store(workspace), stage, source, row))

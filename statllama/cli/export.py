@@ -59,11 +59,11 @@ def export(
     """
     from statllama.cli.console.export import print_release
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.export.release import Forms
-    from statllama.export.release import export as make_release
-    from statllama.run.loaded import Loaded
-    from statllama.run.signals import StopSignal
-    from statllama.run.targets import chosen_stack
+    from statllama.release.release import Forms
+    from statllama.release.release import export as make_release
+    from statllama.runs.loaded import Loaded
+    from statllama.runs.signals import StopSignal
+    from statllama.runs.targets import chosen_stack
     from statllama.store import Store
 
     store = Store(workspace)
@@ -85,6 +85,6 @@ def export(
         release = make_release(subject, stack, loaded, out, forms, name, force)
     print_release(release)
     if push is not None:
-        from statllama.export.push import push as upload
+        from statllama.release.push import push as upload
 
         print_release(release, upload(release.folder, push, public))

@@ -27,7 +27,7 @@ def run(
     from its last checkpoint when the same command is given again.
     """
     from statllama.recipe import load_recipe
-    from statllama.run.runner import run as run_recipe
+    from statllama.runs.runner import run as run_recipe
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
@@ -45,8 +45,8 @@ def plan(
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
     from statllama.recipe import load_recipe
-    from statllama.run.plan import plan as plan_recipe
-    from statllama.run.runner import measure
+    from statllama.runs.plan import plan as plan_recipe
+    from statllama.runs.runner import measure
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or [])
@@ -66,9 +66,9 @@ def fetch(
 
     For a machine without network, copy the workspace and the hub's cache to it.
     """
-    from statllama.run.fetch import fetch as fetch_recipe
-    from statllama.run.fetch import hub_cache
-    from statllama.run.study import load_study
+    from statllama.runs.fetch import fetch as fetch_recipe
+    from statllama.runs.fetch import hub_cache
+    from statllama.runs.study import load_study
     from statllama.store import Store
 
     study, store, reporter = load_study(recipes, overrides or []), Store(workspace), ConsoleReporter()
@@ -96,7 +96,7 @@ def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
 
     Each finding says what to do about it. Leaves with 1 when something would stop a run.
     """
-    from statllama.run.doctor import examine
+    from statllama.runs.doctor import examine
 
     sound = True
     for finding in examine(workspace):

@@ -20,11 +20,11 @@ from statllama.cli.options import (
     WorkspaceOption,
 )
 from statllama.errors import UsageError
-from statllama.run.scorer import open_scorer, origin
-from statllama.run.subject import chosen_stacks, factors_of
+from statllama.runs.scorer import open_scorer, origin
+from statllama.runs.subject import chosen_stacks, factors_of
 
 if TYPE_CHECKING:
-    from statllama.run.subject import Subject
+    from statllama.runs.subject import Subject
     from statllama.store import Store
 
 
@@ -54,9 +54,9 @@ def eval_(
     """
     from statllama.cli.console.run import ConsoleReporter
     from statllama.cli.console.scores import print_scorecard
-    from statllama.run import attribution as evaluation
-    from statllama.run.signals import StopSignal
-    from statllama.run.targets import split_stage
+    from statllama.runs import attribution as evaluation
+    from statllama.runs.signals import StopSignal
+    from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
 
     require_place(out)
@@ -88,10 +88,10 @@ def compare(
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
     from statllama.cli.console.scores import print_comparison
-    from statllama.evaluate.compare import compare as compare_scored
-    from statllama.evaluate.compare import require_different
-    from statllama.run.scorebook import scored
-    from statllama.run.targets import find_subject, split_stage
+    from statllama.evaluation.compare import compare as compare_scored
+    from statllama.evaluation.compare import require_different
+    from statllama.runs.scorebook import scored
+    from statllama.runs.targets import find_subject, split_stage
     from statllama.store import Store
     from statllama.store.files import require_place
 
@@ -123,9 +123,9 @@ def attribute(
     """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
     from statllama.cli.console.attribution import print_attribution
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.run import attribution as evaluation
-    from statllama.run.signals import StopSignal
-    from statllama.run.targets import split_stage
+    from statllama.runs import attribution as evaluation
+    from statllama.runs.signals import StopSignal
+    from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
 
     require_place(out)
@@ -159,9 +159,9 @@ def dial(
     """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
     from statllama.cli.console.attribution import print_dial
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.run import attribution as evaluation
-    from statllama.run.signals import StopSignal
-    from statllama.run.targets import split_stage
+    from statllama.runs import attribution as evaluation
+    from statllama.runs.signals import StopSignal
+    from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
 
     if out is not None and out.suffix not in (".html", ".json"):
@@ -215,7 +215,7 @@ def _subject(
     limit: int | None,
 ) -> tuple[Store, Subject]:
     """The workspace and what `target` names, with the settings that options of the command changed."""
-    from statllama.run.targets import find_subject
+    from statllama.runs.targets import find_subject
     from statllama.store import Store
 
     store = Store(workspace)

@@ -39,7 +39,7 @@ def study(
     """
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import Out, plain
-    from statllama.run.study import load_study, run_study
+    from statllama.runs.study import load_study, run_study
     from statllama.store import Store
     from statllama.store.files import require_place, write_json
 

@@ -21,8 +21,8 @@ from statllama.report.page import render, render_dial, save, write
 from statllama.report.study import render_study, write_study
 
 if TYPE_CHECKING:
-    from statllama.run.attribution import Dial
-    from statllama.run.subject import Subject
+    from statllama.runs.attribution import Dial
+    from statllama.runs.subject import Subject
 
 __all__ = [
     "DialData",

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import chosen_tasks
-from statllama.evaluate.gates import breaches
-from statllama.evaluate.paired import Judged, judge, paired_change
-from statllama.evaluate.scorecard import compare_scores
-from statllama.evaluate.scores import TaskScore
+from statllama.evaluation.gates import breaches
+from statllama.evaluation.paired import Judged, judge, paired_change
+from statllama.evaluation.scorecard import compare_scores
+from statllama.evaluation.scores import TaskScore
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -31,12 +31,12 @@ from statllama.report.data import (
 )
 from statllama.report.flips import flips_of
 from statllama.report.words import several
-from statllama.run.scorebook import ScoreBook, with_samples
-from statllama.run.subject import BASE, StackRef, Subject, TrainedStage
+from statllama.runs.scorebook import ScoreBook, with_samples
+from statllama.runs.subject import BASE, StackRef, Subject, TrainedStage
 from statllama.store.files import read_json
 
 if TYPE_CHECKING:
-    from statllama.run.attribution import Dial, Notch
+    from statllama.runs.attribution import Dial, Notch
     from statllama.store import Store
 
 Scores = Mapping[str, Mapping[str, TaskScore]]

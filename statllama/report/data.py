@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from statllama.evaluate.paired import Change, Verdict, Z
-from statllama.evaluate.scores import standard_error
+from statllama.evaluation.paired import Change, Verdict, Z
+from statllama.evaluation.scores import standard_error
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from statllama.evaluate.scores import TaskScore
+from statllama.evaluation.scores import TaskScore
 from statllama.report.data import Flip, Flips, Reply
 
 MOST_FLIPS = 30

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from statllama.evaluate.paired import Judged
-from statllama.evaluate.scores import TaskScore
+from statllama.evaluation.paired import Judged
+from statllama.evaluation.scores import TaskScore
 from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate
 from statllama.report.page import environment, save
 from statllama.report.tables import Cell, Table
-from statllama.run.subject import BASE
+from statllama.runs.subject import BASE
 from statllama.store.versions import __version__
 
 if TYPE_CHECKING:
-    from statllama.run.study import StudyResult
+    from statllama.runs.study import StudyResult
 
 
 @dataclass(frozen=True)

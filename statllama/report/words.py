@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statllama.evaluate.paired import Change
+from statllama.evaluation.paired import Change
 from statllama.report.data import Benchmark, Delta, Estimate, Score
 
 DASH = "–"

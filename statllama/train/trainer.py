@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from statllama.data.collate import real_tokens
 from statllama.errors import TrainingError
-from statllama.evaluate.drift import DriftCap
+from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
 from statllama.store.files import write_json
 from statllama.train.checkpoints import newest_sound, retain, seal

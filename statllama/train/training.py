@@ -18,7 +18,7 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerState
 
 from statllama.errors import Interrupted, TrainingError
-from statllama.evaluate.drift import DriftCap, ended_at
+from statllama.evaluation.drift import DriftCap, ended_at
 from statllama.model import stack
 from statllama.model.base_model import adapt, unsloth_hushed
 from statllama.store.files import read_json, require_bytes, translate_os_errors

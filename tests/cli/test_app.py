@@ -98,7 +98,7 @@ def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) ->
 
 
 def test_importing_the_package_is_light() -> None:
-    code = "import statllama, statllama.run.runner, statllama.recipe, sys; print(*sorted(sys.modules))"
+    code = "import statllama, statllama.runs.runner, statllama.recipe, sys; print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, text=True,
         check=True,
@@ -254,8 +254,8 @@ def test_tables_lose_nothing_on_a_narrow_terminal(
 ) -> None:
     from statllama.cli.console import scores as console_scores
     from statllama.cli.console import terminal as console
-    from statllama.evaluate.scorecard import scorecard
-    from tests.evaluate.test_scorecard import task_score
+    from statllama.evaluation.scorecard import scorecard
+    from tests.evaluation.test_scorecard import task_score
 
     for module in (console, console_scores):
         monkeypatch.setattr(module, "Out", Console(width=width, highlight=False))

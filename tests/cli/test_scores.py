@@ -14,7 +14,7 @@ import torch
 
 from statllama.cli import app as cli
 from statllama.errors import UsageError
-from statllama.run.targets import find_subject, split_stage
+from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 from tests.conftest import make_llama, make_tokenizer, write_jsonl
 

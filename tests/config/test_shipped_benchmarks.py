@@ -15,11 +15,11 @@ from statllama.config.benchmarks import BenchmarkError, TaskFile, find_tasks, ta
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.contamination import Questions, read_questions
 from statllama.errors import EvaluationError, RecipeError
-from statllama.evaluate.scores import TaskScore
-from statllama.evaluate.suite import protocol_key, score
+from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.suite import protocol_key, score
 from statllama.recipe import load_recipe
-from statllama.run.data_check import check
-from statllama.run.reporting import Reporter
+from statllama.runs.data_check import check
+from statllama.runs.reporting import Reporter
 from statllama.store import Store
 from tests.conftest import REPO, SHARED, make_llama, stage, write_jsonl
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from statllama.evaluate.paired import judge, paired_change
+from statllama.evaluation.paired import judge, paired_change
 from statllama.report.data import (
     Benchmark,
     Curve,

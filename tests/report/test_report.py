@@ -26,17 +26,17 @@ from scipy import stats
 
 from statllama import report
 from statllama.errors import StoreError, UsageError
-from statllama.evaluate.scores import TaskScore
+from statllama.evaluation.scores import TaskScore
 from statllama.recipe import load_recipe
 from statllama.report import charts, curves, graph, svg, tables, words
 from statllama.report.data import Benchmark, Curve, ReportData, Stage, estimate
 from statllama.report.flips import MOST_FLIPS, MOST_TEXT, flips_of, question
 from statllama.report.plot import spread
-from statllama.run import attribution as evaluation
-from statllama.run import runner
-from statllama.run.reporting import Reporter
-from statllama.run.scorer import open_scorer
-from statllama.run.targets import find_subject
+from statllama.runs import attribution as evaluation
+from statllama.runs import runner
+from statllama.runs.reporting import Reporter
+from statllama.runs.scorer import open_scorer
+from statllama.runs.targets import find_subject
 from statllama.store import Store
 from tests.conftest import REPO, conversations, stage, write_jsonl
 from tests.report.browser import CHROMIUM, Browser

@@ -17,14 +17,14 @@ from statllama import report
 from statllama.cli import app as cli
 from statllama.cli.console.run import stack_plan
 from statllama.errors import RecipeError, TrainingError, UsageError
-from statllama.export.card import card
-from statllama.export.card_use import Contents
-from statllama.export.certificate import Certificate
-from statllama.export.licences import duties_of
 from statllama.model.adapter import load_adapter
 from statllama.recipe import load_recipe
-from statllama.run.plan import plan
-from statllama.run.targets import find_subject
+from statllama.release.card import card
+from statllama.release.card_use import Contents
+from statllama.release.certificate import Certificate
+from statllama.release.licences import duties_of
+from statllama.runs.plan import plan
+from statllama.runs.targets import find_subject
 from statllama.store import Store
 from tests.conftest import conversations, stage, write_jsonl
 from tests.running import run

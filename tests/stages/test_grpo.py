@@ -21,7 +21,7 @@ from statllama.model import stack
 from statllama.model.adapter import load_adapter
 from statllama.model.base_model import Base, load_base
 from statllama.recipe import load_recipe
-from statllama.run.plan import plan
+from statllama.runs.plan import plan
 from statllama.stages import grpo
 from statllama.train import training
 from statllama.train.job import Job, Outcome
@@ -697,7 +697,7 @@ def recipe(write_recipe: Write) -> Path:
 
 def test_a_recipe_with_grpo(recipe: Path, tmp_path: Path) -> None:
     """Refused without trust before anything is trained; then trained and kept, until the reward's code changes."""
-    from statllama.run import runner
+    from statllama.runs import runner
     from statllama.store import Store
     from tests.running import Recorder
 

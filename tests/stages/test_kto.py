@@ -241,9 +241,9 @@ def test_a_label_that_is_a_class_is_none() -> None:
 
 
 def prepared(path: Path, workspace: Path) -> Any:
-    from statllama.run.reporting import Reporter
-    from statllama.run.session import Session
-    from statllama.run.signals import StopSignal
+    from statllama.runs.reporting import Reporter
+    from statllama.runs.session import Session
+    from statllama.runs.signals import StopSignal
     from statllama.store import Store
 
     recipe = load_recipe(path)

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from statllama.config.specs import StageSpec
-from statllama.run import runner
-from statllama.run.reporting import Reporter
-from statllama.run.signals import StopSignal
+from statllama.runs import runner
+from statllama.runs.reporting import Reporter
+from statllama.runs.signals import StopSignal
 from statllama.stages import cpt, dpo, kto, sft
 from statllama.store import Store
 from statllama.train import training

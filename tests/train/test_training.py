@@ -17,7 +17,7 @@ import torch
 
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import stack
-from statllama.run.reporting import Reporter
+from statllama.runs.reporting import Reporter
 from statllama.stages import dpo
 from statllama.train import training
 from statllama.train.trainer import StageTrainer, _save_slice, _Watcher

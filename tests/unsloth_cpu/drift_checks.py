@@ -9,9 +9,9 @@ from unittest.mock import patch
 import torch
 
 from statllama.config.specs import DriftSpec
-from statllama.evaluate import drift
-from statllama.evaluate.drift import measure
-from statllama.evaluate.probe import Row, probe_rows
+from statllama.evaluation import drift
+from statllama.evaluation.drift import measure
+from statllama.evaluation.probe import Row, probe_rows
 from statllama.model.adapter import Adapter, Slice
 from statllama.model.base_model import Base, scoring
 from tests.unsloth_cpu.common import check, defined

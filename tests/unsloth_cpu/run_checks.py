@@ -1,4 +1,4 @@
-"""Memory that runs out, 8-bit optimizers, and a whole recipe through `statllama.run.runner`."""
+"""Memory that runs out, 8-bit optimizers, and a whole recipe through `statllama.runs.runner`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from statllama.errors import Interrupted
 from statllama.recipe import load_recipe
-from statllama.run import runner
-from statllama.run.reporting import Reporter
+from statllama.runs import runner
+from statllama.runs.reporting import Reporter
 from statllama.store import Store
 from statllama.store.files import read_json
 from tests.conftest import conversations, preferences, stage, write_jsonl

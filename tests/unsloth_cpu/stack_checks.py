@@ -6,7 +6,7 @@ import torch
 
 from statllama.config.specs import BaseModelSpec
 from statllama.data.collate import RowCollator
-from statllama.evaluate.shared_context import forks, likelihoods, takes_forks
+from statllama.evaluation.shared_context import forks, likelihoods, takes_forks
 from statllama.model import stack
 from statllama.model.adapter import PREFIX
 from statllama.model.base_model import load_base, scoring

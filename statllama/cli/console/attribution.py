@@ -7,8 +7,8 @@ from rich.table import Table
 
 from statllama.cli.console.scores import change_cells, share_cell
 from statllama.cli.console.terminal import Out, plain, print_table
-from statllama.evaluate.scores import TaskScore
-from statllama.run.attribution import Attribution, Dial
+from statllama.evaluation.scores import TaskScore
+from statllama.runs.attribution import Attribution, Dial
 
 
 def print_attribution(result: Attribution) -> None:

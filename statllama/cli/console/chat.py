@@ -13,7 +13,7 @@ from rich.text import Text
 
 from statllama.cli.console.terminal import Out, plain, print_error, visible
 from statllama.errors import StatllamaError
-from statllama.run.chat import Conversation
+from statllama.runs.chat import Conversation
 
 HELP = "/reset forgets the turns so far, /system TEXT starts anew with a system prompt, /exit leaves (so does Ctrl-D)"
 Reply = Callable[[str, list[int]], Iterator[str]]

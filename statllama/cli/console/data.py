@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from statllama.data.cache import Kept
     from statllama.data.masking import Tokens
     from statllama.data.verdicts import Verdict
-    from statllama.run.data_check import Preview, StageCheck
+    from statllama.runs.data_check import Preview, StageCheck
 
 LEARNED = "black on green3"  # tokens that carry loss
 MARKS = {"error": "[bold red]error[/]  ", "warning": "[yellow]warning[/]", "hint": "[dim]hint[/]   "}

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes
-from statllama.export.release import Release
+from statllama.release.release import Release
 
 
 def print_release(release: Release, pushed: str | None = None) -> None:

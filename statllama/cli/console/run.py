@@ -14,18 +14,18 @@ from rich.table import Column
 
 from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Out, counted, plain, readable_bytes
-from statllama.run.reporting import Reporter
-from statllama.run.subject import BASE
+from statllama.runs.reporting import Reporter
+from statllama.runs.subject import BASE
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
-    from statllama.evaluate.scorecard import Scorecard
-    from statllama.evaluate.scores import Drift, TaskScore
+    from statllama.evaluation.scorecard import Scorecard
+    from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.run.plan import PlannedStage
+    from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
 PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log

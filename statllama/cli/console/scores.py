@@ -10,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.cli.console.terminal import Out, plain, print_table, width
-from statllama.evaluate.compare import Comparison, Contrast, Flips, Sample, Tested
-from statllama.evaluate.paired import Judged, Verdict
-from statllama.evaluate.scorecard import Scorecard
+from statllama.evaluation.compare import Comparison, Contrast, Flips, Sample, Tested
+from statllama.evaluation.paired import Judged, Verdict
+from statllama.evaluation.scorecard import Scorecard
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
 PASSAGE = 300  # characters of a text, from its end: there the question of a prompt stands, and the answer of a solution

@@ -14,13 +14,13 @@ from statllama.cli.console.scores import print_comparison
 from statllama.cli.console.terminal import Out, plain, print_error, print_table
 from statllama.errors import StatllamaError
 from statllama.report.data import estimate
-from statllama.run.study import StudyResult
+from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
-    from statllama.evaluate.scorecard import Scorecard
-    from statllama.evaluate.scores import Drift, TaskScore
+    from statllama.evaluation.scorecard import Scorecard
+    from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.run.plan import PlannedStage
+    from statllama.runs.plan import PlannedStage
     from statllama.store import Entry
 
 

@@ -14,9 +14,9 @@ from statllama.cli.console.terminal import Out, _size, counted, plain, print_tab
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
-    from statllama.run.doctor import Finding
-    from statllama.run.plan import PlannedStage
-    from statllama.run.runner import Measure
+    from statllama.runs.doctor import Finding
+    from statllama.runs.plan import PlannedStage
+    from statllama.runs.runner import Measure
     from statllama.store import Store
 
 

@@ -1,0 +1,221 @@
+"""Two or more scored models, each against the first, on all benchmarks they share. Pure mathematics and data, no torch.
+
+All p-values of benchmarks are one family, those of topics another; Holm's adjustment keeps the chance of any false
+claim in a family below the level, however many models and benchmarks are looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any, TypeVar
+
+from statllama.errors import UsageError
+from statllama.evaluation.paired import ALPHA, Change, Judged, judge, paired_change
+from statllama.evaluation.scorecard import IncomparableError, compare_scores
+from statllama.evaluation.scores import TaskScore
+
+Sample = Mapping[str, Any]
+Flips = tuple[tuple[Sample, Sample], ...]
+K = TypeVar("K")
+Measured = tuple[float, float, Change]  # mean before, mean after, the change between them
+
+MODEL = ("base", "stack")  # fields of a protocol that say what is scored, not how
+
+VERSIONS = {"protocol": "the version of statllama's scoring", "lm_eval": "the version of lm-eval"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One model's score on one benchmark and how it was scored."""
+
+    score: TaskScore
+    """With its samples, or without: then there are no flipped items and topics."""
+    protocol: Mapping[str, Any]
+    """What `evaluate.protocol_key` gives for this benchmark."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model by the name that the reader knows it by, and its records by benchmark."""
+
+    name: str
+    records: Mapping[str, Record]
+
+
+@dataclass(frozen=True)
+class Tested(Judged):
+    """A change that was judged, with the two scores it is between."""
+
+    before: float
+    """Mean score of the reference, a share between 0 and 1."""
+    after: float
+    """Mean score of the other model."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One model against the reference on one benchmark."""
+
+    task: str
+    metric: str
+    other: str
+    """Name of the model; the reference is `Comparison.reference`."""
+    total: int
+    """Items that the benchmark has; more than `overall.change.n` where only a part was scored."""
+    overall: Tested
+    gained: Flips
+    """(sample of the reference, sample of the other) of items that score higher, in document order."""
+    lost: Flips
+    """The same of items that score lower."""
+    topics: Mapping[str, Tested]
+    """Exploratory: the items of each topic by themselves, in alphabetical order. Empty where items have no topic."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All models against the first, on the benchmarks that all of them have."""
+
+    reference: str
+    others: tuple[str, ...]
+    level: float
+    """Chance of any false claim among the benchmarks, and again among the topics."""
+    contrasts: tuple[Contrast, ...]
+    """By benchmark, then by model."""
+    left_out: Mapping[str, tuple[str, ...]]
+    """{benchmark that not all have: names of the models that have it}."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able dict; a flipped item is `{before: sample, after: sample}`."""
+        data = asdict(self)
+        for contrast in data["contrasts"]:
+            for side in ("gained", "lost"):
+                contrast[side] = [{"before": before, "after": after} for before, after in contrast[side]]
+        return data
+
+
+def compare(subjects: Sequence[Scored], level: float = ALPHA) -> Comparison:
+    """Compare each of `subjects` with the first on every benchmark that all have, on the same items.
+
+    Raises UsageError for fewer than two, a name given twice, or no common benchmark; IncomparableError when a benchmark
+    was scored by different protocols or on different items, saying what differs.
+    """
+    tasks = _common(subjects)
+    _check_protocols(subjects, tasks)
+    reference, *others = subjects
+    pairs = [(task, other) for task in tasks for other in others]
+    scores = [(reference.records[task].score, other.records[task].score) for task, other in pairs]
+    measured = [(old.value, new.value, compare_scores(old, new)) for old, new in scores]
+    overall = _test(dict(enumerate(measured)), level)
+    parts = [_topics(old, new) for old, new in scores]
+    by_topic = _test({(i, topic): found for i, topics in enumerate(parts) for topic, found in topics.items()}, level)
+    contrasts = tuple(
+        Contrast(
+            task=task,
+            metric=old.metric,
+            other=other.name,
+            total=old.total,
+            overall=overall[i],
+            gained=_flips(old, new, gained=True),
+            lost=_flips(old, new, gained=False),
+            topics={topic: by_topic[i, topic] for topic in parts[i]},
+        )
+        for i, ((task, other), (old, new)) in enumerate(zip(pairs, scores, strict=True))
+    )
+    having = {task: tuple(s.name for s in subjects if task in s.records) for s in subjects for task in s.records}
+    left_out = {task: names for task, names in having.items() if task not in tasks}
+    return Comparison(reference.name, tuple(other.name for other in others), level, contrasts, left_out)
+
+
+def require_different(names: Sequence[str]) -> None:
+    """UsageError unless these are the names of two models or more, each once."""
+    if len(names) < 2:
+        raise UsageError("a comparison needs two models or more", remedy="statllama compare A B")
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+        raise UsageError(f"a comparison needs different models: {repeated[0]!r} is given twice")
+
+
+def _common(subjects: Sequence[Scored]) -> list[str]:
+    """The benchmarks that all have, in the order of the first."""
+    require_different([subject.name for subject in subjects])
+    tasks = [task for task in subjects[0].records if all(task in other.records for other in subjects)]
+    if not tasks:
+        lists = "; ".join(f"{s.name}: {', '.join(s.records) or 'none'}" for s in subjects)
+        raise UsageError(
+            f"no benchmark is scored for all of them ({lists})",
+            remedy="score the same ones: statllama eval MODEL --task NAME",
+        )
+    return tasks
+
+
+def _check_protocols(subjects: Sequence[Scored], tasks: Sequence[str]) -> None:
+    """Raise IncomparableError with all that differs from the first."""
+    reference, *others = subjects
+    lines = [
+        f"{task}, {reference.name} and {other.name}: {difference}"
+        for task in tasks
+        for other in others
+        for difference in _differences(task, reference.records[task].protocol, other.records[task].protocol)
+    ]
+    if lines:
+        raise IncomparableError(
+            "the scores cannot be compared, for they were not made in the same way:\n  " + "\n  ".join(lines),
+            remedy="score both again with the same `evaluate` settings and data",
+        )
+
+
+def _differences(task: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two protocols of a benchmark, in words."""
+    found = []
+    olds, news = dict(_fields(old)), dict(_fields(new))
+    for field in dict.fromkeys((*olds, *news)):
+        a, b = olds.get(field, "not recorded"), news.get(field, "not recorded")
+        if field[0] in MODEL or a == b or (field[0] == "tasks" and field[1:] != (task,)):
+            continue
+        if field[0] == "tasks":
+            found.append(f"the benchmark's file or data differ (fingerprints {a!s:.12} and {b!s:.12})")
+        else:
+            name = ".".join(field)
+            found.append(f"{VERSIONS.get(name, f'`{name}`')} is {a!r} and {b!r}")
+    return found
+
+
+def _fields(protocol: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path, value) of everything in nested mappings."""
+    for name, value in protocol.items():
+        if isinstance(value, Mapping):
+            yield from _fields(value, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+def _test(measured: Mapping[K, Measured], level: float) -> dict[K, Tested]:
+    """The verdicts of a family of comparisons."""
+    judged = judge({key: change for key, (*_, change) in measured.items()}, level)
+    return {key: Tested(j.change, j.p_holm, j.verdict, *measured[key][:2]) for key, j in judged.items()}
+
+
+def _topics(before: TaskScore, after: TaskScore) -> dict[str, Measured]:
+    """The items of each topic compared by themselves, for those that have one."""
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for old, new in _samples(before, after):
+        if (topic := old.get("topic")) is not None:
+            rows.setdefault(str(topic), []).append((old["score"], new["score"]))
+    found = {}
+    for topic, scores in sorted(rows.items()):
+        olds, news = zip(*scores, strict=True)
+        found[topic] = (fmean(olds), fmean(news), paired_change(olds, news))
+    return found
+
+
+def _flips(before: TaskScore, after: TaskScore, *, gained: bool) -> Flips:
+    sign = 1 if gained else -1
+    return tuple((old, new) for old, new in _samples(before, after) if sign * (new["score"] - old["score"]) > 0)
+
+
+def _samples(before: TaskScore, after: TaskScore) -> Iterator[tuple[Sample, Sample]]:
+    """Both records of each item; none where a score came without them."""
+    if before.samples and after.samples:
+        yield from zip(before.samples, after.samples, strict=True)

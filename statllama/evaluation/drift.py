@@ -1,0 +1,172 @@
+"""Drift as a number: how far a stack of adapters has moved a model's predictions from its parent's and the base's.
+
+    KL(p || q) = sum over the vocabulary of p(v) (ln p(v) - ln q(v)),    in nats,
+
+with p the stack's next-token distribution and q the reference's, averaged over all counted positions of the fixed probe
+texts (`evaluate.probe`). Exact over the full vocabulary, no samples. See eval/probe/README.md for the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import TrainerCallback, TrainerState
+
+from statllama.config.specs import DriftSpec
+from statllama.errors import EvaluationError
+from statllama.evaluation.probe import LONGEST, Row, probe_rows
+from statllama.evaluation.scores import Drift
+from statllama.model import stack
+from statllama.model.base_model import Base, scoring
+
+if TYPE_CHECKING:
+    from statllama.model.adapter import Adapter
+
+TOKENS = 256  # per forward pass: at a vocabulary of 128,256 the logits are 131 MB in float32
+PIECE = 32  # positions whose distributions are in memory in float64 at once
+
+
+def drift(base: Base, adapters: Sequence[Adapter]) -> Drift:
+    """Attach `adapters` (in order, the stage's own last) to the base, measure, and take them off. See `measure`."""
+    with scoring(base, adapters) as model:
+        return measure(model, adapters, rows_for(base))
+
+
+def rows_for(base: Base) -> tuple[Row, ...]:
+    """The probe texts for this base. They do not depend on the rows that it was loaded for, which are in no key."""
+    positions = getattr(base.model.config, "max_position_embeddings", None) or LONGEST
+    rows = probe_rows(base.tokenizer, positions)
+    longest = max(len(row.ids) for row in rows)
+    if longest > base.max_length:  # Unsloth would cut them
+        raise ValueError(f"the base is loaded for rows of {base.max_length} tokens, a probe text has {longest}")
+    return rows
+
+
+def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Drift:
+    """Drift of a model that carries `adapters`, as `model.scoring(base, adapters)` yields it. `rows`: `rows_for`.
+
+    Weights, modes, configuration and random state are as before when it returns or raises. EvaluationError when a
+    prediction is not a number.
+    """
+    tokens = sum(len(row.positions) for row in rows)
+    if not adapters:
+        return Drift(0.0, 0.0, tokens)
+    counts = sorted({len(adapters) - 1, 0}, reverse=True)  # parent, base: the same for one adapter
+    references = [partial(stack.first_adapters, model, adapters, count) for count in counts]
+    found = divergences(model, rows, references)
+    if not all(value < float("inf") for value in found):
+        raise EvaluationError(
+            "the stack's predictions on the probe texts are not numbers, so its drift has no value",
+            remedy="score in `precision: float32`, or train the stage again with a lower learning rate",
+        )
+    return Drift(found[0], found[-1], tokens)
+
+
+def divergences(
+    model: nn.Module, rows: Sequence[Row], references: Sequence[Callable[[], AbstractContextManager[None]]]
+) -> list[float]:
+    """Mean KL(model || model within the context) over the rows' positions, for each of `references`, in nats.
+
+    Exactly 0 where the context changes nothing; not a number where a logit is none.
+    """
+    device = next(model.parameters()).device
+    totals = [0.0] * len(references)
+    with torch.no_grad(), _evaluating(model):
+        for batch in _batches(rows):
+            width = max(len(row.ids) for row in batch)
+            # Padded on the right and without a mask: no position sees what comes after it.
+            ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in batch], device=device)
+            logits = model(input_ids=ids, use_cache=False).logits
+            for i, reference in enumerate(references):
+                with reference():
+                    other = model(input_ids=ids, use_cache=False).logits
+                totals[i] += _sum(logits, other, batch)
+                del other
+    return [total / sum(len(row.positions) for row in rows) for total in totals]
+
+
+def _sum(logits: Tensor, other: Tensor, batch: Sequence[Row]) -> float:
+    """Sum of the divergences at the counted positions of a batch. Logits: (rows, width, vocabulary)."""
+    total = 0.0
+    for row, ours, theirs in zip(batch, logits, other, strict=True):
+        for piece in torch.tensor(row.positions, device=logits.device).split(PIECE):
+            total += float(kl(ours[piece], theirs[piece]).sum())
+    return total
+
+
+def kl(logits: Tensor, reference: Tensor) -> Tensor:
+    """KL of the distributions that two sets of logits mean, (positions, vocabulary) -> (positions,), in nats.
+
+    In float64: its rounding (1e-15) lies below that of float32 logits (1e-12), in float32 it would hide small drifts.
+    """
+    log_p, log_q = logits.double().log_softmax(-1), reference.double().log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1).clamp_min(0)
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows of about one length, padded at most `TOKENS` together (a longer row comes alone)."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda row: len(row.ids)):
+        if batch and len(row.ids) * (len(batch) + 1) > TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Within: evaluation mode. Each module then gets back the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+# ------------------------------------------------------------------ the cap
+
+
+class DriftCap(TrainerCallback):
+    """Measures KL(policy || parent) every so many steps of a stage, and ends it after the first one above the cap.
+
+    Measuring draws no random number and changes no weight: the losses are those without a cap, bit for bit.
+    """
+
+    def __init__(self, cap: DriftSpec, model: nn.Module, base: Base) -> None:
+        """`model`: the stack that trains (`model.adapt`)."""
+        self.cap, self.model, self.rows = cap, model, rows_for(base)
+        self._measured: dict[str, float] = {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Transformers calls it after every optimizer step, before it logs the step and saves."""
+        if state.global_step % self.cap.every:
+            return
+        (value,) = divergences(self.model, self.rows, [partial(stack.without_new_slice, self.model)])
+        self._measured = {"drift": value}
+        if value > self.cap.max:
+            control.should_training_stop = True
+
+    def take(self) -> dict[str, float]:
+        """What the log of this step should hold: {"drift": nats per token} if it was measured, else nothing."""
+        measured, self._measured = self._measured, {}
+        return measured
+
+
+def ended_at(cap: DriftSpec | None, state: TrainerState) -> float | None:
+    """The drift that ends the stage at this state of its trainer, before its last step; None if nothing does.
+
+    It is read from the log, which is in every checkpoint: so is the end of a stage that was killed right after it.
+    """
+    if cap is None or state.global_step >= state.max_steps:
+        return None
+    measured = next((entry.get("drift", 0.0) for entry in reversed(state.log_history) if "loss" in entry), 0.0)
+    return measured if measured > cap.max else None

@@ -1,0 +1,124 @@
+"""The scorecard: all stacks on all benchmarks, each compared with the base and with its parent. Pure data, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from statllama.errors import EvaluationError
+from statllama.evaluation.paired import Change, Judged, judge, paired_change
+from statllama.evaluation.scores import Drift, TaskScore
+
+
+class IncomparableError(EvaluationError):
+    """Scores that do not measure the same thing."""
+
+    exit_code = 2
+
+
+def compare_scores(before: TaskScore, after: TaskScore) -> Change:
+    """`paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
+    for what in ("task", "metric", "n"):
+        old, new = getattr(before, what), getattr(after, what)
+        if old != new:
+            raise IncomparableError(
+                f"{before.task}: the scores cannot be compared: {what} is {old!r} and {new!r}",
+                remedy="score both with the same evaluation settings",
+            )
+    for row, (old, new) in enumerate(zip(before.item_ids, after.item_ids, strict=True), start=1):
+        if old != new:
+            raise IncomparableError(
+                f"{before.task}: the scores cannot be compared: item {row} is not the same question in both",
+                remedy="the benchmark's data changed in between: score both again",
+            )
+    return paired_change(before.items, after.items)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One stack on one benchmark. `value` and `stderr` are shares between 0 and 1."""
+
+    task: str
+    metric: str
+    value: float
+    stderr: float | None
+    n: int
+    limited: bool
+    from_base: Judged | None
+    """None for the base itself."""
+    from_parent: Judged | None
+    """None for the base itself; the same as `from_base` for a stack on the base."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stack: `base` or the name of its last stage; `parent` is the row that it started from."""
+
+    name: str
+    parent: str | None
+    cells: tuple[Cell, ...]
+    drift: Drift | None = None
+    """How far its predictions have moved; None where that was not measured."""
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """All stacks (rows, the base first) on all benchmarks (columns, `tasks`)."""
+
+    tasks: tuple[str, ...]
+    rows: tuple[Row, ...]
+    tests: int
+    """Changes that are judged together."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON-able dict."""
+        return asdict(self)
+
+
+def scorecard(
+    rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]], drifts: Mapping[str, Drift] | None = None
+) -> Scorecard:
+    """The scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
+
+    `drifts`: {name: its drift}, as far as measured. All changes of the scorecard are judged as one family.
+
+    Raises EvaluationError when rows are not scored on the same benchmarks and items, or a parent is missing.
+    """
+    if not rows:
+        raise EvaluationError("there are no scores to make a scorecard of")
+    tasks = tuple(score.task for score in rows[0][2])
+    root, known = rows[0][0], dict[str, Sequence[TaskScore]]()
+    changes: dict[tuple[str, str, str], Change] = {}  # by stack, what it is compared with, and benchmark
+    for name, parent, scores in rows:
+        if tuple(score.task for score in scores) != tasks:
+            raise EvaluationError(f"{name} is scored on {[s.task for s in scores]}, {root} on {list(tasks)}")
+        if name in known or (known and parent not in known) or (not known and parent is not None):
+            raise EvaluationError(f"scorecard: {name!r} appears twice or before its parent {parent!r}")
+        for other in {root, parent} if parent is not None else ():
+            for before, after in zip(known[other], scores, strict=True):
+                changes[name, other, after.task] = compare_scores(before, after)
+        known[name] = scores
+    judged = judge(changes)
+    built = tuple(
+        Row(
+            name,
+            parent,
+            tuple(
+                Cell(
+                    task=score.task,
+                    metric=score.metric,
+                    value=score.value,
+                    stderr=score.stderr,
+                    n=score.n,
+                    limited=score.limited,
+                    from_base=judged.get((name, root, score.task)),
+                    from_parent=None if parent is None else judged[name, parent, score.task],
+                )
+                for score in scores
+            ),
+            (drifts or {}).get(name),
+        )
+        for name, parent, scores in rows
+    )
+    return Scorecard(tasks, built, len(changes))

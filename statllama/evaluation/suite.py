@@ -1,0 +1,275 @@
+"""Scores a loaded model on benchmarks with lm-evaluation-harness: the one home of lm_eval.
+
+Importing this module loads neither torch nor lm_eval; `Suite` does. Scoring leaves no trace on training: the
+random number generators, every module's training mode, config and tokenizer are put back as they were.
+lm-eval's caches stay off, since they do not notice another model or an edited data file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import random
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache, cached_property
+from importlib.metadata import version
+from typing import Any
+
+from statllama.config.benchmarks import FunctionRef, TaskFile
+from statllama.config.evaluate import EvaluateSpec
+from statllama.data.chat import TEMPLATE_VARIABLES
+from statllama.errors import EvaluationError, StatllamaError
+from statllama.evaluation.answers import Answers, Progress
+from statllama.evaluation.items import make_task
+from statllama.evaluation.scores import TaskScore, collect
+
+# Raised when this module would score the same model on the same task file differently.
+PROTOCOL = 2
+ASKED = ("limit", "max_length", "chat_template", "fewshot_as_turns", "seed")  # fields that bear on what is asked
+
+
+def protocol_key(
+    spec: EvaluateSpec, fingerprints: Mapping[str, str], stack: Sequence[object], base: object
+) -> dict[str, Any]:
+    """Everything that can change the scores of `fingerprints` ({task name: task_fingerprint}), to be hashed.
+
+    `stack`: the adapters' keys in order (none: the bare base; see `StackRef.identity`), `base` the JSON-able identity
+    of the base model with its quantization, compute type, tokenizer and chat template. `batch_size` is left out: it
+    changes rounding, not what is asked. So is `data`: the fingerprints hold the content of its files. What is done with
+    the scores (`gates`) has no place here.
+    """
+    return {
+        "protocol": PROTOCOL,
+        "lm_eval": version("lm_eval"),
+        "date_string": TEMPLATE_VARIABLES["date_string"],
+        "base": base,
+        "stack": list(stack),
+        "tasks": dict(sorted(fingerprints.items())),
+        **spec.model_dump(mode="json", include=set(ASKED)),
+    }
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    tasks: Iterable[TaskFile],
+    spec: EvaluateSpec,
+    on_progress: Progress | None = None,
+) -> tuple[TaskScore, ...]:
+    """Score a loaded Transformers or PEFT causal model on `tasks`, one after the other, in this process.
+
+    `on_progress(done, total, task)` is called with 0 at the start of a task and after each request (an item
+    of multiple choice makes one for each choice). Raises EvaluationError: see `Suite`.
+    """
+    suite = Suite(tasks, spec)
+    return tuple(suite.score(name, model, tokenizer, on_progress=on_progress) for name in suite.tasks)
+
+
+class Suite:
+    """Benchmarks that are loaded once and then asked of any number of models."""
+
+    def __init__(self, tasks: Iterable[TaskFile], spec: EvaluateSpec) -> None:
+        self.tasks, self.spec = {task.name: task for task in tasks}, spec
+        for task in self.tasks.values():
+            _check_data(task, spec)
+        self._loaded: dict[str, Any] = {}
+
+    @cached_property
+    def _cache(self) -> tempfile.TemporaryDirectory[str]:
+        """Where `datasets` keeps local files: its shared cache is keyed on path and time, so it can miss an edit."""
+        return tempfile.TemporaryDirectory(prefix="statllama-eval-", ignore_cleanup_errors=True)
+
+    def load(self, name: str) -> Any:
+        """lm-eval's task object, its questions read and checked: at the first call.
+
+        EvaluationError for a benchmark whose data cannot be had, or an item without a valid answer.
+        """
+        if name not in self._loaded:
+            with _same_draws(), _quiet(), _explained(self.tasks[name], self.spec):
+                self._loaded[name] = _load(self.tasks[name], self.spec, self._cache.name)
+        return self._loaded[name]
+
+    def score(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        answers: Answers | None = None,
+        on_progress: Progress | None = None,
+    ) -> TaskScore:
+        """The score of a loaded model on one of the benchmarks. `answers`: where answers are kept, and come from.
+
+        Raises EvaluationError: no chat template, a prompt without exactly one BOS, a template that names no column,
+        memory that ran out, and what `load` raises.
+        """
+        import numpy
+        import torch
+        from lm_eval.evaluator import evaluate
+
+        from statllama.evaluation.language_model import LanguageModel
+
+        task, spec, loaded = self.tasks[name], self.spec, self.load(name)
+        if spec.chat_template and not getattr(tokenizer, "chat_template", None):
+            raise EvaluationError(
+                "the tokenizer has no chat template to put the benchmarks' prompts through",
+                remedy="set `evaluate.chat_template: false`, or give the model a `chat_template`",
+            )
+        started = time.perf_counter()
+        with _unchanged(model, tokenizer), _quiet(), _explained(task, spec):
+            random.seed(spec.seed)
+            numpy.random.seed(spec.seed % 2**32)
+            torch.manual_seed(spec.seed)
+            loaded.set_fewshot_seed(seed=spec.seed)  # the sampler draws on from where the last model left it
+            lm = LanguageModel(model, tokenizer, name, spec, answers or Answers(), on_progress)
+            results = evaluate(
+                lm=lm,
+                task_dict={"tasks": {name: loaded}, "groups": {}},
+                limit=spec.limit,
+                bootstrap_iters=0,  # a mean needs none: see `scores.standard_error`
+                log_samples=True,
+                apply_chat_template=spec.chat_template,
+                fewshot_as_multiturn=spec.chat_template and spec.fewshot_as_turns,
+            )
+            return collect(task, loaded, results, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
+
+
+def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
+    """A task must not be scored on its own data when a file was asked for in their place."""
+    if task.name in spec.data and not task.replaced:
+        raise EvaluationError(
+            f"{task.name}: `evaluate.data.{task.name}` names a file, but the task was read without it",
+            remedy="pass `data` and `root` to `find_tasks`",
+        )
+
+
+@contextmanager
+def _explained(task: TaskFile, spec: EvaluateSpec) -> Iterator[None]:
+    """Errors of the libraries below, in the user's words."""
+    import torch
+
+    try:
+        yield
+    except StatllamaError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise EvaluationError(
+            f"{task.name}: out of memory with {spec.batch_size} sequences per forward pass",
+            remedy="lower `evaluate.batch_size`: recorded scores stay valid",
+        ) from error
+    except Exception as error:
+        unreached = isinstance(error, OSError) and not task.is_local
+        raise EvaluationError(
+            f"{task.path}: {type(error).__name__}: {error}",
+            remedy=f"without the hub, give a local file: `evaluate: {{data: {{{task.name}: FILE}}}}`"
+            if unreached
+            else None,
+        ) from error
+
+
+def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:
+    """lm-eval's task object. `cache`: folder for local files as `datasets` keeps them."""
+    from lm_eval.api.task import ConfigurableTask
+
+    config = _resolve(dict(task.config))
+    if task.is_local:
+        config["dataset_kwargs"]["cache_dir"] = cache
+    loaded = make_task(task, ConfigurableTask, config, spec.limit)
+    if loaded.get_config("num_fewshot") is None:
+        loaded.set_config(key="num_fewshot", value=0)
+    return loaded
+
+
+def _resolve(node: Any) -> Any:
+    """A deep copy of a task's config with each FunctionRef replaced by the function."""
+    if isinstance(node, FunctionRef):
+        found = importlib.util.spec_from_file_location(f"statllama_eval_{node.file.parent.name}", node.file)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        return getattr(module, node.name)
+    if isinstance(node, dict):
+        return {key: _resolve(value) for key, value in node.items()}
+    return [_resolve(value) for value in node] if isinstance(node, list) else node
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Within, random numbers may be drawn and seeds set: afterwards the generators are as they were."""
+    import numpy
+    import torch
+
+    states = random.getstate(), numpy.random.get_state()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            numpy.random.set_state(states[1])
+
+
+@contextmanager
+def _unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards all that scoring touches is as it was."""
+    import torch
+
+    config = model.config
+    modes = [(module, module.training) for module in model.modules()]
+    saved = {key: getattr(tokenizer, key) for key in ("pad_token", "padding_side")}
+    use_cache = getattr(config, "use_cache", None)
+    with _same_draws(), torch.no_grad():
+        try:
+            model.eval()
+            config.use_cache = True  # training switches it off, and generation without it is slow
+            yield
+        finally:
+            config.use_cache = use_cache
+            for module, training in modes:
+                module.training = training
+            for key, value in saved.items():
+                setattr(tokenizer, key, value)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars, logs or warnings from the libraries below, and templates of task files cannot reach Python.
+
+    Truncated prompts, which lm-eval would only log, are counted in TaskScore.truncated.
+    """
+    import datasets
+    import lm_eval.api.task
+    import lm_eval.utils
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from transformers.utils import logging as transformers_logging
+
+    # `datasets` logs what it then raises.
+    loggers = {logging.getLogger("lm_eval"): logging.ERROR, logging.getLogger("datasets"): logging.CRITICAL}
+    verbosity = transformers_logging.get_verbosity()
+    bars = datasets.utils.are_progress_bars_disabled()
+    harness = lm_eval.utils.env
+    sandbox = ImmutableSandboxedEnvironment(undefined=harness.undefined, keep_trailing_newline=True)
+    sandbox.filters.update(harness.filters)
+    # lm-eval compiles a template anew for every item, which takes longer than to score one with a small model.
+    sandbox.from_string = cache(sandbox.from_string)  # type: ignore[method-assign, assignment]
+    with ExitStack() as stack:
+        for module, name, value in (
+            (lm_eval.api.task, "tqdm", lambda items, **_: items),
+            (lm_eval.utils, "env", sandbox),
+        ):
+            stack.callback(setattr, module, name, getattr(module, name))
+            setattr(module, name, value)
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        for logger, level in loggers.items():
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(level)
+        stack.callback(transformers_logging.set_verbosity, verbosity)
+        if not bars:
+            stack.callback(datasets.enable_progress_bars)
+        transformers_logging.set_verbosity(logging.ERROR)
+        datasets.disable_progress_bars()
+        yield

@@ -1,0 +1,329 @@
+"""The model card (README.md) of a release, from manifests, scores and the certificate. Loads no torch.
+
+It says what is known and what is not: what was not measured is named, a failed verification stands at its top. Every
+text of the user's is shown as it is (`markdown.py`); folders of the machine it was made on are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from statllama.release.card_scores import Recorded, forgotten_section, missing, recorded, scores_section
+from statllama.release.card_use import Contents, use_section
+from statllama.release.certificate import Certificate, Verified
+from statllama.release.licences import Duties
+from statllama.release.markdown import code, paragraph, plain, table
+from statllama.report.words import DASH, count, duration, figure, moment, share
+from statllama.runs.subject import StackRef, Subject, TrainedStage
+
+if TYPE_CHECKING:
+    from statllama.store import Store
+
+__all__ = ["Contents", "card"]
+
+_TYPES = {
+    "cpt": "continued pre-training",
+    "sft": "supervised fine-tuning",
+    "dpo": "direct preference optimisation",
+    "kto": "Kahneman-Tversky optimisation",
+    "grpo": "group relative policy optimisation",
+}
+
+
+def card(
+    subject: Subject,
+    stack: StackRef,
+    store: Store,
+    contents: Contents,
+    duties: Duties,
+    certificate: Certificate,
+    forced: bool = False,
+    notes: Sequence[str] = (),
+) -> str:
+    """The card's text, in Markdown with YAML metadata. `stack`: what is released.
+
+    `forced`: the release is published although verification failed. `notes`: more sentences for its limits.
+    """
+    stages = _stages(subject, stack)
+    trained = _with_siblings(subject, stages)
+    found = recorded(subject, stack, store)
+    base, commit = _base(subject)
+    header = yaml.safe_dump(_metadata(subject, trained, contents, duties), sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{header}---", f"# {plain(contents.name)}"]
+    parts += _banner(certificate, forced)
+    if duties.built_with:
+        parts.append(f"**{plain(duties.built_with)}**")
+    parts += _what(subject, stages, base, commit)
+    parts += _files(contents)
+    parts += use_section(contents, base if commit else f"path/to/{base}", commit)
+    parts += _training(trained)
+    parts += scores_section(subject, found)
+    parts += forgotten_section(subject, found)
+    parts += _limits(subject, trained, found, notes)
+    parts += _verification(certificate)
+    parts += _licence(duties, contents)
+    parts += _environment(subject, stages)
+    return _without_folders("\n\n".join(parts) + "\n", subject, store)
+
+
+# ------------------------------------------------------------------ what is known
+
+
+def _stages(subject: Subject, stack: StackRef) -> list[tuple[TrainedStage, float]]:
+    """The stages of the stack in order, each with the factor on its update."""
+    by_key = {stage.key: stage for stage in subject.stages}
+    return [(by_key[key], factor) for key, factor in stack.parts]
+
+
+def _with_siblings(subject: Subject, stages: Sequence[tuple[TrainedStage, float]]) -> list[tuple[TrainedStage, float]]:
+    """The stages, each blend after those that it is made of: they were trained for it, on data of their own."""
+    by_key = {stage.key: stage for stage in subject.stages}
+    found: list[tuple[TrainedStage, float]] = []
+    for stage, factor in stages:
+        siblings = [by_key[key] for key in _manifest(stage).get("siblings", ()) if key in by_key]
+        found += [*_with_siblings(subject, [(sibling, 1.0) for sibling in siblings]), (stage, factor)]
+    return found
+
+
+def _base(subject: Subject) -> tuple[str, str | None]:
+    """The base's hub id and commit, or the name of its folder and None."""
+    commit = subject.identity.get("model", {}).get("commit")
+    return (subject.base.model, str(commit)) if commit else (Path(subject.base.model).name, None)
+
+
+def _manifest(stage: TrainedStage) -> Mapping[str, Any]:
+    assert stage.entry is not None
+    return stage.entry.manifest
+
+
+def _metadata(
+    subject: Subject, stages: Sequence[tuple[TrainedStage, float]], contents: Contents, duties: Duties
+) -> dict[str, Any]:
+    """What Hugging Face reads. https://huggingface.co/docs/hub/model-cards-metadata"""
+    base, commit = _base(subject)
+    body: dict[str, Any] = {"license": duties.id}
+    if duties.id == "other":
+        body["license_name"] = "unknown"
+    if commit:
+        body["base_model"] = base
+        body["base_model_relation"] = "finetune" if contents.merged else "quantized" if contents.gguf else "adapter"
+    if contents.merged or contents.adapter:
+        body["library_name"] = "transformers" if contents.merged else "peft"
+    body["pipeline_tag"] = "text-generation"
+    hubs = (source.get("hub") for stage, _ in stages for source in _manifest(stage)["config"].get("data", ()))
+    if datasets := list(dict.fromkeys(hub for hub in hubs if hub)):
+        body["datasets"] = datasets
+    kinds = dict.fromkeys(stage.type for stage, _ in stages)
+    body["tags"] = ["statllama", "lora", *kinds, *(["gguf"] if contents.gguf or contents.lora else [])]
+    return body
+
+
+# ------------------------------------------------------------------ sections
+
+
+def _banner(certificate: Certificate, forced: bool) -> Iterator[str]:
+    if forced or not certificate.passed:
+        failures = "".join(f"\n> - {plain(failure)}" for failure in certificate.failures() or ["nothing was verified"])
+        yield (
+            "> [!WARNING]\n> **THIS RELEASE FAILED ITS VERIFICATION.** It does not behave like the model that was "
+            "trained, and was published with `--force` all the same. The scores below are not those of the files here."
+            f"\n>{failures}"
+        )
+
+
+def _what(
+    subject: Subject, stages: Sequence[tuple[TrainedStage, float]], base: str, commit: str | None
+) -> Iterator[str]:
+    if subject.description:
+        yield paragraph(subject.description)
+    origin = f"[{plain(base)}](https://huggingface.co/{base}), commit {code(commit[:12])}" if commit else plain(base)
+    names = ", then ".join(f"{plain(stage.name)} ({_TYPES.get(stage.type, stage.type)})" for stage, _ in stages)
+    made = f"The base is {origin}." + (f" Trained on it: {names}." if stages else "")
+    if not stages:
+        yield made
+        return
+    yield (
+        f"{made} Each stage trained a LoRA adapter on the frozen base and on the adapters before it; nothing "
+        "was merged before this release."
+    )
+
+
+def _files(contents: Contents) -> Iterator[str]:
+    rows = []
+    if contents.adapter:
+        rows.append(("adapter/", "all stages as one ordinary PEFT adapter, for the base"))
+    if contents.merged:
+        rows.append(("merged/", f"the whole model with the stages merged in, {contents.merged}, for Transformers"))
+    rows += [(f"gguf/{name}", "the whole model, for llama.cpp and Ollama") for name in contents.gguf]
+    rows += [(f"gguf/{name}", "a LoRA, for llama.cpp's `--lora` on the base") for name in contents.lora]
+    if contents.modelfile:
+        rows.append(("Modelfile", "for Ollama: chat template and stops"))
+    rows += [(name, "licence and notices of the base") for name in contents.licences]
+    rows += [
+        ("verification.json", "the certificate: what was compared with the trained model, and how far apart it is"),
+        ("SHA256SUMS", "checksums of all files: `sha256sum --check SHA256SUMS`"),
+    ]
+    yield "## What is here"
+    yield table(("file", "what it is"), [(code(name), what) for name, what in rows])
+
+
+def _training(stages: Sequence[tuple[TrainedStage, float]]) -> Iterator[str]:
+    if not stages:
+        return
+    yield "## How it was trained"
+    head = ("stage", "type", "steps", "batch", "learning rate", "rank", "alpha", "loss", "tokens", "time")
+    yield table(head, [_stage(stage, factor) for stage, factor in stages], range(2, 9))
+    rows = [row for stage, _ in stages for row in _sources(stage)]
+    yield table(("stage", "data", "rows", "used", "tokens", "with loss"), rows, range(2, 6))
+    yield "Rows: those of the source; used: after limits, repeats and weights. Loss: of the first and the last step."
+
+
+def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
+    manifest = _manifest(stage)
+    train, lora = manifest["config"].get("train", {}), manifest["config"].get("lora", {})
+    metrics = manifest["metrics"]
+    paid = "reward" in metrics  # of grpo the loss says nothing
+    first, last = (metrics.get(name) for name in (("first_reward", "reward") if paid else ("first_loss", "loss")))
+    name = plain(stage.name) + (f" (times {factor:g})" if factor != 1 else "")
+    if blended := manifest["config"].get("of"):
+        total = sum(blended.values())
+        of = ", ".join(f"{plain(sibling)} {weight / total:.2g}" for sibling, weight in blended.items())
+        kind = f"blend ({plain(manifest['config']['method'])}) of {of}"
+        return name, kind, *(DASH,) * 3, count(metrics.get("rank")), *(DASH,) * 3, duration(metrics.get("seconds"))
+    return (
+        name,
+        _TYPES.get(stage.type, plain(stage.type)),
+        count(metrics.get("steps")),
+        count(train.get("batch_size")),
+        f"{figure(train.get('learning_rate'))}, {plain(train.get('schedule', DASH))}",
+        count(lora.get("r")),
+        figure(lora.get("alpha")) + (" (rsLoRA)" if lora.get("rslora") else ""),
+        (figure(last) if first is None else f"{figure(first)} to {figure(last)}") + (" (reward)" if paid else ""),
+        count(metrics.get("tokens")),
+        duration(metrics.get("seconds")),
+    )
+
+
+def _sources(stage: TrainedStage) -> Iterator[tuple[str, ...]]:
+    manifest = _manifest(stage)
+    specs = manifest["config"].get("data", ())
+    for spec, source in zip(specs, manifest.get("data", {}).get("sources", ()), strict=False):
+        yield (
+            plain(stage.name),
+            _source(spec),
+            count(source["rows_read"]),
+            count(source["rows_used"]),
+            count(source["tokens"]),
+            share(source["supervised_tokens"], source["tokens"]),
+        )
+
+
+def _source(spec: Mapping[str, Any]) -> str:
+    """What a source is called to others: a hub dataset, a file's name without its folder, or generated problems."""
+    if hub := spec.get("hub"):
+        part = "".join(f", {plain(spec[key])}" for key in ("config", "split") if spec.get(key))
+        return f"[{plain(hub)}](https://huggingface.co/datasets/{hub}){part}"
+    if problems := spec.get("problems"):
+        topics = f" on {plain(', '.join(problems['topics']))}" if problems.get("topics") else ""
+        return f"generated statistics problems ({plain(problems.get('form', 'sft'))}{topics})"
+    return code(Path(str(spec.get("path"))).name)
+
+
+def _limits(
+    subject: Subject, stages: Sequence[tuple[TrainedStage, float]], found: Recorded, notes: Sequence[str]
+) -> Iterator[str]:
+    yield "## Limits"
+    said = list(missing(subject, found, [stack.name for stack in found.stacks]))
+    if not subject.evaluate.tasks:
+        said.append("It was scored on no benchmark: nothing is known of what it can do.")
+    for stage, _ in stages:
+        if _manifest(stage)["metrics"].get("ended_by") == "drift":
+            said.append(f"{stage.name} ended early: it had drifted as far as its recipe allows.")
+        if stage.left_out:
+            said.append(f"{stage.name} broke a gate of its recipe: {stage.left_out}.")
+    said.append("Benchmarks measure what they ask. It was not tested for safety, bias or use by the public.")
+    said.append("It can be wrong with confidence; check numbers and claims before you rely on them.")
+    yield "\n".join(f"- {paragraph(sentence[:1].upper() + sentence[1:])}" for sentence in (*said, *notes))
+
+
+def _verification(certificate: Certificate) -> Iterator[str]:
+    yield "## Verification"
+    asked = certificate.protocol
+    yield (
+        "Every file was loaded by the program that will run it and compared with the stack of adapters on the base's "
+        f"original weights in float32: {asked.get('texts', 0)} texts to tokenise, {asked.get('chats', 0)} chats, "
+        f"{asked.get('positions', 0)} predictions, {asked.get('replies', 0)} greedy replies, and every single weight. "
+        "The whole list, with bounds, is in `verification.json`."
+    )
+    rows = [_verified(artefact) for artefact in certificate.artefacts]
+    yield table(("file", "type", "other token ids", "KL, nats", "replies that differ", "result"), rows, (2, 3, 4))
+    for check in certificate.reference:
+        if check.name == "divergence" and check.value is not None:
+            yield f"For comparison: {check.value:.2g} is the {plain(check.detail)}."
+
+
+def _verified(artefact: Verified) -> tuple[str, ...]:
+    checks = {check.name: check for check in artefact.checks}
+
+    def value(name: str) -> str:
+        check = checks.get(name)
+        return DASH if check is None or check.value is None else f"{check.value:.2g}"
+
+    failed = [check.name for check in artefact.checks if check.required and not check.passed]
+    result = "passed" if artefact.passed else f"**FAILED**: {plain(', '.join(failed) or 'nothing was checked')}"
+    figures = (value(name) for name in ("token ids", "divergence", "greedy text"))
+    return code(artefact.name), plain(artefact.type), *figures, result
+
+
+def _licence(duties: Duties, contents: Contents) -> Iterator[str]:
+    yield "## Licence"
+    if duties.built_with:
+        where = f" It is at <{duties.url}>." if duties.url else ""
+        copies = ", ".join(code(name) for name in contents.licences) or "none"
+        yield (
+            f"{plain(duties.built_with)}. The base is under the {plain(duties.name)}, and so is this model.{where} If "
+            "you pass it on, pass on the licence and the file NOTICE, show the words above, and let the name of what "
+            f"you make of it begin with {code(duties.prefix)}. Files of the licence here: {copies}."
+        )
+    elif duties.name:
+        yield f"That of the base: {plain(duties.name)}."
+    else:
+        yield "Not known: it is that of the base, which states none."
+    if duties.notice:
+        yield "\n".join(f"> {paragraph(line)}" for line in duties.notice.splitlines() if line.strip())
+    if duties.warnings:
+        yield "\n".join(f"- **{plain(warning)}**" for warning in duties.warnings)
+
+
+def _environment(subject: Subject, stages: Sequence[tuple[TrainedStage, float]]) -> Iterator[str]:
+    if not stages:
+        return
+    manifests = [_manifest(stage) for stage, _ in stages]
+    found = {
+        "run": subject.name,
+        "base in training": "4 bits (NF4)" if subject.base.quantization == "nf4" else "as stored",
+    }
+    for label, key in (("compute type", "dtype"), ("backend", "backend"), ("statllama", "statllama")):
+        found[label] = ", ".join(dict.fromkeys(str(m[key]) for m in manifests if m.get(key)))
+    for name in dict.fromkeys(name for manifest in manifests for name in manifest.get("versions", {})):
+        found[name] = ", ".join(dict.fromkeys(str(m.get("versions", {}).get(name, DASH)) for m in manifests))
+    for stage, manifest in zip(stages, manifests, strict=True):
+        seed = manifest["config"].get("train", {}).get("seed", DASH)
+        found[f"stage {stage[0].name}"] = f"{moment(manifest['created'])}, seed {seed}, key {stage[0].key[:16]}"
+    yield "## How it was made"
+    yield table(("what", "which"), [(plain(name), plain(value)) for name, value in found.items() if value])
+
+
+def _without_folders(text: str, subject: Subject, store: Store) -> str:
+    """The text without folders of this machine: of the recipe, the workspace, the base and the user."""
+    folders = {subject.root.absolute(), store.root, Path.home(), Path.cwd()}
+    folders |= {Path(place).parent for place in (subject.base.model, subject.base.tokenizer or "") if place[:1] == "/"}
+    for folder in sorted((str(f) for f in folders if len(str(f)) > 1), key=len, reverse=True):
+        for shown in (folder, plain(folder)):
+            text = re.sub(rf"(?<![\w.-]){re.escape(shown)}(/|(?![\w.-]))", "", text)
+    return text

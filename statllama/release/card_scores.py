@@ -1,0 +1,179 @@
+"""The card on scores: what the stack gained, what it forgot, how far it moved. Reads records, loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from statllama.config.benchmarks import chosen_tasks
+from statllama.errors import StatllamaError
+from statllama.evaluation.paired import Judged, judge
+from statllama.evaluation.scorecard import compare_scores
+from statllama.evaluation.scores import Drift, TaskScore
+from statllama.release.markdown import plain, table
+from statllama.report.data import estimate
+from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, several
+from statllama.runs.scorebook import ScoreBook
+from statllama.runs.subject import BASE, StackRef, Subject
+
+if TYPE_CHECKING:
+    from statllama.store import Store
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the workspace has of the scores of a stack and of those below it, the base first."""
+
+    stacks: tuple[StackRef, ...]
+    scores: Mapping[str, Mapping[str, TaskScore]] = field(default_factory=dict)
+    """{benchmark: {name of the stack: its score}}, of benchmarks that the base is scored on."""
+    drifts: Mapping[str, Drift] = field(default_factory=dict)
+    problem: str = ""
+    """Why nothing could be read."""
+
+    @property
+    def last(self) -> str:
+        """Name of the released stack."""
+        return self.stacks[-1].name
+
+    @cached_property
+    def changes(self) -> Mapping[tuple[str, str], Judged]:
+        """{(benchmark, stack): its change from the base}, all of them one family."""
+        return judge(
+            {
+                (task, name): compare_scores(found[BASE], score)
+                for task, found in self.scores.items()
+                for name, score in found.items()
+                if name != BASE
+            }
+        )
+
+
+def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
+    """The scores and drifts of the base, of each stage's stack below `stack`, and of `stack` itself."""
+    names = {stage.key: stage.name for stage in subject.stages}
+    below = [subject.stack(names[key]) for key in stack.keys]
+    stacks = tuple({s.name: s for s in (subject.stack(BASE), *below, stack)}.values())
+    if stack.name == BASE:
+        stacks = (stack,)
+    try:
+        tasks = chosen_tasks(subject.evaluate, subject.root)
+        book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
+        scores: dict[str, dict[str, TaskScore]] = {task.name: {} for task in tasks}
+        for ref in stacks:
+            for task, score in book.known(ref).items():
+                scores[task][ref.name] = score
+        drifts = {ref.name: drift for ref in stacks if (drift := book.known_drift(ref)) is not None}
+    except StatllamaError as error:
+        return Recorded(stacks, problem=error.message)
+    return Recorded(stacks, {task: found for task, found in scores.items() if BASE in found}, drifts)
+
+
+def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
+    """A table for each benchmark, and how it was measured."""
+    yield "## Scores"
+    if not found.scores:
+        yield f"None are recorded{f': {plain(found.problem)}' if found.problem else ''}."
+        return
+    for task, scores in found.scores.items():
+        first = scores[BASE]
+        yield f"### {plain(task)}"
+        yield table(
+            ("model", "score", "95 % interval", "change from the base", "95 % interval", "p", "evidence"),
+            [_row(found, task, name, score) for name, score in scores.items()],
+            range(1, 6),
+        )
+        yield " ".join(_protocol(first))
+    yield _how(subject)
+
+
+def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, ...]:
+    value, judged = estimate(score.items), found.changes.get((task, name))
+    label = f"**{plain(name)}**" if name == found.last else plain(name)
+    if judged is None:
+        return label, percent(value.value), interval(value), *(DASH,) * 4
+    return (
+        label,
+        percent(value.value),
+        interval(value),
+        points(judged.change.difference),
+        points_interval(judged.change),
+        p_equals(judged.p_holm).removeprefix("= "),
+        judged.verdict,
+    )
+
+
+def _protocol(score: TaskScore) -> Iterator[str]:
+    yield f"Metric {plain(score.metric)}, version {plain(score.version)}, {several(score.n, 'item')}."
+    if score.limited:
+        yield f"**Only the first {score.n:,} of {score.total:,} items were scored.**"
+    if score.truncated:
+        yield f"{several(score.truncated, 'prompt')} did not fit and lost the beginning."
+    if score.unfinished:
+        yield f"{several(score.unfinished, 'reply', 'replies')} did not end within the tokens allowed."
+
+
+def _how(subject: Subject) -> str:
+    spec = subject.evaluate
+    asked = "through the chat template" if spec.chat_template else "as plain text"
+    base = "in 4 bits (NF4)" if subject.base.quantization == "nf4" else "as stored"
+    return (
+        f"Scored with lm-evaluation-harness: prompts {asked}, at most {spec.max_length:,} tokens of context, few-shot "
+        f"examples drawn under seed {spec.seed}, greedy replies. The models are the stacks of adapters as they were "
+        f"trained, on the base {base}; how far the files here are from that is under Verification. Scores have 95 % "
+        "intervals by Wilson (1927), changes those of Agresti and Min (2005) or of the bootstrap. p is two-sided, of "
+        "McNemar's exact test or the sign-flip test on the same items before and after, adjusted by Holm's method for "
+        "all changes in these tables."
+    )
+
+
+def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
+    """What the released stack lost on benchmarks that its stages were not meant to raise, and its drift."""
+    yield "## What it forgot"
+    domain = subject.evaluate.domain or subject.evaluate.tasks[:1]
+    others = [task for task in found.scores if task not in domain and found.last in found.scores[task]]
+    if found.last == BASE:
+        yield "This is the base itself."
+    elif not others:
+        yield (
+            "**Not measured.** No benchmark outside of what it was trained for is recorded for the base and for this "
+            "model, so nothing is known of what it lost. Assume that it lost something."
+        )
+    else:
+        yield "\n".join(f"- {_loss(found, task)}" for task in others)
+    if found.drifts:
+        yield "How far the predictions have moved, on fixed probe texts (KL divergence, nats per token):"
+        rows = [
+            (plain(name), figure(drift.to_parent), figure(drift.to_base), f"{drift.tokens:,}")
+            for name, drift in found.drifts.items()
+        ]
+        yield table(("model", "from the stage before", "from the base", "tokens"), rows, (1, 2, 3))
+
+
+def _loss(found: Recorded, task: str) -> str:
+    judged = found.changes[task, found.last]
+    change = judged.change
+    before, after = (estimate(found.scores[task][name].items) for name in (BASE, found.last))
+    figures = (
+        f"{percent(before.value)} before, {percent(after.value)} after ({points(change.difference)} points, 95 % "
+        f"interval {points_interval(change)}, p {p_equals(judged.p_holm)})"
+    )
+    said = {
+        "worse": f"**It is worse on {plain(task)} than the base**: {figures}.",
+        "better": f"It is better on {plain(task)} than the base: {figures}.",
+    }
+    return said.get(
+        judged.verdict,
+        f"No evidence of a difference on {plain(task)}: {figures}. A loss of up to {max(0.0, -change.low):.1f} points "
+        "is not excluded.",
+    )
+
+
+def missing(subject: Subject, found: Recorded, names: Sequence[str]) -> Iterator[str]:
+    """Benchmarks of the run that some of these stacks are not scored on."""
+    for task in subject.evaluate.tasks:
+        without = [name for name in names if name not in found.scores.get(task, {})]
+        if without:
+            yield f"{task} was not scored for {', '.join(without)}."

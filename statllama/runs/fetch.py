@@ -1,0 +1,59 @@
+"""Fetches all that a run of a recipe would read from the hub: afterwards, or on a machine without network, it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from statllama.errors import ModelError
+from statllama.evaluation.suite import Suite
+from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
+from statllama.recipe import Recipe, recipe_tasks
+from statllama.runs.reporting import Reporter
+from statllama.runs.session import Session
+from statllama.runs.signals import StopSignal
+from statllama.store import Store
+from statllama.store.files import translate_os_errors
+
+
+def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
+    """Into the hub's local cache: the base, its tokenizer and the benchmarks. Into the workspace: the prepared data.
+
+    What is there already is not fetched again. ModelError, DataError or EvaluationError for what cannot be had.
+    """
+    identity = base_identity(recipe.base, store.memory)
+    _download(identity["model"], (*MODEL_FILES, "generation_config.json", *TOKENIZER_FILES))
+    if identity["tokenizer"] != identity["model"]:
+        _download(identity["tokenizer"], TOKENIZER_FILES)
+    session = Session(recipe, store, reporter, StopSignal(), base=identity)
+    for spec in recipe.trained:
+        reporter.data_ready(spec, session.prepare(spec).report, [])
+    suite = Suite(recipe_tasks(recipe), recipe.evaluate)
+    for name in suite.tasks:
+        with reporter.busy(f"benchmark {name}"):
+            suite.load(name)
+
+
+def hub_cache() -> str:
+    """The folder that the hub's libraries keep what they fetched in (HF_HOME)."""
+    from huggingface_hub import constants
+
+    return str(constants.HF_HOME)
+
+
+def _download(part: dict[str, Any], files: tuple[str, ...]) -> None:
+    """The files of a repository at a commit; a folder has them already. Shows its own progress."""
+    if "repo" not in part:
+        return
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        with translate_os_errors(Path(constants.HF_HUB_CACHE)):
+            snapshot_download(
+                part["repo"], revision=part["commit"], allow_patterns=list(files), ignore_patterns=["*/*"]
+            )
+    except (OSError, ValueError) as error:  # the hub's own errors are of these two kinds
+        raise ModelError(
+            f"{part['repo']} (commit {part['commit']}) cannot be fetched: {error}",
+            remedy="check the connection; for a gated model log in with `hf auth login`",
+        ) from error

@@ -1,0 +1,117 @@
+"""What one process loads once, at its first use: tokenizer, frozen base, adapters."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from statllama.config.specs import BaseModelSpec
+from statllama.errors import EvaluationError
+from statllama.evaluation.probe import LONGEST
+from statllama.runs.reporting import Reporter
+from statllama.store import Store
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from statllama.model.adapter import Adapter
+    from statllama.model.base_model import Backend, Base
+
+
+class Loaded:
+    """A base model and the adapters in a workspace, each loaded at most once."""
+
+    def __init__(
+        self,
+        spec: BaseModelSpec,
+        identity: Mapping[str, Any],
+        store: Store,
+        reporter: Reporter,
+        max_length: int,
+        backend: Backend | None = None,
+    ) -> None:
+        """`identity`: see `identity.base_identity`. `max_length`: tokens of the longest row that the base will get.
+
+        `backend`: None chooses (`model.choose_backend`).
+        """
+        self.spec, self.identity, self.store, self.reporter = spec, identity, store, reporter
+        self.max_length = max(max_length, LONGEST)  # drift's probe texts too
+        self._check: Callable[[Base], None] = lambda base: None
+        self._backend = backend
+        self._base: Base | None = None
+        self._adapters: dict[str, Adapter] = {}
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What loads the base."""
+        from statllama.model.base_model import choose_backend
+
+        return self._backend or choose_backend()
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer."""
+        from statllama.model.base_model import load_tokenizer, start_backend
+
+        if self.backend == "unsloth":  # it must come before Transformers; else data needs no torch
+            start_backend("unsloth")
+        return load_tokenizer(self.spec, self.identity)
+
+    def on_base(self, check: Callable[[Base], None]) -> None:
+        """Call `check` with the base: now if it is loaded, else when it is."""
+        self._check = check
+        if self._base is not None:
+            check(self._base)
+
+    def base(self, precision: str) -> Base:
+        """The frozen base, loaded at its first use; loaded again only for another precision."""
+        from statllama.model.base_model import load_base, resolve_dtype, start_backend
+
+        start_backend(self.backend)
+        if self._base is None or self._base.dtype is not resolve_dtype(precision):
+            self._base = None
+            gc.collect()  # two bases at once may not fit
+            with self.reporter.busy(f"loading {self.spec.model}"):
+                self._base = load_base(self.spec, self.identity, precision, self.max_length, self.backend)
+            self._check(self._base)
+        return self._base
+
+    def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:
+        """The adapters of these results, each update times its factor; checked against their hashes when first read."""
+        from statllama.model.adapter import Adapter, load_adapter
+
+        for key, _ in parts:
+            if key not in self._adapters:
+                self._adapters[key] = load_adapter(self.store.verify("results", key).path)
+        return tuple(
+            self._adapters[key]
+            if factor == 1
+            else Adapter(
+                {
+                    name: replace(part, scaling=part.scaling * factor)
+                    for name, part in self._adapters[key].slices.items()
+                }
+            )
+            for key, factor in parts
+        )
+
+    def zero(self, parts: Sequence[tuple[str, float]]) -> list[str]:
+        """Keys of those adapters whose update is zero in every module."""
+        return [
+            key
+            for (key, _), adapter in zip(parts, self.adapters(parts), strict=True)
+            if not any(part.A.any() and part.B.any() for part in adapter.slices.values())
+        ]
+
+    def require_effect(self, parts: Sequence[tuple[str, float]]) -> None:
+        """EvaluationError when an adapter is all zero: its stack would be scored as if it were its parent."""
+        for key in self.zero(parts):
+            entry = self.store.verify("results", key)
+            raise EvaluationError(
+                f"the adapter of stage {entry.manifest.get('name')} is all zero ({entry.path}): its scores would be "
+                "its parent's, not its own",
+                remedy="train it with a learning rate above 0, or take the stage out",
+            )

@@ -1,0 +1,152 @@
+"""The only loop over stages: plan, then skip what the store holds and execute the rest, scoring after each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from statllama.config.specs import TrainingSpec
+from statllama.data.verdicts import judge
+from statllama.errors import GateBroken
+from statllama.evaluation.gates import Breach
+from statllama.evaluation.scorecard import Scorecard, scorecard
+from statllama.evaluation.scores import Drift, TaskScore
+from statllama.recipe import Recipe
+from statllama.runs.loaded import Loaded
+from statllama.runs.plan import PlannedStage, _arrange, plan, record_of
+from statllama.runs.reporting import Reporter
+from statllama.runs.session import Session, count_steps
+from statllama.runs.signals import StopSignal
+from statllama.runs.subject import BASE, StackRef
+from statllama.stages import stage_module
+from statllama.store import Store
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves: the result folder of each stage by name, and the scorecard (None without tasks)."""
+
+    results: dict[str, Path]
+    scorecard: Scorecard | None
+
+
+def run(
+    recipe: Recipe,
+    store: Store,
+    reporter: Reporter,
+    *,
+    until: str | None = None,
+    wait: bool = True,
+    loaded: Loaded | None = None,
+) -> RunResult:
+    """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
+
+    Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
+    broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
+    """
+    planned = plan(recipe, store, until)
+    store.prune_partial()  # a run that was killed right after it published left its checkpoints
+    reporter.planned(recipe, planned)
+    with StopSignal() as stop:
+        session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
+        _check(session, planned)
+        _record(recipe, store, planned)
+        rows: list[tuple[str, str | None, tuple[TaskScore, ...]]] = []
+        if recipe.evaluate.tasks:
+            rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
+        results: dict[str, Path] = {}
+        drifts: dict[str, Drift] = {}
+        while len(results) < len(planned):
+            stage = planned[len(results)]
+            entry = stage.entry or session.train(stage)
+            results[stage.spec.name] = entry.path
+            if stage.cached:
+                reporter.stage_cached(stage.spec.name, entry)
+            drifts[stage.spec.name] = session.scorer.drift(stage.stack)
+            if recipe.evaluate.tasks:
+                rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
+            if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
+                planned = _arrange(recipe, store, [p.spec for p in planned], planned[0].material["base"])
+                _record(recipe, store, planned)
+                if _stopped(planned[len(results) - 1], reporter):
+                    break
+    card = scorecard(rows, drifts) if rows else None
+    reporter.finished(recipe, results, card)
+    for stage in planned[: len(results)]:
+        if stops := [b for b in stage.breaches if b.gate.on_break == "stop"]:
+            raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
+    return RunResult(results, card)
+
+
+def _stopped(stage: PlannedStage, reporter: Reporter) -> bool:
+    """Say which gates the stage broke; whether one of them stops the run."""
+    for breach in stage.breaches:
+        what = "the run stops" if breach.gate.on_break == "stop" else "left out, what follows goes on from its parent"
+        reporter.note(f"{breach}: {what}")
+    return any(breach.gate.on_break == "stop" for breach in stage.breaches)
+
+
+def _remedy(breach: Breach) -> str:
+    return (
+        f"the stage is kept: change how it trains, go on from its parent with "
+        f"--set evaluate.gates.{breach.task}.on_break=parent, or allow more (`budget`)"
+    )
+
+
+def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
+    """Whatever would stop a stage that will run, such as a bad row, stops the run before a model is loaded."""
+    waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
+    if waiting:
+        from statllama.train.preflight import require_optimizer, require_trackers
+
+        require_trackers(session.recipe.report_to)
+        for training in waiting:
+            require_optimizer(training)
+    for stage, spec in ((stage, stage.spec) for stage in planned):
+        if not isinstance(spec, TrainingSpec):
+            continue
+        if stage.cached:
+            session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
+        else:
+            prepared = session.prepare(spec)
+            spec.rows_per_epoch(len(prepared.dataset))  # too few are an error
+            if require := getattr(stage_module(spec.type), "require", None):
+                require(spec, session.recipe.root, session.recipe.trust_local_code)
+            findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
+            session.reporter.data_ready(spec, prepared.report, findings)
+
+
+def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
+    """Remember which key each stage of this recipe has: what `status` shows and `plan` compares with."""
+    record = record_of(recipe, planned)
+    before = store.last_run(recipe.name)["stages"]
+    kept = {name: stage for name, stage in before.items() if name in record["order"]}
+    store.write_run(recipe.name, record | {"stages": kept | record["stages"]})
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Size of a stage for `plan`: examples and tokens of one pass over its data, optimizer steps in all."""
+
+    examples: int
+    tokens: int
+    steps: int
+
+
+def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
+    """Exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the others."""
+    session = Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"])
+    sizes = {}
+    for stage in stages:
+        spec = stage.spec
+        if not isinstance(spec, TrainingSpec):
+            sizes[spec.name] = Measure(0, 0, 0)
+        elif stage.entry is not None:
+            data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
+            sizes[spec.name] = Measure(data["examples"], data["tokens"], steps)
+        else:
+            prepared = session.prepare(spec)
+            steps = count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train)
+            sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+    return sizes

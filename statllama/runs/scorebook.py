@@ -1,0 +1,142 @@
+"""The scores that a workspace holds of several models, chosen so that they can be compared. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from statllama.config.benchmarks import TaskFile, task_fingerprint
+from statllama.config.evaluate import EvaluateSpec
+from statllama.errors import UsageError
+from statllama.evaluation.compare import MODEL, Record, Scored
+from statllama.evaluation.probe import probe_version
+from statllama.evaluation.scores import Drift, TaskScore
+from statllama.evaluation.suite import protocol_key
+from statllama.runs.subject import StackRef, Subject
+from statllama.store import Entry, Store
+from statllama.store.canonical import digest
+from statllama.store.files import translate_os_errors
+
+ByProtocol = Mapping[str, Entry]
+
+
+def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tuple[Scored, ...]:
+    """The recorded scores of each (label, subject, its stack), with samples.
+
+    Of a benchmark that was scored in several ways (other data, another limit), the way that all have is taken; of
+    several such ways the one with the most items. Where no way is common, each has its own, for `compare` to refuse.
+    UsageError for one that has no score at all.
+    """
+    found = {label: _by_task(entries_of(store, subject.scored_as, stack)) for label, subject, stack in wanted}
+    for label, subject, _ in wanted:
+        if not found[label]:
+            raise UsageError(f"nothing is scored for {label}", remedy=f"statllama eval {subject.name}")
+    tasks = list(dict.fromkeys(task for by_task in found.values() for task in by_task))
+    chosen = {task: _chosen([by_task[task] for by_task in found.values() if task in by_task]) for task in tasks}
+    return tuple(
+        Scored(
+            label,
+            {
+                task: _record(ways[chosen[task]] if chosen[task] in ways else _largest(ways))
+                for task, ways in by_task.items()
+            },
+        )
+        for label, by_task in found.items()
+    )
+
+
+def way_of(entry: Entry) -> str:
+    """How a score was made, whatever was scored: equal for scores that can be compared."""
+    return digest({name: value for name, value in entry.manifest["protocol"].items() if name not in MODEL})
+
+
+def _by_task(entries: Sequence[Entry]) -> dict[str, dict[str, Entry]]:
+    """{benchmark: {way: entry}}."""
+    found: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.manifest["score"]["task"], {})[way_of(entry)] = entry
+    return found
+
+
+def _chosen(all_ways: Sequence[ByProtocol]) -> str:
+    """The way that all have, the one with the most items; empty when there is none."""
+    common = set.intersection(*(set(ways) for ways in all_ways))
+    return max(sorted(common), key=lambda way: _items(all_ways[0][way]), default="")
+
+
+def _largest(ways: ByProtocol) -> Entry:
+    return max(ways.values(), key=_items)
+
+
+def _items(entry: Entry) -> int:
+    return int(entry.manifest["score"]["n"])
+
+
+def _record(entry: Entry) -> Record:
+    return Record(with_samples(entry), entry.manifest["protocol"])
+
+
+SAMPLES = "samples.jsonl"
+
+
+class ScoreBook:
+    """The scores of one base's stacks on a set of benchmarks that a workspace holds. Loads nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Mapping[str, Any],
+        tasks: Sequence[TaskFile],
+        spec: EvaluateSpec,
+        precision: str,
+    ) -> None:
+        """`identity`: see `identity.base_identity`. `precision`: as a stage's."""
+        self.store, self.spec = store, spec
+        self.subject = {**identity, "precision": precision}
+        self.fingerprints = {task.name: task_fingerprint(task) for task in tasks}
+
+    def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
+        """What the stack's score on a benchmark is keyed by."""
+        return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.subject)
+
+    def keys(self, stack: StackRef) -> dict[str, str]:
+        """{benchmark: key of the stack's score}."""
+        return {task: digest(self.protocol(stack, task)) for task in self.fingerprints}
+
+    def recorded(self, stack: StackRef) -> tuple[TaskScore, ...] | None:
+        """The stack's scores without their samples, or None when one is missing."""
+        known = self.known(stack)
+        return tuple(known.values()) if len(known) == len(self.fingerprints) else None
+
+    def known(self, stack: StackRef) -> dict[str, TaskScore]:
+        """{benchmark: the stack's score without its samples}, as far as the workspace has them."""
+        entries = {task: self.store.find("scores", key) for task, key in self.keys(stack).items()}
+        return {task: TaskScore.from_json(e.manifest["score"]) for task, e in entries.items() if e is not None}
+
+    def drift_protocol(self, stack: StackRef) -> dict[str, Any]:
+        """What the stack's drift is keyed by."""
+        return {"drift": probe_version(), "base": self.subject, "stack": stack.identity}
+
+    def known_drift(self, stack: StackRef) -> Drift | None:
+        """The stack's drift, if the workspace has it."""
+        entry = self.store.find("scores", digest(self.drift_protocol(stack)))
+        return None if entry is None else Drift(**entry.manifest["drift"])
+
+
+def with_samples(entry: Entry) -> TaskScore:
+    """A recorded score with its samples."""
+    with translate_os_errors(entry.path):
+        lines = (entry.path / SAMPLES).read_text(encoding="utf-8").splitlines()
+    return TaskScore.from_json(entry.manifest["score"], [json.loads(line) for line in lines])
+
+
+def entries_of(store: Store, subject: Mapping[str, Any], stack: StackRef) -> list[Entry]:
+    """All recorded scores of a stack, whatever was asked of it and how. `subject`: see `Scorer.subject`."""
+    return [
+        entry
+        for entry in store.entries("scores")
+        if entry.manifest.get("kind") == "score"
+        and entry.manifest["protocol"]["base"] == dict(subject)
+        and entry.manifest["protocol"]["stack"] == stack.identity
+    ]

@@ -1,0 +1,157 @@
+"""Scores stacks of one base on one set of benchmarks: taken from the workspace, or computed once and kept there.
+
+A score is kept by stack, base, protocol and questions (`evaluate.protocol_key`), whichever command asked for it. While
+it is computed each answer is written down, so a killed evaluation goes on where it was. Beside the score lies
+`samples.jsonl`, one JSON record an item.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from statllama.config.benchmarks import TaskFile, chosen_tasks
+from statllama.config.evaluate import EvaluateSpec
+from statllama.errors import EvaluationError, UsageError
+from statllama.evaluation.answers import Answers
+from statllama.evaluation.scores import Drift, TaskScore
+from statllama.evaluation.suite import Suite
+from statllama.runs.loaded import Loaded
+from statllama.runs.reporting import Reporter
+from statllama.runs.scorebook import SAMPLES, ScoreBook
+from statllama.runs.subject import BASE, StackRef, Subject
+from statllama.store import Store
+from statllama.store.canonical import digest
+from statllama.store.files import translate_os_errors
+from statllama.store.versions import installed_versions
+
+ANSWERS = "answers.jsonl"  # of a score that is under way
+
+
+class Scorer(ScoreBook):
+    """Scores of any stacks on one loaded base: taken from the workspace, or computed and kept there."""
+
+    def __init__(
+        self, loaded: Loaded, tasks: Sequence[TaskFile], spec: EvaluateSpec, precision: str, *, wait: bool = True
+    ) -> None:
+        """`wait`: for a score that another process computes, or StoreError at once."""
+        super().__init__(loaded.store, loaded.identity, tasks, spec, precision)
+        self.loaded, self.precision, self.wait = loaded, precision, wait
+        self.suite = Suite(tasks, spec)
+
+    def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
+        """The stack's scores, a benchmark each, without their samples."""
+        keys = self.keys(stack)
+        missing = [name for name, key in keys.items() if self.store.find("scores", key) is None]
+        if missing:
+            for name in missing:
+                self.suite.load(name)  # what is wrong with a benchmark shows before a model is loaded
+            self.loaded.require_effect(stack.parts)
+            with self.attached(stack) as model:
+                for name in missing:
+                    self._compute(stack, name, keys[name], model)
+        scores = self.recorded(stack)
+        assert scores is not None
+        for score in scores:
+            self.loaded.reporter.scored(stack.name, score)
+        return scores
+
+    def drift(self, stack: StackRef) -> Drift:
+        """How far the stack's predictions have moved, on the probe texts: see `drift.py`.
+
+        EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work. A 16-bit base
+        may round a very small one away: that is noted.
+        """
+        known = self.known_drift(stack)
+        if known is None:
+            known = self._measure_drift(stack)
+        if not known.to_parent and not self.loaded.zero(stack.parts[-1:]):
+            self._question(stack)
+        self.loaded.reporter.drifted(stack.name, known)
+        return known
+
+    def _question(self, stack: StackRef) -> None:
+        """What to say of an adapter that is attached and changes nothing."""
+        what = f"{stack.name}: its adapter is attached, but changes no prediction on the probe texts"
+        if str(self.loaded.base(self.precision).dtype) != "torch.float32":
+            self.loaded.reporter.note(f"{what}: it is too small for 16 bits, or a library ignores it")
+            return
+        raise EvaluationError(
+            what, remedy="run `statllama doctor`: a version outside the known-good set may ignore adapters"
+        )
+
+    def _measure_drift(self, stack: StackRef) -> Drift:
+        from statllama.evaluation.drift import drift
+
+        key = digest(self.drift_protocol(stack))
+        with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
+            if (known := self.known_drift(stack)) is None:
+                known = drift(self.loaded.base(self.precision), self.loaded.adapters(stack.parts))
+                self.store.fresh_out("scores", key)
+                manifest = {
+                    "kind": "drift",
+                    "name": stack.name,
+                    "protocol": self.drift_protocol(stack),
+                    "drift": asdict(known),
+                }
+                self.store.publish("scores", key, manifest)
+        return known
+
+    @contextmanager
+    def attached(self, stack: StackRef) -> Iterator[Any]:
+        """The loaded model with the stack on it."""
+        from statllama.model.base_model import scoring
+
+        with scoring(self.loaded.base(self.precision), self.loaded.adapters(stack.parts)) as model:
+            yield model
+
+    def _compute(self, stack: StackRef, task: str, key: str, model: Any) -> None:
+        store, reporter = self.store, self.loaded.reporter
+        waiting = reporter.waiting(f"{stack.name} on {task}")
+        with store.hold("scores", key, on_wait=waiting, wait=self.wait):
+            if store.find("scores", key) is not None:
+                return
+            answers = Answers(store.partial("scores", key) / ANSWERS)
+            try:
+                with reporter.scoring(stack.name, task) as progress:
+                    result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)
+            finally:
+                answers.close()
+            out = store.fresh_out("scores", key)
+            with translate_os_errors(out):
+                lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in result.samples)
+                (out / SAMPLES).write_text("".join(lines), encoding="utf-8")
+            base = self.loaded.base(self.precision)
+            manifest = {
+                "kind": "score",
+                "name": stack.name,
+                "stack": [list(part) for part in stack.parts],
+                "protocol": self.protocol(stack, task),
+                "score": result.to_json(),
+                "backend": base.backend,
+                "dtype": str(base.dtype).removeprefix("torch."),
+                "versions": installed_versions(),
+            }
+            store.publish("scores", key, manifest)
+
+
+def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: bool = True) -> Scorer:
+    """A scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for none."""
+    if not subject.evaluate.tasks:
+        raise UsageError(
+            f"{subject.name} names no benchmark to score", remedy="choose some: --task ap_statistics --task gsm8k"
+        )
+    tasks = chosen_tasks(subject.evaluate, subject.root)
+    loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
+    return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
+
+
+def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:
+    """What was evaluated and how, for files that leave the workspace."""
+    protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.suite.tasks)))
+    protocol["tasks"] = scorer.fingerprints
+    del protocol["stack"]
+    return {"subject": subject.name, "model": subject.base.model_dump(mode="json"), "protocol": protocol}

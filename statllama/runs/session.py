@@ -1,0 +1,186 @@
+"""What one run does to one stage: prepare its data, train it, publish it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from statllama.config.specs import TrainingSpec, TrainSpec
+from statllama.model.identity import base_identity
+from statllama.recipe import Recipe, longest_row, recipe_tasks
+from statllama.runs.loaded import Loaded
+from statllama.runs.reporting import Reporter
+from statllama.runs.scorer import Scorer
+from statllama.runs.signals import StopSignal
+from statllama.stages import stage_module
+from statllama.store import Entry, Store
+from statllama.store.files import write_json
+from statllama.store.versions import __version__, installed_versions
+from statllama.train.job import Job
+
+if TYPE_CHECKING:
+    from statllama.data.prepare import Prepared
+    from statllama.data.select import Guard, Selection
+    from statllama.model.base_model import Base
+    from statllama.runs.plan import PlannedStage
+
+
+def count_steps(rows: int, train: TrainSpec) -> int:
+    """Optimizer steps over `rows` rows an epoch (packed ones if rows are packed), as Transformers' Trainer counts."""
+    if train.steps is not None:
+        return train.steps
+    batches = math.ceil(rows / train.micro_batch_size)
+    per_epoch = max(1, math.ceil(batches / train.accumulation))
+    return math.ceil((train.epochs or 1.0) * per_epoch)
+
+
+class Session:
+    """What one run loads, once: tokenizer, base, prepared data, adapters."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        reporter: Reporter,
+        stop: StopSignal,
+        *,
+        wait: bool = True,
+        base: Mapping[str, Any] | None = None,
+        loaded: Loaded | None = None,
+    ) -> None:
+        """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move.
+
+        `loaded`: this base, as another run loaded it.
+        """
+        self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
+        self.identity = base or base_identity(recipe.base, store.memory)
+        self.loaded = loaded or Loaded(recipe.base, self.identity, store, reporter, longest_row(recipe))
+        self.loaded.on_base(self._require_lengths)
+        self.scorer = Scorer(self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.precision, wait=wait)
+
+    def _require_lengths(self, base: Base) -> None:
+        """Every stage's rows must fit the base: said before the first stage trains, not hours later."""
+        from statllama.train.preflight import require_length
+
+        for stage in self.recipe.trained:
+            require_length(stage, base)
+
+    def prepare(self, spec: TrainingSpec) -> Prepared:
+        """The stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
+        from statllama.data.prepare import prepare
+
+        with self.reporter.preparing(spec.name) as progress:
+            return prepare(
+                stage_module(spec.type).DATA_KIND,
+                spec.data,
+                root=self.recipe.root,
+                tokenizer=self.loaded.tokenizer,
+                cache=self.store.root,
+                guard=self.guard(spec),
+                progress=progress,
+                **spec.data_options,
+            )
+
+    def guard(self, spec: TrainingSpec) -> Guard:
+        """What the stage's rows are held to."""
+        from statllama.data.select import Guard
+
+        return Guard(spec.deduplicate, spec.decontaminate, recipe_tasks(self.recipe))
+
+    def choose(self, spec: TrainingSpec) -> Selection:
+        """Which rows of the stage's data may be used. DataError when some copy questions that the recipe scores."""
+        from statllama.data.prepare import choose_rows
+
+        with self.reporter.preparing(spec.name) as progress:
+            selection = choose_rows(
+                spec.data, root=self.recipe.root, guard=self.guard(spec), cache=self.store.root, progress=progress
+            )
+        selection.require_clean()
+        return selection
+
+    def train(self, stage: PlannedStage) -> Entry:
+        """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
+        name = stage.spec.name
+        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait):
+            entry = self.store.find("results", stage.key)
+            if entry is not None:
+                self.reporter.stage_cached(name, entry)
+                return entry
+            manifest = self._fit(stage) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
+            entry = self.store.publish("results", stage.key, manifest)
+        self.reporter.stage_finished(name, entry)
+        self.stop.obey()
+        return entry
+
+    def _fit(self, stage: PlannedStage) -> dict[str, Any]:
+        """Train the stage's adapter into its unpublished folder; the manifest."""
+        from statllama.train import training
+
+        spec = stage.spec
+        assert isinstance(spec, TrainingSpec)
+        prepared = self.prepare(spec)
+        base = self.loaded.base(spec.train.precision)
+        parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
+        self.store.fresh_out("results", stage.key)
+        job = Job(
+            spec=spec,
+            base=base,
+            parents=parents,
+            dataset=prepared.dataset,
+            data_kind=stage_module(spec.type).DATA_KIND,
+            folder=self.store.partial("results", stage.key),
+            root=self.recipe.root,
+            trust_local_code=self.recipe.trust_local_code,
+            on_step=self.reporter.step,
+            on_note=self.reporter.note,
+            stop_requested=self.stop.requested,
+            report_to=self.recipe.report_to,
+            run_name=f"{self.recipe.name}/{spec.name}",
+            tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
+        )
+        steps = count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train)
+        with self.reporter.training(spec, prepared.report, steps), self.stop.deferred():
+            outcome = training.run(job, stage_module(spec.type))
+        base.check_unchanged()
+        write_json(job.folder / "out" / "history.json", outcome.history)
+        data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
+        dtype = str(base.dtype).removeprefix("torch.")
+        return self._manifest(stage, data, outcome.metrics(), backend=base.backend, dtype=dtype)
+
+    def _blend(self, stage: PlannedStage) -> dict[str, Any]:
+        """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""
+        from statllama.model.blending import save_adapter
+
+        began = time.monotonic()
+        adapters = self.loaded.adapters([(key, 1.0) for key in stage.siblings])
+        out = self.store.fresh_out("results", stage.key)
+        with self.reporter.exporting(f"{stage.spec.name}: blending") as progress:
+            found = stage_module(stage.spec.type).make_adapter(stage.spec, adapters, progress or (lambda *_: None))
+        save_adapter(found.adapter, found.rank, self.recipe.base.model, out)
+        write_json(out / "history.json", [])
+        metrics = {"steps": 0, "tokens": 0, "seconds": time.monotonic() - began, **found.metrics()}
+        data = {"sources": [], "examples": 0, "tokens": 0}
+        return self._manifest(stage, data, metrics, siblings=list(stage.siblings))
+
+    def _manifest(
+        self, stage: PlannedStage, data: dict[str, Any], metrics: dict[str, Any], **more: Any
+    ) -> dict[str, Any]:
+        return {
+            "kind": "adapter",
+            "name": stage.spec.name,
+            "recipe": self.recipe.name,
+            "overrides": list(self.recipe.overrides),
+            "config": stage.spec.model_dump(mode="json"),
+            "base": {**self.recipe.base.model_dump(mode="json"), "identity": self.identity},
+            "parents": list(stage.below),
+            "material": stage.material,
+            "data": data,
+            "metrics": metrics,
+            "versions": installed_versions(),
+            "statllama": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **more,
+        }

@@ -1,0 +1,73 @@
+"""What a command's TARGET names: a recipe, a run in the workspace, or a model. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.shipped import shipped_recipes
+from statllama.config.specs import BaseModelSpec
+from statllama.errors import UsageError, near
+from statllama.model.identity import base_identity
+from statllama.recipe import Recipe, load_recipe
+from statllama.runs.plan import plan, record_of
+from statllama.runs.subject import StackRef, Subject, factors_of, scaled, subject_of
+from statllama.store import Store
+
+
+def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Subject:
+    """The subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a release with merged
+    weights, a model's folder or hub id, in this order. UsageError with near matches when it is none of them.
+
+    Overrides other than `evaluate.*` need a recipe file or a shipped recipe.
+    """
+    runs = store.runs()
+    expanded = os.path.expanduser(target)
+    if os.path.isfile(expanded) or (target not in runs and target in shipped_recipes()):
+        return _of_recipe(load_recipe(target, overrides, check_files=False), store)
+    if target in runs:
+        return subject_of(runs[target], store).evaluated({}, overrides)
+    if os.path.isfile(os.path.join(expanded, "merged", "config.json")):  # a release
+        return _of_model(os.path.abspath(os.path.join(expanded, "merged")), store).evaluated({}, overrides)
+    folder = os.path.isdir(expanded)
+    if folder and os.path.isfile(os.path.join(expanded, "adapter_config.json")):
+        raise UsageError(
+            f"{target} is an adapter, not a model", remedy="name the run that trained it, or merge it into a model"
+        )
+    if folder or target.count("/") == 1:
+        return _of_model(os.path.abspath(expanded) if folder else target, store).evaluated({}, overrides)
+    names = [*runs, *shipped_recipes()]
+    raise UsageError(
+        f"{target!r} is no recipe file, no run in {store.root}, no folder and no hub id: {near(target, names)}",
+        remedy="`statllama status` lists the runs",
+    )
+
+
+def _of_recipe(recipe: Recipe, store: Store) -> Subject:
+    return subject_of(record_of(recipe, plan(recipe, store)), store)
+
+
+def _of_model(model: str, store: Store) -> Subject:
+    spec = BaseModelSpec(model=model, quantization="none")
+    identity = base_identity(spec, store.memory)
+    return Subject(Path(model).name if os.path.isabs(model) else model, spec, identity, EvaluateSpec(), Path(), "auto")
+
+
+def chosen_stack(
+    target: str, store: Store, stage: str | None, scale: Sequence[str] | None, overrides: Sequence[str] | None
+) -> tuple[Subject, StackRef]:
+    """What `TARGET[:STAGE]`, `--stage` and `--scale` name together: the subject and one of its stacks."""
+    name, given = split_stage(target)
+    subject = find_subject(name, store, overrides or ())
+    stack = subject.stack(stage or given or subject.last)
+    factors = factors_of(subject, scale or ())
+    return subject, scaled(subject, stack, factors) if factors else stack
+
+
+def split_stage(target: str) -> tuple[str, str | None]:
+    """`RUN:STAGE` as (RUN, STAGE); a target without a stage has None. A drive letter is no run."""
+    head, colon, stage = target.rpartition(":")
+    drive = os.name == "nt" and len(head) == 1
+    return (head, stage) if colon and not drive and not set(stage) & set("/\\") else (target, None)

@@ -1,0 +1,204 @@
+"""`statllama data`: what it shows of good and bad data, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statllama.errors import UsageError
+from statllama.recipe import load_recipe
+from statllama.runs.data_check import StageCheck, check, preview
+from statllama.runs.reporting import Reporter
+from statllama.runs.runner import run
+from statllama.store import Store
+from tests.conftest import REPO, conversations, stage, write_jsonl
+from tests.data.test_contamination import BAKER, benchmark
+
+Write = Callable[..., Path]
+
+
+def checked(recipe: Path, workspace: Path, *overrides: str) -> list[StageCheck]:
+    return list(check(load_recipe(str(recipe), list(overrides)), Store(workspace), Reporter()))
+
+
+def levels(found: StageCheck) -> list[str]:
+    return [verdict.level for verdict in found.verdicts]
+
+
+def cli(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "statllama", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env(), check=False)
+
+
+def env() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(REPO), "COLUMNS": "160"}
+
+
+def test_sound_data(write_recipe: Write, tmp_path: Path) -> None:
+    path = write_recipe([stage("sft"), stage("dpo", "dpo"), stage("cpt", "cpt")])
+    found = checked(path, tmp_path / "w")
+    assert [c.spec.name for c in found] == ["sft", "dpo", "cpt"]
+    for c in found:
+        assert c.selection is not None and c.report is not None and "error" not in levels(c)
+        assert c.report.sources[0].rows_read == len(c.selection.sources[0].kept)
+    assert "⟦the" in found[0].report.sources[0].sample  # type: ignore[union-attr]
+
+
+def test_all_faulty_rows_at_once(write_recipe: Write, tmp_path: Path) -> None:
+    rows = conversations(6)
+    rows[1] = {"messages": [{"role": "user", "content": "no answer"}]}
+    rows[4] = {"prompt": "another format", "completion": "x"}
+    path = write_recipe([stage("sft")])
+    write_jsonl(tmp_path / "sft.jsonl", rows)
+    (found,) = checked(path, tmp_path / "w")
+    assert found.selection is not None and found.report is None
+    source = found.selection.sources[0]
+    assert source.faulty == 2 and ["row 2" in source.faults[0], "row 5" in source.faults[1]] == [True, True]
+    assert levels(found) == ["error"] and "2 rows cannot be used" in found.verdicts[0].text
+
+
+def test_copies_of_benchmark_questions(write_recipe: Write, tmp_path: Path) -> None:
+    benchmark(tmp_path / "eval")
+    path = write_recipe([stage("sft")], evaluate={"tasks": ["exam"]})
+    turns = [{"role": "user", "content": BAKER.replace("48", "50")}, {"role": "assistant", "content": "56 dollars"}]
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(60), {"messages": turns}])
+    (found,) = checked(path, tmp_path / "w", "stages.sft.train.max_length=256")
+    assert found.selection is not None and found.report is not None
+    assert levels(found)[0] == "error" and "1 row copies" in found.verdicts[0].text
+    printed = cli("data", "check", str(path), "--workspace", "w", cwd=tmp_path)
+    assert printed.returncode == 1
+    assert "copies question 1 of exam" in printed.stdout and "50 rolls" in printed.stdout.replace("\n", " ")
+    (dropped,) = checked(path, tmp_path / "w", "stages.sft.decontaminate=drop", "stages.sft.train.max_length=256")
+    assert "error" not in levels(dropped) and dropped.report is not None and dropped.report.examples == 60
+
+
+def test_a_cached_stage_is_held_to_a_new_benchmark(write_recipe: Write, tmp_path: Path) -> None:
+    """What was trained before a benchmark was added to the recipe is looked at when it is."""
+    turns = [{"role": "user", "content": BAKER}, {"role": "assistant", "content": "56 dollars"}]
+    short = stage("sft", train={"steps": 1, "max_length": 256})
+    path = write_recipe([short])
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(4), {"messages": turns}])
+    run(load_recipe(str(path)), Store(tmp_path / "w"), Reporter())
+    benchmark(tmp_path / "eval")
+    path = write_recipe([short], evaluate={"tasks": ["exam"]})
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(4), {"messages": turns}])
+    stopped = cli("run", str(path), "--workspace", "w", cwd=tmp_path)
+    assert stopped.returncode != 0 and "copies question 1 of exam" in stopped.stderr
+
+
+def test_duplicates_and_odd_characters(write_recipe: Write, tmp_path: Path) -> None:
+    path = write_recipe([stage("cpt", "cpt", deduplicate="near")])
+    texts = [f"the mean of {i} values is the average value of the sample of size {i} " * 3 for i in range(60)]
+    write_jsonl(tmp_path / "cpt.jsonl", [{"text": t} for t in (*texts, texts[3], "it\u00e2\u20ac\u2122s <p>odd</p>")])
+    (found,) = checked(path, tmp_path / "w")
+    assert found.selection is not None
+    text = " ".join(verdict.text for verdict in found.verdicts)
+    assert "UTF-8 read as Latin-1" in text and "HTML" in text
+    assert found.repeats[-1][0] == texts[3] and found.repeats[-1][2] == 1.0
+    plain = checked(path, tmp_path / "w", "stages.cpt.deduplicate=none")[0]
+    assert any("repeat an earlier one" in verdict.text for verdict in plain.verdicts)
+
+
+def test_prompts_that_are_too_long(write_recipe: Write, tmp_path: Path) -> None:
+    path = write_recipe([stage("sft", train={"max_length": 32})])
+    long = [{"role": "user", "content": "the mean " * 50}, {"role": "assistant", "content": "x"}]
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(5), {"messages": long}])
+    (found,) = checked(path, tmp_path / "w")
+    assert any("left out: their prompt alone is too long" in verdict.text for verdict in found.verdicts)
+
+
+def test_preview_shows_what_is_learned(write_recipe: Write, tmp_path: Path) -> None:
+    recipe = load_recipe(str(write_recipe([stage("sft"), stage("dpo", "dpo")])), [])
+    store = Store(tmp_path / "w")
+    shown = preview(recipe, store, None, 1, 2)
+    ((title, tokens),) = shown.sequences
+    learned = [i for i, keep in zip(tokens.ids, tokens.learned, strict=True) if keep]
+    answer = conversations(2)[1]["messages"][1]["content"]
+    assert title == "" and shown.tokenizer.decode(learned) == f"{answer}<|eot_id|>"
+    pair = preview(recipe, store, "dpo", 1, 1)
+    assert [title for title, _ in pair.sequences] == ["chosen", "rejected"]
+
+
+@pytest.mark.parametrize(
+    ("stage_name", "source", "row", "message"),
+    [("sftt", 1, 1, "sftt"), (None, 2, 1, "has no source 2"), (None, 1, 999, "48 rows; there is no row 999")],
+)
+def test_preview_of_what_is_not_there(
+    write_recipe: Write, tmp_path: Path, stage_name: str | None, source: int, row: int, message: str
+) -> None:
+    recipe = load_recipe(str(write_recipe([stage("sft")])), [])
+    with pytest.raises(Exception, match=message) as caught:
+        preview(recipe, Store(tmp_path / "w"), stage_name, source, row)
+    assert getattr(caught.value, "exit_code", None) == UsageError.exit_code
+
+
+def test_problems_command(tmp_path: Path) -> None:
+    made = cli("data", "problems", "--count", "20", "--form", "grpo", "--topics", "means,slopes", "--out", "p.jsonl",
+               cwd=tmp_path)  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 20 and {row["topic"] for row in rows} == {"means", "slopes"}
+    wrong = cli("data", "problems", "--topics", "meens", "--out", "q.jsonl", cwd=tmp_path)
+    assert wrong.returncode == 2 and "means" in wrong.stderr and not (tmp_path / "q.jsonl").exists()
+    nowhere = cli("data", "problems", cwd=tmp_path)
+    assert nowhere.returncode == 2 and "--out" in nowhere.stderr
+    listed = cli("data", "problems", "--list", cwd=tmp_path)
+    assert listed.returncode == 0 and "sampling_distributions" in listed.stdout
+
+
+def test_problems_as_a_source(write_recipe: Write, tmp_path: Path) -> None:
+    pairs: dict[str, Any] = {"problems": {"form": "dpo", "count": 12, "seed": 4}}
+    stages = [stage("sft", data=[{"problems": {"count": 30}}]), stage("dpo", "dpo", data=[pairs])]
+    for s in stages:
+        s["train"]["max_length"] = 1024
+    first, second = checked(write_recipe(stages), tmp_path / "w")
+    assert (first.formats, second.formats) == (("messages",), ("preference",))
+    assert first.report is not None and first.report.examples == 30
+    assert second.report is not None and second.report.examples == 12
+
+
+def test_cache_command(write_recipe: Write, tmp_path: Path) -> None:
+    path = write_recipe([stage("sft")])
+    empty = cli("data", "cache", "--workspace", "w", cwd=tmp_path)
+    assert empty.returncode == 0 and "no prepared data" in empty.stdout
+    checked(path, tmp_path / "w")
+    listed = cli("data", "cache", "--workspace", "w", cwd=tmp_path)
+    assert "tokenised data" in listed.stdout and "sft.jsonl" in listed.stdout and "2 entries" in listed.stdout
+    kept = cli("data", "cache", "--prune", "--workspace", "w", cwd=tmp_path)
+    assert "0 entries" in kept.stdout
+    gone = cli("data", "cache", "--prune", "--days", "0", "--workspace", "w", cwd=tmp_path)
+    assert "2 entries" in gone.stdout
+
+
+def test_a_benchmark_on_a_local_file(write_recipe: Write, tmp_path: Path) -> None:
+    """`evaluate.data` reaches the contamination check: the questions of that file are what is kept out."""
+    row = {"id": "1", "question": BAKER, "choices": {"text": ["48", "56"], "label": ["A", "B"]}, "answerKey": "B"}
+    write_jsonl(tmp_path / "arc.jsonl", [row])
+    evaluate = {"tasks": ["arc_challenge"], "data": {"arc_challenge": "arc.jsonl"}}
+    path = write_recipe([stage("sft", train={"max_length": 256})], evaluate=evaluate)
+    (clean,) = checked(path, tmp_path / "w")
+    assert "error" not in levels(clean)
+    turns = [{"role": "user", "content": BAKER.replace("48", "50")}, {"role": "assistant", "content": "56 dollars"}]
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(48), {"messages": turns}])
+    (found,) = checked(path, tmp_path / "w")
+    assert levels(found)[0] == "error" and found.selection is not None
+    assert found.selection.hits[0].question.task == "arc_challenge"
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "remedy"),
+    [("sft", "grpo", "form: sft"), ("sft", "dpo", "set `form: sft`"), ("dpo", "chat", "set `form: dpo`"),
+     ("cpt", "sft", "in a stage of type sft")],
+)  # fmt: skip
+def test_problems_of_the_wrong_form(write_recipe: Write, tmp_path: Path, kind: str, form: str, remedy: str) -> None:
+    path = write_recipe([stage("a", kind, data=[{"problems": {"form": form, "count": 4}}])])
+    (found,) = checked(path, tmp_path / "w")
+    assert levels(found)[0] == "error" and remedy in found.verdicts[0].remedy
