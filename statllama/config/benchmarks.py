@@ -95,12 +95,12 @@ class TaskFile:
 
     @property
     def is_local(self) -> bool:
-        """Whether the questions come from files, not from a hub dataset."""
+        """Return whether the questions come from files, not from a hub dataset."""
         return self.config["dataset_path"] in FILE_FORMATS
 
 
 def available(folders: Sequence[Path]) -> dict[str, Path]:
-    """{name: YAML} of all benchmarks in `folders`; of two with the same name the first one counts."""
+    """Return {name: YAML} of all benchmarks in `folders`; of two with the same name the first one wins."""
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(Path(folder).glob("*/*.yaml")):
@@ -115,7 +115,7 @@ def find_tasks(
     data: Mapping[str, str | Mapping[str, str]] | None = None,
     root: Path = Path(),
 ) -> dict[str, TaskFile]:
-    """{name: TaskFile} for `names`, in their order, each read from the first of `folders` that has it.
+    """Return {name: TaskFile} for `names`, in their order, each read from the first of `folders` that has it.
 
     `data`: `EvaluateSpec.data`, files in the place of a task's own data; those with a relative path lie under `root`.
 
@@ -163,7 +163,7 @@ def _wrong(path: Path, what: str, remedy: str | None = None) -> BenchmarkError:
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
-    """The YAML as plain data. `!function` becomes a FunctionRef in the shipped folder, an error elsewhere."""
+    """Return the YAML as plain data. `!function` becomes a FunctionRef in the shipped folder, an error elsewhere."""
 
     class TaskLoader(Loader):
         pass
@@ -222,7 +222,7 @@ def _check_fields(path: Path, config: dict[str, Any]) -> None:
 
 
 def _check_metrics(path: Path, config: dict[str, Any]) -> None:
-    """An unknown metric would make lm-eval fetch, and run, code of that name from the hub."""
+    """Refuse an unknown metric: lm-eval would fetch code of that name from the hub, and run it."""
     metrics = config.get("metric_list")
     if metrics is None:
         if config.get("output_type", "generate_until") == "loglikelihood":
@@ -302,7 +302,8 @@ def _data_file(path: Path, name: object) -> Path:
 
 
 def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> TaskFile:
-    """The task on local files in place of its own data: one file for the split that is scored, or files by split.
+    """Return the task on local files in place of its own data: one file for the split that is scored, or files by
+    split.
 
     Splits without a file are gone. Raises BenchmarkError for a file that is not there or of another format, a split
     that the task does not have, and few-shot examples that would have no file.
@@ -349,7 +350,7 @@ def _own_file(where: str, path: Path) -> Path:
 
 
 def _functions(node: object) -> list[FunctionRef]:
-    """All FunctionRefs in a task's config, in order."""
+    """Return all FunctionRefs in a task's config, in order."""
     if isinstance(node, FunctionRef):
         return [node]
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
@@ -357,7 +358,7 @@ def _functions(node: object) -> list[FunctionRef]:
 
 
 def task_fingerprint(task: TaskFile) -> str:
-    """SHA-256 (hex) of the YAML text and of the bytes of the task's local files, wherever they lie."""
+    """Return the SHA-256 (hex) of the YAML text and of the bytes of the task's local files, wherever they lie."""
     digest = hashlib.sha256(task.text.encode("utf-8"))
     for file in task.files:
         with file.open("rb") as stream:
@@ -366,7 +367,7 @@ def task_fingerprint(task: TaskFile) -> str:
 
 
 def chosen_tasks(spec: EvaluateSpec, root: Path) -> tuple[TaskFile, ...]:
-    """The benchmarks of `spec.tasks`: from `eval/` in the recipe's folder `root`, else those that ship.
+    """Return the benchmarks of `spec.tasks`: from `eval/` in the recipe's folder `root`, else those that ship.
 
     BenchmarkError for one that is not there or is wrong.
     """

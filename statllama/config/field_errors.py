@@ -24,7 +24,7 @@ MOST_SHOWN = 80  # characters of a value that was got
 def problems_of(
     error: ValidationError, prefix: Path_, lines: Mapping[Path_, int], known: Any, stage: object = None
 ) -> list[Problem]:
-    """The problems of the Spec at `prefix`, in pydantic's order, each once.
+    """Return the problems of the Spec at `prefix`, in pydantic's order, each once.
 
     `known` are the fields of that Spec, for near matches; `stage` is named beside the field. What stands in `defaults`
     and not in the stage is said of `defaults`.
@@ -49,7 +49,7 @@ def problems_of(
 
 
 def _home(path: Path_, lines: Mapping[Path_, int]) -> Path_:
-    """The path as the user wrote it: under `defaults` when the stage itself does not have the field."""
+    """Return the path as the user wrote it: under `defaults` when the stage itself does not have the field."""
     if path[:1] == ("stages",) and path not in lines:
         default = ("defaults", *path[2:])
         if len(default) > 2 and default in lines:
@@ -73,7 +73,7 @@ def _message(kind: str, message: str, context: Mapping[str, Any], got: object) -
 
 
 def _allowed(loc: tuple[str | int, ...], known: Any) -> list[str]:
-    """Field names allowed where the unknown key stands."""
+    """Return the field names allowed where the unknown key stands."""
     fields = known
     for part in loc[:-1]:
         if isinstance(part, int) or not isinstance(fields, Mapping) or part not in fields:
@@ -83,7 +83,7 @@ def _allowed(loc: tuple[str | int, ...], known: Any) -> list[str]:
 
 
 def _model_fields(annotation: Any) -> Mapping[str, Any]:
-    """Fields of the Spec inside an annotation such as `tuple[SourceSpec, ...]`."""
+    """Return the fields of the Spec inside an annotation such as `tuple[SourceSpec, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return annotation.model_fields
     for part in getattr(annotation, "__args__", ()):

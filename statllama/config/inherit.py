@@ -52,7 +52,7 @@ def load_whole(path: Path, above: Sequence[Path] = ()) -> Whole:
 
 
 def with_defaults(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse.
+    """Return a stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse.
 
     A blend trains nothing, and has neither group.
     """
@@ -84,7 +84,7 @@ def _problem(path: Path, lines: Mapping[Path_, int], field: str, message: str) -
 
 
 def _resolved_stages(whole: Whole) -> list[Any]:
-    """The stages of a whole recipe with `defaults` and `parents` in them; what is wrong is left for the checks."""
+    """Return the stages of a whole recipe with `defaults` and `parents` in them; errors are left for the checks."""
     raw, defaults = whole.data.get("stages"), whole.data.get("defaults")
     found: list[Any] = []
     before = BASE
@@ -100,7 +100,7 @@ def _resolved_stages(whole: Whole) -> list[Any]:
 
 
 def _kept(stages: list[Any], data: Mapping[str, Any], lines: Mapping[Path_, int], path: Path) -> list[Any]:
-    """The stages that `keep` names, with all that they stand on; all of them without it."""
+    """Return the stages that `keep` names, with all that they stand on; all of them without it."""
     if KEEP not in data:
         return stages
     named = {str(item.get("name")): item for item in stages if isinstance(item, dict)}
@@ -119,14 +119,14 @@ def _kept(stages: list[Any], data: Mapping[str, Any], lines: Mapping[Path_, int]
 
 
 def _below(item: Mapping[str, Any]) -> list[str]:
-    """Names of the stages that a stage stands on, or blends."""
+    """Return the names of the stages that a stage stands on, or blends."""
     parents, blended = item.get("parents"), item.get(BLENDED)
     names = [*(parents if isinstance(parents, list) else ()), *(blended if isinstance(blended, dict) else ())]
     return [name for name in names if isinstance(name, str)]
 
 
 def _anchored(data: Mapping[str, Any], stages: list[Any], root: Path) -> dict[str, Any]:
-    """What is inherited, its files absolute."""
+    """Return the inherited fields, with absolute files."""
     found = {key: value for key, value in data.items() if key not in _OWN}
     found["stages"] = [_stage_from(item, root) for item in stages]
     if isinstance(base := data.get("base"), dict):
@@ -165,13 +165,13 @@ def _absolute(value: Any, root: Path) -> Any:
 
 
 def _existing(value: Any, root: Path) -> Any:
-    """A file or folder that is there as an absolute path; a hub id as it is."""
+    """Return a file or folder that is there as an absolute path; a hub id as it is."""
     local = _absolute(value, root)
     return local if isinstance(local, str) and os.path.exists(local) else value
 
 
 def _merge(inherited: dict[str, Any], own: Mapping[str, Any], lines: Mapping[Path_, int]) -> Whole:
-    """The recipe's own fields over the inherited ones, and the lines of what is its own.
+    """Return the recipe's own fields over the inherited ones, and the lines of what is its own.
 
     A stage of an inherited name changes that stage, field by field; others come after the inherited ones.
     """
@@ -197,7 +197,9 @@ def _merge(inherited: dict[str, Any], own: Mapping[str, Any], lines: Mapping[Pat
 
 
 def _deep(below: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields over fields, mapping by mapping; a list replaces a list, `steps` replaces `epochs` and the reverse."""
+    """Return the fields over fields, mapping by mapping; a list replaces a list, `steps` replaces `epochs` and the
+    reverse.
+    """
     merged = {k: v for k, v in below.items() if own.get(_RIVALS.get(k, "")) is None}
     for key, value in own.items():
         under = merged.get(key)

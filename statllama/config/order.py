@@ -47,7 +47,7 @@ def order(
 
 
 def _unknown(i: int, stage: StageSpec, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:
-    """Parents and siblings that are no stages, or listed twice."""
+    """Return the parents and siblings that are no stages, or listed twice."""
     found = []
     where, line = f"stages[{i}].parents (stage {stage.name})", line_of(("stages", i, "parents"), lines)
     parents = () if stage.parents is None or stage.parents == "base" else stage.parents
@@ -70,7 +70,7 @@ def _unknown(i: int, stage: StageSpec, names: Sequence[str], lines: Mapping[Path
 def _placed(
     i: int, blend: StageSpec, ordered: Mapping[str, StageSpec], lines: Mapping[Path_, int], problems: list[Problem]
 ) -> StageSpec:
-    """The blend on the parents of its siblings, which all have the same."""
+    """Return the blend on the parents of its siblings, which all have the same."""
     first, *others = (ordered[name] for name in blend.siblings)
     where = f"stages[{i}].of (stage {blend.name})"
     for other in others:
@@ -90,7 +90,7 @@ def _words(stage: StageSpec) -> str:
 
 
 def _cycle(waiting: Mapping[str, StageSpec]) -> list[str]:
-    """Names of the stages on a cycle, or between two, of stages that all have one below them: sorted."""
+    """Return the names of the stages on a cycle, or between two, of stages that all have one below them: sorted."""
     left = dict(waiting)
     while free := left.keys() - {name for stage in left.values() for name in stage.needs}:
         left = {name: stage for name, stage in left.items() if name not in free}

@@ -46,7 +46,7 @@ def apply(data: dict[str, Any], override: str, lines: dict[Path_, int]) -> None:
 
 
 def _place(target: Any, name: str, override: str) -> Any:
-    """Key or list position that `name` means in `target`: the entry of that name, else of that number."""
+    """Return the key or list position that `name` means in `target`: the entry of that name, else of that number."""
     if not isinstance(target, list):
         return name
     names = [item.get("name") for item in target if isinstance(item, dict)]
@@ -60,7 +60,7 @@ def _place(target: Any, name: str, override: str) -> Any:
 
 
 def _anchor(value: Any, field: str) -> Any:
-    """Files named on the command line that exist below the current folder become absolute."""
+    """Make files named on the command line absolute if they exist below the current folder."""
     if isinstance(value, dict):
         return {k: _anchor(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):

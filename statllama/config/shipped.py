@@ -12,7 +12,7 @@ from statllama.errors import UsageError
 
 @cache
 def shipped_root() -> Path:
-    """Folder that holds `recipes/` and `eval/`."""
+    """Return the folder that holds `recipes/` and `eval/`."""
     package = Path(__file__).resolve().parent.parent
     inside = package / "shipped"
     return inside if inside.is_dir() else package.parent
@@ -23,12 +23,12 @@ STUDY = ".study.yaml"
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """{name without .yaml, with sub-folder: file} of all shipped recipes."""
+    """Return {name without .yaml, with sub-folder: file} of all shipped recipes."""
     return {name: path for name, path in _shipped(".yaml").items() if not path.name.endswith(STUDY)}
 
 
 def shipped_studies() -> dict[str, Path]:
-    """{name without .study.yaml, with sub-folder: file} of all shipped studies."""
+    """Return {name without .study.yaml, with sub-folder: file} of all shipped studies."""
     return _shipped(STUDY)
 
 
@@ -39,7 +39,7 @@ def _shipped(ending: str) -> dict[str, Path]:
 
 
 def find_recipe(name: str, studies: bool = False) -> Path:
-    """The recipe file at that path, or the shipped recipe of that name. UsageError with near matches otherwise.
+    """Return the recipe file at that path, or the shipped recipe of that name. UsageError with near matches otherwise.
 
     `studies`: shipped studies too, before recipes of that name.
     """
@@ -61,7 +61,7 @@ def find_recipe(name: str, studies: bool = False) -> Path:
 
 
 def _recipes_beside(path: str) -> list[str]:
-    """YAML files in the folder of a file that is not there."""
+    """Return the YAML files in the folder of a file that is not there."""
     folder = os.path.dirname(path)
     try:
         return [os.path.join(folder, n) for n in os.listdir(folder or ".") if n.endswith((".yaml", ".yml"))]

@@ -33,7 +33,7 @@ Loader.add_implicit_resolver(
 
 
 def _text(loader: Loader, node: yaml.ScalarNode) -> str:
-    """A string. An escaped half of a surrogate pair ("\\ud800") is none: no file and no terminal takes it."""
+    """Return a string. Half of a surrogate pair ("\\ud800") is refused: no file and no terminal takes it."""
     value = str(loader.construct_scalar(node))
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise yaml.constructor.ConstructorError(None, None, "a text that is not valid Unicode", node.start_mark)
@@ -44,8 +44,9 @@ Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as `--set key=value` gives it. A text that is no YAML is itself; ValueError for what a recipe
-    may not hold either (a key given twice, an alias)."""
+    """Return one YAML value, as `--set key=value` gives it. A text that is no YAML is itself; ValueError for what a
+    recipe may not hold either (a key given twice, an alias).
+    """
     try:
         value, _, problems = parse(text)
     except (yaml.YAMLError, RecursionError, ValueError):
@@ -56,8 +57,9 @@ def parse_value(text: str) -> Any:
 
 
 def load(path: Path) -> tuple[Any, dict[Path_, int]]:
-    """(value of a file, {path of a field: its line from 1}). RecipeError for a file that is not YAML, or that repeats a
-    key; UsageError for one that cannot be read."""
+    """Return (value of a file, {path of a field: its line from 1}). RecipeError for a file that is not YAML, or that
+    repeats a key; UsageError for one that cannot be read.
+    """
     text = _read(path)
     try:
         value, lines, problems = parse(text)
@@ -78,7 +80,7 @@ def load(path: Path) -> tuple[Any, dict[Path_, int]]:
 
 
 def _read(path: Path) -> str:
-    """The text of the file; of one that is too large, no more than shows it is."""
+    """Return the text of the file; of one that is too large, no more than shows it is."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -95,7 +97,7 @@ def _read(path: Path) -> str:
 
 
 def parse(text: str, loader_class: type[Loader] = Loader) -> tuple[Any, dict[Path_, int], list[Problem]]:
-    """(value, lines, problems) of a YAML text; the value is None when there are problems.
+    """Return (value, lines, problems) of a YAML text; the value is None when there are problems.
 
     Raises yaml.YAMLError, RecursionError, and ValueError for a number that Python cannot hold.
     """
@@ -152,7 +154,7 @@ def _walk_child(
 
 
 def dotted(path: Path_) -> str:
-    """`stages[1].train.steps` for ("stages", 1, "train", "steps")."""
+    """Return `stages[1].train.steps` for ("stages", 1, "train", "steps")."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
@@ -160,7 +162,7 @@ def dotted(path: Path_) -> str:
 
 
 def line_of(path: Path_, lines: Mapping[Path_, int]) -> int:
-    """Line of the field, or of the nearest field around it; 0 when it came from the command line."""
+    """Return the line of the field, or of the nearest field around it; 0 when it came from the command line."""
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path, 0)
