@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 def canonical_json(value: object) -> str:
-    """The one JSON text of a value: keys sorted, no whitespace, floats in Python's shortest repr.
+    """Return the one JSON text of a value: keys sorted, no whitespace, floats in Python's shortest repr.
 
     Equal numbers have one text: a float without a fraction is written as an integer, so 1.0 and 1 are `1`
     and -0.0 is `0`. True stays `true`: it is not 1. Tuples are written as lists.
@@ -40,5 +40,5 @@ def _plain(value: object, where: str) -> object:
 
 
 def digest(value: object) -> str:
-    """SHA-256 of `canonical_json(value)`, 64 hex digits."""
+    """Return the SHA-256 of `canonical_json(value)`, 64 hex digits."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -28,7 +28,7 @@ _WORDS: dict[Kind, tuple[str, type[StatllamaError], str]] = {
 
 
 def commit_of(kind: Kind, repo: str, revision: str | None, memory: Path | None) -> str:
-    """The commit that `revision` (None: main) of a hub repository is now; a commit is itself.
+    """Return the commit that `revision` (None: main) of a hub repository is now; a commit is itself.
 
     `memory`: see `memory.py`; it keeps the answer. When the hub cannot be reached it is taken from there, else from the
     hub's local cache, and the log says so. ModelError or DataError when there is none.
@@ -70,7 +70,7 @@ def _say_once(message: str) -> None:
 
 
 def is_commit(name: str) -> bool:
-    """Whether a revision is a commit, which never means anything else."""
+    """Return whether a revision is a commit, which never means anything else."""
     return len(name) == COMMIT_LENGTH and all(c in "0123456789abcdef" for c in name)
 
 

@@ -71,7 +71,7 @@ def _os_error(exc: Exception) -> tuple[str, str] | None:
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes the user may still write to the disk that holds a path, which need not exist yet."""
+    """Return the bytes the user may still write to the disk that holds a path, which need not exist yet."""
     return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
 
 
@@ -107,7 +107,7 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
 
 
 def require_place(path: Path | None) -> None:
-    """UsageError when a file to be written is a folder, or lies in none: told before the work, not after it."""
+    """Raise UsageError, before the work, when an output file is a folder, or its folder does not exist."""
     if path is None:
         return
     if path.is_dir():
@@ -117,7 +117,7 @@ def require_place(path: Path | None) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; None when it is missing or not JSON. StoreError when it may not be read."""
+    """Return the value in a JSON file; None when it is missing or not JSON. StoreError when it may not be read."""
     with translate_os_errors(path):
         try:
             return json.loads(path.read_bytes())
@@ -126,7 +126,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_files_record(path: Path, schema: int) -> dict[str, Any] | None:
-    """A manifest or seal: a JSON object of this `schema` whose `files` are `Files`. None for all else."""
+    """Return a manifest or seal: a JSON object of this `schema` whose `files` are `Files`. None for all else."""
     record = read_json(path)
     if not isinstance(record, dict) or record.get("schema") != schema:
         return None
@@ -138,24 +138,26 @@ def read_files_record(path: Path, schema: int) -> dict[str, Any] | None:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits, read in small pieces. Raises OSError."""
+    """Return the SHA-256 of a file's bytes, 64 hex digits, read in small pieces. Raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_files(folder: Path) -> list[str]:
-    """Names, relative to a folder, of every file below it, sorted. Follows symbolic links. Raises OSError."""
+    """Return the names, relative to a folder, of every file below it, sorted. Follows symbolic links. Raises
+    OSError.
+    """
     return sorted(path.relative_to(folder).as_posix() for path in walk(folder) if not path.is_dir())
 
 
 def hash_files(folder: Path) -> Files:
-    """Size and SHA-256 of every file below a folder. Raises OSError."""
+    """Return the size and SHA-256 of every file below a folder. Raises OSError."""
     paths = {name: folder / name for name in list_files(folder)}
     return {name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for name, path in paths.items()}
 
 
 def mismatch(folder: Path, files: Files) -> str | None:
-    """What is wrong with the first file unlike its record, with the expected and the actual hash, or None.
+    """Describe the first file that differs from its record, with the expected and the actual hash; None without one.
 
     Sizes are compared first, since that is cheap, then contents. Files without a record are not looked at.
     """
@@ -171,7 +173,7 @@ def mismatch(folder: Path, files: Files) -> str | None:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """The folder and everything below it. Raises OSError for what cannot be read; os.walk would skip it."""
+    """Yield the folder and everything below it. Raises OSError for what cannot be read; os.walk would skip it."""
 
     def fail(exc: OSError) -> None:
         raise exc

@@ -12,7 +12,7 @@ from statllama.store.files import read_json, translate_os_errors, write_json
 
 
 def recall(memory: Path | None) -> dict[str, str]:
-    """All that is remembered; nothing when the file is missing or damaged."""
+    """Return everything remembered; nothing when the file is missing or damaged."""
     known: Any = None if memory is None else read_json(memory)
     return {str(k): str(v) for k, v in known.items()} if isinstance(known, dict) else {}
 

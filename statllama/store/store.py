@@ -66,7 +66,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The 64 hex digits that name the entry."""
+        """Return the 64 hex digits that name the entry."""
         return self.path.name
 
 
@@ -89,13 +89,13 @@ class Holder:
 
     @classmethod
     def here(cls) -> Self:
-        """This process, from now on."""
+        """Return this process, from now on."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(os.getpid(), socket.gethostname(), now, shlex.join(sys.argv), _start_ticks(os.getpid()))
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The holder a file names; the unknown holder when the file is unreadable or names a dead process."""
+        """Return the holder a file names; the unknown holder when the file is unreadable or names a dead process."""
         try:
             holder = cls(**read_json(path))
             return holder if holder._alive() else cls()
@@ -136,22 +136,22 @@ class Store:
 
     @property
     def memory(self) -> Path:
-        """Where it is remembered what was found out once, such as the hash of a large file: see `memory.py`."""
+        """Return the file that remembers facts found once, such as the hash of a large file: see `memory.py`."""
         return self.root / "memory.json"
 
     def find(self, kind: Kind, key: str) -> Entry | None:
-        """The published entry, or None. Only its manifest has been read; `verify` checks the files."""
+        """Return the published entry, or None. Only its manifest has been read; `verify` checks the files."""
         path = self._entry_path(kind, key)
         manifest = read_files_record(path / MANIFEST, SCHEMA_VERSION)
         return Entry(path, manifest) if manifest is not None and manifest.get("key") == key else None
 
     def entries(self, kind: Kind) -> list[Entry]:
-        """All published entries of a kind, sorted by key."""
+        """Return all published entries of a kind, sorted by key."""
         keys = [path.name for path in self._list(kind) if _KEY.fullmatch(path.name)]
         return [entry for key in keys if (entry := self.find(kind, key)) is not None]
 
     def verify(self, kind: Kind, key: str) -> Entry:
-        """The entry, if every file has the recorded size and SHA-256; StoreError names one that has not."""
+        """Return the entry, if every file has the recorded size and SHA-256; StoreError names one that has not."""
         path, entry = self._entry_path(kind, key), self.find(kind, key)
         remedy = f"delete that folder and run again: rm -r {shlex.quote(str(path))}"
         if entry is None:
@@ -192,12 +192,12 @@ class Store:
             lock.release()
 
     def partial(self, kind: Kind, key: str) -> Path:
-        """The working folder of an entry, created. It survives a kill. Hold the entry's lock to use it."""
+        """Return the working folder of an entry, created. It survives a kill. Hold the entry's lock to use it."""
         self._entry_path(kind, key)
         return self._writable(f"partial/{kind}-{key}")
 
     def fresh_out(self, kind: Kind, key: str) -> Path:
-        """`out/` of the working folder, emptied of what a killed run left; files to publish go here."""
+        """Return `out/` of the working folder, emptied of what a killed run left; files to publish go here."""
         out = self.partial(kind, key) / "out"
         with translate_os_errors(out):
             if out.exists():
@@ -278,7 +278,8 @@ class Store:
         write_json(self._writable("runs") / f"{name}.json", record)
 
     def last_run(self, name: str) -> dict[str, Any]:
-        """What `write_run` kept: at least `order` (names of stages) and `stages` ({name: {key, material}}).
+        """Return the record that `write_run` kept: at least `order` (names of stages) and `stages` ({name: {key,
+        material}}).
 
         Both are empty when nothing was kept. StoreError when the file is something else.
         """
@@ -290,7 +291,7 @@ class Store:
         return dict(record)
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        """{name: record} of all runs, sorted by name. StoreError: see `last_run`."""
+        """Return {name: record} of all runs, sorted by name. StoreError: see `last_run`."""
         names = [p.stem for p in self._list("runs") if p.suffix == ".json" and not p.name.startswith(".")]
         return {name: self.last_run(name) for name in names}
 
@@ -305,7 +306,7 @@ class Store:
         return self.root / kind / key
 
     def _writable(self, name: str) -> Path:
-        """The folder below the root, created, after a trial write: permission bits do not tell all."""
+        """Return the folder below the root, created, after a trial write: permission bits do not tell all."""
         folder = self.root / name
         with translate_os_errors(folder):
             try:

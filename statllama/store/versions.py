@@ -21,7 +21,7 @@ KNOWN_GOOD = {
 
 
 def installed_version(package: str) -> str | None:
-    """Version of an installed package, or None."""
+    """Return the version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -29,5 +29,5 @@ def installed_version(package: str) -> str | None:
 
 
 def installed_versions() -> dict[str, str]:
-    """{package: version} of those of the known-good set that are installed."""
+    """Return {package: version} of the installed packages of the known-good set."""
     return {name: v for name in KNOWN_GOOD if (v := installed_version(name)) is not None}
