@@ -56,7 +56,7 @@ class Blend:
     """Norm of the blend over the sum of the norms of the weighted updates: what the siblings did not cancel."""
 
     def metrics(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Return the figures for the manifest."""
         return {"rank": self.rank, "error": self.error, "share": self.share}
 
 
@@ -122,7 +122,7 @@ def save_adapter(adapter: Adapter, rank: int, base: str, folder: Path) -> None:
 
 
 def linear(updates: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Weighted sum of dense updates.
+    """Return the weighted sum of dense updates.
 
     >>> linear([torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])], [0.5, 0.5]).tolist()
     [0.5, 1.0]
@@ -131,7 +131,7 @@ def linear(updates: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 
 
 def trimmed(update: Tensor, density: float) -> Tensor:
-    """The update with all but its share `density` of largest entries (by size) set to 0."""
+    """Return the update with all but its share `density` of largest entries (by size) set to 0."""
     keep = int(density * update.numel())
     if keep >= update.numel():
         return update
@@ -142,7 +142,7 @@ def trimmed(update: Tensor, density: float) -> Tensor:
 
 
 def ties(updates: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Weighted mean, entry by entry, of the updates that have the elected sign: that of the sum of all.
+    """Return the weighted mean, entry by entry, of the updates that have the elected sign: that of the sum of all.
 
     >>> ties([torch.tensor([1.0, -3.0, 0.0]), torch.tensor([3.0, 1.0, 2.0])], [0.5, 0.5]).tolist()
     [2.0, -3.0, 2.0]
@@ -155,7 +155,7 @@ def ties(updates: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 
 
 def dropped(update: Tensor, density: float, generator: torch.Generator) -> Tensor:
-    """The update with each entry kept with probability `density`, and divided by it: the same on average."""
+    """Return the update with each entry kept with probability `density`, and divided by it: the same on average."""
     return update * torch.bernoulli(torch.full_like(update, density), generator=generator) / density
 
 
@@ -164,7 +164,7 @@ def _scaled(adapter: Adapter, factor: float) -> Adapter:
 
 
 def _dense(adapters: Sequence[Adapter], module: str) -> list[Tensor]:
-    """Each adapter's update of a module, (out, in) in float64; zero where it has none."""
+    """Return each adapter's update of a module, (out, in) in float64; zero where it has none."""
     found = {i: factors([adapter], module) for i, adapter in enumerate(adapters) if module in adapter.slices}
     updates = {i: b @ a for i, (a, b) in found.items()}
     nothing = torch.zeros_like(next(iter(updates.values())))

@@ -16,35 +16,38 @@ from statllama.model.adapter import Adapter, Slice
 
 
 def modules_of(adapters: Iterable[Adapter]) -> list[str]:
-    """Names of all modules that any of the adapters has a slice for, in the order of their tensors in a file."""
+    """Return the names of all modules that any of the adapters has a slice for, in the order of their tensors in a
+    file.
+    """
     return sorted({module for adapter in adapters for module in adapter.slices}, key=lambda module: f"{module}.")
 
 
 def folded_rank(adapters: Sequence[Adapter]) -> int:
-    """Largest sum of the adapters' ranks on one module; 0 without adapters."""
+    """Return the largest sum of the adapters' ranks on one module; 0 without adapters."""
     ranks = (sum(a.slices[m].A.shape[0] for a in adapters if m in a.slices) for m in modules_of(adapters))
     return max(ranks, default=0)
 
 
 def fold(adapters: Sequence[Adapter]) -> Adapter:
-    """All of them as one adapter with the same update: one rank (`folded_rank`) and scale 1 in all modules, float32."""
+    """Fold the adapters into one with the same update: one rank (`folded_rank`) and scale 1 in all modules, float32."""
     rank = folded_rank(adapters)
     return Adapter({module: padded(*factors(adapters, module), rank) for module in modules_of(adapters)})
 
 
 def factors(adapters: Sequence[Adapter], module: str) -> tuple[Tensor, Tensor]:
-    """A (r, in) and B (out, r) in float64 whose product B A is the sum of the adapters' updates of a module."""
+    """Return A (r, in) and B (out, r) in float64 whose product B A is the sum of the adapters' updates of a module."""
     slices = [adapter.slices[module] for adapter in adapters if module in adapter.slices]
     return torch.cat([s.A.double() for s in slices], 0), torch.cat([s.B.double() * s.scaling for s in slices], 1)
 
 
 def size(a: Tensor, b: Tensor) -> float:
-    """Frobenius norm of the product B A, which is not formed."""
+    """Return the Frobenius norm of the product B A, which is not formed."""
     return float((b.T @ b * (a @ a.T)).sum().clamp_min(0).sqrt())
 
 
 def recompress(a: Tensor, b: Tensor, rank: int) -> tuple[Tensor, Tensor, float, float]:
-    """Best A and B of rank `rank` for the product B A, with the Frobenius norms of what is missing and of the product.
+    """Return the best A and B of rank `rank` for the product B A, with the Frobenius norms of what is missing and of
+    the product.
 
     Eckart and Young (1936): the first singular triplets. They come from the small core of two QR decompositions,
     B A = Q_b (R_b R_a^T) Q_a^T, so the product itself, (out, in), is never formed. The roots of the singular values go
@@ -59,7 +62,8 @@ def recompress(a: Tensor, b: Tensor, rank: int) -> tuple[Tensor, Tensor, float, 
 
 
 def relative_errors(missing: Mapping[str, float], whole: Mapping[str, float]) -> tuple[float, dict[str, float]]:
-    """What fewer ranks cost, all modules together and each, of the norms of what is missing and of the update.
+    """Return the relative error of fewer ranks, of all modules together and of each, from the norms of the missing part
+    and of the update.
 
     0 for nothing lost, 1 for everything; 0 too where there is no update.
 
@@ -71,7 +75,7 @@ def relative_errors(missing: Mapping[str, float], whole: Mapping[str, float]) ->
 
 
 def compress(dense: Tensor, rank: int) -> tuple[Tensor, Tensor, float, float]:
-    """A and B of rank `rank` for a dense update (out, in), with the norms of what is missing and of the update.
+    """Return A and B of rank `rank` for a dense update (out, in), with the norms of what is missing and of the update.
 
     Small matrices by a whole SVD. Large ones by a randomised one (Halko, Martinsson and Tropp 2011, SIAM Review 53,
     217-288, algorithm 4.4) with eight power iterations, whose loss is a little above the least; it is measured, not
@@ -90,7 +94,7 @@ def compress(dense: Tensor, rank: int) -> tuple[Tensor, Tensor, float, float]:
 
 
 def padded(a: Tensor, b: Tensor, rank: int) -> Slice:
-    """A and B with zero rows and columns up to `rank`, in float32 and contiguous; scale 1."""
+    """Return A and B with zero rows and columns up to `rank`, in float32 and contiguous; scale 1."""
     short = rank - a.shape[0]
     return Slice(F.pad(a, (0, 0, 0, short)).float(), F.pad(b, (0, short)).float().contiguous(), 1.0)
 

@@ -21,7 +21,8 @@ TOLERANCE = 0.02  # of the largest value: bfloat16 keeps 8 bits, and two kernels
 
 
 def varlen_with_groups() -> Attention | None:
-    """torch's `varlen_attn` for grouped heads, as 2.12 has it, made of that of 2.11; None where there is no need.
+    """Return torch's `varlen_attn` for grouped heads, as 2.12 has it, made of that of 2.11; None where there is no
+    need.
 
     None too without a GPU, and where it does not agree with attention to each example alone on this GPU.
     """
@@ -44,7 +45,7 @@ def varlen_with_groups() -> Attention | None:
 
 
 def repeat_groups(varlen: Attention) -> Attention:
-    """`varlen`, which wants as many heads of keys as of queries, for fewer: each is repeated for its group.
+    """Return `varlen`, which wants as many heads of keys as of queries, for fewer: each is repeated for its group.
 
     Takes queries (tokens, heads, d), keys and values (tokens, fewer heads, d), and what `varlen` takes besides.
     """
@@ -61,7 +62,9 @@ def repeat_groups(varlen: Attention) -> Attention:
 
 
 def agrees(attend: Attention, device: torch.device, dtype: torch.dtype, lengths: Sequence[int] = (5, 37, 1)) -> bool:
-    """Whether causal attention over packed examples of these lengths, and its gradients, are as of each one alone."""
+    """Return whether causal attention over packed examples of these lengths, and its gradients, are as of each one
+    alone.
+    """
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
