@@ -53,7 +53,7 @@ FIXED: dict[str, Any] = {
 
 
 def arguments(job: Job, micro: int) -> dict[str, Any]:
-    """Every training argument of Transformers that bears on the result, set explicitly. `micro`: rows a pass."""
+    """Return every training argument of Transformers that bears on the result, set explicitly. `micro`: rows a pass."""
     train, cuda = job.spec.train, torch.cuda.is_available()
     constant = "constant_with_warmup" if train.warmup else "constant"
     return {

@@ -45,7 +45,7 @@ def seal(checkpoint: Path) -> None:
 
 
 def newest_sound(folder: Path) -> Path | None:
-    """The newest `checkpoint-<step>` in a folder whose files are exactly those of its seal; None without one.
+    """Return the newest `checkpoint-<step>` in a folder whose files are exactly those of its seal; None without one.
 
     Newer ones that are unsealed or damaged are deleted, so call this only while no trainer writes there.
     """
@@ -67,7 +67,7 @@ def retain(folder: Path, keep: int) -> None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """The checkpoint folders, sealed or not, by rising step."""
+    """Return the checkpoint folders, sealed or not, by rising step."""
     if not folder.is_dir():
         return []
     steps = {path: match for path in folder.iterdir() if (match := _CHECKPOINT.fullmatch(path.name))}

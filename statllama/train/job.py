@@ -41,7 +41,7 @@ class Job:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the trainer writes `checkpoint-<step>` folders."""
+        """Return the folder in which the trainer writes `checkpoint-<step>`."""
         return self.folder / "checkpoints"
 
 
@@ -64,7 +64,9 @@ class Outcome:
     """Further figures of its stage type, by name."""
 
     def metrics(self) -> dict[str, Any]:
-        """Figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` the last measured."""
+        """Return the figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` the last
+        measured.
+        """
         losses = [h["loss"] for h in self.history if "loss" in h]
         drifts = [h["drift"] for h in self.history if "drift" in h]
         tail = losses[-max(1, len(losses) // 10) :]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def require_optimizer(spec: TrainingSpec) -> None:
-    """TrainingError for an optimizer that this machine cannot run."""
+    """Raise TrainingError for an optimizer that this machine cannot run."""
     if "8bit" in spec.train.optimizer and not torch.cuda.is_available():
         raise TrainingError(
             f"stage {spec.name}: optimizer {spec.train.optimizer} needs CUDA, and this machine has none",
@@ -25,7 +25,9 @@ def require_optimizer(spec: TrainingSpec) -> None:
 
 
 def require_length(spec: TrainingSpec, base: Base) -> None:
-    """TrainingError when a stage's rows may be longer than the base takes: Unsloth would cut them without a word."""
+    """Raise TrainingError when a stage's rows may be longer than the base takes: Unsloth would cut them without a
+    word.
+    """
     if spec.train.max_length > base.max_length:
         raise TrainingError(
             f"stage {spec.name}: max_length is {spec.train.max_length}, and the base takes {base.max_length} tokens",
@@ -34,7 +36,9 @@ def require_length(spec: TrainingSpec, base: Base) -> None:
 
 
 def require_batch(trainer: Any, micro: int) -> None:
-    """TrainingError when several GPUs are visible: each would get a micro-batch, which changes the effective batch."""
+    """Raise TrainingError when several GPUs are visible: each would get a micro-batch, which changes the effective
+    batch.
+    """
     if (got := trainer.args.train_batch_size) != micro:
         raise TrainingError(
             f"a stage trains on one GPU: with all that are visible here a micro-batch of {micro} would be {got} rows",
@@ -43,7 +47,7 @@ def require_batch(trainer: Any, micro: int) -> None:
 
 
 def require_trackers(report_to: Sequence[str]) -> None:
-    """TrainingError for a tracker that is not installed."""
+    """Raise TrainingError for a tracker that is not installed."""
     for tracker in report_to:
         if importlib.util.find_spec(tracker) is None:
             raise TrainingError(

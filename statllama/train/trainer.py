@@ -53,7 +53,7 @@ class StageTrainer:
     _batch_checked = False
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """TRL's step, counting the tokens that are not padding."""
+        """Return TRL's step, counting the tokens that are not padding."""
         if not self._batch_checked:
             self._batch_checked = True
             self._check_batch(inputs)
@@ -61,15 +61,15 @@ class StageTrainer:
         return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """TRL's, with the drift that was measured after this step."""
+        """Log as TRL does, with the drift measured after this step."""
         super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]
 
     def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
-        """Further figures for the manifest, from what was logged at each step."""
+        """Return the further figures for the manifest, from what was logged at each step."""
         return {}
 
     def _check_batch(self, inputs: dict[str, Any]) -> None:
-        """One BOS a sequence, one end-of-turn an assistant turn, loss only where the mask says so."""
+        """Check for one BOS per sequence, one end-of-turn per assistant turn, and loss only where the mask says so."""
         from statllama.data.checks import check_batch
 
         spec = self.job.spec
@@ -89,14 +89,16 @@ class StageTrainer:
         stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """TRL writes a card into every checkpoint; the release writes ours."""
+        """Write no card: TRL would put one into every checkpoint, and the release writes ours."""
 
 
 class _Watcher(TrainerCallback):
     """Reports steps, refuses numbers that are not finite, seals checkpoints, obeys a request to stop."""
 
     def __init__(self, job: Job, trainer: Any, started: float) -> None:
-        """`started`: when the stage began, on the clock of `time.monotonic`, had it run without a break."""
+        """Take the moment the stage began, on the clock of `time.monotonic`, had it run without a break, as
+        `started`.
+        """
         self.job, self.trainer, self.started = job, trainer, started
         self.stopped = False
         self._marks: list[tuple[float, int, int]] = []  # (time, step, tokens) of the last steps
@@ -152,7 +154,7 @@ class _Watcher(TrainerCallback):
 
 
 def memory_bytes() -> int:
-    """Peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
+    """Return the peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

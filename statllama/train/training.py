@@ -139,12 +139,14 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
 
 
 def _seconds_before(checkpoint: Path | None) -> float:
-    """Training time up to a checkpoint."""
+    """Return the training time up to a checkpoint."""
     return float((read_json(checkpoint / CLOCK) or {}).get("seconds", 0.0)) if checkpoint else 0.0
 
 
 def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """The steps of a trainer's log, without the infinite gradient norms of steps that float16 skips (JSON has none)."""
+    """Return the steps of a trainer's log, without the infinite gradient norms of steps that float16 skips (JSON has
+    none).
+    """
     return [
         {k: float(v) for k, v in entry.items() if v is not None and math.isfinite(v)}
         for entry in log
@@ -163,7 +165,7 @@ def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -
 
 
 def _restore(model: PeftModel, start: dict[str, torch.Tensor]) -> None:
-    """TRL casts the LoRA of a 4-bit model to bfloat16, which eats updates of 5e-7: back to float32, as drawn."""
+    """Restore float32 weights: TRL casts the LoRA of a 4-bit model to bfloat16, which swallows updates of 5e-7."""
     for name, parameter in stack.trainable(model).items():
         parameter.data = start[name]
 
@@ -175,5 +177,5 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _next_smaller(micro: int, batch: int) -> int | None:
-    """The largest micro-batch of at most half the size that divides the effective batch; None below 1."""
+    """Return the largest micro-batch of at most half the size that divides the effective batch; None below 1."""
     return next((m for m in range(micro // 2, 0, -1) if batch % m == 0), None)
