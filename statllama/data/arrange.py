@@ -13,7 +13,7 @@ from statllama.data.scratch import Ids, Scratch
 
 
 def training_order(mixture: Mixture, encoded: Sequence[EncodedSource], seed: int) -> Ints:
-    """Indices into the scratch file, in the mixture's order; pieces of documents are shuffled once more."""
+    """Return the indices into the scratch file, in the mixture's order; pieces of documents are shuffled once more."""
     first = np.empty(len(mixture), dtype=np.int64)
     count = np.empty(len(mixture), dtype=np.int64)
     for i, source in enumerate(encoded):
@@ -26,14 +26,14 @@ def training_order(mixture: Mixture, encoded: Sequence[EncodedSource], seed: int
 
 
 def packed(sequences: Ints, lengths: Ints, max_length: int, seed: int) -> Iterator[list[int]]:
-    """The sequences of each row; `lengths` (tokens) belong to `sequences`. Rows come in a random order."""
+    """Yield the sequences of each row; `lengths` (tokens) belong to `sequences`. Rows come in a random order."""
     rows = pack(lengths.tolist(), max_length)
     for k in permutation(seed, ROWS, len(rows)).tolist():
         yield [int(sequences[i]) for i in rows[k]]
 
 
 def plain_rows(sequences: Ints, scratch: Scratch, columns: Sequence[str]) -> Iterator[Mapping[str, Ids]]:
-    """One row a sequence (a preference pair, a question): its columns as they are."""
+    """Yield one row a sequence (a preference pair, a question): its columns as they are."""
     for i in sequences.tolist():
         yield {name: scratch.column(name, i) for name in columns}
 
@@ -41,7 +41,7 @@ def plain_rows(sequences: Ints, scratch: Scratch, columns: Sequence[str]) -> Ite
 def language_rows(
     grouped: Iterator[list[int]], scratch: Scratch, columns: Sequence[str]
 ) -> Iterator[Mapping[str, Ids]]:
-    """One row a group of sequences: their columns joined, and `seq_lengths` (tokens of each)."""
+    """Yield one row a group of sequences: their columns joined, and `seq_lengths` (tokens of each)."""
     for members in grouped:
         row = {name: np.concatenate([scratch.column(name, i) for i in members]) for name in columns}
         lengths = [len(scratch.column(columns[0], i)) for i in members]

@@ -11,7 +11,7 @@ CHARACTERS = 4_000_000
 
 
 def batches(items: Iterable[T], characters: Callable[[T], int]) -> Iterator[list[T]]:
-    """Consecutive items: at most `ROWS`, and (unless it is one alone) at most `CHARACTERS` together."""
+    """Yield the consecutive items: at most `ROWS`, and (unless it is one alone) at most `CHARACTERS` together."""
     batch: list[T] = []
     size = 0
     for item in items:

@@ -45,7 +45,7 @@ Ids = np.ndarray  # int32 (n,)
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 (hex) of all that decides which ids a text gets: vocabulary, merges, rules, special tokens."""
+    """Return the SHA-256 (hex) of all that decides which ids a text gets: vocabulary, merges, rules, special tokens."""
     serialised = str(tokenizer.backend_tokenizer.to_str())  # type: ignore[attr-defined]
     # What comes before the tokens (truncation, padding) is the state of the last call, not of the tokenizer.
     lasting = serialised[serialised.index('"added_tokens"') :]
@@ -60,7 +60,7 @@ def cache_key(
     chat_template: str | None,
     **options: Any,
 ) -> str:
-    """SHA-256 (hex) of everything that decides the prepared data.
+    """Return the SHA-256 (hex) of everything that decides the prepared data.
 
     Of a source that is its bytes (or hub commit) and how they are read, but not where the file lies.
     """
@@ -76,7 +76,7 @@ def cache_key(
 
 
 def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of everything that decides which rows may be used. `guard`: what they are held to.
+    """Return the SHA-256 (hex) of everything that decides which rows may be used. `guard`: what they are held to.
 
     And of where the files lie, since the record names them.
     """
@@ -86,7 +86,7 @@ def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str,
 
 
 def described(source: SourceSpec, root: Path, left_out: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """What a source's rows are and how they are read, as plain data; not where they lie."""
+    """Return a source's rows and how they are read, as plain data, without their place."""
     files = [] if source.path is None else local_files(source, root)
     return {
         **source.model_dump(mode="json", exclude={*PLACES, *left_out}),
@@ -105,7 +105,7 @@ class Kept:
 
 
 def kept(store: Store) -> list[Kept]:
-    """All prepared data of a workspace, the oldest first."""
+    """Return all prepared data of a workspace, the oldest first."""
     found = []
     for entry in store.entries("cache"):
         size = sum(record["bytes"] for record in entry.manifest["files"].values())
@@ -142,7 +142,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Ids]], columns: Sequence[
 
 
 def read_rows(path: Path) -> Dataset:
-    """The rows that `write_rows` wrote. They are unpacked into a file without a name, mapped into memory."""
+    """Return the rows that `write_rows` wrote. They are unpacked into a file without a name, mapped into memory."""
     from datasets import Dataset
 
     try:
@@ -174,14 +174,14 @@ def _lists(values: Sequence[Ids]) -> pa.ListArray:
 
 
 def _runs(labels: Ids) -> Ids:
-    """Lengths of the runs of labels without and with loss, in turn, int32; the first (without) may be 0."""
+    """Return the lengths of the runs of labels without and with loss, in turn, int32; the first (without) may be 0."""
     learned = labels != IGNORED
     ends = np.flatnonzero(np.diff(learned, prepend=False, append=not learned[-1]))
     return np.diff(ends, prepend=0).astype(np.int32)
 
 
 def _unpacked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with labels in place of their runs."""
+    """Return the batch with labels in place of their runs."""
     if "labels" not in batch.schema.names:
         return batch
     ids, runs = batch.column("input_ids"), batch.column("labels")

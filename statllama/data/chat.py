@@ -46,7 +46,7 @@ class Chat:
         self.special = special_text(tokenizer)
 
     def render(self, messages: Sequence[Message], *, tools: Tools = (), generation_prompt: bool = False) -> str:
-        """The text of the turns, ending with the assistant's header when `generation_prompt`.
+        """Return the text of the turns, ending with the assistant's header when `generation_prompt`.
 
         DataError when the template refuses them.
         """
@@ -67,7 +67,7 @@ class Chat:
         return str(text)
 
     def prompt(self, messages: Sequence[Message], tools: Tools = ()) -> str:
-        """The text that a reply follows: the turns and the assistant's header. DataError as `learned`."""
+        """Return the text that a reply follows: the turns and the assistant's header. DataError as `learned`."""
         refuse_special(self.special, [*messages, *map(as_json, tools)])
         text = self.render(messages, tools=tools, generation_prompt=True)
         if text == self.render(messages, tools=tools):
@@ -79,7 +79,7 @@ class Chat:
         return text
 
     def learned(self, conversation: Conversation) -> tuple[str, list[Span]]:
-        """The rendered text, and the span of each learned turn: its content and end-of-turn token.
+        """Return the rendered text, and the span of each learned turn: its content and end-of-turn token.
 
         A span begins where the rendering of the turns before it, with the generation prompt, ends.
         """
@@ -131,7 +131,9 @@ class Chat:
         )
 
     def _end_of_calls(self, text: str, start: int, message: Message) -> int:
-        """Where a turn that calls tools ends: a template may write special tokens inside it, so at the last one."""
+        """Return the end of a turn that calls tools: the last special token, since a template may write others inside
+        it.
+        """
         ends = [match.span() for match in self.special.finditer(text, start)]
         last, end = ends[-1] if ends else (start, start)
         for part in (message.content.strip(), *(call.name for call in message.calls)):
@@ -144,7 +146,7 @@ class Chat:
 
     @staticmethod
     def _refuse_second(end: str, rest: str) -> None:
-        """DataError when what the template writes after an assistant turn's end holds its end token again."""
+        """Raise DataError when what the template writes after an assistant turn's end holds its end token again."""
         if end in rest:
             raise DataError(
                 f"the chat template writes {end} twice after an assistant turn, which has just one end",
@@ -153,7 +155,9 @@ class Chat:
 
 
 def turn(message: Message) -> dict[str, Any]:
-    """The message as chat templates take it. Arguments of calls stay objects: templates write the JSON themselves."""
+    """Return the message as chat templates take it. Arguments of calls stay objects: templates write the JSON
+    themselves.
+    """
     plain: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.calls:  # templates look for the key itself
         calls = [{"name": call.name, "arguments": dict(call.arguments)} for call in message.calls]
@@ -162,14 +166,14 @@ def turn(message: Message) -> dict[str, Any]:
 
 
 def common_start(text: str, other: str) -> int:
-    """Length of the longest common start."""
+    """Return the length of the longest common start."""
     if text.startswith(other):
         return len(other)
     return next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), len(text))
 
 
 def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
-    """Matches the text of every special token of the tokenizer."""
+    """Return an expression that matches the text of every special token of the tokenizer."""
     tokens = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
     tokens.update(map(str, tokenizer.all_special_tokens))
     longest_first = sorted(filter(None, tokens), key=lambda t: (-len(t), t))
@@ -177,7 +181,7 @@ def special_text(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
 
 
 def refuse_special(special: re.Pattern[str], parts: Sequence[Message | str]) -> None:
-    """DataError when a text holds a special token's text, which would become a control token."""
+    """Raise DataError when a text holds a special token's text, which would become a control token."""
     for part in parts:
         name, text = ("text", part) if isinstance(part, str) else (f"{part.role} turn", part.text)
         if found := special.search(text):

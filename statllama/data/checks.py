@@ -42,7 +42,7 @@ def check_batch(
     max_length: int,
     chat_template: str | None = None,
 ) -> None:
-    """DataError, with the rendered example, unless every example of the batch is well formed.
+    """Raise DataError, with the rendered example, unless every example of the batch is well formed.
 
     That is: one BOS, at the start; no loss on the first token, and some on another; labels equal to the ids where they
     are not -100; and one end-of-turn token at the end of each assistant turn (a turn cut at `max_length` has none).
@@ -75,7 +75,7 @@ def check_batch(
 def check_completions(
     batch: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, *, stops: Collection[int], max_length: int
 ) -> None:
-    """DataError unless prompts and what was generated after them are as they must be.
+    """Raise DataError unless prompts and what was generated after them are as they must be.
 
     That is: a prompt (padded on the left) has one BOS, at its start; a completion (padded on the right) counts up to
     its first stop token and no further, and one without a stop token has `max_length` tokens. `batch`: TRL's,
@@ -104,7 +104,9 @@ def check_completions(
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Ids that end a turn: the tokenizer's eos, and what its chat template writes after an assistant's turn."""
+    """Return the ids that end a turn: the tokenizer's eos, and what its chat template writes after an assistant's
+    turn.
+    """
     return _marks(tokenizer, None).ends
 
 
@@ -129,7 +131,9 @@ def _marks(tokenizer: PreTrainedTokenizerBase, template: str | None) -> Marks:
 
 
 def _sequences(batch: Mapping[str, Any], marks: Marks) -> Iterator[IdsAndLabels]:
-    """The examples of a batch without padding (which a packed row has as one more example, of pad tokens alone)."""
+    """Yield the examples of a batch without padding (which a packed row has as one more example, of pad tokens
+    alone).
+    """
     ids = batch["input_ids"].tolist()
     if "completion_mask" in batch:
         keep = batch["completion_mask"].tolist()
@@ -167,7 +171,7 @@ def _label_fault(ids: list[int], labels: list[int]) -> str:
 
 
 def _turn_fault(ids: list[int], labels: list[int], marks: Marks, whole: bool) -> str:
-    """Each run of tokens with loss is one turn: one end-of-turn token, at its end."""
+    """Check that each run of tokens with loss is one turn: one end-of-turn token, at its end."""
     for i, label in enumerate(labels):
         last = i + 1 == len(labels) or labels[i + 1] == IGNORED
         if label == IGNORED:
@@ -180,7 +184,7 @@ def _turn_fault(ids: list[int], labels: list[int], marks: Marks, whole: bool) ->
 
 
 def _mask_fault(ids: list[int], labels: list[int], marks: Marks) -> str:
-    """After the first token with loss, what follows an assistant header carries loss."""
+    """Find an assistant turn without loss after the first token with loss."""
     first = next(i for i, label in enumerate(labels) if label != IGNORED)
     starts = _after_headers(ids, marks) if marks.header_is_special else []
     if any(first < i < len(ids) and labels[i] == IGNORED for i in starts):
@@ -189,7 +193,7 @@ def _mask_fault(ids: list[int], labels: list[int], marks: Marks) -> str:
 
 
 def _header_fault(ids: list[int], marks: Marks, whole: bool) -> str:
-    """After each assistant header comes an end-of-turn token before the next header."""
+    """Find an assistant header without an end-of-turn token before the next header."""
     starts = _after_headers(ids, marks)
     for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
         if not marks.ends.intersection(ids[start:stop]) and (whole or stop < len(ids)):
@@ -198,6 +202,6 @@ def _header_fault(ids: list[int], marks: Marks, whole: bool) -> str:
 
 
 def _after_headers(ids: list[int], marks: Marks) -> list[int]:
-    """Where the assistant's turns begin: the places behind the headers."""
+    """Return the positions behind the assistant's headers, where its turns begin."""
     size = len(marks.header)
     return [i + size for i in range(len(ids)) if size and tuple(ids[i : i + size]) == marks.header]

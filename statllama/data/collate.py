@@ -73,7 +73,7 @@ class RowCollator:
 
 
 def real_tokens(batch: Mapping[str, Any]) -> torch.Tensor:
-    """How many tokens of a batch are not padding, () int64, of `RowCollator`'s batches or of any with a mask.
+    """Count the tokens of a batch that are not padding, () int64, of `RowCollator`'s batches or of any with a mask.
 
     Ids do not tell: where the pad token is also the end-of-text token, that one is not padding.
     """

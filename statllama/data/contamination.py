@@ -95,12 +95,13 @@ class Questions:
         self._known_grams = _sorted(self._grams)
 
     def search(self, text: str, where: str) -> Hit | None:
-        """The question that the text copies most of; None when it copies none."""
+        """Return the question that the text copies most of; None when it copies none."""
         found = words(text)
         return self._same_words(found, where) or self._same_but_numbers(found, where)
 
     def search_batch(self, texts: Sequence[tuple[str, str]]) -> list[Hit | None]:
-        """`search` of each (where, text), the same answers in less than half the time: most texts share too little.
+        """Return `search` of each (where, text), the same answers in less than half the time: most texts share too
+        little.
 
         All texts are hashed at once, with a gap between them that no run of words crosses.
         """
@@ -156,7 +157,7 @@ class Questions:
 
 
 def _joined(vocabulary: WordIds, split: Sequence[Sequence[str]]) -> Ids:
-    """The ids of all texts, an OTHER after each."""
+    """Return the ids of all texts, an OTHER after each."""
     return vocabulary.ids(word for found in split for word in (*found, ""))
 
 
@@ -165,7 +166,7 @@ def _sorted(grams: Iterable[int]) -> Hashes:
 
 
 def _contains(known: Hashes, hashes: Hashes) -> Any:
-    """Bool (len(hashes),): which are in the sorted array `known`."""
+    """Return the bool (len(hashes),): which are in the sorted array `known`."""
     if not len(known):
         return np.zeros(len(hashes), dtype=bool)
     at = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
@@ -173,7 +174,7 @@ def _contains(known: Hashes, hashes: Hashes) -> Any:
 
 
 def _densest(matches: list[tuple[int, int]], span: int) -> tuple[int, int, int]:
-    """The most different grams within `span` words: their number, the first and the last place."""
+    """Return the most different grams within `span` words: their number, the first and the last place."""
     best, left = (0, 0, 0), 0
     inside: dict[int, int] = defaultdict(int)
     for place, gram in matches:
@@ -190,7 +191,8 @@ def _densest(matches: list[tuple[int, int]], span: int) -> tuple[int, int, int]:
 
 
 def read_questions(tasks: Iterable[TaskFile]) -> tuple[Question, ...]:
-    """The items that each benchmark scores (its test split, else its validation split), not those of its train split.
+    """Return the items that each benchmark scores (its test split, else its validation split), not those of its train
+    split.
 
     DataError when they cannot be read: what is not known cannot be kept out of the training data.
     """
@@ -224,7 +226,7 @@ def _items(task: TaskFile) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(task: TaskFile, row: dict[str, Any], where: str) -> str:
-    """The question alone; with its choices where it is too short to be told from others.
+    """Return the question alone; with its choices where it is too short to be told from others.
 
     It is what `doc_to_decontamination_query` says, else a column with the name of one, else `doc_to_text`, which may
     hold the choices too.
@@ -252,7 +254,7 @@ def _text(task: TaskFile, row: dict[str, Any], where: str) -> str:
 
 
 def explain(hits: Sequence[Hit], total: int) -> DataError:
-    """The error that stops a run: the first hits with both texts, and what to do."""
+    """Return the error that stops a run: the first hits with both texts, and what to do."""
     shown = [
         f"{hit.where} copies question {hit.question.number} of {hit.question.task} ({hit.form}, {hit.share:.0%}):\n"
         f"    row:      {_cut(hit.passage)}\n    question: {_cut(hit.question.text)}"

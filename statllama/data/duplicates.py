@@ -73,7 +73,7 @@ class Duplicates:
         return len(self._digests)
 
     def add(self, text: str) -> None:
-        """The next row's text."""
+        """Add the next row's text."""
         same = hashlib.blake2b(" ".join(text.lower().split()).encode(), digest_size=8)
         self._digests.append(int.from_bytes(same.digest(), "little"))
         if self.mode == "exact":
@@ -85,7 +85,7 @@ class Duplicates:
             self._texts.append(text)
 
     def find(self) -> list[Duplicate]:
-        """Every row that repeats an earlier one that is not itself left out, in order."""
+        """Return every row that repeats an earlier one that is not itself left out, in order."""
         digests = np.frombuffer(self._digests, dtype=np.uint64)
         _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
         found = {
@@ -99,7 +99,7 @@ class Duplicates:
         return [found[row] for row in sorted(found)]
 
     def _near(self, exact: set[int]) -> list[Duplicate]:
-        """Rows in order: each is compared with the kept rows that share a band of its signature."""
+        """Return the rows in order: each is compared with the kept rows that share a band of its signature."""
         buckets = self._buckets()
         kept: dict[tuple[int, int], list[int]] = defaultdict(list)
         found = []
@@ -118,7 +118,7 @@ class Duplicates:
         return found
 
     def _buckets(self) -> npt.NDArray[np.int32]:
-        """Int32 (rows, bands): which rows share a band of the signature; -1 where a row is alone in it."""
+        """Return the int32 (rows, bands): which rows share a band of the signature; -1 where a row is alone in it."""
         bands, size = _bands()
         rows = len(self)
         buckets = np.full((rows, bands), -1, dtype=np.int32)
@@ -174,7 +174,9 @@ def _signer() -> Callable[[npt.NDArray[np.uint32]], npt.NDArray[np.uint32]]:
 
 
 def _bands() -> tuple[int, int]:
-    """Bands of a signature and values in each: what datasketch finds best for `SIMILAR`, recall before precision."""
+    """Return the bands of a signature and values in each: what datasketch finds best for `SIMILAR`, recall before
+    precision.
+    """
     from datasketch import MinHashLSH
 
     index = MinHashLSH(threshold=SIMILAR, num_perm=PERMUTATIONS, weights=(0.2, 0.8))
@@ -182,7 +184,9 @@ def _bands() -> tuple[int, int]:
 
 
 def sentence_embedder(model: str = SEMANTIC_MODEL) -> Embed:
-    """Embeddings by sentence-transformers. DataError when it is not installed or its model cannot be loaded."""
+    """Return the embeddings by sentence-transformers. DataError when it is not installed or its model cannot be
+    loaded.
+    """
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:

@@ -81,11 +81,11 @@ class EncodedSource:
     sample: str = ""
 
     def positions(self, row_indices: Ints) -> Ints:
-        """Where those rows are in `used`."""
+        """Return the positions of those rows in `used`."""
         return np.searchsorted(self.used, row_indices)
 
     def report(self, row_indices: Ints) -> SourceReport:
-        """Counts over all uses. `row_indices`: the row of each use."""
+        """Return the counts over all uses. `row_indices`: the row of each use."""
         times = np.bincount(self.positions(row_indices), minlength=len(self.used))
         total = {
             name: int(times @ np.asarray(getattr(self, name))) for name in ("count", "tokens", "learned", "truncated")
@@ -127,7 +127,7 @@ def encode_source(
 
 
 def asked(example: Example, rules: QuestionRules, where: str) -> Question:
-    """`as_question`, with `where` (file and row) in front of its DataErrors."""
+    """Return `as_question`, with `where` (file and row) in front of its DataErrors."""
     try:
         return as_question(example, rules)
     except DataError as error:
@@ -190,7 +190,7 @@ def _keep(
 
 
 def _fitted(sequence: Tokens | Pair | Judged | Prompt, kind: Kind, max_length: int) -> list[Fitted | Dropped]:
-    """The sequence within `max_length`; a preference pair among judgements as two, the chosen answer first."""
+    """Return the sequence within `max_length`; a preference pair among judgements as two, the chosen answer first."""
     whole = fit(sequence, max_length)
     if kind != "judgements" or not isinstance(sequence, Pair) or isinstance(whole, Dropped):
         return [whole]
@@ -199,7 +199,7 @@ def _fitted(sequence: Tokens | Pair | Judged | Prompt, kind: Kind, max_length: i
 
 
 def render(tokeniser: Tokeniser, sequence: Tokens | Pair | Judged | Prompt) -> str:
-    """The decoded sequence with the tokens that carry loss between ⟦ and ⟧, cut at `SAMPLE` characters."""
+    """Return the decoded sequence with the tokens that carry loss between ⟦ and ⟧, cut at `SAMPLE` characters."""
     if isinstance(sequence, Tokens):
         text = show(tokeniser.tokenizer, sequence)
     elif isinstance(sequence, Prompt):
@@ -211,7 +211,7 @@ def render(tokeniser: Tokeniser, sequence: Tokens | Pair | Judged | Prompt) -> s
 
 
 def answered(sequence: Pair | Judged) -> list[tuple[str, Tokens]]:
-    """Each answer after its prompt, with a title: chosen and rejected, or what the answer is judged to be."""
+    """Return each answer after its prompt, with a title: chosen and rejected, or what the answer is judged to be."""
     if isinstance(sequence, Judged):
         answers = {f"label {str(sequence.label).lower()}": sequence.completion}
     else:

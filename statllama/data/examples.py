@@ -50,7 +50,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """All that the turn says: its content, and each call as JSON on a line."""
+        """Return all that the turn says: its content, and each call as JSON on a line."""
         return "\n".join([self.content, *(as_json([call.name, call.arguments]) for call in self.calls)])
 
 
@@ -151,7 +151,7 @@ Example = Document | Conversation | Completion | Preference | Judgement | Questi
 
 
 def texts(example: Example) -> list[str]:
-    """Everything that an example says, part by part."""
+    """Return everything that an example says, part by part."""
     if isinstance(example, Document):
         return [example.text]
     if isinstance(example, Completion):
@@ -167,7 +167,7 @@ def texts(example: Example) -> list[str]:
 
 
 def check_turns(messages: Sequence[Message]) -> None:
-    """DataError unless the roles come in order: system (optional), then user and assistant in turn.
+    """Raise DataError unless the roles come in order: system (optional), then user and assistant in turn.
 
     After an assistant turn, tool turns may come before the assistant's next one.
     """
@@ -183,7 +183,7 @@ def check_turns(messages: Sequence[Message]) -> None:
 
 
 def as_json(value: Any) -> str:
-    """JSON as chat templates write it, with all characters as they are."""
+    """Return JSON as chat templates write it, with all characters as they are."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -23,7 +23,7 @@ class LocalFile:
 
 
 def local_files(source: SourceSpec, root: Path) -> list[LocalFile]:
-    """The files of a local source, sorted by name. `root`: folder that a relative path refers to.
+    """Return the files of a local source, sorted by name. `root`: folder that a relative path refers to.
 
     Of a folder, every file below it with an extension of data, but nothing hidden (whose name, or whose folder's,
     begins with a dot). Of a glob, every file that matches; `**` matches folders of any depth. DataError when there is
@@ -59,12 +59,12 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folder above the first part with a wildcard."""
+    """Return the folder above the first part with a wildcard."""
     return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
 
 
 def _neighbours(path: Path) -> str:
-    """What there is where the file was looked for."""
+    """Name the files beside the missing one."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
     names = sorted(p.name for p in path.parent.iterdir() if p.is_file())

@@ -12,17 +12,17 @@ from statllama.store.commits import commit_of
 
 
 def hub_name(source: SourceSpec) -> str:
-    """How reports call the source: `owner/name[/config]:split`."""
+    """Return the source's name in reports: `owner/name[/config]:split`."""
     return f"{source.hub}{'/' + source.config if source.config else ''}:{source.split}"
 
 
 def resolve_commit(source: SourceSpec, memory: Path | None = None) -> str:
-    """The commit that a hub dataset's `revision` (None: main) is now. `memory`: see `commits.commit_of`."""
+    """Return the commit that a hub dataset's `revision` (None: main) is now. `memory`: see `commits.commit_of`."""
     return commit_of("datasets", str(source.hub), source.revision, memory)
 
 
 def hub_rows(source: SourceSpec) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, row) for every row of a split, as they come over the network: nothing is kept but the rows at hand.
+    """Yield (where, row) for every row of a split, as they come over the network: nothing is kept but the rows at hand.
 
     Offline (HF_HUB_OFFLINE) the rows are those that `datasets` has in its cache, mapped from disk.
     """

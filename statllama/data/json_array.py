@@ -12,7 +12,7 @@ from statllama.errors import DataError
 
 
 def array_items(path: Path) -> Iterator[tuple[int, Any]]:
-    """(number from 1, value) for each item. DataError for what is not one whole array or object."""
+    """Yield (number from 1, value) for each item. DataError for what is not one whole array or object."""
     window = _Window(blocks(path))
     if (first := window.peek()) != "[":
         if first == "{":
@@ -82,7 +82,7 @@ class _Window:
         return bool(new)
 
     def peek(self) -> str:
-        """The next character that is not white space; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         while True:
             while self.at < len(self.text) and self.text[self.at] in " \t\r\n":
                 self.at += 1

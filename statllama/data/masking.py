@@ -24,7 +24,7 @@ class Tokens:
 
 
 def mask(offsets: Sequence[Span], spans: Sequence[Span]) -> npt.NDArray[np.bool_]:
-    """Bool (n_tokens,): which tokens lie inside one of the character spans.
+    """Return the bool (n_tokens,): which tokens lie inside one of the character spans.
 
     A byte-level tokenizer may trim white space from offsets and so give an empty offset: such a token belongs
     to the span in which it ends.
@@ -37,7 +37,7 @@ def mask(offsets: Sequence[Span], spans: Sequence[Span]) -> npt.NDArray[np.bool_
 
 
 def show(tokenizer: PreTrainedTokenizerBase, tokens: Tokens) -> str:
-    """The decoded sequence with the learned tokens between ⟦ and ⟧."""
+    """Return the decoded sequence with the learned tokens between ⟦ and ⟧."""
     text, i = "", 0
     while i < len(tokens.ids):
         j = i

@@ -34,7 +34,9 @@ class Mixture:
         return len(self.rows)
 
     def placed(self, kept: Sequence[Ints]) -> Mixture:
-        """The same uses, with rows counted over all rows of a source: `kept[i]` are those that were drawn from."""
+        """Return the same uses, with rows counted over all rows of a source: `kept[i]` are those that were drawn
+        from.
+        """
         rows = np.empty_like(self.rows)
         for i, indices in enumerate(kept):
             mine = self.sources == i
@@ -43,13 +45,13 @@ class Mixture:
 
 
 def permutation(seed: int, purpose: int, size: int) -> Ints:
-    """A permutation of range(size), int64, the same for ever for the same arguments. `seed`: uint64."""
+    """Return a permutation of range(size), int64, the same for ever for the same arguments. `seed`: uint64."""
     raw = np.random.Philox(key=np.array([seed, purpose], dtype=np.uint64)).random_raw(size)
     return np.argsort(raw, kind="stable").astype(np.int64)
 
 
 def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> Mixture:
-    """The uses of all sources, shuffled. `row_counts`: rows that may be used of each source.
+    """Return the uses of all sources, shuffled. `row_counts`: rows that may be used of each source.
 
     Of a source at most `limit` rows are drawn, each used at most `repeat` times. Without weights all those
     uses are in. With weights the sources' shares are their weights', and the mixture is the largest in which
@@ -72,12 +74,12 @@ def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> 
 
 
 def _uses(rows: int, drawn: int, count: int, seed: int) -> Ints:
-    """The first `count` row indices of the endless sequence that repeats the `drawn` rows."""
+    """Return the first `count` row indices of the endless sequence that repeats the `drawn` rows."""
     return np.resize(permutation(seed, DRAW, rows)[:drawn], count)
 
 
 def _weighted(capacities: Sequence[int], weights: Sequence[float]) -> list[int]:
-    """Exact shares by largest remainder. Weights count as the decimals they are written as."""
+    """Return the exact shares by largest remainder. Weights count as the decimals they are written as."""
     exact = [Fraction(repr(w)) for w in weights]
     whole = sum(exact)
     total = int(min(c * whole / w for c, w in zip(capacities, exact, strict=True)))

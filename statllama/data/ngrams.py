@@ -27,7 +27,7 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def words(text: str) -> list[str]:
-    """The words and numbers of a text, as they are written."""
+    """Return the words and numbers of a text, as they are written."""
     return _WORD.findall(text)
 
 
@@ -45,23 +45,25 @@ class WordIds(dict[str, int]):
         return found
 
     def ids(self, found: Iterable[str]) -> Ids:
-        """Int64 (n,)."""
+        """Return int64 (n,)."""
         return np.fromiter(map(self.__getitem__, found), dtype=np.int64)
 
 
 def every_word() -> WordIds:
-    """Each word its own id, whatever its case (CRC-32: the same in every process)."""
+    """Give each word its own id, whatever its case (CRC-32: the same in every process)."""
     return WordIds(lambda word: zlib.crc32(word.lower().encode()))
 
 
 def known_words(known: Iterable[str]) -> WordIds:
-    """Ids of the words and numbers in `known` (lowercase); OTHER for all else."""
+    """Return the ids of the words and numbers in `known` (lowercase); OTHER for all else."""
     numbered = {word: i for i, word in enumerate(sorted(set(known)), start=2)}
     return WordIds(lambda word: numbered.get(word.lower(), OTHER))
 
 
 def masked_words(known: Iterable[str]) -> WordIds:
-    """As `known_words`, but every number, also in letters, is NUMBER and an unknown word with a capital is NAME."""
+    """Return `known_words`, with NUMBER for every number, also in letters, and NAME for an unknown word with a
+    capital.
+    """
     numbered = {word: i for i, word in enumerate(sorted(set(known)), start=2)}
     numbers = frozenset(_NUMBER_WORDS.split())
 
@@ -77,12 +79,14 @@ def masked_words(known: Iterable[str]) -> WordIds:
 
 
 def lowercase_words(found: Iterable[str]) -> set[str]:
-    """The words that begin in lower case: what `masked_words` may know, so that names are not among them."""
+    """Return the words that begin in lower case: what `masked_words` may know, so that names are not among them."""
     return {word.lower() for word in found if not word[0].isupper() and not word[0].isdigit()}
 
 
 def collapse(ids: Ids) -> tuple[Ids, Ids]:
-    """Runs of NUMBER and runs of NAME become one ("twenty-five", "New York"); also the index each id had before."""
+    """Merge runs of NUMBER and runs of NAME into one ("twenty-five", "New York"); also return each id's earlier
+    index.
+    """
     keep = np.ones(len(ids), dtype=bool)
     keep[1:] = (ids[1:] != ids[:-1]) | ((ids[1:] != NUMBER) & (ids[1:] != NAME))
     return ids[keep], np.flatnonzero(keep)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def pack(lengths: Sequence[int], max_length: int) -> list[list[int]]:
-    """Rows of indices into `lengths`; the lengths (tokens) of a row sum to at most `max_length`.
+    """Return the rows of indices into `lengths`; the lengths (tokens) of a row sum to at most `max_length`.
 
     From the longest sequence to the shortest, each goes into the fullest row that has room for it. Indices
     within a row ascend, and rows are ordered by their first index. O(n log n) for a fixed `max_length`.
@@ -38,5 +38,5 @@ def pack(lengths: Sequence[int], max_length: int) -> list[list[int]]:
 
 
 def utilisation(lengths: Sequence[int], rows: int, max_length: int) -> float:
-    """Share of `rows` x `max_length` token places that are filled, 0 to 1."""
+    """Return the share of `rows` x `max_length` token places that are filled, 0 to 1."""
     return sum(lengths) / (rows * max_length) if rows else 0.0

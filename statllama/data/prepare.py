@@ -96,7 +96,7 @@ def prepare(
     progress: Progress | None = None,
     questions: QuestionRules | None = None,
 ) -> Prepared:
-    """The mixture of `sources`, tokenised, in the order of training.
+    """Return the mixture of `sources`, tokenised, in the order of training.
 
     `kind`: `documents` takes running text, `conversations` also prompt-completion pairs (and running text
     when `train_on` is `all`), `preferences` takes pairs, `judgements` judged completions (and pairs, as two of
@@ -142,7 +142,7 @@ def prepare(
 
 
 def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> tuple[SourceSpec, ...]:
-    """The sources with nothing left open: formats in place of `auto`, hub commits in place of branches.
+    """Return the sources with nothing left open: formats in place of `auto`, hub commits in place of branches.
 
     `memory`: a workspace's (`Store.memory`), which keeps what the hub says for when it cannot be reached.
     """
@@ -152,7 +152,7 @@ def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> t
 def choose_rows(
     sources: Sequence[SourceSpec], *, root: Path, guard: Guard, cache: Path | None, progress: Progress | None = None
 ) -> Selection:
-    """Which rows may be used (see `select`), kept in the workspace `cache`. `sources`: settled ones."""
+    """Choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled ones."""
     if not sources:
         raise DataError("there are no sources", remedy="list at least one under `data`")
     if cache is None:
@@ -242,7 +242,7 @@ def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> 
 
 
 def _require_both_labels(labels: Ids) -> None:
-    """DataError when all completions are judged alike. `labels`: 1 or 0 of each."""
+    """Raise DataError when all completions are judged alike. `labels`: 1 or 0 of each."""
     if not 0 < labels.sum() < len(labels):
         one, other = ("true", "false") if labels.all() else ("false", "true")
         raise DataError(

@@ -34,12 +34,12 @@ class QuestionRules:
     """Columns that each question must have, for the rewards."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, for keys."""
+        """Return plain values, for keys."""
         return {**asdict(self), "columns": sorted(self.columns)}
 
 
 def as_question(example: Example, rules: QuestionRules) -> Question:
-    """The example as a question under the stage's rules.
+    """Return the example as a question under the stage's rules.
 
     DataError for running text and preferences, a missing column, or a system turn where there is one already.
     """
@@ -75,7 +75,7 @@ def _bare(example: Example) -> Question:
 
 
 def packed_question(question: Question) -> list[int]:
-    """The question as the UTF-8 bytes of JSON, since prepared data holds columns of integers alone.
+    """Return the question as the UTF-8 bytes of JSON, since prepared data holds columns of integers alone.
 
     Without columns of a `RESERVED` name. What JSON has no form for, such as a date, becomes text.
     """
@@ -86,6 +86,6 @@ def packed_question(question: Question) -> list[int]:
 
 
 def unpacked_question(values: Any) -> dict[str, Any]:
-    """{prompt, column: value, ...} of what `packed_question` gave, as TRL gives rows to rewards."""
+    """Return {prompt, column: value, ...} of what `packed_question` gave, as TRL gives rows to rewards."""
     body: Mapping[str, Any] = json.loads(np.asarray(values, dtype=np.uint8).tobytes().decode("utf-8"))
     return {**body["columns"], "prompt": body["prompt"]}

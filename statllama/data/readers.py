@@ -25,7 +25,7 @@ LONGEST_CELL = 2**31 - 1  # characters; Python's default of 131,072 is less than
 
 
 def data_kind(path: Path) -> str:
-    """The extension that says what a file holds, in lower case: `.jsonl` for x.JSONL and for x.jsonl.gz."""
+    """Return the extension that says what a file holds, in lower case: `.jsonl` for x.JSONL and for x.jsonl.gz."""
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
@@ -33,7 +33,7 @@ def data_kind(path: Path) -> str:
 
 
 def read_file(path: Path) -> Iterator[Numbered]:
-    """The rows of a file, in order; not yet checked for characters that no tokenizer takes."""
+    """Yield the rows of a file, in order; not yet checked for characters that no tokenizer takes."""
     kind = data_kind(path)
     reader = READERS.get(kind)
     if reader is None:

@@ -31,7 +31,7 @@ class SourceReport:
 
     @property
     def share(self) -> float:
-        """Share of the source's tokens that carry loss, 0 to 1."""
+        """Return the share of the source's tokens that carry loss, 0 to 1."""
         return self.supervised_tokens / self.tokens if self.tokens else 0.0
 
 
@@ -46,25 +46,25 @@ class MixtureReport:
 
     @property
     def examples(self) -> int:
-        """Sequences of all sources."""
+        """Return the sequences of all sources."""
         return sum(s.examples for s in self.sources)
 
     @property
     def tokens(self) -> int:
-        """Tokens of all sources: what one epoch trains on."""
+        """Return the tokens of all sources: what one epoch trains on."""
         return sum(s.tokens for s in self.sources)
 
     @property
     def supervised_tokens(self) -> int:
-        """Tokens of all sources that carry loss."""
+        """Return the tokens of all sources that carry loss."""
         return sum(s.supervised_tokens for s in self.sources)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
+        """Return plain values; `from_json` reads them back."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The report that `as_json` wrote. KeyError or TypeError for anything else."""
+        """Return the report that `as_json` wrote. KeyError or TypeError for anything else."""
         sources = tuple(SourceReport(**s) for s in value["sources"])
         return cls(sources, int(value["rows"]), float(value["utilisation"]))

@@ -42,15 +42,17 @@ class Scratch:
         return len(self) - 1
 
     def column(self, name: str, index: int) -> Ids:
-        """The ids of one column of one sequence, int32 (n,), read from the file: a mapping would fill the memory."""
+        """Return the ids of one column of one sequence, int32 (n,), read from the file: a mapping would fill the
+        memory.
+        """
         start, end = self._ends[name][index], self._ends[name][index + 1]
         return np.fromfile(self._paths[name], dtype=np.int32, count=end - start, offset=BYTES * start)
 
     def whole(self, name: str) -> Ids:
-        """One column of all sequences, one after the other."""
+        """Return one column of all sequences, one after the other."""
         return np.fromfile(self._paths[name], dtype=np.int32)
 
     def lengths(self, name: str) -> npt.NDArray[np.int64]:
-        """Number of ids in that column of each sequence, (len(self),)."""
+        """Return the number of ids in that column of each sequence, (len(self),)."""
         ends = np.array(self._ends[name], dtype=np.int64)
         return ends[1:] - ends[:-1]

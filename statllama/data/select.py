@@ -79,7 +79,7 @@ class Selection:
     repeats: tuple[Repeat, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values without the row indices."""
+        """Return plain values without the row indices."""
         sources = [{**vars(s), "kept": len(s.kept), "survey": s.survey.as_json()} for s in self.sources]
         return {
             "sources": sources,
@@ -90,7 +90,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], kept: Sequence[Ints]) -> Self:
-        """What `as_json` wrote, with the row indices of each source."""
+        """Read `as_json`'s value, with the row indices of each source."""
         sources = tuple(
             SelectedSource(**{**s, "kept": rows_, "survey": Survey.from_json(s["survey"])})
             for s, rows_ in zip(value["sources"], kept, strict=True)
@@ -99,12 +99,12 @@ class Selection:
         return cls(sources, hits, value["copies"], tuple(Repeat(**r) for r in value["repeats"]))
 
     def require_clean(self) -> None:
-        """DataError when a row that may be used copies a benchmark question."""
+        """Raise DataError when a row that may be used copies a benchmark question."""
         if self.copies and not any(COPIES in s.dropped for s in self.sources):
             raise explain(self.hits, self.copies)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the rows that may be used."""
+        """Return the SHA-256 (hex) of the rows that may be used."""
         found = hashlib.sha256()
         for source in self.sources:
             found.update(np.ascontiguousarray(source.kept, dtype="<i8").tobytes() + b"|")
@@ -128,7 +128,7 @@ class _Pass:
     of_row: array[int] = field(default_factory=lambda: array("q"))
 
     def place(self, index: int) -> tuple[int, int]:
-        """(source, row) of the text with that index among those given to `duplicates`."""
+        """Return (source, row) of the text with that index among those given to `duplicates`."""
         return self.of_source[index], self.of_row[index]
 
 
@@ -142,13 +142,15 @@ class Guard:
 
     @cached_property
     def questions(self) -> Questions | None:
-        """The index of the benchmarks' questions; None when there is nothing to look for. See `read_questions`."""
+        """Return the index of the benchmarks' questions; None when there is nothing to look for. See
+        `read_questions`.
+        """
         if self.decontaminate == "ignore" or not self.tasks:
             return None
         return Questions(read_questions(self.tasks))
 
     def as_json(self) -> dict[str, Any]:
-        """What decides the selection, besides the sources."""
+        """Return the settings that decide the selection, besides the sources."""
         tasks = [] if self.decontaminate == "ignore" else sorted(map(task_fingerprint, self.tasks))
         return {
             "deduplicate": self.deduplicate,
@@ -212,7 +214,7 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
 def _parsed(
     source: SourceSpec, state: _Pass, result: SelectedSource, dropped: Counter[str]
 ) -> Iterator[tuple[int, str, str]]:
-    """(row from 0, where, text) of every row that passes the filters. A row that fails to parse is a fault."""
+    """Yield (row from 0, where, text) of every row that passes the filters. A row that fails to parse is a fault."""
     patterns = {column: re.compile(pattern) for column, pattern in source.where.items()}
     for number, (where, row) in enumerate(rows(source, state.root)):
         result.read += 1
@@ -235,7 +237,7 @@ def _parsed(
 def _filtered(
     source: SourceSpec, patterns: Mapping[str, re.Pattern[str]], row: Mapping[str, Any], where: str, first: bool
 ) -> str | None:
-    """Why the row is left out by the source's filters; None when it is not.
+    """Return the filter that excludes the row; None when none does.
 
     A column may be missing or null, which matches nothing; but not in the `first` row, where it is a misspelling.
     """
@@ -292,7 +294,7 @@ def _leave_repeats_out(selected: Sequence[SelectedSource], state: _Pass) -> tupl
 def texts_at(
     sources: Sequence[SourceSpec], root: Path, wanted: Iterable[tuple[int, int]]
 ) -> dict[tuple[int, int], str]:
-    """{(source, row): text} of the wanted rows; each source is read up to the last of them."""
+    """Return {(source, row): text} of the wanted rows; each source is read up to the last of them."""
     by_source: dict[int, set[int]] = {}
     for source, number in wanted:
         by_source.setdefault(source, set()).add(number)

@@ -32,7 +32,7 @@ PROBLEM_FORMATS = {  # of generated problems, by form
 
 
 def source_name(source: SourceSpec) -> str:
-    """How reports call a source: its path, `owner/name[/config]:split`, or `problems:sft (20,000)`."""
+    """Return a source's name in reports: its path, `owner/name[/config]:split`, or `problems:sft (20,000)`."""
     if source.path is not None:
         return source.path
     if source.problems is not None:
@@ -41,7 +41,7 @@ def source_name(source: SourceSpec) -> str:
 
 
 def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, None]:
-    """(where, row) for every row of the source, in order, one at a time.
+    """Yield (where, row) for every row of the source, in order, one at a time.
 
     `root` is the folder that a relative path refers to. DataError for a file or row that cannot be read.
     """
@@ -59,7 +59,7 @@ def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, Non
 
 
 def resolved(source: SourceSpec, root: Path, memory: Path | None = None) -> SourceSpec:
-    """The source with the format that it has in place of `auto`: that of its first row.
+    """Return the source with the format that it has in place of `auto`: that of its first row.
 
     `memory` keeps that of a hub dataset (at a commit: see `pinned`), which then is not read for it again.
     DataError when the first row is of none or of more than one, or when `columns` or `layout` do not suit the format.
@@ -92,7 +92,7 @@ def _first_row_format(source: SourceSpec, root: Path) -> str:
 
 
 def fingerprint(source: SourceSpec, root: Path) -> str:
-    """What the data are, as 64 hex digits, wherever they lie.
+    """Return the hash of the data, 64 hex digits, wherever they lie.
 
     Of a file it is the SHA-256 of its bytes; of several, a hash of their names (below the folder) and bytes; of a hub
     dataset, of its id, configuration, split and commit; of problems, of how they are drawn.
@@ -109,12 +109,14 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
 
 
 def pinned(source: SourceSpec, memory: Path | None = None) -> SourceSpec:
-    """A hub source with its commit as `revision`, so that all that is read is of one version; others as they are."""
+    """Return a hub source with its commit as `revision`, so that all that is read is of one version; others as they
+    are.
+    """
     return source if source.hub is None else source.model_copy(update={"revision": resolve_commit(source, memory)})
 
 
 def _hash(path: Path) -> str:
-    """SHA-256 (hex) of a file, read once as long as its size and time stay the same."""
+    """Return the SHA-256 (hex) of a file, read once as long as its size and time stay the same."""
     try:
         state = path.stat()
     except OSError as error:
@@ -149,7 +151,9 @@ def _file_rows(source: SourceSpec, root: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _check_header(path: Path, names: set[str], first: Path, expected: set[str]) -> None:
-    """DataError when a table has other columns than the first: what the format reads may be called otherwise in it."""
+    """Raise DataError when a table has other columns than the first: what the format reads may be called otherwise in
+    it.
+    """
     if names != expected:
         mine, others = (", ".join(sorted(columns)) for columns in (names, expected))
         raise DataError(
@@ -159,7 +163,7 @@ def _check_header(path: Path, names: set[str], first: Path, expected: set[str]) 
 
 
 def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
-    """Generated anew each time they are read: that is fast, and the same arguments give the same rows."""
+    """Yield problems, generated anew each time: that is fast, and the same arguments give the same rows."""
     from statllama.problems import rows as generated
 
     spec, name = source.problems, source_name(source)
@@ -173,7 +177,7 @@ def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
 
 
 def _check_text(value: Any, where: str) -> None:
-    """DataError for text that no tokenizer can take as it is: NUL characters and lone surrogates."""
+    """Raise DataError for text that no tokenizer can take as it is: NUL characters and lone surrogates."""
     if isinstance(value, str):
         if "\x00" in value:
             raise DataError(f"{where}: a NUL character in {value[:40]!r}", remedy="remove it from the file")

@@ -62,12 +62,12 @@ class Survey:
     """Rows (of the first `SAMPLE`, with `FEW` words or more) by what their commonest words hint at."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` reads them back."""
+        """Return plain values; `from_json` reads them back."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The survey that `as_json` wrote."""
+        """Return the survey that `as_json` wrote."""
         return cls(**value)
 
 
@@ -82,7 +82,7 @@ class Surveyor:
         self._digests = array("Q")
 
     def add(self, text: str, where: str) -> None:
-        """One row's text."""
+        """Add one row's text."""
         self._digests.append(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
         for name, pattern in ODDITIES.items():
             if pattern.search(text):
@@ -96,7 +96,7 @@ class Surveyor:
             self._languages[language] += 1
 
     def finish(self) -> Survey:
-        """The counts so far."""
+        """Return the counts so far."""
         rows = len(self._digests)
         different = len(np.unique(np.frombuffer(self._digests, dtype=np.uint64))) if rows else 0
         return Survey(
@@ -105,7 +105,7 @@ class Surveyor:
 
 
 def has_long_run(text: str) -> bool:
-    """Whether a character that is no rule or white space comes more than `LONG_RUN` times in a row.
+    """Return whether a character that is no rule or white space comes more than `LONG_RUN` times in a row.
 
     Such a run holds two places that are equal at every half of it, which is all that is looked at first.
     """
@@ -118,7 +118,7 @@ def has_long_run(text: str) -> bool:
 
 
 def script(text: str) -> str:
-    """The script of most letters of the text's start, by their Unicode names: `Latin`, `Cyrillic`, `Cjk`, ...
+    """Return the script of most letters of the text's start, by their Unicode names: `Latin`, `Cyrillic`, `Cjk`, ...
 
     `none` without letters.
     """
@@ -133,7 +133,7 @@ def script(text: str) -> str:
 
 
 def guess_language(text: str) -> str | None:
-    """A language hinted at by the commonest words of Latin text; None for short or undecided text."""
+    """Return a language hinted at by the commonest words of Latin text; None for short or undecided text."""
     found = words(text[: 2 * START])
     if len(found) < FEW:
         return None

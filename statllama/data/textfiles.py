@@ -20,7 +20,7 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Failures of the operating system and of decompression as DataErrors that name the file."""
+    """Turn failures of the operating system and of decompression into DataErrors that name the file."""
     tool = "zstd" if path.suffix.lower() == ".zst" else "gzip"
     try:
         yield
@@ -50,7 +50,7 @@ def _not_sound(path: Path, tool: str, error: Exception) -> DataError:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """The file's bytes, decompressed when its name ends in .gz or .zst."""
+    """Return the file's bytes, decompressed when its name ends in .gz or .zst."""
     if path.suffix.lower() == ".gz":
         return cast(IO[bytes], gzip.open(path, "rb"))
     if path.suffix.lower() == ".zst":
@@ -61,7 +61,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, decoded line with its end), without a byte order mark."""
+    """Yield (line number from 1, decoded line with its end), without a byte order mark."""
     offset = 0
     start = b""
     with open_bytes(path) as handle:
@@ -76,7 +76,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def blocks(path: Path) -> Iterator[str]:
-    """The decoded file in blocks of about 1 MiB, without a byte order mark."""
+    """Yield the decoded file in blocks of about 1 MiB, without a byte order mark."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     offset = 0
     start = b""

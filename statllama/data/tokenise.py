@@ -107,7 +107,8 @@ class Tokeniser:
 
     @cached_property
     def _words(self) -> WordCache | None:
-        """For documents, whose offsets nobody needs; None when the tokenizer does not work word by word.
+        """Return the word cache for documents, which need no offsets; None when the tokenizer does not work word by
+        word.
 
         And None on many cores, where the tokenizer's own threads are as fast.
         """
@@ -117,12 +118,12 @@ class Tokeniser:
 
     @property
     def chat(self) -> Chat:
-        """The chat template, looked for when the first conversation comes."""
+        """Return the chat template, looked for when the first conversation comes."""
         self._chat = self._chat or Chat(self.tokenizer, self._template)
         return self._chat
 
     def encode(self, batch: Sequence[tuple[str, Example]]) -> list[Sequences]:
-        """The sequences of each (where, example), with one call of the tokenizer for the batch."""
+        """Return the sequences of each (where, example), with one call of the tokenizer for the batch."""
         jobs: list[tuple[list[str], Finish]] = []
         for where, example in batch:
             with _placed(where):
@@ -138,7 +139,7 @@ class Tokeniser:
         return results
 
     def _call(self, texts: list[str]) -> list[Encoding]:
-        """Encodings in reverse order, so that `pop` gives them in order."""
+        """Return the encodings in reverse order, so that `pop` gives them in order."""
         found = self.tokenizer(
             texts,
             add_special_tokens=False,
@@ -163,7 +164,7 @@ class Tokeniser:
         return self._judgement(example) if isinstance(example, Judgement) else self._preference(example)
 
     def _question(self, example: Question) -> tuple[list[str], Finish]:
-        """The prompt as the chat template writes it with the generation prompt, or a plain string as it is."""
+        """Return the prompt as the chat template writes it with the generation prompt, or a plain string as it is."""
         if isinstance(example.prompt, str):
             refuse_special(self.special, [example.prompt])
             text = example.prompt
@@ -186,13 +187,13 @@ class Tokeniser:
         return [text], finish
 
     def _started(self, ids: list[int], learned: list[bool]) -> Tokens:
-        """With BOS in front (unless the template wrote it) and no loss on the first token."""
+        """Return the tokens with BOS in front (unless the template wrote it) and no loss on the first token."""
         if self.bos and ids[:1] != self.bos:
             ids, learned = self.bos + ids, [False, *learned]
         return Tokens(ids, [False, *learned[1:]])
 
     def _pieces(self, encoded: list[Encoding]) -> list[Tokens]:
-        """A document in pieces without overlap: each begins with BOS, the last ends with end-of-text."""
+        """Return a document in pieces without overlap: each begins with BOS, the last ends with end-of-text."""
         ids = [*encoded[0].ids, self._end_of_text]
         size = self.max_length - len(self.bos)
         parts = [self.bos + ids[i : i + size] for i in range(0, len(ids), size)]
@@ -243,7 +244,7 @@ class Tokeniser:
         return texts, finish
 
     def _answered(self, prompt: tuple[Message, ...], answer: str, tools: Tools) -> tuple[str, int]:
-        """The rendered text up to the answer's end-of-turn token, and where the answer begins."""
+        """Return the rendered text up to the answer's end-of-turn token, and where the answer begins."""
         turns = (*prompt, Message("assistant", answer))
         text, spans = self.chat.learned(Conversation(turns, len(prompt), tuple(tools)))
         start, end = spans[0]

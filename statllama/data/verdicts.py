@@ -36,7 +36,7 @@ class Verdict:
 
 
 def judge(spec: TrainingSpec, selection: Selection, report: MixtureReport | None) -> tuple[Verdict, ...]:
-    """All findings, errors first. `report` is None when the data could not be tokenised."""
+    """Return all findings, errors first. `report` is None when the data could not be tokenised."""
     found = [verdict for source in selection.sources for verdict in _of_rows(spec, source)]
     copies = selection.copies
     if copies and spec.decontaminate == "stop":
@@ -49,7 +49,7 @@ def judge(spec: TrainingSpec, selection: Selection, report: MixtureReport | None
 
 
 def _rows(count: int, one: str, many: str) -> str:
-    """`1 row has` or `3 rows have`."""
+    """Return `1 row has` or `3 rows have`."""
     return f"1 row {one}" if count == 1 else f"{count:,} rows {many}"
 
 

@@ -44,7 +44,7 @@ class WordCache(dict[str, tuple[int, ...]]):
         return ids
 
     def encode(self, text: str) -> Ids:
-        """The tokenizer's ids of the text, without special tokens, int32 (n,)."""
+        """Return the tokenizer's ids of the text, without special tokens, int32 (n,)."""
         characters = set(text)
         if new := characters - self._known:
             self._known |= new
@@ -58,7 +58,7 @@ class WordCache(dict[str, tuple[int, ...]]):
         return chain.from_iterable(map(self.__getitem__, self._pattern.findall(text)))
 
     def _agrees(self, character: str) -> bool:
-        """Whether texts with the character are split as the tokenizer splits them."""
+        """Return whether texts with the character are split as the tokenizer splits them."""
         probes = (probe.replace("{c}", character) for probe in PROBES)
         return all(
             list(self._joined(probe)) == self._backend.encode(probe, add_special_tokens=False).ids for probe in probes
@@ -66,7 +66,7 @@ class WordCache(dict[str, tuple[int, ...]]):
 
 
 def word_cache(backend: Any) -> WordCache | None:
-    """For a `tokenizers.Tokenizer`; None when it does not work piece by piece in the way that is known here."""
+    """Return the word cache of a `tokenizers.Tokenizer`; None when it does not split text in one of the known ways."""
     described = json.loads(backend.to_str())
     model = described["model"]
     parts = (described.get("pre_tokenizer") or {}).get("pretokenizers", [])
@@ -85,7 +85,8 @@ def word_cache(backend: Any) -> WordCache | None:
 
 
 def pattern(rule: str, characters: Iterable[str]) -> re.Pattern[str]:
-    """The rule in Python's dialect, right for texts of these characters alone: small sets are what makes `re` fast.
+    """Return the rule in Python's dialect, right for texts of these characters alone: small sets are what makes `re`
+    fast.
 
     `\\p{L}` and `\\p{N}` become the letters and numbers among the characters; what the rule leaves over is a piece too.
     """

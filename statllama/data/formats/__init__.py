@@ -34,20 +34,20 @@ AUTO = "auto"
 
 @cache
 def format_names() -> tuple[str, ...]:
-    """Names of all formats, sorted. Modules that start with an underscore are helpers, not formats."""
+    """Return the names of all formats, sorted. Modules that start with an underscore are helpers, not formats."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
 
 
 @cache
 def format_module(name: str) -> ModuleType:
-    """The module of a format. DataError with the nearest names for an unknown one."""
+    """Return the module of a format. DataError with the nearest names for an unknown one."""
     if name not in format_names():
         raise DataError(f"unknown format {name!r}; {near(name, (*format_names(), AUTO))}")
     return import_module(f"{__name__}.{name}")
 
 
 def check_columns(format: str, columns: Mapping[str, str]) -> None:
-    """DataError unless every key of `columns` is a column that the format (`auto`: one of them) reads."""
+    """Raise DataError unless every key of `columns` is a column that the format (`auto`: one of them) reads."""
     if format == AUTO:
         if not any(set(columns) <= set(_known(name)) for name in format_names()):
             raise DataError(
@@ -65,7 +65,9 @@ def check_columns(format: str, columns: Mapping[str, str]) -> None:
 
 
 def check_source(source: SourceSpec) -> None:
-    """DataError unless the source's format exists, reads the keys of `columns` and takes `layout`, if that is set."""
+    """Raise DataError unless the source's format exists, reads the keys of `columns` and takes `layout`, if that is
+    set.
+    """
     check_columns(source.format, source.columns)
     if source.layout is not None:
         check_layout(source.layout)
@@ -75,7 +77,7 @@ def check_source(source: SourceSpec) -> None:
 
 
 def parse_row(source: SourceSpec, row: Mapping[str, Any], where: str) -> Example:
-    """One row as an Example, read as `source` says (`format` is not `auto`: see `sources.resolved`).
+    """Return one row as an Example, read as `source` says (`format` is not `auto`: see `sources.resolved`).
 
     `where` (file and row) begins the message of every DataError.
     """
@@ -96,7 +98,7 @@ def parse_row(source: SourceSpec, row: Mapping[str, Any], where: str) -> Example
 
 
 def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
-    """The name of the format that a row is in. `columns`: {name the format expects: name the file uses}.
+    """Return the name of the format that a row is in. `columns`: {name the format expects: name the file uses}.
 
     A format fits when the row has its required columns, not null, and what they hold is of its kind. Of two that fit,
     one that reads all the other's columns and more is taken: with `chosen` and `rejected` beside it, `conversations`
@@ -124,7 +126,7 @@ def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
 
 
 def _fitting(name: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> frozenset[str]:
-    """The row's columns that the format reads; empty when it does not fit."""
+    """Return the row's columns that the format reads; empty when it does not fit."""
     module = format_module(name)
     known = _known(name)
     if not set(columns) <= set(known):
@@ -142,13 +144,15 @@ def _known(format: str) -> tuple[str, ...]:
 
 
 def _whole(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """All columns of the row that are not null, under the format's names."""
+    """Return all columns of the row that are not null, under the format's names."""
     names = {used: name for name, used in columns.items()}
     return {names.get(used, used): value for used, value in row.items() if value is not None}
 
 
 def _missing(name: str, used: str, row: Mapping[str, Any], format: str, where: str) -> DataError:
-    """The row lacks a column: name it, what there is, the nearest name and the edit that mends it."""
+    """Return the error for a missing column: its name, the columns there are, the nearest name and the edit that mends
+    it.
+    """
     if used in row:
         return DataError(
             f"{where}: column {used!r} is null; format {format} needs a value",

@@ -12,7 +12,7 @@ PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 
 
 def check_layout(layout: str) -> None:
-    """DataError unless the layout has `{answer}` and no placeholder but that and `{reasoning}`."""
+    """Raise DataError unless the layout has `{answer}` and no placeholder but that and `{reasoning}`."""
     try:
         fields = [
             (name, spec, conversion) for _, name, spec, conversion in Formatter().parse(layout) if name is not None
@@ -32,7 +32,7 @@ def check_layout(layout: str) -> None:
 
 
 def lay_out(layout: str | None, default: str, reasoning: str, answer: str) -> str:
-    """The text of an answer. Without a layout: `default`, or the answer alone when there is no reasoning.
+    """Return the text of an answer. Without a layout: `default`, or the answer alone when there is no reasoning.
 
     Of a row without reasoning the layout's paragraphs (text between blank lines) that hold `{reasoning}` are left out.
     """

@@ -18,30 +18,31 @@ TURN_KEYS = ({"role", "content"}, {"from", "value"})
 
 
 def as_text(value: Any, name: str) -> str:
-    """The value when it is a string. DataError otherwise."""
+    """Return the value when it is a string. DataError otherwise."""
     if not isinstance(value, str):
         raise DataError(f"{name} is {kind_of(value)}, expected text")
     return value
 
 
 def one_turn(question: str, answer: str, columns: Mapping[str, Any] | None = None) -> Conversation:
-    """The question as the user's turn and the answer as the assistant's. `columns`: see `Conversation`."""
+    """Return the question as the user's turn and the answer as the assistant's. `columns`: see `Conversation`."""
     return Conversation((Message("user", question), Message("assistant", answer)), columns=columns or {})
 
 
 def with_context(instruction: Any, context: Any, name: str) -> str:
-    """An instruction and what it is about, with a blank line between them; `name`: the context's column."""
+    """Return an instruction and what it is about, with a blank line between them; `name`: the context's column."""
     asked, about = as_text(instruction, "instruction").strip(), as_text(context, name).strip()
     return f"{asked}\n\n{about}" if about else asked
 
 
 def is_list(value: Any) -> bool:
-    """Whether the value is a list and not a text."""
+    """Return whether the value is a list and not a text."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def decoded(value: Any) -> Any:
-    """A turn, or a list of turns, that is written as JSON text (as in CSV, whose cells are texts), as what it is.
+    """Return a turn, or a list of turns, that is written as JSON text (as in CSV, whose cells are texts), as what it
+    is.
 
     Other values stay as they are. DataError for turns in Python's notation, which is no JSON.
     """
@@ -65,13 +66,14 @@ def _is_turn(value: Any) -> bool:
 
 
 def has_keys(value: Any, *keys: str) -> bool:
-    """Whether the value is a list of turns whose first has these keys: how `auto` tells formats apart."""
+    """Return whether the value is a list of turns whose first has these keys: how `auto` tells formats apart."""
     turns = decoded(value)
     return is_list(turns) and len(turns) > 0 and isinstance(turns[0], Mapping) and set(keys) <= set(turns[0])
 
 
 def as_messages(value: Any, name: str) -> tuple[Message, ...]:
-    """The messages of a list of {role, content} objects, as OpenAI writes them. DataError names the message (from 1).
+    """Return the messages of a list of {role, content} objects, as OpenAI writes them. DataError names the message
+    (from 1).
 
     An assistant's message may have `tool_calls` in place of content; a tool's `tool_call_id` is not read, because the
     answers come in the order of the calls.
@@ -101,7 +103,7 @@ def _message(item: Any, place: str) -> Message:
 
 
 def as_calls(value: Any) -> tuple[ToolCall, ...]:
-    """One tool call or a list of them: {name, arguments}, or OpenAI's {function: {name, arguments}}.
+    """Return one tool call or a list of them: {name, arguments}, or OpenAI's {function: {name, arguments}}.
 
     Arguments are an object, or one written as JSON text.
     """
@@ -122,7 +124,8 @@ def _call(item: Any) -> ToolCall:
 
 
 def as_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """The tools of a row: a list of {name, description, parameters}, as it is or as JSON text; none for an empty one.
+    """Return the tools of a row: a list of {name, description, parameters}, as it is or as JSON text; none for an empty
+    one.
 
     Each becomes {"type": "function", "function": {...}}, the form in which chat templates get tools at inference.
     """
@@ -142,7 +145,7 @@ def as_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def from_json(text: str, name: str) -> Any:
-    """The value of a JSON text. DataError for what is none."""
+    """Return the value of a JSON text. DataError for what is none."""
     try:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError):
@@ -150,6 +153,6 @@ def from_json(text: str, name: str) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in words."""
+    """Name the kind of a value."""
     names = {str: "a text", bool: "true/false", int: "a number", float: "a number", dict: "an object"}
     return "null" if value is None else names.get(type(value), "a list" if is_list(value) else "no text")

@@ -17,6 +17,8 @@ OPTIONAL = ("input",)
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """Instruction and input, with a blank line between them, as the user's turn; the output as the assistant's."""
+    """Return the instruction and input, with a blank line between them, as the user's turn; the output as the
+    assistant's.
+    """
     question = with_context(values["instruction"], values.get("input", ""), "input")
     return one_turn(question, as_text(values["output"], "output"))

@@ -35,7 +35,7 @@ FORMULAS = ("Formula: {formula}", "As a formula: {formula}", "In symbols: {formu
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """A question and its answer."""
+    """Return a question and its answer."""
     term = as_text(values["term"], "term").strip()
     description = as_text(values["description"], "description").strip()
     formula = as_text(values.get("formula", ""), "formula").strip()
@@ -48,7 +48,7 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
 
 
 def _wordings(term: str) -> tuple[str, str, str]:
-    """How the term is asked for, answered, and its formula announced: each from its own bytes of the hash."""
+    """Choose wordings for the question, the answer and the formula, each from its own bytes of the hash."""
     drawn = hashlib.sha256(term.encode()).digest()
     choices = (QUESTIONS, ANSWERS, FORMULAS)
     question, answer, formula = (

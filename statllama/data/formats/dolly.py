@@ -20,6 +20,8 @@ OPTIONAL = ("context",)
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """Instruction and context, with a blank line between them, as the user's turn; the response as the assistant's."""
+    """Return the instruction and context, with a blank line between them, as the user's turn; the response as the
+    assistant's.
+    """
     question = with_context(values["instruction"], values.get("context", ""), "context")
     return one_turn(question, as_text(values["response"], "response"))

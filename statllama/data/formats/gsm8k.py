@@ -27,7 +27,7 @@ FINAL = re.compile(r"(?:^|\n)#### *(\S[^\n]*)\s*\Z")
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """The question as the user's turn; the solution without marks, and the final answer, as the assistant's."""
+    """Return the question as the user's turn; the solution without marks, and the final answer, as the assistant's."""
     solution = as_text(values["answer"], "answer")
     final = FINAL.search(solution)
     if final is None:
@@ -42,5 +42,5 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The answer ends with a line `#### ...`."""
+    """Return whether the answer ends with a line `#### ...`."""
     return isinstance(values["answer"], str) and FINAL.search(values["answer"]) is not None

@@ -25,7 +25,7 @@ LABELS = {"true": True, "false": False, "1": True, "0": False}
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Judgement:
-    """A Judgement; its prompt is a string only for strings with `render` plain."""
+    """Return a Judgement; its prompt is a string only for strings with `render` plain."""
     label = _label(values["label"])
     if label is None:
         raise DataError(f"label is {values['label']!r}, expected true or false")
@@ -40,12 +40,12 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Judgement:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The label is a judgement: of a number or another word nobody knows what it is a label of."""
+    """Return whether the label is a judgement: a number or another word could label anything."""
     return isinstance(values["label"], bool) or str(values["label"]).strip().lower() in ("true", "false")
 
 
 def _label(value: Any) -> bool | None:
-    """None for what is neither true nor false. 1.0 is what a table makes of 1 in a column with gaps."""
+    """Return the label; None for anything else. A table turns 1 into 1.0 in a column with gaps."""
     if isinstance(value, float) and value in (0.0, 1.0):
         value = int(value)
     return LABELS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None

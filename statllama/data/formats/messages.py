@@ -22,10 +22,10 @@ OPTIONAL = ("tools",)
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """A Conversation in which every assistant turn is learned."""
+    """Return a Conversation in which every assistant turn is learned."""
     return Conversation(as_messages(values["messages"], "messages"), tools=as_tools(values.get("tools")))
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The first message has a role."""
+    """Return whether the first message has a role."""
     return has_keys(values["messages"], "role")

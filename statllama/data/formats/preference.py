@@ -30,7 +30,7 @@ Turns = tuple[Message, ...]
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Preference:
-    """A Preference; its prompt is a string only for strings with `render` plain."""
+    """Return a Preference; its prompt is a string only for strings with `render` plain."""
     chosen, rejected = decoded(values["chosen"]), decoded(values["rejected"])
     tools = as_tools(values.get("tools"))
     if "conversations" in values:
@@ -53,12 +53,12 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Preference:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """There is a prompt, or turns before the answers, or the answers hold the prompt."""
+    """Return whether there is a prompt, or turns before the answers, or the answers hold the prompt."""
     return "prompt" in values or "conversations" in values or has_keys(values["chosen"], "role")
 
 
 def prompt_turns(prompt: Any) -> Turns:
-    """A prompt as turns: a list of messages, or a text as the user's."""
+    """Return a prompt as turns: a list of messages, or a text as the user's."""
     if is_list(prompt):
         return as_messages(prompt, "prompt")
     return (Message("user", as_text(prompt, "prompt")),)
@@ -71,7 +71,7 @@ def _answers(chosen: Any, rejected: Any, prompt: Turns, read: Callable[[Any, str
 
 
 def answer_after(turns: Turns, prompt: Turns, name: str) -> str:
-    """The content of the single assistant turn in `turns`, which may begin with the prompt's turns."""
+    """Return the content of the single assistant turn in `turns`, which may begin with the prompt's turns."""
     if turns[: len(prompt)] == prompt:
         turns = turns[len(prompt) :]
     if len(turns) != 1 or turns[0].role != "assistant":
@@ -86,7 +86,7 @@ def answer_after(turns: Turns, prompt: Turns, name: str) -> str:
 
 
 def _shared_prefix(chosen: Any, rejected: Any, tools: tuple[Mapping[str, Any], ...]) -> Preference:
-    """A pair without a prompt column: the turns that both share are the prompt."""
+    """Return a pair without a prompt column: the turns that both share are the prompt."""
     if not is_list(chosen):
         raise DataError(
             "no column 'prompt', and chosen and rejected are texts",

@@ -18,7 +18,7 @@ OPTIONAL = ()
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """The problem as the user's turn, the steps (one a line) as the assistant's."""
+    """Return the problem as the user's turn, the steps (one a line) as the assistant's."""
     steps = values["steps"]
     if is_list(steps):
         text = "\n".join(as_text(step, f"step {number}") for number, step in enumerate(steps, start=1))

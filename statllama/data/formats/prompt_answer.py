@@ -25,7 +25,7 @@ OTHERS = ("completion", "chosen", "rejected")  # with these a row is to be learn
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Question:
-    """A Question. An answer that is a number becomes its text."""
+    """Return a Question. An answer that is a number becomes its text."""
     prompt, answer = decoded(values["prompt"]), values["answer"]
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         raise DataError(f"answer is {kind_of(answer)}, expected a text or a number")
@@ -37,5 +37,5 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Question:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """No column holds something to learn from."""
+    """Return whether no column holds something to learn from."""
     return not any(values.get(name) is not None for name in OTHERS)

@@ -22,7 +22,7 @@ OPTIONAL = ()
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation | Completion:
-    """A Conversation, or with `render` plain and strings a Completion."""
+    """Return a Conversation, or with `render` plain and strings a Completion."""
     prompt, completion = decoded(values["prompt"]), decoded(values["completion"])
     if is_list(prompt) != is_list(completion):
         raise DataError("one of prompt and completion is a text, the other a list of messages; both must be the same")

@@ -25,7 +25,7 @@ LAYOUT = "Reasoning:\n{reasoning}\n\nAnswer:\n{answer}"
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """The question as the user's turn; reasoning and answer as the assistant's."""
+    """Return the question as the user's turn; reasoning and answer as the assistant's."""
     answer = as_text(values["answer"], "answer")
     reasoning = as_text(values.get("reasoning", ""), "reasoning")
     question = as_text(values["question"], "question")
@@ -34,6 +34,6 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """Question and answer are texts, and the answer is not one of GSM8K's."""
+    """Return the question and answer are texts, and the answer is not one of GSM8K's."""
     texts = isinstance(values["question"], str) and isinstance(values["answer"], str)
     return texts and ("reasoning" in values or not gsm8k.recognises(values))

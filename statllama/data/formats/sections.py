@@ -22,7 +22,7 @@ WHOLE_ROW = True
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Document:
-    """A Document: each section's title as a Markdown heading, and its text."""
+    """Return a Document: each section's title as a Markdown heading, and its text."""
     found = values.get("sections", values)
     sections = from_json(found, "sections") if isinstance(found, str) else found
     if not isinstance(sections, Mapping):
@@ -39,5 +39,5 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Document:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The column `sections` holds an object."""
+    """Return whether the column `sections` holds an object."""
     return isinstance(values.get("sections"), Mapping)

@@ -39,18 +39,18 @@ ROLES = {
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """A Conversation in which every assistant turn is learned."""
+    """Return a Conversation in which every assistant turn is learned."""
     turns = as_turns(values["conversations"], "conversations")
     return Conversation(with_system(turns, values.get("system")), tools=as_tools(values.get("tools")))
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The first turn has `from`."""
+    """Return whether the first turn has `from`."""
     return has_keys(values["conversations"], "from")
 
 
 def as_turns(value: Any, name: str) -> tuple[Message, ...]:
-    """The messages of one from/value object or of a list of them. DataError names the turn (from 1)."""
+    """Return the messages of one from/value object or of a list of them. DataError names the turn (from 1)."""
     found = decoded(value)
     if not is_list(found) and not isinstance(found, Mapping):
         raise DataError(
@@ -62,7 +62,7 @@ def as_turns(value: Any, name: str) -> tuple[Message, ...]:
 
 
 def with_system(turns: tuple[Message, ...], system: Any) -> tuple[Message, ...]:
-    """The turns after the column `system`, where it has text. DataError when the turns have another one."""
+    """Return the turns after the column `system`, where it has text. DataError when the turns have another one."""
     text = "" if system is None else as_text(system, "system").strip()
     if not text or turns[:1] == (Message("system", text),):
         return turns

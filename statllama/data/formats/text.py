@@ -17,10 +17,10 @@ OPTIONAL = ()
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Document:
-    """A Document."""
+    """Return a Document."""
     return Document(as_text(values["text"], "text"))
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The text is a string."""
+    """Return whether the text is a string."""
     return isinstance(values["text"], str)

@@ -18,7 +18,7 @@ OPTIONAL = tuple(str(number) for number in range(2, 200))
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """A Conversation in which every assistant turn is learned."""
+    """Return a Conversation in which every assistant turn is learned."""
     columns = [name for name in (*REQUIRED, *OPTIONAL) if values.get(name)]
     if columns != [str(number) for number in range(len(columns))]:
         gap = next(str(number) for number, name in enumerate(columns) if name != str(number))
@@ -27,6 +27,6 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
 
 
 def recognises(values: Mapping[str, Any]) -> bool:
-    """The first column holds a message."""
+    """Return whether the first column holds a message."""
     first = decoded(values["0"])
     return isinstance(first, Mapping) and "role" in first
