@@ -33,12 +33,12 @@ NOT_OFFERED = (
 
 @cache
 def stage_types() -> tuple[str, ...]:
-    """Names of all stage types, sorted. Modules that start with an underscore are helpers, not types."""
+    """Return the names of all stage types, sorted. Modules that start with an underscore are helpers, not types."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
 
 
 def stage_module(type_name: str) -> ModuleType:
-    """The module of a stage type. KeyError for an unknown one."""
+    """Return the module of a stage type. KeyError for an unknown one."""
     if type_name not in stage_types():
         raise KeyError(type_name)
     return import_module(f"{__name__}.{type_name}")

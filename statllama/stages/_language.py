@@ -9,7 +9,7 @@ from statllama.train.trainer import StageTrainer
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
-    """TRL's SFTTrainer (Unsloth's rewrite of it where Unsloth is loaded) with every field of its config set."""
+    """Return TRL's SFTTrainer (Unsloth's rewrite of it where Unsloth is loaded) with every field of its config set."""
     import trl
 
     from statllama.data.collate import RowCollator

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor], reference: Tensor) -> None:
-    """Without the new slice the policy is the parent stack: its log-probabilities must be the reference's.
+    """Check that the policy without the new slice, which is the parent stack, gives the reference's log-probabilities.
 
     `inputs`: a collated batch of TRL's, `input_ids`, `attention_mask`, `completion_mask`, each (rows, length).
     `reference`: the trainer's log-probability of each completion, (rows,). TrainingError where they differ.
@@ -38,7 +38,8 @@ def check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor], referen
 
 
 def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """Log-probability of a row's completion. Row by row, since float32 logits of a whole batch are gigabytes.
+    """Return the log-probability of a row's completion. Row by row, since float32 logits of a whole batch are
+    gigabytes.
 
     Shapes: logits (length, vocabulary), ids (length,), mask (length,) with 1 on the completion.
     """
@@ -47,7 +48,7 @@ def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def check_first_loss(stage: str, kind: str, loss: Tensor, expected: float, dtype: Any) -> None:
-    """TrainingError unless the loss of the first batch, before any step, is what equal policies give.
+    """Raise TrainingError unless the loss of the first batch, before any step, is what equal policies give.
 
     `stage`: its name; `kind`: the loss's; `dtype`: what the base computes in.
     """

@@ -27,7 +27,8 @@ SAME = 1e-8  # rewards that differ by less are the same
 
 
 def as_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as GRPOTrainer takes them: `prompt` (messages), `prompt_ids` (list of int), and the rewards' columns.
+    """Return the rows as GRPOTrainer takes them: `prompt` (messages), `prompt_ids` (list of int), and the rewards'
+    columns.
 
     Every row gets the columns of all, None where it has none. A plain prompt is a user's turn to the rewards.
     """
@@ -51,7 +52,7 @@ class PromptSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate when an epoch begins, also the one that a resumed run begins in."""
+        """Start an epoch, also the one that a resumed run begins in; accelerate calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -77,22 +78,22 @@ class RolloutTrainer(StageTrainer):
 
     @property
     def _spec(self) -> Any:
-        """`stages.grpo.Spec`."""
+        """Return `stages.grpo.Spec`."""
         return self.job.spec
 
     def stop_at_end_of_turn(self) -> None:
-        """Completions end at the template's end-of-turn token too, whatever the base's settings name."""
+        """Make completions end at the template's end-of-turn token too, whatever the base's settings name."""
         trainer: Any = self
         stops = sorted({*trainer.eos_token_ids, *end_tokens(self.job.base.tokenizer)})
         trainer.eos_token_ids = stops
         trainer.generation_config.eos_token_id = trainer.generation_kwargs["eos_token_id"] = stops
 
     def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """TRL's: `inputs` are prompts, and what is trained on shows in `compute_loss`."""
+        """Run TRL's step: `inputs` are prompts; `compute_loss` sees the rows that train."""
         return super(StageTrainer, self).training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """TRL's loss of a micro-batch, after checks of the first one."""
+        """Return TRL's loss of a micro-batch, after checks of the first one."""
         first, self._checked = not self._checked, True
         trainer: Any = self
         if first:
@@ -121,11 +122,15 @@ class RolloutTrainer(StageTrainer):
         return super()._generate_and_score_completions(columns)  # type: ignore[misc]
 
     def _tokenize_prompts(self, prompts: Any) -> tuple[list[list[int]], None, dict[str, Any]]:
-        """The ids of the prepared data: TRL would render the prompts anew, with another date and without our checks."""
+        """Return the ids of the prepared data: TRL would render the prompts anew, with another date and without our
+        checks.
+        """
         return self._asked, None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-        """Without dropout and gradient checkpointing: the samples are the policy's own, and the cache is used."""
+        """Generate without dropout and gradient checkpointing, so that the samples are the policy's own and use the
+        cache.
+        """
         model: Any = self.model  # type: ignore[attr-defined]
         model.eval()
         try:
@@ -154,7 +159,7 @@ class RolloutTrainer(StageTrainer):
         return rewards
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """TRL's, without figures that are not there: a reward that judged no completion of the batch."""
+        """Log as TRL does, without missing figures: those of a reward that judged no completion of the batch."""
         metrics = self._metrics["train"]  # type: ignore[attr-defined]
         for name in [name for name, values in metrics.items() if all(map(math.isnan, values))]:
             del metrics[name]
@@ -162,7 +167,8 @@ class RolloutTrainer(StageTrainer):
         super().log(logs, *args, **kwargs)
 
     def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
-        """Mean reward at the start and the end (a tenth of the steps each), and of the end KL, length and cut share.
+        """Return the mean reward at the start and the end (a tenth of the steps each), and of the end KL, length and
+        cut share.
 
         TrainingError when no batch taught anything: the adapter is zero.
         """
@@ -200,7 +206,7 @@ class RolloutTrainer(StageTrainer):
 
 
 def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The generated batch of its micro-batches, which may be others when it is read."""
+    """Return the generated batch of its micro-batches, which may be others when it is read."""
     return {
         name: first if first.ndim == 0 else torch.cat([part[name] for part in parts])
         for name, first in parts[0].items()
@@ -208,7 +214,7 @@ def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _split(whole: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
-    """`_joined` undone; a number without a dimension is in every part."""
+    """Undo `_joined`; a number without a dimension is in every part."""
     chunks = {name: [v] * parts if v.ndim == 0 else list(v.chunk(parts)) for name, v in whole.items()}
     return [{name: pieces[i] for name, pieces in chunks.items()} for i in range(parts)]
 
@@ -224,7 +230,7 @@ def _tail(values: Sequence[float]) -> float | None:
 def _why_unvaried(
     spec: Any, names: Sequence[str], rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]
 ) -> str:
-    """What all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not judged."""
+    """Name what all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not judged."""
     reasons = []
     groups = [ids[i : i + spec.generations] for i in range(0, len(ids), spec.generations)]
     if all(len({tuple(one) for one in group}) == 1 for group in groups):
@@ -243,7 +249,7 @@ def _why_unvaried(
 
 
 def _said(reward: Any, value: float) -> str:
-    """A reward's value, with what it stands for where its options say so (`correct: 2.0`)."""
+    """Return a reward's value, with what it stands for where its options say so (`correct: 2.0`)."""
     meaning = [
         name.replace("_", " ")
         for name, option in reward.model_dump(exclude={"weight"}).items()
@@ -256,7 +262,9 @@ def _said(reward: Any, value: float) -> str:
 
 
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
-    """Without the new slice the policy is the parent stack: its log-probabilities must be the reference's."""
+    """Check that the policy without the new slice, which is the parent stack, gives the reference's
+    log-probabilities.
+    """
     ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
     attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
     mask, length = inputs["completion_mask"], inputs["completion_ids"].shape[1]
@@ -277,7 +285,7 @@ def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Non
 
 
 def of_completions(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-    """Per-token `values` of a batch at its completions, (B, C).
+    """Return the per-token `values` of a batch at its completions, (B, C).
 
     Unsloth moves the prompts' padding to the end of the rows, and its values begin as many tokens before the
     completions as the most padded prompt has padding.
@@ -290,7 +298,7 @@ def of_completions(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
 
 
 def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Log-probability of a completion. Shapes: logits (length, vocabulary), ids and mask (length,)."""
+    """Return the log-probability of a completion. Shapes: logits (length, vocabulary), ids and mask (length,)."""
     return ((logits.float() / temperature).log_softmax(-1).gather(-1, ids[:, None])[:, 0] * mask).sum()
 
 

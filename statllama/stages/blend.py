@@ -47,12 +47,12 @@ class Spec(StageSpec):
 
     @property
     def siblings(self) -> tuple[str, ...]:
-        """The stages that it is made of."""
+        """Return the stages that it blends."""
         return tuple(self.of)
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The weights, as shares of 1."""
+        """Return the weights, as shares of 1."""
         total = sum(self.of.values())
         return tuple(weight / total for weight in self.of.values())
 

@@ -24,12 +24,12 @@ class Spec(TrainingSpec):
 
     @property
     def train_on(self) -> str:
-        """Documents have no prompt to mask."""
+        """Return `all`: documents have no prompt to mask."""
         return "all"
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
-    """TRL's SFTTrainer over the pieces."""
+    """Return TRL's SFTTrainer over the pieces."""
     from statllama.stages import _language
 
     return _language.make_trainer(job, model, arguments)

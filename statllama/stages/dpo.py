@@ -52,17 +52,17 @@ class Spec(TrainingSpec):
 
     @property
     def train_on(self) -> str:
-        """The prompt is masked; both completions count."""
+        """Return `responses`: the prompt is masked; both completions count."""
         return "responses"
 
 
 def initial_loss(loss: str, beta: float) -> float:
-    """Loss when policy and reference agree: ln 2 for `sigmoid` and `robust`, 1 / (4 beta^2) for `ipo`."""
+    """Return the loss when policy and reference agree: ln 2 for `sigmoid` and `robust`, 1 / (4 beta^2) for `ipo`."""
     return 1 / (4 * beta**2) if loss == "ipo" else math.log(2)
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
-    """TRL's DPOTrainer with the parent stack as reference and every field of its config set."""
+    """Return TRL's DPOTrainer with the parent stack as reference and every field of its config set."""
     import trl
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
@@ -101,7 +101,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
 
 def _settings(spec: Spec) -> dict[str, Any]:
-    """What DPOConfig adds to the training arguments."""
+    """Return DPOConfig's additions to the training arguments."""
     return {
         "loss_type": [spec.loss],
         "loss_weights": None,

@@ -108,33 +108,35 @@ class Spec(TrainingSpec):
 
     @property
     def train_on(self) -> str:
-        """The prompt is masked; the completions count."""
+        """Return `responses`: the prompt is masked; the completions count."""
         return "responses"
 
     @property
     def prompts_per_step(self) -> int:
-        """Different prompts that an optimizer step takes."""
+        """Return the number of different prompts per optimizer step."""
         return self.train.batch_size // self.generations
 
     @property
     def prompt_limit(self) -> int:
-        """Tokens of the longest prompt that is used."""
+        """Return the tokens of the longest prompt that is used."""
         return self.max_prompt_length or self.train.max_length - self.max_completion_length
 
     @property
     def data_options(self) -> dict[str, Any]:
-        """As of any stage; `max_length` is that of a prompt."""
+        """Return the arguments as for any stage; `max_length` is that of a prompt."""
         needed = tuple(column for reward in self.rewards for column in required_columns(reward))
         rules = QuestionRules(self.system, needed)
         return {**super().data_options, "max_length": self.prompt_limit, "questions": rules}
 
     @property
     def rows_are(self) -> str:
-        """As of any stage."""
+        """Return the noun, as for any stage."""
         return "completions"
 
     def rows_per_epoch(self, rows: int) -> int:
-        """Completions of one pass over `rows` prompts: the last ones that do not fill a step are left out."""
+        """Return the completions of one pass over `rows` prompts: the last ones that do not fill a step are left
+        out.
+        """
         if rows < self.prompts_per_step:
             raise DataError(
                 f"stage {self.name}: {rows} prompts, and each step takes {self.prompts_per_step} different ones "
@@ -145,24 +147,26 @@ class Spec(TrainingSpec):
 
 
 def label(reward: RewardSpec) -> str:
-    """What a reward is called in figures and notes: a user's own by its function."""
+    """Return the reward's name in figures and notes; a user's own reward goes by its function."""
     return reward.function.rpartition(":")[2] if isinstance(reward, local.Spec) else reward.name
 
 
 def key_extras(spec: Spec, root: Path) -> dict[str, Any]:
-    """What bears on the result beside the fields: how rewards judge, and the text of a user's own."""
+    """Return the key's material beside the fields: how rewards judge, and the text of a user's own."""
     own = [local.fingerprint(reward.function, root) for reward in spec.rewards if isinstance(reward, local.Spec)]
     return {"rewards_version": REWARDS_VERSION, **({"local_rewards": own} if own else {})}
 
 
 def require(spec: Spec, root: Path, trust_local_code: bool) -> None:
-    """Before anything is loaded: UsageError for a reward that is code and not trusted, or wrong."""
+    """Raise UsageError, before anything is loaded, for a reward that is untrusted code, or wrong."""
     for reward in spec.rewards:
         build(reward, root, trust_local_code)
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
-    """TRL's GRPOTrainer on our token ids, with the parent stack as reference and every field of its config set."""
+    """Return TRL's GRPOTrainer on our token ids, with the parent stack as reference and every field of its config
+    set.
+    """
     import trl
 
     from statllama.model import stack
@@ -193,7 +197,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
 
 def _settings(spec: Spec, accumulation: int) -> dict[str, Any]:
-    """What GRPOConfig adds to the training arguments."""
+    """Return GRPOConfig's additions to the training arguments."""
     return {
         "reward_weights": [reward.weight for reward in spec.rewards],
         "num_generations": spec.generations,

@@ -57,7 +57,7 @@ class Spec(TrainingSpec):
 
     @property
     def train_on(self) -> str:
-        """The prompt is masked; the answer counts."""
+        """Return `responses`: the prompt is masked; the answer counts."""
         return "responses"
 
 
@@ -69,14 +69,16 @@ class Mismatched:
     """
 
     def __init__(self, rows: Any, per_step: int) -> None:
-        """`rows`: dataset of `prompt_ids`, `completion_ids`, `label`, lists of int. `per_step`: the effective batch."""
+        """Take `rows`, a dataset of `prompt_ids`, `completion_ids`, `label` (lists of int), and `per_step`, the
+        effective batch.
+        """
         self.rows, self.per_step = rows, per_step
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """The row as {prompt_ids, completion_ids, KL_completion_ids: lists of int, label: bool}."""
+        """Return the row as {prompt_ids, completion_ids, KL_completion_ids: lists of int, label: bool}."""
         row = self.rows[index]
         start = index - index % self.per_step
         stop = min(start + self.per_step, len(self))
@@ -91,13 +93,15 @@ class Mismatched:
 
 
 def initial_loss(spec: Spec, labels: Sequence[bool]) -> float:
-    """Loss when policy and reference agree: all log-ratios are 0, so that each answer's is half its weight."""
+    """Return the loss when policy and reference agree: all log-ratios are 0, so that each answer's is half its
+    weight.
+    """
     weights = [spec.desirable_weight if label else spec.undesirable_weight for label in labels]
     return sum(weights) / (2 * len(weights))
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
-    """TRL's KTOTrainer with the parent stack as reference and every field of its config set."""
+    """Return TRL's KTOTrainer with the parent stack as reference and every field of its config set."""
     import torch
     import trl
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
@@ -120,13 +124,15 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
 
         def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-            """Transformers': the micro-batches of the next optimizer step."""
+            """Return the micro-batches of the next optimizer step, as Transformers does."""
             found = super().get_batch_samples(*args, **kwargs)
             self.step_batches, self.step_logps = found[0], {}
             return found
 
         def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
-            """Log-probabilities of the mismatched answers of the whole step, (rows of the step,); once a policy."""
+            """Return the log-probabilities of the mismatched answers of the whole step, (rows of the step,); once a
+            policy.
+            """
             policy, compute = self.model.active_adapter, super()._compute_kl_logps
             if self.calculate_KL and policy not in self.step_logps:
                 parts = [compute(model, self._prepare_inputs(one)) for one in self.step_batches]
@@ -158,7 +164,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
 
 def _settings(spec: Spec) -> dict[str, Any]:
-    """What KTOConfig adds to the training arguments."""
+    """Return KTOConfig's additions to the training arguments."""
     return {
         "loss_type": spec.loss,
         "beta": spec.beta,

@@ -22,7 +22,7 @@ class Spec(TrainingSpec):
 
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
-    """TRL's SFTTrainer over the conversations."""
+    """Return TRL's SFTTrainer over the conversations."""
     from statllama.stages import _language
 
     return _language.make_trainer(job, model, arguments)
