@@ -62,17 +62,17 @@ __all__ = [
 
 
 def reward_names() -> list[str]:
-    """What a recipe may write as the `name` of a reward."""
+    """Return the names that a recipe may write for a reward."""
     return sorted([*_MAKERS, "local"])
 
 
 def required_columns(spec: RewardSpec) -> tuple[str, ...]:
-    """Columns that the data must have, so that they can be checked before training begins."""
+    """Return the columns that the data must have, so that they can be checked before training begins."""
     return (spec.column,) if isinstance(spec, correctness.Spec) else ()
 
 
 def build(spec: RewardSpec, folder: Path = Path(), trusted: bool = False) -> Reward:
-    """The reward function of a spec, checked at every call; its `__name__` is the reward's name.
+    """Return the reward function of a spec, checked at every call; its `__name__` is the reward's name.
 
     `folder` (the recipe's) and `trusted` (`--trust-local-code`) are for `local` alone, which raises `UsageError`
     when it may not or cannot be loaded.

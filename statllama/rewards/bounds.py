@@ -30,7 +30,7 @@ _CONSTANTS = re.compile(r"\\[a-zA-Z]+|(?<![a-zA-Z])e(?![a-zA-Z])|\bR\b")
 
 
 def admitted(expression: str) -> bool:
-    """True when an expression is short to evaluate by its form, whoever wrote it.
+    """Return True when an expression is short to evaluate by its form, whoever wrote it.
 
     >>> admitted(r"\\frac{2^{10}}{3}"), admitted("9^{9^{9}}"), admitted("(((9^{99})^{99})^{99})"), admitted("99!!")
     (True, False, False, False)
@@ -62,7 +62,7 @@ def _shallow(expression: str) -> bool:
 
 
 def _small_factorials(expression: str) -> bool:
-    """Factorials and binomials of written numbers up to 170 alone."""
+    """Return the factorials and binomials of written numbers up to 170 alone."""
     for found in re.finditer("!", expression):
         before = re.search(r"(?<![\d.])(\d{1,3})\s*$", expression[: found.start()])
         if (
@@ -77,7 +77,7 @@ def _small_factorials(expression: str) -> bool:
 
 
 def _exponents(expression: str) -> int | None:
-    """The product of all numbers above 1 in exponents; None when an exponent is more than a short product."""
+    """Return the product of all numbers above 1 in exponents; None when an exponent is more than a short product."""
     product = 1
     for found in _EXPONENT.finditer(expression):
         inner = found[1] if found[1] is not None else found[2]
@@ -90,7 +90,7 @@ def _exponents(expression: str) -> int | None:
 
 
 def variables(expression: str) -> frozenset[str]:
-    r"""The letters of an expression that stand for unknowns.
+    r"""Return the letters of an expression that stand for unknowns.
 
     >>> sorted(variables(r"\mu + 2x - e^{y}"))
     ['mu', 'x', 'y']

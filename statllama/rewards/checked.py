@@ -13,7 +13,7 @@ _MOST_SHOWN = 120  # characters of a completion or value in a message
 
 
 def checked(function: Callable[..., Any], name: str) -> Reward:
-    """`function` under `name`, with every result made a float or None, or a `TrainingError`.
+    """Return `function` under `name`, with every result made a float or None, or a `TrainingError`.
 
     Refused are an exception, a result of the wrong length, and items that are no numbers, NaN or infinite. The message
     names the reward, the row of the batch (from 1) with its completion, and what was returned.
@@ -71,7 +71,9 @@ def _number(value: Any, name: str, row: int, completion: Any) -> float | None:
 
 
 def _failing_row(function: Callable[..., Any], prompts: Sequence[Any], completions: Sequence[Any], columns: Any) -> str:
-    """'; in row 3, for the completion ...' of the first row that makes the function raise alone; '' when none does."""
+    """Return '; in row 3, for the completion ...' of the first row that makes the function raise alone; '' when none
+    does.
+    """
     for row in range(len(completions)):
         own = {
             key: value[row : row + 1] if isinstance(value, list | tuple) and len(value) == len(completions) else value

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?[$€£]?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+
 
 
 def texts(completions: Sequence[Any]) -> list[str]:
-    """The text of each completion: a string itself, or the content of a conversation's last assistant message.
+    """Return the text of each completion: a string itself, or the content of a conversation's last assistant message.
 
     >>> texts(["5", [{"role": "assistant", "content": "6"}]])
     ['5', '6']
@@ -47,14 +47,14 @@ def _text(completion: Any) -> str:
 
 
 def _content(content: Any) -> str:
-    """A message's content: a string, nothing (a bare tool call), or parts of which those of text count."""
+    """Return a message's content: a string, nothing (a bare tool call), or parts of which those of text count."""
     if isinstance(content, Sequence) and not isinstance(content, str):
         return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
     return "" if content is None else str(content)
 
 
 def final_answer(text: str, last_number: bool = False) -> str | None:
-    """What a completion gives as its answer, or None.
+    """Return the answer that a completion gives, or None.
 
     In this order: what follows the last `<answer>`, up to its `</answer>` or, when that is missing, to the end; else
     what follows the last of `####`, `\\boxed{}`, `Answer:` and `the answer is`, on that line or the next one that is
@@ -80,7 +80,7 @@ def final_answer(text: str, last_number: bool = False) -> str | None:
 
 
 def _marked(text: str) -> str | None:
-    """What follows the last mark."""
+    """Return the text after the last mark."""
     marks = list(_MARKS.finditer(text))
     if not marks:
         return None
@@ -92,7 +92,7 @@ def _marked(text: str) -> str | None:
 
 
 def _braced(text: str) -> str:
-    """What stands in the braces that `text` begins with; to the end when they never close."""
+    """Return the content of the braces that `text` begins with; up to the end when they never close."""
     depth = 0
     for place, character in enumerate(text):
         depth += {"{": 1, "}": -1}.get(character, 0) if text[place - 1 : place] != "\\" else 0
@@ -102,7 +102,9 @@ def _braced(text: str) -> str:
 
 
 def column(name: str, columns: Mapping[str, Any], reward: str) -> Sequence[Any]:
-    """A column of the data, one entry per completion. Raises `TrainingError` when the data has no such column."""
+    """Return a column of the data, one entry per completion. Raises `TrainingError` when the data has no such
+    column.
+    """
     if name not in columns:
         there = sorted(columns.keys() - TRAINER_COLUMNS)
         raise TrainingError(

@@ -53,7 +53,8 @@ class Spec(RewardSpec):
 
 
 def make(spec: Spec) -> Reward:
-    """The reward function. `tolerance` and `value`, columns of generated problems, are used where a row has them.
+    """Return the reward function. `tolerance` and `value`, columns of generated problems, are used where a row has
+    them.
 
     >>> reward = make(Spec(name="correctness"))
     >>> replies = ["<answer>25 %</answer>", "The answer is 0.3.", "I do not know."]
@@ -116,7 +117,7 @@ def judge(
     fuzzy: float = 85.0,
     value: float | None = None,
 ) -> Outcome:
-    r"""Whether an answer agrees with a reference.
+    r"""Return whether an answer agrees with a reference.
 
     The kind of the reference decides how: a letter of a choice; a quantity (numbers within the tolerances, the same
     unit or none); an expression (math-verify); yes or no; other words (`wording.alike`). When the whole answer does
@@ -152,18 +153,18 @@ def _agrees(reply: str, reference: str, rtol: float, atol: float, fuzzy: float, 
 
 
 def _core(reference: str) -> str:
-    """The answer in a reference that is a whole solution, as GSM8K's and MATH's are."""
+    """Return the answer in a reference that is a whole solution, as GSM8K's and MATH's are."""
     marked = re.search(r"####|\\boxed\s*\{|<answer>|^\s*answer\s*:", reference, re.IGNORECASE)
     return (final_answer(reference) or reference) if marked else reference
 
 
 def _first_sentence(text: str) -> str:
-    """Up to the first line break, or full stop before a capital letter."""
+    """Return the text up to the first line break, or full stop before a capital letter."""
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])|\n", text.strip(), maxsplit=1)[0]
 
 
 def _chooses(reply: str, letter: str, option: str, fuzzy: float, rtol: float, atol: float) -> bool:
-    """A choice by its letter, by letter and text, or by the option's text when the reference has it."""
+    """Return a choice by its letter, by letter and text, or by the option's text when the reference has it."""
     chosen = _CHOSEN.match(plain(reply))
     if chosen:
         return chosen[1].upper() == letter
@@ -171,7 +172,7 @@ def _chooses(reply: str, letter: str, option: str, fuzzy: float, rtol: float, at
 
 
 def _evaluated(text: str) -> Quantity | None:
-    """The quantity that an expression works out to, such as `2\\sqrt{3}` cm or `\\frac{2}{\\pi}\\%`."""
+    """Return the quantity that an expression works out to, such as `2\\sqrt{3}` cm or `\\frac{2}{\\pi}\\%`."""
     expression, after = text.strip().rstrip("."), ""
     if found := re.search(r"\\?(%)\s*\$?$|\\(?:text|mathrm)\s*\{([^{}]*)\}\s*\$?$", expression):
         expression, after = expression[: found.start()], found[1] or found[2]
@@ -183,5 +184,5 @@ def _evaluated(text: str) -> Quantity | None:
 
 
 def _right_side(reply: str, reference: str) -> str:
-    """What follows the reply's `f(x) =` when the reference is an expression without a relation."""
+    """Return the part after the reply's `f(x) =` when the reference is an expression without a relation."""
     return reply if re.search(r"[=<>]|\\[lg]e", reference) else reply.rpartition("=")[2]

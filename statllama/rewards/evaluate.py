@@ -18,7 +18,7 @@ _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
 
 
 def value_of(expression: Any, values: Mapping[str, float]) -> complex:
-    """The value of a SymPy expression where the variables named in `values` take those values.
+    """Return the value of a SymPy expression where the variables named in `values` take those values.
 
     Raises `ValueError` for an operation that is not known here or a variable that has no value, and `OverflowError` or
     `ZeroDivisionError` where there is no finite value.
@@ -52,7 +52,7 @@ def value_of(expression: Any, values: Mapping[str, float]) -> complex:
 
 
 def _real_power(base: complex, power: complex) -> bool:
-    """True where a power of real numbers is real, and more exact than through complex logarithms."""
+    """Return true where a power of real numbers is real, and more exact than through complex logarithms."""
     return base.imag == power.imag == 0 and (base.real > 0 or (base.real != 0 and power.real == int(power.real)))
 
 

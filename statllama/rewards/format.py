@@ -16,7 +16,7 @@ class Spec(RewardSpec):
 
 
 def make(spec: Spec) -> Reward:
-    """The reward function.
+    """Return the reward function.
 
     >>> reward = make(Spec(name="format"))
     >>> reward(prompts=["p"] * 2, completions=["<reasoning>2+2</reasoning><answer>4</answer>", "4"])
@@ -30,7 +30,7 @@ def make(spec: Spec) -> Reward:
 
 
 def parts(text: str) -> dict[str, float]:
-    """What each part of the format earns; tags are in lower case, as asked for.
+    """Return the points that each part of the format earns; tags are in lower case, as requested.
 
     | part | earned | else |
     |---|---|---|
@@ -54,7 +54,7 @@ def parts(text: str) -> dict[str, float]:
 
 
 def _once(text: str, tag: str) -> tuple[int, int] | None:
-    """Where the content of the only pair of these tags begins and ends; None without exactly one pair."""
+    """Return the start and end of the content between these tags; None without exactly one pair."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     if text.count(opening) != 1 or text.count(closing) != 1:
         return None

@@ -30,7 +30,8 @@ _one_at_a_time = threading.Lock()  # its parser keeps caches that are not made f
 
 
 def is_mathematics(text: str) -> bool:
-    """True when a text looks like an expression: it has LaTeX, a power or a root, or numbers with operators alone.
+    """Return True when a text looks like an expression: it has LaTeX, a power or a root, or numbers with operators
+    alone.
 
     >>> is_mathematics(r"\\frac{\\sqrt{3}}{2}"), is_mathematics("2*(3+4)"), is_mathematics("the mean")
     (True, True, False)
@@ -45,7 +46,7 @@ def is_mathematics(text: str) -> bool:
 
 @lru_cache(maxsize=4096)  # the completions of one prompt share its reference, and often an answer
 def number_of(text: str) -> float | None:
-    r"""The finite real number that an expression without variables is, or None.
+    r"""Return the finite real number that an expression without variables is, or None.
 
     >>> number_of(r"\sqrt{2} \cdot 3"), number_of("10^{10^{10}}")
     (4.242640687119286, None)
@@ -62,7 +63,7 @@ def number_of(text: str) -> float | None:
 
 
 def equivalent(reply: str, reference: str, rtol: float = 1e-2) -> bool:
-    r"""True when two expressions in the same variables are equal.
+    r"""Return True when two expressions in the same variables are equal.
 
     Formulas are compared by their values at fixed points, which costs the same whatever they are, within `rtol` when
     one has a decimal (it may be rounded) and exactly otherwise. Equations and inequalities with the same left side are
@@ -88,7 +89,9 @@ def equivalent(reply: str, reference: str, rtol: float = 1e-2) -> bool:
 
 
 def _equal(got: Any, wanted: Any, rtol: float, simple: bool) -> bool:
-    """Equality of two parsed expressions; `simple` ones that are no formulas or relations are math-verify's."""
+    """Return whether two parsed expressions are equal; math-verify judges `simple` ones that are no formulas or
+    relations.
+    """
     import sympy
 
     relation = sympy.core.relational.Relational
@@ -103,7 +106,7 @@ def _equal(got: Any, wanted: Any, rtol: float, simple: bool) -> bool:
 
 
 def _same_relation(got: Any, wanted: Any) -> bool:
-    """Whether two (in)equations say the same, by the proportion of the differences of their sides."""
+    """Return whether two (in)equations say the same, by the proportion of the differences of their sides."""
     same, turned = type(got) is type(wanted), type(got) is type(wanted.reversed)
     if not (same or turned):
         return False
@@ -114,7 +117,8 @@ def _same_relation(got: Any, wanted: Any) -> bool:
 
 
 def _values(*expressions: Any) -> list[list[complex]]:
-    """The values of each where their variables, in alphabetical order, take the numbers of each row of `_POINTS`.
+    """Return the values of each where their variables, in alphabetical order, take the numbers of each row of
+    `_POINTS`.
 
     Raises `ValueError` when their variables differ or a value is not finite.
     """
@@ -129,7 +133,7 @@ def _values(*expressions: Any) -> list[list[complex]]:
 
 
 def to_latex(text: str) -> str:
-    r"""An expression with what stands around the LaTeX taken off, and plain roots and powers in LaTeX's way.
+    r"""Return an expression with what stands around the LaTeX taken off, and plain roots and powers in LaTeX's way.
 
     >>> to_latex("$2*sqrt(3)$.")
     '2\\cdot \\sqrt{3}'
@@ -144,7 +148,7 @@ def to_latex(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parsed(expression: str) -> tuple[Any, ...]:
-    """What math-verify makes of an expression, as SymPy objects; nothing when it cannot read it."""
+    """Return the SymPy objects that math-verify reads in an expression; none when it cannot read it."""
     library = _math_verify()
     try:
         with _one_at_a_time:
@@ -164,7 +168,7 @@ def _parse(library: Any, expression: str) -> list[Any]:
 
 @cache
 def _math_verify() -> Any:
-    """math-verify, shown to work: later, whatever it raises is taken to be the expression's fault."""
+    """Return math-verify, shown to work: later, whatever it raises counts as the expression's fault."""
     import math_verify
 
     logging.getLogger("math_verify.parser").setLevel(logging.ERROR)  # it warns that there is no alarm

@@ -26,7 +26,8 @@ class Spec(RewardSpec):
 
 
 def make(spec: Spec) -> Reward:
-    """The reward function: 0 up to `target`, then falling evenly to `-penalty` (as in DAPO, arXiv 2503.14476, eq. 13).
+    """Return the reward function: 0 up to `target`, then falling evenly to `-penalty` (as in DAPO, arXiv 2503.14476,
+    eq. 13).
 
     >>> reward = make(Spec(name="length", target=4, unit="words"))
     >>> reward(prompts=["p"] * 3, completions=["a b c d", "a b c d e", "a " * 20])

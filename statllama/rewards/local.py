@@ -33,7 +33,7 @@ class Spec(RewardSpec):
 
 
 def source(function: str, folder: Path) -> Path:
-    """The file that `module:function` is in. Raises `UsageError` when there is none below `folder`."""
+    """Return the file that `module:function` is in. Raises `UsageError` when there is none below `folder`."""
     if not re.fullmatch(_PATTERN, function):
         raise UsageError(f"{function!r} is no reward function", remedy="write `module:function`, as in `my_rewards:f`")
     module = function.partition(":")[0]
@@ -50,12 +50,12 @@ def source(function: str, folder: Path) -> Path:
 
 
 def fingerprint(function: str, folder: Path) -> str:
-    """SHA-256 of the file that a reward is in: another text, another result."""
+    """Return the SHA-256 of the file that a reward is in: another text, another result."""
     return hashlib.sha256(source(function, folder).read_bytes()).hexdigest()
 
 
 def load_local(spec: Spec, folder: Path, trusted: bool) -> Callable[..., Any]:
-    """The function that `spec` names, with its options bound.
+    """Return the function that `spec` names, with its options bound.
 
     `folder` is the recipe's. The file may import what is installed, but no file beside it. Raises `UsageError` before
     anything of it runs unless `trusted`, and when the file or the function is missing, or cannot be imported or called.
@@ -81,7 +81,7 @@ def load_local(spec: Spec, folder: Path, trusted: bool) -> Callable[..., Any]:
 
 
 def _imported(path: Path, function: str) -> ModuleType:
-    """The module in a file, under a name that shadows no other."""
+    """Return the module in a file, under a name that shadows no other."""
     name = f"statllama_local_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None and found.loader is not None
@@ -109,7 +109,7 @@ def _check_signature(function: Callable[..., Any], spec: Spec, path: Path) -> No
 
 
 def _any_columns(function: Callable[..., Any], spec: Spec) -> dict[str, Any]:
-    """The options, and something for each argument that a column of the data may fill."""
+    """Return the options, and something for each argument that a column of the data may fill."""
     given = {"prompts", "completions", "completion_ids"}
     parameters = inspect.signature(function).parameters.values()
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

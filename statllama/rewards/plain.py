@@ -29,7 +29,7 @@ _POWER = re.compile(
 
 
 def plain(text: str) -> str:
-    r"""`text` without Markdown, with ASCII minus signs and digits, and with simple LaTeX written out.
+    r"""Return `text` without Markdown, with ASCII minus signs and digits, and with simple LaTeX written out.
 
     What is no simple LaTeX stays as it was.
 

@@ -66,7 +66,7 @@ class Quantity:
 
 
 def read_quantity(text: str, strict: bool = False) -> Quantity | None:
-    """The quantity that an answer states, or None when it states none, or more than one.
+    """Return the quantity that an answer states, or None when it states none, or more than one.
 
     Words around it may stand there (`The mean is 5 cm.`) unless `strict`, which allows a label (`x = 5`) alone: a
     reference that is a sentence must be met as a sentence.
@@ -116,7 +116,7 @@ def _read(line: str, strict: bool) -> Quantity | None:
 
 
 def _unlabelled(line: str, strict: bool) -> str:
-    """What follows a label: `x = 5`, `P(X > 2) ≈ 0.45`, `Mean: 5`; in replies also `The mean is 5`."""
+    """Return the text after a label: `x = 5`, `P(X > 2) ≈ 0.45`, `Mean: 5`; in replies also `The mean is 5`."""
     outside = re.sub(r"\([^()]*\)|\|[^|]*\|", lambda found: "_" * len(found[0]), line)
     listed = re.search(r"[,;]|\b(?:and|or)\b", outside)
     ends = [match.end() for match in re.finditer(r"(?<![<>!])=|≈", outside)]
@@ -167,7 +167,7 @@ def _several(numbers: tuple[float, ...], gaps: list[str], written: str, strict: 
 
 
 def _unit(written: str, after: str) -> Unit | None:
-    """The unit of a number with a currency sign before it and words after it."""
+    """Return the unit of a number with a currency sign before it and words after it."""
     unit = read_unit(re.sub(r"^k\b", "thousand", after.strip()))
     money = read_unit(written) if written else NO_UNIT
     if unit is None or money is None or not money.words:
@@ -202,13 +202,13 @@ def _digits(found: re.Match[str]) -> str:
 
 
 def close(got: float, wanted: float, rtol: float, atol: float) -> bool:
-    """|got - wanted| is at most the larger of `atol` and `rtol` times |wanted|."""
+    """Return whether |got - wanted| is at most the larger of `atol` and `rtol` times |wanted|."""
     allowed = max(atol, rtol * abs(wanted))
     return abs(got - wanted) <= allowed + _SLACK * max(allowed, abs(wanted))
 
 
 def agree(reply: Quantity, reference: Quantity, rtol: float, atol: float, value: float | None = None) -> bool:
-    """True when a reply states the reference's numbers in its unit or in none, within the tolerances.
+    """Return True when a reply states the reference's numbers in its unit or in none, within the tolerances.
 
     Tolerances are in the reference's own unit: percentage points for a reference in percent. An end of an interval may
     be off by a tenth of its width at most, and the ends are in order. `value` is the exact

@@ -43,7 +43,7 @@ class Spec(RewardSpec):
 
 
 def make(spec: Spec) -> Reward:
-    """The reward function.
+    """Return the reward function.
 
     >>> reward = make(Spec(name="reasoning"))
     >>> reward(prompts=["p"], completions=["<answer>4</answer>"])
@@ -57,7 +57,7 @@ def make(spec: Spec) -> Reward:
 
 
 def parts(text: str, enough: int = 40) -> dict[str, float]:
-    """What each part of a completion's reasoning earns.
+    """Return the points that each part of a completion's reasoning earns.
 
     The reasoning is what stands in `<reasoning>` tags, or before `<answer>` where there are none.
 
@@ -95,12 +95,12 @@ def _reasoning(text: str) -> str:
 
 
 def _term(word: str) -> str:
-    """A statistical term in the singular, or nothing."""
+    """Return a statistical term in the singular, or nothing."""
     short = word.removesuffix("s")
     return word if word in TERMS else short if short in TERMS else ""
 
 
 def _varied(words: list[str]) -> float:
-    """1 for text that does not repeat itself, else the share of different word triples over `_VARIED`."""
+    """Return 1 for text that does not repeat itself, else the share of different word triples over `_VARIED`."""
     triples = list(zip(words, words[1:], words[2:], strict=False))
     return min(1.0, len(set(triples)) / len(triples) / _VARIED) if triples else 1.0

@@ -20,5 +20,5 @@ class Reward(Protocol):
     """TRL's signature: `prompts`, `completions` and the data's columns as lists, one entry per completion."""
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        """One reward per completion; None where a completion is not to be judged."""
+        """Return one reward per completion; None where a completion is not to be judged."""
         ...

@@ -52,7 +52,7 @@ NO_UNIT = Unit()
 
 
 def read_unit(text: str) -> Unit | None:
-    """The unit that `text` writes, `NO_UNIT` for none, or None when it is no unit but a statement.
+    """Return the unit that `text` writes, `NO_UNIT` for none, or None when it is no unit but a statement.
 
     >>> read_unit("km/h") == read_unit("kilometers per hour")
     True
@@ -83,14 +83,14 @@ def read_unit(text: str) -> Unit | None:
 
 
 def _of_a_unit(token: str) -> bool:
-    """False for digits, operators and hedges, and for single letters that are variables, as in `2x`."""
+    """Return False for digits, operators and hedges, and for single letters that are variables, as in `2x`."""
     if token[0] in "%°$€£¥¢":
         return True
     return token[0].isalpha() and token not in HEDGES and (len(token) > 1 or token in _NAMES or token == "a")
 
 
 def _said(tokens: list[str]) -> list[str]:
-    """Without fillers; `a` and `an` between two words mean `per`."""
+    """Return the words without fillers; `a` and `an` between two words mean `per`."""
     last = len(tokens) - 1
     words = ["per" if t in ("a", "an", "every") and 0 < i < last else t for i, t in enumerate(tokens)]
     return [t for t in words if t not in _FILLERS and t not in ("a", "an", "every")]
@@ -106,7 +106,7 @@ def _singular(word: str) -> str:
 
 
 def same_unit(one: Unit, other: Unit) -> bool:
-    """True when the units are the same, one says more about the same unit, or one is left out.
+    """Return True when the units are the same, one says more about the same unit, or one is left out.
 
     >>> same_unit(Unit(("dollar",)), Unit(("dollar", "per", "hour")))
     False

@@ -23,7 +23,7 @@ MOST_WORDS = 200
 
 
 def words(text: str) -> list[str]:
-    """The words, numbers and relations of a text in lower case, without punctuation; `don't` becomes `do not`.
+    """Return the words, numbers and relations of a text in lower case, without punctuation; `don't` becomes `do not`.
 
     >>> words("We don't reject H0; mean >= median.")
     ['we', 'do', 'not', 'reject', 'h', '0', 'mean', '≥', 'median']
@@ -41,7 +41,7 @@ def words(text: str) -> list[str]:
 
 
 def alike(reply: str, reference: str, least: float, rtol: float, atol: float) -> bool:
-    """True when two texts say the same in nearly the same words.
+    """Return True when two texts say the same in nearly the same words.
 
     Their likeness (100 times difflib's ratio over the words that carry meaning) is at least `least`; their numbers
     agree one by one within the tolerances; and each word has a partner of nearly the same spelling in the other
@@ -82,7 +82,7 @@ def _paired(some: list[str], others: list[str]) -> bool:
 
 
 def _same_word(one: str, other: str) -> bool:
-    """Spellings of one word; short ones have to be equal."""
+    """Return the spellings of one word; short ones have to be equal."""
     if min(len(one), len(other)) <= 3 or one[:2] != other[:2]:
         return False
     return SequenceMatcher(None, one, other, autojunk=False).ratio() >= _SAME_WORD
