@@ -22,7 +22,7 @@ Scores = tuple[TaskScore, ...]
 
 
 def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dict[str, Scores]]:
-    """The scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
+    """Return the scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
 
     A parent that is not among them is replaced by the nearest stack below that is, in the end the base. Drifts are
     those that the workspace has.
@@ -64,7 +64,7 @@ class Attribution:
     """Changes that Holm's adjustment is over."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict: means instead of all items."""
+        """Return a dict of plain JSON values: means instead of all items."""
         return {
             "stack": self.stack,
             "stages": list(self.stages),
@@ -79,7 +79,7 @@ def _means(scores: Scores) -> dict[str, dict[str, Any]]:
 
 
 def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Attribution:
-    """What each stage of the stack of `stage` (None: the last) is worth. UsageError when nothing is trained."""
+    """Measure the worth of each stage in the stack of `stage` (None: the last). UsageError when nothing is trained."""
     whole = subject.stack(stage or subject.last)
     if not whole.keys:
         raise UsageError(f"{subject.name} has no trained stage to attribute anything to", remedy="run its recipe first")
@@ -131,7 +131,7 @@ class Dial:
     """Changes that are judged together."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict: means instead of all items."""
+        """Return a dict of plain JSON values: means instead of all items."""
         notches = [
             {"factor": n.factor, "scores": _means(n.scores), "from_1": {t: asdict(c) for t, c in n.changes.items()}}
             for n in self.notches

@@ -36,13 +36,13 @@ class Conversation:
     """The turns so far. A prompt that would not leave room for a reply is refused, and the turn not kept."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, positions: int, system: str | None = None) -> None:
-        """`positions`: tokens that the model can look at. DataError when the tokenizer has no chat template."""
+        """Start a conversation of at most `positions` tokens. DataError when the tokenizer has no chat template."""
         self.chat, self.positions = Chat(tokenizer), positions
         self.turns: list[Message] = []
         self.system = system
 
     def prompt(self, text: str) -> list[int]:
-        """Token ids of the conversation with `text` as the next user turn, up to where the reply begins.
+        """Return the token ids of the conversation with `text` as the next user turn, up to where the reply begins.
 
         UsageError when it fills the model's context. What is typed is text: a special token's name in it stays text.
         """
@@ -57,7 +57,9 @@ class Conversation:
         return ids
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of the rendered turns; the names of special tokens inside a turn are broken up, as text would be."""
+        """Return the ids of the rendered turns; the names of special tokens inside a turn are broken up, as text would
+        be.
+        """
         tokenizer = self.chat.tokenizer
         plain = [Message(m.role, self.chat.special.sub(lambda found: " ".join(found[0]), m.content)) for m in messages]
         text = self.chat.render(plain, generation_prompt=True)
@@ -74,14 +76,14 @@ class Conversation:
 
 
 def positions_of(model: Any, limit: int) -> int:
-    """Tokens that the model can look at, at most `limit`."""
+    """Return the tokens that the model can look at, at most `limit`."""
     return min(limit, getattr(model.config, "max_position_embeddings", None) or limit)
 
 
 def stream(
     model: Any, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], positions: int, sampling: Sampling
 ) -> Iterator[str]:
-    """Pieces of the reply to a prompt (token ids), as they are made. Closing the iterator stops the model."""
+    """Yield the pieces of the reply to a prompt (token ids), as they are made. Closing the iterator stops the model."""
     import torch
     from transformers import StoppingCriteria, StoppingCriteriaList, TextIteratorStreamer
 
@@ -128,7 +130,7 @@ def stream(
 
 
 def stop_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids that end a reply: those of the model's generation settings and the tokenizer's own."""
+    """Return the token ids that end a reply: those of the model's generation settings and the tokenizer's own."""
     own = getattr(model.generation_config, "eos_token_id", None)
     listed = own if isinstance(own, list) else [own]
     return sorted({int(i) for i in [*listed, tokenizer.eos_token_id] if i is not None})
@@ -142,14 +144,14 @@ class Versions:
 
     @contextmanager
     def attached(self) -> Iterator[Any]:
-        """The loaded model with the whole stack on it."""
+        """Yield the loaded model with the whole stack on it."""
         from statllama.model.base_model import scoring
 
         with scoring(self.loaded.base(self.precision), self.loaded.adapters(self.stack.parts)) as model:
             yield model
 
     def only(self, model: Any, keys: Sequence[str]) -> AbstractContextManager[None]:
-        """Within: `model`, which carries the whole stack, answers as the stack of its first adapters `keys`."""
+        """Make `model`, which carries the whole stack, answer as the stack of its first adapters `keys`."""
         from statllama.model.stack import first_adapters
 
         parts = self.stack.parts

@@ -87,7 +87,7 @@ def _check_stage(session: Session, spec: TrainingSpec) -> StageCheck:
 
 
 def _choose(session: Session, spec: TrainingSpec, sources: tuple[SourceSpec, ...], guard: Guard) -> Selection:
-    """As a run chooses, but where a run stops at the first faulty row, go on and collect them."""
+    """Choose rows as a run does, but collect faulty rows where a run stops at the first."""
     root = session.recipe.root
     with session.reporter.preparing(spec.name) as progress:
         try:
@@ -113,7 +113,7 @@ def _repeats(selection: Selection, sources: tuple[SourceSpec, ...], root: Path) 
 
 
 def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: int) -> Preview:
-    """Row `row` (from 1) of source `source` (from 1) of a stage (the first one), tokenised and masked.
+    """Return the row `row` (from 1) of source `source` (from 1) of a stage (the first one), tokenised and masked.
 
     UsageError when there is no such stage, source or row.
     """

@@ -58,8 +58,9 @@ class Finding:
 
 
 def examine(workspace: Path) -> Iterator[Finding]:
-    """All findings, as they are made. Heavy imports run in processes of their own, so that one that crashes is a
-    finding too."""
+    """Yield all findings, as they are made. Heavy imports run in processes of their own, so that one that crashes is a
+    finding too.
+    """
     yield Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
     cuda, gpu = _gpu()
     yield gpu
@@ -75,7 +76,7 @@ def examine(workspace: Path) -> Iterator[Finding]:
 
 
 def _probe(code: str, timeout: float = 180) -> tuple[bool, str]:
-    """(success, stdout or the last line of the error) of a Python snippet in a process of its own."""
+    """Return (success, stdout or the last line of the error) of a Python snippet in a process of its own."""
     env = {**os.environ, "UNSLOTH_DISABLE_STATISTICS": "1", "TRANSFORMERS_VERBOSITY": "error"}
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=env)
@@ -151,7 +152,9 @@ def _unsloth(cuda: bool) -> Finding:
 
 
 def _xformers(cuda: bool) -> Finding:
-    """Never more than a remark: without it Unsloth takes PyTorch's attention, as it prefers to from PyTorch 2.12 on."""
+    """Report on xformers, never as an error: without it Unsloth takes PyTorch's attention, its own choice from 2.12
+    on.
+    """
     found = installed_version("xformers")
     if found is None or not cuda:
         return Finding("xformers", "ok", f"{found}; it needs a GPU" if found else "not installed, not needed")

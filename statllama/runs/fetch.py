@@ -17,7 +17,8 @@ from statllama.store.files import translate_os_errors
 
 
 def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
-    """Into the hub's local cache: the base, its tokenizer and the benchmarks. Into the workspace: the prepared data.
+    """Fetch the base, its tokenizer and the benchmarks into the hub's local cache, and prepare the data in the
+    workspace.
 
     What is there already is not fetched again. ModelError, DataError or EvaluationError for what cannot be had.
     """
@@ -35,14 +36,14 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
 
 
 def hub_cache() -> str:
-    """The folder that the hub's libraries keep what they fetched in (HF_HOME)."""
+    """Return the folder that the hub's libraries keep what they fetched in (HF_HOME)."""
     from huggingface_hub import constants
 
     return str(constants.HF_HOME)
 
 
 def _download(part: dict[str, Any], files: tuple[str, ...]) -> None:
-    """The files of a repository at a commit; a folder has them already. Shows its own progress."""
+    """Download the files of a repository at a commit; a folder has them already. Shows its own progress."""
     if "repo" not in part:
         return
     from huggingface_hub import constants, snapshot_download

@@ -29,7 +29,7 @@ def key_material(
     tasks: Sequence[TaskFile] = (),
     siblings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What the key is the hash of, as plain JSON data.
+    """Return the material that the key hashes, as plain JSON data.
 
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
     the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of.
@@ -44,7 +44,7 @@ def key_material(
 
 
 def _trained(spec: TrainingSpec, root: Path, tasks: Sequence[TaskFile]) -> dict[str, Any]:
-    """The part of a stage that trains."""
+    """Return the part of a stage that trains."""
     body = spec.model_dump(mode="json", exclude={"name", "parents", "data", "decontaminate"})
     if spec.decontaminate == "drop" and tasks:
         body["drops"] = sorted(map(task_fingerprint, tasks))
@@ -64,12 +64,12 @@ def _trained(spec: TrainingSpec, root: Path, tasks: Sequence[TaskFile]) -> dict[
 
 
 def stage_key(material: Mapping[str, Any]) -> str:
-    """64 hex digits."""
+    """Return the hash, 64 hex digits."""
     return digest(material)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """In words, what made a stage's key another than it was in the last run of this recipe."""
+    """Say in words why a stage's key differs from that of the recipe's last run."""
     if before.get("base") != after["base"]:
         return "the base model, tokenizer or chat template changed"
     if before.get("numerics") != after["numerics"]:

@@ -33,7 +33,8 @@ class Loaded:
         max_length: int,
         backend: Backend | None = None,
     ) -> None:
-        """`identity`: see `identity.base_identity`. `max_length`: tokens of the longest row that the base will get.
+        """Take the base's `identity` (see `identity.base_identity`) and `max_length`, tokens of the longest row it will
+        get.
 
         `backend`: None chooses (`model.choose_backend`).
         """
@@ -46,14 +47,14 @@ class Loaded:
 
     @cached_property
     def backend(self) -> Backend:
-        """What loads the base."""
+        """Return the backend that loads the base."""
         from statllama.model.base_model import choose_backend
 
         return self._backend or choose_backend()
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The base's tokenizer."""
+        """Return the base's tokenizer."""
         from statllama.model.base_model import load_tokenizer, start_backend
 
         if self.backend == "unsloth":  # it must come before Transformers; else data needs no torch
@@ -67,7 +68,7 @@ class Loaded:
             check(self._base)
 
     def base(self, precision: str) -> Base:
-        """The frozen base, loaded at its first use; loaded again only for another precision."""
+        """Return the frozen base, loaded at its first use; loaded again only for another precision."""
         from statllama.model.base_model import load_base, resolve_dtype, start_backend
 
         start_backend(self.backend)
@@ -80,7 +81,9 @@ class Loaded:
         return self._base
 
     def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:
-        """The adapters of these results, each update times its factor; checked against their hashes when first read."""
+        """Return the adapters of these results, each update times its factor; checked against their hashes when first
+        read.
+        """
         from statllama.model.adapter import Adapter, load_adapter
 
         for key, _ in parts:
@@ -99,7 +102,7 @@ class Loaded:
         )
 
     def zero(self, parts: Sequence[tuple[str, float]]) -> list[str]:
-        """Keys of those adapters whose update is zero in every module."""
+        """Return the keys of those adapters whose update is zero in every module."""
         return [
             key
             for (key, _), adapter in zip(parts, self.adapters(parts), strict=True)
@@ -107,7 +110,7 @@ class Loaded:
         ]
 
     def require_effect(self, parts: Sequence[tuple[str, float]]) -> None:
-        """EvaluationError when an adapter is all zero: its stack would be scored as if it were its parent."""
+        """Raise EvaluationError when an adapter is all zero: its stack would be scored as if it were its parent."""
         for key in self.zero(parts):
             entry = self.store.verify("results", key)
             raise EvaluationError(

@@ -38,23 +38,23 @@ class PlannedStage:
 
     @property
     def cached(self) -> bool:
-        """Whether the store holds its result."""
+        """Return whether the store holds its result."""
         return self.entry is not None
 
     @property
     def stack(self) -> StackRef:
-        """Its stack."""
+        """Return its stack."""
         name = self.parents[-1] if self.parents else BASE
         return StackRef(self.spec.name, name, (*self.below, self.key))
 
     @property
     def left_out(self) -> str:
-        """Why what follows is not trained on it: the gates that say so. Empty when it is not left out."""
+        """Name the gates that keep later stages from training on it. Empty when it is not left out."""
         return "; ".join(str(b) for b in self.breaches if b.gate.on_break == "parent")
 
 
 def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[PlannedStage, ...]:
-    """Key of every stage and whether the store holds it. Loads no torch; hashes data and, once, the base.
+    """Return the key of every stage and whether the store holds it. Loads no torch; hashes data and, once, the base.
 
     A stage that is known to have broken a gate that falls back to the parent is not below those that follow.
     UsageError when there is no stage `until`, StoreError when the workspace cannot be written.
@@ -76,7 +76,7 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
 def _arrange(
     recipe: Recipe, store: Store, specs: Sequence[StageSpec], base: Mapping[str, Any]
 ) -> tuple[PlannedStage, ...]:
-    """`plan` of settled stages on an identified base: asked again once a gate may have broken."""
+    """Return `plan` of settled stages on an identified base: asked again once a gate may have broken."""
     tasks = recipe_tasks(recipe)
     last = store.last_run(recipe.name)["stages"]
     book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.precision)
@@ -98,7 +98,7 @@ def _arrange(
 
 
 def _grounded(recipe: Recipe, stage: StageSpec, planned: Mapping[str, PlannedStage]) -> Iterator[str]:
-    """Names of the stage's parents, each that is left out replaced by its own parents."""
+    """Yield the names of the stage's parents, each that is left out replaced by its own parents."""
     for parent in recipe.parents(stage):
         if planned[parent.name].left_out:
             yield from planned[parent.name].parents
@@ -109,7 +109,7 @@ def _grounded(recipe: Recipe, stage: StageSpec, planned: Mapping[str, PlannedSta
 def _why(
     store: Store, key: str, material: dict[str, Any], entry: Entry | None, name: str, before: Mapping[str, Any] | None
 ) -> str:
-    """Why a stage will or will not run. `before`: what the last run recorded of it."""
+    """Say why a stage will or will not run. `before`: its record in the last run."""
     if entry is not None:
         return "cached" if entry.manifest.get("name") == name else f"cached (as {entry.manifest.get('name')})"
     if any((store.root / "partial" / f"results-{key}").glob(f"checkpoints/*/{SEAL}")):
@@ -124,7 +124,9 @@ def _why(
 def _breaches(
     book: ScoreBook, recipe: Recipe, stage: PlannedStage, planned: Mapping[str, PlannedStage]
 ) -> tuple[Breach, ...]:
-    """The gates that a trained stage broke, by the scores that the workspace has; none while some are missing."""
+    """Return the gates that a trained stage broke, by the scores that the workspace has; none while some are
+    missing.
+    """
     gates = recipe.evaluate.gates
     if not gates:
         return ()
@@ -137,7 +139,7 @@ def _breaches(
 
 
 def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]:
-    """What the workspace keeps of a run of these stages."""
+    """Return the record that the workspace keeps of a run of these stages."""
     stages = {
         p.spec.name: {
             "type": p.spec.type,
@@ -153,7 +155,7 @@ def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]
 
 
 def run_record(recipe: Recipe, identity: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What a workspace keeps of a run (`runs/<name>.json`): all that `subject_of` needs.
+    """Return a workspace's record of a run (`runs/<name>.json`): all that `subject_of` needs.
 
     `stages`: {name: {type, parents (names), key, below (keys), material, left_out}}.
     """

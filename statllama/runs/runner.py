@@ -95,7 +95,7 @@ def _remedy(breach: Breach) -> str:
 
 
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
-    """Whatever would stop a stage that will run, such as a bad row, stops the run before a model is loaded."""
+    """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if waiting:
         from statllama.train.preflight import require_optimizer, require_trackers
@@ -135,7 +135,9 @@ class Measure:
 
 
 def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
-    """Exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the others."""
+    """Return the exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the
+    others.
+    """
     session = Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"])
     sizes = {}
     for stage in stages:

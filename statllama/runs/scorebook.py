@@ -22,7 +22,7 @@ ByProtocol = Mapping[str, Entry]
 
 
 def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tuple[Scored, ...]:
-    """The recorded scores of each (label, subject, its stack), with samples.
+    """Return the recorded scores of each (label, subject, its stack), with samples.
 
     Of a benchmark that was scored in several ways (other data, another limit), the way that all have is taken; of
     several such ways the one with the most items. Where no way is common, each has its own, for `compare` to refuse.
@@ -47,12 +47,12 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
 
 
 def way_of(entry: Entry) -> str:
-    """How a score was made, whatever was scored: equal for scores that can be compared."""
+    """Return how a score was made, whatever was scored: equal for scores that can be compared."""
     return digest({name: value for name, value in entry.manifest["protocol"].items() if name not in MODEL})
 
 
 def _by_task(entries: Sequence[Entry]) -> dict[str, dict[str, Entry]]:
-    """{benchmark: {way: entry}}."""
+    """Return {benchmark: {way: entry}}."""
     found: dict[str, dict[str, Entry]] = {}
     for entry in entries:
         found.setdefault(entry.manifest["score"]["task"], {})[way_of(entry)] = entry
@@ -60,7 +60,7 @@ def _by_task(entries: Sequence[Entry]) -> dict[str, dict[str, Entry]]:
 
 
 def _chosen(all_ways: Sequence[ByProtocol]) -> str:
-    """The way that all have, the one with the most items; empty when there is none."""
+    """Return the way that all have, the one with the most items; empty when there is none."""
     common = set.intersection(*(set(ways) for ways in all_ways))
     return max(sorted(common), key=lambda way: _items(all_ways[0][way]), default="")
 
@@ -91,48 +91,48 @@ class ScoreBook:
         spec: EvaluateSpec,
         precision: str,
     ) -> None:
-        """`identity`: see `identity.base_identity`. `precision`: as a stage's."""
+        """Take the base's `identity` (see `identity.base_identity`) and a `precision` as a stage has."""
         self.store, self.spec = store, spec
         self.subject = {**identity, "precision": precision}
         self.fingerprints = {task.name: task_fingerprint(task) for task in tasks}
 
     def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
-        """What the stack's score on a benchmark is keyed by."""
+        """Return the key material of the stack's score on a benchmark."""
         return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.subject)
 
     def keys(self, stack: StackRef) -> dict[str, str]:
-        """{benchmark: key of the stack's score}."""
+        """Return {benchmark: key of the stack's score}."""
         return {task: digest(self.protocol(stack, task)) for task in self.fingerprints}
 
     def recorded(self, stack: StackRef) -> tuple[TaskScore, ...] | None:
-        """The stack's scores without their samples, or None when one is missing."""
+        """Return the stack's scores without their samples, or None when one is missing."""
         known = self.known(stack)
         return tuple(known.values()) if len(known) == len(self.fingerprints) else None
 
     def known(self, stack: StackRef) -> dict[str, TaskScore]:
-        """{benchmark: the stack's score without its samples}, as far as the workspace has them."""
+        """Return {benchmark: the stack's score without its samples}, as far as the workspace has them."""
         entries = {task: self.store.find("scores", key) for task, key in self.keys(stack).items()}
         return {task: TaskScore.from_json(e.manifest["score"]) for task, e in entries.items() if e is not None}
 
     def drift_protocol(self, stack: StackRef) -> dict[str, Any]:
-        """What the stack's drift is keyed by."""
+        """Return the key material of the stack's drift."""
         return {"drift": probe_version(), "base": self.subject, "stack": stack.identity}
 
     def known_drift(self, stack: StackRef) -> Drift | None:
-        """The stack's drift, if the workspace has it."""
+        """Return the stack's drift, if the workspace has it."""
         entry = self.store.find("scores", digest(self.drift_protocol(stack)))
         return None if entry is None else Drift(**entry.manifest["drift"])
 
 
 def with_samples(entry: Entry) -> TaskScore:
-    """A recorded score with its samples."""
+    """Return a recorded score with its samples."""
     with translate_os_errors(entry.path):
         lines = (entry.path / SAMPLES).read_text(encoding="utf-8").splitlines()
     return TaskScore.from_json(entry.manifest["score"], [json.loads(line) for line in lines])
 
 
 def entries_of(store: Store, subject: Mapping[str, Any], stack: StackRef) -> list[Entry]:
-    """All recorded scores of a stack, whatever was asked of it and how. `subject`: see `Scorer.subject`."""
+    """Return all recorded scores of a stack, whatever was asked of it and how. `subject`: see `Scorer.subject`."""
     return [
         entry
         for entry in store.entries("scores")

@@ -37,13 +37,13 @@ class Scorer(ScoreBook):
     def __init__(
         self, loaded: Loaded, tasks: Sequence[TaskFile], spec: EvaluateSpec, precision: str, *, wait: bool = True
     ) -> None:
-        """`wait`: for a score that another process computes, or StoreError at once."""
+        """Take `wait`: whether to wait for a score that another process computes, or raise StoreError at once."""
         super().__init__(loaded.store, loaded.identity, tasks, spec, precision)
         self.loaded, self.precision, self.wait = loaded, precision, wait
         self.suite = Suite(tasks, spec)
 
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
-        """The stack's scores, a benchmark each, without their samples."""
+        """Return the stack's scores, a benchmark each, without their samples."""
         keys = self.keys(stack)
         missing = [name for name, key in keys.items() if self.store.find("scores", key) is None]
         if missing:
@@ -60,7 +60,7 @@ class Scorer(ScoreBook):
         return scores
 
     def drift(self, stack: StackRef) -> Drift:
-        """How far the stack's predictions have moved, on the probe texts: see `drift.py`.
+        """Measure how far the stack's predictions have moved on the probe texts: see `drift.py`.
 
         EvaluationError when its last adapter, which is not zero, has moved nothing: it is not at work. A 16-bit base
         may round a very small one away: that is noted.
@@ -74,7 +74,7 @@ class Scorer(ScoreBook):
         return known
 
     def _question(self, stack: StackRef) -> None:
-        """What to say of an adapter that is attached and changes nothing."""
+        """Return the error for an adapter that is attached and changes nothing."""
         what = f"{stack.name}: its adapter is attached, but changes no prediction on the probe texts"
         if str(self.loaded.base(self.precision).dtype) != "torch.float32":
             self.loaded.reporter.note(f"{what}: it is too small for 16 bits, or a library ignores it")
@@ -102,7 +102,7 @@ class Scorer(ScoreBook):
 
     @contextmanager
     def attached(self, stack: StackRef) -> Iterator[Any]:
-        """The loaded model with the stack on it."""
+        """Yield the loaded model with the stack on it."""
         from statllama.model.base_model import scoring
 
         with scoring(self.loaded.base(self.precision), self.loaded.adapters(stack.parts)) as model:
@@ -139,7 +139,9 @@ class Scorer(ScoreBook):
 
 
 def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: bool = True) -> Scorer:
-    """A scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for none."""
+    """Return a scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for
+    none.
+    """
     if not subject.evaluate.tasks:
         raise UsageError(
             f"{subject.name} names no benchmark to score", remedy="choose some: --task ap_statistics --task gsm8k"
@@ -150,7 +152,7 @@ def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: boo
 
 
 def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:
-    """What was evaluated and how, for files that leave the workspace."""
+    """Return what was evaluated and how, for files that leave the workspace."""
     protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.suite.tasks)))
     protocol["tasks"] = scorer.fingerprints
     del protocol["stack"]

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 
 def count_steps(rows: int, train: TrainSpec) -> int:
-    """Optimizer steps over `rows` rows an epoch (packed ones if rows are packed), as Transformers' Trainer counts."""
+    """Return the optimizer steps over `rows` rows an epoch (packed ones if rows are packed), as Transformers' Trainer
+    counts.
+    """
     if train.steps is not None:
         return train.steps
     batches = math.ceil(rows / train.micro_batch_size)
@@ -51,7 +53,8 @@ class Session:
         base: Mapping[str, Any] | None = None,
         loaded: Loaded | None = None,
     ) -> None:
-        """`wait`: for what another process holds. `base`: its identity in the plan, since a branch may move.
+        """Take `wait`, whether to wait for results that another process holds, and `base`, its identity in the plan,
+        since a branch may move.
 
         `loaded`: this base, as another run loaded it.
         """
@@ -62,14 +65,14 @@ class Session:
         self.scorer = Scorer(self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.precision, wait=wait)
 
     def _require_lengths(self, base: Base) -> None:
-        """Every stage's rows must fit the base: said before the first stage trains, not hours later."""
+        """Check that every stage's rows fit the base, before the first stage trains."""
         from statllama.train.preflight import require_length
 
         for stage in self.recipe.trained:
             require_length(stage, base)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
-        """The stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
+        """Return the stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
         from statllama.data.prepare import prepare
 
         with self.reporter.preparing(spec.name) as progress:
@@ -85,13 +88,13 @@ class Session:
             )
 
     def guard(self, spec: TrainingSpec) -> Guard:
-        """What the stage's rows are held to."""
+        """Return the benchmark questions that the stage's rows must not copy."""
         from statllama.data.select import Guard
 
         return Guard(spec.deduplicate, spec.decontaminate, recipe_tasks(self.recipe))
 
     def choose(self, spec: TrainingSpec) -> Selection:
-        """Which rows of the stage's data may be used. DataError when some copy questions that the recipe scores."""
+        """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe scores."""
         from statllama.data.prepare import choose_rows
 
         with self.reporter.preparing(spec.name) as progress:

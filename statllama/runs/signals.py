@@ -21,7 +21,7 @@ class StopSignal:
         self._previous: dict[int, Any] = {}
 
     def requested(self) -> bool:
-        """Whether the user or the system asked to stop."""
+        """Return whether the user or the system asked to stop."""
         return self._requested
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class StopSignal:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within: a first signal only sets `requested`; the training loop saves and leaves by itself."""
+        """Defer a first signal: it only sets `requested`, and the training loop saves and leaves by itself."""
         self._deferred = True
         try:
             yield

@@ -85,21 +85,21 @@ class StudyResult:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The benchmarks of all recipes, in their order."""
+        """Return the benchmarks of all recipes, in their order."""
         found = (task for stacks in self.scores.values() for scores in stacks.values() for task in scores)
         return tuple(dict.fromkeys(found))
 
     @property
     def in_paper(self) -> frozenset[str]:
-        """The benchmarks that the paper gives figures of."""
+        """Return the benchmarks that the paper gives figures of."""
         return frozenset(task for figures in self.study.spec.paper.values() for task in figures)
 
     def paper(self, recipe: str, stack: str, task: str) -> float | None:
-        """The paper's score of a stack, in per cent; None where the study's file gives none."""
+        """Return the paper's score of a stack, in per cent; None where the study's file gives none."""
         return self.study.spec.paper.get(f"{recipe}:{stack}", {}).get(task)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict: means instead of all items."""
+        """Return a dict of plain JSON values: means instead of all items."""
         return {
             "study": self.study.spec.model_dump(mode="json"),
             "scores": {
@@ -115,7 +115,7 @@ class StudyResult:
 
 
 def load_study(targets: Sequence[str], overrides: Sequence[str] = (), *, trust_local_code: bool = False) -> Study:
-    """A study file (it has `recipes`), or several recipes by file or name; `overrides` are for every recipe.
+    """Return a study file (it has `recipes`), or several recipes by file or name; `overrides` are for every recipe.
 
     RecipeError for a file that is wrong, UsageError for two recipes of one name.
     """
@@ -152,7 +152,7 @@ def load_study(targets: Sequence[str], overrides: Sequence[str] = (), *, trust_l
 
 
 def pipelines(study: Study, only: Sequence[str] = (), until: str | None = None) -> tuple[Pipeline, ...]:
-    """The study's pipelines, recipe by recipe; recipes of one base stand together, so that it is loaded once.
+    """Return the study's pipelines, recipe by recipe; recipes of one base stand together, so that it is loaded once.
 
     `only`: recipes or pipelines by name. `until`: a stage at which the recipes that have it end; the others are left
     out. UsageError for one that is not there.
@@ -229,7 +229,7 @@ def run_study(
 def _loaded(
     before: Loaded | None, recipe: Recipe, chosen: Sequence[Pipeline], store: Store, reporter: Reporter
 ) -> Loaded:
-    """The base that is loaded already when it is this recipe's, with room for all pipelines on it."""
+    """Return the loaded base when it is this recipe's, with room for all pipelines on it."""
     identity = base_identity(recipe.base, store.memory)
     if before is not None and before.spec == recipe.base and before.identity == identity:
         return before
@@ -238,7 +238,9 @@ def _loaded(
 
 
 def _recorded(recipe: Recipe, store: Store) -> Subject:
-    """The whole recipe as `eval` and `report` find it: a run of one pipeline records that pipeline's stages alone."""
+    """Return the whole recipe as `eval` and `report` find it: a run of one pipeline records that pipeline's stages
+    alone.
+    """
     record = record_of(recipe, plan(recipe, store))
     before = store.last_run(recipe.name)
     store.write_run(recipe.name, record | ({"started": before["started"]} if "started" in before else {}))
@@ -254,7 +256,7 @@ def _scores(subject: Subject, store: Store) -> dict[str, dict[str, TaskScore]]:
 def _compared(
     study: Study, ended: Sequence[Pipeline], subjects: Mapping[str, Subject], store: Store
 ) -> Comparison | None:
-    """Each pipeline that ended against the reference, on the benchmarks that all have."""
+    """Return each pipeline that ended against the reference, on the benchmarks that all have."""
     order = sorted(ended, key=lambda p: p.name != study.spec.reference)  # the reference first, else as they come
     wanted = []
     for p in order:

@@ -56,16 +56,16 @@ class Subject:
 
     @property
     def trained(self) -> tuple[TrainedStage, ...]:
-        """The stages whose result is in the workspace."""
+        """Return the stages whose result is in the workspace."""
         return tuple(stage for stage in self.stages if stage.entry is not None)
 
     @property
     def scored_as(self) -> dict[str, Any]:
-        """The base as its scores are keyed by it: see `Scorer.subject`."""
+        """Return the base as its scores are keyed by it: see `Scorer.subject`."""
         return {**self.identity, "precision": self.precision}
 
     def stage(self, name: str) -> TrainedStage:
-        """The trained stage of that name; UsageError for an unknown or untrained one."""
+        """Return the trained stage of that name; UsageError for an unknown or untrained one."""
         for stage in self.stages:
             if stage.name == name:
                 if stage.entry is None:
@@ -77,23 +77,23 @@ class Subject:
         raise UsageError(f"{self.name!r} has no stage {name!r}: {near(name, names)}")
 
     def stack(self, name: str) -> StackRef:
-        """The stack of a stage, or the bare base (`base`)."""
+        """Return the stack of a stage, or the bare base (`base`)."""
         if name == BASE:
             return StackRef(BASE, None)
         stage = self.stage(name)
         return StackRef(stage.name, stage.parents[-1] if stage.parents else BASE, (*stage.below, stage.key))
 
     def stacks(self) -> tuple[StackRef, ...]:
-        """The bare base, then the stack of each trained stage."""
+        """Return the bare base, then the stack of each trained stage."""
         return tuple(self.stack(name) for name in (BASE, *(stage.name for stage in self.trained)))
 
     @property
     def last(self) -> str:
-        """Name of the last stage that was trained and not left out; `base` when there is none."""
+        """Return the name of the last stage that was trained and not left out; `base` when there is none."""
         return next((stage.name for stage in reversed(self.trained) if not stage.left_out), BASE)
 
     def evaluated(self, changes: Mapping[str, Any], overrides: Sequence[str] = ()) -> Subject:
-        """The subject with other evaluation settings: `changes` of fields, then `evaluate.KEY=VALUE` overrides.
+        """Return the subject with other evaluation settings: `changes` of fields, then `evaluate.KEY=VALUE` overrides.
 
         Gates and data of benchmarks that are no longer scored go. UsageError and RecipeError as for a recipe.
         """
@@ -118,7 +118,7 @@ class Subject:
 
 
 def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
-    """The subject that a run's record describes. StoreError for a record of another shape."""
+    """Return the subject that a run's record describes. StoreError for a record of another shape."""
     try:
         stages = tuple(
             TrainedStage(
@@ -165,23 +165,25 @@ class StackRef:
 
     @property
     def parts(self) -> tuple[tuple[str, float], ...]:
-        """(key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
+        """Return (key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
         scales = self.scales or (1.0,) * len(self.keys)
         return tuple((key, scale) for key, scale in zip(self.keys, scales, strict=True) if scale)
 
     @property
     def identity(self) -> list[str | list[object]]:
-        """What a score is keyed by: equal for stacks that are equal in effect."""
+        """Return the key material of a score: equal for stacks that are equal in effect."""
         return [key if scale == 1 else [key, float(scale)] for key, scale in self.parts]
 
     def scaled(self, name: str, factors: Mapping[str, float]) -> StackRef:
-        """This stack with other factors on some keys, as a child of this one."""
+        """Return this stack with other factors on some keys, as a child of this one."""
         before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
         return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
 
 
 def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
-    """{key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is no finite number."""
+    """Return {key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is not a finite
+    number.
+    """
     factors = {}
     for text in given:
         name, sign, value = text.partition("=")
@@ -196,8 +198,8 @@ def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
 
 
 def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str, float]) -> list[StackRef]:
-    """The bare base, the stacks of `stages` (none named: of all trained ones), and with `factors` the last of them with
-    these adapters scaled.
+    """Return the bare base, the stacks of `stages` (none named: of all trained ones), and with `factors` the last of
+    them with these adapters scaled.
 
     UsageError when an adapter to be scaled is not in that stack.
     """
@@ -218,7 +220,7 @@ def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str,
 
 
 def scaled(subject: Subject, stack: StackRef, factors: Mapping[str, float]) -> StackRef:
-    """The stack with the updates of some adapters multiplied, named after that: `dpo (sft x 0.5)`."""
+    """Return the stack with the updates of some adapters multiplied, named after that: `dpo (sft x 0.5)`."""
     names = {stage.key: stage.name for stage in subject.stages}
     for key in factors:
         if key not in stack.keys:

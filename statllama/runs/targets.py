@@ -18,8 +18,8 @@ from statllama.store import Store
 
 
 def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Subject:
-    """The subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a release with merged
-    weights, a model's folder or hub id, in this order. UsageError with near matches when it is none of them.
+    """Return the subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a release with
+    merged weights, a model's folder or hub id, in this order. UsageError with near matches when it is none of them.
 
     Overrides other than `evaluate.*` need a recipe file or a shipped recipe.
     """
@@ -58,7 +58,7 @@ def _of_model(model: str, store: Store) -> Subject:
 def chosen_stack(
     target: str, store: Store, stage: str | None, scale: Sequence[str] | None, overrides: Sequence[str] | None
 ) -> tuple[Subject, StackRef]:
-    """What `TARGET[:STAGE]`, `--stage` and `--scale` name together: the subject and one of its stacks."""
+    """Return the subject and the stack that `TARGET[:STAGE]`, `--stage` and `--scale` name together."""
     name, given = split_stage(target)
     subject = find_subject(name, store, overrides or ())
     stack = subject.stack(stage or given or subject.last)
@@ -67,7 +67,7 @@ def chosen_stack(
 
 
 def split_stage(target: str) -> tuple[str, str | None]:
-    """`RUN:STAGE` as (RUN, STAGE); a target without a stage has None. A drive letter is no run."""
+    """Return `RUN:STAGE` as (RUN, STAGE); a target without a stage has None. A drive letter is no run."""
     head, colon, stage = target.rpartition(":")
     drive = os.name == "nt" and len(head) == 1
     return (head, stage) if colon and not drive and not set(stage) & set("/\\") else (target, None)
