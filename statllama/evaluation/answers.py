@@ -38,7 +38,7 @@ class Answers:
         self._stream.truncate(len(whole))
 
     def get(self, method: str, request: tuple[Any, ...]) -> tuple[Any, bool] | None:
-        """(answer, whether it ended by itself) of a request that was answered before."""
+        """Return (answer, whether it ended by itself) of a request that was answered before."""
         return self._known.get(_fingerprint(method, request))
 
     def add(self, method: str, request: tuple[Any, ...], answer: Any, ended: bool) -> None:

@@ -88,7 +88,7 @@ class Comparison:
     """{benchmark that not all have: names of the models that have it}."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict; a flipped item is `{before: sample, after: sample}`."""
+        """Return a dict of plain JSON values; a flipped item is `{before: sample, after: sample}`."""
         data = asdict(self)
         for contrast in data["contrasts"]:
             for side in ("gained", "lost"):
@@ -130,7 +130,7 @@ def compare(subjects: Sequence[Scored], level: float = ALPHA) -> Comparison:
 
 
 def require_different(names: Sequence[str]) -> None:
-    """UsageError unless these are the names of two models or more, each once."""
+    """Raise UsageError unless these are the names of two models or more, each once."""
     if len(names) < 2:
         raise UsageError("a comparison needs two models or more", remedy="statllama compare A B")
     if repeated := [name for name, times in Counter(names).items() if times > 1]:
@@ -138,7 +138,7 @@ def require_different(names: Sequence[str]) -> None:
 
 
 def _common(subjects: Sequence[Scored]) -> list[str]:
-    """The benchmarks that all have, in the order of the first."""
+    """Return the benchmarks that all have, in the order of the first."""
     require_different([subject.name for subject in subjects])
     tasks = [task for task in subjects[0].records if all(task in other.records for other in subjects)]
     if not tasks:
@@ -167,7 +167,7 @@ def _check_protocols(subjects: Sequence[Scored], tasks: Sequence[str]) -> None:
 
 
 def _differences(task: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two protocols of a benchmark, in words."""
+    """Name the differences between two protocols of a benchmark."""
     found = []
     olds, news = dict(_fields(old)), dict(_fields(new))
     for field in dict.fromkeys((*olds, *news)):
@@ -183,7 +183,7 @@ def _differences(task: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> l
 
 
 def _fields(protocol: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path, value) of everything in nested mappings."""
+    """Yield (path, value) of everything in nested mappings."""
     for name, value in protocol.items():
         if isinstance(value, Mapping):
             yield from _fields(value, (*above, name))
@@ -192,13 +192,13 @@ def _fields(protocol: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterato
 
 
 def _test(measured: Mapping[K, Measured], level: float) -> dict[K, Tested]:
-    """The verdicts of a family of comparisons."""
+    """Return the verdicts of a family of comparisons."""
     judged = judge({key: change for key, (*_, change) in measured.items()}, level)
     return {key: Tested(j.change, j.p_holm, j.verdict, *measured[key][:2]) for key, j in judged.items()}
 
 
 def _topics(before: TaskScore, after: TaskScore) -> dict[str, Measured]:
-    """The items of each topic compared by themselves, for those that have one."""
+    """Return the items of each topic compared by themselves, for those that have one."""
     rows: dict[str, list[tuple[float, float]]] = {}
     for old, new in _samples(before, after):
         if (topic := old.get("topic")) is not None:
@@ -216,6 +216,6 @@ def _flips(before: TaskScore, after: TaskScore, *, gained: bool) -> Flips:
 
 
 def _samples(before: TaskScore, after: TaskScore) -> Iterator[tuple[Sample, Sample]]:
-    """Both records of each item; none where a score came without them."""
+    """Yield both records of each item; none where a score came without them."""
     if before.samples and after.samples:
         yield from zip(before.samples, after.samples, strict=True)

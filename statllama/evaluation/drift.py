@@ -38,7 +38,9 @@ def drift(base: Base, adapters: Sequence[Adapter]) -> Drift:
 
 
 def rows_for(base: Base) -> tuple[Row, ...]:
-    """The probe texts for this base. They do not depend on the rows that it was loaded for, which are in no key."""
+    """Return the probe texts for this base. They do not depend on the rows that it was loaded for, which are in no
+    key.
+    """
     positions = getattr(base.model.config, "max_position_embeddings", None) or LONGEST
     rows = probe_rows(base.tokenizer, positions)
     longest = max(len(row.ids) for row in rows)
@@ -48,7 +50,8 @@ def rows_for(base: Base) -> tuple[Row, ...]:
 
 
 def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Drift:
-    """Drift of a model that carries `adapters`, as `model.scoring(base, adapters)` yields it. `rows`: `rows_for`.
+    """Return the drift of a model that carries `adapters`, as `model.scoring(base, adapters)` yields it. `rows`:
+    `rows_for`.
 
     Weights, modes, configuration and random state are as before when it returns or raises. EvaluationError when a
     prediction is not a number.
@@ -70,7 +73,8 @@ def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Dri
 def divergences(
     model: nn.Module, rows: Sequence[Row], references: Sequence[Callable[[], AbstractContextManager[None]]]
 ) -> list[float]:
-    """Mean KL(model || model within the context) over the rows' positions, for each of `references`, in nats.
+    """Return the mean KL(model || model within the context) over the rows' positions, for each of `references`, in
+    nats.
 
     Exactly 0 where the context changes nothing; not a number where a logit is none.
     """
@@ -91,7 +95,7 @@ def divergences(
 
 
 def _sum(logits: Tensor, other: Tensor, batch: Sequence[Row]) -> float:
-    """Sum of the divergences at the counted positions of a batch. Logits: (rows, width, vocabulary)."""
+    """Return the sum of the divergences at the counted positions of a batch. Logits: (rows, width, vocabulary)."""
     total = 0.0
     for row, ours, theirs in zip(batch, logits, other, strict=True):
         for piece in torch.tensor(row.positions, device=logits.device).split(PIECE):
@@ -100,7 +104,8 @@ def _sum(logits: Tensor, other: Tensor, batch: Sequence[Row]) -> float:
 
 
 def kl(logits: Tensor, reference: Tensor) -> Tensor:
-    """KL of the distributions that two sets of logits mean, (positions, vocabulary) -> (positions,), in nats.
+    """Return the KL of the distributions that two sets of logits mean, (positions, vocabulary) -> (positions,), in
+    nats.
 
     In float64: its rounding (1e-15) lies below that of float32 logits (1e-12), in float32 it would hide small drifts.
     """
@@ -109,7 +114,7 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows of about one length, padded at most `TOKENS` together (a longer row comes alone)."""
+    """Yield the rows of about one length, padded at most `TOKENS` together (a longer row comes alone)."""
     batch: list[Row] = []
     for row in sorted(rows, key=lambda row: len(row.ids)):
         if batch and len(row.ids) * (len(batch) + 1) > TOKENS:
@@ -122,7 +127,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Within: evaluation mode. Each module then gets back the mode that it had."""
+    """Put the model into evaluation mode; each module then gets back its mode."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -142,12 +147,12 @@ class DriftCap(TrainerCallback):
     """
 
     def __init__(self, cap: DriftSpec, model: nn.Module, base: Base) -> None:
-        """`model`: the stack that trains (`model.adapt`)."""
+        """Take `model`, the stack that trains (`model.adapt`)."""
         self.cap, self.model, self.rows = cap, model, rows_for(base)
         self._measured: dict[str, float] = {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Transformers calls it after every optimizer step, before it logs the step and saves."""
+        """Measure drift when due; Transformers calls this after every optimizer step, before it logs and saves."""
         if state.global_step % self.cap.every:
             return
         (value,) = divergences(self.model, self.rows, [partial(stack.without_new_slice, self.model)])
@@ -156,13 +161,13 @@ class DriftCap(TrainerCallback):
             control.should_training_stop = True
 
     def take(self) -> dict[str, float]:
-        """What the log of this step should hold: {"drift": nats per token} if it was measured, else nothing."""
+        """Return the figures for this step's log: {"drift": nats per token} if it was measured, else nothing."""
         measured, self._measured = self._measured, {}
         return measured
 
 
 def ended_at(cap: DriftSpec | None, state: TrainerState) -> float | None:
-    """The drift that ends the stage at this state of its trainer, before its last step; None if nothing does.
+    """Return the drift that ends the stage at this state of its trainer, before its last step; None if nothing does.
 
     It is read from the log, which is in every checkpoint: so is the end of a stage that was killed right after it.
     """

@@ -33,7 +33,7 @@ class Breach:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict."""
+        """Return a dict of plain JSON values."""
         return {
             "stage": self.stage,
             "task": self.task,
@@ -50,7 +50,7 @@ def breaches(
     base: Sequence[TaskScore],
     parent: Sequence[TaskScore],
 ) -> tuple[Breach, ...]:
-    """The gates that `stage` broke. The scores are of the same benchmarks, in the same order.
+    """Return the gates that `stage` broke. The scores are of the same benchmarks, in the same order.
 
     A gate breaks when the loss is shown to exceed the budget: noise within it, or too few items to tell, breaks none.
     """

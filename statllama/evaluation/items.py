@@ -25,7 +25,8 @@ Item = Mapping[str, Any]
 
 
 def make_task(task: TaskFile, kind: Any, config: dict[str, Any], limit: int | None) -> Any:
-    """lm-eval's task object, `kind(config=config)`, whose first `limit` items (None: all) have passed `check_items`.
+    """Return lm-eval's task object, `kind(config=config)`, whose first `limit` items (None: all) have passed
+    `check_items`.
 
     `kind` is lm-eval's `ConfigurableTask`, `config` that of `task` with functions for FunctionRefs. Also raises
     BenchmarkError for files that `datasets` cannot read.
@@ -75,7 +76,9 @@ def check_items(task: TaskFile, loaded: Any, docs: Iterable[Item]) -> None:
 
 
 def _check_choices(task: TaskFile, loaded: Any, row: int, doc: Item) -> list[str]:
-    """What the task scores as choices, texts or letters; they must fit the texts in its column `choices`, if any."""
+    """Return the choices that the task scores, texts or letters; they must fit the texts in its column `choices`, if
+    any.
+    """
     given = doc.get("choices") if "choices" in _columns(task) else None
     texts = given.get("text") if isinstance(given, Mapping) else given
     if texts is not None and not (isinstance(texts, list) and any(isinstance(x, Mapping) for x in texts)):
@@ -130,7 +133,7 @@ def _check_question(task: TaskFile, loaded: Any, row: int, doc: Item) -> None:
 
 
 def _rendered(task: TaskFile, loaded: Any, name: str, row: int, doc: Item) -> Any:
-    """What the task object makes of a row, where no value that it takes is missing."""
+    """Render a row by the task object, where no value that it takes is missing."""
     columns = _columns(task, name)
     empty = [column for column in columns if doc.get(column) is None]
     error = None
@@ -148,7 +151,7 @@ def _rendered(task: TaskFile, loaded: Any, name: str, row: int, doc: Item) -> An
 
 
 def _shows_null(loaded: Any, name: str, made: object, doc: Item, empty: Iterable[str]) -> bool:
-    """Whether a template put the word None where a row has nothing; not so if it asks for the value first."""
+    """Return whether a template put the word None where a row has nothing; not so if it asks for the value first."""
     try:
         without = getattr(loaded, name)({**doc, **dict.fromkeys(empty, "")})
     except Exception:
@@ -157,7 +160,7 @@ def _shows_null(loaded: Any, name: str, made: object, doc: Item, empty: Iterable
 
 
 def _columns(task: TaskFile, *names: str) -> tuple[str, ...]:
-    """The columns that these templates of a task (none named: all) take, in order."""
+    """Return the columns that these templates of a task (none named: all) take, in order."""
     templates = [task.config.get(name) for name in names or TEMPLATES]
     found = (column for template in templates if isinstance(template, str) for column in _variables(template))
     return tuple(dict.fromkeys(found))
@@ -165,7 +168,7 @@ def _columns(task: TaskFile, *names: str) -> tuple[str, ...]:
 
 @cache
 def _variables(template: str) -> tuple[str, ...]:
-    """The variables of a template in order, or the one column that it names."""
+    """Return the variables of a template in order, or the one column that it names."""
     if template.isidentifier():
         return (template,)
     try:
@@ -189,14 +192,14 @@ def _wrong(task: TaskFile, row: int | None, what: str, remedy: str) -> Benchmark
 
 
 def _scored_files(task: TaskFile) -> list[Path]:
-    """The local files with the items."""
+    """Return the local files with the items."""
     split = str(task.config.get("test_split") or task.config.get("validation_split"))
     patterns = (task.config.get("dataset_kwargs") or {}).get("data_files", {}).get(split, [])
     return [file for file in task.files if glob.escape(str(file)) in patterns]
 
 
 def _broken_line(task: TaskFile) -> BenchmarkError | None:
-    """The first line of JSON Lines that is no JSON object."""
+    """Return the first line of JSON Lines that is no JSON object."""
     for file in _scored_files(task):
         for number, line in enumerate(file.read_bytes().splitlines() if file.suffix == ".jsonl" else (), start=1):
             try:

@@ -68,7 +68,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         self.cut, self.unfinished, self.ended = set(), set(), deque[bool]()
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """lm-eval's, of the requests that have no answer yet."""
+        """Answer as lm-eval does, but only the requests that have no answer yet."""
         for request in requests:
             if request.args[0] and self.answers.get("loglikelihood", request.args) is not None:
                 self._note_length(request, *self._encode_pair(*request.args))
@@ -108,7 +108,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         return logits  # [batch, keep, vocabulary]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """lm-eval's, of the requests that have no answer yet."""
+        """Answer as lm-eval does, but only the requests that have no answer yet."""
         for request in requests:
             reply = normalize_gen_kwargs(request.args[1], self.max_gen_toks)["max_gen_toks"]
             if reply >= self.max_length:
@@ -133,7 +133,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         return rows
 
     def _resumed(self, method: str, requests: list[Any], ask: Callable[..., Any]) -> list[Any]:
-        """The answers to `requests`, in order: those that are kept, and what `ask` says to the others."""
+        """Return the answers to `requests`, in order: those that are kept, and what `ask` says to the others."""
         self.waiting = [r for r in requests if self.answers.get(method, r.args) is None]
         done, total = len(requests) - len(self.waiting) - 1, len(requests)
 
@@ -154,7 +154,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
 
 
 def _check_bos(tokenizer: Any, ids: list[int], task: str) -> None:
-    """`ids` (one prompt) must start with exactly one BOS, or with none if the tokenizer never adds one."""
+    """Check that `ids` (one prompt) start with exactly one BOS, or with none if the tokenizer never adds one."""
     bos = tokenizer.bos_token_id
     if bos is None:
         return

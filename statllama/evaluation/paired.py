@@ -50,7 +50,7 @@ class Change:
 
 
 def paired_change(before: Sequence[float], after: Sequence[float]) -> Change:
-    """The change between two models' scores (0 to 1) of the same items, in the same order.
+    """Return the change between two models' scores (0 to 1) of the same items, in the same order.
 
     For 0/1 scores the p-value is that of McNemar's exact test: of `gained + lost` changed items, `gained` is
     binomial with probability 1/2 under no change; for others that of `sign_flip_p`, which is the same test
@@ -97,7 +97,8 @@ def _binary(before: Sequence[float], after: Sequence[float]) -> bool:
 
 
 def _agresti_min(deltas: Sequence[float]) -> tuple[float, float]:
-    """Centre and standard error of the mean difference, as shares, with two imaginary items that hold it back.
+    """Return the centre and standard error of the mean difference, as shares, with two imaginary items that hold it
+    back.
 
     Half an item in each cell of the 2 x 2 table is half an item that is gained, half one that is lost and one
     that stays: differences of 1, -1 and 0. Written so, the formula holds for graded scores too.
@@ -108,7 +109,7 @@ def _agresti_min(deltas: Sequence[float]) -> tuple[float, float]:
 
 
 def bootstrap_interval(deltas: Sequence[float]) -> tuple[float, float]:
-    """95 % percentile interval of the mean of `deltas` (differences of paired items), in their unit.
+    """Return 95 % percentile interval of the mean of `deltas` (differences of paired items), in their unit.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. A resample of n items is a multinomial
     draw over the distinct differences: 0/1 scores have three at most. Where they are many, items are drawn.
@@ -127,14 +128,14 @@ def bootstrap_interval(deltas: Sequence[float]) -> tuple[float, float]:
 
 
 def _pieces(width: int) -> Iterator[int]:
-    """Sizes that add up to DRAWS, so that rows of `width` integers stay below CELLS at once."""
+    """Yield the sizes that add up to DRAWS, so that rows of `width` integers stay below CELLS at once."""
     step = max(1, CELLS // width)
     for start in range(0, DRAWS, step):
         yield min(step, DRAWS - start)
 
 
 def mcnemar_p(gained: int, lost: int) -> float:
-    """Exact two-sided p of `gained` against `lost`: min(1, 2 P(X <= min)) with X ~ B(gained + lost, 1/2).
+    """Return the exact two-sided p of `gained` against `lost`: min(1, 2 P(X <= min)) with X ~ B(gained + lost, 1/2).
 
     1 when nothing changed.
     """
@@ -142,7 +143,7 @@ def mcnemar_p(gained: int, lost: int) -> float:
 
 
 def _fair_tail(m: int, k: int) -> float:
-    """P(X <= k) with X ~ B(m, 1/2). The sum is made in integers, so that no term is rounded or underflows."""
+    """Return P(X <= k) with X ~ B(m, 1/2). The sum is made in integers, so that no term is rounded or underflows."""
     tail, term = 0, 1
     for i in range(k + 1):
         tail += term
@@ -151,7 +152,7 @@ def _fair_tail(m: int, k: int) -> float:
 
 
 def sign_flip_p(deltas: Sequence[float], *, lower: bool = False) -> float:
-    """p of 'the differences of paired items are as likely positive as negative', from their mean.
+    """Return the p of 'the differences of paired items are as likely positive as negative', from their mean.
 
     The paired randomisation test (Fisher 1935, The Design of Experiments, section 21): each difference keeps its size
     and gets a random sign, and p is the share of draws, the observed one among them, whose mean is at least as far
@@ -171,7 +172,8 @@ def sign_flip_p(deltas: Sequence[float], *, lower: bool = False) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number, in the given order: below a level, the chance of any false one is below it.
+    """Return the p-values adjusted for their number, in the given order: below a level, the chance of any false one is
+    below it.
 
     Holm (1979, Scandinavian Journal of Statistics 6, 65-70): the i-th smallest of m is multiplied by m - i + 1; none
     is smaller than the one before it, or larger than 1.

@@ -34,12 +34,12 @@ class Row:
 
 @cache
 def probe_version() -> str:
-    """Changes with the probe texts and with how they are measured: 64 hex digits, for keys."""
+    """Return a version that changes with the probe texts and with how they are measured: 64 hex digits, for keys."""
     return digest([PROTOCOL, LONGEST, file_sha256(shipped_root() / FILE)])
 
 
 def probe_texts() -> tuple[Document | Conversation, ...]:
-    """The probe texts in the file's order."""
+    """Return the probe texts in the file's order."""
     lines = (shipped_root() / FILE).read_text(encoding="utf-8").splitlines()
     return tuple(_example(json.loads(line)) for line in lines)
 
@@ -51,7 +51,7 @@ def _example(row: dict) -> Document | Conversation:
 
 
 def probe_rows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Row, ...]:
-    """The probe texts as the model reads them, each of at most `max_length` and `LONGEST` tokens.
+    """Return the probe texts as the model reads them, each of at most `max_length` and `LONGEST` tokens.
 
     A position counts when the token after it is part of a plain text (but not its first, which would be predicted from
     BOS alone, in every text again) or of an assistant's turn, its end included. Chats are left out where the tokenizer

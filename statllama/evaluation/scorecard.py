@@ -18,7 +18,7 @@ class IncomparableError(EvaluationError):
 
 
 def compare_scores(before: TaskScore, after: TaskScore) -> Change:
-    """`paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
+    """Return `paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
     for what in ("task", "metric", "n"):
         old, new = getattr(before, what), getattr(after, what)
         if old != new:
@@ -72,14 +72,14 @@ class Scorecard:
     """Changes that are judged together."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict."""
+        """Return a dict of plain JSON values."""
         return asdict(self)
 
 
 def scorecard(
     rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]], drifts: Mapping[str, Drift] | None = None
 ) -> Scorecard:
-    """The scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
+    """Return the scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
 
     `drifts`: {name: its drift}, as far as measured. All changes of the scorecard are judged as one family.
 

@@ -48,18 +48,18 @@ class TaskScore:
 
     @property
     def limited(self) -> bool:
-        """Whether only a part of the benchmark was scored."""
+        """Return whether only a part of the benchmark was scored."""
         return self.n < self.total
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict without the samples; `from_json` gives an equal TaskScore back."""
+        """Return a dict of plain JSON values without the samples; `from_json` gives an equal TaskScore back."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"}
         lists = {"items": list(self.items), "item_ids": list(self.item_ids)}
         return {**data, **lists, "others": dict(self.others)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], samples: Sequence[dict[str, Any]] = ()) -> TaskScore:
-        """The TaskScore that `to_json` wrote. Raises EvaluationError for a record of another shape."""
+        """Return the TaskScore that `to_json` wrote. Raises EvaluationError for a record of another shape."""
         try:
             items, ids = tuple(data["items"]), tuple(data["item_ids"])
             return cls(**{**data, "items": items, "item_ids": ids}, samples=tuple(samples))
@@ -83,7 +83,7 @@ class Drift:
 
 
 def standard_error(items: Sequence[float]) -> float | None:
-    """Standard error of the mean: the sample standard deviation over sqrt(n), as in lm-eval's `mean_stderr`.
+    """Return the standard error of the mean: the sample standard deviation over sqrt(n), as in lm-eval's `mean_stderr`.
 
     For 0/1 items with mean p that is sqrt(p (1 - p) / (n - 1)). None for fewer than two items.
     """
@@ -97,7 +97,7 @@ def standard_error(items: Sequence[float]) -> float | None:
 def collect(
     task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, unfinished: int, seconds: float
 ) -> TaskScore:
-    """lm-eval's `results` for one task as a TaskScore. `loaded` is lm-eval's task object, `cut` `truncated`.
+    """Return lm-eval's `results` for one task as a TaskScore. `loaded` is lm-eval's task object, `cut` `truncated`.
 
     Raises EvaluationError when the headline metric is not the mean of the items' scores.
     """
@@ -138,7 +138,7 @@ def collect(
 
 
 def _sample(loaded: Any, logged: Mapping[str, Any], score: float) -> dict[str, Any]:
-    """One item's record: what the model was shown, what was right, what it answered."""
+    """Return one item's record: what the model was shown, what was right, what it answered."""
     record: dict[str, Any] = {"id": logged["doc_hash"][:16], "row": logged["doc_id"] + 1, "score": score}
     if isinstance(topic := logged["doc"].get("topic"), str):
         record["topic"] = topic

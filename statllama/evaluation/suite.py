@@ -35,7 +35,7 @@ ASKED = ("limit", "max_length", "chat_template", "fewshot_as_turns", "seed")  # 
 def protocol_key(
     spec: EvaluateSpec, fingerprints: Mapping[str, str], stack: Sequence[object], base: object
 ) -> dict[str, Any]:
-    """Everything that can change the scores of `fingerprints` ({task name: task_fingerprint}), to be hashed.
+    """Return everything that can change the scores of `fingerprints` ({task name: task_fingerprint}), to be hashed.
 
     `stack`: the adapters' keys in order (none: the bare base; see `StackRef.identity`), `base` the JSON-able identity
     of the base model with its quantization, compute type, tokenizer and chat template. `batch_size` is left out: it
@@ -80,11 +80,13 @@ class Suite:
 
     @cached_property
     def _cache(self) -> tempfile.TemporaryDirectory[str]:
-        """Where `datasets` keeps local files: its shared cache is keyed on path and time, so it can miss an edit."""
+        """Return a folder for `datasets` of local files: its shared cache is keyed on path and time, so it can miss an
+        edit.
+        """
         return tempfile.TemporaryDirectory(prefix="statllama-eval-", ignore_cleanup_errors=True)
 
     def load(self, name: str) -> Any:
-        """lm-eval's task object, its questions read and checked: at the first call.
+        """Return lm-eval's task object, its questions read and checked: at the first call.
 
         EvaluationError for a benchmark whose data cannot be had, or an item without a valid answer.
         """
@@ -101,7 +103,8 @@ class Suite:
         answers: Answers | None = None,
         on_progress: Progress | None = None,
     ) -> TaskScore:
-        """The score of a loaded model on one of the benchmarks. `answers`: where answers are kept, and come from.
+        """Return the score of a loaded model on one of the benchmarks. `answers`: where answers are kept, and come
+        from.
 
         Raises EvaluationError: no chat template, a prompt without exactly one BOS, a template that names no column,
         memory that ran out, and what `load` raises.
@@ -138,7 +141,7 @@ class Suite:
 
 
 def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
-    """A task must not be scored on its own data when a file was asked for in their place."""
+    """Refuse to score a task on its own data when the user named a file instead."""
     if task.name in spec.data and not task.replaced:
         raise EvaluationError(
             f"{task.name}: `evaluate.data.{task.name}` names a file, but the task was read without it",
@@ -148,7 +151,7 @@ def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
 
 @contextmanager
 def _explained(task: TaskFile, spec: EvaluateSpec) -> Iterator[None]:
-    """Errors of the libraries below, in the user's words."""
+    """Put errors of the libraries below into the user's words."""
     import torch
 
     try:
@@ -171,7 +174,7 @@ def _explained(task: TaskFile, spec: EvaluateSpec) -> Iterator[None]:
 
 
 def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:
-    """lm-eval's task object. `cache`: folder for local files as `datasets` keeps them."""
+    """Return lm-eval's task object. `cache`: folder for local files as `datasets` keeps them."""
     from lm_eval.api.task import ConfigurableTask
 
     config = _resolve(dict(task.config))
@@ -184,7 +187,7 @@ def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:
 
 
 def _resolve(node: Any) -> Any:
-    """A deep copy of a task's config with each FunctionRef replaced by the function."""
+    """Return a deep copy of a task's config with each FunctionRef replaced by the function."""
     if isinstance(node, FunctionRef):
         found = importlib.util.spec_from_file_location(f"statllama_eval_{node.file.parent.name}", node.file)
         assert found is not None and found.loader is not None
@@ -198,7 +201,7 @@ def _resolve(node: Any) -> Any:
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """Within, random numbers may be drawn and seeds set: afterwards the generators are as they were."""
+    """Restore the random generators afterwards: within, numbers may be drawn and seeds set."""
     import numpy
     import torch
 
@@ -214,7 +217,7 @@ def _same_draws() -> Iterator[None]:
 
 @contextmanager
 def _unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards all that scoring touches is as it was."""
+    """Evaluate without gradients; afterwards everything that scoring touches is as it was."""
     import torch
 
     config = model.config
@@ -236,7 +239,7 @@ def _unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars, logs or warnings from the libraries below, and templates of task files cannot reach Python.
+    """Silence bars, logs and warnings of the libraries below, and keep templates of task files from Python.
 
     Truncated prompts, which lm-eval would only log, are counted in TaskScore.truncated.
     """
