@@ -39,7 +39,7 @@ class Recompression:
 
 
 def needed_bytes(source: Source, rank: int | None = None) -> int:
-    """Bytes that `write_adapter` will write, at most."""
+    """Return the bytes that `write_adapter` will write, at most."""
     return _CONFIG_BYTES + sum(4 * math.prod(shape) for shape in _shapes(source, _rank(source, rank)).values())
 
 
@@ -86,7 +86,9 @@ def write_adapter(
 
 
 def require_fit(source: Source, weights: Weights) -> None:
-    """ExportError when an adapter has a module or a shape that the base has not, or a number that is not finite."""
+    """Raise ExportError when an adapter has a module or a shape that the base has not, or a number that is not
+    finite.
+    """
     for stage, adapter in zip(source.stages, source.adapters, strict=True):
         for module, slice_ in adapter.slices.items():
             stored = weights.tensors.get(f"{module}.weight")
@@ -109,7 +111,7 @@ def require_fit(source: Source, weights: Weights) -> None:
 
 
 def _rank(source: Source, rank: int | None) -> int:
-    """The rank to write."""
+    """Return the rank to write."""
     if rank is not None and rank < 1:
         raise UsageError(f"the rank to recompress to is {rank}", remedy="give a whole number from 1")
     folded = folded_rank(source.adapters)
@@ -117,7 +119,7 @@ def _rank(source: Source, rank: int | None) -> int:
 
 
 def _shapes(source: Source, rank: int) -> dict[str, tuple[int, int]]:
-    """{tensor name: shape} of the file."""
+    """Return {tensor name: shape} of the file."""
     shapes: dict[str, tuple[int, int]] = {}
     for module in modules_of(source.adapters):
         slice_ = next(adapter.slices[module] for adapter in source.adapters if module in adapter.slices)
@@ -127,7 +129,9 @@ def _shapes(source: Source, rank: int) -> dict[str, tuple[int, int]]:
 
 
 def _targets(modules: Sequence[str], weights: Weights) -> list[str]:
-    """`target_modules`: the last part of the names where all modules of that name are adapted, else the full names."""
+    """Return `target_modules`: the last part of the names where all modules of that name are adapted, else the full
+    names.
+    """
 
     def last(name: str) -> str:
         return name.rpartition(".")[2]

@@ -42,7 +42,9 @@ class Block:
 
     @property
     def least(self) -> float:
-        """What any number may be off by since the scale has a smallest step, 2^-24: half of it at each code."""
+        """Return the error that any number may have because the scale has a smallest step, 2^-24: half of it at each
+        code.
+        """
         return 2.0**-25 * self.codes
 
 

@@ -45,7 +45,7 @@ def card(
     forced: bool = False,
     notes: Sequence[str] = (),
 ) -> str:
-    """The card's text, in Markdown with YAML metadata. `stack`: what is released.
+    """Return the card's text, in Markdown with YAML metadata. `stack`: what is released.
 
     `forced`: the release is published although verification failed. `notes`: more sentences for its limits.
     """
@@ -75,13 +75,13 @@ def card(
 
 
 def _stages(subject: Subject, stack: StackRef) -> list[tuple[TrainedStage, float]]:
-    """The stages of the stack in order, each with the factor on its update."""
+    """Return the stages of the stack in order, each with the factor on its update."""
     by_key = {stage.key: stage for stage in subject.stages}
     return [(by_key[key], factor) for key, factor in stack.parts]
 
 
 def _with_siblings(subject: Subject, stages: Sequence[tuple[TrainedStage, float]]) -> list[tuple[TrainedStage, float]]:
-    """The stages, each blend after those that it is made of: they were trained for it, on data of their own."""
+    """Return the stages, each blend after those that it is made of: they were trained for it, on data of their own."""
     by_key = {stage.key: stage for stage in subject.stages}
     found: list[tuple[TrainedStage, float]] = []
     for stage, factor in stages:
@@ -91,7 +91,7 @@ def _with_siblings(subject: Subject, stages: Sequence[tuple[TrainedStage, float]
 
 
 def _base(subject: Subject) -> tuple[str, str | None]:
-    """The base's hub id and commit, or the name of its folder and None."""
+    """Return the base's hub id and commit, or the name of its folder and None."""
     commit = subject.identity.get("model", {}).get("commit")
     return (subject.base.model, str(commit)) if commit else (Path(subject.base.model).name, None)
 
@@ -104,7 +104,7 @@ def _manifest(stage: TrainedStage) -> Mapping[str, Any]:
 def _metadata(
     subject: Subject, stages: Sequence[tuple[TrainedStage, float]], contents: Contents, duties: Duties
 ) -> dict[str, Any]:
-    """What Hugging Face reads. https://huggingface.co/docs/hub/model-cards-metadata"""
+    """Return the metadata that Hugging Face reads. https://huggingface.co/docs/hub/model-cards-metadata"""
     base, commit = _base(subject)
     body: dict[str, Any] = {"license": duties.id}
     if duties.id == "other":
@@ -224,7 +224,7 @@ def _sources(stage: TrainedStage) -> Iterator[tuple[str, ...]]:
 
 
 def _source(spec: Mapping[str, Any]) -> str:
-    """What a source is called to others: a hub dataset, a file's name without its folder, or generated problems."""
+    """Return a source's public name: a hub dataset, a file's name without its folder, or generated problems."""
     if hub := spec.get("hub"):
         part = "".join(f", {plain(spec[key])}" for key in ("config", "split") if spec.get(key))
         return f"[{plain(hub)}](https://huggingface.co/datasets/{hub}){part}"
@@ -320,7 +320,7 @@ def _environment(subject: Subject, stages: Sequence[tuple[TrainedStage, float]])
 
 
 def _without_folders(text: str, subject: Subject, store: Store) -> str:
-    """The text without folders of this machine: of the recipe, the workspace, the base and the user."""
+    """Return the text without folders of this machine: of the recipe, the workspace, the base and the user."""
     folders = {subject.root.absolute(), store.root, Path.home(), Path.cwd()}
     folders |= {Path(place).parent for place in (subject.base.model, subject.base.tokenizer or "") if place[:1] == "/"}
     for folder in sorted((str(f) for f in folders if len(str(f)) > 1), key=len, reverse=True):

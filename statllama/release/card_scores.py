@@ -35,12 +35,12 @@ class Recorded:
 
     @property
     def last(self) -> str:
-        """Name of the released stack."""
+        """Return the name of the released stack."""
         return self.stacks[-1].name
 
     @cached_property
     def changes(self) -> Mapping[tuple[str, str], Judged]:
-        """{(benchmark, stack): its change from the base}, all of them one family."""
+        """Return {(benchmark, stack): its change from the base}, all of them one family."""
         return judge(
             {
                 (task, name): compare_scores(found[BASE], score)
@@ -52,7 +52,7 @@ class Recorded:
 
 
 def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
-    """The scores and drifts of the base, of each stage's stack below `stack`, and of `stack` itself."""
+    """Return the scores and drifts of the base, of each stage's stack below `stack`, and of `stack` itself."""
     names = {stage.key: stage.name for stage in subject.stages}
     below = [subject.stack(names[key]) for key in stack.keys]
     stacks = tuple({s.name: s for s in (subject.stack(BASE), *below, stack)}.values())
@@ -72,7 +72,7 @@ def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
 
 
 def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
-    """A table for each benchmark, and how it was measured."""
+    """Yield a table for each benchmark, and how it was measured."""
     yield "## Scores"
     if not found.scores:
         yield f"None are recorded{f': {plain(found.problem)}' if found.problem else ''}."
@@ -130,7 +130,7 @@ def _how(subject: Subject) -> str:
 
 
 def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
-    """What the released stack lost on benchmarks that its stages were not meant to raise, and its drift."""
+    """Yield the released stack's losses on benchmarks that its stages were not meant to raise, and its drift."""
     yield "## What it forgot"
     domain = subject.evaluate.domain or subject.evaluate.tasks[:1]
     others = [task for task in found.scores if task not in domain and found.last in found.scores[task]]
@@ -172,7 +172,7 @@ def _loss(found: Recorded, task: str) -> str:
 
 
 def missing(subject: Subject, found: Recorded, names: Sequence[str]) -> Iterator[str]:
-    """Benchmarks of the run that some of these stacks are not scored on."""
+    """Yield the benchmarks of the run that some of these stacks are not scored on."""
     for task in subject.evaluate.tasks:
         without = [name for name in names if name not in found.scores.get(task, {})]
         if without:

@@ -56,7 +56,7 @@ model = PeftModel.from_pretrained(model, "adapter")
 
 
 def use_section(contents: Contents, base: str, commit: str | None) -> Iterator[str]:
-    """`base`: hub id, or a name for the folder that the reader has to put there. `commit`: of the hub id."""
+    """Yield how to use the release. `base`: hub id, or a name for the reader's folder. `commit`: of the hub id."""
     yield "## How to run it"
     yield "All paths are relative to this folder."
     ask = (_CHAT if contents.chat else _TEXT) + _REPLY

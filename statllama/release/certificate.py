@@ -45,7 +45,7 @@ class Verified:
 
     @property
     def passed(self) -> bool:
-        """Whether every required check passed, and there is one."""
+        """Return whether every required check passed, and there is one."""
         required = [check.passed for check in self.checks if check.required]
         return bool(required) and all(required)
 
@@ -64,11 +64,11 @@ class Certificate:
 
     @property
     def passed(self) -> bool:
-        """Whether the release behaves like what was trained. False when nothing was verified."""
+        """Return whether the release behaves like what was trained. False when nothing was verified."""
         return bool(self.artefacts) and all(artefact.passed for artefact in self.artefacts)
 
     def failures(self) -> list[str]:
-        """Each failed check in a line, with its artefact."""
+        """Return each failed check in a line, with its artefact."""
         return [
             f"{artefact.name}: {check}"
             for artefact in self.artefacts
@@ -77,7 +77,7 @@ class Certificate:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON-able dict; `from_json` gives an equal certificate back."""
+        """Return a dict of plain JSON values; `from_json` gives an equal certificate back."""
         body = asdict(self)
         for artefact, plain in zip(self.artefacts, body["artefacts"], strict=True):
             plain["passed"] = artefact.passed
@@ -85,7 +85,7 @@ class Certificate:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Certificate:
-        """The certificate that `to_json` wrote. KeyError or TypeError for another shape."""
+        """Return the certificate that `to_json` wrote. KeyError or TypeError for another shape."""
         artefacts = tuple(
             Verified(a["name"], a["kind"], a["type"], tuple(Check(**c) for c in a["checks"])) for a in data["artefacts"]
         )

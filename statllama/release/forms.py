@@ -49,28 +49,29 @@ class Form(Protocol):
     """What verification asks of a form."""
 
     def tokens(self, text: str, *, add_special: bool) -> list[int] | None:
-        """Ids of a text in which special tokens are recognised; None when the form has no tokenizer."""
+        """Return the ids of a text in which special tokens are recognised; None when the form has no tokenizer."""
 
     def chat(self, messages: Sequence[Message]) -> list[int] | None:
-        """Ids of a conversation, the assistant to speak, as the form's own program makes them; None without a template.
+        """Return the ids of a conversation, the assistant to speak, as the form's own program makes them; None without
+        a template.
 
         The date is today's where the template writes one.
         """
 
     def predict(self, row: Row) -> list[Prediction]:
-        """Predictions after each of the row's positions."""
+        """Return the predictions after each of the row's positions."""
 
     def reply(self, ids: Sequence[int], count: int) -> Reply:
-        """The greedy continuation by at most `count` tokens."""
+        """Return the greedy continuation by at most `count` tokens."""
 
     def ends_at(self, token: int) -> bool:
-        """Whether a reply ends when the model is made to say this token."""
+        """Return whether a reply ends when the model is made to say this token."""
 
 
 def chat_ids(
     tokenizer: Any, messages: Sequence[Message], variables: Mapping[str, Any] | None = None
 ) -> list[int] | None:
-    """A conversation as plain Transformers writes it, the assistant to speak; None without a chat template.
+    """Return a conversation as plain Transformers writes it, the assistant to speak; None without a chat template.
 
     `variables`: for the template; without any, it writes today's date.
     """
@@ -98,7 +99,7 @@ class InTransformers:
 
     @torch.no_grad()
     def logits(self, row: Row) -> Tensor:
-        """Logits after the row's positions, (positions, vocabulary), float32 on the CPU."""
+        """Return the logits after the row's positions, (positions, vocabulary), float32 on the CPU."""
         ids = torch.tensor([row.ids], device=self.device)
         found: Tensor = self.model(input_ids=ids, use_cache=False).logits[0]
         return found[torch.tensor(row.positions, device=self.device)].float().cpu()
@@ -110,7 +111,7 @@ class InTransformers:
         return self._reply(ids, count, {})
 
     def reply_with(self, ids: Sequence[int], count: int, stops: Sequence[int]) -> Reply:
-        """`reply` that ends at one of `stops`, whatever the model's configuration says."""
+        """Return `reply` that ends at one of `stops`, whatever the model's configuration says."""
         return self._reply(ids, count, {"eos_token_id": list(stops)})
 
     def ends_at(self, token: int) -> bool:
@@ -121,7 +122,7 @@ class InTransformers:
         return self._reply([self._any(token)], 2, bias).ended
 
     def _any(self, token: int) -> int:
-        """A token to begin with."""
+        """Return a token to begin with."""
         bos = getattr(self.tokenizer, "bos_token_id", None)
         return int(bos) if bos is not None else int(token == 0)
 
@@ -145,14 +146,14 @@ class InTransformers:
 
 
 def _ends(model: Any, options: Mapping[str, Any]) -> set[int]:
-    """Ids that `generate` stops at."""
+    """Return the ids that `generate` stops at."""
     found = options.get("eos_token_id", model.generation_config.eos_token_id)
     return set(found) if isinstance(found, list) else {found} - {None}
 
 
 @contextmanager
 def greedy(model: Any) -> Iterator[None]:
-    """Within: `generate` takes the most probable token, whatever the generation_config says about sampling."""
+    """Make `generate` take the most probable token, whatever the generation_config says about sampling."""
     settings = model.generation_config
     changes: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "min_p": None}
     changes |= {"repetition_penalty": None, "max_length": None, "pad_token_id": settings.pad_token_id or 0}
@@ -168,7 +169,7 @@ class InLlamaCpp:
     """A GGUF file in llama.cpp's own server."""
 
     def __init__(self, server: LlamaCpp, vocabulary: int) -> None:
-        """`vocabulary`: tokens that the model predicts."""
+        """Take `vocabulary`, the number of tokens that the model predicts."""
         self.server, self.most = server, min(MOST, vocabulary)
 
     def tokens(self, text: str, *, add_special: bool) -> list[int] | None:
@@ -192,13 +193,13 @@ class InLlamaCpp:
 
 @contextmanager
 def merged_form(folder: Path, device: Any) -> Iterator[InTransformers]:
-    """A folder of merged weights, as plain Transformers loads it, in float32."""
+    """Yield a folder of merged weights, as plain Transformers loads it, in float32."""
     yield InTransformers(_load(folder).to(device), _tokenizer(folder))
 
 
 @contextmanager
 def adapter_form(folder: Path, base: Path, device: Any) -> Iterator[InTransformers]:
-    """A PEFT adapter on the original base, as plain PEFT loads it, in float32."""
+    """Yield a PEFT adapter on the original base, as plain PEFT loads it, in float32."""
     from statllama.model.base_model import with_adapter
 
     model = with_adapter(_load(base), folder).to(device).eval()
@@ -207,7 +208,9 @@ def adapter_form(folder: Path, base: Path, device: Any) -> Iterator[InTransforme
 
 @contextmanager
 def file_form(tensors: Tensors, base: Path, device: Any) -> Iterator[InTransformers]:
-    """The base's architecture with an artefact's own weights, in Transformers, in float32; without a tokenizer."""
+    """Yield the base's architecture with an artefact's own weights, in Transformers, in float32; without a
+    tokenizer.
+    """
     model = _load(base)
     names = tensors.names()
     if "lm_head.weight" in names and model.config.tie_word_embeddings:  # the stack has untied it
@@ -221,21 +224,21 @@ def file_form(tensors: Tensors, base: Path, device: Any) -> Iterator[InTransform
 
 @contextmanager
 def stack_form(source: Source, device: Any) -> Iterator[InTransformers]:
-    """The stack on the original base, in Transformers, in float32; without a tokenizer."""
+    """Yield the stack on the original base, in Transformers, in float32; without a tokenizer."""
     base = _load(source.base)
     model = attach_frozen(base, source.adapters) if source.adapters else base
     yield InTransformers(model.to(device), None)
 
 
 def stored_type(tensors: Tensors, module: str) -> str:
-    """Type of a linear module's weight in an artefact; a tied head is the embedding."""
+    """Return the type of a linear module's weight in an artefact; a tied head is the embedding."""
     name = f"{module}.weight"
     return tensors.type(name if name in tensors.names() else "model.embed_tokens.weight")
 
 
 @contextmanager
 def rounded_activations(form: InTransformers, type_of: Callable[[str], str]) -> Iterator[None]:
-    """Within: what goes into each linear module is rounded as llama.cpp rounds it for weights of its type.
+    """Round the input of each linear module as llama.cpp rounds it for weights of its type.
 
     `type_of`: type of a module's weight by the module's name.
     """
@@ -253,7 +256,8 @@ def _rounded_input(type_: str, module: Any, inputs: tuple[Tensor, ...]) -> tuple
 
 
 def rounded(x: Tensor, type_: str) -> Tensor:
-    """Activations as llama.cpp multiplies them with weights of a type: `vec_dot_type` in ggml's `ggml-cpu.c`.
+    """Return the activations as llama.cpp multiplies them with weights of a type: `vec_dot_type` in ggml's
+    `ggml-cpu.c`.
 
     For types with blocks that is Q8_0 (Q8_K for k-quants): integers up to 127 times a scale for 32 (256) numbers.
     """

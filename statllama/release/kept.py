@@ -38,24 +38,27 @@ class Update:
         self._along = torch.zeros_like(self.A)  # B^T e, (r, in)
 
     def add_to(self, rows: Tensor, start: int) -> Tensor:
-        """Weights of the rows from `start`, (n, in), with the update added, in float64."""
+        """Return the weights of the rows from `start`, (n, in), with the update added, in float64."""
         return rows.double().addmm_(self.B[start : start + len(rows)], self.A)
 
     def observe(self, exact: Tensor, cast: Tensor, start: int) -> None:
-        """The rows from `start`, (n, in), before and after the cast. `exact` is used up: it saves an allocation."""
+        """Add the rows from `start`, (n, in), before and after the cast. `exact` is overwritten, to save an
+        allocation.
+        """
         self._along -= self._b32[start : start + len(exact)].T @ exact.sub_(cast.double()).float()
 
     def gram(self) -> Tensor:
-        """<u_i, u_j>, (stages, stages)."""
+        """Return <u_i, u_j>, (stages, stages)."""
         return self._of_stage.T @ (self.B.T @ self.B * (self.A @ self.A.T)) @ self._of_stage
 
     def removed(self) -> Tensor:
-        """<e, u_i> of all rows observed, (stages,)."""
+        """Return <e, u_i> of all rows observed, (stages,)."""
         return self._of_stage.T @ (self._along * self.A).sum(1)
 
 
 def kept_shares(gram: Tensor, removed: Tensor) -> list[float]:
-    """c_i of every stage from G, (stages, stages), and <e, u_i>, (stages,), summed over modules; 1 for a zero update.
+    """Return c_i of every stage from G, (stages, stages), and <e, u_i>, (stages,), summed over modules; 1 for a zero
+    update.
 
     Stages that changed the very same thing, by whatever amounts, lose the same share of it: of all fits the one with
     the smallest sum of |u_i| (c_i - 1)^2.

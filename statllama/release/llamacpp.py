@@ -53,7 +53,7 @@ class Generated:
 
 
 def require_llamacpp() -> None:
-    """ExportError when xllamacpp is not installed."""
+    """Raise ExportError when xllamacpp is not installed."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise ExportError(
             "llama.cpp, which GGUF files are checked with, is not installed",
@@ -111,7 +111,7 @@ class LlamaCpp:
         self.close()
 
     def close(self) -> None:
-        """End llama.cpp's process and give its memory back."""
+        """Stop llama.cpp's process and give its memory back."""
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
                 stream.close()
@@ -121,20 +121,24 @@ class LlamaCpp:
     # ------------------------------------------------------------------ questions
 
     def tokens(self, text: str, *, add_special: bool = True) -> list[int]:
-        """Token ids of a text in which special tokens are recognised; with what the file adds around it, or without."""
+        """Return the token ids of a text in which special tokens are recognised; with what the file adds around it, or
+        without.
+        """
         body = {"content": text, "add_special": add_special, "parse_special": True}
         return [int(t) for t in self._ask("/tokenize", body)["tokens"]]
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of token ids, special tokens included."""
+        """Return the text of token ids, special tokens included."""
         return str(self._ask("/detokenize", {"tokens": list(tokens)})["content"])
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """A conversation in the file's own chat template, with the start of an answer."""
+        """Return a conversation in the file's own chat template, with the start of an answer."""
         return str(self._ask("/apply-template", {"messages": list(messages)})["prompt"])
 
     def next_token(self, tokens: Sequence[int], most: int) -> Distribution:
-        """The `most` most probable tokens after `tokens` (at least one). All of 128,000 take seconds, 1,000 do not."""
+        """Return the `most` most probable tokens after `tokens` (at least one). All of 128,000 take seconds, 1,000 do
+        not.
+        """
         if not self._harmless:
             self._harmless = self.tokens("a", add_special=False)[:1]
         # With a token that is half a character llama.cpp gives no probabilities, so it is made to take a whole one.
@@ -153,7 +157,7 @@ class LlamaCpp:
         return Generated(made[:-1] if ended else made, str(answer["content"]), ended)
 
     def ends_at(self, token: int) -> bool:
-        """Whether a reply ends when the model is made to say this token."""
+        """Return whether a reply ends when the model is made to say this token."""
         answer = self._complete([token], 2, logit_bias=[[token, 1e4]])
         return bool(answer["stop_type"] == "eos")
 
@@ -189,7 +193,7 @@ class LlamaCpp:
             ) from None
 
     def _said(self) -> str:
-        """The first error in its log, or the last line."""
+        """Return the first error in its log, or the last line."""
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         errors = (line.partition(" E ")[2] for line in lines if " E " in line)
@@ -197,5 +201,5 @@ class LlamaCpp:
 
 
 def _size(file: Path) -> int:
-    """Bytes; 0 for a file that is not there, of which llama.cpp says so."""
+    """Return the bytes; 0 for a file that is not there, of which llama.cpp says so."""
     return file.stat().st_size if file.exists() else 0

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def parameters(settings: dict[str, Any]) -> Any:
-    """llama.cpp's own defaults, but for what `statllama serve` sets."""
+    """Return llama.cpp's own defaults, but for what `statllama serve` sets."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()

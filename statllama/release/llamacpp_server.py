@@ -14,7 +14,7 @@ from typing import Any
 
 
 def parameters(settings: dict[str, Any]) -> Any:
-    """llama.cpp's parameters for comparing numbers: float32 cache, no fused attention, one request at a time."""
+    """Return llama.cpp's parameters for comparing numbers: float32 cache, no fused attention, one request at a time."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()

@@ -10,7 +10,7 @@ _START = re.compile(r"^([-+=:])|^(\d+)([.)])")  # of a list, a rule, a definitio
 
 
 def plain(text: object) -> str:
-    """A text on one line that Markdown shows as it is within a line: no emphasis, HTML or cell comes of it.
+    """Return a text on one line that Markdown shows as it is within a line: no emphasis, HTML or cell comes of it.
 
     >>> plain("a*b* <i> | c_d")
     'a\\\\*b\\\\* &lt;i&gt; \\\\| c_d'
@@ -20,12 +20,12 @@ def plain(text: object) -> str:
 
 
 def paragraph(text: object) -> str:
-    """`plain` where a line begins: no list, rule or heading comes of it either."""
+    """Return `plain` where a line begins: no list, rule or heading comes of it either."""
     return _START.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\{found[3]}", plain(text))
 
 
 def code(text: object) -> str:
-    """A text as a code span, on one line.
+    """Return a text as a code span, on one line.
 
     >>> code("a`b")
     '`` a`b ``'
@@ -38,14 +38,14 @@ def code(text: object) -> str:
 
 
 def block(text: str, language: str = "") -> str:
-    """Lines as a code block."""
+    """Return the lines as a code block."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.strip()}\n{fence}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = ()) -> str:
-    """A table of cells that are Markdown already; `numbers`: columns that are set to the right."""
+    """Return a table of cells that are Markdown already; `numbers`: columns that are set to the right."""
     right = set(numbers)
     rule = ["---:" if i in right else "---" for i in range(len(head))]
     lines = ([re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells] for cells in (head, rule, *rows))

@@ -67,7 +67,9 @@ class _Tally:
 
 
 def needed_bytes(source: Source, dtype: str) -> int:
-    """Bytes that `write_merged` will write, at most. UsageError for an unknown type, ExportError for an unfit base."""
+    """Return the bytes that `write_merged` will write, at most. UsageError for an unknown type, ExportError for an
+    unfit base.
+    """
     weights = open_weights(source.base)
     numbers = sum(stored.count for stored in weights.tensors.values()) * _type(dtype).itemsize
     return numbers + sum(path.stat().st_size for path in _side_files(source)) + _HEADERS
@@ -121,12 +123,13 @@ def _type(dtype: str) -> torch.dtype:
 
 
 def _letters(kind: torch.dtype) -> str:
-    """The type's name in safetensors."""
+    """Return the type's name in safetensors."""
     return next(name for name in BYTES if _STORED[name] is kind)
 
 
 def _shapes(source: Source, weights: Weights) -> dict[str, tuple[int, ...]]:
-    """{tensor: shape} of the model that config.json describes, in its order; tied ones once, as Transformers saves it.
+    """Return {tensor: shape} of the model that config.json describes, in its order; tied ones once, as Transformers
+    saves it.
 
     ExportError when the weights are not of that model, or a tied tensor differs from the one it is tied to.
     """
@@ -164,7 +167,7 @@ def _shapes(source: Source, weights: Weights) -> dict[str, tuple[int, ...]]:
 
 
 def _require_equal(name: str, other: str, weights: Weights) -> None:
-    """ExportError when a tensor is stored, and unlike the one that config.json ties it to."""
+    """Raise ExportError when a tensor is stored, and unlike the one that config.json ties it to."""
     if name not in weights.tensors:
         return
     same = weights.tensors[name].shape == weights.tensors[other].shape and all(
@@ -179,7 +182,7 @@ def _require_equal(name: str, other: str, weights: Weights) -> None:
 
 
 def _shards(sizes: dict[str, int], shard_bytes: int) -> Any:
-    """Which tensor goes to which file: huggingface_hub's StateDictSplit, by which Transformers names and fills them."""
+    """Assign tensors to files: huggingface_hub's StateDictSplit, by which Transformers names and fills them."""
     from huggingface_hub import split_state_dict_into_shards_factory
 
     return split_state_dict_into_shards_factory(
@@ -216,17 +219,19 @@ def _write_tensor(
 
 
 def _rows(weights: Weights, name: str, start: int, stop: int) -> Tensor:
-    """Rows of a tensor in the type they are stored in."""
+    """Return the rows of a tensor in the type they are stored in."""
     return torch.from_numpy(weights.read(name, start, stop)).view(_STORED[weights.tensors[name].dtype])
 
 
 def _finite(numbers: Tensor) -> bool:
-    """No NaN or infinity. Their sum shows them, ten times faster than a look at each; a sum can also overflow alone."""
+    """Return whether there is no NaN or infinity. The sum shows them ten times faster than a look at each; a sum alone
+    can overflow.
+    """
     return bool(numbers.sum(dtype=torch.float32).isfinite()) or bool(numbers.isfinite().all())
 
 
 def _not_finite(name: str, rows: Tensor, exact: Tensor, kind: torch.dtype, weights: Weights) -> ExportError:
-    """Why a tensor has no finite number where it should have one."""
+    """Return the error for a number of a tensor that is not finite."""
     if not rows.isfinite().all():
         return ExportError(f"{weights.folder}: {name} holds NaN or infinity", remedy="download the base again")
     largest = float(exact.abs().max())
@@ -247,13 +252,13 @@ def _warning(stage: str, share: float, dtype: str) -> str:
 
 
 def _side_files(source: Source) -> list[Path]:
-    """Files that are copied as they are, but for a chat template in them."""
+    """Return the files that are copied unchanged, except for a chat template in them."""
     wanted = [source.base / "generation_config.json", *(source.tokenizer / name for name in TOKENIZER_FILES)]
     return [path for path in wanted if path.is_file()]
 
 
 def _write_side_files(source: Source, folder: Path) -> None:
-    """The generation defaults and the tokenizer, with the release's chat template wherever one is kept."""
+    """Write the generation defaults and the tokenizer, with the release's chat template wherever one is kept."""
     template = source.chat_template
     for path in _side_files(source):
         if path.name == "tokenizer_config.json" and template is not None:

@@ -37,7 +37,7 @@ _NONE = """\
 
 
 def modelfile(source: Source, gguf: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The Modelfile's text. `gguf`: the file, relative to the Modelfile, with forward slashes."""
+    """Return the Modelfile's text. `gguf`: the file, relative to the Modelfile, with forward slashes."""
     settings = read_json(source.base / "generation_config.json")
     settings = settings if isinstance(settings, dict) else {}
     lines = [f"FROM ./{gguf.removeprefix('./')}", ""]
@@ -52,7 +52,8 @@ def modelfile(source: Source, gguf: str, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def go_template(chat_template: str, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The chat template as Ollama's: what it renders equals the original's text, without the BOS that Ollama adds.
+    """Return the chat template as Ollama's: what it renders equals the original's text, without the BOS that Ollama
+    adds.
 
     None when the template has a shape that is not known here: see `turns.Turns`.
     """
@@ -66,7 +67,7 @@ def go_template(chat_template: str, tokenizer: PreTrainedTokenizerBase) -> str |
 
 
 def _go(turns: Turns) -> Iterator[str]:
-    """No white space of its own: outside its braces, each character is part of the prompt."""
+    """Yield the template without white space of its own: outside its braces, each character is part of the prompt."""
     roles = ["system", "user", "assistant"]
     if turns.default:
         roles.remove("system")
@@ -84,12 +85,14 @@ def _go(turns: Turns) -> Iterator[str]:
 
 
 def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer puts BOS before a text by itself, and so a GGUF of it does."""
+    """Return whether the tokenizer puts BOS before a text by itself, and so a GGUF of it does."""
     return tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
 
 
 def stop_ids(source: Source, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids that end a reply: those that the base's configuration names, the tokenizer's eos, the end of a turn."""
+    """Return the ids that end a reply: those that the base's configuration names, the tokenizer's eos, the end of a
+    turn.
+    """
     found: list[Any] = []
     for file in ("generation_config.json", "config.json"):
         settings = read_json(source.base / file)
@@ -104,13 +107,13 @@ def stop_ids(source: Source, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def stop_texts(source: Source, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Texts of `stop_ids` that a Modelfile can hold."""
+    """Return the texts of `stop_ids` that a Modelfile can hold."""
     texts = [tokenizer.convert_ids_to_tokens(token) for token in stop_ids(source, tokenizer)]
     return [text for text in texts if isinstance(text, str) and text and not set(text) & {'"', "\n"}]
 
 
 def _sampling(settings: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """What the base's generation_config.json says about sampling; without `do_sample` it has no effect."""
+    """Yield the sampling settings of the base's generation_config.json; without `do_sample` they have no effect."""
     for name, ours in SAMPLING.items():
         value = settings.get(name)
         if settings.get("do_sample") is True and isinstance(value, int | float) and not isinstance(value, bool):

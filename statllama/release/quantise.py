@@ -34,7 +34,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def quantise(rows: Rows, type_: Type, threads: int | None = None) -> Bytes:
-    """The bytes of `rows` (n, columns) in a type, (n, bytes a row). Every row is by itself.
+    """Return the bytes of `rows` (n, columns) in a type, (n, bytes a row). Every row is by itself.
 
     `threads` is the most that llama.cpp's quantiser uses; None: all cores of this process. ExportError as
     `require_quantiser`.
@@ -61,7 +61,7 @@ def quantise(rows: Rows, type_: Type, threads: int | None = None) -> Bytes:
 
 @cache
 def require_quantiser() -> Any:
-    """`ggml_quantize_chunk(type, float*, void*, start, rows, columns, importance)` of xllamacpp's library.
+    """Return `ggml_quantize_chunk(type, float*, void*, start, rows, columns, importance)` of xllamacpp's library.
 
     ExportError when the extra is not installed, or its build for this platform does not export the function.
     """
@@ -84,7 +84,7 @@ def require_quantiser() -> Any:
 
 
 def lends_quantiser() -> bool:
-    """Whether `require_quantiser` finds one."""
+    """Return whether `require_quantiser` finds one."""
     try:
         return require_quantiser() is not None
     except ExportError:
@@ -92,12 +92,12 @@ def lends_quantiser() -> bool:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def library_path() -> Path | None:
-    """xllamacpp's compiled module, without importing it; None when it is not installed."""
+    """Return xllamacpp's compiled module, without importing it; None when it is not installed."""
     spec = importlib.util.find_spec("xllamacpp")
     folders = list(spec.submodule_search_locations or ()) if spec is not None else []
     found = [p for folder in folders for p in sorted(Path(folder).glob("xllamacpp*")) if p.suffix in (".so", ".pyd")]

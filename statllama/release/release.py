@@ -62,7 +62,9 @@ class Release:
 
 
 def source_of(subject: Subject, stack: StackRef, loaded: Loaded, name: str) -> Source:
-    """The base's original weights, from its folder or the hub, and the stack's adapters. ExportError without them."""
+    """Return the base's original weights, from its folder or the hub, and the stack's adapters. ExportError without
+    them.
+    """
     names = {stage.key: stage.name for stage in subject.stages}
     base = _folder(subject.base.model, subject.identity["model"].get("commit"))
     own = subject.base.tokenizer
@@ -79,7 +81,7 @@ def source_of(subject: Subject, stack: StackRef, loaded: Loaded, name: str) -> S
 
 
 def _folder(model: str, commit: str | None) -> Path:
-    """Where a model's files lie: its own folder, or the hub's cache at that commit, filled if need be."""
+    """Return the folder of a model's files: its own, or the hub's cache at that commit, filled if need be."""
     if commit is None:
         return Path(model)
     from huggingface_hub import snapshot_download
@@ -94,7 +96,7 @@ def _folder(model: str, commit: str | None) -> Path:
 
 
 def release_name(subject: Subject, stage: str, given: str | None, duties: Duties) -> str:
-    """The release's name: `given`, or that of run and stage, with the prefix that the base's licence asks for.
+    """Return the release's name: `given`, or that of run and stage, with the prefix that the base's licence asks for.
 
     UsageError when `given` lacks the prefix, or cannot be a part of a file's name.
     """
@@ -152,7 +154,7 @@ def export(
 
 
 def _require_free(target: Path) -> None:
-    """UsageError when something is in the target's place already."""
+    """Raise UsageError when something is in the target's place already."""
     if target.is_dir() and not any(target.iterdir()):
         return
     if os.path.lexists(target):
@@ -163,7 +165,7 @@ def _require_free(target: Path) -> None:
 
 @contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    """A hidden folder beside `target` to build in, gone afterwards. ExportError when another process has it."""
+    """Yield a hidden folder beside `target` to build in, gone afterwards. ExportError when another process has it."""
     folder = target.parent / f".{target.name}.partial"
     lock = FileLock(target.parent / f".{target.name}.lock", fallback_to_soft=False)
     with translate_os_errors(target):
@@ -182,7 +184,7 @@ def _partial(target: Path) -> Iterator[Path]:
 
 
 def _require_room(source: Source, forms: Forms, folder: Path) -> None:
-    """StoreError when the disk has less than the whole release will take."""
+    """Raise StoreError when the disk has less than the whole release will take."""
     from statllama.release import adapter, gguf, gguf_lora, merged
 
     needed = adapter.needed_bytes(source, forms.rank) if forms.adapter else 0
@@ -193,7 +195,7 @@ def _require_room(source: Source, forms: Forms, folder: Path) -> None:
 
 
 def _write(source: Source, forms: Forms, folder: Path, loaded: Loaded) -> tuple[list[Artefact], list[str]]:
-    """Every form that is wanted, in its place below `folder`, and what should be known of it."""
+    """Return every form that is wanted, in its place below `folder`, and what should be known of it."""
     from statllama.release import adapter, gguf, gguf_lora, merged
     from statllama.release.verify import Artefact
 
@@ -232,7 +234,7 @@ def _write(source: Source, forms: Forms, folder: Path, loaded: Loaded) -> tuple[
 
 
 def _loaded_by(loaded: Loaded) -> dict[str, str | None]:
-    """What PEFT finds the base by: hub id and commit, or a folder's name alone, since its path is of this machine."""
+    """Return PEFT's way to the base: hub id and commit, or a folder's name alone, since its path is of this machine."""
     commit = loaded.identity["model"].get("commit")
     model = loaded.spec.model
     return {"base_name": model if commit else Path(model).name, "revision": commit}
@@ -246,7 +248,7 @@ def _verify(
 
     @contextmanager
     def reference() -> Iterator[tuple[Any, Any]]:
-        """The stack on the original weights in float32, on the CPU: where there is always room for it."""
+        """Yield the stack on the original weights in float32, on the CPU, which always has room for it."""
         import torch
         from transformers import AutoModelForCausalLM
 
@@ -278,7 +280,7 @@ def _finish(
     loaded: Loaded,
     force: bool,
 ) -> list[str]:
-    """Licence files, Modelfile and card; what should be known of them."""
+    """Return the licence files, Modelfile and card; what should be known of them."""
     from statllama.release.card import card
     from statllama.release.card_use import Contents
     from statllama.release.licences import write_licences
@@ -305,7 +307,7 @@ def _finish(
 
 
 def _sum(folder: Path) -> None:
-    """SHA-256 of every file, as `sha256sum --check` reads it."""
+    """Write the SHA-256 of every file, as `sha256sum --check` reads it."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     lines = [f"{file_sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")

@@ -51,7 +51,7 @@ class Served:
 
 
 def find_served(target: str) -> Served:
-    """The release or GGUF file that `target` names. UsageError when it is neither."""
+    """Return the release or GGUF file that `target` names. UsageError when it is neither."""
     path = Path(target).expanduser()
     if path.suffix == ".gguf" and path.is_file():
         return Served(path.stem, (path,))
@@ -78,7 +78,7 @@ def find_served(target: str) -> Served:
 
 
 def _name(folder: Path) -> str:
-    """The release's name, which its GGUF files begin with; else the folder's."""
+    """Return the release's name, which its GGUF files begin with; else the folder's."""
     for file in sorted(folder.glob("gguf/*.gguf")):
         if not file.name.endswith("-lora.gguf"):
             return file.stem.rpartition("-")[0] or file.stem
@@ -93,7 +93,9 @@ def _forced(certificate: Path) -> bool:
 
 
 def choose(served: Served, engine: str | None) -> Engine:
-    """The server for what the release holds: llama.cpp for GGUF, else vLLM. UsageError when it cannot be `engine`."""
+    """Return the server for what the release holds: llama.cpp for GGUF, else vLLM. UsageError when it cannot be
+    `engine`.
+    """
     able: dict[Engine, str] = {}
     if served.gguf:
         able["llama.cpp"] = "GGUF"
@@ -115,7 +117,7 @@ def command(
     extra: Sequence[str] = (),
     which: Which = shutil.which,
 ) -> list[str]:
-    """The command line of the server. `gguf`: type of the file to serve; None: the smallest. `extra`: passed on.
+    """Return the command line of the server. `gguf`: type of the file to serve; None: the smallest. `extra`: passed on.
 
     `which`: finds a program by its name. UsageError for a type that is not there; ExportError when the server is not
     installed, saying how to get it.
@@ -189,7 +191,7 @@ def _vllm(served: Served, listening: Listening, extra: Sequence[str], which: Whi
 
 
 def _on_base(name: str, adapter: Path) -> tuple[str, list[str]]:
-    """The base that an adapter belongs to, and the options that put it there."""
+    """Return the base that an adapter belongs to, and the options that put it there."""
     config = read_json(adapter / "adapter_config.json")
     if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
         raise UsageError(f"{adapter / 'adapter_config.json'} names no base model")
@@ -211,7 +213,7 @@ def _on_base(name: str, adapter: Path) -> tuple[str, list[str]]:
 
 
 def _positions(model: Path) -> int | None:
-    """Tokens that a model in a folder can look at; None when that is not known."""
+    """Return the tokens that a model in a folder can look at; None when that is not known."""
     if not (model / "config.json").is_file():
         return None
     config: Any = read_json(model / "config.json")

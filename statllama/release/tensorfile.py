@@ -37,7 +37,7 @@ class TensorFile:
         file.write(struct.pack("<Q", len(text)) + text)
 
     def append(self, numbers: memoryview) -> None:
-        """The next bytes, row-major and little-endian."""
+        """Append the next bytes, row-major and little-endian."""
         self._file.write(numbers)
         self.missing -= numbers.nbytes
 

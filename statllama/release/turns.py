@@ -31,14 +31,14 @@ class Turns:
     generation: str
 
     def render(self, messages: Sequence[Message], generation_prompt: bool = False) -> str:
-        """The conversation as text. Only the first turn may be the system's."""
+        """Return the conversation as text. Only the first turn may be the system's."""
         head = self.start + ("" if messages[0].role == "system" else self.default)
         turns = (self.before[m.role] + m.content.strip() + self.after[m.role] for m in messages)
         return head + "".join(turns) + (self.generation if generation_prompt else "")
 
 
 def turns_of(chat: Chat, bos: str | None) -> Turns | None:
-    """The template's turns for system, user and assistant; None when it has another shape than this.
+    """Return the template's turns for system, user and assistant; None when it has another shape than this.
 
     Whatever comes of probing is held against the template on other conversations: what is returned is what it writes.
     """
@@ -50,7 +50,7 @@ def turns_of(chat: Chat, bos: str | None) -> Turns | None:
 
 
 def end_of_turn(chat: Chat, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Id of the special token that the template ends an assistant's turn with; None when it writes none."""
+    """Return the id of the special token that the template ends an assistant's turn with; None when it writes none."""
     try:
         text = chat.render([Message("user", _MARKS[0]), Message("assistant", _MARKS[1])])
     except Exception:  # as above
@@ -84,7 +84,7 @@ def _probe(chat: Chat, bos: str) -> Turns | None:
 
 
 def _split(text: str, marks: Sequence[str]) -> list[str] | None:
-    """What lies before, between and after the marks; None unless each is there once, in this order."""
+    """Return the texts before, between and after the marks; None unless each is there once, in this order."""
     pieces = []
     for mark in marks:
         before, found, text = text.partition(mark)

@@ -37,19 +37,21 @@ class Tensors(Protocol):
     """The tensors of an artefact by their names in Transformers."""
 
     def names(self) -> set[str]:
-        """All of them."""
+        """Return all names."""
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """(out, in), or (width,)."""
+        """Return (out, in), or (width,)."""
 
     def type(self, name: str) -> str:
-        """Of its numbers, such as `BF16` or `Q4_K`."""
+        """Return the type of its numbers, such as `BF16` or `Q4_K`."""
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
-        """Rows in float32, in Transformers' order. `start` and `stop` are multiples of `unit`, or the end."""
+        """Return the rows in float32, in Transformers' order. `start` and `stop` are multiples of `unit`, or the
+        end.
+        """
 
     def unit(self, name: str) -> int:
-        """Rows that are read together."""
+        """Return the number of rows read together."""
 
 
 class InSafetensors:
@@ -118,7 +120,7 @@ class _Sums:
 
 
 def check_weights(source: Source, found: Tensors, type_: str) -> list[Check]:
-    """All weights, and the share of each stage that is in them. `type_`: of the artefact, for the bounds."""
+    """Check all weights, and the share of each stage in them. `type_`: of the artefact, for the bounds."""
     base = InSafetensors(source.base)
     sums = _Sums(len(source.adapters))
     names = _expected(base, found, source, sums)
@@ -149,7 +151,7 @@ def _in(name: str) -> str:
 
 
 def _expected(base: Tensors, found: Tensors, source: Source, sums: _Sums) -> list[tuple[str, str]]:
-    """(name, name in the base) of the tensors to compare; what is missing or too much is a problem."""
+    """Return (name, name in the base) of the tensors to compare; what is missing or too much is a problem."""
     wanted = {name: name for name in base.names() if not name.endswith(_UNUSED)}
     tied = bool(json.loads((source.base / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings"))
     if any(_HEAD in adapter.slices for adapter in source.adapters):
@@ -197,14 +199,14 @@ def _compare(source: Source, base: Tensors, original: str, found: Tensors, name:
 
 
 def row_blocks(shape: tuple[int, ...], unit: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of rows of a tensor that are in memory together."""
+    """Yield (start, stop) of rows of a tensor that are in memory together."""
     width = shape[1] if len(shape) > 1 else 1
     step = max(1, NUMBERS // max(1, width) // unit) * unit
     yield from ((start, min(start + step, shape[0])) for start in range(0, shape[0], step))
 
 
 def _slack(factors: Sequence[tuple[Tensor, Tensor]], shape: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
-    """Two factors of a bound on all that is summed in an update, by Cauchy and Schwarz: (out, n) and (n, in)."""
+    """Return two factors of a bound on all that is summed in an update, by Cauchy and Schwarz: (out, n) and (n, in)."""
     if len(shape) < 2:
         return None
     rows = [b.norm(dim=1) for b, _ in factors] or [torch.zeros(shape[0], dtype=torch.float64)]
@@ -213,7 +215,8 @@ def _slack(factors: Sequence[tuple[Tensor, Tensor]], shape: tuple[int, ...]) -> 
 
 
 def _ratio(error: Tensor, wanted: Tensor, summed: Tensor | None, type_: str) -> float:
-    """Largest error over what the type allows. `summed`: size of what float32 arithmetic has added up; None: `wanted`.
+    """Return the largest error over what the type allows. `summed`: size of what float32 arithmetic has added up; None:
+    `wanted`.
 
     Of types with blocks that is far below what they round.
     """
@@ -232,7 +235,7 @@ def _ratio(error: Tensor, wanted: Tensor, summed: Tensor | None, type_: str) -> 
 
 
 def _inverse(gram: Tensor) -> Tensor:
-    """Inverse of a Gram matrix, (n, n); of what is the same or nothing, its pseudo-inverse."""
+    """Return the inverse of a Gram matrix, (n, n); of what is the same or nothing, its pseudo-inverse."""
     lengths = gram.diagonal().clamp_min(0).sqrt()
     scale = torch.where(lengths > 0, 1 / lengths, 0.0)
     inverse: Tensor = torch.linalg.pinv(scale[:, None] * gram * scale, rtol=1e-10, hermitian=True)
@@ -240,7 +243,7 @@ def _inverse(gram: Tensor) -> Tensor:
 
 
 def _shares(source: Source, sums: _Sums, required: bool) -> Iterator[Check]:
-    """The share of each stage's update that is in the weights, with its standard error."""
+    """Yield the share of each stage's update that is in the weights, with its standard error."""
     lengths, inverse = sums.gram.diagonal(), _inverse(sums.gram)
     off = inverse @ sums.along
     errors = (inverse @ sums.noise @ inverse).diagonal().clamp_min(0).sqrt()
@@ -261,12 +264,12 @@ def _shares(source: Source, sums: _Sums, required: bool) -> Iterator[Check]:
 
 
 def check_adapter(source: Source, folder: Path, error: float) -> list[Check]:
-    """The update of an adapter folder against that of the stack. `error`: see `check_update`."""
+    """Compare the update of an adapter folder with that of the stack. `error`: see `check_update`."""
     return check_update(source.adapters, load_adapter(folder), error)
 
 
 def check_update(adapters: Sequence[Adapter], adapter: Adapter, error: float) -> list[Check]:
-    """The update of `adapter` against that of `adapters` together, module by module.
+    """Compare the update of `adapter` with that of `adapters` together, module by module.
 
     `error`: the relative error (Frobenius norm) that a smaller rank is said to cost; 0: it must be the same update.
     """
@@ -294,11 +297,11 @@ def check_update(adapters: Sequence[Adapter], adapter: Adapter, error: float) ->
 
 
 def _joined(adapters: Sequence[Adapter], module: str) -> tuple[Tensor, Tensor]:
-    """A (r, in) and B (out, r) in float64 with the update B A."""
+    """Return A (r, in) and B (out, r) in float64 with the update B A."""
     parts = [adapter.slices[module] for adapter in adapters if module in adapter.slices]
     return torch.cat([p.A.double() for p in parts], 0), torch.cat([p.B.double() * p.scaling for p in parts], 1)
 
 
 def _norm(b: Tensor, a: Tensor) -> float:
-    """Frobenius norm of B A, without forming it: with A^T = Q R it is that of B R^T."""
+    """Return the Frobenius norm of B A, without forming it: with A^T = Q R it is that of B R^T."""
     return float(torch.linalg.norm(b @ torch.linalg.qr(a.T, mode="r").R.T))

@@ -45,12 +45,12 @@ class Stored:
 
     @property
     def count(self) -> int:
-        """Numbers in the tensor."""
+        """Return the numbers in the tensor."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes on disk."""
+        """Return the bytes on disk."""
         return self.count * _BYTES[self.dtype]
 
 
@@ -62,7 +62,9 @@ class Weights:
         self.tensors = tensors
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
-        """Rows `start` to `stop` (all without) as they are stored, bfloat16 as uint16; ExportError if unreadable."""
+        """Return the rows `start` to `stop` (all without) as they are stored, bfloat16 as uint16; ExportError if
+        unreadable.
+        """
         stored = self.tensors[name]
         rows, *rest = stored.shape or (1,)
         stop = rows if stop is None else min(stop, rows)
@@ -79,7 +81,7 @@ class Weights:
         return numbers.view(FLOATS[stored.dtype]).reshape(shape)
 
     def float32(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Rows `start` to `stop` (all without) in float32: exact, but for float64, which is rounded."""
+        """Return the rows `start` to `stop` (all without) in float32: exact, but for float64, which is rounded."""
         numbers = self.read(name, start, stop)
         if self.tensors[name].dtype != "BF16":
             return numbers.astype(np.float32, copy=False)
@@ -88,14 +90,14 @@ class Weights:
         return wide.view(np.float32)
 
     def row_blocks(self, name: str, most: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) of consecutive rows with at most `most` numbers together, but at least one row."""
+        """Yield (start, stop) of consecutive rows with at most `most` numbers together, but at least one row."""
         rows, *rest = self.tensors[name].shape or (1,)
         step = max(1, most // max(1, math.prod(rest)))
         yield from ((start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def open_weights(folder: Path) -> Weights:
-    """The weights in a model folder, checked against its index and for holding original floats.
+    """Return the weights in a model folder, checked against its index and for holding original floats.
 
     ExportError when they are missing, damaged or quantised.
     """
@@ -117,7 +119,7 @@ def open_weights(folder: Path) -> Weights:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model folder. ExportError when there is none."""
+    """Return config.json of a model folder. ExportError when there is none."""
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise ExportError(f"{folder}: config.json is missing or not JSON", remedy="give the folder of a saved model")
@@ -125,7 +127,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> dict[Path, set[str] | None]:
-    """{file: names of the tensors to take from it, None for all}, as Transformers chooses them."""
+    """Return {file: names of the tensors to take from it, None for all}, as Transformers chooses them."""
     if (folder / WEIGHTS_FILE).exists():
         return {folder / WEIGHTS_FILE: None}
     index = read_json(folder / INDEX_FILE)
@@ -145,7 +147,7 @@ def _files(folder: Path) -> dict[Path, set[str] | None]:
 
 
 def _header(file: Path) -> dict[str, Stored]:
-    """Every tensor of one file. ExportError when the header and the size of the file do not fit."""
+    """Return every tensor of one file. ExportError when the header and the size of the file do not fit."""
     size = file.stat().st_size
     try:
         with file.open("rb") as opened:
