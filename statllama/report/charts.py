@@ -36,7 +36,7 @@ ROW = 25
 
 
 def scores(benchmarks: Sequence[Benchmark]) -> Markup | None:
-    """Every stack's score with its 95 % interval, a panel for each benchmark. None without benchmarks."""
+    """Return every stack's score with its 95 % interval, a panel for each benchmark. None without benchmarks."""
     if not benchmarks:
         return None
     return picture(
@@ -75,7 +75,7 @@ def _rows_of_scores(ax: Axes, benchmark: Benchmark, left: float) -> None:
 
 
 def _rows(ax: Axes, labels: Sequence[str]) -> None:
-    """A row for each label, from the top, and per cent below."""
+    """Draw a row for each label, from the top, and per cent below."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_yticks(range(len(labels)), list(labels))
@@ -89,7 +89,7 @@ def _rows(ax: Axes, labels: Sequence[str]) -> None:
 
 
 def changes(benchmarks: Sequence[Benchmark]) -> Markup | None:
-    """What was gained and what was forgotten: each benchmark's change from the base over the stages, in points.
+    """Draw gains and losses: each benchmark's change from the base over the stages, in points.
 
     Lines follow parents, so a recipe that branches shows its branches. None without a stage that is scored.
     """
@@ -163,7 +163,7 @@ def _stacks_below(ax: Axes, stacks: Sequence[str]) -> None:
 
 
 def topics(benchmark: Benchmark, ident: str, before: str, after: str) -> Markup | None:
-    """The score of each topic in two stacks, such as the base and the last stage. None without topics."""
+    """Return the score of each topic in two stacks, such as the base and the last stage. None without topics."""
     shown = [t for t in benchmark.topics if before in t.estimates and after in t.estimates][:MOST_TOPICS]
     if not shown:
         return None

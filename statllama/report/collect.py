@@ -46,7 +46,9 @@ Family = Mapping[tuple[str, str, str], Judged]
 
 
 def collect(subject: Subject, store: Store) -> ReportData:
-    """All that the page shows of a run. StoreError for a damaged score, BenchmarkError for a benchmark that is gone."""
+    """Return all that the page shows of a run. StoreError for a damaged score, BenchmarkError for a benchmark that is
+    gone.
+    """
     tasks = chosen_tasks(subject.evaluate, subject.root)
     book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
     stacks = subject.stacks()
@@ -78,7 +80,7 @@ def collect(subject: Subject, store: Store) -> ReportData:
 
 
 def collect_dial(result: Dial, subject: Subject) -> DialData:
-    """A dial that was scored just now, for its page: the first domain benchmark against the first other one."""
+    """Return a dial that was scored just now, for its page: the first domain benchmark against the first other one."""
     tasks = [score.task for score in result.notches[0].scores]
     wanted = subject.evaluate.domain or tuple(tasks[:1])
     domain = next((task for task in tasks if task in wanted), tasks[0])
@@ -99,7 +101,7 @@ def _setting(notch: Notch) -> DialPoint:
 
 
 def _compared(stacks: Sequence[StackRef], last: str | None) -> tuple[str, ...]:
-    """The stacks whose answers are shown: the base, what the last one was trained on, and the last one."""
+    """Return the stacks whose answers are shown: the base, what the last one was trained on, and the last one."""
     parent = next((stack.parent for stack in stacks if stack.name == last), None)
     return tuple(dict.fromkeys(name for name in (BASE, parent, last) if name is not None))
 
@@ -124,7 +126,7 @@ def _scores(
 
 
 def _judged(stacks: Sequence[StackRef], scores: Scores) -> Family:
-    """Each stack against the base and against its parent on each benchmark, as one family."""
+    """Compare each stack with the base and with its parent on each benchmark, as one family."""
     return judge(
         {
             (task, stack.name, other): compare_scores(found[other], found[stack.name])
@@ -164,7 +166,7 @@ def _benchmark(
 
 
 def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]:
-    """Scores by topic, for a benchmark whose items name one; changes of `last` from the base, after Holm."""
+    """Yield the scores by topic, for a benchmark whose items name one; changes of `last` from the base, after Holm."""
     places: dict[str, list[int]] = {}
     for place, sample in enumerate(found[BASE].samples):
         if isinstance(topic := sample.get("topic"), str):
@@ -209,7 +211,7 @@ def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that a reader asks for first; the recipe has them all."""
+    """Return the settings that a reader asks for first; the recipe has them all."""
     train, lora = config.get("train", {}), config.get("lora", {})
     chosen = {
         "learning rate": train.get("learning_rate"),
@@ -271,7 +273,7 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
 
 
 def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
-    """What makes the scores on one benchmark worth less than they look."""
+    """Yield the reasons why the scores on one benchmark are worth less than they look."""
     if not scores:
         return
     first = scores[0]
@@ -284,7 +286,7 @@ def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
 
 
 def _environment(subject: Subject) -> dict[str, str]:
-    """What it was made with. What stages differ in is listed for all of them."""
+    """Return the versions and devices of the run. Where stages differ, all are listed."""
     manifests = [stage.entry.manifest for stage in subject.trained if stage.entry is not None]
     identity = subject.identity.get("model", {})
     found = {
@@ -308,7 +310,7 @@ def _each(values: Iterator[Any] | Any) -> str:
 
 
 def _readable(subject: Subject, text: str) -> str:
-    """Text without the folders of this machine: relative to the recipe, or to the home folder."""
+    """Return the text without the folders of this machine: relative to the recipe, or to the home folder."""
     for folder, instead in ((f"{subject.root.absolute()}{os.sep}", ""), (f"{Path.home()}{os.sep}", f"~{os.sep}")):
         if len(folder) > 2:
             text = text.replace(folder, instead)

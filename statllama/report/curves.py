@@ -26,7 +26,9 @@ Points = Sequence[tuple[float, float]]
 
 
 def curves(stages: Sequence[Stage]) -> Markup | None:
-    """Loss, learning rate, gradient norm, reward of all stages on one axis of steps. None when nothing was logged."""
+    """Return the loss, learning rate, gradient norm, reward of all stages on one axis of steps. None when nothing was
+    logged.
+    """
     logged = [(stage.name, stage.curve) for stage in stages if stage.curve is not None and stage.curve.steps]
     if not logged:
         return None
@@ -67,7 +69,9 @@ def _paid(logged: Logged) -> bool:
 
 
 def _wants_log(name: str, logged: Logged) -> bool:
-    """Whether stages (learning rate) or steps (gradient norm) differ so much that the small ones would vanish."""
+    """Return whether stages (learning rate) or steps (gradient norm) differ so much that the small ones would
+    vanish.
+    """
     stages: list[list[float]] = [[v for v in getattr(curve, name) if v is not None and v > 0] for _, curve in logged]
     peaks = [max(values) for values in stages if values]
     if not peaks or name in ("loss", "reward"):
@@ -110,14 +114,14 @@ def _panel(ax: Axes, logged: Logged, index: int, total: int, narrow: bool, log: 
 
 
 def averaged(points: Points, most: int) -> tuple[list[float], list[float]]:
-    """At most `most` points (x, y): consecutive ones averaged in groups of equal size. Two lists, x and y."""
+    """Return at most `most` points (x, y), averaged in consecutive groups of equal size: two lists, x and y."""
     size = max(1, math.ceil(len(points) / most))
     groups = [points[i : i + size] for i in range(0, len(points), size)]
     return [sum(x for x, _ in g) / len(g) for g in groups], [sum(y for _, y in g) / len(g) for g in groups]
 
 
 def smooth(points: Points) -> list[tuple[float, float]]:
-    """Moving average of y over the tenth of the points around each one, over fewer at both ends."""
+    """Return the moving average of y over the tenth of the points around each one, over fewer at both ends."""
     half = max(1, len(points) // 20)
     sums = [0.0]
     for _, y in points:
@@ -130,7 +134,7 @@ def smooth(points: Points) -> list[tuple[float, float]]:
 
 
 def _name_stages(ax: Axes, logged: Logged, total: int) -> None:
-    """Each stage's name above its steps; left out where not even three of its letters fit."""
+    """Write each stage's name above its steps; leave it out where not even three letters fit."""
     start, place = 0, ax.get_xaxis_transform()
     for name, curve in logged:
         label = short(name, ax.bbox.width * curve.steps[-1] / total - 2)

@@ -22,7 +22,8 @@ class Estimate:
 
 
 def estimate(items: Sequence[float]) -> Estimate:
-    """Mean of the items' scores (each 0 to 1) in per cent, with a 95 % interval. Raises ValueError for no items.
+    """Return the mean of the items' scores (each 0 to 1) in per cent, with a 95 % interval. Raises ValueError for no
+    items.
 
     For 0/1 items it is Wilson's interval (1927, JASA 22, 209-212), which neither collapses at 0 and 100 nor leaves
     them; for graded ones the normal interval, cut to 0 to 100.
@@ -101,7 +102,7 @@ class Benchmark:
     """Whether the stages are meant to raise it; the others show what is kept."""
 
     def score(self, stack: str | None) -> Score | None:
-        """The score of this stack, if it has one."""
+        """Return the score of this stack, if it has one."""
         return next((score for score in self.scores if score.stack == stack), None)
 
 
@@ -284,7 +285,7 @@ class DialData:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """All benchmarks that every point has a score on, the domain's and the general one first."""
+        """Return all benchmarks that every point has a score on, the domain's and the general one first."""
         first = [task for task in (self.domain, self.general) if task is not None]
         rest = [task for task in (self.points[0].estimates if self.points else ()) if task not in first]
         return tuple(t for t in (*first, *rest) if all(t in point.estimates for point in self.points))

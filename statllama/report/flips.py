@@ -19,7 +19,9 @@ _ROLES = {"system", "user", "assistant", "model", "tool"}
 
 
 def flips_of(old: TaskScore, new: TaskScore, before: str, after: str) -> Flips:
-    """The items of one benchmark that score differently in two stacks of these names, in the benchmark's order."""
+    """Return the items of one benchmark that score differently in two stacks of these names, in the benchmark's
+    order.
+    """
     gained: list[tuple[dict[str, Any], dict[str, Any]]] = []
     lost: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for a, b in zip(old.samples, new.samples, strict=True):
@@ -53,7 +55,7 @@ def _flip(before: Mapping[str, Any], after: Mapping[str, Any]) -> Flip:
 
 
 def question(prompt: str) -> str:
-    """The last turn of a prompt that says something, without the marks of the chat template.
+    """Return the last turn of a prompt that says something, without the marks of the chat template.
 
     >>> question("<|begin_of_text|><|start_header_id|>user<|end_header_id|>\\n\\n2 + 2?<|eot_id|>")
     '2 + 2?'
@@ -68,7 +70,7 @@ def question(prompt: str) -> str:
 
 
 def _answer(sample: Mapping[str, Any]) -> str:
-    """The right answer as text; several are separated by `or`."""
+    """Return the right answer as text; several are separated by `or`."""
     choices, answer = sample.get("choices"), sample["answer"]
     answers = answer if isinstance(answer, list) else [answer]
     return " or ".join(_chosen(choices, one) for one in answers)

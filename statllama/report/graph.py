@@ -21,7 +21,7 @@ Place = tuple[int, int]
 
 
 def graph(stages: Sequence[Stage], base: str) -> Markup:
-    """Boxes for the base and every stage, with arrows from what a stage is stacked on."""
+    """Return the boxes for the base and every stage, with arrows from what a stage is stacked on."""
     arrows = "; ".join(f"{parent} to {child}" for parent, child in edges(stages))
     return picture(
         "recipe-graph",
@@ -32,7 +32,8 @@ def graph(stages: Sequence[Stage], base: str) -> Markup:
 
 
 def layout(stages: Sequence[Stage]) -> dict[str, Place]:
-    """{name: place} of the base and each stage: one deeper than its deepest parent, in its parent's lane if free.
+    """Return {name: place} of the base and each stage: one deeper than its deepest parent, in its parent's lane if
+    free.
 
     >>> layout([Stage("a", "sft", ()), Stage("b", "dpo", ("a",)), Stage("c", "dpo", ("a",))])
     {'base': (0, 0), 'a': (1, 0), 'b': (2, 0), 'c': (2, 1)}
@@ -49,7 +50,8 @@ def layout(stages: Sequence[Stage]) -> dict[str, Place]:
 
 
 def edges(stages: Sequence[Stage]) -> list[tuple[str, str]]:
-    """(parent, child) of every arrow. A parent that lies below another parent of the child needs none of its own.
+    """Return (parent, child) of every arrow. A parent that lies below another parent of the child needs none of its
+    own.
 
     >>> edges([Stage("a", "sft", ()), Stage("b", "dpo", ("a",)), Stage("c", "sft", ("a", "b"))])
     [('base', 'a'), ('a', 'b'), ('b', 'c')]

@@ -34,12 +34,12 @@ class Chart:
 
 
 def render(data: ReportData) -> str:
-    """The report as HTML. The same data gives the same text."""
+    """Return the report as HTML. The same data gives the same text."""
     return environment().get_template("report.html.jinja").render(_report(data))
 
 
 def render_dial(data: DialData) -> str:
-    """The trade-off of a dial as HTML."""
+    """Return the trade-off of a dial as HTML."""
     chart = Chart(dial_chart(data), tables.dial(data))
     return environment().get_template("dial.html.jinja").render(data=data, chart=chart, version=__version__)
 
@@ -56,7 +56,7 @@ def save(text: str, path: Path) -> None:
 
 
 def environment() -> Environment:
-    """Jinja with the templates of this package, and the filters that they use."""
+    """Return a Jinja environment with the templates of this package and their filters."""
     environment = Environment(
         loader=PackageLoader("statllama.report", "templates"),
         autoescape=True,
@@ -77,7 +77,7 @@ def environment() -> Environment:
 
 
 def _report(data: ReportData) -> dict[str, object]:
-    """What the template shows. A section without content is None or empty, and left out."""
+    """Return the template's values. A section without content is None or empty, and left out."""
     scored = data.benchmarks
     found = curves(data.stages)
     changed, intervals = charts.changes(scored), charts.scores(scored)

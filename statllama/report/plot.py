@@ -19,63 +19,63 @@ CHARACTER, BOLD = 7.9, 9.1
 
 
 def is_narrow(width: int) -> bool:
-    """Whether a chart of this width is for a phone."""
+    """Return whether a chart of this width is for a phone."""
     return width < 600
 
 
 def figure_of(width: float, height: float) -> Figure:
-    """A figure of this size in CSS pixels."""
+    """Return a figure of this size in CSS pixels."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width / 72, height / 72))
 
 
 def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes whose upper left corner is at (left, top), all in CSS pixels."""
+    """Return the axes whose upper left corner is at (left, top), all in CSS pixels."""
     whole, tall = (72 * side for side in figure.get_size_inches())
     return figure.add_axes((left / whole, 1 - (top + height) / tall, width / whole, height / tall))
 
 
 def label_width(labels: Sequence[str], most: float, character: float = CHARACTER) -> float:
-    """Pixels that the longest of the labels takes, at most `most`."""
+    """Return the pixels that the longest of the labels takes, at most `most`."""
     return min(most, character * max((len(label) for label in labels), default=0))
 
 
 def short(text: str, width: float, character: float = CHARACTER) -> str:
-    """`text` on one line, cut with an ellipsis when it is wider than `width` pixels."""
+    """Return `text` on one line, cut with an ellipsis when it is wider than `width` pixels."""
     room = max(1, int(width / character))
     text = " ".join(clean(text).split())
     return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def paint(index: int) -> str:
-    """The stand-in colour of the series of this index."""
+    """Return the stand-in colour of the series of this index."""
     return PAINT[f"series-{index % SERIES + 1}"]
 
 
 def marker(index: int) -> str:
-    """The marker of the series of this index."""
+    """Return the marker of the series of this index."""
     return MARKERS[index % SERIES]
 
 
 def signed(value: float) -> str:
-    """A tick of a change: +5, 0 or −5, with a real minus sign."""
+    """Return a tick of a change: +5, 0 or −5, with a real minus sign."""
     return f"{value:+g}".replace("-", "−") if value else "0"
 
 
 def percent(value: float) -> str:
-    """A tick of a score."""
+    """Return a tick of a score."""
     return f"{value:g} %"
 
 
 def error_bars(ax: Axes, x: Sequence[float], y: Sequence[Estimate], color: str, shape: str = "o", **more: Any) -> None:
-    """Points with vertical 95 % intervals."""
+    """Draw points with vertical 95 % intervals."""
     ends = [e.value - e.low for e in y], [e.high - e.value for e in y]
     ax.errorbar(x, [e.value for e in y], yerr=ends, **_look(color, shape), **more)
 
 
 def bars_across(ax: Axes, x: Sequence[Estimate], y: Sequence[float], color: str, shape: str = "o", **more: Any) -> None:
-    """Points with horizontal 95 % intervals."""
+    """Draw points with horizontal 95 % intervals."""
     ends = [e.value - e.low for e in x], [e.high - e.value for e in x]
     ax.errorbar([e.value for e in x], y, xerr=ends, **_look(color, shape), **more)
 
@@ -85,7 +85,7 @@ def _look(color: str, shape: str) -> dict[str, Any]:
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """`values` moved apart so that any two are at least `gap` from each other, each run about its own mean.
+    """Return `values` moved apart so that any two are at least `gap` from each other, each run about its own mean.
 
     >>> spread([0.0, 0.0, 9.0], 2.0)
     [-1.0, 1.0, 9.0]

@@ -38,7 +38,7 @@ class StudyPage:
 
 
 def render_study(result: StudyResult) -> str:
-    """The page as HTML. The same result gives the same text."""
+    """Return the page as HTML. The same result gives the same text."""
     return environment().get_template("study.html.jinja").render(page=page_of(result), version=__version__)
 
 
@@ -48,7 +48,7 @@ def write_study(result: StudyResult, path: Path) -> None:
 
 
 def page_of(result: StudyResult) -> StudyPage:
-    """The page's contents."""
+    """Return the page's contents."""
     keys = {stage.key for subject in result.subjects.values() for stage in subject.stages}
     stages = sum(len(subject.stages) for subject in result.subjects.values())
     summary = (
@@ -69,7 +69,7 @@ def page_of(result: StudyResult) -> StudyPage:
 
 
 def _benchmarks(result: StudyResult) -> Iterator[Benchmark]:
-    """Of each benchmark the base of the first recipe, then the last stack of each pipeline."""
+    """Yield, for each benchmark, the base of the first recipe, then the last stack of each pipeline."""
     for task in result.tasks:
         rows: list[Score] = []
         first: TaskScore | None = None
@@ -90,7 +90,7 @@ def _score(name: str, found: TaskScore) -> Score:
 
 
 def _scores(result: StudyResult) -> Table:
-    """Recipe by recipe every stack's score on every benchmark, the paper's beside it."""
+    """Return every stack's score on every benchmark, recipe by recipe, with the paper's beside it."""
     tasks, named = result.tasks, result.in_paper
     columns = ["stack", *(name for task in tasks for name in (task, *(["paper"] if task in named else [])))]
     rows: list[tuple[str | Cell, ...]] = []
@@ -113,7 +113,7 @@ def _cell(score: TaskScore) -> Cell:
 
 
 def _comparison(result: StudyResult) -> Table:
-    """Every pipeline's change from the reference."""
+    """Return every pipeline's change from the reference."""
     compared = result.comparison
     assert compared is not None
     found = {(contrast.other, contrast.task): contrast.overall for contrast in compared.contrasts}

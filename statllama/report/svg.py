@@ -40,7 +40,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 @contextmanager
 def style(narrow: bool) -> Iterator[None]:
-    """What all charts have in common, whatever the user's own matplotlibrc says. One unit is one CSS pixel."""
+    """Set the style that all charts share, whatever the user's matplotlibrc says. One unit is one CSS pixel."""
     import matplotlib
 
     ours: Any = {
@@ -78,7 +78,7 @@ def style(narrow: bool) -> Iterator[None]:
 
 
 def picture(ident: str, title: str, description: str, draw: Callable[[int], Figure]) -> Markup:
-    """The figure that `draw(width in CSS pixels)` makes, at both widths; CSS shows the one that fits.
+    """Return the figure that `draw(width in CSS pixels)` makes, at both widths; CSS shows the one that fits.
 
     `ident` must be unique in the page. `title` and `description` are what a screen reader says of the chart.
     """
@@ -90,7 +90,9 @@ def picture(ident: str, title: str, description: str, draw: Callable[[int], Figu
 
 
 def clean(text: str) -> str:
-    """Text without the characters that XML forbids, and without those that turn the direction of what follows."""
+    """Return the text without the characters that XML forbids, and without those that turn the direction of what
+    follows.
+    """
     return _CONTROL.sub("", text)
 
 
@@ -134,7 +136,7 @@ def _adopt(root: ET.Element, ident: str) -> None:
 
 
 def _rounded(value: str) -> str:
-    """Coordinates to a tenth of a pixel, on one line."""
+    """Return the coordinates to a tenth of a pixel, on one line."""
     return _DECIMAL.sub(lambda match: f"{float(match[0]):.1f}".removesuffix(".0"), " ".join(value.split()))
 
 

@@ -34,14 +34,14 @@ class Table:
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str | Cell]], words_in: str = "") -> Table:
-    """A table of these rows. `words_in` names further columns of words, separated by commas."""
+    """Return a table of these rows. `words_in` names further columns of words, separated by commas."""
     named = {0, *(columns.index(name) for name in words_in.split(",") if name)}
     cells = tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
     return Table(caption, tuple(columns), cells, frozenset(named))
 
 
 def stages(found: Sequence[Stage]) -> Table:
-    """What each stage is, and what its training took."""
+    """Return a table of the stages and the cost of their training."""
     settings = list(dict.fromkeys(name for stage in found for name in stage.settings))
     columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", "time", "adapter")
     rows = [
@@ -62,7 +62,7 @@ def stages(found: Sequence[Stage]) -> Table:
 
 
 def logged(found: Sequence[Stage]) -> Table:
-    """Some of each stage's logged steps, evenly spaced, always with its first and last."""
+    """Return some of each stage's logged steps, evenly spaced, always with its first and last."""
     rows = []
     paid = any(stage.curve is not None and stage.curve.reward for stage in found)
     for stage in found:
@@ -79,7 +79,7 @@ def logged(found: Sequence[Stage]) -> Table:
 
 
 def evenly(length: int, most: int) -> list[int]:
-    """At most `most` indices below `length`, evenly spaced, the first and the last among them.
+    """Return at most `most` indices below `length`, evenly spaced, including the first and the last.
 
     >>> evenly(9, 3)
     [0, 4, 8]
@@ -90,7 +90,7 @@ def evenly(length: int, most: int) -> list[int]:
 
 
 def scores(benchmark: Benchmark) -> Table:
-    """One benchmark's scores, each compared with the base and with what it was trained on."""
+    """Return one benchmark's scores, each compared with the base and with what it was trained on."""
     rows = [
         (
             score.stack,
@@ -107,7 +107,7 @@ def scores(benchmark: Benchmark) -> Table:
 
 
 def change(delta: Delta | None) -> Cell:
-    """The cell of a change: it, its interval, and what its test says."""
+    """Return the cell of a change: it, its interval, and what its test says."""
     if delta is None:
         return Cell(words.DASH)
     tested = f"{'no evidence' if words.kind(delta) == 'same' else delta.verdict}, p {words.p_equals(delta.p)}"
@@ -115,7 +115,7 @@ def change(delta: Delta | None) -> Cell:
 
 
 def changes(benchmarks: Sequence[Benchmark]) -> Table:
-    """The numbers of the chart of what was gained and forgotten."""
+    """Return the numbers of the chart of what was gained and forgotten."""
     rows = [
         (
             benchmark.task,
@@ -135,7 +135,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Table:
 
 
 def topics(benchmark: Benchmark, last: str) -> Table:
-    """Every stack's score on every topic, and how `last` differs from the base."""
+    """Return every stack's score on every topic, and how `last` differs from the base."""
     stacks = [score.stack for score in benchmark.scores]
     rows: list[tuple[str | Cell, ...]] = []
     for topic in benchmark.topics:
@@ -146,7 +146,7 @@ def topics(benchmark: Benchmark, last: str) -> Table:
 
 
 def gates(found: Sequence[Gate]) -> Table:
-    """Each budget and what came of it."""
+    """Return each budget and what came of it."""
     rows = [
         (
             gate.stage,
@@ -163,7 +163,7 @@ def gates(found: Sequence[Gate]) -> Table:
 
 
 def drift(found: Sequence[Stage]) -> Table | None:
-    """KL divergences in nats per token. None when none was recorded."""
+    """Return the KL divergences in nats per token. None when none was recorded."""
     recorded = [s for s in found if s.drift_base is not None or s.drift_parent is not None]
     if not recorded:
         return None
@@ -172,7 +172,7 @@ def drift(found: Sequence[Stage]) -> Table | None:
 
 
 def sources(found: Sequence[Stage]) -> Table | None:
-    """Every source of every stage's data. None when none is recorded."""
+    """Return every source of every stage's data. None when none is recorded."""
     rows = [(stage.name, *_source(source)) for stage in found for source in stage.sources]
     columns = ("stage", "source", "rows", "used", "examples", "tokens", "with loss", "cut", "dropped")
     return table("Data of each stage", columns, rows, "source,dropped") if rows else None
@@ -193,7 +193,7 @@ def _source(source: Source) -> tuple[str, ...]:
 
 
 def dial(data: DialData) -> Table:
-    """Scores at each setting of a dial, and how each differs from the stage as trained."""
+    """Return the scores at each setting of a dial, and how each differs from the stage as trained."""
     rows: list[tuple[str | Cell, ...]] = [
         (f"{point.scale:g}", *(_setting(point, task) for task in data.tasks)) for point in data.points
     ]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def dial(data: DialData) -> Markup:
-    """The trade-off (general score across, domain score up, a point for each scale) above a panel for each benchmark.
+    """Return the trade-off (general score across, domain score up, a point for each scale) above a panel for each
+    benchmark.
 
     ValueError when there is no point, or a named benchmark has no score in one of them.
     """

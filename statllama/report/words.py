@@ -10,48 +10,48 @@ NOTHING = "no evidence of a difference"
 
 
 def percent(value: float) -> str:
-    """A score: `43.1 %`."""
+    """Return a score: `43.1 %`."""
     return f"{value:.1f} %"
 
 
 def interval(estimate: Estimate) -> str:
-    """A score's interval: `36.6 to 49.7`."""
+    """Return a score's interval: `36.6 to 49.7`."""
     return f"{estimate.low:.1f} to {estimate.high:.1f}"
 
 
 def points(value: float) -> str:
-    """A change in percentage points, with its sign: `+13.9` or `−1.4`."""
+    """Return a change in percentage points, with its sign: `+13.9` or `−1.4`."""
     text = f"{value:+.1f}"
     return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def points_interval(change: Change) -> str:
-    """A change's interval: `+5.0 to +22.5`."""
+    """Return a change's interval: `+5.0 to +22.5`."""
     return f"{points(change.low)} to {points(change.high)}"
 
 
 def p_equals(p: float) -> str:
-    """A p-value to three decimals, with its sign: `= 0.003` or `< 0.001`; never 0."""
+    """Return a p-value to three decimals, with its sign: `= 0.003` or `< 0.001`; never 0."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def count(number: float | None) -> str:
-    """An integer with separators, or a dash for none."""
+    """Return an integer with separators, or a dash for none."""
     return DASH if number is None else f"{number:,.0f}"
 
 
 def figure(number: float | None) -> str:
-    """A logged number to four significant digits, or a dash for none."""
+    """Return a logged number to four significant digits, or a dash for none."""
     return DASH if number is None else f"{number:.4g}"
 
 
 def share(part: float, whole: float) -> str:
-    """A share in per cent, or a dash for a share of nothing."""
+    """Return a share in per cent, or a dash for a share of nothing."""
     return DASH if not whole else f"{100 * part / whole:.0f} %"
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `3 min 34 s` or `2 h 05 min`, or a dash for none."""
+    """Return `45 s`, `3 min 34 s` or `2 h 05 min`, or a dash for none."""
     if seconds is None:
         return DASH
     minutes, rest = divmod(round(seconds), 60)
@@ -60,7 +60,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count_: float | None) -> str:
-    """Bytes in the unit that suits them, or a dash for none."""
+    """Return the bytes in the unit that suits them, or a dash for none."""
     if count_ is None:
         return DASH
     for unit in ("B", "KiB", "MiB"):
@@ -71,7 +71,7 @@ def size(count_: float | None) -> str:
 
 
 def moment(iso: str) -> str:
-    """An ISO 8601 time for people: `2026-11-21 11:55 UTC`. What has another shape stays as it is."""
+    """Return an ISO 8601 time for people: `2026-11-21 11:55 UTC`. What has another shape stays as it is."""
     date, mark, time = iso.partition("T")
     if not mark or len(time) < 5:
         return iso
@@ -79,19 +79,19 @@ def moment(iso: str) -> str:
 
 
 def several(number: int, one: str, many: str | None = None) -> str:
-    """`1 item`, `2 items`."""
+    """Return `1 item`, `2 items`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def kind(delta: Delta | None) -> str:
-    """`better`, `worse` or `same`: how a change is marked. Empty for none."""
+    """Return `better`, `worse` or `same`: how a change is marked. Empty for none."""
     if delta is None:
         return ""
     return delta.verdict if delta.verdict in ("better", "worse") else "same"
 
 
 def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
-    """What one comparison shows, in a sentence that claims no more than its test."""
+    """State a comparison's result in a sentence that claims no more than its test."""
     c = delta.change
     tested = f"{points(c.difference)} points, 95 % interval {points_interval(c)}, p {p_equals(delta.p)}"
     changed = f"{several(c.gained, 'item')} gained and {count(c.lost)} lost of {count(c.n)}"
