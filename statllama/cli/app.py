@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _unexpected(error: Exception) -> int:
-    """Typer's own usage errors, full or read-only disks, and what we did not foresee."""
+    """Return Typer's own usage errors, full or read-only disks, and what we did not foresee."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         if message := error.format_message():  # none: no command was given, and the help has been printed
@@ -103,7 +103,7 @@ def _unexpected(error: Exception) -> int:
 
 
 def _disk_error(error: Exception) -> StatllamaError | None:
-    """A full or read-only disk that was met outside the store, as the store words it."""
+    """Return a full or read-only disk that was met outside the store, as the store words it."""
     from statllama.store.files import translate_os_errors
 
     try:

@@ -214,7 +214,7 @@ def _subject(
     data: Sequence[str] | None,
     limit: int | None,
 ) -> tuple[Store, Subject]:
-    """The workspace and what `target` names, with the settings that options of the command changed."""
+    """Return the workspace and what `target` names, with the settings that options of the command changed."""
     from statllama.runs.targets import find_subject
     from statllama.store import Store
 

@@ -21,7 +21,7 @@ Reply = Callable[[str, list[int]], Iterator[str]]
 
 
 def read_turn() -> str | None:
-    """The next line that is typed or piped in; None at the end."""
+    """Return the next line that is typed or piped in; None at the end."""
     if sys.stdin.isatty():
         try:
             return Out.input("[bold cyan]you[/]  ")

@@ -54,7 +54,7 @@ def print_scorecard(card: Scorecard) -> None:
 
 
 def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
-    """One benchmark of the scorecard: a row for each stack, its score, and the change from each of `against`."""
+    """Return one benchmark of the scorecard: a row for each stack, its score, and the change from each of `against`."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("stack")
     for name in ("score", *(name for other in against for name in (f"from {other}", "p"))):
@@ -67,7 +67,7 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
 
 
 def change_cells(judged: Judged | None) -> tuple[str, str]:
-    """(change with its interval, adjusted p), each coloured when it is evidence."""
+    """Return (change with its interval, adjusted p), each coloured when it is evidence."""
     if judged is None:
         return "", ""
     change = judged.change
@@ -76,7 +76,7 @@ def change_cells(judged: Judged | None) -> tuple[str, str]:
 
 
 def share_cell(value: float, stderr: float | None) -> str:
-    """A score in points with its standard error."""
+    """Return a score in points with its standard error."""
     return f"{100 * value:.1f}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
 
 
@@ -141,7 +141,7 @@ def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], 
 
 
 def _figures(tested: Tested, total: int) -> dict[str, str]:
-    """The columns of FIGURES."""
+    """Return the columns of FIGURES."""
     change = tested.change
     low, high = change.bootstrap
     return {
@@ -178,7 +178,7 @@ def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, w
 
 
 def _end(text: str) -> str:
-    """The last part of a text, in whole words on one line."""
+    """Return the last part of a text, in whole words on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= PASSAGE else f"... {flat[-PASSAGE:].partition(' ')[2] or flat[-PASSAGE:]}"
 
@@ -190,7 +190,7 @@ def _answer(sample: Sample) -> str:
 
 
 def _choice(sample: Sample, answer: Any) -> str:
-    """An answer as text: that of the choice where it is a choice's number."""
+    """Return an answer as text: that of the choice where it is a choice's number."""
     choices = sample.get("choices")
     if choices and isinstance(answer, int) and 0 <= answer < len(choices):
         return str(choices[answer])

@@ -30,7 +30,7 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u206
 
 
 def visible(text: str) -> str:
-    """The text with control characters written out: `\\x1b` for an escape. Line ends and tabs stay."""
+    """Return the text with control characters written out: `\\x1b` for an escape. Line ends and tabs stay."""
     return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
@@ -48,7 +48,7 @@ def print_error(error: StatllamaError) -> None:
 
 
 def width(table: Table) -> int:
-    """Columns that the table takes when nothing in it is broken into lines."""
+    """Return the columns that the table takes when nothing in it is broken into lines."""
     return Measurement.get(Out, Out.options.update(max_width=UNBOUNDED), table).maximum
 
 
@@ -62,7 +62,7 @@ def print_table(table: Table) -> None:
 
 
 def counted(number: int, word: str) -> str:
-    """`1 score`, `2,000 scores`."""
+    """Return `1 score`, `2,000 scores`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
@@ -71,7 +71,7 @@ def _size(folder: Path) -> int:
 
 
 def readable_bytes(count: float) -> str:
-    """1.5 KiB, 20.3 MiB, ..."""
+    """Return 1.5 KiB, 20.3 MiB, ..."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
