@@ -17,9 +17,9 @@ from statllama.errors import ExportError, UsageError
 from statllama.model.adapter import ADAPTER_FILE, PREFIX, write_config
 from statllama.model.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
 from statllama.release.source import Progress, Source
-from statllama.release.tensorfile import tensor_file
 from statllama.release.weights import Weights, open_weights
 from statllama.store.files import translate_os_errors
+from statllama.store.tensorfile import tensor_file
 
 PARTS = ("lora_A", "lora_B")
 _CONFIG_BYTES = 64 * 1024  # more than adapter_config.json and the header of the weights ever take

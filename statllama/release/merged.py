@@ -22,9 +22,9 @@ from statllama.model.identity import TOKENIZER_FILES
 from statllama.release.adapter import require_fit
 from statllama.release.kept import Update, kept_shares
 from statllama.release.source import Progress, Source
-from statllama.release.tensorfile import BYTES, TensorFile, tensor_file
 from statllama.release.weights import INDEX_FILE, Weights, open_weights, read_config
 from statllama.store.files import require_bytes, sync, translate_os_errors, write_json, write_text
+from statllama.store.tensorfile import BYTES, TensorFile, tensor_file
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 SHARD_BYTES = 5_000_000_000

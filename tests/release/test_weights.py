@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from statllama.release.tensorfile import tensor_file
 from statllama.release.weights import open_weights
+from statllama.store.tensorfile import tensor_file
 
 KINDS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 SHAPES = {"vector": (7,), "matrix": (13, 5), "one": (1, 1), "number": (), "none": (0, 4), "cube": (3, 2, 4), "é": (2,)}
