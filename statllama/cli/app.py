@@ -61,7 +61,7 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Entry point: run the command, turn errors into messages and exit codes."""
+    """Run the command, and turn errors into messages and exit codes: the entry point."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # an ASCII terminal gets `\xb1` for a plus-minus sign, not an error
             stream.reconfigure(errors="backslashreplace")

@@ -120,7 +120,7 @@ def attribute(
     out: OutOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """What each stage is worth: scores every prefix of the stack, and the whole stack without each stage."""
+    """Measure the worth of each stage: score every prefix of the stack, and the whole stack without each stage."""
     from statllama.cli.console.attribution import print_attribution
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import attribution as evaluation
@@ -229,7 +229,7 @@ def _subject(
 
 
 def _files(given: Sequence[str]) -> dict[str, Any]:
-    """{task: file} or {task: {split: file}} of `TASK[.SPLIT]=FILE` texts."""
+    """Return {task: file} or {task: {split: file}} of `TASK[.SPLIT]=FILE` texts."""
     found: dict[str, Any] = {}
     for text in given:
         name, sign, file = text.partition("=")

@@ -12,7 +12,7 @@ from statllama.runs.attribution import Attribution, Dial
 
 
 def print_attribution(result: Attribution) -> None:
-    """A table a benchmark: what each stage changed when it was added, and what the stack would lose without it."""
+    """Print a table per benchmark: each stage's change when it was added, and the stack's loss without it."""
     for i, whole in enumerate(result.prefixes[result.stages[-1]]):
         Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {whole.n} items)")
         table = Table(box=SIMPLE_HEAD, padding=(0, 1))
@@ -37,7 +37,7 @@ def print_attribution(result: Attribution) -> None:
 
 
 def print_dial(result: Dial) -> None:
-    """A row a factor: the score on each benchmark with its change from factor 1."""
+    """Print a row per factor: the score on each benchmark with its change from factor 1."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column(f"{plain(result.stage)} x", justify="right")
     for score in result.notches[0].scores:

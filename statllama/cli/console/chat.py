@@ -50,7 +50,7 @@ def converse(sides: Mapping[str, Conversation], reply: Reply) -> None:
 
 
 def _answer(text: str, sides: Mapping[str, Conversation], reply: Reply) -> None:
-    """One turn. A side that cannot answer says why, and none keeps the turn: they stay in step."""
+    """Answer one turn. If a side cannot answer, it says why and neither keeps the turn: they stay in step."""
     try:
         pieces = {name: reply(name, side.prompt(text)) for name, side in sides.items()}
         replies = print_replies(pieces) if len(pieces) > 1 else {n: print_reply(n, p) for n, p in pieces.items()}

@@ -24,7 +24,9 @@ DAY = 86_400.0
 
 
 def print_check(check: StageCheck) -> None:
-    """A stage's data: a table of its sources, the first example with its mask, what was found, and verdicts."""
+    """Print a stage's data: a table of its sources, the first example with its mask, copies and duplicates,
+    verdicts.
+    """
     Out.print(f"[bold cyan]{check.spec.name}[/] ({check.spec.type})")
     if check.selection is not None:
         print_table(_sources(check))
@@ -80,7 +82,7 @@ def _print_left_out(check: StageCheck) -> None:
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
-    """One finding a line, with what to do about it."""
+    """Print one finding per line, with its remedy."""
     if not verdicts:
         Out.print("  [green]ok[/]: nothing to mend")
     for verdict in verdicts:
@@ -90,7 +92,7 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
 
 
 def _print_marked(sample: str) -> None:
-    """Text with ⟦...⟧ around tokens with loss: in colour on a terminal, with the marks elsewhere."""
+    """Print text with ⟦...⟧ around tokens with loss: in colour on a terminal, with the marks elsewhere."""
     text = visible(sample if len(sample) <= EXAMPLE else f"{sample[:EXAMPLE]} ...")
     if Out.is_terminal:
         shown = Text()
@@ -104,7 +106,7 @@ def _print_marked(sample: str) -> None:
 
 
 def print_preview(preview: Preview) -> None:
-    """Token by token: position, id, text, and whether it carries loss."""
+    """Print a row token by token: position, id, text, and whether it carries loss."""
     Out.print(f"{plain(preview.where)} ({preview.format})")
     for title, tokens in preview.sequences:
         if title:
@@ -123,7 +125,7 @@ def _tokens(preview: Preview, tokens: Tokens) -> Table:
 
 
 def print_cache(items: Sequence[Kept]) -> None:
-    """Prepared data that is kept: what, from which sources, bytes, days since it was made."""
+    """Print the prepared data: kind, sources, bytes, age in days."""
     if not items:
         Out.print("no prepared data is kept")
         return
@@ -140,7 +142,7 @@ def print_cache(items: Sequence[Kept]) -> None:
 
 
 def print_pruned(items: Sequence[Kept]) -> None:
-    """What `data cache --prune` removed."""
+    """Print the entries that `data cache --prune` removed."""
     Out.print(f"removed: {_total(items)}")
 
 
@@ -150,7 +152,7 @@ def _total(items: Sequence[Kept]) -> str:
 
 
 def print_topics(topics: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Topics of generated problems and their kinds."""
+    """Print the topics of generated problems and their kinds."""
     table = Table("topic", "kinds", "")
     for name, kinds in topics:
         table.add_row(name, str(len(kinds)), ", ".join(kinds))
@@ -158,7 +160,7 @@ def print_topics(topics: Iterable[tuple[str, Sequence[str]]]) -> None:
 
 
 def print_written(count: int, path: Any, seconds: float) -> None:
-    """What `data problems` wrote."""
+    """Print the outcome of `data problems`."""
     Out.print(f"{count:,} rows written to {plain(path)} in {seconds:.1f} s")
 
 

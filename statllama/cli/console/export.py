@@ -12,7 +12,9 @@ from statllama.release.release import Release
 
 
 def print_release(release: Release, pushed: str | None = None) -> None:
-    """The files with their sizes, each artefact's checks in a line, and notes. With `pushed`, only where it went."""
+    """Print the files with their sizes, each artefact's checks in a line, and notes; with `pushed`, only its
+    address.
+    """
     if pushed is not None:
         Out.print(f"uploaded: {plain(pushed)}")
         return

@@ -174,7 +174,7 @@ class ConsoleReporter(Reporter):
 
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar that goes away when it is done, moved by a callback (done, total); None where there is no terminal."""
+    """Show a temporary bar, moved by a callback (done, total); yield None without a terminal."""
     if not Out.is_terminal:
         yield None
         return
@@ -185,7 +185,7 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def _rollouts(figures: Mapping[str, float]) -> str:
-    """What a step of grpo says of its completions; nothing for other stages, and for steps on completions of before."""
+    """Return a grpo step's figures of its completions; empty for other stages, and for steps on earlier completions."""
     shown = (("reward", "reward {:.3f}"), ("kl", "KL {:.2g}"), ("completions/mean_length", "length {:.0f}"))
     parts = [form.format(figures[name]) for name, form in shown if name in figures] if "reward" in figures else []
     parts += [f"cut {figures['completions/clipped_ratio']:.0%}"] if parts else []
@@ -193,14 +193,14 @@ def _rollouts(figures: Mapping[str, float]) -> str:
 
 
 def _learned(metrics: Mapping[str, Any]) -> str:
-    """How far a stage came: by its reward where it has one, else by its loss."""
+    """Return a stage's progress: by its reward where it has one, else by its loss."""
     if "reward" in metrics:
         return f"reward {metrics['first_reward']:.3f} -> {metrics['reward']:.3f}"
     return f"loss {metrics['first_loss']:.4f} -> {metrics['loss']:.4f}"
 
 
 def stack_plan(stages: Sequence[PlannedStage]) -> str:
-    """What stands on what: `base -> sft -> dpo, grpo; dpo -> dtft`. Stages that are trained already are dim."""
+    """Return the stages and their parents: `base -> sft -> dpo, grpo; dpo -> dtft`. Trained stages are dim."""
     shown = {stage.spec.name: f"[dim]{stage.spec.name}[/]" if stage.cached else stage.spec.name for stage in stages}
     above: dict[tuple[str, ...], list[str]] = {}
     for stage in stages:
@@ -216,7 +216,7 @@ def stack_plan(stages: Sequence[PlannedStage]) -> str:
 
 
 def _blended(metrics: Mapping[str, Any]) -> str:
-    """What a blend is: its rank, what that cost, and how far its adapters agree."""
+    """Describe a blend: its rank, the error of that, and the agreement of its adapters."""
     cost = f"error {100 * metrics['error']:.2g} %" if metrics["error"] else "exact"
     return f"blend of rank {metrics['rank']}, {cost}, {100 * metrics['share']:.0f} % of its updates' size"
 

@@ -21,7 +21,7 @@ BRIEF = FIGURES[:4]  # what is shown beside the verdict where there is no room f
 
 
 def print_scorecard(card: Scorecard) -> None:
-    """Scores with standard errors, the paired change from base and from the parent, and what it is evidence of."""
+    """Print scores with standard errors, the paired changes from base and parent, and their verdicts."""
     for i, task in enumerate(card.tasks):
         first = card.rows[0].cells[i]
         part = ", only a part of the items" if first.limited else ""
@@ -89,7 +89,9 @@ def _p(p: float) -> str:
 
 
 def print_comparison(comparison: Comparison, items: int, *, topics: bool = True) -> None:
-    """Each benchmark and model against the reference, then topics, then the first `items` flipped items each way."""
+    """Print each benchmark and model against the reference, then topics, then the first `items` flipped items each
+    way.
+    """
     if not topics:
         contrasts = tuple(replace(contrast, topics={}) for contrast in comparison.contrasts)
         comparison = replace(comparison, contrasts=contrasts)
@@ -112,7 +114,7 @@ TestedRow = tuple[str, str, int, Tested]  # what was compared, the model, items 
 
 
 def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
-    """One table where there is room, else one of the scores with their verdicts and one of the rest."""
+    """Print one table where there is room, else one of the scores with their verdicts and one of the rest."""
     whole = _tested_table(rows, what, FIGURES, verdicts=True)
     if width(whole) > Out.width:
         whole.padding = 0
@@ -184,7 +186,7 @@ def _end(text: str) -> str:
 
 
 def _answer(sample: Sample) -> str:
-    """What the model answered; for a generated answer what was read from it, and the text's end."""
+    """Return the model's answer; for a generated one, the part that was read from it and the text's end."""
     chosen = plain(_end(_choice(sample, sample["prediction"])))
     return f"{chosen}  [dim]from: {plain(_end(sample['generated']))}[/]" if "generated" in sample else chosen
 
@@ -198,7 +200,7 @@ def _choice(sample: Sample, answer: Any) -> str:
 
 
 def _closing(comparison: Comparison) -> str:
-    """What the verdicts rest on."""
+    """Return the basis of the verdicts."""
     count = len(comparison.contrasts)
     topics = sum(len(contrast.topics) for contrast in comparison.contrasts)
     several = f"Holm over {count} comparisons" if count > 1 else "one comparison"

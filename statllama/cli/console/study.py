@@ -66,7 +66,7 @@ class StudyReporter(ConsoleReporter):
 
 
 def print_study(result: StudyResult) -> None:
-    """All scores with 95 % intervals, the paper's figures where there are some, and the comparison of pipelines."""
+    """Print all scores with 95 % intervals, the paper's figures where it has some, and the comparison of pipelines."""
     tasks, papers = result.tasks, result.in_paper
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for name in ("recipe", "stage"):

@@ -35,12 +35,12 @@ def visible(text: str) -> str:
 
 
 def plain(text: object) -> str:
-    """A text that is not ours, to be put among rich's markup: nothing in it is markup or obeyed by the terminal."""
+    """Escape foreign text for use among rich's markup: no part of it is markup, or obeyed by the terminal."""
     return escape(visible(str(text)))
 
 
 def print_error(error: StatllamaError) -> None:
-    """What went wrong and how to mend it, on stderr."""
+    """Print an error and its remedy on stderr."""
     head = "[bold yellow]stopped:[/]" if isinstance(error, Interrupted) else "[bold red]error:[/]"
     Err.print(f"{head} {plain(error.message)}")
     if error.remedy:
@@ -53,7 +53,9 @@ def width(table: Table) -> int:
 
 
 def print_table(table: Table) -> None:
-    """On a narrow terminal without lines between columns, and long texts folded: nothing of them is lost."""
+    """Print a table; on a narrow terminal without lines between columns, and with long texts folded, so that nothing is
+    lost.
+    """
     if width(table) > Out.width:
         table.box, table.padding = SIMPLE_HEAD, 0
         for column in table.columns:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def print_recipe(recipe: Recipe) -> None:
-    """The resolved recipe as YAML."""
+    """Print the resolved recipe as YAML."""
     given = (str(recipe.source), *(f"--set {override}" for override in recipe.overrides))
     comments = [visible(text).replace("\n", "\\n") for text in given]  # one line each, whatever was given
     text = "".join(f"# {comment}\n" for comment in comments) + recipe.to_yaml()
@@ -32,7 +32,7 @@ def print_recipe(recipe: Recipe) -> None:
 
 
 def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping[str, Measure]) -> None:
-    """What would run, what is cached, and why."""
+    """Print which stages would run, which are cached, and why."""
     table = Table("stage", "type", "on", "runs", "why", "examples", "tokens", "steps", title=plain(recipe.name))
     for column in table.columns[5:]:
         column.justify = "right"
@@ -48,7 +48,7 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
 
 
 def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
-    """Where what these recipes read is now, and how to run them from there."""
+    """Print where the recipes' data are now, and how to run from there."""
     names = ", ".join(map(plain, recipes))
     Out.print(f"ready to run without network: {names}. The data are in {plain(workspace)}, bases and benchmarks in")
     Out.print(f"{plain(cache)}. On another machine, with copies of both:")
@@ -56,7 +56,7 @@ def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
 
 
 def print_status(store: Store) -> None:
-    """Recipes that ran here, the state of their stages, unfinished work and bytes."""
+    """Print the recipes that ran here, the state of their stages, unfinished work and bytes."""
     runs = store.runs()
     if not runs:
         Out.print(f"{plain(store.root)} holds no run yet. Start with: statllama run quickstart")
@@ -85,7 +85,7 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def print_finding(finding: Finding) -> None:
-    """One of `doctor`'s findings, with its remedy."""
+    """Print one of `doctor`'s findings, with its remedy."""
     marks = {"ok": "[green]ok[/]   ", "warning": "[yellow]warn[/] ", "error": "[bold red]error[/]"}
     Out.print(f"{marks[finding.level]} {finding.subject}: {plain(finding.detail)}")
     if finding.remedy:
