@@ -28,7 +28,7 @@ app = typer.Typer(
     "the adapters stay separate, stacked on one frozen base, and every stage is scored.\n\n"
     "Try it now, without a GPU or a download:  [bold]statllama run quickstart[/bold]",
 )
-INTERRUPTED = Interrupted("by Ctrl-C", remedy="the same command goes on")
+INTERRUPTED = Interrupted("by Ctrl-C", remedy="run the same command again to go on")
 
 
 def _version(wanted: bool) -> None:
@@ -41,7 +41,7 @@ def _version(wanted: bool) -> None:
 def _global(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
     if debug:
@@ -97,7 +97,7 @@ def _unexpected(error: Exception) -> int:
     if (known := _disk_error(error)) is not None:
         print_error(known)
         return known.exit_code
-    remedy = "please report it, with what `statllama --debug ...` prints"
+    remedy = "please report it, with the output of `statllama --debug ...`"
     print_error(StatllamaError(f"unexpected: {type(error).__name__}: {error}", remedy=remedy))
     return 1
 

@@ -17,23 +17,30 @@ def chat(
     scale: ScaleOption = None,
     versus: Annotated[
         str | None,
-        typer.Option("--versus", metavar="NAME", help="Also answer as a stage below it, or `base`, side by side."),
+        typer.Option(
+            "--versus", metavar="NAME", help="Also answer as an earlier stage of the stack, or `base`, side by side."
+        ),
     ] = None,
     system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="System prompt.")] = None,
     temperature: Annotated[
-        float, typer.Option(min=0, max=5, help="0 takes the likeliest token always; above 0 tokens are drawn.")
+        float, typer.Option(min=0, max=5, help="0 always takes the likeliest token; above 0 tokens are sampled.")
     ] = 0.0,
     top_p: Annotated[
-        float, typer.Option(min=0.01, max=1, help="With a temperature: draw from this likeliest share.")
+        float,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="With a temperature: sample from the likeliest tokens that hold this share of the probability.",
+        ),
     ] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a reply at most.")] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of reply tokens.")] = 512,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 0,
     overrides: EvaluateSetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Talk to a trained stage, a whole model, or the base, in the terminal.
 
-    Lines that are piped in are turns too. Ctrl-C ends a reply, Ctrl-D the conversation.
+    Piped lines are turns too. Ctrl-C ends a reply, Ctrl-D the conversation.
     """
     from statllama.cli.console.chat import converse
     from statllama.cli.console.run import ConsoleReporter
@@ -46,7 +53,7 @@ def chat(
     subject, stack = chosen_stack(target, store, stage, scale, overrides)
     beside_keys = subject.stack(versus).keys if versus else ()
     if versus and (versus == stack.name or stack.keys[: len(beside_keys)] != beside_keys):
-        raise UsageError(f"--versus {versus}: only a stage below {stack.name}, or `base`, can be set beside it")
+        raise UsageError(f"--versus {versus}: only a stage below {stack.name}, or `base`, can answer beside it")
     loaded = Loaded(subject.base, subject.identity, store, ConsoleReporter(), subject.evaluate.max_length)
     versions = talk.Versions(loaded, stack, subject.precision)
     sampling = talk.Sampling(temperature, top_p, max_tokens, seed)
@@ -68,23 +75,26 @@ def serve(
     engine: Annotated[
         str | None,
         typer.Option(
-            "--with", metavar="SERVER", help="llama.cpp (for GGUF) or vllm. Default: what the release is for."
+            "--with", metavar="SERVER", help="llama.cpp (for GGUF) or vllm. Default: the one that fits the release."
         ),
     ] = None,
     gguf: Annotated[
-        str | None, typer.Option("--gguf", metavar="TYPE", help="Which GGUF, such as q4_k_m. Default: the smallest.")
+        str | None,
+        typer.Option(
+            "--gguf", metavar="TYPE", help="Type of the GGUF file, such as q4_k_m. Default: the smallest file."
+        ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
-    context: Annotated[int, typer.Option(min=64, help="Tokens of a conversation at most.")] = 4096,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the server's command line and leave.")] = False,
+    context: Annotated[int, typer.Option(min=64, help="Maximum number of tokens in a conversation.")] = 4096,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the server's command line and exit.")] = False,
     extra: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS]", help="Further arguments for the server itself.")
+        list[str] | None, typer.Argument(metavar="[-- ARGS]", help="More arguments for the server itself.")
     ] = None,
 ) -> None:
-    """Hand a release over to llama.cpp's or vLLM's own server, with the right arguments: an OpenAI-compatible API.
+    """Serve a release over an OpenAI-compatible API, by llama.cpp's or vLLM's own server.
 
-    llama.cpp's `llama-server` is used where it is installed, else the same server out of the extra `gguf`.
+    Uses an installed `llama-server` of llama.cpp, else the same server from the extra `gguf`.
     """
     import shlex
 
@@ -95,7 +105,7 @@ def serve(
     chosen = server.choose(served, engine)
     command = server.command(served, chosen, server.Listening(host, port, context), gguf, extra or ())
     if served.forced:
-        Err.print(f"[yellow]warning:[/] {plain(served.name)} was published although its verification failed")
+        Err.print(f"[yellow]warning:[/] {plain(served.name)} was published despite a failed verification")
     if dry_run:
         Out.print(plain(shlex.join(command)), soft_wrap=True)
         return

@@ -11,7 +11,7 @@ import typer
 
 from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
 
-app = typer.Typer(no_args_is_help=True, help="Look at a recipe's data, and make statistics problems.")
+app = typer.Typer(no_args_is_help=True, help="Check a recipe's data, and generate statistics problems.")
 StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
 
 
@@ -20,7 +20,7 @@ def check(
     recipe: RecipeArg, overrides: SetOption = None, stage: StageOption = None, workspace: WorkspaceOption = WORKSPACE
 ) -> None:
     """Check the data of every stage: rows, tokens, masks, cut and repeated rows, odd characters, copies of benchmark
-    questions. Leaves with 1 when something would stop a run.
+    questions. Exits with 1 when something would stop a run.
 
     What is tokenised here is kept in the workspace, and `run` takes it from there.
     """
@@ -42,12 +42,12 @@ def check(
 def preview(
     recipe: RecipeArg,
     overrides: SetOption = None,
-    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Of this stage; else of the first.")] = None,
-    source: Annotated[int, typer.Option(min=1, help="Which of the stage's sources, from 1.")] = 1,
-    row: Annotated[int, typer.Option(min=1, help="Which row of the source, from 1.")] = 1,
+    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Stage to look at. Default: the first.")] = None,
+    source: Annotated[int, typer.Option(min=1, help="Number of the stage's source, from 1.")] = 1,
+    row: Annotated[int, typer.Option(min=1, help="Number of the source's row, from 1.")] = 1,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Show one row as the model will see it, token by token, with the tokens that carry loss."""
+    """Show one row as the model sees it, token by token, with the tokens that carry loss."""
     from statllama.cli.console.data import print_preview
     from statllama.recipe import load_recipe
     from statllama.runs.data_check import preview as preview_row
@@ -58,11 +58,11 @@ def preview(
 
 @app.command()
 def cache(
-    prune: Annotated[bool, typer.Option("--prune", help="Remove what is older than --days.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove data older than --days.")] = False,
     days: Annotated[float, typer.Option(min=0, help="With --prune: 0 removes everything.")] = 30.0,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """List the prepared data that the workspace keeps, or remove what is old. It is made again when it is needed."""
+    """List the workspace's prepared data, or remove old data. Runs prepare it again when they need it."""
     from statllama.cli.console.data import DAY, print_cache, print_pruned
     from statllama.data.cache import kept
     from statllama.data.cache import prune as prune_data
@@ -77,8 +77,8 @@ def cache(
 
 @app.command()
 def problems(
-    out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Where to write the rows.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many different problems.")] = 1000,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="File for the rows.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Number of different problems.")] = 1000,
     form: Annotated[
         str,
         typer.Option(
@@ -86,11 +86,11 @@ def problems(
         ),
     ] = "sft",
     topics: Annotated[str | None, typer.Option(metavar="A,B", help="Only these topics.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other problems.")] = 0,
-    split: Annotated[str, typer.Option(help="train or test; no test problem is near a train problem.")] = "train",
+    seed: Annotated[int, typer.Option(min=0, help="Seed; another one gives other problems.")] = 0,
+    split: Annotated[str, typer.Option(help="train or test; no test problem resembles a train problem.")] = "train",
     listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
 ) -> None:
-    """Write statistics problems whose answers are computed. The same arguments give the same bytes."""
+    """Write statistics problems with computed answers. The same arguments give the same bytes."""
     from statllama.cli.console.data import print_topics, print_written
     from statllama.errors import UsageError
     from statllama.problems import kinds, rows

@@ -9,31 +9,33 @@ import typer
 
 from statllama.cli.options import WORKSPACE, EvaluateSetOption, ScaleOption, StageOption, TargetArg, WorkspaceOption
 
-DirOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make; it must not exist yet.")]
+DirOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to create; it must not exist yet.")]
 AdapterOption = Annotated[
-    bool | None, typer.Option("--adapter/--no-adapter", help="The stack as one ordinary PEFT adapter.")
+    bool | None, typer.Option("--adapter/--no-adapter", help="Write the stack as one ordinary PEFT adapter.")
 ]
 RankOption = Annotated[
     int | None, typer.Option(min=1, help="Recompress that adapter to this rank; the error is reported.")
 ]
 MergedOption = Annotated[
-    str | None, typer.Option("--merged", metavar="TYPE", help="The merged weights in bf16, f16 or f32.")
+    str | None, typer.Option("--merged", metavar="TYPE", help="Write merged weights in bf16, f16 or f32.")
 ]
 GgufOption = Annotated[
     list[str] | None,
-    typer.Option("--gguf", metavar="TYPE", help="GGUF in f16, bf16, q8_0, q5_k_m, q4_k_m, ...; may be repeated."),
+    typer.Option("--gguf", metavar="TYPE", help="Write GGUF in f16, bf16, q8_0, q5_k_m, q4_k_m, ...; may be repeated."),
 ]
 LoraOption = Annotated[
-    bool, typer.Option("--gguf-lora", help="Each stage, and all together, as GGUF LoRA for llama.cpp's --lora.")
+    bool, typer.Option("--gguf-lora", help="Write each stage, and all together, as GGUF LoRA for llama.cpp's --lora.")
 ]
-NameOption = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the release. Default: of run and stage.")]
+NameOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of the release. Default: the names of run and stage.")
+]
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Publish although verification fails; the card then says so.")
+    bool, typer.Option("--force", help="Publish despite a failed verification; the card then says so.")
 ]
 PushOption = Annotated[
     str | None, typer.Option("--push", metavar="REPO", help="Upload it to this hub repository, private by default.")
 ]
-PublicOption = Annotated[bool, typer.Option("--public", help="With --push: a public repository.")]
+PublicOption = Annotated[bool, typer.Option("--public", help="With --push: make the repository public.")]
 
 
 def export(
@@ -53,7 +55,7 @@ def export(
     overrides: EvaluateSetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Release a stage: adapter, merged weights, GGUF, checked against the trained stack before they are published.
+    """Release a stage as adapter, merged weights or GGUF, each checked against the trained stack.
 
     Without a choice of forms: the adapter and merged weights in bf16. Works offline, without a compiler.
     """

@@ -18,14 +18,14 @@ SetOption = Annotated[
     ),
 ]
 TrustOption = Annotated[
-    bool, typer.Option("--trust-local-code", help="Run rewards (name: local) that are code beside the recipe.")
+    bool, typer.Option("--trust-local-code", help="Allow rewards (name: local) to run code beside the recipe.")
 ]
 UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
 WorkspaceOption = Annotated[
     Path,
     typer.Option(
         envvar="STATLLAMA_WORKSPACE",
-        help="Folder for results. Results are found by what they are made of, so recipes can share one.",
+        help="Folder for results. They are found by content, so recipes can share it.",
     ),
 ]
 WORKSPACE = Path("workspace")
@@ -49,7 +49,7 @@ EvaluateSetOption = Annotated[
 
 TaskOption = Annotated[
     list[str] | None,
-    typer.Option("--task", metavar="NAME", help="Benchmark to score, in place of the recipe's; may be repeated."),
+    typer.Option("--task", metavar="NAME", help="Benchmark to score instead of the recipe's; may be repeated."),
 ]
 
 DataOption = Annotated[
@@ -57,18 +57,21 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="TASK=FILE",
-        help="Local file with a benchmark's questions, in place of its own; TASK.SPLIT=FILE for one split.",
+        help="Local file to replace a benchmark's questions; TASK.SPLIT=FILE replaces one split.",
     ),
 ]
 
 StageOption = Annotated[
-    str | None, typer.Option("--stage", metavar="NAME", help="Stage whose stack it is, or `base`. Default: the last.")
+    str | None,
+    typer.Option("--stage", metavar="NAME", help="Last stage of the stack, or `base`. Default: the run's last stage."),
 ]
 
 ScaleOption = Annotated[
     list[str] | None, typer.Option("--scale", metavar="STAGE=FACTOR", help="Scale a stage's adapter; may be repeated.")
 ]
 
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Score only the first so many items of each benchmark.")]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, help="Score only the first items of each benchmark, up to this number.")
+]
 
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the result as JSON.")]

@@ -17,14 +17,17 @@ def run(
     until: UntilOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="When another process trains the same stage: wait for it, or stop and name it."
+        ),
     ] = True,
     trust_local_code: TrustOption = False,
 ) -> None:
-    """Train what is not trained yet, score the base and every stage, print the scorecard.
+    """Train the missing stages, score the base and every stage, and print the scorecard.
 
-    A stage whose result is in the workspace is not trained again. A run that was stopped (Ctrl-C, kill, power) goes on
-    from its last checkpoint when the same command is given again.
+    Stages with a result in the workspace are not trained again. A stopped run (Ctrl-C, kill, power) goes on
+    from its last checkpoint when you repeat the command.
     """
     from statllama.recipe import load_recipe
     from statllama.runs.runner import run as run_recipe
@@ -57,12 +60,12 @@ def plan(
 
 def fetch(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE|STUDY...", help="Files, or names of shipped recipes; or a study.")
+        list[str], typer.Argument(metavar="RECIPE|STUDY...", help="Recipe files, names of shipped recipes, or a study.")
     ],
     overrides: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Fetch all that recipes read from the hub (base, data, benchmarks): their runs then need no network.
+    """Fetch everything that recipes read from the hub (base, data, benchmarks), for runs without a network.
 
     For a machine without network, copy the workspace and the hub's cache to it.
     """
@@ -78,23 +81,23 @@ def fetch(
 
 
 def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
-    """Print the resolved recipe: every field with its value, defaults included, as YAML that can be run."""
+    """Print the resolved recipe as runnable YAML: every field with its value, defaults included."""
     from statllama.recipe import load_recipe
 
     print_recipe(load_recipe(recipe, overrides or [], check_files=False))
 
 
 def status(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """List what the workspace holds: recipes and their stages, unfinished work, scores, bytes on disk."""
+    """List the workspace's recipes and their stages, unfinished work, scores, bytes on disk."""
     from statllama.store import Store
 
     print_status(Store(workspace))
 
 
 def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """Check this machine: GPU, CUDA, versions, whether the libraries really load, disk, hub.
+    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, hub.
 
-    Each finding says what to do about it. Leaves with 1 when something would stop a run.
+    Each finding names its remedy. Exits with 1 when something would stop a run.
     """
     from statllama.runs.doctor import examine
 

@@ -32,7 +32,9 @@ def eval_(
     target: TargetArg,
     stage: Annotated[
         list[str] | None,
-        typer.Option("--stage", metavar="NAME", help="Stage to score, or `base`; may be repeated. Default: all."),
+        typer.Option(
+            "--stage", metavar="NAME", help="Stage to score, or `base`; may be repeated. Default: all stages."
+        ),
     ] = None,
     task: TaskOption = None,
     data: DataOption = None,
@@ -40,7 +42,9 @@ def eval_(
     scale: Annotated[
         list[str] | None,
         typer.Option(
-            "--scale", metavar="STAGE=FACTOR", help="Also score the stack with this stage's adapter times a factor."
+            "--scale",
+            metavar="STAGE=FACTOR",
+            help="Also score the stack with this stage's adapter multiplied by a factor.",
         ),
     ] = None,
     overrides: EvaluateSetOption = None,
@@ -49,8 +53,8 @@ def eval_(
 ) -> None:
     """Score a base model and the stages trained on it, or any other model, on benchmarks.
 
-    The base is loaded once and the adapters are switched. What was scored before, by whichever command, is taken from
-    the workspace. A killed evaluation goes on where it was when the same command is given again.
+    The base is loaded once and the adapters are switched. Earlier scores, of any command, are taken from
+    the workspace. A killed evaluation goes on with the next item when you repeat the command.
     """
     from statllama.cli.console.run import ConsoleReporter
     from statllama.cli.console.scores import print_scorecard
@@ -76,14 +80,14 @@ def compare(
         list[str],
         typer.Argument(
             metavar="A B ...",
-            help="What was scored before: RUN:STAGE (RUN alone: its last stage), RUN:base, a model's folder or hub id.",
+            help="Scored models: RUN:STAGE (RUN alone: its last stage), RUN:base, a model's folder or hub id.",
         ),
     ],
-    items: Annotated[int, typer.Option(min=0, help="Flipped items to show each way.")] = 3,
+    items: Annotated[int, typer.Option(min=0, help="Flipped items to show in each direction.")] = 3,
     out: OutOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Compare scored models with the first, item by item: what changed, how sure that is, which answers flipped.
+    """Compare scored models with the first, item by item: changes, their certainty, flipped answers.
 
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
@@ -111,7 +115,7 @@ def compare(
 def attribute(
     run: RunArg,
     stage: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Stage whose stack is taken apart. Default: the last.")
+        str | None, typer.Option(metavar="NAME", help="Stage whose stack to take apart. Default: the last.")
     ] = None,
     task: TaskOption = None,
     data: DataOption = None,
@@ -140,12 +144,12 @@ def attribute(
 
 def dial(
     run: RunArg,
-    stage: Annotated[str, typer.Option("--stage", metavar="NAME", help="Stage whose adapter is scaled.")],
+    stage: Annotated[str, typer.Option("--stage", metavar="NAME", help="Stage whose adapter to scale.")],
     grid: Annotated[
-        str, typer.Option(metavar="F,F,...", help="Factors on its update; 1 is as trained, 0 without it.")
+        str, typer.Option(metavar="F,F,...", help="Factors on its update: 1 as trained, 0 without it.")
     ] = "0,0.25,0.5,0.75,1,1.25",
     on: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Stage whose stack is scored. Default: the last.")
+        str | None, typer.Option(metavar="NAME", help="Stage whose stack to score. Default: the last.")
     ] = None,
     task: TaskOption = None,
     data: DataOption = None,
@@ -156,7 +160,7 @@ def dial(
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Trade a stage's gain against what it cost, without training: scores the stack with its adapter scaled."""
+    """Trade a stage's gain against its cost without training: score the stack with its adapter scaled."""
     from statllama.cli.console.attribution import print_dial
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import attribution as evaluation
@@ -187,14 +191,12 @@ def report(
     data: DataOption = None,
     limit: LimitOption = None,
     overrides: EvaluateSetOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The file to write. Default: RUN.html.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="File to write. Default: RUN.html.")] = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Write a run on one HTML page that opens offline: recipe, curves, scores with intervals, what was forgotten.
+    """Write a run's report, one HTML page that opens offline: recipe, curves, scores with intervals, losses.
 
-    Loads no model and scores nothing: what the workspace does not have is not shown, and the page says so. Scores that
+    Loads no model and scores nothing; the page says which scores the workspace lacks. Scores that
     `eval` made with other settings are shown when the same settings are given here.
     """
     from statllama.cli.console.terminal import Out, plain
@@ -242,7 +244,7 @@ def _files(given: Sequence[str]) -> dict[str, Any]:
         elif isinstance(found.setdefault(task, {}), dict):
             found[task][split] = path
         else:
-            raise UsageError(f"--data {text!r}: {task} has a file for all splits already")
+            raise UsageError(f"--data {text!r}: {task} already has a file for all splits")
     return found
 
 

@@ -14,14 +14,14 @@ from statllama.errors import UsageError
 def study(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="FILE|RECIPE...", help="A study's file (it lists recipes), or several recipes."),
+        typer.Argument(metavar="FILE|RECIPE...", help="A study file (a list of recipes), or several recipes."),
     ],
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Only this recipe, or RECIPE:STAGE; may be repeated."),
+        typer.Option("--only", metavar="NAME", help="Run only this recipe, or RECIPE:STAGE; may be repeated."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Recipes that have this stage, down to it.")
+        str | None, typer.Option(metavar="STAGE", help="Run only recipes with this stage, and stop after it.")
     ] = None,
     overrides: SetOption = None,
     out: Annotated[
@@ -29,13 +29,16 @@ def study(
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="When another process trains the same stage: wait, or say who.")
+        bool,
+        typer.Option(
+            "--wait/--no-wait", help="When another process trains the same stage: wait for it, or stop and name it."
+        ),
     ] = True,
     trust_local_code: TrustOption = False,
 ) -> None:
-    """Run several recipes over shared stages: each distinct stage is trained once, all pipelines are compared.
+    """Run several recipes over shared stages: train each distinct stage once, compare all pipelines.
 
-    A pipeline that fails does not stop the others. What was stopped goes on when the same command is given again.
+    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command.
     """
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import Out, plain

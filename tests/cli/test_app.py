@@ -166,7 +166,7 @@ def test_plan_run_status(write_recipe: Write, command: Any, tmp_path: Path) -> N
     assert "1 of 2 stages are cached" in said
     assert rows_of(command("status")[1], "two")[1:3] == ["done", "2"]
     code, said = command("run", path)
-    assert (code, "everything is trained already: nothing to train" in said) == (0, True)
+    assert (code, "every stage is trained: nothing to do" in said) == (0, True)
 
 
 def test_show_prints_a_recipe(write_recipe: Write, command: Any) -> None:

@@ -179,7 +179,7 @@ def test_twenty_random_instants(seed: int, worker: Worker, recipe: Path, unbroke
 def test_a_signal_saves_and_leaves_with_130(
     number: signal.Signals, worker: Worker, recipe: Path, unbroken: Unbroken, tmp_path: Path
 ) -> None:
-    """At the next step's end, also between two regular checkpoints; the same command goes on."""
+    """At the next step's end, also between two regular checkpoints; run the same command again to go on."""
     override = "stages.first.train.checkpoint_every=100"  # not in the key: only the signal saves
     pid = worker.start("run", recipe, "--workspace", tmp_path, "--set", override)
     deadline = time.monotonic() + 120

@@ -15,7 +15,7 @@ from statllama.cli.console.terminal import Out, plain, print_error, visible
 from statllama.errors import StatllamaError
 from statllama.runs.chat import Conversation
 
-HELP = "/reset forgets the turns so far, /system TEXT starts anew with a system prompt, /exit leaves (so does Ctrl-D)"
+HELP = "/reset forgets the conversation, /system TEXT restarts it with a system prompt, /exit or Ctrl-D quits"
 Reply = Callable[[str, list[int]], Iterator[str]]
 """The pieces of a side's reply to a prompt (token ids)."""
 

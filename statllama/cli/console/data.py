@@ -84,7 +84,7 @@ def _print_left_out(check: StageCheck) -> None:
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Print one finding per line, with its remedy."""
     if not verdicts:
-        Out.print("  [green]ok[/]: nothing to mend")
+        Out.print("  [green]ok[/]: nothing to fix")
     for verdict in verdicts:
         Out.print(f"  {MARKS[verdict.level]} {plain(verdict.source)}: {plain(verdict.text)}")
         if verdict.remedy:
@@ -127,7 +127,7 @@ def _tokens(preview: Preview, tokens: Tokens) -> Table:
 def print_cache(items: Sequence[Kept]) -> None:
     """Print the prepared data: kind, sources, bytes, age in days."""
     if not items:
-        Out.print("no prepared data is kept")
+        Out.print("the workspace holds no prepared data")
         return
     table = Table("key", "what", "sources", "size", "age")
     for item in items:

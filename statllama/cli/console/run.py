@@ -45,7 +45,7 @@ class ConsoleReporter(Reporter):
         Out.print(f"[bold]{plain(recipe.name)}[/]" + (f": {plain(recipe.description)}" if recipe.description else ""))
         Out.print(f"  {stack_plan(stages)}")
         if cached == len(stages):
-            Out.print("  everything is trained already: nothing to train")
+            Out.print("  every stage is trained: nothing to do")
         elif cached:
             Out.print(f"  {cached} of {len(stages)} stages are cached")
 

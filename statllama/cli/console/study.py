@@ -37,7 +37,7 @@ class StudyReporter(ConsoleReporter):
 
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
         print_error(error)
-        Out.print(f"  [red]{plain(name)} did not end; the others go on[/]")
+        Out.print(f"  [red]{plain(name)} failed; the others go on[/]")
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         self._known = {stage.spec.name: stage.key for stage in stages}
@@ -91,7 +91,7 @@ def print_study(result: StudyResult) -> None:
     if result.comparison is not None:
         print_comparison(result.comparison, 0, topics=False)
     for name, error in result.failed.items():
-        Out.print(f"[red]did not end:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
+        Out.print(f"[red]failed:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
 
 
 def _cell(score: TaskScore | None) -> str:

@@ -59,7 +59,7 @@ def print_status(store: Store) -> None:
     """Print the recipes that ran here, the state of their stages, unfinished work and bytes."""
     runs = store.runs()
     if not runs:
-        Out.print(f"{plain(store.root)} holds no run yet. Start with: statllama run quickstart")
+        Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
         return
     for name, record in sorted(runs.items()):
         table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
