@@ -14,7 +14,7 @@ MOST_NAMES = 30  # of a list that is printed when none of it is near
 
 
 class StatllamaError(Exception):
-    """A failure that the user can understand and mend. `remedy` is one line that says how."""
+    """A failure that the user can understand and repair. `remedy` is one line that says how."""
 
     exit_code = 1
 

@@ -1,1 +1,1 @@
-"""What a user writes in YAML: fields of recipes and benchmarks, inheritance, overrides, errors with their lines."""
+"""The YAML that a user writes: fields of recipes and benchmarks, inheritance, overrides, errors with their lines."""

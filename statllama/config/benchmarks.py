@@ -1,8 +1,8 @@
 """Benchmarks as data: finds lm-eval task files, checks them and fingerprints them, without torch or lm-eval.
 
 A benchmark is `<folder>/<name>/<name>.yaml`, an lm-evaluation-harness task, with its data files beside it.
-What is data in lm-eval's format is accepted: questions, prompts, splits, metrics that are a mean over items.
-What could run code or change behind a score's back is refused with a message: `!function` outside the folder
+Data in lm-eval's format are accepted: questions, prompts, splits, metrics that are a mean over items.
+Anything that could run code or change a score unnoticed is refused: `!function` outside the folder
 that ships with statllama, `trust_remote_code`, metrics fetched from the hub, hub datasets without a commit.
 
 Source of the format: lm-evaluation-harness 0.4.13, docs/task_guide.md and `lm_eval/config/task.py`.
@@ -67,7 +67,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class BenchmarkError(EvaluationError):
-    """A benchmark that is not there, or a task file that is wrong: for the user to mend, so exit code 2."""
+    """A missing benchmark or a wrong task file: an error of the user's, so exit code 2."""
 
     exit_code = 2
 
@@ -91,7 +91,7 @@ class TaskFile:
     config: Mapping[str, Any] = field(repr=False)
     files: tuple[Path, ...] = ()
     replaced: bool = False
-    """Whether the questions are the user's files in place of the task's own data (`with_data`)."""
+    """Whether the questions are the user's files instead of the task's own data (`with_data`)."""
 
     @property
     def is_local(self) -> bool:
@@ -140,7 +140,7 @@ def _why_unknown(name: str, found: Mapping[str, Path], folders: Sequence[Path]) 
     for folder in folders:
         if name and Path(name).name == name and os.path.isdir(Path(folder) / name):
             return f"{Path(folder) / name} has no {name}.yaml"
-    return near(name, found) if found else "there are no benchmarks in these folders"
+    return near(name, found) if found else "these folders hold no benchmarks"
 
 
 def read_task(path: Path) -> TaskFile:
@@ -149,7 +149,7 @@ def read_task(path: Path) -> TaskFile:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(path, f"cannot be read as UTF-8 text: {error}") from error
+        raise _wrong(path, f"not readable as UTF-8 text: {error}") from error
     config = _parse(path, text)
     _check_fields(path, config)
     _check_metrics(path, config)
@@ -190,7 +190,7 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     for problem in problems:
         raise BenchmarkError(f"{path}, line {problem.line}: {problem.where}: {problem.message}")
     if not isinstance(config, dict):
-        raise _wrong(path, f"a task file is a mapping of fields, this one is {type(config).__name__}")
+        raise _wrong(path, f"a task file must be a mapping of fields, this one is {type(config).__name__}")
     return config
 
 
@@ -285,7 +285,7 @@ def _check_hub(path: Path, source: object, options: Mapping[str, Any]) -> None:
     if not _COMMIT.fullmatch(str(options.get("revision", ""))):
         raise _wrong(
             path,
-            f"hub dataset {source} is not pinned, so its questions could change unnoticed",
+            f"hub dataset {source} is not pinned: its questions could change unnoticed",
             remedy="write `dataset_kwargs: {revision: <the 40 hex digits of a commit>}`",
         )
 
@@ -297,7 +297,7 @@ def _data_file(path: Path, name: object) -> Path:
     if not os.path.isfile(file):
         raise _wrong(path, f"data file {name!r} not found (looked for {file})")
     if not file.stat().st_size:
-        raise _wrong(path, f"data file {name!r} is empty: there are no questions in it")
+        raise _wrong(path, f"data file {name!r} is empty: it holds no questions")
     return file
 
 
@@ -329,7 +329,7 @@ def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> Tas
     found = {split: _own_file(where, root / given[split]) for split in sorted(given)}
     formats = {DATA_SUFFIXES[file.suffix] for file in found.values()}
     if len(formats) > 1:
-        raise BenchmarkError(f"{where}: the files of all splits must have one format, these are {sorted(formats)}")
+        raise BenchmarkError(f"{where}: the files of all splits must share one format, these are {sorted(formats)}")
     for key in [key for key, split in named.items() if split not in given] + ["dataset_name"]:
         config.pop(key, None)
     config["dataset_path"] = formats.pop()
@@ -343,9 +343,9 @@ def _own_file(where: str, path: Path) -> Path:
     if not os.path.isfile(file):
         raise BenchmarkError(f"{where}: no such file: {file}")
     if file.suffix not in DATA_SUFFIXES:
-        raise BenchmarkError(f"{where}: {file} has none of the endings {', '.join(DATA_SUFFIXES)}")
+        raise BenchmarkError(f"{where}: {file} must end in one of {', '.join(DATA_SUFFIXES)}")
     if not file.stat().st_size:
-        raise BenchmarkError(f"{where}: {file} is empty: there are no questions in it")
+        raise BenchmarkError(f"{where}: {file} is empty: it holds no questions")
     return file
 
 

@@ -11,18 +11,18 @@ from statllama.errors import near
 
 
 class GateSpec(Spec):
-    """What a stage may cost on a benchmark. A number alone is the budget."""
+    """The loss that a stage may cause on a benchmark. A number alone is the budget."""
 
     budget: Annotated[float, Field(le=0, ge=-100)]
-    """Change of the score that is allowed, in points: -2.0 lets a stage lose two of a hundred."""
+    """Allowed change of the score, in points: -2.0 lets a stage lose two of a hundred."""
     against: Literal["base", "parent"] = "base"
-    """What the change is measured from."""
+    """Stack to measure the change from."""
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """A gate breaks when the loss exceeds the budget in a one-sided test at this level."""
     on_break: Literal["stop", "parent"] = "stop"
-    """`stop` the run, or leave the stage out and train what follows on its `parent`."""
+    """`stop` the run, or leave the stage out and train later stages on its `parent`."""
     stages: Annotated[tuple[str, ...], Field(strict=False)] | None = None
-    """Stages that are held to it. None: all."""
+    """Stages that the gate holds. None: all."""
 
 
 class EvaluateSpec(Spec):
@@ -31,16 +31,16 @@ class EvaluateSpec(Spec):
     tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of lm-eval tasks under eval/."""
     domain: Annotated[tuple[str, ...], Field(strict=False)] | None = None
-    """Those of the tasks that the stages are meant to raise; the others measure what is kept. None: the first task."""
+    """Tasks that the stages should raise; the others measure what is kept. None: the first task."""
     data: dict[str, str | dict[str, str]] = Field(default_factory=dict)
-    """{task: local file with its questions}, in place of the task's own data; or {task: {split: file}}. Absolute, or
-    relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it stands for."""
+    """{task: local file with its questions}, instead of the task's own data; or {task: {split: file}}. Absolute, or
+    relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it replaces."""
     limit: Count | None = None
-    """Score only the first so many items of each task (the scorecard then says so)."""
+    """Score only the first items of each task, up to this number (the scorecard then says so)."""
     batch_size: Count = 16
     """Sequences per forward pass."""
     max_length: Count = 4096
-    """Tokens of context; longer prompts are cut on the left by lm-eval."""
+    """Maximum number of context tokens; lm-eval cuts longer prompts on the left."""
     chat_template: bool = True
     """Put prompts through the tokenizer's chat template."""
     fewshot_as_turns: bool = True
@@ -48,7 +48,7 @@ class EvaluateSpec(Spec):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1234
     """Seed of few-shot sampling."""
     gates: dict[str, GateSpec] = Field(default_factory=dict)
-    """{task: what a stage may cost on it}, such as `{gsm8k: -2.0}`."""
+    """{task: the loss that a stage may cause on it}, such as `{gsm8k: -2.0}`."""
 
     @field_validator("gates", mode="before")
     @classmethod

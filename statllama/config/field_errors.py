@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a recipe, in the recipe's own words: field, line, near matches, what was got."""
+"""Pydantic's errors in the recipe's own words: field, line, near matches, actual value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`extends`: a recipe that takes stages and settings from another file and says only what differs. Loads no torch.
+"""`extends`: a recipe that takes stages and settings from another file and states only the differences. Loads no torch.
 
 Works on what YAML gives, before anything is validated, so that `--set` and every check see one whole recipe. What is
 inherited means what it means in its own file: its `defaults` are in its stages already, the stage before it is its
@@ -70,7 +70,7 @@ def _target(data: Mapping[str, Any], lines: Mapping[Path_, int], path: Path, abo
         raise _problem(path, lines, EXTENDS, "should be the file of a recipe, relative to this one")
     target = Path(os.path.abspath(path.parent / os.path.expanduser(value)))
     if target in (*above, path):
-        raise _problem(path, lines, EXTENDS, f"goes round in a circle: {target} extends this file")
+        raise _problem(path, lines, EXTENDS, f"is a circle: {target} extends this file")
     if len(above) >= MOST_FILES:
         raise _problem(path, lines, EXTENDS, f"more than {MOST_FILES} files extend one another")
     if not target.is_file():

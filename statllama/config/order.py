@@ -1,4 +1,4 @@
-"""The order of a recipe's stages: each after what it stands on and what it is made of. Loads no torch."""
+"""The order of a recipe's stages: each after its parents and the siblings it blends. Loads no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def order(
     for i, stage in stages:
         if stage.name in resolved:
             line = line_of(("stages", i, "name"), lines)
-            problems.append(Problem(f"stages[{i}].name", f"a stage named {stage.name!r} exists already", line))
+            problems.append(Problem(f"stages[{i}].name", f"a stage named {stage.name!r} already exists", line))
             continue
         if stage.parents is None and not stage.siblings:
             stage = stage.model_copy(update={"parents": "base" if previous is None else (previous,)})
@@ -79,9 +79,9 @@ def _placed(
             line = line_of(("stages", i, "of", other.name), lines)
             problems.append(Problem(where, message, line, remedy="blend stages on the same parents"))
     if blend.parents not in (None, first.parents):
-        message = f"its stages stand on {_words(first)}, it says {_words(blend)}"
+        message = f"its stages stand on {_words(first)}, but it names {_words(blend)}"
         line = line_of(("stages", i, "parents"), lines)
-        problems.append(Problem(where.replace(".of", ".parents"), message, line, remedy="leave `parents` out"))
+        problems.append(Problem(where.replace(".of", ".parents"), message, line, remedy="remove `parents`"))
     return blend.model_copy(update={"parents": first.parents})
 
 

@@ -1,4 +1,4 @@
-"""`--set key=value`: puts one value into a recipe that has been read and not yet validated. Loads no torch."""
+"""`--set key=value`: puts one value into a recipe before validation. Loads no torch."""
 
 from __future__ import annotations
 

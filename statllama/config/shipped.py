@@ -1,4 +1,4 @@
-"""Where the shipped recipes and benchmarks lie: beside the package in a clone, inside it in a wheel."""
+"""The folders of shipped recipes and benchmarks: beside the package in a clone, inside it in a wheel."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _text(loader: Loader, node: yaml.ScalarNode) -> str:
     """Return a string. Half of a surrogate pair ("\\ud800") is refused: no file and no terminal takes it."""
     value = str(loader.construct_scalar(node))
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise yaml.constructor.ConstructorError(None, None, "a text that is not valid Unicode", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, "text that is not valid Unicode", node.start_mark)
     return value
 
 
@@ -71,7 +71,7 @@ def load(path: Path) -> tuple[Any, dict[Path_, int]]:
         message = f"the character U+{error.character:04X} is not allowed in a recipe"
         problems = [Problem("YAML", message, text.count("\n", 0, error.position) + 1, "delete it")]
     except RecursionError:
-        problems = [Problem("YAML", "nested too deep")]
+        problems = [Problem("YAML", "nested too deeply")]
     except (yaml.YAMLError, ValueError) as error:
         problems = [Problem("YAML", str(error).splitlines()[0])]
     if problems:
@@ -87,7 +87,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
-        raise RecipeError(str(path), [Problem("file", f"larger than {MAX_BYTES:,} bytes: this is not a recipe")])
+        raise RecipeError(str(path), [Problem("file", f"larger than {MAX_BYTES:,} bytes, so not a recipe")])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

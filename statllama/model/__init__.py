@@ -1,1 +1,1 @@
-"""The frozen base, and the adapters that are stacked on it."""
+"""The frozen base, and the adapters stacked on it."""

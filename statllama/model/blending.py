@@ -44,16 +44,16 @@ Method = Literal["linear", "ties", "dare"]
 
 @dataclass(frozen=True)
 class Blend:
-    """A blended adapter and what its rank cost."""
+    """A blended adapter, and the error of its rank."""
 
     adapter: Adapter
     rank: int
     error: float
-    """Frobenius norm of what the rank leaves out, over that of the exact blend, all modules together."""
+    """Frobenius norm of the part that the rank leaves out, over that of the exact blend, all modules together."""
     modules: Mapping[str, float]
-    """The same of each module."""
+    """The same for each module."""
     share: float
-    """Norm of the blend over the sum of the norms of the weighted updates: what the siblings did not cancel."""
+    """Norm of the blend over the sum of the norms of the weighted updates: the part that did not cancel."""
 
     def metrics(self) -> dict[str, Any]:
         """Return the figures for the manifest."""
@@ -105,7 +105,7 @@ def blend(
     if not total > _NOTHING * apart:
         raise TrainingError(
             "the blend changes nothing: " + ("the adapters are zero" if not apart else "the weighted updates cancel"),
-            remedy="look at the adapters that are blended, and at their weights",
+            remedy="check the blended adapters and their weights",
         )
     return Blend(Adapter(slices), kept, *relative_errors(missing, whole), total / apart)
 

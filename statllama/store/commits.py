@@ -1,7 +1,7 @@
-"""Which commit a branch or tag of a hub repository is now, and what a workspace remembers of that. Loads no torch.
+"""The current commit of a hub repository's branch or tag, as a workspace remembers it. Loads no torch.
 
-What is read by commit leaves no trace of the branch in the hub's local cache, so the answer is kept in the workspace.
-It is taken from there only when the hub cannot be reached.
+Reading by commit leaves no trace of the branch in the hub's local cache, so the workspace keeps the answer.
+It serves only when the hub is unreachable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that survive a kill: hashes, syncing, atomic JSON, and the errors of a disk in words."""
+"""Files that survive a kill: hashes, syncing, atomic JSON, and disk errors in words."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _os_error(exc: Exception) -> tuple[str, str] | None:
         return next((_OS_ERRORS[code[phrase]] for phrase in code if phrase in text), None)
     # torch.save drops the cause: a short write is told only by the position it did not reach.
     if isinstance(exc, RuntimeError) and re.search(r"PytorchStreamWriter failed|\] \. unexpected pos ", text):
-        return "a file could not be written to its end (full disk, quota or size limit)", _FREE_SPACE
+        return "a file could not be written completely (full disk, quota or size limit)", _FREE_SPACE
     return None
 
 
@@ -113,7 +113,9 @@ def require_place(path: Path | None) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder", remedy=f"name a file: --out {path / 'result'}")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"the folder {path.absolute().parent} does not exist", remedy="make it, or name another file")
+        raise UsageError(
+            f"the folder {path.absolute().parent} does not exist", remedy="create it, or name another file"
+        )
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,6 @@
-"""What a workspace remembers of the world outside: hashes of large files, commits of branches, formats of hub data.
+"""A workspace's memory of the outside world: hashes of large files, commits of branches, formats of hub data.
 
-A JSON file of {what: what it is}. Losing it, or a part of it, only costs asking again.
+A JSON file of {question: answer}. Losing it, or a part of it, only costs asking again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A result is built in `partial/<kind>-<key>/` and renamed into `<kind>/<key>/` once all its files and then its
 `manifest.json` are on the disk. So a folder under `<kind>/` is complete, and a process killed at any instant
-leaves either nothing there or a whole entry. The store does not care what is kept:
+leaves either nothing there or a whole entry. The store does not interpret its entries:
 
     results/<key>/  scores/<key>/  cache/<key>/   published entries, each with manifest.json
     partial/<kind>-<key>/                         work under way: out/ (to be published), checkpoints/, ...
@@ -52,6 +52,8 @@ Kind = Literal["results", "scores", "cache"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MANIFEST = "manifest.json"
+CHECKPOINTS, SEAL = "checkpoints", "sealed.json"
+"""Folder of a working folder's checkpoints, and the file in each that says that it is complete."""
 _KEY = re.compile(r"[0-9a-f]{64}")
 _POLL_SECONDS = 0.1
 _HOLDER_GRACE_SECONDS = 1.0
@@ -132,7 +134,7 @@ class Store:
         nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
         if not nearest.is_dir():
             problem = f"cannot use the workspace {self.root}: {nearest} is not a folder"
-            raise UsageError(problem, remedy="name another workspace folder, or move that file away")
+            raise UsageError(problem, remedy="use another workspace folder, or move that file away")
 
     @property
     def memory(self) -> Path:
@@ -157,7 +159,7 @@ class Store:
         if entry is None:
             if os.path.lexists(path):
                 raise StoreError(f"{path / MANIFEST} is missing or damaged", remedy=remedy)
-            raise StoreError(f"{path} does not exist", remedy="run the recipe that makes it")
+            raise StoreError(f"{path} does not exist", remedy="run the recipe that produces it")
         with translate_os_errors(path):
             if difference := mismatch(path, entry.manifest["files"]):
                 raise StoreError(difference, remedy=remedy)
@@ -196,6 +198,13 @@ class Store:
         self._entry_path(kind, key)
         return self._writable(f"partial/{kind}-{key}")
 
+    def unfinished(self, kind: Kind, key: str) -> bool:
+        """Return whether work on an entry that is not published goes on from a complete checkpoint."""
+        self._entry_path(kind, key)
+        return self.find(kind, key) is None and any(
+            (self.root / "partial" / f"{kind}-{key}" / CHECKPOINTS).glob(f"*/{SEAL}")
+        )
+
     def fresh_out(self, kind: Kind, key: str) -> Path:
         """Return `out/` of the working folder, emptied of what a killed run left; files to publish go here."""
         out = self.partial(kind, key) / "out"
@@ -230,7 +239,7 @@ class Store:
                 self._move_into_place(out, kind, key)
         shutil.rmtree(work, ignore_errors=True)
         if (entry := self.find(kind, key)) is None:
-            raise StoreError(f"{kind}/{key} was deleted while it was published", remedy="run again")
+            raise StoreError(f"{kind}/{key} was deleted during publishing", remedy="run again")
         return entry
 
     def _move_into_place(self, out: Path, kind: Kind, key: str) -> None:
@@ -286,8 +295,10 @@ class Store:
         path = self.root / "runs" / f"{name}.json"
         record = read_json(path) if os.path.lexists(path) else {"order": [], "stages": {}}
         if not _is_run(record):
-            remedy = "if statllama wrote it, delete it: the next run writes it again; else name another workspace"
-            raise StoreError(f"{path} is no record of a run", remedy=remedy)
+            remedy = (
+                "if statllama wrote it, delete it and the next run writes it again; otherwise use another workspace"
+            )
+            raise StoreError(f"{path} is not a record of a run", remedy=remedy)
         return dict(record)
 
     def runs(self) -> dict[str, dict[str, Any]]:
@@ -315,7 +326,7 @@ class Store:
                     return folder
             except (FileExistsError, FileNotFoundError, NotADirectoryError) as exc:
                 problem = f"cannot create the folder {folder}: {exc.strerror}"
-                raise StoreError(problem, remedy="name another workspace folder") from exc
+                raise StoreError(problem, remedy="use another workspace folder") from exc
 
     def _list(self, name: str) -> list[Path]:
         folder = self.root / name

@@ -1,4 +1,4 @@
-"""The version of statllama, the versions that it is tested with, and those that are installed."""
+"""The version of statllama, the versions it is tested with, and the installed versions."""
 
 from __future__ import annotations
 

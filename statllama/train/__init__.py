@@ -1,1 +1,1 @@
-"""What is common to all stages that train: the job, the trainer, its arguments and checkpoints."""
+"""The common parts of all stages that train: job, trainer, arguments, checkpoints."""

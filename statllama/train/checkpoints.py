@@ -1,4 +1,4 @@
-"""The sealed checkpoints of a trainer.
+"""Sealed checkpoints of a trainer.
 
 The Hugging Face Trainer writes `checkpoint-<step>/` file by file, so a kill or a full disk can leave a folder
 that looks like a checkpoint and is not one. Once the trainer is done with it, `seal` writes every file's size

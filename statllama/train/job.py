@@ -1,4 +1,4 @@
-"""What a stage's training is given, what it tells while it runs, and what comes of it."""
+"""The input, the events and the outcome of a stage's training."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a stage needs to train."""
+    """The input of a stage's training."""
 
     spec: TrainingSpec
     base: Base
     parents: tuple[Adapter, ...]
     dataset: Dataset
     data_kind: str
-    """documents, conversations, preferences, judgements or questions: what the dataset's rows are."""
+    """The kind of the dataset's rows: documents, conversations, preferences, judgements or questions."""
     folder: Path
     """Working folder: checkpoints/ and out/ below it."""
     root: Path = Path()
@@ -47,18 +47,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished stage says of itself in its manifest."""
+    """A finished stage's figures for its manifest."""
 
     steps: int
     micro_batch_size: int
     resumed_from: int | None
-    """Step of the checkpoint that the last attempt went on from."""
+    """Step of the checkpoint from which the last attempt resumed."""
     seconds: float
-    """Training time of all attempts; what came after the last checkpoint of a killed one is not known."""
+    """Training time of all attempts, without the time after the last checkpoint of a killed one, which is unknown."""
     tokens: int
     peak_memory_bytes: int
     ended_by: Literal["steps", "drift"]
-    """Whether it took all its steps, or drifted too far."""
+    """Whether it completed its steps, or drifted too far."""
     history: list[dict[str, float]] = field(repr=False)
     summary: dict[str, float] = field(default_factory=dict)
     """Further figures of its stage type, by name."""

@@ -1,4 +1,4 @@
-"""What is checked before a stage trains, so that it does not fail, or train otherwise than asked, hours later."""
+"""Checks before a stage trains, so that it does not fail, or train otherwise than asked, hours later."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def require_length(spec: TrainingSpec, base: Base) -> None:
     """
     if spec.train.max_length > base.max_length:
         raise TrainingError(
-            f"stage {spec.name}: max_length is {spec.train.max_length}, and the base takes {base.max_length} tokens",
+            f"stage {spec.name}: max_length is {spec.train.max_length}, but the base takes {base.max_length} tokens",
             remedy=f"--set stages.{spec.name}.train.max_length={base.max_length}",
         )
 
@@ -41,8 +41,8 @@ def require_batch(trainer: Any, micro: int) -> None:
     """
     if (got := trainer.args.train_batch_size) != micro:
         raise TrainingError(
-            f"a stage trains on one GPU: with all that are visible here a micro-batch of {micro} would be {got} rows",
-            remedy="show it one: CUDA_VISIBLE_DEVICES=0 before the command",
+            f"a stage trains on one GPU: with all visible GPUs a micro-batch of {micro} would be {got} rows",
+            remedy="show it one: put CUDA_VISIBLE_DEVICES=0 before the command",
         )
 
 
@@ -52,5 +52,5 @@ def require_trackers(report_to: Sequence[str]) -> None:
         if importlib.util.find_spec(tracker) is None:
             raise TrainingError(
                 f"report_to names {tracker}, which is not installed",
-                remedy=f"pip install {tracker}, or leave it out: --set report_to=[]",
+                remedy=f"pip install {tracker}, or remove it: --set report_to=[]",
             )

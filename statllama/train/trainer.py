@@ -49,7 +49,7 @@ class StageTrainer:
     tokens: Any = 0
     cap: DriftCap | None = None
     shown: tuple[str, ...] = ("rewards/", "drift")
-    """What the names of logged figures begin with that are reported beside the loss."""
+    """Prefixes of the logged figures that are reported beside the loss."""
     _batch_checked = False
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

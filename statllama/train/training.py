@@ -1,4 +1,4 @@
-"""One stage's training: what is common to all stage types around TRL's trainers.
+"""One stage's training: the common part of all stage types around TRL's trainers.
 
 `run` attaches the stack, trains, resumes from the newest sound checkpoint, halves the micro-batch when memory runs
 out, stops at a loss that is not a number and saves when asked to stop. A stage type gives `make_trainer`.
@@ -67,7 +67,7 @@ def run(job: Job, stage: ModuleType) -> Outcome:
                 ) from None
             accumulation = job.spec.train.batch_size // smaller
             job.on_note(
-                f"out of memory with micro-batch {micro}: going on with {smaller} x {accumulation} "
+                f"out of memory with micro-batch {micro}: continuing with {smaller} x {accumulation} "
                 f"(effective batch still {job.spec.train.batch_size})"
             )
             micro = smaller
@@ -114,7 +114,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
             "the checkpoint is saved",
-            remedy="the same command goes on from there",
+            remedy="run the same command again to go on from there",
         )
     drift = ended_at(job.spec.drift, trainer.state)
     if drift is not None:

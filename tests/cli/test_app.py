@@ -222,7 +222,7 @@ def test_status_of_a_foreign_folder(command: Any, tmp_path: Path) -> None:
     for content in ('{"a": 1}', "[1]", '{"order": ["a"], "stages": {"a": {"key": "x"}}}'):
         (tmp_path / "w" / "runs" / "x.json").write_text(content)
         code, said = command("status")
-        assert (code, "x.json is no record of a run" in said) == (1, True)
+        assert (code, "x.json is not a record of a run" in said) == (1, True)
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:

@@ -251,9 +251,9 @@ def test_a_score_never_falls_back_on_the_hub(model: Any, tokenizer: Any) -> None
         ({"train": "test.jsonl"}, "no file for 'test', the split that is scored"),
         ({"test": "test.jsonl", "trian": "test.jsonl"}, "has no split 'trian'; did you mean 'train'"),
         ({"test": "absent.jsonl", "train": "test.jsonl"}, "no such file"),
-        ({"test": "test.xlsx", "train": "test.jsonl"}, "has none of the endings .jsonl"),
+        ({"test": "test.xlsx", "train": "test.jsonl"}, "must end in one of .jsonl"),
         ({"test": "empty.jsonl", "train": "test.jsonl"}, "is empty"),
-        ({"test": "test.jsonl", "train": "train.csv"}, "must have one format"),
+        ({"test": "test.jsonl", "train": "train.csv"}, "must share one format"),
     ],
 )
 def test_wrong_files_are_explained(tmp_path: Path, place: Any, message: str) -> None:

@@ -448,7 +448,7 @@ def test_unknown_tasks_are_all_named_with_near_matches(folder: Path) -> None:
     with pytest.raises(EvaluationError, match="unknown benchmark"):
         find_tasks(["x" * 5000, "a\0b", ""], [folder])
     assert "has no empty.yaml" in text and "'../choice'" in text
-    with pytest.raises(EvaluationError, match="no benchmarks in these folders"):
+    with pytest.raises(EvaluationError, match="these folders hold no benchmarks"):
         find_tasks(["a"], [])
 
 
@@ -506,8 +506,8 @@ BOMB = "task: bad\na: &a [x, x, x]\n" + LAYERS
     ("text", "message"),
     [
         ("task: [unclosed\n", "line 2: not valid YAML"),
-        ("just words\n", "a task file is a mapping"),
-        ("", "a task file is a mapping"),
+        ("just words\n", "a task file must be a mapping"),
+        ("", "a task file must be a mapping"),
         ("task: bad\nx: !!python/object/apply:os.system [echo]\n", "line 2: not valid YAML"),
         ("task: bad\nprocess_docs: !function utils.f\n", "line 2: `!function` runs Python code"),
         ("task: \x07\n", "not valid YAML"),

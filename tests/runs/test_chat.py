@@ -113,7 +113,7 @@ def test_chat_replies_as_the_stack_and_as_the_base(
     assert code == 0
     assert (
         f"two  {replies['two'].strip()}".split()
-        == said.split("/exit leaves (so does Ctrl-D)")[1].split("base  ")[0].split()
+        == said.split("/exit or Ctrl-D quits")[1].split("base  ")[0].split()
     )
     assert replies["base"].split() == said.rpartition("base  ")[2].split()
     code, said = say("what is the mean\n", "tiny:one", "--max-tokens", "10")
@@ -126,7 +126,7 @@ def test_commands_and_turns_that_do_not_fit(say: Callable[..., tuple[int, str]])
     lines = "/what\n\n" + "word " * 600 + "\nhello\n/system be brief\n/reset\n"
     code, said = say(lines, "tiny", "--max-tokens", "3")
     assert code == 0
-    assert said.count("/exit leaves") == 2 and "the model can look at 512" in said
+    assert said.count("/exit or Ctrl-D quits") == 2 and "the model can look at 512" in said
 
 
 @pytest.mark.parametrize(

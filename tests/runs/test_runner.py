@@ -152,7 +152,7 @@ def test_runs_of_others_do_not_stop_a_plan(write_recipe: Write, tmp_path: Path) 
     (folder / "x.json").write_text("[1]")
     assert reasons(path, tmp_path / "w") == ["new"]
     (folder / "tiny.json").write_text('{"stages": {"a": 1}}')
-    with pytest.raises(StoreError, match=r"tiny\.json is no record of a run"):
+    with pytest.raises(StoreError, match=r"tiny\.json is not a record of a run"):
         reasons(path, tmp_path / "w")
 
 

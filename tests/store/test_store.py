@@ -385,7 +385,7 @@ def test_what_is_no_record_of_a_run(content: str, store: Store) -> None:
     store.write_run("b", {"order": [], "stages": {}})
     (store.root / "runs" / "b.json").write_text(content)
     for read in (store.runs, lambda: store.last_run("b")):
-        with pytest.raises(StoreError, match=r"b\.json is no record of a run"):
+        with pytest.raises(StoreError, match=r"b\.json is not a record of a run"):
             read()
     assert store.last_run("a")["stages"] == {}  # only its own file matters to a recipe
 
@@ -587,7 +587,7 @@ def test_many_processes_never_hold_together(store: Store, tmp_path: Path) -> Non
 def test_a_store_needs_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UsageError, match=r"file is not a folder\n  -> name another workspace folder"):
+        with pytest.raises(UsageError, match=r"file is not a folder\n  -> use another workspace folder"):
             Store(root)
     absent = Store(tmp_path / "absent")
     assert (absent.entries("results"), absent.runs(), absent.prune_partial()) == ([], {}, [])
