@@ -435,7 +435,7 @@ def test_a_workspace_that_is_a_file(write_recipe: Write, command: Command, tmp_p
     path = write_recipe([stage("sft")])
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         has(command("run", path, "--workspace", place), 2, str(tmp_path / "file"), "is not a folder",
-            "otherwise use another workspace")  # fmt: skip
+            "use another workspace")  # fmt: skip
 
 
 def test_a_damaged_parent_is_refused(write_recipe: Write, command: Command, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Chat:
         if text == self.render(messages, tools=tools):
             raise DataError(
                 "the chat template writes no assistant's header after the prompt, so the model could not know that it "
-                "is to answer",
+                "should answer",
                 remedy="set `base.chat_template: FILE` to a template that heeds `add_generation_prompt`",
             )
         return text
@@ -88,8 +88,8 @@ class Chat:
         text = self.render(messages, tools=tools)
         if tools and text == self.render(messages):
             raise DataError(
-                "the chat template does not write the tools, so the model would learn to call what it never saw",
-                remedy="set `base.chat_template: FILE` to a template that does, or take the column `tools` out",
+                "the chat template does not write the tools, so the model would learn to call tools it never saw",
+                remedy="set `base.chat_template: FILE` to a template that does, or remove the column `tools`",
             )
         spans = []
         for i, message in enumerate(messages):

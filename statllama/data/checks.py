@@ -29,7 +29,7 @@ class Marks:
     ends: frozenset[int]
     header: tuple[int, ...]
     header_is_special: bool
-    """It holds a special token, which no row may hold: so where it stands, the template wrote it."""
+    """It holds a special token, which no row may hold, so wherever it stands the template wrote it."""
     pad: int | None
 
 

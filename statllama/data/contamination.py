@@ -152,7 +152,7 @@ class Questions:
             share = count / self._sizes[i]
             if share >= SHARE and (best is None or share > best.share):
                 passage = " ".join(found[int(before[first]) : int(before[last]) + MASKED_WORDS + 2])
-                best = Hit(where, self.questions[i], "the same but for numbers and names", share, passage)
+                best = Hit(where, self.questions[i], "the same except for numbers and names", share, passage)
         return best
 
 
@@ -202,9 +202,9 @@ def read_questions(tasks: Iterable[TaskFile]) -> tuple[Question, ...]:
             texts = [_text(task, row, where) for where, row in _items(task)]
         except DataError as error:
             raise DataError(
-                f"benchmark {task.name}: its questions cannot be read, so training data cannot be kept clear of them: "
+                f"benchmark {task.name}: its questions cannot be read, so data cannot be checked against them: "
                 f"{error.message}",
-                remedy=error.remedy or "mend the benchmark, or set `decontaminate: ignore` for the stage",
+                remedy=error.remedy or "fix the benchmark, or set `decontaminate: ignore` for the stage",
             ) from None
         found += [Question(task.name, number, text) for number, text in enumerate(texts, start=1)]
     return tuple(found)

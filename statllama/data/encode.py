@@ -35,7 +35,7 @@ from statllama.errors import DataError
 
 Kind = Literal["documents", "conversations", "preferences", "judgements", "questions"]
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the task, the amount done and the total."""
 
 SAMPLE = 4000  # characters of the example that a report shows
 ACCEPTED: dict[Kind, tuple[type, ...]] = {
@@ -54,7 +54,7 @@ INSTEAD: dict[Kind, str] = {
 }
 
 FORM: dict[Kind, str] = {
-    "documents": "generated problems are no running text: use them in a stage of type sft",
+    "documents": "generated problems are not running text: use them in a stage of type sft",
     "conversations": "set `form: sft` or `form: chat`",
     "preferences": "set `form: dpo`",
     "judgements": "set `form: dpo`",
@@ -64,7 +64,7 @@ FORM: dict[Kind, str] = {
 
 @dataclass
 class EncodedSource:
-    """What became of each used row: its `count` sequences begin at `first` in the scratch file."""
+    """The place of each used row: its `count` sequences begin at `first` in the scratch file."""
 
     source: SourceSpec
     rows_read: int

@@ -1,4 +1,4 @@
-"""What a row becomes before it is tokens: a document, a conversation, a completion, a preference, ...
+"""The form of a row before tokenising: a document, a conversation, a completion, a preference, ...
 
 Each of these checks itself when it is made. The DataErrors raised here do not know the file and the row:
 `formats.parse_row` puts them in front.
@@ -81,7 +81,7 @@ class Conversation:
         check_turns(self.messages)
         last = self.messages[-1].role
         if all(m.role != "assistant" for m in self.messages):
-            raise DataError("the conversation has no assistant turn, so there is nothing to learn from it")
+            raise DataError("the conversation has no assistant turn, so it teaches nothing")
         if last != "assistant":
             raise DataError(f"the conversation ends with the {last}'s turn; the last turn must be the assistant's")
 
@@ -115,7 +115,7 @@ class Preference:
         _not_empty("chosen", self.chosen)
         _not_empty("rejected", self.rejected)
         if self.chosen.strip() == self.rejected.strip():
-            raise DataError("chosen equals rejected: such a pair prefers nothing", remedy="remove the row")
+            raise DataError("chosen equals rejected, so the pair states no preference", remedy="remove the row")
 
 
 @dataclass(frozen=True, slots=True)

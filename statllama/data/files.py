@@ -1,4 +1,4 @@
-"""Which local files a source's `path` means: one file, all data files below a folder, or those that match a glob."""
+"""The local files of a source's `path`: one file, all data files below a folder, or the matches of a glob."""
 
 from __future__ import annotations
 

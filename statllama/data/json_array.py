@@ -30,7 +30,7 @@ def array_items(path: Path) -> Iterator[tuple[int, Any]]:
         yield row, _next_value(window, path, row)
     window.at += 1
     if window.peek():
-        raise DataError(f"{path}: more text after the array's end (after row {row})", remedy="one array a file")
+        raise DataError(f"{path}: more text after the array's end (after row {row})", remedy="keep one array per file")
 
 
 def _only_object(window: _Window, path: Path) -> Any:
@@ -38,7 +38,7 @@ def _only_object(window: _Window, path: Path) -> Any:
     if window.peek():
         raise DataError(
             f"{path}: starts with an object, but does not end with it; a .json file is an array or one object",
-            remedy=f"if it has one object a line, rename it to {path.name.replace('.json', '.jsonl')}",
+            remedy=f"if it holds one object per line, rename it to {path.name.replace('.json', '.jsonl')}",
         )
     return value
 
@@ -58,7 +58,7 @@ def _next_value(window: _Window, path: Path, row: int) -> Any:
             if cut or start >= len(window.text.rstrip()) or error.msg.startswith("Unterminated"):
                 raise DataError(
                     f"{path}: the file ends inside row {row}, before the array does",
-                    remedy="fetch or write it again",
+                    remedy="download or write it again",
                 ) from None
             near_text = window.text[max(0, start - 20) : start + 20]
             raise DataError(f"{path}, row {row}: not valid JSON: {error.msg} near {near_text!r}") from None

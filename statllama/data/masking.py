@@ -1,4 +1,4 @@
-"""Which tokens carry loss: from character spans to a mask, and a mask made visible."""
+"""Loss masks: from character spans to a mask, and a mask made visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows of which source are trained on, and in which order. Pure and deterministic.
+"""Mixtures: the rows of each source that train, and their order. Pure and deterministic.
 
 All randomness is the raw output of NumPy's Philox4x64, whose stream is fixed for all versions, sorted: the
 rows of a source are drawn in an order that depends on the seed and on its number of rows alone, so another
@@ -66,7 +66,7 @@ def mix(row_counts: Sequence[int], sources: Sequence[SourceSpec], seed: int) -> 
     for count, source in zip(counts, sources, strict=True):
         if not count:
             name = source_name(source)
-            raise DataError(f"{name}: weight {source.weight} gives it not one row", remedy="raise its `weight`")
+            raise DataError(f"{name}: weight {source.weight} gives it no row at all", remedy="raise its `weight`")
     uses = [_uses(n, d, c, seed) for n, d, c in zip(row_counts, drawn, counts, strict=True)]
     which = np.repeat(np.arange(len(uses), dtype=np.int64), counts)
     order = permutation(seed, ORDER, len(which))

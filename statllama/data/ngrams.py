@@ -1,4 +1,4 @@
-"""Runs of consecutive words as hashes: what contamination and near duplicates are found by. Loads no torch."""
+"""Runs of consecutive words as hashes, to find contamination and near duplicates. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sequences share a row: best fit decreasing (Johnson et al. 1974). Pure and deterministic."""
+"""Packing sequences into rows: best fit decreasing (Johnson et al. 1974). Pure and deterministic."""
 
 from __future__ import annotations
 

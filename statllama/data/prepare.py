@@ -52,7 +52,7 @@ KEPT_FILE = "kept-{}.npy"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset in training order, and what is in it.
+    """A dataset in training order, with a report of its contents.
 
     Columns, all lists of int32: `input_ids`, `labels` (-100 without loss) and `seq_lengths` (tokens of each
     example in the row), or for preferences `prompt_ids`, `chosen_ids` and `rejected_ids`, or for judgements
@@ -154,7 +154,7 @@ def choose_rows(
 ) -> Selection:
     """Choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled ones."""
     if not sources:
-        raise DataError("there are no sources", remedy="list at least one under `data`")
+        raise DataError("the stage has no sources", remedy="list at least one under `data`")
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
             return select(sources, root, guard=guard, scratch=Path(folder), progress=progress)
@@ -187,7 +187,7 @@ def _read_selection(folder: Path, sources: Sequence[SourceSpec]) -> Selection:
         kept = [np.load(folder / KEPT_FILE.format(i), allow_pickle=False) for i in range(len(sources))]
         found = Selection.from_json(saved, kept)
     except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{folder}: a damaged record of chosen rows", remedy=f"delete {folder} and run again") from None
+        raise DataError(f"{folder}: damaged record of chosen rows", remedy=f"delete {folder} and run again") from None
     # The key does not hold where the files lie, so the names are those of this call.
     return replace(
         found, sources=tuple(replace(s, name=source_name(o)) for s, o in zip(found.sources, sources, strict=True))
@@ -198,7 +198,7 @@ def _load(job: _Job, selection: Selection, folder: Path) -> Prepared:
     saved = read_json(folder / REPORT_FILE)
     dataset = read_rows(folder / DATA_FILE)
     if saved is None or len(dataset) != saved["rows"]:
-        raise DataError(f"{folder}: prepared data that is damaged", remedy=f"delete {folder} and run again")
+        raise DataError(f"{folder}: damaged prepared data", remedy=f"delete {folder} and run again")
     report = MixtureReport.from_json(saved)
     named = (replace(r, name=source_name(s)) for r, s in zip(report.sources, job.sources, strict=True))
     return Prepared(dataset, replace(report, sources=tuple(named)), selection)
@@ -209,7 +209,7 @@ def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> 
     for source in selection.sources:
         if not len(source.kept):
             reasons = ", ".join(f"{reason}: {n:,}" for reason, n in source.dropped.items())
-            raise DataError(f"{source.name}: none of its {source.read:,} rows may be used ({reasons})")
+            raise DataError(f"{source.name}: none of its {source.read:,} rows is usable ({reasons})")
     drawn = mix([len(source.kept) for source in selection.sources], job.sources, job.seed)
     mixture = drawn.placed([source.kept for source in selection.sources])
     uses = [mixture.rows[mixture.sources == i] for i in range(len(job.sources))]
@@ -246,7 +246,7 @@ def _require_both_labels(labels: Ids) -> None:
     if not 0 < labels.sum() < len(labels):
         one, other = ("true", "false") if labels.all() else ("false", "true")
         raise DataError(
-            f"all {len(labels):,} completions have the label {one}: good ones are told apart from bad ones, so both "
-            "are needed",
+            f"all {len(labels):,} completions have the label {one}: the stage compares good ones with bad ones, so "
+            "it needs both",
             remedy=f"add completions with the label {other}, or preference pairs (each gives one of both)",
         )

@@ -1,4 +1,4 @@
-"""Questions that a model answers by itself while it learns: the prompt, and what its answers are checked against.
+"""Questions that a model answers by itself while it learns: the prompt, and the values that check its answers.
 
 A row of the data is a question when its format says so (`prompt_answer`), or a conversation whose last turn is left
 out. What a format knows beside the turns (`answer`, `reasoning`, ...) goes to the rewards as columns.
@@ -26,7 +26,7 @@ PROMPT_TOO_LONG = "prompt longer than max_prompt_length"
 
 @dataclass(frozen=True)
 class QuestionRules:
-    """What a stage makes of its questions."""
+    """A stage's rules for its questions."""
 
     system: str | None = None
     """Text of a system turn that is put before each prompt."""
@@ -55,11 +55,11 @@ def as_question(example: Example, rules: QuestionRules) -> Question:
     if rules.system is None:
         return question
     if isinstance(question.prompt, str):
-        raise DataError("a plain prompt takes no `system` turn", remedy="set `render: chat`, or leave `system` out")
+        raise DataError("a plain prompt takes no `system` turn", remedy="set `render: chat`, or remove `system`")
     if question.prompt[0].role == "system":
         raise DataError(
             "the row has a system turn of its own, and the stage sets `system` too",
-            remedy="take one of them out",
+            remedy="remove one of them",
         )
     return Question((Message("system", rules.system), *question.prompt), question.columns, question.tools)
 

@@ -39,11 +39,11 @@ def read_file(path: Path) -> Iterator[Numbered]:
     if reader is None:
         raise DataError(
             f"{path}: unknown extension {kind!r}; {near(kind, READERS)} (each also with .gz or .zst)",
-            remedy="convert the file, or rename it after what it holds",
+            remedy="convert the file, or rename it after its format",
         )
     with explained(path):
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty (0 bytes)", remedy="fetch or write it again")
+            raise DataError(f"{path}: the file is empty (0 bytes)", remedy="download or write it again")
         yield from reader(path)
 
 
@@ -55,7 +55,7 @@ def _read_jsonl(path: Path) -> Iterator[Numbered]:
         row += 1
         if row == 1 and text.lstrip().startswith("["):
             raise DataError(
-                f"{path}: a JSON array in a .jsonl file, which has one object a line",
+                f"{path}: a JSON array in a .jsonl file, which holds one object per line",
                 remedy=f"rename it to {path.name.replace('.jsonl', '.json')}",
             )
         try:
@@ -133,7 +133,7 @@ def _read_parquet(path: Path) -> Iterator[Numbered]:
     except pyarrow.ArrowException as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{path}: not a sound parquet file, or cut off ({reason})", remedy="fetch or write it again"
+            f"{path}: not a sound parquet file, or cut off ({reason})", remedy="download or write it again"
         ) from None
 
 

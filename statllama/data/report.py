@@ -1,4 +1,4 @@
-"""What a mixture turned out to be: counts for each source, kept as JSON beside the prepared data."""
+"""The report of a mixture: counts for each source, kept as JSON beside the prepared data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows of the sources may be used, before any is drawn: filters, benchmark questions, duplicates.
+"""Selection of usable rows, before any is drawn: filters, benchmark questions, duplicates.
 
 The first of the two passes over the rows. It reads and parses every row, so that a row that cannot be used is found
 before anything is tokenised; memory does not grow with the texts.
@@ -32,7 +32,7 @@ from statllama.data.survey import Survey, Surveyor
 from statllama.errors import DataError
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the task, the amount done and the total."""
 Deduplicate = Literal["none", "exact", "near", "semantic"]
 Decontaminate = Literal["stop", "drop", "ignore"]
 
@@ -44,7 +44,7 @@ _NOT_TEXT = ("role", "from")  # keys of a message whose values are no text
 
 @dataclass(frozen=True)
 class Repeat:
-    """A row that was left out because it repeats another. Sources and rows are indices, from 0."""
+    """A row left out because it repeats another. Sources and rows are indices, from 0."""
 
     source: int
     row: int
@@ -55,7 +55,7 @@ class Repeat:
 
 @dataclass
 class SelectedSource:
-    """One source: the rows that may be used, and why the others may not."""
+    """One source: its usable rows, and the reasons against the others."""
 
     name: str
     read: int
@@ -113,7 +113,7 @@ class Selection:
 
 @dataclass
 class _Pass:
-    """What goes through all sources while they are read."""
+    """The collectors that see all sources while they are read."""
 
     root: Path
     decontaminate: Decontaminate
@@ -134,7 +134,7 @@ class _Pass:
 
 @dataclass(frozen=True)
 class Guard:
-    """What a stage's data are held to. `tasks`: the benchmarks whose questions must not be in them."""
+    """The rules for a stage's data. `tasks`: the benchmarks whose questions it must not hold."""
 
     deduplicate: Deduplicate = "none"
     decontaminate: Decontaminate = "ignore"

@@ -1,4 +1,4 @@
-"""Where rows come from: local files, hub datasets and generated problems. Loads no torch.
+"""Sources of rows: local files, hub datasets and generated problems. Loads no torch.
 
 A row is yielded with `where`, the file and the row (from 1), which begins every error message about it. Rows are read
 one at a time, and can be read again: nothing of a source is kept in memory.
@@ -158,7 +158,7 @@ def _check_header(path: Path, names: set[str], first: Path, expected: set[str]) 
         mine, others = (", ".join(sorted(columns)) for columns in (names, expected))
         raise DataError(
             f"{path}, row 1: columns {mine}, but those of {first} are {others}",
-            remedy="write the files with the same columns, or list them as sources of their own",
+            remedy="write the files with the same columns, or list them as separate sources",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a source's texts look like: repeats, odd characters, scripts and languages. It counts and changes nothing."""
+"""A survey of a source's texts: repeats, odd characters, scripts and languages. It counts and changes nothing."""
 
 from __future__ import annotations
 

@@ -38,14 +38,14 @@ def explained(path: Path) -> Iterator[None]:
 
 def _cut_off(path: Path, tool: str) -> DataError:
     return DataError(
-        f"{path}: the compressed file is cut off", remedy=f"fetch or write it again; `{tool} -t {path}` tests it"
+        f"{path}: the compressed file is cut off", remedy=f"download or write it again; `{tool} -t {path}` tests it"
     )
 
 
 def _not_sound(path: Path, tool: str, error: Exception) -> DataError:
     return DataError(
         f"{path}: not a sound {tool} file ({error})",
-        remedy=f"fetch it again, or remove {path.suffix} from a plain file's name",
+        remedy=f"download it again, or remove {path.suffix} from a plain file's name",
     )
 
 

@@ -67,7 +67,7 @@ Sequences = list[Tokens] | list[Pair] | list[Judged] | list[Prompt]
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """What the tokenizer gives for one text: ids and character offsets [start, end) of each (of documents none)."""
+    """The tokenizer's output for one text: ids and character offsets [start, end) of each (none for documents)."""
 
     ids: list[int]
     offsets: list[Span]
@@ -94,7 +94,7 @@ class Tokeniser:
     ) -> None:
         if not tokenizer.is_fast:
             raise DataError(
-                f"the tokenizer {tokenizer.name_or_path} is not a fast one: it gives no character offsets",
+                f"the tokenizer {tokenizer.name_or_path} is not a fast one, so it gives no character offsets",
                 remedy="use a model with a tokenizer.json",
             )
         self.tokenizer = tokenizer
@@ -220,7 +220,7 @@ class Tokeniser:
                 raise DataError(
                     "the last token of the prompt depends on the answer: the tokenizer joins the end of the "
                     "template's header with the start of one answer",
-                    remedy="remove white space at the start of the answers",
+                    remedy="remove white space from the start of the answers",
                 )
             return [Pair(prompt, chosen, rejected)]
 
@@ -262,7 +262,7 @@ class Tokeniser:
 
     def _eos(self) -> int:
         if self.tokenizer.eos_token_id is None:
-            raise DataError("the tokenizer has no eos token, so a completion cannot end", remedy="set eos_token in it")
+            raise DataError("the tokenizer has no eos token, so a completion cannot end", remedy="set its eos_token")
         return int(self.tokenizer.eos_token_id)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a stage's data look like, judged: findings with a remedy, from what selecting and tokenising have counted."""
+"""Verdicts on a stage's data: findings with a remedy, from the counts of selecting and tokenising."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANY_CUT = 0.05
 MANY_DUPLICATES = 0.01
 LITTLE_LOSS = 0.03
 MIXED = 0.2
-"""A script or language of fewer rows than this share is in the minority; one of more is meant to be there."""
+"""A script or language with fewer rows than this share is in the minority; one with more belongs there."""
 FEW_ROWS = 3  # a language is only guessed, so one odd row says nothing
 WASTEFUL = 0.5
 
@@ -40,7 +40,7 @@ def judge(spec: TrainingSpec, selection: Selection, report: MixtureReport | None
     found = [verdict for source in selection.sources for verdict in _of_rows(spec, source)]
     copies = selection.copies
     if copies and spec.decontaminate == "stop":
-        text = f"{_rows(copies, 'copies', 'copy')} a question of a benchmark that is scored"
+        text = f"{_rows(copies, 'copies', 'copy')} a question of a scored benchmark"
         found.append(Verdict("error", "all sources", text, "remove them, or set `decontaminate: drop`"))
     if report is not None:
         found += [verdict for source in report.sources for verdict in _of_tokens(spec, source)]
@@ -60,7 +60,7 @@ def _of_rows(spec: TrainingSpec, source: SelectedSource) -> Iterator[Verdict]:
     if source.faulty:
         rows = "1 row" if source.faulty == 1 else f"{source.faulty:,} rows"
         yield Verdict(
-            "error", source.name, f"{rows} cannot be used: {source.faults[0]}", "mend or filter them (`where`)"
+            "error", source.name, f"{rows} cannot be used: {source.faults[0]}", "fix or filter them (`where`)"
         )
     elif not len(source.kept):
         yield Verdict("error", source.name, f"none of {source.read:,} rows is left", "loosen its filters")
@@ -70,14 +70,14 @@ def _of_rows(spec: TrainingSpec, source: SelectedSource) -> Iterator[Verdict]:
     for oddity, count in survey.oddities.items():
         place = survey.first[oddity]
         text = f"{_rows(count, 'has', 'have')} {oddity}, first in {place}"
-        yield warn(text, "clean the file, or leave the rows out by `where`")
+        yield warn(text, "clean the file, or filter the rows out by `where`")
     for what, counts in (("script", survey.scripts), ("language", survey.languages)):
         whole = sum(n for name, n in counts.items() if name != "none")
         few = {name: n for name, n in counts.items() if name != "none" and FEW_ROWS <= n < MIXED * whole}
         if few:
             listed = ", ".join(f"{name} ({n:,})" for name, n in few.items())
             most = max(counts, key=lambda name: counts[name])
-            yield warn(f"rows in another {what} than most ({most}): {listed}", "see that they belong there")
+            yield warn(f"rows in another {what} than most ({most}): {listed}", "check that they belong there")
 
 
 def _of_tokens(spec: TrainingSpec, source: SourceReport) -> Iterator[Verdict]:
@@ -86,10 +86,10 @@ def _of_tokens(spec: TrainingSpec, source: SourceReport) -> Iterator[Verdict]:
 
     longer = "raise `train.max_length`"
     if lost := source.dropped.get(NO_ROOM, 0):
-        yield warn(f"{lost:,} of {source.rows_used:,} rows are left out: their prompt alone is too long", longer)
+        yield warn(f"{lost:,} of {source.rows_used:,} rows are skipped: their prompt alone is too long", longer)
     for reason, lost in source.dropped.items():
         if reason not in (NO_ROOM, COPIES):
-            yield warn(f"{lost:,} of {source.rows_used:,} rows are left out: {reason}", "look at them: data preview")
+            yield warn(f"{lost:,} of {source.rows_used:,} rows are skipped: {reason}", "look at them: data preview")
     if source.examples and source.truncated > MANY_CUT * source.examples:
         yield warn(f"{source.truncated:,} of {source.examples:,} examples are cut at max_length", longer)
     if source.share < LITTLE_LOSS and source.supervised_tokens:  # of questions none does
@@ -102,7 +102,7 @@ def _of_mixture(spec: TrainingSpec, report: MixtureReport) -> Iterator[Verdict]:
     except DataError as error:
         yield Verdict("error", "all sources", error.message, error.remedy or "")
     if report.examples < FEW_EXAMPLES:
-        text = f"only {report.examples} examples: the model will learn them by heart"
+        text = f"only {report.examples} examples: the model will memorise them"
         yield Verdict("warning", "all sources", text, "add data")
     if spec.type in ("sft", "cpt") and not spec.train.packing and report.utilisation < WASTEFUL:
         text = f"rows fill {report.utilisation:.0%} of max_length {spec.train.max_length} on average"

@@ -32,9 +32,9 @@ class Record:
     """One model's score on one benchmark and how it was scored."""
 
     score: TaskScore
-    """With its samples, or without: then there are no flipped items and topics."""
+    """The score with its samples; without them there are no flipped items and topics."""
     protocol: Mapping[str, Any]
-    """What `evaluate.protocol_key` gives for this benchmark."""
+    """The benchmark's value of `protocol_key`."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Contrast:
     gained: Flips
     """(sample of the reference, sample of the other) of items that score higher, in document order."""
     lost: Flips
-    """The same of items that score lower."""
+    """The same for items that score lower."""
     topics: Mapping[str, Tested]
     """Exploratory: the items of each topic by themselves, in alphabetical order. Empty where items have no topic."""
 
@@ -161,7 +161,7 @@ def _check_protocols(subjects: Sequence[Scored], tasks: Sequence[str]) -> None:
     ]
     if lines:
         raise IncomparableError(
-            "the scores cannot be compared, for they were not made in the same way:\n  " + "\n  ".join(lines),
+            "the scores cannot be compared, because they were made in different ways:\n  " + "\n  ".join(lines),
             remedy="score both again with the same `evaluate` settings and data",
         )
 

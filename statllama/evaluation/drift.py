@@ -45,7 +45,7 @@ def rows_for(base: Base) -> tuple[Row, ...]:
     rows = probe_rows(base.tokenizer, positions)
     longest = max(len(row.ids) for row in rows)
     if longest > base.max_length:  # Unsloth would cut them
-        raise ValueError(f"the base is loaded for rows of {base.max_length} tokens, a probe text has {longest}")
+        raise ValueError(f"the base is loaded for rows of {base.max_length} tokens, but a probe text has {longest}")
     return rows
 
 
@@ -64,7 +64,7 @@ def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Dri
     found = divergences(model, rows, references)
     if not all(value < float("inf") for value in found):
         raise EvaluationError(
-            "the stack's predictions on the probe texts are not numbers, so its drift has no value",
+            "the stack's predictions on the probe texts are not numbers, so its drift is undefined",
             remedy="score in `precision: float32`, or train the stage again with a lower learning rate",
         )
     return Drift(found[0], found[-1], tokens)

@@ -42,7 +42,7 @@ def make_task(task: TaskFile, kind: Any, config: dict[str, Any], limit: int | No
         if broken := _broken_line(task):
             raise broken from error
         if type(error).__name__ in ("DatasetGenerationError", "ArrowInvalid"):
-            raise _wrong(task, None, f"cannot be read: {error.__cause__ or error}", "write the file anew") from error
+            raise _wrong(task, None, f"cannot be read: {error.__cause__ or error}", "write the file again") from error
         raise
     check_items(task, loaded, islice(loaded.eval_docs, limit))
     return loaded
@@ -68,9 +68,9 @@ def check_items(task: TaskFile, loaded: Any, docs: Iterable[Item]) -> None:
             name = doc.get("id")
             if name is not None and (first := ids.setdefault(str(name), row)) != row:
                 what = f"has the `id` of row {first}: {_brief(name)}"
-                raise _wrong(task, row, what, "give each item an `id` of its own")
+                raise _wrong(task, row, what, "give each item its own `id`")
             if (first := rows.setdefault(json.dumps(doc, default=str), row)) != row:
-                raise _wrong(task, row, f"is row {first} again, all columns are equal", "leave one of the two out")
+                raise _wrong(task, row, f"is row {first} again: all columns are equal", "remove one of the two")
     if not row:
         raise _no_items(task)
 
@@ -86,21 +86,21 @@ def _check_choices(task: TaskFile, loaded: Any, row: int, doc: Item) -> list[str
     choices = _rendered(task, loaded, "doc_to_choice", row, doc)
     _check_texts(task, row, choices)
     if len(choices) < 2:
-        raise _wrong(task, row, f"there are too few choices: {_brief(choices)}", "two are the least")
+        raise _wrong(task, row, f"too few choices: {_brief(choices)}", "give at least two")
     if texts is not None and len(texts) != len(choices) and not set(choices) & {str(text) for text in texts}:
         what = f"there are {len(texts)} choices, and letters for {len(choices)} in {task.path}"
-        raise _wrong(task, row, what, f"leave the item out, or score it with a benchmark that takes {len(texts)}")
+        raise _wrong(task, row, what, f"remove the item, or score it with a benchmark that takes {len(texts)}")
     return list(choices)
 
 
 def _check_texts(task: TaskFile, row: int, texts: Any) -> None:
     if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise _wrong(task, row, f"the choices are no list of texts: {_brief(texts)}", _list_of_texts(task, texts))
+        raise _wrong(task, row, f"the choices are not a list of texts: {_brief(texts)}", _list_of_texts(task, texts))
 
 
 def _list_of_texts(task: TaskFile, texts: Any) -> str:
     if task.config["dataset_path"] == "csv":
-        return "a cell of .csv holds no list: take .jsonl, .json or .parquet"
+        return "a .csv cell cannot hold a list: use .jsonl, .json or .parquet"
     if isinstance(texts, list) and any(isinstance(text, int | float) for text in texts):
         # Then pandas reads the file instead of Arrow, and takes "0.50" for a number.
         return (
@@ -121,7 +121,7 @@ def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: lis
         if answer not in (choices if named else range(len(choices))):
             columns = _columns(task, "doc_to_target")
             stated = doc[columns[0]] if len(columns) == 1 and columns[0] in doc else answer
-            what = f"the answer {_brief(stated)} is none of the {len(choices)} choices"
+            what = f"the answer {_brief(stated)} is not one of the {len(choices)} choices"
             allowed = f"allowed: an index from 0 to {len(choices) - 1}, or one of {_brief(choices)}"
             raise _wrong(task, row, what, f"{allowed}, by `doc_to_target` in {task.path}")
 
@@ -129,7 +129,7 @@ def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: lis
 def _check_question(task: TaskFile, loaded: Any, row: int, doc: Item) -> None:
     text = _rendered(task, loaded, "doc_to_text", row, doc)
     if not isinstance(text, str) or not text.strip():
-        raise _wrong(task, row, f"the question is no text: {_brief(text)}", f"see `doc_to_text` in {task.path}")
+        raise _wrong(task, row, f"the question is not text: {_brief(text)}", f"see `doc_to_text` in {task.path}")
 
 
 def _rendered(task: TaskFile, loaded: Any, name: str, row: int, doc: Item) -> Any:
@@ -183,7 +183,7 @@ def _brief(value: object) -> str:
 
 
 def _no_items(task: TaskFile) -> BenchmarkError:
-    return _wrong(task, None, "there are no items in it", f"a row has {', '.join(_columns(task))}")
+    return _wrong(task, None, "it holds no items", f"a row has {', '.join(_columns(task))}")
 
 
 def _wrong(task: TaskFile, row: int | None, what: str, remedy: str) -> BenchmarkError:
@@ -203,9 +203,9 @@ def _broken_line(task: TaskFile) -> BenchmarkError | None:
     for file in _scored_files(task):
         for number, line in enumerate(file.read_bytes().splitlines() if file.suffix == ".jsonl" else (), start=1):
             try:
-                what = None if isinstance(json.loads(line or b"{}"), dict) else "is no JSON object"
+                what = None if isinstance(json.loads(line or b"{}"), dict) else "is not a JSON object"
             except ValueError as error:
-                what = f"is no JSON: {error}"
+                what = f"is not JSON: {error}"
             if what:
-                return _wrong(task, number, what, 'write each item on a line of its own, as in {"question": ...}')
+                return _wrong(task, number, what, 'write each item on its own line, as in {"question": ...}')
     return None

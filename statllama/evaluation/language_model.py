@@ -115,7 +115,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
                 raise EvaluationError(
                     f"{self.task}: replies of up to {reply} tokens leave no room for a prompt in a context of "
                     f"{self.max_length}",
-                    remedy="raise `evaluate.max_length`, if the model has the positions",
+                    remedy="raise `evaluate.max_length`, if the model has enough positions",
                 )
             if len(self.tok_encode(request.args[0])) > self.max_length - reply:
                 self.cut.add(request.doc_id)

@@ -224,9 +224,9 @@ class BudgetTest:
     """Whether a change went below its budget by more than chance explains. Percentage points, after - before."""
 
     budget: float
-    """The change that is allowed, 0 or less."""
+    """The allowed change, 0 or less."""
     difference: float
-    """The change that was measured."""
+    """The measured change."""
     upper: float
     """One-sided upper confidence bound (1 - level) of the true change."""
     p: float

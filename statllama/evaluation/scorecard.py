@@ -29,7 +29,7 @@ def compare_scores(before: TaskScore, after: TaskScore) -> Change:
     for row, (old, new) in enumerate(zip(before.item_ids, after.item_ids, strict=True), start=1):
         if old != new:
             raise IncomparableError(
-                f"{before.task}: the scores cannot be compared: item {row} is not the same question in both",
+                f"{before.task}: the scores cannot be compared: item {row} is a different question in each",
                 remedy="the benchmark's data changed in between: score both again",
             )
     return paired_change(before.items, after.items)
@@ -59,7 +59,7 @@ class Row:
     parent: str | None
     cells: tuple[Cell, ...]
     drift: Drift | None = None
-    """How far its predictions have moved; None where that was not measured."""
+    """Drift of its predictions; None where not measured."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Scorecard:
     tasks: tuple[str, ...]
     rows: tuple[Row, ...]
     tests: int
-    """Changes that are judged together."""
+    """Number of changes judged together."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values."""
@@ -86,7 +86,7 @@ def scorecard(
     Raises EvaluationError when rows are not scored on the same benchmarks and items, or a parent is missing.
     """
     if not rows:
-        raise EvaluationError("there are no scores to make a scorecard of")
+        raise EvaluationError("a scorecard needs scores")
     tasks = tuple(score.task for score in rows[0][2])
     root, known = rows[0][0], dict[str, Sequence[TaskScore]]()
     changes: dict[tuple[str, str, str], Change] = {}  # by stack, what it is compared with, and benchmark

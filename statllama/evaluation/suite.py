@@ -161,7 +161,7 @@ def _explained(task: TaskFile, spec: EvaluateSpec) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise EvaluationError(
             f"{task.name}: out of memory with {spec.batch_size} sequences per forward pass",
-            remedy="lower `evaluate.batch_size`: recorded scores stay valid",
+            remedy="lower `evaluate.batch_size`; recorded scores stay valid",
         ) from error
     except Exception as error:
         unreached = isinstance(error, OSError) and not task.is_local

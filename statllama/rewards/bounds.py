@@ -1,4 +1,4 @@
-"""Which expressions are short to evaluate, told from their text alone."""
+"""Bounds on expressions: which are short to evaluate, by their text alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reward returns is checked before anything is learned from it."""
+"""Checks of a reward's return value, before the model learns from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def checked(function: Callable[..., Any], name: str) -> Reward:
             where = _failing_row(function, prompts, completions, columns)
             raise TrainingError(
                 f"reward {name!r} raised {type(error).__name__}: {error}{where}",
-                remedy="mend the reward; `--debug` shows where it raised. Training resumes from its last checkpoint",
+                remedy="fix the reward; `--debug` shows where it raised. Training resumes from its last checkpoint",
             ) from error
         values = _items(returned, name, len(completions))
         return [_number(value, name, row, completions[row - 1]) for row, value in enumerate(values, start=1)]
@@ -65,7 +65,7 @@ def _number(value: Any, name: str, row: int, completion: Any) -> float | None:
     if not math.isfinite(number):
         raise TrainingError(
             f"reward {name!r} returned {_shown(value)} in row {row}, for the completion {_shown(completion)}",
-            remedy="return a finite number, or None for a completion that is not to be judged",
+            remedy="return a finite number, or None for a completion that should not be judged",
         )
     return number
 

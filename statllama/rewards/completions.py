@@ -109,7 +109,7 @@ def column(name: str, columns: Mapping[str, Any], reward: str) -> Sequence[Any]:
         there = sorted(columns.keys() - TRAINER_COLUMNS)
         raise TrainingError(
             f"reward {reward!r} needs the column `{name}`; the data has {', '.join(f'`{c}`' for c in there) or 'none'}",
-            remedy=f"rename a column with `columns: {{{name}: NAME}}` in the source, or leave the reward out",
+            remedy=f"rename a column with `columns: {{{name}: NAME}}` in the source, or remove the reward",
         )
     values: Sequence[Any] = columns[name]
     return values

@@ -29,21 +29,21 @@ class Spec(RewardSpec):
     column: str = "answer"
     """Column of the data that holds the right answer."""
     rtol: NonNegative = 1e-2
-    """How far a number may be off, as a share of the right one. Rows with a `tolerance` of their own use that."""
+    """Tolerance of a number, as a share of the right one. Rows with their own `tolerance` use that."""
     atol: NonNegative = 1e-4
-    """How far a number may be off, in the unit of the right answer; the larger of the two allowances counts."""
+    """Tolerance of a number, in the unit of the right answer; the larger of the two tolerances counts."""
     fuzzy: Annotated[float, Field(gt=0, le=100)] = 85.0
-    """How alike an answer in words must be (100: the same words)."""
+    """Required similarity of an answer in words (100: the same words)."""
     last_number: bool = False
-    """Without tags and without a mark such as `Answer:`, take the completion's last number for its answer."""
+    """Without tags and without a mark such as `Answer:`, take the completion's last number as its answer."""
     whole: bool = False
-    """Without all of these, take the whole completion for its answer: for models that answer in a word or two."""
+    """Without all of these, take the whole completion as its answer: for models that answer in a word or two."""
     correct: Points = 2.0
     """Reward of a right answer."""
     wrong: Points = -1.5
     """Reward of a wrong one."""
     no_answer: Points = -1.0
-    """Reward when there is none."""
+    """Reward of a completion without an answer."""
 
     @model_validator(mode="after")
     def _right_pays_most(self) -> Self:
@@ -83,7 +83,7 @@ def _outcome(spec: Spec, row: int, text: str, answer: object, value: object, tol
     if not reference:
         raise TrainingError(
             f"reward {spec.name!r}: row {row} of the batch has no `{spec.column}` to compare with",
-            remedy=f"leave such rows out of the data, for example with `where: {{{spec.column}: .}}`",
+            remedy=f"filter such rows out, for example with `where: {{{spec.column}: .}}`",
         )
     reply = final_answer(text, spec.last_number)
     if reply is None and spec.whole:

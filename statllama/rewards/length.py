@@ -18,7 +18,7 @@ class Spec(RewardSpec):
     target: Count
     """Length up to which there is no penalty, in `unit`."""
     over: Count | None = None
-    """How far beyond the target the whole penalty is reached, in `unit`. None: as far again as the target."""
+    """Distance beyond the target at which the whole penalty is reached, in `unit`. None: the target again."""
     penalty: Positive = 1.0
     """The whole penalty."""
     unit: Literal["tokens", "words"] = "tokens"

@@ -35,7 +35,9 @@ class Spec(RewardSpec):
 def source(function: str, folder: Path) -> Path:
     """Return the file that `module:function` is in. Raises `UsageError` when there is none below `folder`."""
     if not re.fullmatch(_PATTERN, function):
-        raise UsageError(f"{function!r} is no reward function", remedy="write `module:function`, as in `my_rewards:f`")
+        raise UsageError(
+            f"{function!r} is not a reward function", remedy="write `module:function`, as in `my_rewards:f`"
+        )
     module = function.partition(":")[0]
     path = folder.joinpath(*module.split(".")).with_suffix(".py")
     if not path.is_file():
@@ -73,7 +75,7 @@ def load_local(spec: Spec, folder: Path, trusted: bool) -> Callable[..., Any]:
         raise UsageError(f"reward {spec.function!r}: {path} has no {name!r}", remedy=near(name, there))
     if not callable(function) or inspect.iscoroutinefunction(function) or inspect.isclass(function):
         raise UsageError(
-            f"reward {spec.function!r}: {name!r} in {path} is no plain function",
+            f"reward {spec.function!r}: {name!r} in {path} is not a plain function",
             remedy="define it as `def f(prompts, completions, **columns)` and return one number per completion",
         )
     _check_signature(function, spec, path)
@@ -93,7 +95,7 @@ def _imported(path: Path, function: str) -> ModuleType:
         del sys.modules[name]
         raise UsageError(
             f"reward {function!r}: {path} cannot be imported: {type(error).__name__}: {error}",
-            remedy="mend it until `python FILE` runs; a file beside it cannot be imported, what is installed can",
+            remedy="fix it until `python FILE` runs; it can import installed packages, but no file beside it",
         ) from error
     return module
 

@@ -1,4 +1,4 @@
-"""What every reward has: its spec, and the type of the function made from it."""
+"""The common parts of rewards: the spec, and the type of the function made from it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from statllama.config.specs import NonNegative, Spec
 
 
 class RewardSpec(Spec):
-    """`name` says which reward; a module of this folder declares its options."""
+    """`name` chooses the reward; a module of this folder declares its options."""
 
     name: str
     weight: NonNegative = 1.0
-    """Factor in the sum of all rewards. 0: measured and shown, not learned from."""
+    """Factor in the sum of all rewards. 0: measured and shown, without effect on learning."""
 
 
 class Reward(Protocol):

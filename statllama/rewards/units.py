@@ -1,4 +1,4 @@
-"""Units of an answer: which words are a unit, and when two units are the same."""
+"""Units of an answer: words that are a unit, and equality of units."""
 
 from __future__ import annotations
 

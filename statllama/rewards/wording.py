@@ -1,4 +1,4 @@
-"""Answers in words: the same but for spelling, articles and punctuation, and never the opposite."""
+"""Answers in words: equal except for spelling, articles and punctuation, and never the opposite."""
 
 from __future__ import annotations
 

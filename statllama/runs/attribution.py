@@ -44,9 +44,9 @@ class Share:
     stage: str
     task: str
     step: Judged
-    """From the stack below it to that stack with it: what training the stage did."""
+    """From the stack below the stage to that stack with it: the effect of training it."""
     kept: Judged
-    """From the whole stack without it to the whole stack: what it still is worth at the end."""
+    """From the whole stack without the stage to the whole stack: its worth at the end."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Att
     """Measure the worth of each stage in the stack of `stage` (None: the last). UsageError when nothing is trained."""
     whole = subject.stack(stage or subject.last)
     if not whole.keys:
-        raise UsageError(f"{subject.name} has no trained stage to attribute anything to", remedy="run its recipe first")
+        raise UsageError(f"{subject.name} has no trained stage to measure", remedy="run its recipe first")
     names = {s.key: s.name for s in subject.stages}
     stages = tuple(names[key] for key in whole.keys)
     prefixes = {BASE: scorer.score(subject.stack(BASE))}

@@ -25,11 +25,11 @@ class Sampling:
     temperature: float = 0.0
     """0: always the likeliest token. Above 0: drawn from the distribution sharpened by 1 / temperature."""
     top_p: float = 1.0
-    """With a temperature: draw from the likeliest tokens that hold this share."""
+    """With a temperature: sample from the likeliest tokens that hold this share of the probability."""
     max_tokens: int = 512
-    """Tokens of a reply at most."""
+    """Maximum number of reply tokens."""
     seed: int = 0
-    """Of the draws."""
+    """Seed of the sampling."""
 
 
 class Conversation:
@@ -52,7 +52,7 @@ class Conversation:
         if len(ids) >= self.positions:
             raise UsageError(
                 f"the conversation has {len(ids):,} tokens, the model can look at {self.positions:,}",
-                remedy="/reset forgets the turns so far",
+                remedy="/reset forgets the conversation",
             )
         return ids
 

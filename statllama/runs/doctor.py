@@ -123,7 +123,7 @@ def _torchvision(cuda: bool) -> Finding:
     return Finding(
         "torchvision",
         "error",
-        f"does not fit this PyTorch and breaks Transformers: {text}",
+        f"does not match this PyTorch and breaks Transformers: {text}",
         "pip uninstall torchvision",
     )
 
@@ -139,10 +139,10 @@ def _nf4(cuda: bool) -> Finding:
 def _unsloth(cuda: bool) -> Finding:
     if installed_version("unsloth") is None:
         if not cuda:
-            return Finding("Unsloth", "ok", "not installed; it needs a GPU")
+            return Finding("Unsloth", "ok", "not installed; needs a GPU")
         return Finding("Unsloth", "warning", "not installed: training is slower", "pip install 'statllama[cuda]'")
     if not cuda:
-        return Finding("Unsloth", "warning", "installed, but it needs a GPU; Transformers is used")
+        return Finding("Unsloth", "warning", "installed, but needs a GPU; Transformers is used")
     ok, text = _probe(PROBE_UNSLOTH, timeout=300)
     if ok and "Unsloth" in text:
         return Finding("Unsloth", "ok", f"loads, and has rewritten TRL's trainers ({text.splitlines()[-1]})")
@@ -157,7 +157,7 @@ def _xformers(cuda: bool) -> Finding:
     """
     found = installed_version("xformers")
     if found is None or not cuda:
-        return Finding("xformers", "ok", f"{found}; it needs a GPU" if found else "not installed, not needed")
+        return Finding("xformers", "ok", f"{found}; needs a GPU" if found else "not installed, not needed")
     if _probe(PROBE_XFORMERS)[0]:
         return Finding("xformers", "ok", found)
     return Finding("xformers", "ok", f"{found}, whose kernels do not run here; PyTorch's own attention is used")
@@ -175,14 +175,14 @@ def _disk(workspace: Path) -> Finding:
         return Finding("disk", "error", f"{folder} is read-only", "use another folder: --workspace DIR")
     if free < MIN_FREE:
         return Finding(
-            "disk", "warning", detail, "a 3B model wants 10 GiB: free some, or use --workspace on another disk"
+            "disk", "warning", detail, "a 3B model needs 10 GiB: free some, or use --workspace on another disk"
         )
     return Finding("disk", "ok", detail)
 
 
 def _hub() -> Finding:
     ok, text = _probe(PROBE_HUB, timeout=60)
-    without = "the quickstart needs no hub; recipes with hub models do"
+    without = "the quickstart needs no hub, but recipes with hub models do"
     if not ok:
         return Finding("hub", "warning", f"cannot be asked: {text[:160]}", without)
     status, endpoint, token = text.splitlines()[-3:]

@@ -80,7 +80,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if before.get("data") != after.get("data"):
         changes.append("the data changed")
     if before.get("of") != after.get("of"):
-        changes.append("what it blends changed")
+        changes.append("a stage that it blends changed")
     return "; ".join(changes) or "the key's schema changed"
 
 

@@ -115,6 +115,6 @@ class Loaded:
             entry = self.store.verify("results", key)
             raise EvaluationError(
                 f"the adapter of stage {entry.manifest.get('name')} is all zero ({entry.path}): its scores would be "
-                "its parent's, not its own",
-                remedy="train it with a learning rate above 0, or take the stage out",
+                "those of its parent",
+                remedy="train it with a learning rate above 0, or remove the stage",
             )

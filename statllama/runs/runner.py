@@ -82,15 +82,15 @@ def run(
 def _stopped(stage: PlannedStage, reporter: Reporter) -> bool:
     """Say which gates the stage broke; whether one of them stops the run."""
     for breach in stage.breaches:
-        what = "the run stops" if breach.gate.on_break == "stop" else "left out, what follows goes on from its parent"
+        what = "the run stops" if breach.gate.on_break == "stop" else "left out; later stages train on its parent"
         reporter.note(f"{breach}: {what}")
     return any(breach.gate.on_break == "stop" for breach in stage.breaches)
 
 
 def _remedy(breach: Breach) -> str:
     return (
-        f"the stage is kept: change how it trains, go on from its parent with "
-        f"--set evaluate.gates.{breach.task}.on_break=parent, or allow more (`budget`)"
+        f"the stage is kept: change its training, continue from its parent with "
+        f"--set evaluate.gates.{breach.task}.on_break=parent, or raise the `budget`"
     )
 
 

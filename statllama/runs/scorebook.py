@@ -31,7 +31,7 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
     found = {label: _by_task(entries_of(store, subject.scored_as, stack)) for label, subject, stack in wanted}
     for label, subject, _ in wanted:
         if not found[label]:
-            raise UsageError(f"nothing is scored for {label}", remedy=f"statllama eval {subject.name}")
+            raise UsageError(f"no score is recorded for {label}", remedy=f"statllama eval {subject.name}")
     tasks = list(dict.fromkeys(task for by_task in found.values() for task in by_task))
     chosen = {task: _chosen([by_task[task] for by_task in found.values() if task in by_task]) for task in tasks}
     return tuple(

@@ -38,7 +38,7 @@ class StopSignal:
         """Stop now if a signal came while it was deferred and nothing has stopped since. Raises Interrupted."""
         if self._requested:
             raise Interrupted(
-                "stopped by a signal; everything finished so far is kept", remedy="the same command goes on"
+                "stopped by a signal; finished work is kept", remedy="run the same command again to go on"
             )
 
     @contextmanager
@@ -55,6 +55,4 @@ class StopSignal:
         self._requested = True
         if again or not self._deferred:
             name = signal.Signals(number).name
-            raise Interrupted(
-                f"stopped by {name}; everything finished so far is kept", remedy="the same command goes on"
-            )
+            raise Interrupted(f"stopped by {name}; finished work is kept", remedy="run the same command again to go on")

@@ -35,7 +35,7 @@ class TrainedStage:
     below: tuple[str, ...]
     entry: Entry | None
     left_out: str = ""
-    """Why what follows was not trained on it: a gate that it broke. Empty otherwise."""
+    """The gate that it broke, so that later stages were not trained on it. Empty otherwise."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Subject:
         for override in overrides:
             if not override.startswith("evaluate."):
                 raise UsageError(
-                    f"--set {override!r}: only fields of `evaluate` can be set for what is trained already",
+                    f"--set {override!r}: trained runs take only fields of `evaluate`",
                     remedy="give the recipe file instead of the name of the run",
                 )
             command_line.apply(data, override, {})
@@ -147,7 +147,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"the record of this run is damaged or of another version ({type(error).__name__}: {error})",
-            remedy="run the recipe again: what is trained is not trained again",
+            remedy="run the recipe again; trained stages are not trained again",
         ) from error
 
 
@@ -158,7 +158,7 @@ class StackRef:
     name: str
     """`base`, or the name of the last stage."""
     parent: str | None
-    """Name of the stack that it is compared with as its parent; None for the base."""
+    """Name of the stack compared as its parent; None for the base."""
     keys: tuple[str, ...] = ()
     scales: tuple[float, ...] = ()
     """A factor for each key; empty: 1 for all."""

@@ -40,7 +40,7 @@ def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Su
         return _of_model(os.path.abspath(expanded) if folder else target, store).evaluated({}, overrides)
     names = [*runs, *shipped_recipes()]
     raise UsageError(
-        f"{target!r} is no recipe file, no run in {store.root}, no folder and no hub id: {near(target, names)}",
+        f"{target!r} is not a recipe file, a run in {store.root}, a folder or a hub id: {near(target, names)}",
         remedy="`statllama status` lists the runs",
     )
 

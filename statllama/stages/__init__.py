@@ -25,10 +25,10 @@ from types import ModuleType
 
 EXPERIMENTAL = ("orpo", "simpo", "cpo")
 NOT_OFFERED = (
-    "TRL has ORPO, SimPO and CPO among its experiments alone, which change without notice, so they are not offered; "
+    "TRL keeps ORPO, SimPO and CPO among its experiments, which change without notice, so they are not offered; "
     "preference losses: `type: dpo` with loss sigmoid, ipo or robust, `type: kto` with loss kto or apo_zero_unpaired"
 )
-"""Said of `EXPERIMENTAL` stage types and losses."""
+"""The error for `EXPERIMENTAL` stage types and losses."""
 
 
 @cache

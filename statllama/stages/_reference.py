@@ -1,4 +1,4 @@
-"""What `dpo` and `kto` assert on the first batch of a run: the reference is the parent stack, and the loss known."""
+"""Assertions of `dpo` and `kto` on the first batch of a run: reference equals parent stack, first loss known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stages of type `grpo` do around TRL's GRPOTrainer: prompts, exact resuming, checks of the first batch, notes.
+"""The work of `grpo` stages around TRL's GRPOTrainer: prompts, exact resuming, checks of the first batch, notes.
 
 A generated batch may serve several optimizer steps (`iterations`); a checkpoint between them holds it.
 """
@@ -179,7 +179,7 @@ class RolloutTrainer(StageTrainer):
             raise TrainingError(
                 f"stage {self._spec.name}: in none of its {len(unvaried)} batches did a prompt's completions get "
                 "different rewards, so it learned nothing",
-                remedy="the notes say why: mend the rewards, or take prompts that are answered right now and then",
+                remedy="the notes say why: fix the rewards, or take prompts that the model sometimes answers right",
             )
         found = {name: _tail([e[key] for e in history if key in e]) for name, key in names.items()}
         found |= {"first_reward": _tail(rewards[::-1]), "reward": _tail(rewards)}

@@ -21,11 +21,11 @@ NUMERICS = 1
 
 
 class Spec(StageSpec):
-    """`blend` names the adapters and how they are put together."""
+    """`blend` names the adapters and the method that combines them."""
 
     type: Literal["blend"]
     of: Annotated[dict[str, Positive], Field(min_length=2)]
-    """{stage: weight}: stages on the same parents. Weights count relative to each other: 2 and 3 are 0.4 and 0.6."""
+    """{stage: weight}: stages on the same parents. Weights are relative to each other: 2 and 3 are 0.4 and 0.6."""
     method: Literal["linear", "ties", "dare"] = "linear"
     """`linear`: of the updates, exactly. `ties`: arXiv 2306.01708. `dare`: arXiv 2311.03099."""
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -33,16 +33,16 @@ class Spec(StageSpec):
     scale: Positive = 1.0
     """Factor on the result."""
     rank: Count | None = None
-    """Of the blend. None: the ranks of its adapters together, at which `linear` loses nothing."""
+    """Rank of the blend. None: the sum of its adapters' ranks, at which `linear` loses nothing."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    """Seeds what `dare` drops."""
+    """Seed of `dare`'s dropping."""
 
     @model_validator(mode="after")
     def _blend_rules(self) -> Self:
         if self.method == "linear" and self.density != 1:
             raise ValueError("`density` is for `ties` and `dare`; `linear` keeps all of each update")
         if self.name in self.of:
-            raise ValueError(f"a blend cannot be made of itself ({self.name})")
+            raise ValueError(f"a blend cannot blend itself ({self.name})")
         return self
 
     @property

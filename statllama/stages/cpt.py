@@ -18,7 +18,7 @@ DATA_KIND = "documents"
 
 
 class Spec(TrainingSpec):
-    """`cpt` adds no field: every token but BOS is trained on."""
+    """`cpt` adds no field: it trains on every token but BOS."""
 
     type: Literal["cpt"]
 

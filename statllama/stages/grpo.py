@@ -35,31 +35,31 @@ class Spec(TrainingSpec):
 
     type: Literal["grpo"]
     rewards: Annotated[tuple[AnyReward, ...], Field(min_length=1, strict=False)]
-    """What completions are judged by, each with its options and a `weight`; the weighted sum counts."""
+    """Rewards that judge completions, each with its options and a `weight`; the weighted sum counts."""
     generations: int = 8
     """Completions per prompt, 2 or more; must divide `train.batch_size`."""
     max_completion_length: Count = 512
-    """Tokens of a completion; what is longer is cut there, and counted."""
+    """Maximum tokens of a completion; longer ones are cut, and counted."""
     max_prompt_length: Count | None = None
-    """Tokens of a prompt; rows with a longer one are left out, and counted. None: what `max_completion_length` leaves
-    of `train.max_length`."""
+    """Maximum tokens of a prompt; rows with a longer one are skipped, and counted. None: `train.max_length`
+    less `max_completion_length`."""
     system: str | None = None
-    """Text of a system turn before each prompt, such as how an answer is to be laid out. None: no such turn."""
+    """Text of a system turn before each prompt, such as the layout of an answer. None: no such turn."""
     temperature: Positive = 1.0
-    """Of sampling. Log-probabilities in the loss are taken at this temperature too."""
+    """Temperature of sampling, and of the log-probabilities in the loss."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Sample from the likeliest tokens that hold this much probability. 1: from all."""
+    """Sample from the likeliest tokens that hold this share of the probability. 1: from all."""
     beta: NonNegative = 0.04
     """Strength of the pull towards the parent stack (KL divergence). 0: none, and no reference is computed."""
     loss: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
-    """How tokens are averaged. `grpo`: in each completion, then over completions; `dapo` (arXiv 2503.14476): over all
+    """Averaging of tokens. `grpo`: in each completion, then over completions; `dapo` (arXiv 2503.14476): over all
     tokens of a step; `dr_grpo` (arXiv 2503.20783): sum over a constant, so that length has no influence."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """Divide advantages by the standard deviation of the prompt's rewards, of the whole step's, or by nothing."""
     epsilon: Positive = 0.2
-    """The ratio of new to old probability is clipped to 1 - epsilon ... 1 + epsilon. At work with `iterations` > 1."""
+    """The ratio of new to old probability is clipped to 1 - epsilon ... 1 + epsilon. Used with `iterations` > 1."""
     epsilon_high: Positive | None = None
-    """Upper clip in place of `epsilon` (DAPO's 0.28). None: the same."""
+    """Upper clip instead of `epsilon` (DAPO's 0.28). None: the same."""
     iterations: Count = 1
     """Optimizer steps on each batch of completions."""
 
@@ -139,7 +139,7 @@ class Spec(TrainingSpec):
         """
         if rows < self.prompts_per_step:
             raise DataError(
-                f"stage {self.name}: {rows} prompts, and each step takes {self.prompts_per_step} different ones "
+                f"stage {self.name}: {rows} prompts, but each step takes {self.prompts_per_step} different ones "
                 f"(`train.batch_size` {self.train.batch_size} / `generations` {self.generations})",
                 remedy=f"add data, or --set stages.{self.name}.train.batch_size={rows * self.generations}",
             )

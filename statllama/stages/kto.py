@@ -37,7 +37,7 @@ class Spec(TrainingSpec):
     beta: Positive = 0.1
     """Strength of the pull towards the parent stack."""
     loss: Literal["kto", "apo_zero_unpaired"] = "kto"
-    """`kto`: arXiv 2402.01306; `apo_zero_unpaired`: arXiv 2408.06266, which takes the KL divergence as 0."""
+    """`kto`: arXiv 2402.01306; `apo_zero_unpaired`: arXiv 2408.06266, which sets the KL divergence to 0."""
     desirable_weight: Positive = 1.0
     """Weight of answers with the label true. The authors advise that this times their number be 1 to 4/3 of
     `undesirable_weight` times the number of the others."""

@@ -14,7 +14,7 @@ DATA_KIND = "conversations"
 
 
 class Spec(TrainingSpec):
-    """`sft` adds which tokens carry loss."""
+    """`sft` adds the choice of tokens that carry loss."""
 
     type: Literal["sft"]
     train_on: Literal["responses", "all"] = "responses"

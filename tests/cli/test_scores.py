@@ -154,11 +154,11 @@ def test_questions_of_ones_own(command: Command, tmp_path: Path) -> None:
         (("eval", "eval", "--task", "letters"), "holds none of config.json"),
         (("compare", "tiny"), "two models or more"),
         (("compare", "tiny", "tiny"), "given twice"),
-        (("compare", "tiny", "tiny:one"), "nothing is scored for tiny"),
+        (("compare", "tiny", "tiny:one"), "no score is recorded for tiny"),
         (("dial", "tiny", "--stage", "one", "--task", "letters", "--grid", "a,b"), "expected numbers"),
         (("dial", "tiny", "--stage", "one", "--task", "letters", "--out", "x.png"), "ends in .html or .json"),
         (("dial", "tiny", "--stage", "one", "--on", "base", "--task", "letters"), "not in the stack of base"),
-        (("report", "nothing"), "is no recipe file, no run"),
+        (("report", "nothing"), "is not a recipe file, a run"),
     ],
 )
 def test_wrong_input(command: Command, arguments: tuple[str, ...], message: str) -> None:

@@ -206,7 +206,7 @@ def test_two_system_prompts_and_bad_tools_are_named(tmp_path: Path) -> None:
     speech = [{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
     name = write(tmp_path, {"conversations": speech, "system": "s"})
     assert [m.role for m in examples(tmp_path, name)[0].messages] == ["system", "user", "assistant"]
-    assert "two system prompts" in fails(tmp_path, write(tmp_path, {"conversations": speech, "system": "t"}))
+    assert "both system prompts" in fails(tmp_path, write(tmp_path, {"conversations": speech, "system": "t"}))
     (made,) = examples(tmp_path, write(tmp_path, {"conversations": speech[1:], "system": "t"}))
     assert made.messages[0].content == "t"
     for tools, expected in (("[{}]", "tools, entry 1 is not a tool"), ("f(x)", "tools is a text that is not JSON")):

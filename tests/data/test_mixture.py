@@ -94,5 +94,5 @@ def test_permutations_are_pinned() -> None:
 
 
 def test_a_weight_that_gives_no_row_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"x.jsonl: weight 0.0001 gives it not one row"):
+    with pytest.raises(DataError, match=r"x.jsonl: weight 0.0001 gives it no row at all"):
         mix([10, 10], [spec(weight=1.0), spec(weight=0.0001)], 0)

@@ -29,8 +29,8 @@ def test_one_and_many() -> None:
     (many,) = said(oddities={"control characters": 4}, first={"control characters": "a.jsonl, row 3"})
     assert one == "warning: 1 row has control characters, first in a.jsonl, row 3"
     assert many.startswith("warning: 4 rows have")
-    assert said(copies=1) == ["error: 1 row copies a question of a benchmark that is scored"]
-    assert said(copies=2) == ["error: 2 rows copy a question of a benchmark that is scored"]
+    assert said(copies=1) == ["error: 1 row copies a question of a scored benchmark"]
+    assert said(copies=2) == ["error: 2 rows copy a question of a scored benchmark"]
 
 
 def test_errors_come_first() -> None:

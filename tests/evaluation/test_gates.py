@@ -150,7 +150,7 @@ def test_a_stage_that_broke_its_gate_is_left_out(gated: Callable[..., Path], tmp
     said = Fixed()
     result = run_recipe(recipe_of(path), store, said)
     assert said.trained == ["one", "two", "three"]
-    assert any("left out, what follows goes on from its parent" in note for note in said.notes)
+    assert any("left out; later stages train on its parent" in note for note in said.notes)
     one, two, three = plan(recipe_of(path), store)
     assert three.below == (one.key,) and three.parents == ("one",) and two.left_out and not three.left_out
     assert "two broke its gate" in two.why and three.why == "cached"

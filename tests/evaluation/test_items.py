@@ -59,11 +59,11 @@ def refused(tmp_path: Path) -> Callable[..., str]:
         ({"question": None}, "there is no `question`"),
         ({"choices": None}, "there is no `choices`"),
         ({"answer": None}, "there is no `answer`"),
-        ({"choices": "0.1, 0.2"}, "the choices are no list of texts: '0.1, 0.2'"),
-        ({"choices": "abc"}, "the choices are no list of texts: 'abc'"),
-        ({"choices": ["a", "", "c"], "answer": 0}, "the choices are no list of texts: ['a', '', 'c']"),
-        ({"choices": [], "answer": 0}, "there are too few choices: []"),
-        ({"choices": ["a"], "answer": 0}, "there are too few choices: ['A']"),
+        ({"choices": "0.1, 0.2"}, "the choices are not a list of texts: '0.1, 0.2'"),
+        ({"choices": "abc"}, "the choices are not a list of texts: 'abc'"),
+        ({"choices": ["a", "", "c"], "answer": 0}, "the choices are not a list of texts: ['a', '', 'c']"),
+        ({"choices": [], "answer": 0}, "too few choices: []"),
+        ({"choices": ["a"], "answer": 0}, "too few choices: ['A']"),
         ({"choices": list("abcdefg"), "answer": 0}, "there are 7 choices, and letters for 6"),
         ({"answer": "F"}, "the answer 'F' is none of the 5 choices"),
         ({"answer": "e"}, "the answer 'e' is none of the 5 choices"),
@@ -89,7 +89,7 @@ def test_one_wrong_row(
 def test_texts_in_some_rows_and_numbers_in_others(tmp_path: Path, refused: Callable[..., str]) -> None:
     """`datasets` then turns "0.50" into 0.5 in all rows: refused, though the row that it names looks right."""
     said = refused(items(3, choices=[1, 2, 3], answer="A"))
-    assert "row 1: the choices are no list of texts: [0.1, 0.2, 0.3" in said
+    assert "row 1: the choices are not a list of texts: [0.1, 0.2, 0.3" in said
     assert "a text in some rows and a number in others" in said
     file = write_jsonl(tmp_path / "items.jsonl", items(3, choices=["0.50", "1.0", "2"], answer=2))
     task = made(find_tasks([BOTH[0]], [REPO / "eval"], {BOTH[0]: str(file)})[BOTH[0]])
@@ -106,13 +106,13 @@ def test_two_rows_with_one_id(refused: Callable[..., str]) -> None:
 def test_a_row_twice(refused: Callable[..., str], name: str) -> None:
     rows = [{key: value for key, value in row.items() if key != "id"} for row in items(5)]
     said = refused([*rows, rows[1]], name)
-    assert "row 6: is row 2 again, all columns are equal" in said and "leave one of the two out" in said
+    assert "row 6: is row 2 again: all columns are equal" in said and "remove one of the two" in said
 
 
 @pytest.mark.parametrize("text", ["\n", "\n\n\n", "[]", " "])
 @pytest.mark.parametrize("name", BOTH)
 def test_a_file_without_items(refused: Callable[..., str], text: str, name: str) -> None:
-    assert "FILE: there are no items in it\n  -> a row has question, choices, answer" in refused(text, name)
+    assert "FILE: it holds no items\n  -> a row has question, choices, answer" in refused(text, name)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_json(refused: Callable[..., str], text: str, message:
 
 
 def test_rows_that_are_no_objects(refused: Callable[..., str]) -> None:
-    assert "row 1: is no JSON object" in refused('"text"\n')
+    assert "row 1: is not a JSON object" in refused('"text"\n')
     assert "row 1: there is no `choices`" in refused("[1, 2]\n")
 
 
@@ -153,9 +153,9 @@ def test_sound_items_pass(tmp_path: Path, name: str, choices: list[str], answer:
 def test_csv_says_why_it_has_no_choices(tmp_path: Path) -> None:
     file = tmp_path / "items.csv"
     file.write_text('question,choices,answer\nWhich?,"[""a"", ""b"", ""c""]",A\n')
-    with pytest.raises(BenchmarkError, match=r"items\.csv, row 1: the choices are no list of texts") as caught:
+    with pytest.raises(BenchmarkError, match=r"items\.csv, row 1: the choices are not a list of texts") as caught:
         made(find_tasks([BOTH[0]], [REPO / "eval"], {BOTH[0]: str(file)})[BOTH[0]])
-    assert "a cell of .csv holds no list: take .jsonl, .json or .parquet" in str(caught.value)
+    assert "a .csv cell cannot hold a list: use .jsonl, .json or .parquet" in str(caught.value)
 
 
 def test_a_broken_parquet_file(tmp_path: Path) -> None:

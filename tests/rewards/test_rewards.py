@@ -624,9 +624,9 @@ def test_untrusted_code_does_not_run(folder: Path) -> None:
         ("owm:brevity", r"there is no .*owm\.py[\s\S]*did you mean 'own'"),
         ("nowhere.own:f", r"there is no .*nowhere/own\.py"),
         ("own:brevty", "has no 'brevty'[\\s\\S]*did you mean 'brevity'"),
-        ("own:number", "is no plain function"),
-        ("own:later", "is no plain function"),
-        ("own:Scale", "is no plain function"),
+        ("own:number", "is not a plain function"),
+        ("own:later", "is not a plain function"),
+        ("own:Scale", "is not a plain function"),
         ("own:strict", "cannot be called as TRL calls rewards"),
         ("broken:f", "cannot be imported: ModuleNotFoundError"),
     ],
@@ -643,7 +643,7 @@ def test_own_rewards_stay_below_the_recipes_folder(folder: Path, tmp_path_factor
     with pytest.raises(UsageError, match="leads out of the recipe's folder"):
         own(folder, "evil:brevity")
     for function in ("../evil:f", "/etc/passwd:f", "own:__import__('os')", "own"):
-        with pytest.raises(UsageError, match="is no reward function"):
+        with pytest.raises(UsageError, match="is not a reward function"):
             local.source(function, folder)
     with pytest.raises(UsageError, match="cannot be called"):
         own(folder, "sub.deep:f", prompts=1)

@@ -135,7 +135,7 @@ def test_commands_and_turns_that_do_not_fit(say: Callable[..., tuple[int, str]])
         (("tiny:one", "--versus", "two"), "only a stage below one"),
         (("tiny:one", "--versus", "one"), "only a stage below one"),
         (("tiny:three",), "has no stage 'three'"),
-        (("nobody",), "is no recipe file, no run"),
+        (("nobody",), "is not a recipe file, a run"),
     ],
 )
 def test_wrong_input(say: Callable[..., tuple[int, str]], arguments: tuple[str, ...], message: str) -> None:

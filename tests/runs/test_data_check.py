@@ -112,7 +112,7 @@ def test_prompts_that_are_too_long(write_recipe: Write, tmp_path: Path) -> None:
     long = [{"role": "user", "content": "the mean " * 50}, {"role": "assistant", "content": "x"}]
     write_jsonl(tmp_path / "sft.jsonl", [*conversations(5), {"messages": long}])
     (found,) = checked(path, tmp_path / "w")
-    assert any("left out: their prompt alone is too long" in verdict.text for verdict in found.verdicts)
+    assert any("skipped: their prompt alone is too long" in verdict.text for verdict in found.verdicts)
 
 
 def test_preview_shows_what_is_learned(write_recipe: Write, tmp_path: Path) -> None:

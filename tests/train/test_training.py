@@ -161,7 +161,7 @@ def test_a_signal_in_the_last_step_stops_before_the_next_stage(write_recipe: Wri
                 os.kill(os.getpid(), signal.SIGINT)
 
     path, workspace = write_recipe([stage("one"), stage("two")]), tmp_path / "w"
-    with pytest.raises(Interrupted, match="everything finished so far is kept"):
+    with pytest.raises(Interrupted, match="finished work is kept"):
         run(path, workspace, reporter=Signal())
     assert len(list(workspace.glob("results/*/manifest.json"))) == 1
     assert not list(workspace.glob("partial/*"))

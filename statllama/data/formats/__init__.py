@@ -93,7 +93,7 @@ def parse_row(source: SourceSpec, row: Mapping[str, Any], where: str) -> Example
     try:
         return cast(Example, module.parse(values, source))
     except DataError as error:
-        remedy = error.remedy or f"mend or remove the row, or check `format` (it is read as {source.format})"
+        remedy = error.remedy or f"fix or remove the row, or check `format` (it is read as {source.format})"
         raise DataError(f"{where}: {error.message}", remedy=remedy) from None
 
 

@@ -1,4 +1,4 @@
-"""How reasoning and answer become one text: a layout is text with `{answer}` and, mostly, `{reasoning}`."""
+"""Layouts, which make one text of reasoning and answer: text with `{answer}` and, mostly, `{reasoning}`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,15 @@ def check_layout(layout: str) -> None:
             (name, spec, conversion) for _, name, spec, conversion in Formatter().parse(layout) if name is not None
         ]
     except ValueError as error:
-        raise DataError(
-            f"layout {layout!r}: {error}", remedy="a brace that is meant as it is is written twice"
-        ) from None
+        raise DataError(f"layout {layout!r}: {error}", remedy="write a literal brace twice") from None
     for name, spec, conversion in fields:
         if name not in PLACES or spec or conversion:
             raise DataError(
                 f"layout {layout!r}: unknown placeholder {{{name}}}; allowed: {{reasoning}} and {{answer}}",
-                remedy="a brace that is meant as it is is written twice: \\boxed{{{answer}}}",
+                remedy="write a literal brace twice: \\boxed{{{answer}}}",
             )
     if "answer" not in [name for name, _, _ in fields]:
-        raise DataError(f"layout {layout!r} has no {{answer}}", remedy="write {answer} where the answer goes")
+        raise DataError(f"layout {layout!r} has no {{answer}}", remedy="put {answer} in the place of the answer")
 
 
 def lay_out(layout: str | None, default: str, reasoning: str, answer: str) -> str:

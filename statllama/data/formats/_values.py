@@ -1,4 +1,4 @@
-"""Checks that several formats share: is this value a text, a list of messages, a list of tools?"""
+"""Checks that several formats share: texts, lists of messages, lists of tools."""
 
 from __future__ import annotations
 

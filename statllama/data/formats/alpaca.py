@@ -1,4 +1,4 @@
-"""An instruction, what it is about (may be empty), and the answer, as in Stanford Alpaca.
+"""An instruction, its input (may be empty), and the answer, as in Stanford Alpaca.
 
 {"instruction": "Compute the mean.", "input": "1, 3", "output": "2"}
 """

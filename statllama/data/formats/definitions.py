@@ -1,4 +1,4 @@
-"""A term and what it means, asked for and answered in one of several ways.
+"""A term and its meaning, asked for and answered in one of several ways.
 
 {"term": "median", "description": "The middle value of sorted data.", "formula": ""}
 

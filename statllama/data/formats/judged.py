@@ -1,4 +1,4 @@
-"""A prompt, one answer to it, and whether that is a good one, as strings or as lists of messages.
+"""A prompt, one answer and its label, as strings or as lists of messages.
 
     {"prompt": "What is the mean of 1 and 3?", "completion": "2", "label": true}
     {"prompt": [{"role": "user", "content": "..."}],

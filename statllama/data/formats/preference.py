@@ -78,10 +78,10 @@ def answer_after(turns: Turns, prompt: Turns, name: str) -> str:
         roles = ", ".join(t.role for t in turns) or "nothing"
         raise DataError(
             f"{name} must be one assistant turn after the prompt; it is {roles}",
-            remedy="move the earlier turns into the prompt, and cut what follows the first answer that differs",
+            remedy="move earlier turns into the prompt, and cut everything after the first answer that differs",
         )
     if turns[0].calls:
-        raise DataError(f"{name} calls a tool; answers to prefer are texts", remedy="remove the row")
+        raise DataError(f"{name} calls a tool; preferred answers are texts", remedy="remove the row")
     return turns[0].content
 
 
@@ -97,7 +97,7 @@ def _shared_prefix(chosen: Any, rejected: Any, tools: tuple[Mapping[str, Any], .
     while shared < min(len(left), len(right)) and left[shared] == right[shared]:
         shared += 1
     if left == right:
-        raise DataError("chosen equals rejected: such a pair prefers nothing", remedy="remove the row")
+        raise DataError("chosen equals rejected, so the pair states no preference", remedy="remove the row")
     if shared == 0:
         raise DataError("chosen and rejected share no turn, so there is no prompt", remedy="add a `prompt` column")
     prompt = left[:shared]

@@ -1,4 +1,4 @@
-"""A question for the model to answer by itself, and what the rewards of a grpo stage check its answers against.
+"""A question for the model to answer by itself, and the answer that the rewards of a grpo stage check.
 
     {"prompt": "What is the mean of 1 and 3?", "answer": "2"}
     {"prompt": [{"role": "user", "content": "..."}], "answer": "2", "value": 2.0, "tolerance": 0.005}

@@ -3,7 +3,7 @@
 {"question": "What is the mean of 1 and 3?", "reasoning": "1 + 3 = 4, and 4 / 2 = 2.", "answer": "2"}
 
 With reasoning, both stand under headings (`LAYOUT`), or as `layout` says: text with `{reasoning}` and `{answer}`, in
-which a brace that is meant as it is is written twice. Without reasoning it is the answer alone, or `layout` without
+which write a literal brace twice. Without reasoning it is the answer alone, or `layout` without
 the paragraphs that hold `{reasoning}`. In a grpo stage the question alone is given to the model, and answer and
 reasoning to the rewards.
 """

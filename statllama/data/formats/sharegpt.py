@@ -67,7 +67,7 @@ def with_system(turns: tuple[Message, ...], system: Any) -> tuple[Message, ...]:
     if not text or turns[:1] == (Message("system", text),):
         return turns
     if turns and turns[0].role == "system":
-        raise DataError("the column `system` and the first turn are two system prompts", remedy="keep one of them")
+        raise DataError("the column `system` and the first turn are both system prompts", remedy="keep one of them")
     return (Message("system", text), *turns)
 
 
