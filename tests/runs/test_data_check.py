@@ -129,7 +129,7 @@ def test_preview_shows_what_is_learned(write_recipe: Write, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("stage_name", "source", "row", "message"),
-    [("sftt", 1, 1, "sftt"), (None, 2, 1, "has no source 2"), (None, 1, 999, "48 rows; there is no row 999")],
+    [("sftt", 1, 1, "sftt"), (None, 2, 1, "has no source 2"), (None, 1, 999, "48 rows, no row 999")],
 )
 def test_preview_of_what_is_not_there(
     write_recipe: Write, tmp_path: Path, stage_name: str | None, source: int, row: int, message: str
