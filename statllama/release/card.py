@@ -130,8 +130,8 @@ def _banner(certificate: Certificate, forced: bool) -> Iterator[str]:
     if forced or not certificate.passed:
         failures = "".join(f"\n> - {plain(failure)}" for failure in certificate.failures() or ["nothing was verified"])
         yield (
-            "> [!WARNING]\n> **THIS RELEASE FAILED ITS VERIFICATION.** It does not behave like the model that was "
-            "trained, and was published with `--force` all the same. The scores below are not those of the files here."
+            "> [!WARNING]\n> **THIS RELEASE FAILED ITS VERIFICATION.** It does not behave like the trained "
+            "model, and was published with `--force`. The scores below are not those of the files here."
             f"\n>{failures}"
         )
 
@@ -165,10 +165,10 @@ def _files(contents: Contents) -> Iterator[str]:
         rows.append(("Modelfile", "for Ollama: chat template and stops"))
     rows += [(name, "licence and notices of the base") for name in contents.licences]
     rows += [
-        ("verification.json", "the certificate: what was compared with the trained model, and how far apart it is"),
+        ("verification.json", "the certificate: comparisons with the trained model, and their differences"),
         ("SHA256SUMS", "checksums of all files: `sha256sum --check SHA256SUMS`"),
     ]
-    yield "## What is here"
+    yield "## Contents"
     yield table(("file", "what it is"), [(code(name), what) for name, what in rows])
 
 
@@ -240,14 +240,14 @@ def _limits(
     yield "## Limits"
     said = list(missing(subject, found, [stack.name for stack in found.stacks]))
     if not subject.evaluate.tasks:
-        said.append("It was scored on no benchmark: nothing is known of what it can do.")
+        said.append("No benchmark was scored, so its abilities are unknown.")
     for stage, _ in stages:
         if _manifest(stage)["metrics"].get("ended_by") == "drift":
-            said.append(f"{stage.name} ended early: it had drifted as far as its recipe allows.")
+            said.append(f"{stage.name} ended early: its drift reached the recipe's limit.")
         if stage.left_out:
             said.append(f"{stage.name} broke a gate of its recipe: {stage.left_out}.")
-    said.append("Benchmarks measure what they ask. It was not tested for safety, bias or use by the public.")
-    said.append("It can be wrong with confidence; check numbers and claims before you rely on them.")
+    said.append("Benchmarks measure only what they ask. The model was not tested for safety, bias or public use.")
+    said.append("It can be confidently wrong: check numbers and claims before you rely on them.")
     yield "\n".join(f"- {paragraph(sentence[:1].upper() + sentence[1:])}" for sentence in (*said, *notes))
 
 
@@ -287,13 +287,13 @@ def _licence(duties: Duties, contents: Contents) -> Iterator[str]:
         copies = ", ".join(code(name) for name in contents.licences) or "none"
         yield (
             f"{plain(duties.built_with)}. The base is under the {plain(duties.name)}, and so is this model.{where} If "
-            "you pass it on, pass on the licence and the file NOTICE, show the words above, and let the name of what "
-            f"you make of it begin with {code(duties.prefix)}. Files of the licence here: {copies}."
+            "you pass it on, pass on the licence and the file NOTICE, show the words above, and let the name of any "
+            f"derived model begin with {code(duties.prefix)}. Files of the licence here: {copies}."
         )
     elif duties.name:
         yield f"That of the base: {plain(duties.name)}."
     else:
-        yield "Not known: it is that of the base, which states none."
+        yield "Unknown: the base's licence applies, and the base states none."
     if duties.notice:
         yield "\n".join(f"> {paragraph(line)}" for line in duties.notice.splitlines() if line.strip())
     if duties.warnings:

@@ -110,9 +110,9 @@ def _protocol(score: TaskScore) -> Iterator[str]:
     if score.limited:
         yield f"**Only the first {score.n:,} of {score.total:,} items were scored.**"
     if score.truncated:
-        yield f"{several(score.truncated, 'prompt')} did not fit and lost the beginning."
+        yield f"{several(score.truncated, 'prompt')} did not fit and lost their beginning."
     if score.unfinished:
-        yield f"{several(score.unfinished, 'reply', 'replies')} did not end within the tokens allowed."
+        yield f"{several(score.unfinished, 'reply', 'replies')} were cut at the token limit."
 
 
 def _how(subject: Subject) -> str:
@@ -135,16 +135,16 @@ def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
     domain = subject.evaluate.domain or subject.evaluate.tasks[:1]
     others = [task for task in found.scores if task not in domain and found.last in found.scores[task]]
     if found.last == BASE:
-        yield "This is the base itself."
+        yield "This is the base."
     elif not others:
         yield (
             "**Not measured.** No benchmark outside of what it was trained for is recorded for the base and for this "
-            "model, so nothing is known of what it lost. Assume that it lost something."
+            "model, so its losses are unknown. Assume that it lost something."
         )
     else:
         yield "\n".join(f"- {_loss(found, task)}" for task in others)
     if found.drifts:
-        yield "How far the predictions have moved, on fixed probe texts (KL divergence, nats per token):"
+        yield "Drift of the predictions on fixed probe texts (KL divergence, nats per token):"
         rows = [
             (plain(name), figure(drift.to_parent), figure(drift.to_base), f"{drift.tokens:,}")
             for name, drift in found.drifts.items()

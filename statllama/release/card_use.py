@@ -76,7 +76,7 @@ def use_section(contents: Contents, base: str, commit: str | None) -> Iterator[s
         yield "**llama.cpp with the base and a LoRA** (BASE.gguf: the base's original weights as GGUF):"
         yield block("\n".join(f"llama-cli -m BASE.gguf --lora gguf/{name}" for name in contents.lora), "sh")
         if len(contents.lora) > 1:
-            yield "Each file holds what its name says: one stage, or all of them together."
+            yield "Each file holds the stages in its name: one, or all of them together."
     if contents.modelfile:
         yield "**Ollama**:"
         name = contents.name.lower()

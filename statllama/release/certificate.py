@@ -17,13 +17,13 @@ class Check:
     """Such as `token ids` or `divergence`."""
     passed: bool
     value: float | None = None
-    """What was measured; None where there is no number to it."""
+    """The measured value; None where there is no number."""
     bound: float | None = None
-    """The largest `value` that passes; None where there is no number to it."""
+    """The largest `value` that passes; None where there is no number."""
     detail: str = ""
-    """In words: the unit, how much was compared, and where it failed."""
+    """Details: the unit, the amount compared, and the place of a failure."""
     required: bool = True
-    """Whether the release fails with it; else it is information."""
+    """Whether the release fails with it; otherwise it is information."""
 
     def __str__(self) -> str:
         figures = "" if self.value is None else f" {self.value:.3g}"

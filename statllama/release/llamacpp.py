@@ -56,7 +56,7 @@ def require_llamacpp() -> None:
     """Raise ExportError when xllamacpp is not installed."""
     if importlib.util.find_spec("xllamacpp") is None:
         raise ExportError(
-            "llama.cpp, which GGUF files are checked with, is not installed",
+            "llama.cpp, which checks GGUF files, is not installed",
             remedy="run `pip install 'statllama[gguf]'`",
         )
 
@@ -189,7 +189,7 @@ class LlamaCpp:
             raise ExportError(f"llama.cpp with {self.model} refused {route}: {said}") from None
         except OSError as error:
             raise ExportError(
-                f"llama.cpp with {self.model} stopped at {route}: {error}; it said: {self._said()}"
+                f"llama.cpp with {self.model} stopped at {route}: {error}; its log: {self._said()}"
             ) from None
 
     def _said(self) -> str:
@@ -197,7 +197,7 @@ class LlamaCpp:
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         errors = (line.partition(" E ")[2] for line in lines if " E " in line)
-        return next(errors, lines[-1] if lines else "it said nothing")
+        return next(errors, lines[-1] if lines else "it gave no reason")
 
 
 def _size(file: Path) -> int:

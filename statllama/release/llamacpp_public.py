@@ -37,7 +37,7 @@ def main() -> None:
     try:
         server = xllamacpp.Server(parameters(settings))
     except RuntimeError:
-        sys.exit("error: llama.cpp's server did not start; the lines above say why")
+        sys.exit("error: llama.cpp's server did not start; see the lines above")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     where = f"{settings['name']} on {server.listening_address}, OpenAI's API below /v1; Ctrl-C ends it\n"

@@ -29,7 +29,7 @@ from statllama.store.tensorfile import BYTES, TensorFile, tensor_file
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 SHARD_BYTES = 5_000_000_000
 MOST_LOST = 0.1
-"""Share of a stage's update that the cast may remove before it is warned of."""
+"""Share of a stage's update that the cast may remove without a warning."""
 
 BLOCK = 1 << 19  # numbers in memory at a time: 4 MiB in float64
 _STORED = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -39,7 +39,7 @@ _HEADERS = 4 << 20  # bytes; of all shards, and config.json
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What was written, and what the cast to its type cost."""
+    """The written files, and the cost of the cast to their type."""
 
     dtype: str
     files: tuple[str, ...]
@@ -177,7 +177,7 @@ def _require_equal(name: str, other: str, weights: Weights) -> None:
     if not same:
         raise ExportError(
             f"{weights.folder}: config.json ties {name} to {other}, and they differ",
-            remedy='if both are meant, set "tie_word_embeddings": false in config.json',
+            remedy='if both are intended, set "tie_word_embeddings": false in config.json',
         )
 
 
@@ -236,7 +236,7 @@ def _not_finite(name: str, rows: Tensor, exact: Tensor, kind: torch.dtype, weigh
         return ExportError(f"{weights.folder}: {name} holds NaN or infinity", remedy="download the base again")
     largest = float(exact.abs().max())
     limit = torch.finfo(kind).max
-    remedy = "choose bf16" if kind is torch.float16 else "a stage diverged: look at its losses and scores"
+    remedy = "choose bf16" if kind is torch.float16 else "a stage diverged: check its losses and scores"
     return ExportError(f"{name} holds {largest:.6g} once merged, and {kind} ends at {limit:.6g}", remedy=remedy)
 
 

@@ -24,7 +24,7 @@ def push(folder: Path, repo: str, public: bool = False) -> str:
         raise UsageError(f"--push {repo!r}: expected a hub repository `owner/name`") from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "nothing"
-        remedy = "log in with `hf auth login` and a token that may write, or check the name"
+        remedy = "log in with `hf auth login` and a token with write access, or check the name"
         raise ExportError(f"the hub answered {status} to the upload of {folder} to {repo}", remedy=remedy) from None
     except Exception as error:  # no network shows as OSError, as the HTTP client's own errors, or as offline mode
         raise ExportError(

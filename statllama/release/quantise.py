@@ -68,14 +68,14 @@ def require_quantiser() -> Any:
     path = library_path()
     if path is None:
         raise ExportError(
-            "k-quants are made by llama.cpp, which is not installed",
-            remedy="run `pip install 'statllama[gguf]'`, or choose f32, f16, bf16 or q8_0, which need nothing more",
+            "k-quants need llama.cpp, which is not installed",
+            remedy="run `pip install 'statllama[gguf]'`, or choose f32, f16, bf16 or q8_0, which need nothing else",
         )
     try:
         function = getattr(ctypes.CDLL(str(path)), SYMBOL)
     except (OSError, AttributeError) as error:
         raise ExportError(
-            f"xllamacpp's library for this platform ({sys.platform}) lends no quantiser: {error}",
+            f"xllamacpp's library for this platform ({sys.platform}) has no quantiser: {error}",
             remedy="choose f32, f16, bf16 or q8_0 here, or make k-quants on Linux or macOS (WSL on Windows)",
         ) from None
     function.restype = ctypes.c_size_t

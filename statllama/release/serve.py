@@ -23,7 +23,7 @@ from statllama.store.files import read_json
 
 Engine = Literal["llama.cpp", "vllm"]
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes for --max-lora-rank: https://docs.vllm.ai/en/latest/features/lora.html"""
+"""vLLM's values for --max-lora-rank: https://docs.vllm.ai/en/latest/features/lora.html"""
 Which = Callable[[str], str | None]
 
 
@@ -34,7 +34,7 @@ class Listening:
     host: str = "127.0.0.1"
     port: int = 8080
     context: int = 4096
-    """Tokens of a conversation at most: what the cache is made for."""
+    """Maximum tokens of a conversation: the size of the cache."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Served:
     merged: Path | None = None
     adapter: Path | None = None
     forced: bool = False
-    """It was published although its verification failed."""
+    """It was published despite a failed verification."""
 
 
 def find_served(target: str) -> Served:
@@ -57,8 +57,8 @@ def find_served(target: str) -> Served:
         return Served(path.stem, (path,))
     if not path.is_dir():
         raise UsageError(
-            f"{target!r} is no folder of a release and no GGUF file",
-            remedy="make a release of a run first: statllama export RUN --out DIR --gguf q4_k_m",
+            f"{target!r} is not a folder of a release or a GGUF file",
+            remedy="release a run first: statllama export RUN --out DIR --gguf q4_k_m",
         )
     files = [file for file in path.glob("gguf/*.gguf") if not file.name.endswith("-lora.gguf")]
     merged, adapter = path / "merged", path / "adapter"
@@ -156,8 +156,8 @@ def _llama_cpp(name: str, file: Path, listening: Listening, extra: Sequence[str]
         )
     if extra:
         raise UsageError(
-            f"{' '.join(extra)}: further arguments need llama.cpp's own `llama-server` on the PATH",
-            remedy="leave them out, or install llama.cpp: brew install llama.cpp, winget install llama.cpp",
+            f"{' '.join(extra)}: more arguments need llama.cpp's own `llama-server` on the PATH",
+            remedy="remove them, or install llama.cpp: brew install llama.cpp, winget install llama.cpp",
         )
     settings = {
         "model": str(file),
@@ -175,7 +175,7 @@ def _vllm(served: Served, listening: Listening, extra: Sequence[str], which: Whi
     if program is None:
         raise ExportError(
             "vLLM is not installed: there is no `vllm` on the PATH",
-            remedy="pip install vllm (Linux, a GPU, an environment of its own), or serve GGUF with llama.cpp",
+            remedy="pip install vllm (Linux, a GPU, a separate environment), or serve GGUF with llama.cpp",
         )
     if served.merged is not None:
         model, offered = str(served.merged), ["--served-model-name", served.name]
@@ -198,14 +198,14 @@ def _on_base(name: str, adapter: Path) -> tuple[str, list[str]]:
     base, commit = config["base_model_name_or_path"], config.get("revision")
     if "/" not in base and not Path(base).is_dir():
         raise UsageError(
-            f"the adapter's base {base!r} is a folder that is not here",
-            remedy="go to the folder above it, or release merged weights: statllama export RUN --out DIR --merged bf16",
+            f"the adapter's base {base!r} is a missing folder",
+            remedy="cd to the folder above it, or release merged weights: statllama export RUN --out DIR --merged bf16",
         )
     rank = int(config["r"])  # of all modules: `adapter.py` writes no `rank_pattern`, which vLLM does not read
     most = next((allowed for allowed in RANKS if rank <= allowed), None)
     if most is None:
         raise UsageError(
-            f"the adapter has rank {rank}, vLLM takes {RANKS[-1]} at most",
+            f"the adapter has rank {rank}, but vLLM takes at most {RANKS[-1]}",
             remedy="release merged weights (--merged bf16), or recompress it: --adapter --rank 256",
         )
     pinned = ["--revision", commit] if isinstance(commit, str) else []

@@ -1,4 +1,4 @@
-"""What a release is made of: the base's original weights on disk, and the adapters stacked on them. Loads no torch."""
+"""The source of a release: the base's original weights on disk, and the adapters stacked on them. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run left in its workspace, gathered for the report. Reads records only: nothing is loaded, trained or scored.
+"""A run's records, gathered from its workspace for the report. It loads, trains and scores nothing.
 
 What is not recorded (a stage that is not trained, a stack without a score) is left out, and a note says so.
 """
@@ -260,9 +260,9 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
 def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:
     for stage in subject.trained:
         if stage.left_out:
-            yield f"{stage.name} is left out: what follows is trained on its parent."
+            yield f"{stage.name} is left out: later stages are trained on its parent."
         if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
-            yield f"{stage.name} ended before its last step: it had drifted as far as the recipe allows."
+            yield f"{stage.name} ended before its last step: its drift reached the recipe's limit."
     for task in subject.evaluate.tasks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
@@ -280,9 +280,9 @@ def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
     if first.limited:
         yield f"{first.task}: only the first {first.n:,} of {first.total:,} items are scored."
     if most := max(score.truncated for score in scores):
-        yield f"{first.task}: {several(most, 'prompt')} of {first.n:,} did not fit and lost the beginning."
+        yield f"{first.task}: {several(most, 'prompt')} of {first.n:,} did not fit and lost their beginning."
     if most := max(score.unfinished for score in scores):
-        yield f"{first.task}: {several(most, 'reply', 'replies')} of {first.n:,} did not end within the tokens allowed."
+        yield f"{first.task}: {several(most, 'reply', 'replies')} of {first.n:,} were cut at the token limit."
 
 
 def _environment(subject: Subject) -> dict[str, str]:

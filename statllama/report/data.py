@@ -1,4 +1,4 @@
-"""What the report shows, as plain frozen data: `collect` gathers it, `charts` and `page` only draw it.
+"""The report's contents, as plain frozen data: `collect` gathers it, `charts` and `page` only draw it.
 
 Scores and differences are percentage points (0 to 100), intervals are of 95 %. Nothing here is read from disk.
 """
@@ -46,7 +46,7 @@ def estimate(items: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True)
 class Delta:
-    """How one stack differs from another on the same items, and what the test says of it."""
+    """The difference of one stack from another on the same items, and its test."""
 
     against: str
     """Name of the other stack: `base`, or a stage."""
@@ -108,7 +108,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a stack answered to one item."""
+    """A stack's answer to one item."""
 
     text: str
     """The choice that it took, or all that it wrote."""
@@ -125,9 +125,9 @@ class Flip:
     row: int
     """Its place in the benchmark, from 1."""
     question: str
-    """The last thing asked, without what surrounds it."""
+    """The last question, without the few-shot examples and template around it."""
     prompt: str
-    """All that the model was shown."""
+    """The model's full prompt."""
     expected: str
     """The right answer."""
     before: Reply
@@ -153,7 +153,7 @@ class Flips:
 
 @dataclass(frozen=True)
 class Curve:
-    """What was logged at each optimizer step of a stage. All lists are of one length; None where it was not logged."""
+    """The log of a stage's optimizer steps. All lists have one length; None where nothing was logged."""
 
     steps: tuple[int, ...]
     """From 1, within the stage."""
@@ -185,7 +185,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the recipe; what comes of training is None or empty when it is not trained yet."""
+    """One stage of the recipe; the results of training are None or empty when it is not trained yet."""
 
     name: str
     type: str
@@ -197,7 +197,7 @@ class Stage:
     """64 hex digits: what its result is stored under."""
     trained: bool = False
     left_out: str = ""
-    """Why what follows was not trained on it. Empty otherwise."""
+    """The reason why later stages were not trained on it. Empty otherwise."""
     created: str = ""
     """When its result was published: ISO 8601."""
     steps: int | None = None
@@ -215,14 +215,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Gate:
-    """A budget that the recipe sets on a stage's scores, and what came of it."""
+    """A budget that the recipe sets on a stage's scores, and its outcome."""
 
     stage: str
     task: str
     budget: float
-    """The least change allowed, in points."""
+    """The lowest allowed change, in points."""
     against: str
-    """What the stage is compared with: `base`, or its parent."""
+    """The stage's comparison: `base`, or its parent."""
     change: Change
     breach: str = ""
     """How it broke, in words. Empty when it is kept: no evidence of a loss beyond the budget."""
@@ -230,7 +230,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page shows of one run."""
+    """The page's contents for one run."""
 
     name: str
     description: str
@@ -242,7 +242,7 @@ class ReportData:
     flips: tuple[Flips, ...] = ()
     gates: tuple[Gate, ...] = ()
     notes: tuple[str, ...] = ()
-    """What a reader must know before believing the numbers."""
+    """Caveats for the reader of the numbers."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """{what: value}: versions, backend, compute type, machine."""
     recipe: str = ""
@@ -266,7 +266,7 @@ class DialPoint:
 
 @dataclass(frozen=True)
 class DialData:
-    """What scaling one stage's adapter does to the scores, without training anything again."""
+    """The effect of scaling one stage's adapter on the scores, without training again."""
 
     name: str
     """Name of the run."""
@@ -281,7 +281,7 @@ class DialData:
     general: str | None = None
     """The benchmark that shows what is forgotten: x of the trade-off. None: no trade-off is drawn."""
     notes: tuple[str, ...] = ()
-    """What a reader must know before believing the numbers."""
+    """Caveats for the reader of the numbers."""
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The recipe as a graph: the base, the stages, and what each one is stacked on."""
+"""The recipe as a graph: the base, the stages, and their parents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def graph(stages: Sequence[Stage], base: str) -> Markup:
     return picture(
         "recipe-graph",
         "Recipe",
-        f"The base and {len(stages)} stages, each an adapter on top of what its arrow comes from: {arrows}.",
+        f"The base and {len(stages)} stages, each an adapter on top of the stages before its arrow: {arrows}.",
         lambda width: _draw(stages, base, width),
     )
 

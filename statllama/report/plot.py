@@ -1,4 +1,4 @@
-"""What the charts share: places in CSS pixels, series by colour and shape, points with intervals, labels that fit."""
+"""The common parts of the charts: places in CSS pixels, series by colour and shape, intervals, fitting labels."""
 
 from __future__ import annotations
 

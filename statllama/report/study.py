@@ -1,4 +1,4 @@
-"""The page of a study: every pipeline's scores beside each other and beside the paper's, and what differs for sure."""
+"""The page of a study: all pipelines' scores, beside each other and the paper's, and the significant differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's tables, as rows of text: every number that a chart shows, and what no chart could."""
+"""The page's tables, as rows of text: every number of the charts, and more."""
 
 from __future__ import annotations
 

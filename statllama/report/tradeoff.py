@@ -1,4 +1,4 @@
-"""The dial: what a run scores as the adapter of one stage is scaled down to nothing, or beyond what was trained."""
+"""The dial: a run's scores as the adapter of one stage is scaled, from nothing to beyond its trained size."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def test_what_was_not_measured_is_said(trained: tuple[Path, Store]) -> None:
     text = card(subject, subject.stack("two"), store, CONTENTS, NO_DUTIES, PASSED)
     assert "**Not measured.**" in sections(text)["What it forgot"]
     assert "None are recorded." in sections(text)["Scores"]
-    assert "nothing is known of what it can do" in sections(text)["Limits"]
+    assert "so its abilities are unknown" in sections(text)["Limits"]
     wanting = subject.evaluated({"tasks": ["letters"]})
     text = card(wanting, wanting.stack("two"), store, CONTENTS, NO_DUTIES, PASSED)
     assert "Letters was not scored for base, one, two." in sections(text)["Limits"]

@@ -94,7 +94,7 @@ def with_config(folder: Path, **changes: Any) -> Path:
     ("changes", "said"),
     [
         ({"r": 513}, "rank 513, vLLM takes 512 at most"),
-        ({"base_model_name_or_path": "mybase"}, "'mybase' is a folder that is not here"),
+        ({"base_model_name_or_path": "mybase"}, "'mybase' is a missing folder"),
         ({"base_model_name_or_path": None}, "names no base model"),
     ],
 )
@@ -104,7 +104,7 @@ def test_an_adapter_that_vllm_cannot_serve(tmp_path: Path, changes: dict[str, An
 
 
 def test_what_cannot_be_served(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder of a release and no GGUF file") as caught:
+    with pytest.raises(UsageError, match="not a folder of a release or a GGUF file") as caught:
         find_served("quickstart")
     assert "statllama export" in str(caught.value)
     with pytest.raises(UsageError, match="holds no release"):
@@ -147,7 +147,7 @@ def test_the_command_line_is_printed_and_a_forced_release_is_told(
     assert call(monkeypatch, str(release), "--dry-run", "--port", "9001", "--", "--threads", "2") == 0
     said = capsys.readouterr()
     assert said.out.startswith(f"{program} --model ") and said.out.endswith("--jinja --threads 2\n")
-    assert "although its verification failed" in said.err
+    assert "despite a failed verification" in said.err
     (release / "verification.json").unlink()
 
 
