@@ -66,6 +66,16 @@ class Recipe(Spec):
         """Folder that relative files of the recipe refer to."""
         return self.source.parent
 
+    @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row that the base gets in a run."""
+        lengths = [stage.train.max_length for stage in self.trained]
+        return max(lengths + ([self.evaluate.max_length] if self.evaluate.tasks else []))
+
+    def tasks(self) -> tuple[TaskFile, ...]:
+        """Read the benchmarks that it scores. BenchmarkError for one that is missing or wrong."""
+        return chosen_tasks(self.evaluate, self.root)
+
     def stage(self, name: str) -> StageSpec:
         """The stage of that name. UsageError for an unknown one."""
         for stage in self.stages:
@@ -296,14 +306,3 @@ def _neighbours(path: Path) -> str:
     except OSError:
         return ""
     return f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-
-
-def longest_row(recipe: Recipe) -> int:
-    """Tokens of the longest row that the base will get in a run of this recipe."""
-    lengths = [stage.train.max_length for stage in recipe.trained]
-    return max(lengths + ([recipe.evaluate.max_length] if recipe.evaluate.tasks else []))
-
-
-def recipe_tasks(recipe: Recipe) -> tuple[TaskFile, ...]:
-    """The benchmarks that the recipe scores. BenchmarkError for one that is not there or is wrong."""
-    return chosen_tasks(recipe.evaluate, recipe.root)

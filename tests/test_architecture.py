@@ -165,6 +165,48 @@ def borrowed_privates(sources: Sources) -> list[str]:
     return wrong
 
 
+def defined(source: str) -> set[str]:
+    """Names that a module defines at its top, by itself."""
+    names: set[str] = set()
+    for node in parsed(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    return names
+
+
+def second_addresses(sources: Sources) -> list[str]:
+    """Names imported from a module that does not define them.
+
+    A package may hand on names of its own modules; from outside they are then taken from the package alone.
+    """
+    handed = {
+        (node.module, alias.name)
+        for name, source in sources.items()
+        if Path(name).name == "__init__.py" and name != "__init__.py"
+        for node in parsed(source).body
+        if isinstance(node, ast.ImportFrom) and node.module is not None and not node.level
+        for alias in node.names
+        if (file_of(node.module, sources) or "").startswith(str(Path(name).parent))
+    }
+    wrong = []
+    for name, source in sources.items():
+        for node in ast.walk(parsed(source)):
+            if not isinstance(node, ast.ImportFrom) or node.level or not (node.module or "").startswith("statllama"):
+                continue
+            file = file_of(node.module or "", sources) or ""
+            for alias in node.names:
+                if file_of(f"{node.module}.{alias.name}", sources) != file:
+                    continue  # a module, not a name
+                at_home = alias.name in defined(sources[file]) or Path(file).name == "__init__.py"
+                inside = Path(name).parts[0] == Path(file).parts[0]
+                if not at_home or ((node.module, alias.name) in handed and not inside):
+                    wrong.append(f"{name}:{node.lineno} takes {alias.name} from {node.module}: not its address")
+    return wrong
+
+
 def test_every_entry_is_a_room() -> None:
     """Who opens the folder sees the architecture."""
     entries = {p.name for p in PACKAGE.iterdir() if p.name not in ("__pycache__", "shipped")}
@@ -190,6 +232,10 @@ def test_private_names_stay_in_their_room() -> None:
     assert borrowed_privates(SOURCES) == []
 
 
+def test_each_name_has_one_address() -> None:
+    assert second_addresses(SOURCES) == []
+
+
 TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    "
 
 
@@ -203,6 +249,8 @@ TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    "
         (circular_files, "store/files.py", TYPES + "from statllama.store.store import Store\n"),
         (circular_files, "runs/plan.py", "from statllama.runs import session\n"),
         (circular_rooms, "config/specs.py", "from statllama.store import Store\n"),
+        (second_addresses, "runs/plan.py", "from statllama.runs.runner import StopSignal\n"),
+        (second_addresses, "runs/plan.py", "from statllama.store.store import Store\n"),
         (borrowed_privates, "runs/plan.py", "from statllama.model.adapter import _config\n"),
         (borrowed_privates, "cli/run.py", "from statllama.stages import _reference\n"),
         (borrowed_privates, "runs/plan.py", "from statllama.model import adapter\nprint(adapter._config)\n"),

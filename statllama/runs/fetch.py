@@ -8,7 +8,7 @@ from typing import Any
 from statllama.errors import ModelError
 from statllama.evaluation.suite import Suite
 from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
-from statllama.recipe import Recipe, recipe_tasks
+from statllama.recipe import Recipe
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
@@ -29,7 +29,7 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
     session = Session(recipe, store, reporter, StopSignal(), base=identity)
     for spec in recipe.trained:
         reporter.data_ready(spec, session.prepare(spec).report, [])
-    suite = Suite(recipe_tasks(recipe), recipe.evaluate)
+    suite = Suite(recipe.tasks(), recipe.evaluate)
     for name in suite.tasks:
         with reporter.busy(f"benchmark {name}"):
             suite.load(name)

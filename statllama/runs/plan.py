@@ -11,12 +11,11 @@ from statllama.config.specs import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
 from statllama.evaluation.gates import Breach, breaches
 from statllama.model.identity import base_identity
-from statllama.recipe import Recipe, recipe_tasks
+from statllama.recipe import Recipe
 from statllama.runs.keys import difference, key_material, stage_key
 from statllama.runs.scorebook import ScoreBook
 from statllama.runs.subject import BASE, StackRef
 from statllama.store import Entry, Store
-from statllama.train.checkpoints import SEAL
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def _arrange(
     recipe: Recipe, store: Store, specs: Sequence[StageSpec], base: Mapping[str, Any]
 ) -> tuple[PlannedStage, ...]:
     """Return `plan` of settled stages on an identified base: asked again once a gate may have broken."""
-    tasks = recipe_tasks(recipe)
+    tasks = recipe.tasks()
     last = store.last_run(recipe.name)["stages"]
     book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.precision)
     planned: dict[str, PlannedStage] = {}
@@ -112,7 +111,7 @@ def _why(
     """Say why a stage will or will not run. `before`: its record in the last run."""
     if entry is not None:
         return "cached" if entry.manifest.get("name") == name else f"cached (as {entry.manifest.get('name')})"
-    if any((store.root / "partial" / f"results-{key}").glob(f"checkpoints/*/{SEAL}")):
+    if store.unfinished("results", key):
         return "unfinished: goes on from its checkpoint"
     if before is None:
         return "new"
@@ -139,7 +138,7 @@ def _breaches(
 
 
 def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]:
-    """Return the record that the workspace keeps of a run of these stages."""
+    """Return a workspace's record of a run of these stages (`runs/<name>.json`): all that `subject_of` needs."""
     stages = {
         p.spec.name: {
             "type": p.spec.type,
@@ -151,23 +150,15 @@ def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]
         }
         for p in planned
     }
-    return run_record(recipe, planned[0].material["base"], stages)
-
-
-def run_record(recipe: Recipe, identity: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a workspace's record of a run (`runs/<name>.json`): all that `subject_of` needs.
-
-    `stages`: {name: {type, parents (names), key, below (keys), material, left_out}}.
-    """
     return {
         "name": recipe.name,
         "description": recipe.description,
         "recipe": str(recipe.source),
         "overrides": list(recipe.overrides),
         "order": [stage.name for stage in recipe.stages],
-        "stages": dict(stages),
+        "stages": stages,
         "base": recipe.base.model_dump(mode="json"),
-        "identity": dict(identity),
+        "identity": dict(planned[0].material["base"]),
         "evaluate": recipe.evaluate.model_dump(mode="json"),
         "root": str(recipe.root),
         "precision": recipe.precision,

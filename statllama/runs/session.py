@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.specs import TrainingSpec, TrainSpec
 from statllama.model.identity import base_identity
-from statllama.recipe import Recipe, longest_row, recipe_tasks
+from statllama.recipe import Recipe
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
@@ -60,9 +60,11 @@ class Session:
         """
         self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
         self.identity = base or base_identity(recipe.base, store.memory)
-        self.loaded = loaded or Loaded(recipe.base, self.identity, store, reporter, longest_row(recipe))
+        self.loaded = loaded or Loaded(recipe.base, self.identity, store, reporter, recipe.longest_row)
         self.loaded.on_base(self._require_lengths)
-        self.scorer = Scorer(self.loaded, recipe_tasks(recipe), recipe.evaluate, recipe.precision, wait=wait)
+        self.tasks = recipe.tasks()
+        self._prepared: dict[str, Prepared] = {}
+        self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
 
     def _require_lengths(self, base: Base) -> None:
         """Check that every stage's rows fit the base, before the first stage trains."""
@@ -72,7 +74,15 @@ class Session:
             require_length(stage, base)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
-        """Return the stage's data, tokenised, masked and packed: from the workspace's cache when it was done before."""
+        """Tokenise, mask and pack the stage's data, or take them from the workspace's cache; once in a session.
+
+        So a stage trains on the rows that were checked before the first stage began, whatever happens to the files.
+        """
+        if spec.name not in self._prepared:
+            self._prepared[spec.name] = self._prepare(spec)
+        return self._prepared[spec.name]
+
+    def _prepare(self, spec: TrainingSpec) -> Prepared:
         from statllama.data.prepare import prepare
 
         with self.reporter.preparing(spec.name) as progress:
@@ -91,7 +101,7 @@ class Session:
         """Return the benchmark questions that the stage's rows must not copy."""
         from statllama.data.select import Guard
 
-        return Guard(spec.deduplicate, spec.decontaminate, recipe_tasks(self.recipe))
+        return Guard(spec.deduplicate, spec.decontaminate, self.tasks)
 
     def choose(self, spec: TrainingSpec) -> Selection:
         """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe scores."""

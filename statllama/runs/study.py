@@ -24,7 +24,7 @@ from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, 
 from statllama.evaluation.compare import Comparison, compare
 from statllama.evaluation.scores import TaskScore
 from statllama.model.identity import base_identity
-from statllama.recipe import Recipe, load_recipe, longest_row
+from statllama.recipe import Recipe, load_recipe
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan, record_of
 from statllama.runs.reporting import Reporter
@@ -233,7 +233,7 @@ def _loaded(
     identity = base_identity(recipe.base, store.memory)
     if before is not None and before.spec == recipe.base and before.identity == identity:
         return before
-    rows = [longest_row(p.recipe) for p in chosen if p.recipe.base == recipe.base]
+    rows = [p.recipe.longest_row for p in chosen if p.recipe.base == recipe.base]
     return Loaded(recipe.base, identity, store, reporter, max(rows))
 
 

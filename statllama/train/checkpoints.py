@@ -22,8 +22,7 @@ from statllama.store.files import (
     walk,
     write_json,
 )
-
-SEAL = "sealed.json"
+from statllama.store.store import SEAL
 
 _SCHEMA_VERSION = 1
 

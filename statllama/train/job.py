@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.specs import TrainingSpec
 from statllama.model.base_model import Base
+from statllama.store.store import CHECKPOINTS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -42,7 +43,7 @@ class Job:
     @property
     def checkpoints(self) -> Path:
         """Return the folder in which the trainer writes `checkpoint-<step>`."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
 
 @dataclass(frozen=True)

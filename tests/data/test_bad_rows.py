@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from statllama.config.specs import SourceSpec
-from statllama.data import prepare
 from statllama.data.examples import Conversation, Document
 from statllama.data.formats import parse_row
+from statllama.data.prepare import prepare
 from statllama.data.sources import resolved, rows
 from statllama.errors import DataError
 from tests.data.conftest import turns

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from statllama.config.specs import SourceSpec
-from statllama.data import prepare
 from statllama.data.checks import check_batch
 from statllama.data.collate import RowCollator
+from statllama.data.prepare import prepare
 from statllama.errors import DataError
 from tests.conftest import TEMPLATE, conversations, make_tokenizer, preferences, write_jsonl
 

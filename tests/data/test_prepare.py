@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from statllama.config.specs import SourceSpec
-from statllama.data import MixtureReport, Prepared, prepare
 from statllama.data.cache import tokenizer_hash
+from statllama.data.prepare import Prepared, prepare
+from statllama.data.report import MixtureReport
 from statllama.errors import DataError
 from tests.conftest import REPO, conversations, make_tokenizer, preferences, write_jsonl
 from tests.data.conftest import marked
@@ -321,7 +322,7 @@ def test_the_same_bytes_from_any_number_of_workers(folder: Path, base_folder: Pa
         "import sys\n"
         "from pathlib import Path\n"
         "from transformers import AutoTokenizer\n"
-        "from statllama.data import prepare\n"
+        "from statllama.data.prepare import prepare\n"
         "from statllama.data.select import Guard\n"
         "from statllama.config.specs import SourceSpec\n"
         "sources = [SourceSpec(path='chat.jsonl', weight=2.0), SourceSpec(path='plain.jsonl', weight=1.0)]\n"

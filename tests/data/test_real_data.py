@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from statllama.config.specs import SourceSpec
-from statllama.data import prepare, resolved, rows
 from statllama.data.checks import check_batch
 from statllama.data.collate import RowCollator
 from statllama.data.examples import Example, Preference
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens, show
+from statllama.data.prepare import prepare
+from statllama.data.sources import resolved, rows
 from statllama.data.tokenise import Pair, Tokeniser
 from statllama.errors import DataError
 from tests.data.test_tokenise import trl_template

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 import statllama.model.base_model
+from statllama.cli.console.workspace import print_status
 from statllama.config.specs import TrainSpec
+from statllama.data import prepare as preparing
 from statllama.data import sources
 from statllama.errors import DataError, StoreError, UsageError
 from statllama.runs import plan as planning
@@ -67,7 +70,9 @@ def test_why_a_stage_runs(write_recipe: Write, tmp_path: Path) -> None:
     assert [p.cached for p in planned(path, workspace)] == [True, False, False]
 
 
-def test_an_unfinished_stage_is_said_to_go_on(write_recipe: Write, tmp_path: Path) -> None:
+def test_an_unfinished_stage_is_said_to_go_on(
+    write_recipe: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Stop(Reporter):
         def step(self, event: Any) -> None:
             if event.step == 3:
@@ -77,9 +82,19 @@ def test_an_unfinished_stage_is_said_to_go_on(write_recipe: Write, tmp_path: Pat
     with pytest.raises(ConnectionError):
         run(path, tmp_path / "w", reporter=Stop())
     assert reasons(path, tmp_path / "w") == ["unfinished: goes on from its checkpoint"]
+    assert state_in_status(tmp_path / "w", capsys) == "unfinished"
 
 
-def test_a_stage_without_a_sound_checkpoint_is_not_said_to_go_on(write_recipe: Write, tmp_path: Path) -> None:
+def state_in_status(workspace: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `statllama status` says of stage a."""
+    print_status(Store(workspace))
+    line = next(line for line in capsys.readouterr().out.splitlines() if re.match(r"\W*a\s", line))
+    return re.split(r"\s*[│]\s*|\s{2,}", line.strip("│ "))[1]
+
+
+def test_a_stage_without_a_sound_checkpoint_is_not_said_to_go_on(
+    write_recipe: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Stop(Reporter):
         def step(self, event: Any) -> None:
             raise ConnectionError
@@ -89,6 +104,24 @@ def test_a_stage_without_a_sound_checkpoint_is_not_said_to_go_on(write_recipe: W
         run(path, tmp_path / "w", reporter=Stop())
     assert list((tmp_path / "w").glob("partial/results-*/checkpoints"))
     assert reasons(path, tmp_path / "w") == [GONE, GONE]
+    assert state_in_status(tmp_path / "w", capsys) == "to run"
+
+
+def test_a_stages_data_are_prepared_once(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is checked before the first stage is what is trained on, though the file has changed since."""
+    texts: list[list[str]] = []
+    prepare = preparing.prepare
+
+    def counted(*args: Any, **options: Any) -> Any:
+        prepared = prepare(*args, **options)
+        texts.append([source.path for source in args[1]])
+        (tmp_path / "cpt.jsonl").write_text("not JSON any more", encoding="utf-8")
+        return prepared
+
+    path = write_recipe([stage("a", train=SHORT)])
+    monkeypatch.setattr(preparing, "prepare", counted)
+    assert set(run(path, tmp_path / "w")) == {"a"}
+    assert len(texts) == 1
 
 
 def test_a_run_clears_what_a_kill_after_publishing_left(write_recipe: Write, tmp_path: Path) -> None:

@@ -77,8 +77,7 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
         return ("not reached", "", "", "", "")
     entry = store.find("results", record["key"])
     if entry is None:
-        unfinished = (store.root / "partial" / f"results-{record['key']}" / "checkpoints").is_dir()
-        return ("unfinished" if unfinished else "to run", "", "", "", "")
+        return ("unfinished" if store.unfinished("results", record["key"]) else "to run", "", "", "", "")
     m = entry.manifest["metrics"]
     loss = f"reward {m['reward']:.3f}" if "reward" in m else f"{m['loss']:.4f}" if "loss" in m else ""
     return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:12])
