@@ -1,0 +1,56 @@
+"""A folder that appears whole or not at all: built in a hidden one beside it, and renamed at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from statllama.errors import StoreError, UsageError
+from statllama.store.files import sync, translate_os_errors, walk
+
+
+def require_free(target: Path) -> None:
+    """Raise UsageError when `--out` names what exists already (an empty folder is free), or lies in no folder."""
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if os.path.lexists(target):
+        raise UsageError(f"--out {target}: it exists already", remedy="name another folder, or delete that one first")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"--out {target}: there is no folder {target.absolute().parent}", remedy="make it first")
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Build in the hidden folder that is yielded; it becomes `target` at the end of the block, synced to the disk.
+
+    When the block fails, nothing is left; a kill leaves the hidden folder, which the next call removes. UsageError as
+    `require_free`; StoreError when another process builds the same, or the disk refuses.
+    """
+    target = Path(os.path.abspath(target))
+    require_free(target)
+    folder = target.parent / f".{target.name}.partial"
+    lock = FileLock(target.parent / f".{target.name}.lock", fallback_to_soft=False)
+    with translate_os_errors(target):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise StoreError(f"another process is making {target}", remedy="wait until it ends") from None
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            yield folder
+            sync(*walk(folder))
+            require_free(target)
+            if target.exists():
+                target.rmdir()
+            os.rename(folder, target)
+            sync(target.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
