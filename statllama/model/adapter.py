@@ -16,9 +16,7 @@ from statllama.config.specs import LoraSpec
 from statllama.errors import StoreError
 
 ADAPTER_FILE = "adapter_model.safetensors"
-
 CONFIG_FILE = "adapter_config.json"
-
 PREFIX = "base_model.model."
 
 

@@ -24,6 +24,35 @@ BASE = "base"
 
 
 @dataclass(frozen=True)
+class StackRef:
+    """Which adapters are stacked, by the keys of their results, and the factor on each one's update."""
+
+    name: str
+    """`base`, or the name of the last stage."""
+    parent: str | None
+    """Name of the stack compared as its parent; None for the base."""
+    keys: tuple[str, ...] = ()
+    scales: tuple[float, ...] = ()
+    """A factor for each key; empty: 1 for all."""
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """Return (key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
+        scales = self.scales or (1.0,) * len(self.keys)
+        return tuple((key, scale) for key, scale in zip(self.keys, scales, strict=True) if scale)
+
+    @property
+    def identity(self) -> list[str | list[object]]:
+        """Return the key material of a score: equal for stacks that are equal in effect."""
+        return [key if scale == 1 else [key, float(scale)] for key, scale in self.parts]
+
+    def scaled(self, name: str, factors: Mapping[str, float]) -> StackRef:
+        """Return this stack with other factors on some keys, as a child of this one."""
+        before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
+        return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
+
+
+@dataclass(frozen=True)
 class TrainedStage:
     """A stage of a run: its key and the keys of the stack below it. `entry` is None when it is not trained."""
 
@@ -151,52 +180,6 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
         ) from error
 
 
-@dataclass(frozen=True)
-class StackRef:
-    """Which adapters are stacked, by the keys of their results, and the factor on each one's update."""
-
-    name: str
-    """`base`, or the name of the last stage."""
-    parent: str | None
-    """Name of the stack compared as its parent; None for the base."""
-    keys: tuple[str, ...] = ()
-    scales: tuple[float, ...] = ()
-    """A factor for each key; empty: 1 for all."""
-
-    @property
-    def parts(self) -> tuple[tuple[str, float], ...]:
-        """Return (key, factor) of the adapters that have an effect: a factor of 0 is an adapter left out."""
-        scales = self.scales or (1.0,) * len(self.keys)
-        return tuple((key, scale) for key, scale in zip(self.keys, scales, strict=True) if scale)
-
-    @property
-    def identity(self) -> list[str | list[object]]:
-        """Return the key material of a score: equal for stacks that are equal in effect."""
-        return [key if scale == 1 else [key, float(scale)] for key, scale in self.parts]
-
-    def scaled(self, name: str, factors: Mapping[str, float]) -> StackRef:
-        """Return this stack with other factors on some keys, as a child of this one."""
-        before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
-        return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
-
-
-def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
-    """Return {key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is not a finite
-    number.
-    """
-    factors = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        try:
-            factor = float(value)
-        except ValueError:
-            factor = math.nan
-        if not sign or not math.isfinite(factor):
-            raise UsageError(f"--scale {text!r}: expected STAGE=FACTOR, as in --scale dpo=0.5")
-        factors[subject.stage(name).key] = factor
-    return factors
-
-
 def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str, float]) -> list[StackRef]:
     """Return the bare base, the stacks of `stages` (none named: of all trained ones), and with `factors` the last of
     them with these adapters scaled.
@@ -217,6 +200,23 @@ def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str,
             stacks.append(whole)
         stacks.append(scaled(subject, whole, factors))
     return stacks
+
+
+def factors_of(subject: Subject, given: Sequence[str]) -> dict[str, float]:
+    """Return {key: factor} of `STAGE=FACTOR` texts. UsageError for an unknown stage or a factor that is not a finite
+    number.
+    """
+    factors = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        try:
+            factor = float(value)
+        except ValueError:
+            factor = math.nan
+        if not sign or not math.isfinite(factor):
+            raise UsageError(f"--scale {text!r}: expected STAGE=FACTOR, as in --scale dpo=0.5")
+        factors[subject.stage(name).key] = factor
+    return factors
 
 
 def scaled(subject: Subject, stack: StackRef, factors: Mapping[str, float]) -> StackRef:

@@ -25,7 +25,6 @@ from statllama.store.files import (
 from statllama.store.store import SEAL
 
 _SCHEMA_VERSION = 1
-
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
