@@ -365,8 +365,8 @@ def test_out_of_memory_halves_the_micro_batch(
         plant(planted, out_of_memory(1, since))
         said = command("run", path)
     assert said.code == 0
-    assert "out of memory with micro-batch 4: going on with 2 x 2 (effective batch still 4)" in said.out
-    assert "out of memory with micro-batch 2: going on with 1 x 4 (effective batch still 4)" in said.out
+    assert "out of memory with micro-batch 4: continuing with 2 x 2 (effective batch still 4)" in said.out
+    assert "out of memory with micro-batch 2: continuing with 1 x 4 (effective batch still 4)" in said.out
     assert ("resuming from the checkpoint of step 2" in said.out) == (since == 3)
     (got,) = (tmp_path / "w" / "results").iterdir()
     wanted = run(path, tmp_path / "small", "stages.one.train.micro_batch_size=1")["one"]

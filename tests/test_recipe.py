@@ -475,7 +475,7 @@ def test_parents_come_first_and_once(write: Write) -> None:
         ([one("a"), one("b", parents=["a", "a"])], "'a' is listed twice"),
         ([one("a"), one("b", parents=["bas"])], "did you mean 'base'?"),
         ([one("a"), one("b", parents=[])], "parents"),
-        ([one("a"), one("a")], "a stage named 'a' exists already"),
+        ([one("a"), one("a")], "a stage named 'a' already exists"),
         ([one("../a")], "stages[0].name"),
         ([one("base")], "give the stage another name"),  # `base` is a row of the scorecard, and a word in `parents`
         ([one("a"), one("b", parents="a")], "should be `base` or a list of stages, as in `parents: [a]`"),

@@ -130,9 +130,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             return found
 
         def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
-            """Return the log-probabilities of the mismatched answers of the whole step, (rows of the step,); once a
-            policy.
-            """
+            """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
             policy, compute = self.model.active_adapter, super()._compute_kl_logps
             if self.calculate_KL and policy not in self.step_logps:
                 parts = [compute(model, self._prepare_inputs(one)) for one in self.step_batches]

@@ -65,13 +65,13 @@ def refused(tmp_path: Path) -> Callable[..., str]:
         ({"choices": [], "answer": 0}, "too few choices: []"),
         ({"choices": ["a"], "answer": 0}, "too few choices: ['A']"),
         ({"choices": list("abcdefg"), "answer": 0}, "there are 7 choices, and letters for 6"),
-        ({"answer": "F"}, "the answer 'F' is none of the 5 choices"),
-        ({"answer": "e"}, "the answer 'e' is none of the 5 choices"),
-        ({"answer": "0.5"}, "the answer '0.5' is none of the 5 choices"),
-        ({"answer": 5}, "the answer 5 is none of the 5 choices"),
-        ({"answer": -1}, "the answer -1 is none of the 5 choices"),
-        ({"answer": 1.5}, "the answer 1.5 is none of the 5 choices"),
-        ({"answer": True}, "the answer True is none of the 5 choices"),
+        ({"answer": "F"}, "the answer 'F' is not one of the 5 choices"),
+        ({"answer": "e"}, "the answer 'e' is not one of the 5 choices"),
+        ({"answer": "0.5"}, "the answer '0.5' is not one of the 5 choices"),
+        ({"answer": 5}, "the answer 5 is not one of the 5 choices"),
+        ({"answer": -1}, "the answer -1 is not one of the 5 choices"),
+        ({"answer": 1.5}, "the answer 1.5 is not one of the 5 choices"),
+        ({"answer": True}, "the answer True is not one of the 5 choices"),
         ({"answer": ["A"]}, "`doc_to_target` fails: TypeError"),
     ],
 )
@@ -80,7 +80,7 @@ def test_one_wrong_row(
 ) -> None:
     said = refused(items(place, **changes), name)
     assert f"{name}: FILE, row {place}: {message}" in said
-    if "is none of" in message:
+    if "is not one of" in message:
         assert "allowed: an index from 0 to 4, or one of ['A', 'B', 'C', 'D', 'E']" in said
     if "there is no" in message:
         assert f"{name}.yaml takes" in said
@@ -118,9 +118,9 @@ def test_a_file_without_items(refused: Callable[..., str], text: str, name: str)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (json.dumps(ITEM) + '\n{"question": \n', "row 2: is no JSON"),
-        ("(Which is larger?)", "row 1: is no JSON"),
-        ("\xff", "row 1: is no JSON"),
+        (json.dumps(ITEM) + '\n{"question": \n', "row 2: is not JSON"),
+        ("(Which is larger?)", "row 1: is not JSON"),
+        ("\xff", "row 1: is not JSON"),
     ],
 )
 def test_a_file_that_is_no_json(refused: Callable[..., str], text: str, message: str) -> None:
@@ -181,7 +181,7 @@ def test_a_broken_parquet_file(tmp_path: Path) -> None:
         ("mmlu_high_school_statistics", [{"question": "?", "choices": list("abc"), "answer": 0}],
          "row 1: there are 3 choices, and letters for 4"),
         ("mmlu_high_school_statistics", [{"question": "?", "choices": list("abcd"), "answer": 4}],
-         "row 1: the answer 4 is none of the 4 choices"),
+         "row 1: the answer 4 is not one of the 4 choices"),
         ("quickstart_stats", [{"question": "?", "choices": ["a", "b"], "answer": None}], "row 1: there is no `answer`"),
         ("quickstart_stats", [{"question": None, "choices": ["a", "b"], "answer": 0}], "row 1: there is no `question`"),
     ],

@@ -393,16 +393,16 @@ def test_without_a_chat_template(tokenizer: Any, run: Callable[..., TaskScore]) 
     ("changes", "rows", "message"),
     [
         ({"doc_to_text": "{{quesiton}}"}, None, "there is no `quesiton`"),
-        ({"doc_to_target": "anwser"}, None, "row 1: the answer 'anwser' is none of the 4 choices"),
+        ({"doc_to_target": "anwser"}, None, "row 1: the answer 'anwser' is not one of the 4 choices"),
         (
             {},
             [*choice_rows(2), {"question": "?", "choices": ["a", "b"], "answer": 2}],
-            "row 3: the answer 2 is none",
+            "row 3: the answer 2 is not one",
         ),
         (
             {},
             [*choice_rows(1), {"question": "?", "choices": ["a", ""], "answer": 0}],
-            "row 2: the choices are no list",
+            "row 2: the choices are not a list",
         ),
         ({"doc_to_text": "{{ question.__class__.__mro__[1].__subclasses__() }}"}, None, "SecurityError"),
     ],

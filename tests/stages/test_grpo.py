@@ -594,7 +594,7 @@ def test_prompts_over_their_limit(base: Base, tmp_path: Path, pays: Any) -> None
 
 
 def test_fewer_prompts_than_a_step_takes() -> None:
-    with pytest.raises(DataError, match=r"stage grpo: 1 prompts, and each step takes 2 different ones") as caught:
+    with pytest.raises(DataError, match=r"stage grpo: 1 prompts, but each step takes 2 different ones") as caught:
         spec().rows_per_epoch(1)
     assert "train.batch_size=4" in str(caught.value.remedy)
 
@@ -616,7 +616,7 @@ def test_commands_refuse_fewer_prompts_than_a_step_takes(
     with pytest.raises(SystemExit) as left:
         cli.main()
     said = capsys.readouterr()
-    assert left.value.code and "1 prompts, and each step takes 2 different ones" in f"{said.out} {said.err}"
+    assert left.value.code and "1 prompts, but each step takes 2 different ones" in f"{said.out} {said.err}"
 
 
 def batch_of(prompt: list[int], ids: list[int], masked: tuple[int, int] = (0, 0)) -> dict[str, Any]:
