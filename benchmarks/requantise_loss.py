@@ -1,4 +1,4 @@
-"""Share of a stage's update that survives a merge into weights that are quantised again, as pipelines do between stages.
+"""Share of a stage's update that survives a merge into weights that are quantised again, as is usual between stages.
 
 One random weight matrix (normal, standard deviation 0.02) is quantised to NF4 with double quantisation; an update of a
 given rank and relative size (Frobenius norm over the matrix's) is merged in three ways. The share is the projection of

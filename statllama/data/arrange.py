@@ -13,7 +13,12 @@ from statllama.data.scratch import Ids, Scratch
 
 
 def training_order(mixture: Mixture, encoded: Sequence[EncodedSource], seed: int) -> Ints:
-    """Return the indices into the scratch file, in the mixture's order; pieces of documents are shuffled once more."""
+    """Return the indices into the scratch file, in the mixture's order; pieces of documents are shuffled once more.
+
+    The scratch file holds each used row once, as `count` consecutive sequences from `first`; the mixture names rows, in
+    any order and maybe several times. So each use is looked up in its source (`positions`), and then spread over its
+    row's sequences: `within` counts 0, 1, ... inside each use, a running index less the start of the use.
+    """
     first = np.empty(len(mixture), dtype=np.int64)
     count = np.empty(len(mixture), dtype=np.int64)
     for i, source in enumerate(encoded):

@@ -61,6 +61,14 @@ def load_local(spec: Spec, folder: Path, trusted: bool) -> Callable[..., Any]:
 
     `folder` is the recipe's. The file may import what is installed, but no file beside it. Raises `UsageError` before
     anything of it runs unless `trusted`, and when the file or the function is missing, or cannot be imported or called.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> code = "def brevity(prompts, completions, most, **columns): return [float(len(c) <= most) for c in completions]"
+    >>> _ = (folder / "mine.py").write_text(code)
+    >>> reward = load_local(Spec(name="local", function="mine:brevity", options={"most": 3}), folder, trusted=True)
+    >>> reward(prompts=["p", "q"], completions=["yes", "perhaps"])
+    [1.0, 0.0]
     """
     if not trusted:
         raise UsageError(
