@@ -75,7 +75,11 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
 def _arrange(
     recipe: Recipe, store: Store, specs: Sequence[StageSpec], base: Mapping[str, Any]
 ) -> tuple[PlannedStage, ...]:
-    """Return `plan` of settled stages on an identified base: asked again once a gate may have broken."""
+    """Return `plan` of settled stages on an identified base: asked again once a gate may have broken.
+
+    Parents come first in `specs`, so each key is made of keys that are known. A stage that a gate leaves out hands its own
+    parents to its children (`_grounded`) and its key to none, so a broken gate changes the keys of all later stages.
+    """
     tasks = recipe.tasks()
     last = store.last_run(recipe.name)["stages"]
     book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.precision)

@@ -94,6 +94,10 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
     Of a benchmark that was scored in several ways (other data, another limit), the way that all have is taken; of
     several such ways the one with the most items. Where no way is common, each has its own, for `compare` to refuse.
     UsageError for one that has no score at all.
+
+    A way is how a score was made, whatever was scored (`way_of`). The code first lists each label's entries by benchmark
+    and way, then chooses one way per benchmark among those labels that have it at all, so that a label without the
+    benchmark does not rule a common way out.
     """
     found = {label: _by_task(entries_of(store, subject.scored_as, stack)) for label, subject, stack in wanted}
     for label, subject, _ in wanted:
