@@ -51,7 +51,7 @@ class GgufSource:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the folder takes, at most."""
+        """Return the bytes that the folder takes, at most."""
         text = sum(len(piece.encode()) + 64 for piece in self.tokenizer.pieces)
         return needed_bytes(list(self.weights), self.type) + text + 64 * len(self.tokenizer.merges) + (1 << 20)
 

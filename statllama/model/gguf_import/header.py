@@ -56,13 +56,13 @@ class TensorInfo:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row, all of it for a vector."""
+        """Return the bytes of one row, all of it for a vector."""
         numbers, size = gguf.GGML_QUANT_SIZES[self.type]
         return self.shape[-1] // numbers * size
 
     @property
     def nbytes(self) -> int:
-        """Bytes in the file, without padding."""
+        """Return the bytes in the file, without padding."""
         return math.prod(self.shape[:-1]) * self.row_bytes
 
 
@@ -83,7 +83,7 @@ class Header:
 
     @property
     def parameters(self) -> int:
-        """Numbers in all tensors."""
+        """Return the numbers in all tensors."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
 
 
