@@ -152,7 +152,9 @@ def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> t
 def choose_rows(
     sources: Sequence[SourceSpec], *, root: Path, guard: Guard, cache: Path | None, progress: Progress | None = None
 ) -> Selection:
-    """Choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled ones."""
+    """Return the choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled
+    ones.
+    """
     if not sources:
         raise DataError("the stage has no sources", remedy="list at least one under `data`")
     if cache is None:
