@@ -128,8 +128,8 @@ class RolloutTrainer(StageTrainer):
         return self._asked, None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-        """Generate without dropout and gradient checkpointing, so that the samples are the policy's own and use the
-        cache.
+        """Return the generate without dropout and gradient checkpointing, so that the samples are the policy's own and
+        use the cache.
         """
         model: Any = self.model  # type: ignore[attr-defined]
         model.eval()
@@ -230,7 +230,9 @@ def _tail(values: Sequence[float]) -> float | None:
 def _why_unvaried(
     spec: Any, names: Sequence[str], rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]
 ) -> str:
-    """Name what all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not judged."""
+    """Return the name what all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not
+    judged.
+    """
     reasons = []
     groups = [ids[i : i + spec.generations] for i in range(0, len(ids), spec.generations)]
     if all(len({tuple(one) for one in group}) == 1 for group in groups):
