@@ -48,7 +48,7 @@ class PlannedStage:
 
     @property
     def left_out(self) -> str:
-        """Name the gates that keep later stages from training on it. Empty when it is not left out."""
+        """Return the name the gates that keep later stages from training on it. Empty when it is not left out."""
         return "; ".join(str(b) for b in self.breaches if b.gate.on_break == "parent")
 
 

@@ -104,7 +104,9 @@ class Session:
         return Guard(spec.deduplicate, spec.decontaminate, self.tasks)
 
     def choose(self, spec: TrainingSpec) -> Selection:
-        """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe scores."""
+        """Return the choose the usable rows of the stage's data. DataError when some copy questions that the recipe
+        scores.
+        """
         from statllama.data.prepare import choose_rows
 
         with self.reporter.preparing(spec.name) as progress:
