@@ -48,7 +48,7 @@ class PlannedStage:
 
     @property
     def left_out(self) -> str:
-        """Return the name the gates that keep later stages from training on it. Empty when it is not left out."""
+        """Name the gates that keep later stages from training on it. Empty when it is not left out."""
         return "; ".join(str(b) for b in self.breaches if b.gate.on_break == "parent")
 
 
@@ -77,7 +77,7 @@ def _arrange(
 ) -> tuple[PlannedStage, ...]:
     """Return `plan` of settled stages on an identified base: asked again once a gate may have broken.
 
-    Parents come first in `specs`, so each key is made of keys that are known. A stage that a gate leaves out hands its own
+    Parents come first in `specs`, so each key is made of known keys. A stage that a gate leaves out hands its own
     parents to its children (`_grounded`) and its key to none, so a broken gate changes the keys of all later stages.
     """
     tasks = recipe.tasks()

@@ -95,7 +95,7 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
     several such ways the one with the most items. Where no way is common, each has its own, for `compare` to refuse.
     UsageError for one that has no score at all.
 
-    A way is how a score was made, whatever was scored (`way_of`). The code first lists each label's entries by benchmark
+    A way is how a score was made, whatever was scored (`way_of`). The code lists each label's entries by benchmark
     and way, then chooses one way per benchmark among those labels that have it at all, so that a label without the
     benchmark does not rule a common way out.
     """
