@@ -64,7 +64,7 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _neighbours(path: Path) -> str:
-    """Return the name the files beside the missing one."""
+    """Name the files beside the missing one."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
     names = sorted(p.name for p in path.parent.iterdir() if p.is_file())

@@ -152,7 +152,7 @@ def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> t
 def choose_rows(
     sources: Sequence[SourceSpec], *, root: Path, guard: Guard, cache: Path | None, progress: Progress | None = None
 ) -> Selection:
-    """Return the choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled
+    """Choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled
     ones.
     """
     if not sources:

@@ -167,7 +167,7 @@ def _check_protocols(subjects: Sequence[Scored], tasks: Sequence[str]) -> None:
 
 
 def _differences(task: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return the name the differences between two protocols of a benchmark."""
+    """Name the differences between two protocols of a benchmark."""
     found = []
     olds, news = dict(_fields(old)), dict(_fields(new))
     for field in dict.fromkeys((*olds, *news)):

@@ -68,7 +68,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         self.cut, self.unfinished, self.ended = set(), set(), deque[bool]()
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """Return the answer as lm-eval does, but only the requests that have no answer yet."""
+        """Answer as lm-eval does, but only the requests that have no answer yet."""
         for request in requests:
             if request.args[0] and self.answers.get("loglikelihood", request.args) is not None:
                 self._note_length(request, *self._encode_pair(*request.args))
@@ -108,7 +108,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         return logits  # [batch, keep, vocabulary]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """Return the answer as lm-eval does, but only the requests that have no answer yet."""
+        """Answer as lm-eval does, but only the requests that have no answer yet."""
         for request in requests:
             reply = normalize_gen_kwargs(request.args[1], self.max_gen_toks)["max_gen_toks"]
             if reply >= self.max_length:

@@ -169,6 +169,6 @@ def _predictions(
 
 
 def _file_type(source: GgufSource) -> str:
-    """Return the name the type of most matrices of the file, such as `q4_k`."""
+    """Name the type of most matrices of the file, such as `q4_k`."""
     matrices = (info.type.name for info in source.header.tensors.values() if len(info.shape) > 1)
     return Counter(matrices).most_common(1)[0][0].lower()

@@ -182,7 +182,7 @@ def _require_equal(name: str, other: str, weights: Weights) -> None:
 
 
 def _shards(sizes: dict[str, int], shard_bytes: int) -> Any:
-    """Return the assign tensors to files: huggingface_hub's StateDictSplit, by which Transformers names and fills
+    """Assign tensors to files: huggingface_hub's StateDictSplit, by which Transformers names and fills
     them.
     """
     from huggingface_hub import split_state_dict_into_shards_factory

@@ -91,7 +91,7 @@ def kind(delta: Delta | None) -> str:
 
 
 def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
-    """Return the state a comparison's result in a sentence that claims no more than its test."""
+    """State a comparison's result in a sentence that claims no more than its test."""
     c = delta.change
     tested = f"{points(c.difference)} points, 95 % interval {points_interval(c)}, p {p_equals(delta.p)}"
     changed = f"{several(c.gained, 'item')} gained and {count(c.lost)} lost of {count(c.n)}"

@@ -104,7 +104,7 @@ class Session:
         return Guard(spec.deduplicate, spec.decontaminate, self.tasks)
 
     def choose(self, spec: TrainingSpec) -> Selection:
-        """Return the choose the usable rows of the stage's data. DataError when some copy questions that the recipe
+        """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe
         scores.
         """
         from statllama.data.prepare import choose_rows

@@ -128,7 +128,7 @@ class RolloutTrainer(StageTrainer):
         return self._asked, None, {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the generate without dropout and gradient checkpointing, so that the samples are the policy's own and
+        """Generate without dropout and gradient checkpointing, so that the samples are the policy's own and
         use the cache.
         """
         model: Any = self.model  # type: ignore[attr-defined]
@@ -230,7 +230,7 @@ def _tail(values: Sequence[float]) -> float | None:
 def _why_unvaried(
     spec: Any, names: Sequence[str], rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]
 ) -> str:
-    """Return the name what all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not
+    """Name what all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not
     judged.
     """
     reasons = []

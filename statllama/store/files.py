@@ -159,7 +159,7 @@ def hash_files(folder: Path) -> Files:
 
 
 def mismatch(folder: Path, files: Files) -> str | None:
-    """Return the describe the first file that differs from its record, with the expected and the actual hash; None
+    """Describe the first file that differs from its record, with the expected and the actual hash; None
     without one.
 
     Sizes are compared first, since that is cheap, then contents. Files without a record are not looked at.

@@ -216,7 +216,7 @@ def stack_plan(stages: Sequence[PlannedStage]) -> str:
 
 
 def _blended(metrics: Mapping[str, Any]) -> str:
-    """Return the describe a blend: its rank, the error of that, and the agreement of its adapters."""
+    """Describe a blend: its rank, the error of that, and the agreement of its adapters."""
     cost = f"error {100 * metrics['error']:.2g} %" if metrics["error"] else "exact"
     return f"blend of rank {metrics['rank']}, {cost}, {100 * metrics['share']:.0f} % of its updates' size"
 

@@ -153,6 +153,6 @@ def from_json(text: str, name: str) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """Return the name the kind of a value."""
+    """Name the kind of a value."""
     names = {str: "a text", bool: "true/false", int: "a number", float: "a number", dict: "an object"}
     return "null" if value is None else names.get(type(value), "a list" if is_list(value) else "no text")

@@ -48,7 +48,7 @@ def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
 
 
 def _wordings(term: str) -> tuple[str, str, str]:
-    """Return the choose wordings for the question, the answer and the formula, each from its own bytes of the hash."""
+    """Choose wordings for the question, the answer and the formula, each from its own bytes of the hash."""
     drawn = hashlib.sha256(term.encode()).digest()
     choices = (QUESTIONS, ANSWERS, FORMULAS)
     question, answer, formula = (

@@ -88,7 +88,7 @@ def _general(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _licence(stated: Any) -> str | None:
-    """Return the name the licence as the hub does, such as `apache-2.0` or `llama3.2`; `other` for a text of another
+    """Name the licence as the hub does, such as `apache-2.0` or `llama3.2`; `other` for a text of another
     shape.
     """
     if not isinstance(stated, str) or not stated.strip():

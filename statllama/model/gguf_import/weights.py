@@ -84,7 +84,7 @@ class Numbers:
 
 
 def is_tied(header: Header) -> bool:
-    """Return the tell whether the embedding is the head: the file has no head of its own, or one with the same
+    """Tell whether the embedding is the head: the file has no head of its own, or one with the same
     bytes.
     """
     embedding, head = header.tensors.get(EMBEDDING), header.tensors.get(HEAD)
@@ -135,7 +135,7 @@ def weights_of(header: Header, layout: Layout) -> list[Weight]:
 
 
 def choose_type(header: Header, wanted: str | None) -> str:
-    """Return the choose the type to write the weights in: `wanted`, or the smallest that keeps what the file holds.
+    """Choose the type to write the weights in: `wanted`, or the smallest that keeps what the file holds.
 
     Files in bf16 or f16 stay as they are when all their float32 vectors fit that type exactly, else they become f32.
     Quantised numbers become f16, which is off by 2^-12 of each at most: a hundredth of what 8 bits are off by.
@@ -210,7 +210,7 @@ def ordered_rows(numbers: Numbers, weight: Weight) -> Iterator[Rows]:
 
 
 def cast_to(rows: Rows, type_: str) -> np.ndarray[Any, Any]:
-    """Return the round the rows to the nearest numbers of a type; bfloat16 as its bytes, for numpy has none."""
+    """Round the rows to the nearest numbers of a type; bfloat16 as its bytes, for numpy has none."""
     if type_ == "bf16":
         return np.ascontiguousarray(gguf.quants.quantize(rows, Type.BF16))
     with np.errstate(over="ignore"):
@@ -228,7 +228,7 @@ def _cast(rows: Rows, type_: str, weight: Weight, header: Header) -> np.ndarray[
 
 
 def _fits(rows: Rows, type_: str) -> bool:
-    """Return the tell whether all numbers are the same in a type."""
+    """Tell whether all numbers are the same in a type."""
     cast = cast_to(rows, type_)
     back = gguf.quants.dequantize(cast, Type.BF16) if type_ == "bf16" else cast.astype(np.float32)
     return bool(np.array_equal(back.reshape(rows.shape), rows))
