@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 FileArg = Annotated[Path, typer.Argument(metavar="MODEL.gguf", help="A GGUF file, such as Ollama and LM Studio keep.")]
-FolderOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to make; it must not exist yet.")]
+FolderOption = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder to create; it must not exist yet.")]
 TypeOption = Annotated[
     str | None,
     typer.Option(
