@@ -26,12 +26,12 @@ class PlannedStage:
     key: str
     material: dict[str, Any]
     parents: tuple[str, ...]
-    """Names of the stages that it is trained on: the recipe's, without those that were left out."""
+    """Names of the stages that it trains on: the recipe's, without those left out."""
     below: tuple[str, ...]
     entry: Entry | None
     why: str
     siblings: tuple[str, ...] = ()
-    """Keys of the stages that a blend is made of, in its order."""
+    """Keys of the stages that a blend combines, in its order."""
     breaches: tuple[Breach, ...] = ()
     """Gates that it broke, as far as its scores are known."""
 
@@ -116,7 +116,7 @@ def _why(
     if entry is not None:
         return "cached" if entry.manifest.get("name") == name else f"cached (as {entry.manifest.get('name')})"
     if store.unfinished("results", key):
-        return "unfinished: goes on from its checkpoint"
+        return "unfinished: resumes from its checkpoint"
     if before is None:
         return "new"
     if before["key"] == key:

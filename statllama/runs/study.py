@@ -44,7 +44,7 @@ class StudySpec(Spec):
     recipes: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     """Files relative to this one, or names of shipped recipes."""
     reference: str | None = None
-    """Pipeline that the others are compared with (`RECIPE` or `RECIPE:STAGE`). None: the first."""
+    """Pipeline to compare the others with (`RECIPE` or `RECIPE:STAGE`). None: the first."""
     paper: dict[str, Figures] = Field(default_factory=dict)
     """{`RECIPE:STAGE` or `RECIPE:base`: {benchmark: score in per cent}} of the paper, shown beside ours."""
 
@@ -64,7 +64,7 @@ class Pipeline:
     name: str
     """The recipe's name; with several leaves, `RECIPE:STAGE`."""
     recipe: Recipe
-    """Of it only the stages that the last one needs."""
+    """The recipe with only the stages that the last one needs."""
     last: str
 
 
@@ -74,14 +74,14 @@ class StudyResult:
 
     study: Study
     subjects: Mapping[str, Subject]
-    """{recipe: what is trained of it}."""
+    """{recipe: its trained stages}."""
     scores: Mapping[str, Mapping[str, Mapping[str, TaskScore]]]
     """{recipe: {`base` or stage: {benchmark: score}}}, as far as scored."""
     pipelines: tuple[Pipeline, ...]
     failed: Mapping[str, StatllamaError]
-    """{pipeline: why it did not end}."""
+    """{pipeline: the error that ended it}."""
     comparison: Comparison | None
-    """Every pipeline that ended against the reference; None when there are not two."""
+    """Every finished pipeline against the reference; None when there are not two."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def load_study(targets: Sequence[str], overrides: Sequence[str] = (), *, trust_l
     recipes = tuple(load_recipe(file, overrides).model_copy(update=given_along) for file in files)
     for name, times in Counter(recipe.name for recipe in recipes).items():
         if times > 1:
-            raise UsageError(f"{times} recipes of the study are called {name!r}: each needs a `name` of its own")
+            raise UsageError(f"{times} recipes of the study are called {name!r}: give each its own `name`")
     study = Study(spec, recipes)
     names = [p.name for p in pipelines(study)]
     problems = []

@@ -81,7 +81,7 @@ def test_an_unfinished_stage_is_said_to_go_on(
     path = write_recipe([stage("a")])
     with pytest.raises(ConnectionError):
         run(path, tmp_path / "w", reporter=Stop())
-    assert reasons(path, tmp_path / "w") == ["unfinished: goes on from its checkpoint"]
+    assert reasons(path, tmp_path / "w") == ["unfinished: resumes from its checkpoint"]
     assert state_in_status(tmp_path / "w", capsys) == "unfinished"
 
 
