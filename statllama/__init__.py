@@ -12,15 +12,18 @@ result = run(load_recipe("quickstart"), Store(Path("workspace")), Reporter())
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from statllama.store.versions import __version__
-
 if TYPE_CHECKING:
     from statllama.recipe import load_recipe
     from statllama.runs.runner import run
+    from statllama.store.versions import __version__
 
 __all__ = ["__version__", "load_recipe", "run"]
 
-_HOMES = {"load_recipe": "statllama.recipe", "run": "statllama.runs.runner"}
+_HOMES = {
+    "__version__": "statllama.store.versions",
+    "load_recipe": "statllama.recipe",
+    "run": "statllama.runs.runner",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,9 +12,7 @@ from typing import Annotated
 import typer
 
 from statllama.cli import chat, data, export, run, scores, study
-from statllama.cli.console.terminal import Out, print_error
 from statllama.errors import Interrupted, StatllamaError, UsageError
-from statllama.store.versions import __version__
 
 app = typer.Typer(
     name="statllama",
@@ -33,6 +31,9 @@ INTERRUPTED = Interrupted("by Ctrl-C", remedy="run the same command again to go 
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from statllama.cli.console.terminal import Out
+        from statllama.store.versions import __version__
+
         Out.print(f"statllama {__version__}")
         raise typer.Exit
 
@@ -50,18 +51,32 @@ def _global(
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of the help
-    *(run.run, run.plan, run.fetch, run.show, run.status, run.doctor, study.study),
-    *(scores.eval_, scores.compare, scores.attribute, scores.dial, scores.report),
-    *(chat.chat, chat.serve, export.export),
-)
-for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)
-app.add_typer(data.app, name="data")
+# Every command, by group, in the order of the help. A command bears its function's name, and its help is the function's
+# docstring. The modules import what they need inside the functions: all of them load in a few milliseconds.
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "": (
+        *(run.run, run.plan, run.fetch, run.show, run.status, run.doctor, study.study),
+        *(scores.eval_, scores.compare, scores.attribute, scores.dial, scores.report),
+        *(chat.chat, chat.serve, export.export),
+    ),
+    "data": (data.check, data.preview, data.cache, data.problems),
+}
+GROUPS = {"data": "Check a recipe's data, and generate statistics problems."}
+
+for group, commands in COMMANDS.items():
+    target = app
+    if group:
+        target = typer.Typer(no_args_is_help=True, help=GROUPS[group])
+        app.add_typer(target, name=group)
+    for command in commands:
+        target.command(command.__name__.rstrip("_"))(command)
 
 
 def main() -> None:
     """Run the command, and turn errors into messages and exit codes: the entry point."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: its number must not go to the next file that is opened
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # an ASCII terminal gets `\xb1` for a plus-minus sign, not an error
             stream.reconfigure(errors="backslashreplace")
@@ -70,13 +85,13 @@ def main() -> None:
         sys.stdout.flush()  # here, so that a closed pipe is met before the interpreter ends
         code = result if isinstance(result, int) else 0
         if code == Interrupted.exit_code:  # Typer's word for Ctrl-C
-            print_error(INTERRUPTED)
+            _print_error(INTERRUPTED)
     except StatllamaError as error:
         _debug()
-        print_error(error)
+        _print_error(error)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print_error(INTERRUPTED)
+        _print_error(INTERRUPTED)
         code = Interrupted.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,19 +101,25 @@ def main() -> None:
     sys.exit(code)
 
 
+def _print_error(error: StatllamaError) -> None:
+    from statllama.cli.console.terminal import print_error  # rich is loaded when there is something to print
+
+    print_error(error)
+
+
 def _unexpected(error: Exception) -> int:
     """Return Typer's own usage errors, full or read-only disks, and what we did not foresee."""
     if hasattr(error, "exit_code") and hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         if message := error.format_message():  # none: no command was given, and the help has been printed
-            print_error(UsageError(message, remedy=f"{context.command_path if context else 'statllama'} --help"))
+            _print_error(UsageError(message, remedy=f"{context.command_path if context else 'statllama'} --help"))
         return UsageError.exit_code
     _debug()
     if (known := _disk_error(error)) is not None:
-        print_error(known)
+        _print_error(known)
         return known.exit_code
     remedy = "please report it, with the output of `statllama --debug ...`"
-    print_error(StatllamaError(f"unexpected: {type(error).__name__}: {error}", remedy=remedy))
+    _print_error(StatllamaError(f"unexpected: {type(error).__name__}: {error}", remedy=remedy))
     return 1
 
 

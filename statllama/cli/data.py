@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +9,12 @@ import typer
 
 from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
 
-app = typer.Typer(no_args_is_help=True, help="Check a recipe's data, and generate statistics problems.")
-StageOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")]
 
-
-@app.command()
 def check(
-    recipe: RecipeArg, overrides: SetOption = None, stage: StageOption = None, workspace: WorkspaceOption = WORKSPACE
+    recipe: RecipeArg,
+    overrides: SetOption = None,
+    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")] = None,
+    workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Check the data of every stage: rows, tokens, masks, cut and repeated rows, odd characters, copies of benchmark
     questions. Exits with 1 when something would stop a run.
@@ -38,7 +35,6 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
 def preview(
     recipe: RecipeArg,
     overrides: SetOption = None,
@@ -56,7 +52,6 @@ def preview(
     print_preview(preview_row(load_recipe(recipe, overrides or []), Store(workspace), stage, source, row))
 
 
-@app.command()
 def cache(
     prune: Annotated[bool, typer.Option("--prune", help="Remove data older than --days.")] = False,
     days: Annotated[float, typer.Option(min=0, help="With --prune: 0 removes everything.")] = 30.0,
@@ -75,7 +70,6 @@ def cache(
         print_cache(kept(store))
 
 
-@app.command()
 def problems(
     out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="File for the rows.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of different problems.")] = 1000,
@@ -91,6 +85,9 @@ def problems(
     listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
 ) -> None:
     """Write statistics problems with computed answers. The same arguments give the same bytes."""
+    import json
+    import time
+
     from statllama.cli.console.data import print_topics, print_written
     from statllama.errors import UsageError
     from statllama.problems import kinds, rows

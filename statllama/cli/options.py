@@ -21,6 +21,12 @@ TrustOption = Annotated[
     bool, typer.Option("--trust-local-code", help="Allow rewards (name: local) to run code beside the recipe.")
 ]
 UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
+WaitOption = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait", help="When another process trains the same stage: wait for it, or stop and name it."
+    ),
+]
 WorkspaceOption = Annotated[
     Path,
     typer.Option(

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli.console.run import ConsoleReporter
-from statllama.cli.console.workspace import print_fetched, print_finding, print_plan, print_recipe, print_status
-from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WorkspaceOption
+from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WaitOption, WorkspaceOption
 
 
 def run(
@@ -16,12 +14,7 @@ def run(
     overrides: SetOption = None,
     until: UntilOption = None,
     workspace: WorkspaceOption = WORKSPACE,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait/--no-wait", help="When another process trains the same stage: wait for it, or stop and name it."
-        ),
-    ] = True,
+    wait: WaitOption = True,
     trust_local_code: TrustOption = False,
 ) -> None:
     """Train the missing stages, score the base and every stage, and print the scorecard.
@@ -29,6 +22,7 @@ def run(
     Stages with a result in the workspace are not trained again. A stopped run (Ctrl-C, kill, power) goes on
     from its last checkpoint when you repeat the command.
     """
+    from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
     from statllama.runs.runner import run as run_recipe
     from statllama.store import Store
@@ -47,6 +41,8 @@ def plan(
 
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
+    from statllama.cli.console.run import ConsoleReporter
+    from statllama.cli.console.workspace import print_plan
     from statllama.recipe import load_recipe
     from statllama.runs.plan import plan as plan_recipe
     from statllama.runs.runner import measure
@@ -69,6 +65,8 @@ def fetch(
 
     For a machine without network, copy the workspace and the hub's cache to it.
     """
+    from statllama.cli.console.run import ConsoleReporter
+    from statllama.cli.console.workspace import print_fetched
     from statllama.runs.fetch import fetch as fetch_recipe
     from statllama.runs.fetch import hub_cache
     from statllama.runs.study import load_study
@@ -82,6 +80,7 @@ def fetch(
 
 def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
     """Print the resolved recipe as runnable YAML: every field with its value, defaults included."""
+    from statllama.cli.console.workspace import print_recipe
     from statllama.recipe import load_recipe
 
     print_recipe(load_recipe(recipe, overrides or [], check_files=False))
@@ -89,6 +88,7 @@ def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
 
 def status(workspace: WorkspaceOption = WORKSPACE) -> None:
     """List the workspace's recipes and their stages, unfinished work, scores, bytes on disk."""
+    from statllama.cli.console.workspace import print_status
     from statllama.store import Store
 
     print_status(Store(workspace))
@@ -99,6 +99,7 @@ def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
 
     Each finding names its remedy. Exits with 1 when something would stop a run.
     """
+    from statllama.cli.console.workspace import print_finding
     from statllama.runs.doctor import examine
 
     sound = True

@@ -20,8 +20,6 @@ from statllama.cli.options import (
     WorkspaceOption,
 )
 from statllama.errors import UsageError
-from statllama.runs.scorer import open_scorer, origin
-from statllama.runs.subject import chosen_stacks, factors_of
 
 if TYPE_CHECKING:
     from statllama.runs.subject import Subject
@@ -59,7 +57,9 @@ def eval_(
     from statllama.cli.console.run import ConsoleReporter
     from statllama.cli.console.scores import print_scorecard
     from statllama.runs import attribution as evaluation
+    from statllama.runs.scorer import open_scorer, origin
     from statllama.runs.signals import StopSignal
+    from statllama.runs.subject import chosen_stacks, factors_of
     from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
 
@@ -128,6 +128,7 @@ def attribute(
     from statllama.cli.console.attribution import print_attribution
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import attribution as evaluation
+    from statllama.runs.scorer import open_scorer, origin
     from statllama.runs.signals import StopSignal
     from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
@@ -164,6 +165,7 @@ def dial(
     from statllama.cli.console.attribution import print_dial
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import attribution as evaluation
+    from statllama.runs.scorer import open_scorer, origin
     from statllama.runs.signals import StopSignal
     from statllama.runs.targets import split_stage
     from statllama.store.files import require_place

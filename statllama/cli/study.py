@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WorkspaceOption
+from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WaitOption, WorkspaceOption
 from statllama.errors import UsageError
 
 
@@ -28,12 +28,7 @@ def study(
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait/--no-wait", help="When another process trains the same stage: wait for it, or stop and name it."
-        ),
-    ] = True,
+    wait: WaitOption = True,
     trust_local_code: TrustOption = False,
 ) -> None:
     """Run several recipes over shared stages: train each distinct stage once, compare all pipelines.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -16,6 +18,7 @@ from rich.console import Console
 
 from statllama import __version__
 from statllama.cli import app as cli
+from statllama.cli.console import terminal
 from tests.conftest import REPO, stage
 
 Write = Callable[..., Path]
@@ -56,7 +59,7 @@ def watched(*commands: list[str]) -> list[tuple[int, set[str], str, str]]:
 def light(tmp_path: Path) -> Path:
     """A recipe whose base is never loaded."""
     (tmp_path / "base").mkdir()
-    (tmp_path / "base" / "config.json").write_text("{}")
+    (tmp_path / "base" / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "base" / "tokenizer.json").write_text("{}")
     (tmp_path / "sft.jsonl").write_text("")
     path = tmp_path / "recipe.yaml"
@@ -97,6 +100,41 @@ def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) ->
     assert not Path(workspace).exists()
 
 
+def test_help_loads_only_what_prints_it() -> None:
+    """A help text needs Typer, rich and the commands: no recipe, no workspace, nothing that they import."""
+    code = (
+        "import sys; from statllama import cli; sys.argv = ['statllama', *sys.argv[1:]]\n"
+        "try: cli.main()\nexcept SystemExit: print(*sys.modules)"
+    )
+    for arguments in (["--help"], ["plan", "--help"], ["data", "check", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert {"typer", "statllama.cli.scores"} <= loaded
+        ours = {m for m in loaded if m.startswith("statllama.") and not m.startswith("statllama.cli")}
+        assert ours == {"statllama.errors"}, arguments
+        assert not {"yaml", "numpy", "filelock"} & loaded, arguments
+
+
+def test_every_module_of_commands_is_in_the_table() -> None:
+    """A command that is written and not registered would be dead code that no test meets."""
+    folder = Path(cli.__file__).parent
+    written = {p.stem for p in folder.glob("*.py")} - {"__init__", "app", "options"}
+    functions = [function for commands in cli.COMMANDS.values() for function in commands]
+    assert {function.__module__.rpartition(".")[2] for function in functions} == written
+    public = {
+        f"{name}.{function.__name__}"
+        for name in written
+        for function in vars(importlib.import_module(f"statllama.cli.{name}")).values()
+        if inspect.isfunction(function)
+        and function.__module__ == f"statllama.cli.{name}"
+        and not function.__name__.startswith("_")
+    }
+    assert public == {f"{f.__module__.rpartition('.')[2]}.{f.__name__}" for f in functions}
+
+
 def test_importing_the_package_is_light() -> None:
     code = "import statllama, statllama.runs.runner, statllama.recipe, sys; print(*sorted(sys.modules))"
     done = subprocess.run(
@@ -112,7 +150,7 @@ def command(
 ) -> Callable[..., tuple[int, str]]:
     """`statllama ARGUMENTS` in this process: exit code and what it printed."""
     monkeypatch.setenv("STATLLAMA_WORKSPACE", str(tmp_path / "w"))
-    monkeypatch.setattr(cli.Out, "width", 200, raising=False)
+    monkeypatch.setattr(terminal.Out, "width", 200, raising=False)
 
     def call(*arguments: str | Path) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["statllama", *map(str, arguments)])
@@ -241,6 +279,15 @@ def test_a_reader_that_left_is_no_traceback() -> None:
     process.stdout.close()
     said = process.stderr.read()
     assert (process.wait(), said) == (1, b"")
+
+
+def test_a_closed_stdout() -> None:
+    """`statllama show quickstart >&-`, as some services start their children."""
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m statllama show quickstart >&-'],
+        env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_a_terminal_that_knows_only_ascii() -> None:
