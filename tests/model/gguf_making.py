@@ -91,7 +91,7 @@ def make_rules(name: str, first: bool = True, add_bos: bool = False) -> Any:
     bos = tokenizer.token_to_id(SPECIAL[1])
     if add_bos:
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{SPECIAL[1]} $A", pair=f"{SPECIAL[1]} $A $B", special_tokens=[(SPECIAL[1], bos)]
+            single=f"{SPECIAL[1]} $A", pair=f"{SPECIAL[1]} $A {SPECIAL[1]} $B", special_tokens=[(SPECIAL[1], bos)]
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
