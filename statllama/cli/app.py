@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from statllama.cli import chat, data, export, run, scores, study
+from statllama.cli import chat, data, export, import_, run, scores, study
 from statllama.errors import Interrupted, StatllamaError, UsageError
 
 app = typer.Typer(
@@ -57,7 +57,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "": (
         *(run.run, run.plan, run.fetch, run.show, run.status, run.doctor, study.study),
         *(scores.eval_, scores.compare, scores.attribute, scores.dial, scores.report),
-        *(chat.chat, chat.serve, export.export),
+        *(chat.chat, chat.serve, export.export, import_.import_),
     ),
     "data": (data.check, data.preview, data.cache, data.problems),
 }
