@@ -30,7 +30,7 @@ class Whole:
 
     data: Any
     lines: dict[Path_, int]
-    """Of the fields in the file itself; what is inherited has none."""
+    """Lines of the fields in the file itself; inherited fields have none."""
     inherited: int = 0
     """The first so many stages are inherited: `defaults` are not for them."""
 

@@ -53,7 +53,7 @@ class Question:
 
     task: str
     number: int
-    """From 1, in the order of the benchmark's file."""
+    """Number from 1, in the order of the benchmark's file."""
     text: str
 
 

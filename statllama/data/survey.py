@@ -55,7 +55,7 @@ class Survey:
     """Rows whose text is that of an earlier row of the source."""
     oddities: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
-    """Where each oddity was met first."""
+    """Place of each oddity's first occurrence."""
     scripts: dict[str, int] = field(default_factory=dict)
     """Rows by the script of most of their letters."""
     languages: dict[str, int] = field(default_factory=dict)

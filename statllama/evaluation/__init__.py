@@ -1,1 +1,1 @@
-"""Benchmarks asked of a model, and what the scores say."""
+"""Benchmarks asked of a model, and the meaning of the scores."""

@@ -1,4 +1,4 @@
-"""The answers of an evaluation that is under way, on disk as they come. Loads no torch."""
+"""The answers of an unfinished evaluation, on disk as they come. Loads no torch."""
 
 from __future__ import annotations
 

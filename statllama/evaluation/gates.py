@@ -1,4 +1,4 @@
-"""Gates: what a stage may cost on a benchmark, tested on the same items before and after. Pure, no torch."""
+"""Gates: the loss that a stage may cause on a benchmark, tested on the same items before and after. Pure, no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statllama.evaluation.scores import TaskScore
 
 @dataclass(frozen=True)
 class Breach:
-    """A gate that a stage broke, with the test that says so."""
+    """A gate that a stage broke, with its test."""
 
     stage: str
     task: str

@@ -1,4 +1,4 @@
-"""Checks the items of a benchmark before a model is asked: lm-eval would score a broken item as wrong, for every model.
+"""Checks of a benchmark's items before a model is asked: lm-eval would score a broken item as wrong, for every model.
 
 Works on lm-eval's task object without importing lm-eval. Each error names the file and the row, counted from 1.
 """

@@ -1,4 +1,4 @@
-"""Two models' scores of the same items: how much changed, how sure that is, and what it is evidence of.
+"""Two models' scores of the same items: the size of the change, its certainty, and its verdict.
 
 Two models that answer the same questions are compared question by question: what both get right or both get
 wrong says nothing about the change. That is sharper than comparing two accuracies with their separate errors.
@@ -190,14 +190,14 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Judged:
-    """A change and what it is evidence of among all the changes that are looked at with it."""
+    """A change and its verdict among all changes that are judged together."""
 
     change: Change
     """Its intervals and its `p` are not adjusted."""
     p_holm: float
     """`change.p` adjusted by Holm."""
     verdict: Verdict
-    """Of `p_holm`."""
+    """The verdict of `p_holm`."""
 
 
 def judge(changes: Mapping[K, Change], level: float = ALPHA) -> dict[K, Judged]:
@@ -221,7 +221,7 @@ def _verdict(change: Change, p: float, level: float) -> Verdict:
 
 @dataclass(frozen=True)
 class BudgetTest:
-    """Whether a change went below its budget by more than chance explains. Percentage points, after - before."""
+    """Test of a change below its budget, beyond chance. Percentage points, after - before."""
 
     budget: float
     """The allowed change, 0 or less."""

@@ -1,4 +1,4 @@
-"""What is scored (StackRef), and what comes of it: TaskScore on a benchmark, Drift on probe texts. No torch."""
+"""Scores: TaskScore on a benchmark, Drift on probe texts. No torch."""
 
 from __future__ import annotations
 

@@ -37,12 +37,12 @@ FROM_HUB = (
 
 @dataclass(frozen=True)
 class Forms:
-    """What a release is to hold."""
+    """The forms of a release."""
 
     adapter: bool = True
     """The stack as one PEFT adapter."""
     rank: int | None = None
-    """Of the adapter, recompressed; None: the ranks of all stages together."""
+    """Rank of the recompressed adapter; None: the ranks of all stages together."""
     merged: str = ""
     """Type of the merged weights: bf16, f16 or f32; empty: none."""
     gguf: tuple[str, ...] = ()
@@ -53,12 +53,12 @@ class Forms:
 
 @dataclass(frozen=True)
 class Release:
-    """What was published."""
+    """A published release."""
 
     folder: Path
     certificate: Certificate
     notes: tuple[str, ...]
-    """What the user should know, such as a stage that loses much in the cast to 16 bits."""
+    """Notes for the user, such as a stage that loses much in the cast to 16 bits."""
 
 
 def source_of(subject: Subject, stack: StackRef, loaded: Loaded, name: str) -> Source:
@@ -90,7 +90,7 @@ def _folder(model: str, commit: str | None) -> Path:
         return Path(snapshot_download(model, revision=commit, allow_patterns=list(FROM_HUB)))
     except Exception as error:
         raise ExportError(
-            f"the original weights of {model} (commit {commit[:12]}) cannot be had: {type(error).__name__}",
+            f"the original weights of {model} (commit {commit[:12]}) are unavailable: {type(error).__name__}",
             remedy="connect to the hub once, or set `base.model` to a folder that holds them",
         ) from error
 
@@ -138,8 +138,8 @@ def export(
         if not certificate.passed and not force:
             failures = "\n  ".join(certificate.failures() or ["nothing was verified"])
             raise ExportError(
-                f"the release does not behave like what was trained, so it is not published:\n  {failures}",
-                remedy="--force publishes it all the same, and its card says so",
+                f"the release does not behave like the trained stack, so it is not published:\n  {failures}",
+                remedy="--force publishes it anyway, and its card says so",
             )
         write_json(folder / CERTIFICATE, certificate.to_json())
         notes += _finish(source, subject, stack, folder, artefacts, duties, certificate, loaded, force)
@@ -158,9 +158,9 @@ def _require_free(target: Path) -> None:
     if target.is_dir() and not any(target.iterdir()):
         return
     if os.path.lexists(target):
-        raise UsageError(f"--out {target}: it exists already", remedy="name another folder, or delete that one first")
+        raise UsageError(f"--out {target}: it already exists", remedy="use another folder, or delete that one first")
     if not target.parent.is_dir():
-        raise UsageError(f"--out {target}: there is no folder {target.parent}", remedy="make it first")
+        raise UsageError(f"--out {target}: there is no folder {target.parent}", remedy="create it first")
 
 
 @contextmanager

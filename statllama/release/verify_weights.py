@@ -161,7 +161,7 @@ def _expected(base: Tensors, found: Tensors, source: Source, sums: _Sums) -> lis
     adapted = {f"{module}.weight" for adapter in source.adapters for module in adapter.slices}
     for what, names in (
         ("is missing", set(wanted) - found.names()),
-        ("is too much", found.names() - set(wanted)),
+        ("is superfluous", found.names() - set(wanted)),
         ("has an adapter, but is not there", adapted - set(wanted)),
     ):
         sums.problems += [f"{name} {what}" for name in sorted(names)]
@@ -275,7 +275,7 @@ def check_update(adapters: Sequence[Adapter], adapter: Adapter, error: float) ->
     """
     modules = {module for one in adapters for module in one.slices}
     problems = [f"{module} is missing" for module in sorted(modules - set(adapter.slices))]
-    problems += [f"{module} is too much" for module in sorted(set(adapter.slices) - modules)]
+    problems += [f"{module} is superfluous" for module in sorted(set(adapter.slices) - modules)]
     squares = whole = worst = 0.0
     where = ""
     for module in sorted(modules & set(adapter.slices)):

@@ -133,7 +133,7 @@ class Flip:
     before: Reply
     after: Reply
     choices: tuple[str, ...] = ()
-    """What there was to choose from; empty when the question itself names it."""
+    """The choices; empty when the question itself names them."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Flips:
     """Those that score higher after; maybe not all of them."""
     lost: tuple[Flip, ...]
     gained_total: int
-    """How many there are in all."""
+    """Number of all of them."""
     lost_total: int
 
 
@@ -156,12 +156,12 @@ class Curve:
     """The log of a stage's optimizer steps. All lists have one length; None where nothing was logged."""
 
     steps: tuple[int, ...]
-    """From 1, within the stage."""
+    """Step from 1, within the stage."""
     loss: tuple[float | None, ...]
     learning_rate: tuple[float | None, ...]
     grad_norm: tuple[float | None, ...]
     reward: tuple[float | None, ...] = ()
-    """Of a stage that is paid by rewards; empty for others."""
+    """Reward of a stage with rewards; empty for others."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Gate:
     """The stage's comparison: `base`, or its parent."""
     change: Change
     breach: str = ""
-    """How it broke, in words. Empty when it is kept: no evidence of a loss beyond the budget."""
+    """The break, in words. Empty when the gate is kept: no evidence of a loss beyond the budget."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyPage:
-    """What the page shows."""
+    """The page's contents."""
 
     name: str
     description: str

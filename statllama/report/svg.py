@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SERIES = 6
-"""How many colours tell series apart: `series-1` to `series-6`, with markers of their own."""
+"""Number of colours that tell series apart: `series-1` to `series-6`, with markers of their own."""
 
 _NAMES = ("ink", "muted", "line", "grid", "shade", "ground", "accent", *(f"series-{i + 1}" for i in range(SERIES)))
 PAINT: Mapping[str, str] = {name: f"#fe00{i:02x}" for i, name in enumerate(_NAMES)}

@@ -12,7 +12,7 @@ from statllama.rewards.spec import Reward, RewardSpec
 
 
 class Spec(RewardSpec):
-    """Where the penalty begins, how fast it grows and where it ends."""
+    """The start, growth and end of the penalty."""
 
     name: Literal["length"]
     target: Count

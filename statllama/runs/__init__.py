@@ -1,1 +1,1 @@
-"""What happens on a workspace with a loaded base: plan, train, score, study, chat."""
+"""Work on a workspace with a loaded base: plan, train, score, study, chat."""

@@ -39,7 +39,7 @@ def _above(stack: StackRef) -> str | None:
 
 @dataclass(frozen=True)
 class Share:
-    """What one stage is worth on one benchmark, judged among all changes of the attribution."""
+    """The worth of one stage on one benchmark, judged among all changes of the attribution."""
 
     stage: str
     task: str

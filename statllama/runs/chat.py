@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen."""
+    """The choice of the next token."""
 
     temperature: float = 0.0
     """0: always the likeliest token. Above 0: drawn from the distribution sharpened by 1 / temperature."""

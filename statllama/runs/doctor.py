@@ -1,4 +1,4 @@
-"""`statllama doctor`: what this machine can do, checked by doing it; each finding says how to mend it."""
+"""`statllama doctor`: this machine's abilities, checked by using them; each finding names its remedy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ print(status, constants.ENDPOINT, 'a token' if get_token() else 'no token', sep=
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """One checked property."""
 
     subject: str
     level: Literal["ok", "warning", "error"]

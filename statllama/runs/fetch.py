@@ -1,4 +1,4 @@
-"""Fetches all that a run of a recipe would read from the hub: afterwards, or on a machine without network, it runs."""
+"""Fetches everything that a recipe reads from the hub, so that it then runs without a network."""
 
 from __future__ import annotations
 

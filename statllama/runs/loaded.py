@@ -1,4 +1,4 @@
-"""What one process loads once, at its first use: tokenizer, frozen base, adapters."""
+"""Things that one process loads once, at first use: tokenizer, frozen base, adapters."""
 
 from __future__ import annotations
 

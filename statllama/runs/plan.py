@@ -1,4 +1,4 @@
-"""The plan of a run: each stage's key, whether the store holds it, and why it will run; and what a run records."""
+"""The plan of a run: each stage's key, whether the store holds it, and why it will run; and a run's record."""
 
 from __future__ import annotations
 

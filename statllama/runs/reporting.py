@@ -1,4 +1,4 @@
-"""What a run tells its surroundings while it works. The base class is silent; `console_run.ConsoleReporter` prints."""
+"""Events of a run for its surroundings. The base class is silent; `console_run.ConsoleReporter` prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Says nothing. Override what should be said."""
+    """Reports nothing. Override the events to report."""
 
     def planned(self, recipe: Recipe, stages: Sequence[Any]) -> None:
         """Show the plan, before anything runs."""

@@ -25,7 +25,7 @@ from statllama.store import Store
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run leaves: the result folder of each stage by name, and the scorecard (None without tasks)."""
+    """A run's results: the result folder of each stage by name, and the scorecard (None without tasks)."""
 
     results: dict[str, Path]
     scorecard: Scorecard | None

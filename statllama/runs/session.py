@@ -1,4 +1,4 @@
-"""What one run does to one stage: prepare its data, train it, publish it."""
+"""One run's work on one stage: prepare its data, train it, publish it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def count_steps(rows: int, train: TrainSpec) -> int:
 
 
 class Session:
-    """What one run loads, once: tokenizer, base, prepared data, adapters."""
+    """The things that one run loads, once: tokenizer, base, prepared data, adapters."""
 
     def __init__(
         self,

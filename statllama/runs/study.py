@@ -37,7 +37,7 @@ Figures = dict[str, Annotated[float, Field(ge=0, le=100)]]
 
 
 class StudySpec(Spec):
-    """The file of a study: which recipes, and what to set beside their scores."""
+    """The file of a study: its recipes, and the paper's figures beside their scores."""
 
     name: Name
     description: str = ""
@@ -51,7 +51,7 @@ class StudySpec(Spec):
 
 @dataclass(frozen=True)
 class Study:
-    """What a study runs."""
+    """The work of a study."""
 
     spec: StudySpec
     recipes: tuple[Recipe, ...]
@@ -70,7 +70,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What came of it."""
+    """The outcome of a study."""
 
     study: Study
     subjects: Mapping[str, Subject]

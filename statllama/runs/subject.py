@@ -25,7 +25,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class StackRef:
-    """Which adapters are stacked, by the keys of their results, and the factor on each one's update."""
+    """The stacked adapters, by the keys of their results, and the factor on each one's update."""
 
     name: str
     """`base`, or the name of the last stage."""

@@ -38,7 +38,7 @@ class Job:
     report_to: tuple[str, ...] = ()
     run_name: str = ""
     tracker_folder: Path | None = None
-    """Where TensorBoard's files go: checkpoints are deleted once a stage is published."""
+    """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
 
     @property
     def checkpoints(self) -> Path:

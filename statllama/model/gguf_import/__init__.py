@@ -47,7 +47,7 @@ class GgufSource:
     tokenizer: Tokenizer
     weights: tuple[Weight, ...]
     type: str
-    """What the weights are to be written in: f16, bf16 or f32."""
+    """Type of the written weights: f16, bf16 or f32."""
 
     @property
     def nbytes(self) -> int:

@@ -68,7 +68,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its numbers."""
+    """A file's header, before its numbers."""
 
     path: Path
     version: int

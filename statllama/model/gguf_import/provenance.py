@@ -1,4 +1,4 @@
-"""Where an imported base came from: a record for programs, and a card from which a release takes its licence duties."""
+"""The origin of an imported base: a record for programs, and a card from which a release takes its licence duties."""
 
 from __future__ import annotations
 

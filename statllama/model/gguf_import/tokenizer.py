@@ -36,7 +36,7 @@ _AGAIN = "get another file of the model: the metadata of this one does not fit t
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """What a file says about its tokenizer, in Transformers' terms."""
+    """A file's tokenizer, in Transformers' terms."""
 
     rules: Rules
     pieces: Mapping[str, int]
