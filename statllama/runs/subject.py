@@ -1,4 +1,4 @@
-"""What is evaluated: a base model with the stages that were trained on it. Loads no torch.
+"""The subject of an evaluation: a base model with the stages trained on it. Loads no torch.
 
 A run leaves its record in the workspace, so that it can be scored, compared and reported without the recipe file.
 """
