@@ -72,7 +72,9 @@ start_backend("transformers")
 import datasets, trl
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer import dpo_trainer
-from statllama import cli, runner, training
+from statllama import cli
+from statllama.runs import runner
+from statllama.train import training
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
