@@ -67,7 +67,7 @@ _WORKER = """
 import json, os, signal, sys, traceback
 import torch
 torch.set_num_threads(1)
-from statllama.model import start_backend
+from statllama.model.base_model import start_backend
 start_backend("transformers")
 import datasets, trl
 from trl import DPOTrainer, SFTTrainer

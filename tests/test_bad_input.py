@@ -456,7 +456,7 @@ def test_a_damaged_parent_is_refused(write_recipe: Write, command: Command, tmp_
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from statllama.training import StageTrainer
+from statllama.train.trainer import StageTrainer
 real, started = StageTrainer.training_step, Path(sys.argv[1])
 def step(self, *args, **kwargs):
     started.touch()

@@ -314,7 +314,7 @@ def test_a_base_that_the_hub_does_not_give(hub: Hub, ask: Any, write_recipe: Wri
     hub.add("models/org/gated", hub.folders["models/org/tiny", COMMIT])
     hub.gated.add("models/org/gated")
     code = """
-from statllama.commits import commit_of
+from statllama.store.commits import commit_of
 for repo, revision in (("org/tiny", None), ("org/tiney", None), ("org/gated", None), ("org/tiny", "v9")):
     try:
         print(commit_of("models", repo, revision, None))
