@@ -26,8 +26,10 @@ from statllama.config.order import order
 from statllama.config.shipped import find_recipe
 from statllama.config.specs import BaseModelSpec, Name, Spec, StageSpec, Tracker, TrainingSpec
 from statllama.config.yaml_lines import Path_, dotted, line_of
-from statllama.errors import Problem, RecipeError, UsageError, near
+from statllama.errors import ModelError, Problem, RecipeError, UsageError, near
+from statllama.model.architectures import architecture_of
 from statllama.stages import EXPERIMENTAL, NOT_OFFERED, stage_module, stage_types
+from statllama.store.files import read_json
 
 GIVEN = ("source", "overrides", "trust_local_code")  # fields of Recipe that come with the command, not from the file
 
@@ -277,6 +279,8 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
             message = f"no such file{'' if template else ' or folder'}: {local}"
             remedy = None if template else "give a folder, or a hub id `owner/name`"
             problems.append(Problem(f"base.{field}", message, line_of(("base", field), lines), remedy))
+        if field == "model" and os.path.isdir(local):
+            problems += _architecture_problems(local, line_of(("base", field), lines))
     for i, stage in stages:
         for j, source in enumerate(stage.data if isinstance(stage, TrainingSpec) else ()):
             if source.path is None or _holds_data(source.path, recipe.root):
@@ -290,6 +294,17 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
             where = f"stages[{i}].data[{j}].path (stage {stage.name})"
             problems.append(Problem(where, f"no such file: {path}{_neighbours(path)}", at, remedy))
     return problems
+
+
+def _architecture_problems(base: Path, line: int) -> list[Problem]:
+    """A base in a folder whose architecture is not supported. One on the hub is looked at once it is resolved."""
+    config = read_json(base / "config.json")
+    try:
+        if isinstance(config, dict):
+            architecture_of(config, str(base))
+    except ModelError as error:
+        return [Problem("base.model", error.message, line, error.remedy)]
+    return []
 
 
 def _holds_data(value: str, root: Path) -> bool:

@@ -12,7 +12,7 @@ import yaml
 
 from statllama.config.inherit import load_whole, with_defaults
 from statllama.config.shipped import find_recipe, shipped_recipes, shipped_studies
-from statllama.config.specs import LLAMA_MODULES, TrainingSpec
+from statllama.config.specs import DEFAULT_MODULES, TrainingSpec
 from statllama.errors import RecipeError
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.data_check import check
@@ -119,7 +119,7 @@ def test_settings_are_the_papers(script: str, folder: str) -> None:
     assert f"{lora.r} / {lora.alpha:g}" == ranks.removesuffix(" DoRA")
     assert lora.dropout == (0.0 if drop == "-" else float(drop))
     assert lora.rslora is (rslora == "True")
-    wanted = LLAMA_MODULES if targets == "all 7" else [f"{part}_proj" for part in targets.split(",")]
+    wanted = DEFAULT_MODULES if targets == "all 7" else [f"{part}_proj" for part in targets.split(",")]
     assert lora.target_modules == tuple(sorted(wanted))
     peak, schedule, warmup = rate.removesuffix(" steps").split()
     assert (train.learning_rate, train.schedule, train.warmup) == (float(peak), schedule, float(warmup))

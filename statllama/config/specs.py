@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# The linear modules of a Llama block: the only ones Unsloth fuses and the ones the paper adapts.
-LLAMA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+# The linear modules that get a slice unless a recipe says otherwise: all of a block, in every supported architecture.
+DEFAULT_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -131,7 +131,7 @@ class LoraSpec(Spec):
     """Rank-stabilised scale (arXiv 2312.03732)."""
     dropout: Fraction = 0.0
     """Dropout on the input of the new slice alone. Above 0 on top of parents, Unsloth's fused kernels stand back."""
-    target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = tuple(sorted(LLAMA_MODULES))
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = tuple(sorted(DEFAULT_MODULES))
     """Linear modules that get a slice."""
     dora: Literal[False] = False
     """Refused: see the message."""

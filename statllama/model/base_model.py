@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
+from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.errors import ModelError
+from statllama.model.architectures import architecture, architecture_of
 from statllama.model.packed_attention import varlen_with_groups
 
 if TYPE_CHECKING:
@@ -174,6 +175,14 @@ def load_base(
     load = _load_unsloth if backend == "unsloth" else _load_transformers
     try:
         config = AutoConfig.from_pretrained(spec.model, revision=commit, trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(f"the base model {spec.model} cannot be loaded: {_first_line(error)}") from error
+    record = architecture_of(config.to_dict(), f"the base model {spec.model}")
+    if backend == "unsloth" and not record.unsloth:
+        raise ModelError(
+            f"Unsloth has no fused kernels for {record.model_type}", remedy="set STATLLAMA_BACKEND=transformers"
+        )
+    try:
         # Asked for more, Unsloth rescales RoPE: the base would then be another model.
         max_length = min(max_length, getattr(config, "max_position_embeddings", None) or max_length)
         model = load(spec, commit, dtype, max_length)
@@ -278,9 +287,9 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
 
 
 def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
-    """Unsloth's PEFT model over all seven modules, whatever the stage trains.
+    """Unsloth's PEFT model over all linear modules of the architecture, whatever the stage trains.
 
-    Its patched forwards stay on the base after a stage and expect all seven; `stack.install` freezes the others.
+    Its patched forwards stay on the base after a stage and expect all of them; `stack.install` freezes the others.
     """
     from unsloth import FastLanguageModel
 
@@ -288,7 +297,7 @@ def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
         peft = FastLanguageModel.get_peft_model(
             base.model,
             r=lora.r,
-            target_modules=list(LLAMA_MODULES),
+            target_modules=list(architecture(base.model.config.model_type).modules),
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             bias="none",

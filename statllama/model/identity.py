@@ -6,13 +6,15 @@ A folder's large files are hashed once: the result is remembered in the workspac
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import ModelError
+from statllama.model.architectures import architecture_of
 from statllama.store.commits import commit_of
-from statllama.store.files import file_sha256
+from statllama.store.files import file_sha256, read_json
 from statllama.store.memory import recall, remember
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
@@ -33,10 +35,12 @@ TOKENIZER_FILES = (
 def base_identity(spec: BaseModelSpec, memory: Path) -> dict[str, Any]:
     """Canonical description of base, tokenizer and chat template. `memory`: keeps hashes and commits (`memory.py`).
 
-    ModelError when a folder holds no model, or the hub cannot say which commit a revision is.
+    ModelError when a folder holds no model, the hub cannot say which commit a revision is, or the base has an
+    architecture that is not supported.
     """
     identity: dict[str, Any] = {"quantization": spec.quantization}
     identity["model"] = _part(spec.model, spec.revision, MODEL_FILES, memory)
+    _require_supported(spec.model, identity["model"])
     same = spec.tokenizer is None or spec.tokenizer == spec.model
     if same and "commit" in identity["model"]:
         identity["tokenizer"] = dict(identity["model"])
@@ -62,6 +66,26 @@ def _part(model: str, revision: str | None, patterns: tuple[str, ...], memory: P
     for path in files:
         digest.update(f"{path.name}\0{_hash(path, memory)}\n".encode())
     return {"content": digest.hexdigest()}
+
+
+def _require_supported(model: str, part: Mapping[str, str]) -> None:
+    """ModelError for a base whose config.json names an architecture without a record.
+
+    Without a config.json at hand nothing is said here: the base is asked again when it is loaded.
+    """
+    config = read_json(Path(model) / "config.json" if "content" in part else _from_hub(part))
+    if isinstance(config, dict):
+        architecture_of(config, f"the base model {model}")
+
+
+def _from_hub(part: Mapping[str, str]) -> Path:
+    """A repository's config.json in the hub's cache, fetched if it is not there; no such file if it cannot be."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(part["repo"], "config.json", revision=part["commit"]))
+    except (OSError, ValueError):  # the hub's own errors are of these two kinds
+        return Path("config.json that the hub did not give")
 
 
 def _hash(path: Path, memory: Path) -> str:

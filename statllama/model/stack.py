@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from statllama.config.specs import LLAMA_MODULES, LoraSpec
+from statllama.config.specs import LoraSpec
 from statllama.errors import ModelError
 from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, _config, write_config
 
@@ -122,10 +122,12 @@ def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets
     """Turn the one adapter of a freshly made PEFT model into the stack (also after Unsloth's `get_peft_model`)."""
     wanted = set(targets)
     needed = {*wanted, *(name for parent in parents for name in parent.slices)}
-    if missing := sorted(needed - {name for name, _ in _layers(peft)}):
+    have = {name for name, _ in _layers(peft)}
+    if missing := sorted(needed - have):
         raise ModelError(
             f"no adapter can be put on {missing[0]} ({len(missing)} modules like it) of this base with this backend",
-            remedy=f"Unsloth adapts {', '.join(LLAMA_MODULES)}: set `lora.target_modules` to some of them",
+            remedy=f"it adapts {', '.join(sorted({name.rpartition('.')[2] for name in have}))}: "
+            "set `lora.target_modules` to some of them",
         )
     _initialise(peft, wanted, seed)
     for name, layer in _layers(peft):

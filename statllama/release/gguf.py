@@ -20,8 +20,10 @@ import torch
 from gguf import GGMLQuantizationType as Type
 
 from statllama.errors import ExportError, UsageError, near
+from statllama.model.architectures import EMBEDDING, HEAD
+from statllama.model.layout import FACTORS, Layout
 from statllama.release.adapter import require_fit
-from statllama.release.gguf_llama import EMBEDDING, HEAD, Llama, module_name, read_llama
+from statllama.release.gguf_layout import add_metadata, is_linear, read_for_gguf
 from statllama.release.gguf_vocab import read_vocabulary
 from statllama.release.kept import Update
 from statllama.release.mixture import KINDS, tensor_type
@@ -46,7 +48,7 @@ class Tensor:
     weight: str
     module: str
     shape: tuple[int, ...]
-    """(out, in), or (width,)."""
+    """(out, in), or (numbers,)."""
     type: Type
 
     @property
@@ -73,21 +75,21 @@ def write_gguf(source: Source, path: Path, kind: str, progress: Progress | None 
     same bytes.
     """
     require_kind(kind)
-    llama, weights = read_llama(source.base), open_weights(source.base)
-    _require_place(source, llama, weights)
-    plan = _plan(source, llama, weights, kind)
+    layout, weights = read_for_gguf(source.base), open_weights(source.base)
+    _require_place(source, layout, weights)
+    plan = _plan(source, layout, weights, kind)
     if any(t.type not in WITHOUT_LIBRARY for t in plan):
         require_quantiser()
-    vocabulary = read_vocabulary(source.tokenizer, llama.vocabulary)
-    writer = gguf.GGUFWriter(path, "llama")
+    vocabulary = read_vocabulary(source.tokenizer, layout.vocabulary)
+    writer = gguf.GGUFWriter(path, layout.architecture.gguf)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(source.name)
     writer.add_file_type(int(KINDS[kind][0]))
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    llama.write(writer)
+    add_metadata(writer, layout)
     vocabulary.write(writer, source.chat_template)
     with translate_os_errors(path), whole_or_nothing(writer, path):
-        _write(writer, plan, source, llama, weights, progress)
+        _write(writer, plan, source, layout, weights, progress)
     return Written(path, kind, path.stat().st_size, dict(Counter(t.type.name for t in plan)))
 
 
@@ -106,10 +108,10 @@ def whole_or_nothing(writer: gguf.GGUFWriter, path: Path) -> Iterator[None]:
 def needed_bytes(source: Source, kind: str) -> int:
     """Bytes that `write_gguf` writes, at most a few per cent too many: the tensors exactly, the vocabulary about."""
     require_kind(kind)
-    llama, weights = read_llama(source.base), open_weights(source.base)
-    tensors = sum(t.nbytes + 32 for t in _plan(source, llama, weights, kind))
+    layout, weights = read_for_gguf(source.base), open_weights(source.base)
+    tensors = sum(t.nbytes + 32 for t in _plan(source, layout, weights, kind))
     text = sum(p.stat().st_size for p in (source.tokenizer / "tokenizer.json",) if p.exists())
-    return tensors + text + 64 * llama.vocabulary + 4 * len(source.chat_template or "") + (1 << 16)
+    return tensors + text + 64 * layout.vocabulary + 4 * len(source.chat_template or "") + (1 << 16)
 
 
 def require_kind(kind: str) -> None:
@@ -121,13 +123,13 @@ def require_kind(kind: str) -> None:
 # ------------------------------------------------------------------ what to write
 
 
-def _plan(source: Source, llama: Llama, weights: Weights, kind: str) -> list[Tensor]:
+def _plan(source: Source, layout: Layout, weights: Weights, kind: str) -> list[Tensor]:
     """All tensors of the file, in order. A head that is tied but has an adapter becomes a tensor of its own."""
-    rows = [(name, weight, weight.removesuffix(".weight"), shape) for name, weight, shape in llama.tensors()]
-    tied = llama.tied
+    rows = [(name, weight, weight.removesuffix(".weight"), shape) for name, weight, shape in layout.tensors()]
+    tied = layout.tied
     if tied and any(HEAD in adapter.slices for adapter in source.adapters):
         tied = False
-        embedding = (llama.vocabulary, llama.width)
+        embedding = (layout.vocabulary, layout.width)
         rows.append(("output.weight", f"{EMBEDDING}.weight", HEAD, embedding))
     plan = []
     for name, weight, module, shape in rows:
@@ -138,25 +140,26 @@ def _plan(source: Source, llama: Llama, weights: Weights, kind: str) -> list[Ten
                 f"the weights have {'none' if found is None else found.shape}",
                 remedy="take config.json and the weights from the same model",
             )
-        type_ = Type.F32 if len(shape) == 1 else tensor_type(kind, name, shape[1], llama, tied)
+        type_ = Type.F32 if len(shape) == 1 else tensor_type(kind, name, shape[1], layout, tied)
         plan.append(Tensor(name, weight, module, shape, type_))
     return plan
 
 
-def _require_place(source: Source, llama: Llama, weights: Weights) -> None:
+def _require_place(source: Source, layout: Layout, weights: Weights) -> None:
     """ExportError for weights or adapters that the file could not hold, or a tied head unlike the embedding."""
     require_fit(source, weights)
     for stage, adapter in zip(source.stages, source.adapters, strict=True):
-        if odd := [module for module in adapter.slices if module_name(module) is None]:
-            raise ExportError(f"stage {stage!r} adapts {odd[0]}, and GGUF holds adapted linear modules of Llama alone")
-    known = {weight for _, weight, _ in llama.tensors()} | {f"{HEAD}.weight"}
+        if odd := [module for module in adapter.slices if not is_linear(layout, module)]:
+            raise ExportError(f"stage {stage!r} adapts {odd[0]}, and GGUF holds adapted linear modules alone")
+    known = {weight for _, weight, _ in layout.tensors()} | {f"{HEAD}.weight"}
     if left := sorted(n for n in weights.tensors if n not in known and not n.endswith(IGNORED)):
         raise ExportError(
-            f"{source.base}: a Llama in GGUF has no place for {left[0]} ({len(left)} tensors like it)",
+            f"{source.base}: {layout.architecture.gguf} in GGUF has no place for {left[0]} "
+            f"({len(left)} tensors like it)",
             remedy="export the adapter or the merged weights, which hold any base",
         )
     head, embedding = f"{HEAD}.weight", f"{EMBEDDING}.weight"
-    if not llama.tied or head not in weights.tensors or embedding not in weights.tensors:
+    if not layout.tied or head not in weights.tensors or embedding not in weights.tensors:
         return
     same = weights.tensors[head].shape == weights.tensors[embedding].shape and all(
         np.array_equal(weights.float32(embedding, *rows), weights.float32(head, *rows), equal_nan=True)
@@ -176,15 +179,15 @@ def _write(
     writer: gguf.GGUFWriter,
     plan: list[Tensor],
     source: Source,
-    llama: Llama,
+    layout: Layout,
     weights: Weights,
     progress: Progress | None,
 ) -> None:
-    factors = llama.rope_factors()
+    factors = layout.rope_factors()
     for tensor in plan:
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, tensor.type)
     if factors is not None:
-        writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
+        writer.add_tensor_info(FACTORS, factors.shape, factors.dtype, factors.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -192,7 +195,7 @@ def _write(
     file, done, total = writer.fout[0], 0, sum(t.nbytes for t in plan)
     writer.write_padding(file, file.tell())
     for tensor in plan:
-        for rows in merged_rows(tensor, source, llama, weights):
+        for rows in merged_rows(tensor, source, layout, weights):
             _require_range(rows, tensor)
             written = quantise(rows, tensor.type)
             file.write(written.data)
@@ -205,12 +208,15 @@ def _write(
         writer.write_padding(file, factors.nbytes)
 
 
-def merged_rows(tensor: Tensor, source: Source, llama: Llama, weights: Weights) -> Iterator[Rows]:
-    """A tensor's rows in GGUF's order, merged as in `merged.py`: (rows, in), about `BLOCK` numbers at a time."""
-    order = llama.rope_order(tensor.name)
+def merged_rows(tensor: Tensor, source: Source, layout: Layout, weights: Weights) -> Iterator[Rows]:
+    """A tensor's rows in GGUF's order, merged as in `merged.py`, about `BLOCK` numbers at a time.
+
+    Shapes are (rows, in), or (rows,) of norms and biases.
+    """
+    order = layout.rope_order(tensor.name)
     adapted = any(tensor.module in adapter.slices for adapter in source.adapters)
     update = Update(source.adapters, tensor.module) if adapted else None
-    unit = 1 if order is None else llama.head_width  # rows change places within a head
+    unit = 1 if order is None else layout.head_width  # rows change places within a head
     step = max(1, BLOCK // prod(tensor.shape[1:]) // unit) * unit
     for start in range(0, tensor.shape[0], step):
         stop = min(start + step, tensor.shape[0])

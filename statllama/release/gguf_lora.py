@@ -14,10 +14,12 @@ import numpy as np
 
 from statllama.errors import ExportError
 from statllama.model.adapter import Adapter
+from statllama.model.architectures import HEAD
+from statllama.model.layout import Layout
 from statllama.model.lowrank import fold, folded_rank
 from statllama.release.adapter import require_fit
 from statllama.release.gguf import whole_or_nothing
-from statllama.release.gguf_llama import HEAD, Llama, module_name, read_llama
+from statllama.release.gguf_layout import is_linear, read_for_gguf
 from statllama.release.source import Progress, Source
 from statllama.release.weights import open_weights
 from statllama.store.files import translate_os_errors
@@ -30,11 +32,11 @@ def write_gguf_loras(source: Source, folder: Path, progress: Progress | None = N
     them; StoreError when the disk refuses.
     """
     require_fit(source, open_weights(source.base))
-    llama = read_llama(source.base)
+    layout = read_for_gguf(source.base)
     files = _files(source)
     done, total = 0, sum(map(_numbers, files.values()))
     for name, adapters in files.items():
-        write_gguf_lora(fold_once(adapters), llama, folder / name, name.removesuffix(".gguf"))
+        write_gguf_lora(fold_once(adapters), layout, folder / name, name.removesuffix(".gguf"))
         done += _numbers(adapters)
         if progress is not None:
             progress(done, total)
@@ -46,12 +48,12 @@ def needed_bytes(source: Source) -> int:
     return sum(_numbers(adapters) + (1 << 16) for adapters in _files(source).values())
 
 
-def write_gguf_lora(adapter: Adapter, llama: Llama, path: Path, name: str) -> None:
+def write_gguf_lora(adapter: Adapter, layout: Layout, path: Path, name: str) -> None:
     """Write one adapter with the same rank and scaling on all modules to the new file `path`.
 
     A: (rank, in), B: (out, rank) in GGUF's order of rows. ExportError for a module that llama.cpp has no LoRA for.
     """
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, layout.architecture.gguf)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_name(name)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
@@ -59,10 +61,10 @@ def write_gguf_lora(adapter: Adapter, llama: Llama, path: Path, name: str) -> No
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     first = next(iter(adapter.slices.values()))
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, first.scaling * first.A.shape[0])
-    names = {module: _name(module, llama) for module in adapter.slices}
+    names = {module: _name(module, layout) for module in adapter.slices}
     for module in sorted(names, key=lambda module: (len(names[module]), names[module])):
         part, name = adapter.slices[module], f"{names[module]}.weight"
-        order = llama.rope_order(name)
+        order = layout.rope_order(name)
         b = part.B.numpy() if order is None else part.B.numpy()[order]
         writer.add_tensor(f"{name}.lora_a", np.ascontiguousarray(part.A.numpy()))
         writer.add_tensor(f"{name}.lora_b", np.ascontiguousarray(b))
@@ -98,10 +100,10 @@ def _numbers(adapters: Sequence[Adapter]) -> int:
     return 4 * folded_rank(adapters) * sum(sizes.values())
 
 
-def _name(module: str, llama: Llama) -> str:
-    name = module_name(module)
-    if name is None or (module == HEAD and llama.tied):
-        why = "is tied to the embedding" if module == HEAD else "is no linear module of Llama"
+def _name(module: str, layout: Layout) -> str:
+    name = layout.architecture.gguf_name(module)
+    if name is None or not is_linear(layout, module) or (module == HEAD and layout.tied):
+        why = "is tied to the embedding" if module == HEAD else "is none of the base's linear modules"
         raise ExportError(
             f"llama.cpp cannot put a LoRA on {module}, which {why}",
             remedy="export a GGUF file of the whole model, into which the adapter is merged",

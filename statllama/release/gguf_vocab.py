@@ -1,9 +1,7 @@
 """The tokenizer as GGUF metadata: pieces, their types, merges, special ids and the name of the pre-tokenizer.
 
-llama.cpp has no regular expressions of its own in a file: `tokenizer.ggml.pre` names one of those compiled into it, and
-whether a word that is a piece already is merged further comes with the name. So the name is derived from the
-tokenizer's rules, and rules that no name stands for are an error. Keys and types as in llama.cpp's converter
-(`conversion/base.py`, `_set_vocab_gpt2`).
+Rules that llama.cpp has no name for (`model/pre_tokenizers.py`) are an error. Keys and types as in llama.cpp's
+converter (`conversion/base.py`, `_set_vocab_gpt2`).
 """
 
 from __future__ import annotations
@@ -17,18 +15,8 @@ from typing import Any
 import gguf
 
 from statllama.errors import ExportError
-
-LLAMA3_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-PRE_TOKENIZERS = {
-    (LLAMA3_WORDS, True): "llama-bpe",
-    (LLAMA3_WORDS, False): "smaug-bpe",
-    (GPT2_WORDS, False): "gpt-2",
-}
-"""(expression that cuts text into words, whether a word that is a piece is left as it is): llama.cpp's name."""
+from statllama.model.pre_tokenizers import name_of
+from statllama.release.gguf_layout import refused_as
 
 _REMEDY = "export the adapter and the merged weights, which keep the tokenizer as it is"
 
@@ -63,6 +51,8 @@ class Vocabulary:
             writer.add_chat_template(chat_template)
 
 
+END_OF_TURN = ("<|eot_id|>", "<|im_end|>")
+"""Pieces that end a turn in Llama 3's and in ChatML's templates: llama.cpp ends a reply there."""
 ID_KEYS = {"bos": "bos_token_id", "eos": "eos_token_id", "eot": "eot_token_id", "pad": "padding_token_id"}
 
 
@@ -88,11 +78,12 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
             f"{folder}: the tokenizer has token {beyond} ({pieces[beyond]!r}), the embedding has {rows} rows",
             remedy="take the tokenizer that belongs to the base, or resize the base's embedding to it before training",
         )
-    pre = pre_tokenizer_name(rules, str(folder))
+    with refused_as(_REMEDY):
+        pre = name_of(rules, str(folder))
     added = {t["id"]: t for t in rules["added_tokens"]}
     _require_plain(added.values(), str(folder))
     ids = {"bos": tokenizer.bos_token_id, "eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
-    ids["eot"] = tokenizer.get_vocab().get("<|eot_id|>")
+    ids["eot"] = next((i for piece in END_OF_TURN if (i := tokenizer.get_vocab().get(piece)) is not None), None)
     around = tokenizer.encode("a")
     return Vocabulary(
         pre=pre,
@@ -103,37 +94,6 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         add_bos=ids["bos"] is not None and around[0] == ids["bos"],
         add_eos=ids["eos"] is not None and around[-1] == ids["eos"],
     )
-
-
-def pre_tokenizer_name(rules: Mapping[str, Any], where: str) -> str:
-    """llama.cpp's name for the rules of a tokenizer.json. ExportError says which rule has none."""
-    model = rules["model"]
-    if model["type"] != "BPE" or model.get("byte_fallback") or (rules["decoder"] or {}).get("type") != "ByteLevel":
-        raise _unknown(where, f"{model['type']} with decoder {rules['decoder']}", "byte-level BPE")
-    odd = [k for k in ("continuing_subword_prefix", "end_of_word_suffix", "dropout") if model.get(k)]
-    if odd:
-        raise _unknown(where, f"BPE with {odd[0]}={model[odd[0]]!r}", "BPE without it")
-    if rules["normalizer"] is not None:
-        raise _unknown(where, f"the normaliser {json.dumps(rules['normalizer'])}", "none")
-    words = _words(rules["pre_tokenizer"] or {})
-    key = (words, bool(model.get("ignore_merges")))
-    if key not in PRE_TOKENIZERS:
-        found = f"the pre-tokenizer {json.dumps(rules['pre_tokenizer'])} with ignore_merges={key[1]}"
-        raise _unknown(where, found, "those of Llama 3 (llama-bpe, smaug-bpe) and GPT-2 (gpt-2)")
-    return PRE_TOKENIZERS[key]
-
-
-def _words(pre: Mapping[str, Any]) -> str | None:
-    """The expression that cuts text into words; None for any other arrangement than Llama 3's and GPT-2's."""
-    match pre.get("pretokenizers", [pre]):
-        case [{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]:
-            return GPT2_WORDS
-        case [
-            {"type": "Split", "pattern": {"Regex": str(words)}, "behavior": "Isolated", "invert": False},
-            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
-        ]:
-            return words
-    return None
 
 
 def _type(token: int, pieces: Mapping[int, str], added: Mapping[int, Mapping[str, Any]]) -> gguf.TokenType:
@@ -149,11 +109,8 @@ def _require_plain(added: Iterable[Mapping[str, Any]], where: str) -> None:
     """llama.cpp finds an added token as it is written: not with the space beside it, nor as a whole word alone."""
     for token in added:
         if flags := [flag for flag in ("lstrip", "rstrip", "single_word") if token.get(flag)]:
-            raise _unknown(where, f"the added token {token['content']!r} with {flags[0]}", "added tokens without")
-
-
-def _unknown(where: str, found: str, allowed: str) -> ExportError:
-    return ExportError(
-        f"{where}: GGUF cannot hold this tokenizer: llama.cpp has no rule like {found}; it has: {allowed}",
-        remedy=_REMEDY,
-    )
+            raise ExportError(
+                f"{where}: GGUF cannot hold this tokenizer: llama.cpp has no rule like the added token "
+                f"{token['content']!r} with {flags[0]}; it has: added tokens without",
+                remedy=_REMEDY,
+            )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from statllama.model.architectures import architecture, supported
 from statllama.store.files import read_json, translate_os_errors
 
 NOTICE = "NOTICE"
@@ -23,7 +24,7 @@ MOST_BYTES = 1_000_000  # of a licence file; what is larger is none
 _FILES = ("LICENSE*", "LICENCE*", "USE_POLICY*")
 _FAMILY = re.compile(r"(?<![a-z])llama[-_ ]?(3\.[123]|3)(?![.\d])", re.IGNORECASE)
 _AGREEMENT = re.compile(r"LLAMA (3\.[123]|3) COMMUNITY LICENSE AGREEMENT", re.IGNORECASE)
-_ROPE_FACTORS = {32.0: "3.2", 8.0: "3.1"}  # of the models with 128,256 tokens; 3.3 has that of 3.1
+_LICENCE = re.compile(r"llama(3\.[123]|3)")  # as the hub names it
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _version(base: Path, model: str, files: tuple[Path, ...]) -> str | None:
     for file in files:
         if found := _AGREEMENT.search(_text(file)):
             return found[1]
-    if found := re.fullmatch(r"llama(3\.[123]|3)", _stated(base)):
+    if found := _LICENCE.fullmatch(_stated(base)):
         return found[1]
     config = read_json(base / "config.json")
     config = config if isinstance(config, dict) else {}
@@ -129,17 +130,10 @@ def _version(base: Path, model: str, files: tuple[Path, ...]) -> str | None:
     for name in (called, str(config.get("_name_or_path", "")), str(_card(base).get("base_model", ""))):
         if found := _FAMILY.search(name):
             return found[1]
-    return _by_shape(config) if _stated(base) == "other" else None
-
-
-def _by_shape(config: Mapping[str, Any]) -> str | None:
-    """A copy without name or card: Llama 3's vocabulary, and which rope scaling it has."""
-    if config.get("model_type") != "llama" or config.get("vocab_size") != 128_256:
+    if _stated(base) != "other" or config.get("model_type") not in supported():
         return None
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type")) != "llama3":
-        return "3"
-    return _ROPE_FACTORS.get(float(rope.get("factor", 0)), "3.1")
+    found = _LICENCE.fullmatch(architecture(config["model_type"]).licence(config) or "")
+    return found[1] if found else None
 
 
 def _stated(base: Path) -> str:

@@ -1,7 +1,7 @@
 """Which type each tensor of a GGUF file gets: llama.cpp's mixtures, by name of the whole (`q4_k_m`).
 
 The rules are those of `llama_tensor_get_type_impl` and `tensor_type_fallback` in llama.cpp's `src/llama-quant.cpp`, for
-the Llama architecture and without an importance matrix: tensors that lose most get more bits, the head most of all (the
+all our architectures and without an importance matrix: tensors that lose most get more bits, the head most of all (the
 embedding, where it is the head), and norms stay in float32.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from gguf import GGML_QUANT_SIZES, LlamaFileType
 from gguf import GGMLQuantizationType as Type
 
-from statllama.release.gguf_llama import Llama
+from statllama.model.layout import Layout
 
 KINDS: Mapping[str, tuple[LlamaFileType, Type]] = {
     "f32": (LlamaFileType.ALL_F32, Type.F32),
@@ -41,7 +41,7 @@ FALLBACK = {
 """For rows that are not whole blocks of 256."""
 
 
-def tensor_type(kind: str, name: str, columns: int, llama: Llama, tied: bool) -> Type:
+def tensor_type(kind: str, name: str, columns: int, layout: Layout, tied: bool) -> Type:
     """The type of a matrix called `name` in GGUF (`blk.0.attn_v.weight`) with rows of `columns` numbers.
 
     `tied`: the file has no head, the embedding stands for it.
@@ -53,14 +53,14 @@ def tensor_type(kind: str, name: str, columns: int, llama: Llama, tied: bool) ->
         chosen = Type.Q8_0 if columns % _block(whole) or whole is Type.Q8_0 else Type.Q6_K
     elif name.startswith("blk."):
         _, layer, role, _ = name.split(".")
-        chosen = _in_layer(kind, role, int(layer), llama.layers, llama.heads // llama.kv_heads)
+        chosen = _in_layer(kind, role, int(layer), layout.layers, layout.heads // layout.kv_heads)
         if (
-            llama.layers == 80
-            and llama.kv_heads != llama.heads
+            layout.layers == 80
+            and layout.kv_heads != layout.heads
             and role == "attn_v"
             and chosen in (Type.Q3_K, Type.Q4_K)
         ):
-            chosen = Type.Q5_K  # the 70B model: eight heads share these values
+            chosen = Type.Q5_K  # the 70B models (of Llama and of Qwen 2): eight heads share these values
     else:
         chosen = whole
     if columns % _block(chosen):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from statllama.data.examples import Message
 from statllama.evaluation.probe import LONGEST, probe_rows
+from statllama.model.pre_tokenizers import normal
 from statllama.store.canonical import digest
 
 if TYPE_CHECKING:
@@ -160,16 +161,32 @@ def strings(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
         f"{n}{w}" for n, w in zip(_DIGITS, _CODE, strict=False)
     ]
     found = [*_PLAIN, *_DIGITS, *_CODE, *_LANGUAGES, *_MARKS, *_LOOK_ALIKES, *runs, *codes, *special, *mixed]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(normal(text, _rules(tokenizer)) for text in found))
 
 
-def chats() -> tuple[tuple[Message, ...], ...]:
+def chats(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[Message, ...], ...]:
     """Conversations that end with the user's turn: with and without a system's turn, of one and of several turns."""
     ask = Message("user", "What does a p-value of 0.03 mean?")
     system = Message("system", "You are a careful statistician. Answer in one sentence.")
     reply = Message("assistant", "Data this extreme would be seen in 3 % of samples if there were no effect.")
-    odd = Message("user", "Write `<|eot_id` backwards, then 1234567 and e\u0301 😀.\n\n    indented\n- item")
+    text = "Write `<|eot_id` backwards, then 1234567 and e\u0301 😀.\n\n    indented\n- item"
+    odd = Message("user", normal(text, _rules(tokenizer)))
     return (ask,), (system, ask), (ask, reply, odd), (system, odd, reply, ask), (system, ask, reply, odd, reply, ask)
+
+
+def normal_form(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """Name the form of Unicode that a tokenizer brings text into first, such as `NFC`; None for none.
+
+    llama.cpp takes text as it comes, so its ids agree for text in that form alone, and texts and chats are in it.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    normaliser = getattr(backend, "normalizer", None)
+    return None if normaliser is None else type(normaliser).__name__
+
+
+def _rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """As tokenizer.json would say it."""
+    return {"normalizer": {"type": normal_form(tokenizer)}}
 
 
 @dataclass(frozen=True)
@@ -203,9 +220,9 @@ def spread(length: int, count: int, start: int = 1) -> tuple[int, ...]:
     return tuple(sorted({start + (i + 1) * (length - 1 - start) // count for i in range(count)}))
 
 
-def fingerprint(texts: Sequence[str], asked: Sequence[Row]) -> str:
+def fingerprint(texts: Sequence[str], asked: Sequence[Row], conversations: Sequence[Sequence[Message]]) -> str:
     """SHA-256 of all that is asked, 64 hex digits."""
-    talks = [[[message.role, message.content] for message in chat] for chat in chats()]
+    talks = [[[message.role, message.content] for message in chat] for chat in conversations]
     return digest([list(texts), talks, [[list(row.ids), list(row.positions)] for row in asked]])
 
 

@@ -33,7 +33,7 @@ from statllama.release.forms import (
 )
 from statllama.release.llamacpp import LlamaCpp
 from statllama.release.modelfile import stop_ids
-from statllama.release.prompts import chats, fingerprint, rows, strings
+from statllama.release.prompts import fingerprint, rows, strings
 from statllama.release.source import Source
 from statllama.release.verify_checks import (
     REPLY_TOKENS,
@@ -114,9 +114,9 @@ def verify(
                 gc.collect()  # two models at once may not fit
     protocol = {
         "reference": "the stack on the base's original weights, in float32, in Transformers",
-        "prompts": fingerprint(observed.texts, observed.rows),
+        "prompts": fingerprint(observed.texts, observed.rows, observed.chats),
         "texts": len(observed.texts),
-        "chats": len(chats()),
+        "chats": len(observed.chats),
         "positions": sum(len(row.positions) for row in observed.rows),
         "replies": len(observed.replies),
     }

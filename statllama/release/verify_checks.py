@@ -14,7 +14,7 @@ from statllama.data.examples import Message
 from statllama.release.bounds import BEHAVIOUR, CLIENT, DESTROYED, PUBLISHED, RUNTIME, UNUSUAL, Behaviour
 from statllama.release.certificate import Check
 from statllama.release.forms import Form, InTransformers, Prediction, Reply, chat_ids
-from statllama.release.prompts import Row, chats, readable
+from statllama.release.prompts import Row, chats, normal_form, readable
 
 CONFIDENT = float(np.log(2))
 """Nats by which the reference's first choice leads where it counts as sure of it: twice as probable as the second."""
@@ -41,6 +41,10 @@ class Reference:
     """Ids of special tokens."""
     stops: tuple[int, ...]
     """Ids at which a reply must end."""
+    chats: tuple[tuple[Message, ...], ...]
+    """Conversations that the form's own program is to write."""
+    normal_form: str | None = None
+    """The form of Unicode that texts and chats are in, where the tokenizer has one (`prompts.normal_form`)."""
 
 
 def check_tokens(reference: Reference, form: Form) -> Check:
@@ -53,6 +57,8 @@ def check_tokens(reference: Reference, form: Form) -> Check:
     detail = f"of {len(reference.texts)} texts have other ids"
     if differ:
         detail += f", such as {', '.join(readable(differ))}"
+    if reference.normal_form:
+        detail += f"; all are in Unicode's form {reference.normal_form}, which llama.cpp does not make by itself"
     return Check("token ids", not differ, len(differ), 0, detail)
 
 
@@ -60,7 +66,7 @@ def check_chats(
     reference: Reference, form: Form, expected: Callable[[Sequence[Message]], list[int] | None]
 ) -> list[Check]:
     """Conversations as the form's own program writes them: the reference's ids, and one BOS. `expected`: those ids."""
-    talks, differ, wrong = chats(), 0, []
+    talks, differ, wrong = reference.chats, 0, []
     for talk in talks:
         before, own, after = expected(talk), form.chat(talk), expected(talk)  # midnight may come between the two
         if before is None or own is None:
@@ -269,7 +275,8 @@ def observe(model: InTransformers, texts: Sequence[str], rows: Sequence[Row], st
     ids = tuple(
         (list(tokenizer(text, add_special_tokens=False).input_ids), list(tokenizer(text).input_ids)) for text in texts
     )
-    talks = [prompt for talk in chats() if (prompt := chat_ids(tokenizer, talk, TEMPLATE_VARIABLES))]
+    asked = chats(tokenizer)
+    talks = [prompt for talk in asked if (prompt := chat_ids(tokenizer, talk, TEMPLATE_VARIABLES))]
     prompts = [*talks[:2], *(list(row.ids[: max(2, len(row.ids) // 2)]) for row in rows[:2])]
     prompts = [prompt for prompt in prompts if len(prompt) <= longest]
     begins = tokenizer.bos_token_id is not None and list(tokenizer("a").input_ids[:1]) == [tokenizer.bos_token_id]
@@ -284,6 +291,8 @@ def observe(model: InTransformers, texts: Sequence[str], rows: Sequence[Row], st
         bos=tokenizer.bos_token_id if begins else None,
         special=frozenset(special | set(stops)),
         stops=tuple(stops),
+        chats=asked,
+        normal_form=normal_form(tokenizer),
     )
 
 

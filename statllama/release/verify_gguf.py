@@ -12,27 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from statllama.model.architectures import Architecture, architecture, from_gguf
+from statllama.model.layout import FACTORS
 from statllama.release.certificate import Check
 from statllama.release.source import Source
 
-_LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-_OTHER = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
 _ROTATED = re.compile(r"\.[qk]_proj\b")
-_FACTORS = "rope_freqs.weight"
 _EXACT = 1e-5  # relative; floats are written in 32 bits
 
 
@@ -41,9 +26,14 @@ class InGguf:
 
     def __init__(self, path: Path) -> None:
         self.reader = gguf.GGUFReader(path)
-        self._tensors = {hf_name(tensor.name): tensor for tensor in self.reader.tensors if tensor.name != _FACTORS}
-        self._head = int(self.value("llama.attention.key_length") or 0) or (
-            int(self.value("llama.embedding_length")) // int(self.value("llama.attention.head_count"))
+        self.architecture = from_gguf(self.value("general.architecture"), str(path))
+        self._tensors = {
+            self.architecture.hf_name(tensor.name) or tensor.name: tensor
+            for tensor in self.reader.tensors
+            if tensor.name != FACTORS
+        }
+        self._head = int(self.size("attention.key_length") or 0) or (
+            int(self.size("embedding_length")) // int(self.size("attention.head_count"))
         )
 
     def value(self, key: str) -> Any:
@@ -51,9 +41,13 @@ class InGguf:
         found = self.reader.get_field(key)
         return None if found is None else found.contents()
 
+    def size(self, key: str) -> Any:
+        """A field below the architecture's prefix, such as `block_count`; None when it is not there."""
+        return self.value(f"{self.architecture.gguf}.{key}")
+
     def factors(self) -> np.ndarray[Any, Any] | None:
         """What the RoPE frequencies are divided by."""
-        return next((tensor.data for tensor in self.reader.tensors if tensor.name == _FACTORS), None)
+        return next((tensor.data for tensor in self.reader.tensors if tensor.name == FACTORS), None)
 
     def names(self) -> set[str]:
         return set(self._tensors)
@@ -65,31 +59,28 @@ class InGguf:
         return str(self._tensors[name].tensor_type.name)
 
     def unit(self, name: str) -> int:
-        return self._head if _ROTATED.search(name) else 1
+        return self._head if self.architecture.rotated and _ROTATED.search(name) else 1
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         tensor = self._tensors[name]
         data = tensor.data.reshape(self.shape(name)[0], -1)[start:stop]
         found = gguf.quants.dequantize(data, tensor.tensor_type).reshape(stop - start, *self.shape(name)[1:])
-        return torch.from_numpy(np.array(transformers_order(found, name, self._head), dtype=np.float32))
+        return torch.from_numpy(
+            np.array(transformers_order(found, name, self._head, self.architecture), dtype=np.float32)
+        )
 
 
-def hf_name(name: str) -> str:
-    """A tensor's name in Transformers; its own when it has none there."""
-    match = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
-    if match and match[2] in _LAYER:
-        return f"model.layers.{match[1]}.{_LAYER[match[2]]}.weight"
-    return _OTHER.get(name, name)
-
-
-def transformers_order(rows: np.ndarray[Any, Any], name: str, head: int) -> np.ndarray[Any, Any]:
+def transformers_order(
+    rows: np.ndarray[Any, Any], name: str, head: int, architecture: Architecture
+) -> np.ndarray[Any, Any]:
     """Rows of whole heads of `head` rows in Transformers' order, (rows, in); those of other tensors as they are.
 
-    llama.cpp turns neighbouring rows with one another, Transformers the first half of a head with the second.
+    For the architectures whose rows are reordered, llama.cpp turns neighbouring rows with one another, Transformers the
+    first half of a head with the second.
     """
-    if not _ROTATED.search(name):
+    if not (architecture.rotated and _ROTATED.search(name)):
         return rows
-    return rows.reshape(-1, head // 2, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
+    return rows.reshape(-1, head // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def check_metadata(source: Source, found: InGguf, tokenizer: Any) -> Check:
@@ -107,20 +98,22 @@ def check_metadata(source: Source, found: InGguf, tokenizer: Any) -> Check:
 
 def _sizes(found: InGguf, config: Any) -> Iterator[str]:
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    expected = {
-        "general.architecture": "llama",
-        "llama.block_count": config.num_hidden_layers,
-        "llama.context_length": config.max_position_embeddings,
-        "llama.embedding_length": config.hidden_size,
-        "llama.feed_forward_length": config.intermediate_size,
-        "llama.attention.head_count": config.num_attention_heads,
-        "llama.attention.head_count_kv": config.num_key_value_heads,
-        "llama.rope.dimension_count": head,
-        "llama.attention.layer_norm_rms_epsilon": config.rms_norm_eps,
-        "llama.rope.freq_base": config.rope_parameters["rope_theta"],
+    prefix = found.architecture.gguf
+    sizes = {
+        "block_count": config.num_hidden_layers,
+        "context_length": config.max_position_embeddings,
+        "embedding_length": config.hidden_size,
+        "feed_forward_length": config.intermediate_size,
+        "attention.head_count": config.num_attention_heads,
+        "attention.head_count_kv": config.num_key_value_heads,
+        "rope.dimension_count": head,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "rope.freq_base": config.rope_parameters["rope_theta"],
     }
     if head * config.num_attention_heads != config.hidden_size:
-        expected |= {"llama.attention.key_length": head, "llama.attention.value_length": head}
+        sizes |= {"attention.key_length": head, "attention.value_length": head}
+    wants = architecture(config.model_type).gguf
+    expected = {"general.architecture": wants, **{f"{prefix}.{key}": value for key, value in sizes.items()}}
     for key, wanted in expected.items():
         got = found.value(key)
         same = (
@@ -134,14 +127,14 @@ def _sizes(found: InGguf, config: Any) -> Iterator[str]:
 
 def _rope(found: InGguf, config: Any) -> Iterator[str]:
     """The frequencies that llama.cpp will compute, against those of Transformers' own module."""
-    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding  # that of the other architectures, too
 
     wanted = LlamaRotaryEmbedding(config).inv_freq.double().numpy()
     size = 2 * len(wanted)
-    base = float(found.value("llama.rope.freq_base") or 10000.0)
+    base = float(found.size("rope.freq_base") or 10000.0)
     plain = base ** (-np.arange(0, size, 2, dtype=np.float64) / size)
     factors = found.factors()
-    scale = found.value("llama.rope.scaling.factor") if found.value("llama.rope.scaling.type") == "linear" else 1.0
+    scale = found.size("rope.scaling.factor") if found.size("rope.scaling.type") == "linear" else 1.0
     got = plain / (1.0 if factors is None else factors.astype(np.float64).reshape(-1)) / float(scale or 1.0)
     if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=10 * _EXACT, atol=0):
         what = "has no RoPE factors" if factors is None else "has other RoPE factors"

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from statllama.model.adapter import Adapter, Slice
+from statllama.model.architectures import from_gguf
 from statllama.release.bounds import GGUF_TYPES
 from statllama.release.certificate import Check
 from statllama.release.forms import InLlamaCpp, rounded_activations, stack_form
@@ -21,7 +22,7 @@ from statllama.release.gguf import write_gguf
 from statllama.release.llamacpp import LlamaCpp
 from statllama.release.source import Source
 from statllama.release.verify_checks import Reference, check_llama_cpp, check_replies, distance
-from statllama.release.verify_gguf import hf_name, transformers_order
+from statllama.release.verify_gguf import transformers_order
 from statllama.release.verify_weights import InSafetensors, check_update
 
 
@@ -63,6 +64,8 @@ def check_lora(source: Source, file: Path) -> list[Check]:
 def read_lora(file: Path, source: Source) -> Adapter:
     """A GGUF LoRA as PEFT's would be: names and order of rows as in Transformers."""
     reader = gguf.GGUFReader(file)
+    named = reader.get_field("general.architecture")
+    record = from_gguf(None if named is None else named.contents(), str(file))
     field = reader.get_field("adapter.lora.alpha")
     alpha = float(field.contents()) if field is not None else 0.0
     tensors = {tensor.name: np.array(tensor.data, dtype=np.float32) for tensor in reader.tensors}
@@ -70,8 +73,9 @@ def read_lora(file: Path, source: Source) -> Adapter:
     slices = {}
     for name, a in tensors.items():
         if name.endswith(".lora_a"):
-            module = hf_name(name.removesuffix(".lora_a")).removesuffix(".weight")
-            b = transformers_order(tensors[name.replace(".lora_a", ".lora_b")], module, heads)
+            weight = name.removesuffix(".lora_a")
+            module = (record.hf_name(weight) or weight).removesuffix(".weight")
+            b = transformers_order(tensors[name.replace(".lora_a", ".lora_b")], module, heads, record)
             scaling = alpha / a.shape[0] if alpha else 1.0  # as llama.cpp computes it
             slices[module] = Slice(torch.from_numpy(a), torch.from_numpy(b), scaling)
     return Adapter(slices)

@@ -106,5 +106,5 @@ def test_models_that_see_by_a_mask() -> None:
     assert takes_forks(model)
     model.config._attn_implementation = "flash_attention_2"
     assert not takes_forks(model)
-    model.config._attn_implementation, model.config.model_type = "sdpa", "mistral"
+    model.config._attn_implementation, model.config.model_type = "sdpa", "gemma3"
     assert not takes_forks(model)

@@ -21,6 +21,9 @@ from statllama.release.gguf_lora import write_gguf_loras
 from tests.release.making import save_base, source_of
 
 Q0 = "model.layers.0.self_attn.q_proj"
+GEMMA = {"architectures": ["GemmaForCausalLM"], "model_type": "gemma"}
+MISTRAL = {"architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+QWEN2 = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
 YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0, "original_max_position_embeddings": 256}
 
 
@@ -53,11 +56,14 @@ def weights(base: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"architectures": ["MistralForCausalLM"], "model_type": "mistral"}, "MistralForCausalLM; allowed: Llama"),
+        (GEMMA, "GemmaForCausalLM; supported: llama, mistral, qwen2, qwen3"),
+        (MISTRAL | {"sliding_window": 256}, "a sliding window of 256 tokens in a context of 512; allowed: none"),
+        (QWEN2, "asks for model.layers.0.self_attn.q_proj.bias of shape (64,), the weights have none"),
+        (QWEN2 | {"rope_parameters": YARN}, "RoPE of type yarn; allowed: default, linear"),
         ({"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification"),
         ({"rope_parameters": YARN}, "RoPE of type yarn; allowed: default, linear, llama3"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "rope_parameters": None}, "RoPE of type dynamic"),
-        ({"hidden_act": "gelu"}, "activation gelu; allowed: silu"),
+        ({"hidden_act": "gelu"}, "hidden_act=gelu; allowed: hidden_act=silu"),
         ({"attention_bias": True}, "attention_bias=true"),
         ({"mlp_bias": True}, "mlp_bias=true"),
         ({"head_dim": 15}, "heads of 15"),
@@ -68,7 +74,7 @@ def weights(base: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> 
         ({"num_hidden_layers": 1}, "has no place for model.layers.1."),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "quantised (bitsandbytes)"),
         ({"tie_word_embeddings": False}, "asks for lm_head.weight"),
-        ({"hidden_size": "many"}, "config.json is not one of a Llama"),
+        ({"hidden_size": "many"}, "config.json is not one of a LlamaForCausalLM"),
     ],
 )  # fmt: skip
 def test_configs(fields: dict[str, Any], says: str, base: Path) -> None:

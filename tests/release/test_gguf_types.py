@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
 
+from statllama.model.architectures import architecture
+from statllama.model.layout import Layout
 from statllama.release import quantise as quantising
-from statllama.release.gguf_llama import Llama
 from statllama.release.mixture import KINDS, tensor_type
 from statllama.release.quantise import library_path, quantise, require_quantiser
 
@@ -20,15 +21,15 @@ QUANTISED = sorted({whole for _, whole in KINDS.values() if whole.name.startswit
 needs_quantiser = pytest.mark.skipif(library_path() is None, reason="no xllamacpp")
 
 
-def llama(**sizes: int) -> Llama:
+def llama(**sizes: int) -> Layout:
     """A Llama of 4096 numbers, 32 heads, 32 layers; tied when `tied` is 1."""
     plain = {"layers": 32, "width": 4096, "feed_forward": 14336, "heads": 32, "kv_heads": 8, "vocabulary": 128256}
     plain |= {"head_width": 128, "positions": 8192, "tied": 0} | sizes
     rope = {"rope_type": "default", "rope_theta": 1e4}
-    return Llama(**{**plain, "tied": bool(plain["tied"])}, epsilon=1e-5, rope=rope)  # type: ignore[arg-type]
+    return Layout(architecture("llama"), **{**plain, "tied": bool(plain["tied"])}, epsilon=1e-5, rope=rope)  # type: ignore[arg-type]
 
 
-def types(kind: str, model: Llama) -> dict[str, Type]:
+def types(kind: str, model: Layout) -> dict[str, Type]:
     return {
         name: tensor_type(kind, name, shape[1], model, model.tied)
         for name, _, shape in model.tensors()

@@ -10,9 +10,10 @@ from typing import Any
 import gguf
 import pytest
 
-from statllama.errors import ExportError
+from statllama.errors import ExportError, ModelError
+from statllama.model.pre_tokenizers import LLAMA3_WORDS, name_of
 from statllama.release.gguf import write_gguf
-from statllama.release.gguf_vocab import LLAMA3_WORDS, pre_tokenizer_name, read_vocabulary
+from statllama.release.gguf_vocab import read_vocabulary
 from tests.conftest import REPO, SPECIAL, make_tokenizer
 from tests.release.gguf_reading import metadata
 from tests.release.making import save_base, source_of
@@ -81,15 +82,15 @@ def test_the_quickstart_base_is_cut_like_llama_3() -> None:
 def test_without_ignore_merges_llama_3s_rules_have_another_name() -> None:
     rules = rules_of(QUICKSTART)
     rules["model"]["ignore_merges"] = False
-    assert pre_tokenizer_name(rules, "x") == "smaug-bpe"
+    assert name_of(rules, "x") == "smaug-bpe"
 
 
 def _digits(rules: dict[str, Any]) -> None:
     rules["pre_tokenizer"] = {"type": "Digits", "individual_digits": True}
 
 
-def _qwen(rules: dict[str, Any]) -> None:
-    words = LLAMA3_WORDS.replace(r"\p{N}{1,3}", r"\p{N}")
+def _pairs(rules: dict[str, Any]) -> None:
+    words = LLAMA3_WORDS.replace(r"\p{N}{1,3}", r"\p{N}{1,2}")
     split = {"type": "Split", "pattern": {"Regex": words}, "behavior": "Isolated", "invert": False}
     bytes_ = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     rules["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, bytes_]}
@@ -99,7 +100,7 @@ STRANGE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "normaliser": (lambda r: r.update(normalizer={"type": "NFC"}), 'normaliser {"type": "NFC"}'),
     "prefix space": (lambda r: r["pre_tokenizer"].update(add_prefix_space=True), "add_prefix_space"),
     "digits": (_digits, "individual_digits"),
-    "Qwen's words": (_qwen, r"llama-bpe, smaug-bpe"),
+    "pairs of digits": (_pairs, r"llama-bpe, smaug-bpe"),
     "ignore_merges": (lambda r: r["model"].update(ignore_merges=True), "ignore_merges=True"),
     "byte fallback": (lambda r: r["model"].update(byte_fallback=True), "byte-level BPE"),
     "decoder": (lambda r: r.update(decoder={"type": "Metaspace"}), "byte-level BPE"),
@@ -113,9 +114,16 @@ def test_rules_that_llamacpp_has_no_name_for(name: str, folder: Path) -> None:
     change, says = STRANGE[name]
     rules = rules_of(folder)
     change(rules)
+    with pytest.raises(ModelError, match="GGUF cannot hold this tokenizer") as refused:
+        name_of(rules, "the tokenizer")
+    assert says in refused.value.message and "the tokenizer" in refused.value.message
+
+
+def test_a_refused_tokenizer_says_what_to_export_instead(folder: Path) -> None:
+    changed(folder, STRANGE["digits"][0])
     with pytest.raises(ExportError, match="GGUF cannot hold this tokenizer") as refused:
-        pre_tokenizer_name(rules, "the tokenizer")
-    assert says in refused.value.message and "the tokenizer" in refused.value.message and refused.value.remedy
+        read_vocabulary(folder, 320)
+    assert "merged weights" in str(refused.value.remedy)
 
 
 @pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])

@@ -16,6 +16,7 @@ from gguf import GGUFReader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from statllama.model.adapter import Adapter, Slice, load_adapter
+from statllama.model.layout import Layout
 from statllama.model.stack import attach_frozen
 from statllama.release import forms, prompts
 from statllama.release import gguf as writing
@@ -24,7 +25,6 @@ from statllama.release.adapter import write_adapter
 from statllama.release.certificate import Certificate, Verified
 from statllama.release.forms import InTransformers
 from statllama.release.gguf import write_gguf
-from statllama.release.gguf_llama import Llama
 from statllama.release.gguf_lora import write_gguf_loras
 from statllama.release.merged import write_merged
 from statllama.release.mixture import KINDS
@@ -239,10 +239,10 @@ def write_defects(source: Source, folder: Path) -> list[Artefact]:
     flip_gguf(folder / "gguf-q4_k_m-flipped", "blk.1.ffn_up.weight", 3 * 144 + 20, 7)  # of one number of 4 bits
     for type_ in ("f16", "q4_k_m"):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Llama, "rope_factors", lambda self: None)
+            patch.setattr(Layout, "rope_factors", lambda self: None)
             made.append(make(source, folder, f"gguf-{type_}-rope", "gguf", type_))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Llama, "rope_order", lambda self, name: None)
+            patch.setattr(Layout, "rope_order", lambda self, name: None)
             made.append(make(source, folder, f"gguf-{type_}-order", "gguf", type_))
     read = writing.read_vocabulary
     for defect, changes in (

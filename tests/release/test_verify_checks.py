@@ -132,6 +132,7 @@ def asked(**changes: Any) -> Reference:
         "bos": 1,
         "special": frozenset({1, 2}),
         "stops": (2, 8),
+        "chats": prompts.chats(AutoTokenizer.from_pretrained(REPO / "recipes" / "quickstart" / "base")),
     }
     return Reference(**{**fields, **changes})
 
@@ -250,5 +251,5 @@ def test_questions() -> None:
     rows = prompts.rows(tokenizer, 480)
     for row in rows:
         assert max(row.positions) < len(row.ids) <= 480 and len(set(row.positions)) == len(row.positions)
-    assert prompts.fingerprint(texts, rows) != prompts.fingerprint(texts[:-1], rows)
+    assert prompts.fingerprint(texts, rows, ()) != prompts.fingerprint(texts[:-1], rows, ())
     assert doctest.testmod(prompts).failed == 0

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statllama.config.specs import LLAMA_MODULES
+from statllama.config.specs import DEFAULT_MODULES
 from statllama.errors import Interrupted
 from statllama.model import stack
 from statllama.model.adapter import Adapter
@@ -216,7 +216,7 @@ def stages_share_one_base(world: World) -> None:
     data = rows(world, [size, 6, size + 5, 7])
     parents: tuple[Adapter, ...] = ()
     layers = base.model.config.num_hidden_layers
-    for number, modules in enumerate((LLAMA_MODULES, ("q_proj", "v_proj"))):
+    for number, modules in enumerate((DEFAULT_MODULES, ("q_proj", "v_proj"))):
         lora = {"r": 4 + 2 * number, "target_modules": modules}
         checkpointing = {"steps": 1, "micro_batch_size": 4, "gradient_checkpointing": number == 0}
         work = job(world, base, f"stage{number}", data, parents=parents, lora=lora, **checkpointing)

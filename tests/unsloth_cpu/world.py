@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from statllama.config.specs import LLAMA_MODULES, BaseModelSpec, LoraSpec
+from statllama.config.specs import DEFAULT_MODULES, BaseModelSpec, LoraSpec
 from statllama.data.examples import Message, Question
 from statllama.data.questions import packed_question
 from statllama.model.adapter import PREFIX, Adapter, Slice, load_adapter
@@ -94,7 +94,7 @@ class World:
         return torch.randint(6, 250, (rows, width), generator=generator).to(self.device)
 
 
-def random_adapter(base: Base, seed: int, rank: int, modules: Sequence[str] = LLAMA_MODULES) -> Adapter:
+def random_adapter(base: Base, seed: int, rank: int, modules: Sequence[str] = DEFAULT_MODULES) -> Adapter:
     """A parent whose update of each weight has about a third of that weight's size."""
     size = 0.3 * base.model.config.initializer_range * rank**-0.5
     scaling = 1.0 + 0.5 * seed
