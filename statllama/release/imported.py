@@ -53,14 +53,11 @@ def import_model(path: Path, out: Path, type_: str | None, verify: bool, reporte
     installed. ModelError for a file that cannot be imported, ExportError when the folder would not do what the file
     does in llama.cpp, StoreError when the disk has too little room: then nothing is left.
     """
-    from statllama.model.base_model import start_backend
-
     require_free(out)
     source = read_source(path, type_)
     unverified = "" if verify else NOT_WANTED
     if verify and importlib.util.find_spec("xllamacpp") is None:
         unverified = NO_LLAMACPP
-    start_backend("transformers")  # quiets the libraries
     with new_folder(out) as folder:
         with reporter.exporting("weights") as progress:
             write_base(source, folder, progress)
@@ -111,11 +108,13 @@ def check_behaviour(source: GgufSource, folder: Path) -> Iterator[Check]:
     """
     import torch
 
+    from statllama.model.base_model import start_backend
     from statllama.release import forms, prompts, verify_checks
     from statllama.release.llamacpp import LlamaCpp
     from statllama.release.verify import ROOM
     from statllama.release.verify_gguf import InGguf
 
+    start_backend("transformers")  # quiets the libraries
     device = torch.device("cpu")
     with forms.merged_form(folder, device) as form:
         positions = int(source.config["max_position_embeddings"])
