@@ -85,27 +85,29 @@ def make_tokenizer() -> Any:
     )
 
 
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "bos_token_id": 0,
+    "eos_token_id": 4,
+    "pad_token_id": 5,
+    "initializer_range": 0.08,
+    "tie_word_embeddings": True,
+}
+"""Of the random bases: 2 layers of width 64."""
+
+
 def make_llama(vocabulary: int, seed: int = 0, **changes: Any) -> Any:
-    """A random Llama of 2 layers and width 64, in float32."""
+    """A random Llama of 2 layers and width 64, in float32. For other architectures see `small_models.py`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    settings = {
-        "vocab_size": vocabulary,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "bos_token_id": 0,
-        "eos_token_id": 4,
-        "pad_token_id": 5,
-        "initializer_range": 0.08,
-        "tie_word_embeddings": True,
-    }
-    return LlamaForCausalLM(LlamaConfig(**{**settings, **changes}))
+    return LlamaForCausalLM(LlamaConfig(**{"vocab_size": vocabulary, **SIZES, **changes}))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from statllama.evaluation.shared_context import Fork, batches, forks, layout, likelihoods, takes_forks
 from tests.conftest import make_llama
 from tests.reference import Lora, peft_lora, randomise
+from tests.small_models import make_model
 
 torch.set_num_threads(1)
 VOCABULARY, PAD = 90, 5
@@ -54,6 +55,36 @@ def model() -> Any:
 @given(pairs=pair_lists, longest=st.integers(5, 40), size=st.integers(1, 9))
 def test_the_same_as_in_rows_of_their_own(model: Any, pairs: Pairs, longest: int, size: int) -> None:
     compare(model, pairs, longest, size)
+
+
+LAYERS = ["full_attention", "sliding_attention"]
+OTHERS = {
+    "mistral": ("mistral", {}),
+    "mistral with a window": ("mistral", {"sliding_window": 4}),
+    "qwen2": ("qwen2", {}),
+    "qwen2 with a window in one layer": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 4, "layer_types": LAYERS},
+    ),
+    "qwen3": ("qwen3", {}),
+}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_same_on_other_architectures(name: str, attention: str) -> None:
+    """Biases, norms of heads, and windows that end within the context and within a continuation."""
+    kind, changes = OTHERS[name]
+    model = make_model(kind, VOCABULARY, initializer_range=0.3, **changes).eval()
+    model.set_attn_implementation(attention)
+    assert takes_forks(model)
+    draw = torch.Generator().manual_seed(3)
+    pairs: Pairs = []
+    for length in (1, 3, 9, 14):
+        context = torch.randint(6, VOCABULARY, (length,), generator=draw).tolist()
+        for width in (1, 2, 6, 7):
+            pairs.append((context, torch.randint(6, VOCABULARY, (width,), generator=draw).tolist()))
+    compare(model, pairs, 40, 3)
 
 
 def test_with_a_stack_and_greedy_continuations(model: Any) -> None:

@@ -26,6 +26,7 @@ from tests.conftest import make_llama
 from tests.reference import ALL, Lora, dequantised, logits, merged, peft_lora, randomise, relative, saved_lora
 from tests.reference import some_ids as ids_of
 from tests.reference import tensors as on_disk
+from tests.small_models import ARCHITECTURES, make_model
 
 torch.set_num_threads(1)
 VOCABULARY = 96
@@ -50,18 +51,25 @@ def spec(lora: Lora) -> LoraSpec:
     return LoraSpec(r=lora.r, alpha=lora.alpha, rslora=lora.rslora, dropout=lora.dropout, target_modules=lora.modules)
 
 
+# Every stack on a Llama, and one on each other architecture: biases, norms of heads and heads of any width differ.
+OTHERS = [kind for kind in ARCHITECTURES if kind != "llama"]
+EACH = [*(("llama", name) for name in STACKS), *((kind, "two parents, other ranks") for kind in OTHERS)]
+on_each = pytest.mark.parametrize(("base", "name"), EACH, indirect=["base"])
+
+
 @pytest.fixture(scope="module")
-def llama() -> Any:
-    """The base in float32; never changed."""
-    return make_llama(VOCABULARY, **SMALL)
+def base(request: pytest.FixtureRequest) -> Any:
+    """A base in float32, a Llama unless a test says otherwise; never changed."""
+    kind = getattr(request, "param", "llama")
+    return make_llama(VOCABULARY, **SMALL) if kind == "llama" else make_model(kind, VOCABULARY, **SMALL)
 
 
 @pytest.fixture
-def parents_on_disk(llama: Any, tmp_path: Path) -> Callable[[Sequence[Lora]], list[tuple[Path, float]]]:
+def parents_on_disk(base: Any, tmp_path: Path) -> Callable[[Sequence[Lora]], list[tuple[Path, float]]]:
     """Random adapters saved by PEFT: (folder, scale) of each."""
 
     def make(loras: Sequence[Lora]) -> list[tuple[Path, float]]:
-        return [(saved_lora(llama, x, tmp_path / f"parent{i}", i + 1), x.scale) for i, x in enumerate(loras)]
+        return [(saved_lora(base, x, tmp_path / f"parent{i}", i + 1), x.scale) for i, x in enumerate(loras)]
 
     return make
 
@@ -79,31 +87,31 @@ def trained(base: Any, lora: Lora, parents: Sequence[tuple[Path, float]], out: P
     return model
 
 
-@pytest.mark.parametrize("name", STACKS)
-def test_logits_are_the_definition(name: str, llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+@on_each
+def test_logits_are_the_definition(name: str, base: Any, parents_on_disk: Any, tmp_path: Path) -> None:
     """W x + sum s_i B_i A_i x, with the sum added to W in float64."""
     loras, lora = STACKS[name]
     parents = parents_on_disk(loras)
-    model = trained(llama, lora, parents, tmp_path / "new")
-    truth = merged(llama, [*parents, (tmp_path / "new", lora.scale)])
+    model = trained(base, lora, parents, tmp_path / "new")
+    truth = merged(base, [*parents, (tmp_path / "new", lora.scale)])
     ids = ids_of(VOCABULARY)
     assert relative(logits(model, ids), logits(truth, ids)) < 5e-6
-    without = logits(merged(llama, parents), ids)
+    without = logits(merged(base, parents), ids)
     assert relative(logits(model, ids), without) > 1e-2  # the new slice is really there
     if parents:
-        assert relative(without, logits(llama, ids)) > 1e-2
+        assert relative(without, logits(base, ids)) > 1e-2
 
 
-@pytest.mark.parametrize("name", STACKS)
-def test_every_module_computes_the_definition(name: str, llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+@on_each
+def test_every_module_computes_the_definition(name: str, base: Any, parents_on_disk: Any, tmp_path: Path) -> None:
     loras, lora = STACKS[name]
     parents = parents_on_disk(loras)
-    model = trained(llama, lora, parents, tmp_path / "new").eval()
+    model = trained(base, lora, parents, tmp_path / "new").eval()
     slices = [(on_disk(folder), scale) for folder, scale in [*parents, (tmp_path / "new", lora.scale)]]
     for module in {m for adapter, _ in slices for m in adapter}:
         layer = model.get_submodule(f"base_model.model.{module}")
         x = torch.randn(5, layer.in_features, generator=torch.Generator().manual_seed(1))
-        wanted = x.double() @ llama.get_submodule(module).weight.double().T
+        wanted = F.linear(x.double(), *(p.double() for p in base.get_submodule(module).parameters()))
         for adapter, scale in slices:
             if module in adapter:
                 a, b = adapter[module]
@@ -111,12 +119,12 @@ def test_every_module_computes_the_definition(name: str, llama: Any, parents_on_
         assert relative(layer(x), wanted) < 2e-6, module
 
 
-@pytest.mark.parametrize("name", STACKS)
-def test_gradients_are_those_of_a_fresh_lora_on_a_merged_base(name: str, llama: Any, parents_on_disk: Any) -> None:
+@on_each
+def test_gradients_are_those_of_a_fresh_lora_on_a_merged_base(name: str, base: Any, parents_on_disk: Any) -> None:
     loras, lora = STACKS[name]
     parents = parents_on_disk(loras)
-    ours = attach(llama, lora, parents)
-    plain = peft_lora(merged(llama, parents), lora, seed=7)
+    ours = attach(base, lora, parents)
+    plain = peft_lora(merged(base, parents), lora, seed=7)
     for model in (ours, plain):
         randomise(model, 3)
         model.train()
@@ -130,11 +138,11 @@ def test_gradients_are_those_of_a_fresh_lora_on_a_merged_base(name: str, llama: 
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
-def test_gradient_checkpointing_changes_no_bit(reentrant: bool, llama: Any, parents_on_disk: Any) -> None:
+def test_gradient_checkpointing_changes_no_bit(reentrant: bool, base: Any, parents_on_disk: Any) -> None:
     parents = parents_on_disk([PLAIN, WIDE])
     found = []
     for checkpointing in (False, True):
-        model = attach(llama, FEW, parents).train()
+        model = attach(base, FEW, parents).train()
         randomise(model, 3)
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": reentrant})
@@ -148,32 +156,32 @@ def test_gradient_checkpointing_changes_no_bit(reentrant: bool, llama: Any, pare
 
 @pytest.mark.parametrize("lora", [PLAIN, WIDE, FEW])
 @pytest.mark.parametrize("loras", [[], [PLAIN], [ONE]])
-def test_the_new_slice_starts_as_pefts(lora: Lora, loras: list[Lora], llama: Any, parents_on_disk: Any) -> None:
+def test_the_new_slice_starts_as_pefts(lora: Lora, loras: list[Lora], base: Any, parents_on_disk: Any) -> None:
     """Bit for bit PEFT's own draws under the same seed, whatever the parents' modules; B is zero."""
-    ours = dict(attach(llama, lora, parents_on_disk(loras), seed=123).named_parameters())
-    plain = dict(peft_lora(copy.deepcopy(llama), lora, seed=123).named_parameters())
+    ours = dict(attach(base, lora, parents_on_disk(loras), seed=123).named_parameters())
+    plain = dict(peft_lora(copy.deepcopy(base), lora, seed=123).named_parameters())
     names = [n for n in plain if "lora_" in n]
     assert len(names) == 2 * 2 * len(lora.modules)
     assert all(torch.equal(ours[n], plain[n]) for n in names)
     assert all(not ours[n].any() for n in names if "lora_B" in n)
 
 
-def test_attaching_leaves_the_random_state_alone(llama: Any) -> None:
+def test_attaching_leaves_the_random_state_alone(base: Any) -> None:
     """What a caller draws next does not depend on the stack."""
     torch.manual_seed(5)
-    peft_lora(copy.deepcopy(llama), PLAIN, seed=5)  # for PEFT's own draws, which a caller may see
-    attach(llama, PLAIN, [], seed=1)
+    peft_lora(copy.deepcopy(base), PLAIN, seed=5)  # for PEFT's own draws, which a caller may see
+    attach(base, PLAIN, [], seed=1)
     one = torch.random.get_rng_state()
     torch.manual_seed(5)
-    peft_lora(copy.deepcopy(llama), PLAIN, seed=5)
-    attach(llama, PLAIN, [], seed=2)
+    peft_lora(copy.deepcopy(base), PLAIN, seed=5)
+    attach(base, PLAIN, [], seed=2)
     assert torch.equal(one, torch.random.get_rng_state())
 
 
-def test_a_saved_slice_is_an_ordinary_peft_adapter(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+def test_a_saved_slice_is_an_ordinary_peft_adapter(base: Any, parents_on_disk: Any, tmp_path: Path) -> None:
     parents = parents_on_disk([FEW, PLAIN])
-    model = trained(llama, WIDE, parents, tmp_path / "new")
-    loaded = PeftModel.from_pretrained(merged(llama, parents), tmp_path / "new")
+    model = trained(base, WIDE, parents, tmp_path / "new")
+    loaded = PeftModel.from_pretrained(merged(base, parents), tmp_path / "new")
     ids = ids_of(VOCABULARY)
     assert relative(logits(model, ids), logits(loaded, ids)) < 5e-6
     config = json.loads((tmp_path / "new" / "adapter_config.json").read_text())
@@ -184,34 +192,34 @@ def test_a_saved_slice_is_an_ordinary_peft_adapter(llama: Any, parents_on_disk: 
     assert {t.dtype for t in saved.values()} == {torch.float32}
 
 
-def test_saving_again_gives_the_same_bytes(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
-    model = trained(llama, FEW, parents_on_disk([PLAIN]), tmp_path / "one")
+def test_saving_again_gives_the_same_bytes(base: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+    model = trained(base, FEW, parents_on_disk([PLAIN]), tmp_path / "one")
     stack.save_adapter(model, spec(FEW), "base", tmp_path / "two")
     for file in ("adapter_model.safetensors", "adapter_config.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["two parents, other ranks", "new slice on fewer modules"])
-def test_only_the_new_slice_trains_and_is_in_the_state(name: str, llama: Any, parents_on_disk: Any) -> None:
+def test_only_the_new_slice_trains_and_is_in_the_state(name: str, base: Any, parents_on_disk: Any) -> None:
     loras, lora = STACKS[name]
-    model = attach(llama, lora, parents_on_disk(loras))
+    model = attach(base, lora, parents_on_disk(loras))
     train = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert train.keys() == stack.trainable(model).keys()
     assert len(train) == 2 * 2 * len(lora.modules)  # A and B of each module of two layers
     assert all(lora.r in p.shape for p in train.values())
-    base = sum(p.numel() for p in llama.state_dict().values())
+    whole = sum(p.numel() for p in base.state_dict().values())
     new = sum(p.numel() for p in train.values())
-    assert sum(p.numel() for p in model.state_dict().values()) == base + new
-    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in llama.parameters()) + new
+    assert sum(p.numel() for p in model.state_dict().values()) == whole + new
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in base.parameters()) + new
 
 
 @pytest.mark.parametrize("loras", [[], [PLAIN, ONE]])
-def test_dropout_acts_on_the_new_slice_alone(loras: list[Lora], llama: Any, parents_on_disk: Any) -> None:
+def test_dropout_acts_on_the_new_slice_alone(loras: list[Lora], base: Any, parents_on_disk: Any) -> None:
     """The same as PEFT's dropout on a merged base under the same seed: the parents see no dropout."""
     parents = parents_on_disk(loras)
     lora = Lora(3, 6.0, dropout=0.4)
     outputs, gradients = [], []
-    for model in (attach(llama, lora, parents), peft_lora(merged(llama, parents), lora, seed=7)):
+    for model in (attach(base, lora, parents), peft_lora(merged(base, parents), lora, seed=7)):
         randomise(model, 3, size=0.5)
         model.train()
         torch.manual_seed(11)
@@ -226,11 +234,11 @@ def test_dropout_acts_on_the_new_slice_alone(loras: list[Lora], llama: Any, pare
         assert relative(gradients[0][n], wanted) < 1e-5, n
 
 
-def test_evaluation_mode_has_no_dropout(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+def test_evaluation_mode_has_no_dropout(base: Any, parents_on_disk: Any, tmp_path: Path) -> None:
     parents = parents_on_disk([PLAIN])
     lora = Lora(3, 6.0, dropout=0.4)
-    model = trained(llama, lora, parents, tmp_path / "new")
-    truth = merged(llama, [*parents, (tmp_path / "new", lora.scale)])
+    model = trained(base, lora, parents, tmp_path / "new")
+    truth = merged(base, [*parents, (tmp_path / "new", lora.scale)])
     ids = ids_of(VOCABULARY)
     assert relative(logits(model, ids), logits(truth, ids)) < 5e-6
 
@@ -240,9 +248,9 @@ def _hooks(model: Any) -> int:
     return sum(len(getattr(m, kind)) for m in model.modules() for kind in kinds)
 
 
-def test_detach_gives_the_base_back(llama: Any, parents_on_disk: Any) -> None:
+def test_detach_gives_the_base_back(base: Any, parents_on_disk: Any) -> None:
     """The same object and bits, without what a trainer leaves: hooks, checkpointing, a patched forward."""
-    base = copy.deepcopy(llama)
+    base = copy.deepcopy(base)
     bits = {n: t.clone() for n, t in base.state_dict().items()}
     ids = ids_of(VOCABULARY)
     before, hooks, modules = logits(base, ids), _hooks(base), [type(m) for m in base.modules()]
@@ -268,24 +276,24 @@ def test_detach_gives_the_base_back(llama: Any, parents_on_disk: Any) -> None:
     assert not any(p.requires_grad for p in base.parameters())
 
 
-def test_a_base_is_used_again_with_other_modules(llama: Any, parents_on_disk: Any) -> None:
+def test_a_base_is_used_again_with_other_modules(base: Any, parents_on_disk: Any) -> None:
     """A stage on the base that an earlier stage used equals one on a fresh base, bit for bit."""
     parents = [load_adapter(p) for p, _ in parents_on_disk([PLAIN])]
-    used = copy.deepcopy(llama)
+    used = copy.deepcopy(base)
     stack.detach(stack.attach(used, spec(FEW), [], 0))
     ids = ids_of(VOCABULARY)
-    fresh = copy.deepcopy(llama)
+    fresh = copy.deepcopy(base)
     results = [logits(stack.attach(base, spec(ONE), parents, 3), ids) for base in (used, fresh)]
     assert torch.equal(*results)
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_the_reference_is_the_stack_without_the_new_slice(
-    name: str, llama: Any, parents_on_disk: Any, tmp_path: Path
+    name: str, base: Any, parents_on_disk: Any, tmp_path: Path
 ) -> None:
     loras, lora = STACKS[name]
     parents = parents_on_disk(loras)
-    model = trained(llama, lora, parents, tmp_path / "new")
+    model = trained(base, lora, parents, tmp_path / "new")
     ids = ids_of(VOCABULARY)
     policy = logits(model, ids)
     before = {n for n, _ in model.named_parameters()}, set(model.state_dict())
@@ -295,33 +303,33 @@ def test_the_reference_is_the_stack_without_the_new_slice(
     assert torch.equal(logits(model, ids), policy)
     assert all(p.requires_grad for n, p in model.named_parameters() if "lora_" in n)
     model.set_adapter("ref")
-    assert relative(logits(model, ids), logits(merged(llama, parents), ids)) < 5e-6
+    assert relative(logits(model, ids), logits(merged(base, parents), ids)) < 5e-6
     model.set_adapter("default")
     assert torch.equal(logits(model, ids), policy)
 
 
-def test_the_reference_has_no_dropout(llama: Any, parents_on_disk: Any) -> None:
+def test_the_reference_has_no_dropout(base: Any, parents_on_disk: Any) -> None:
     parents = parents_on_disk([PLAIN])
-    model = attach(llama, Lora(3, 6.0, dropout=0.5), parents).train()
+    model = attach(base, Lora(3, 6.0, dropout=0.5), parents).train()
     stack.add_reference(model)
     model.set_adapter("ref")
     ids = ids_of(VOCABULARY)
     with torch.no_grad():
         got = model(input_ids=ids).logits
-    assert relative(got, logits(merged(llama, parents), ids)) < 5e-6
+    assert relative(got, logits(merged(base, parents), ids)) < 5e-6
 
 
-def test_attach_frozen_is_the_whole_stack_without_parameters(llama: Any, parents_on_disk: Any) -> None:
+def test_attach_frozen_is_the_whole_stack_without_parameters(base: Any, parents_on_disk: Any) -> None:
     parents = parents_on_disk([FEW, WIDE, ONE])
-    model = stack.attach_frozen(copy.deepcopy(llama), [load_adapter(p) for p, _ in parents])
+    model = stack.attach_frozen(copy.deepcopy(base), [load_adapter(p) for p, _ in parents])
     ids = ids_of(VOCABULARY)
-    assert relative(logits(model, ids), logits(merged(llama, parents), ids)) < 5e-6
+    assert relative(logits(model, ids), logits(merged(base, parents), ids)) < 5e-6
     assert not any(p.requires_grad for p in model.parameters())
 
 
-def test_restore_slice_brings_the_saved_numbers_back(llama: Any, parents_on_disk: Any, tmp_path: Path) -> None:
+def test_restore_slice_brings_the_saved_numbers_back(base: Any, parents_on_disk: Any, tmp_path: Path) -> None:
     parents = parents_on_disk([PLAIN])
-    model = trained(llama, FEW, parents, tmp_path / "new")
+    model = trained(base, FEW, parents, tmp_path / "new")
     ids = ids_of(VOCABULARY)
     wanted = logits(model, ids)
     randomise(model, 1234)
@@ -418,8 +426,8 @@ def _edit(folder: Path, **fields: Any) -> None:
         ({"peft_type": "IA3"}, "IA3"),
     ],
 )
-def test_unusual_adapters_are_refused(fields: dict[str, Any], word: str, llama: Any, tmp_path: Path) -> None:
-    folder = saved_lora(llama, PLAIN, tmp_path / "a", 1)
+def test_unusual_adapters_are_refused(fields: dict[str, Any], word: str, base: Any, tmp_path: Path) -> None:
+    folder = saved_lora(base, PLAIN, tmp_path / "a", 1)
     load_adapter(folder)
     _edit(folder, **fields)
     with pytest.raises(StoreError, match="only plain LoRA adapters") as caught:
@@ -428,9 +436,9 @@ def test_unusual_adapters_are_refused(fields: dict[str, Any], word: str, llama: 
     assert str(folder) in str(caught.value)
 
 
-def test_broken_adapters_are_refused(llama: Any, tmp_path: Path) -> None:
+def test_broken_adapters_are_refused(base: Any, tmp_path: Path) -> None:
     def fresh(name: str) -> Path:
-        return saved_lora(llama, PLAIN, tmp_path / name, 1)
+        return saved_lora(base, PLAIN, tmp_path / name, 1)
 
     with pytest.raises(StoreError, match="not a readable adapter"):
         load_adapter(tmp_path / "nowhere")
@@ -458,10 +466,10 @@ def test_broken_adapters_are_refused(llama: Any, tmp_path: Path) -> None:
         load_adapter(bare)
 
 
-def test_weights_besides_a_and_b_are_refused(llama: Any, tmp_path: Path) -> None:
+def test_weights_besides_a_and_b_are_refused(base: Any, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    folder = saved_lora(llama, PLAIN, tmp_path / "a", 1)
+    folder = saved_lora(base, PLAIN, tmp_path / "a", 1)
     weights = load_file(folder / "adapter_model.safetensors")
     weights["base_model.model.model.layers.0.mlp.up_proj.lora_B.bias"] = torch.ones(128)
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -469,19 +477,19 @@ def test_weights_besides_a_and_b_are_refused(llama: Any, tmp_path: Path) -> None
         load_adapter(folder)
 
 
-def test_a_slice_that_finds_no_module_is_refused(llama: Any) -> None:
+def test_a_slice_that_finds_no_module_is_refused(base: Any) -> None:
     """It would be left out of the stack without a word."""
     one = Slice(torch.ones(2, 64), torch.ones(64, 2), 1.0)
     name = "model.layers.{}.self_attn.q_proj"
     parent = Adapter({name.format(0): one, name.format(7): one})
     with pytest.raises(ModelError, match=r"no adapter can be put on model\.layers\.7"):
-        stack.attach(copy.deepcopy(llama), spec(PLAIN), [parent], 0)
+        stack.attach(copy.deepcopy(base), spec(PLAIN), [parent], 0)
 
 
-def test_missing_target_modules_list_what_there_is(llama: Any) -> None:
+def test_missing_target_modules_list_what_there_is(base: Any) -> None:
     lora = LoraSpec(target_modules=("q_proj", "c_attn", "wi_0"))
     with pytest.raises(ModelError) as caught:
-        stack.attach(copy.deepcopy(llama), lora, [], 0)
+        stack.attach(copy.deepcopy(base), lora, [], 0)
     text = str(caught.value)
     assert "'c_attn', 'wi_0'" in text
     assert "'q_proj'" not in text
@@ -489,11 +497,11 @@ def test_missing_target_modules_list_what_there_is(llama: Any) -> None:
     assert "lora.target_modules" in text
 
 
-def test_an_adapter_of_another_base_is_refused(llama: Any, tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_is_refused(base: Any, tmp_path: Path) -> None:
     other = make_llama(VOCABULARY, hidden_size=64, intermediate_size=48)
     adapter = load_adapter(saved_lora(other, PLAIN, tmp_path / "a", 1))
     with pytest.raises(ModelError, match="64 -> "):
-        stack.attach(copy.deepcopy(llama), spec(PLAIN), [adapter], 0)
+        stack.attach(copy.deepcopy(base), spec(PLAIN), [adapter], 0)
 
 
 # ------------------------------------------------------------------ any ranks, any scales

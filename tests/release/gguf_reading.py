@@ -1,7 +1,8 @@
-"""What a GGUF file holds, read by PyPI's gguf alone, and a Llama's tensors as GGUF should have them, by definition."""
+"""What a GGUF file holds, read by PyPI's gguf alone, and a model's tensors as GGUF should have them, by definition."""
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ NAMES = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
 }
+ROTATED = ("llama", "mistral")
+"""Architectures in which llama.cpp turns neighbouring rows with one another (`llama_model_rope_type`)."""
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -47,18 +52,19 @@ def swap(rows: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
 
 
 def expected(model: Any) -> dict[str, np.ndarray[Any, Any]]:
-    """{tensor in GGUF: numbers} of a Transformers Llama, but for RoPE factors."""
+    """{tensor in GGUF: numbers} of a model in Transformers, but for RoPE factors."""
     state = {name: value.detach().float().numpy() for name, value in model.state_dict().items()}
     config = model.config
     found = {"token_embd.weight": state["model.embed_tokens.weight"], "output_norm.weight": state["model.norm.weight"]}
     if not config.tie_word_embeddings:
         found["output.weight"] = state["lm_head.weight"]
     for layer in range(config.num_hidden_layers):
-        for theirs, ours in NAMES.items():
-            rows = state[f"model.layers.{layer}.{theirs}.weight"]
-            if ours == "attn_q":
-                rows = swap(rows, config.num_attention_heads)
-            if ours == "attn_k":
-                rows = swap(rows, config.num_key_value_heads)
-            found[f"blk.{layer}.{ours}.weight"] = rows
+        for (theirs, ours), end in product(NAMES.items(), ("weight", "bias")):
+            rows = state.get(f"model.layers.{layer}.{theirs}.{end}")
+            if rows is None:
+                continue
+            heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}.get(ours)
+            if heads and config.model_type in ROTATED:
+                rows = swap(rows, heads)
+            found[f"blk.{layer}.{ours}.{end}"] = rows
     return found

@@ -13,6 +13,7 @@ from statllama.model.adapter import Adapter, load_adapter
 from statllama.release.source import Source
 from tests.conftest import TEMPLATE, make_llama, make_tokenizer
 from tests.reference import Lora, saved_lora
+from tests.small_models import save_model
 
 # Ranks, scales, kinds of scale and modules all differ.
 STAGES = {
@@ -23,7 +24,10 @@ STAGES = {
 
 
 def save_base(folder: Path, dtype: torch.dtype = torch.float32, shard: str = "1GB", **changes: Any) -> Any:
-    """Save a random Llama with its tokenizer; returns the model."""
+    """Save a random base with its tokenizer; returns the model. A Llama unless `model_type` is another architecture."""
+    kind = changes.pop("model_type", "llama")
+    if kind != "llama":
+        return save_model(kind, folder, **changes)
     tokenizer = make_tokenizer()
     model = make_llama(len(tokenizer), **changes).to(dtype)
     model.save_pretrained(folder, max_shard_size=shard)

@@ -24,6 +24,7 @@ from tests import reference
 from tests.conftest import TEMPLATE
 from tests.release.gguf_reading import expected, metadata, numbers, raw
 from tests.release.making import save_base, save_stages, scales, source_of
+from tests.small_models import ARCHITECTURES
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -37,7 +38,9 @@ BASES: dict[str, dict[str, Any]] = {
     "tied": {"rope_parameters": LLAMA3},
     "untied": {"tie_word_embeddings": False, "num_key_value_heads": 1, "head_dim": 32},
     "bf16": {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}, "num_key_value_heads": 4},
+    **{kind: {"model_type": kind} for kind in ARCHITECTURES if kind != "llama"},
 }
+"""{name: what is unlike the small Llama}."""
 needs_quantiser = pytest.mark.skipif("not __import__('importlib').util.find_spec('xllamacpp')", reason="no xllamacpp")
 
 

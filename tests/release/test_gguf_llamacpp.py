@@ -6,6 +6,7 @@ import copy
 import json
 import random
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.reference import Lora
 from tests.release.gguf_reading import metadata, numbers, swap
 from tests.release.making import STAGES, save_base, save_stages, scales, source_of
 from tests.release.test_gguf import BASES, LLAMA3
+from tests.small_models import make_qwen_tokenizer
 
 pytest.importorskip("xllamacpp")
 
@@ -139,9 +141,24 @@ def write_user_tokens(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def write_qwen(folder: Path) -> None:
+    make_qwen_tokenizer().save_pretrained(folder)
+
+
+def write_single_digits(folder: Path) -> None:
+    """SmolLM2's rules."""
+    write_small_tokenizer(folder)
+    rules = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    digits = {"type": "Digits", "individual_digits": True}
+    rules["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, rules["pre_tokenizer"]]}
+    (folder / "tokenizer.json").write_text(json.dumps(rules), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("prepare", "pre"),
     [
+        (write_qwen, "qwen2"),
+        (write_single_digits, "smollm"),
         (write_small_tokenizer, "gpt-2"),
         (lambda folder: shutil.copytree(QUICKSTART, folder, dirs_exist_ok=True), "llama-bpe"),
         (write_without_ignore_merges, "smaug-bpe"),
@@ -154,7 +171,9 @@ def test_tokens_are_the_tokenizers(prepare: Callable[[Path], object], pre: str, 
     make_llama(2056, num_hidden_layers=1).save_pretrained(tmp_path / "base")  # rows without a piece, too
     write_gguf(Source("t", tmp_path / "base", tmp_path, None, (), ()), tmp_path / "a.gguf", "f16")
     assert metadata(tmp_path / "a.gguf")["tokenizer.ggml.pre"] == pre
-    texts = [*strings(), "say <answer> of the<answer> of the mean"]
+    texts = [*strings(), "say <answer> of the<answer> of the mean", "<think>a</think>", "e\u0301"]
+    if pre == "qwen2":  # llama.cpp does not bring text into its normal form
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
     with LlamaCpp(tmp_path / "a.gguf") as llama:
         for text in texts:
             assert llama.tokens(text) == tokenizer(text).input_ids, ascii(text)

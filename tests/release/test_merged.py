@@ -30,6 +30,7 @@ from statllama.store import files as checkpoints
 from tests import reference
 from tests.conftest import TEMPLATE, make_llama
 from tests.release.making import save_base, save_stages, scales, source_of
+from tests.small_models import ARCHITECTURES
 
 TYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 IDS = reference.some_ids(320)
@@ -111,6 +112,19 @@ def test_rows_may_come_in_any_pieces(made: Any, tmp_path: Path, monkeypatch: pyt
     dense(base, folders).float().save_pretrained(tmp_path / "other")
     name = "model.safetensors"
     assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_weights_and_logits_of_each_architecture(kind: str, tmp_path: Path) -> None:
+    """Biases and the norms of heads go along as they are."""
+    base, folders, source = prepared(tmp_path, model_type=kind)
+    written(source, tmp_path / "out", "f32")
+    model, wanted = reloaded(tmp_path / "out"), dense(base, folders).float()
+    assert model.state_dict().keys() == wanted.state_dict().keys()
+    for name, tensor in wanted.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+    stack = attach_frozen(copy.deepcopy(base), source.adapters)
+    assert reference.relative(reference.logits(model, IDS), reference.logits(stack, IDS)) < 2e-6
 
 
 def test_logits_are_the_stacks(made: Any, tmp_path: Path) -> None:

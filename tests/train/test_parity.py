@@ -24,6 +24,7 @@ from statllama.train.job import Job
 from tests.conftest import conversations, preferences, stage, write_jsonl
 from tests.reference import merged, worst
 from tests.running import losses, recipe_of, run
+from tests.small_models import make_model
 
 torch.set_num_threads(1)
 Write = Callable[..., Path]
@@ -133,16 +134,27 @@ def conversational(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("parents", "train_on"),
-    [([], "responses"), (PARENTS, "responses"), (PARENTS, "all")],
-    ids=["on the base", "on two parents", "on two parents, all tokens"],
+    ("kind", "parents", "train_on"),
+    [
+        ("llama", [], "responses"),
+        ("llama", PARENTS, "responses"),
+        ("mistral", PARENTS, "all"),  # computed as a Llama
+        ("qwen2", PARENTS, "responses"),
+        ("qwen3", PARENTS, "responses"),
+    ],
+    ids=["on the base", "on two parents", "mistral on two parents, all tokens", "qwen2", "qwen3"],
 )
 def test_sft_is_a_plain_sft_trainer_on_the_merged_base(
-    parents: list[dict[str, Any]], train_on: str, write_recipe: Write, base_folder: Path, tokenizer: Any,
+    kind: str, parents: list[dict[str, Any]], train_on: str, write_recipe: Write, base_folder: Path, tokenizer: Any,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     rows = conversations(48)
-    path = write_recipe([*parents, stage("last", lora=LORA, train=TRAIN, train_on=train_on)])
+    if kind != "llama":
+        base_folder = tmp_path / kind
+        make_model(kind).save_pretrained(base_folder)
+        tokenizer.save_pretrained(base_folder)
+    base = {"model": str(base_folder), "quantization": "none"}
+    path = write_recipe([*parents, stage("last", lora=LORA, train=TRAIN, train_on=train_on)], base=base)
     results = run(path, tmp_path / "w")
     ids = [tokenizer.apply_chat_template(r["messages"], tokenize=True, return_dict=False) for r in rows]
     order = order_of(path, tmp_path / "w", "input_ids", ids)
