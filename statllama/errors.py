@@ -1,5 +1,24 @@
 """The errors a user can meet, each with its exit code.
 
+    StatllamaError                  a failure that the user can understand and repair
+    +-- UsageError (ValueError)     a wrong argument
+    |   +-- NotFoundError (FileNotFoundError)    a recipe, run, model or workspace that is not there
+    +-- RecipeError (ValueError)    everything that is wrong with a recipe, at once
+    +-- DataError (ValueError)      a dataset that cannot be read or trained on
+    +-- ModelError                  a base model or tokenizer that cannot be loaded or does not fit the recipe
+    +-- StoreError                  a workspace that is corrupted, read-only, full, or held by another process
+    +-- TrainingError               a stage that failed while training
+    +-- EvaluationError             a benchmark that cannot be scored
+    |   +-- BenchmarkError (ValueError)       a missing benchmark or a wrong task file; in `config/benchmarks.py`
+    |   +-- IncomparableError (ValueError)    scores of different things; in `evaluation/scorecard.py`
+    |   +-- GateBroken              a stage lost more on a benchmark than its recipe allows
+    +-- ExportError                 a release that cannot be made, or that does not behave like what was trained
+    +-- Interrupted                 SIGINT or SIGTERM
+
+In parentheses: the class of the standard library that an error also is. Every error with exit code 2 is a ValueError:
+the input was wrong. `Interrupted` is no KeyboardInterrupt, since Click catches those and drops their message, and no
+InterruptedError, which is an OSError: code around files would take it for a failing disk.
+
 A message says what was wrong, what was got, where (file, line, field, row), what is allowed, and the command or edit
 that mends it. `cli.main` prints the message and leaves with `exit_code`; a traceback is shown only with `--debug`.
 """
@@ -9,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 MOST_NAMES = 30  # of a list that is printed when none of it is near
 
@@ -26,11 +46,27 @@ class StatllamaError(Exception):
     def __str__(self) -> str:
         return self.message if self.remedy is None else f"{self.message}\n  -> {self.remedy}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the error with all its attributes, whatever its constructor takes: it may come from a worker."""
+        return _rebuilt, (type(self), self.args, dict(self.__dict__))
 
-class UsageError(StatllamaError):
-    """A wrong argument on the command line."""
+
+def _rebuilt(kind: type[StatllamaError], args: tuple[object, ...], attributes: dict[str, object]) -> StatllamaError:
+    maker = OSError if issubclass(kind, OSError) else Exception  # what C calls; `kind.__new__` is the first base's
+    error = maker.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class UsageError(StatllamaError, ValueError):
+    """A wrong argument, on the command line or of a function."""
 
     exit_code = 2
+
+
+class NotFoundError(UsageError, FileNotFoundError):
+    """A recipe, run, model or workspace that is not there."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +79,7 @@ class Problem:
     remedy: str | None = None
 
 
-class RecipeError(StatllamaError):
+class RecipeError(StatllamaError, ValueError):
     """Everything that is wrong with a recipe, at once."""
 
     exit_code = 2
@@ -63,7 +99,7 @@ class RecipeError(StatllamaError):
                 yield f"    -> {p.remedy}"
 
 
-class DataError(StatllamaError):
+class DataError(StatllamaError, ValueError):
     """A dataset that cannot be read or trained on. The message names the file and the row (from 1)."""
 
     exit_code = 2

@@ -66,7 +66,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-class BenchmarkError(EvaluationError):
+class BenchmarkError(EvaluationError, ValueError):
     """A missing benchmark or a wrong task file: an error of the user's, so exit code 2."""
 
     exit_code = 2
@@ -185,6 +185,8 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise BenchmarkError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except BenchmarkError:  # of the constructor above; it is a ValueError
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _wrong(path, f"not valid YAML: {str(error).splitlines()[0]}") from error
     for problem in problems:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from statllama.errors import UsageError
+from statllama.errors import NotFoundError, UsageError
 
 
 @cache
@@ -57,7 +57,7 @@ def find_recipe(name: str, studies: bool = False) -> Path:
         raise UsageError(f"{name} is a folder, not a recipe", remedy=remedy)
     close = get_close_matches(name, _recipes_beside(path), n=2) + get_close_matches(wanted, shipped, n=2)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
-    raise UsageError(f"no recipe {name!r}: no such file, and no shipped recipe of that name{hint}", remedy=remedy)
+    raise NotFoundError(f"no recipe {name!r}: no such file, and no shipped recipe of that name{hint}", remedy=remedy)
 
 
 def _recipes_beside(path: str) -> list[str]:

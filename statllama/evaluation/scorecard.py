@@ -11,7 +11,7 @@ from statllama.evaluation.paired import Change, Judged, judge, paired_change
 from statllama.evaluation.scores import Drift, TaskScore
 
 
-class IncomparableError(EvaluationError):
+class IncomparableError(EvaluationError, ValueError):
     """Scores that do not measure the same thing."""
 
     exit_code = 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import shipped_recipes
 from statllama.config.specs import BaseModelSpec
-from statllama.errors import UsageError, near
+from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.plan import plan, record_of
@@ -19,7 +19,7 @@ from statllama.store import Store
 
 def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Subject:
     """Return the subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a release with
-    merged weights, a model's folder or hub id, in this order. UsageError with near matches when it is none of them.
+    merged weights, a model's folder or hub id, in this order. NotFoundError with near matches when it is none of them.
 
     Overrides other than `evaluate.*` need a recipe file or a shipped recipe.
     """
@@ -39,7 +39,7 @@ def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Su
     if folder or target.count("/") == 1:
         return _of_model(os.path.abspath(expanded) if folder else target, store).evaluated({}, overrides)
     names = [*runs, *shipped_recipes()]
-    raise UsageError(
+    raise NotFoundError(
         f"{target!r} is not a recipe file, a run in {store.root}, a folder or a hub id: {near(target, names)}",
         remedy="`statllama status` lists the runs",
     )
