@@ -128,7 +128,8 @@ class Tokeniser:
         for where, example in batch:
             with _placed(where):
                 jobs.append(self._job(example))
-        if self._words is not None and all(isinstance(example, Document) for _, example in batch):
+        documents = all(isinstance(example, Document) for _, example in batch)
+        if documents and self._words is not None:  # in this order: the cache of a large vocabulary takes a second
             encoded = [Encoding(self._words.encode(text).tolist(), []) for (text,), _ in reversed(jobs)]
         else:
             encoded = self._call([text for texts, _ in jobs for text in texts])
