@@ -402,13 +402,19 @@ def test_direct_dependencies_are_few() -> None:
 
 
 def test_stage_types_and_formats_are_files() -> None:
-    """What a recipe may write under `type:` and `format:` are the public modules of a folder."""
+    """What a recipe may write under `type:` and `format:`, and bases it may name, are the public modules of a folder."""
     from statllama.data.formats import format_names
+    from statllama.model.architectures import architecture, supported
     from statllama.stages import stage_module, stage_types
 
-    for folder, names in (("stages", stage_types()), ("data/formats", format_names())):
+    for folder, names in (
+        ("stages", stage_types()),
+        ("data/formats", format_names()),
+        ("model/architectures", supported()),
+    ):
         files = {p.stem for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_")}
         assert set(names) == files
+    assert [architecture(name).model_type for name in supported()] == list(supported())
     for kind in stage_types():
         module = stage_module(kind)
         assert module.Spec.model_fields["type"].annotation.__args__ == (kind,)

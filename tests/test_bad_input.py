@@ -274,7 +274,10 @@ def test_a_base_that_is_not_there(write_recipe: Write, command: Command, tmp_pat
     has(command("run", path, "--set", f"base.model={tmp_path / 'empty'}"), 1, "holds none of config.json")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "config.json").write_text("{}")
-    has(command("run", path, "--set", f"base.model={tmp_path / 'half'}"), 1, str(tmp_path / "half"))
+    said = command("run", path, "--set", f"base.model={tmp_path / 'half'}")
+    has(said, 2, "base.model", f"{tmp_path / 'half'} names no architecture", "supported: llama, mistral")
+    (tmp_path / "half" / "config.json").write_text('{"model_type": "llama"}')
+    has(command("run", path, "--set", f"base.model={tmp_path / 'half'}"), 1, "holds no weights in safetensors")
 
 
 def test_an_8_bit_optimizer_on_the_cpu(write_recipe: Write, command: Command, tmp_path: Path) -> None:
