@@ -79,6 +79,7 @@ def start_backend(backend: Backend) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if backend == "unsloth":
         _import_unsloth()
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # advises a package at each import
     import bitsandbytes as bnb
     import transformers
 
@@ -255,8 +256,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
     return peft
 
 
-@contextmanager
-def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
+def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
     """The base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
     from statllama.model import stack
 
@@ -264,8 +264,7 @@ def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
         if base.backend == "unsloth":
             _take_fused_forwards_off(base.model)
         base.model.eval()
-        yield base.model
-        return
+        return base.model
     if base.backend == "transformers":
         peft = stack.attach_frozen(base.model, adapters)
     else:
@@ -273,10 +272,20 @@ def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
         peft = _unsloth_peft(base, lora, checkpointing=False)
         stack.install(peft, lora, adapters, (), seed=0)
     peft.eval()
+    return peft
+
+
+@contextmanager
+def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
+    """Within: `with_stack`; afterwards the base is as it was."""
+    from statllama.model import stack
+
+    model = with_stack(base, adapters)
     try:
-        yield peft
+        yield model
     finally:
-        stack.detach(peft)
+        if adapters:
+            stack.detach(model)
 
 
 def with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
