@@ -68,7 +68,7 @@ def test_filter_on_a_column_that_is_not_there(folder: Path, tokenizer: Any) -> N
 
 
 def test_filters_that_leave_nothing(folder: Path, tokenizer: Any) -> None:
-    with pytest.raises(DataError, match=r"none of its 5 rows may be used.*text does not match: 5"):
+    with pytest.raises(DataError, match=r"none of its 5 rows is usable.*text does not match: 5"):
         make(folder, tokenizer, text(where={"text": "variance"}))
 
 

@@ -93,7 +93,7 @@ def with_config(folder: Path, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"r": 513}, "rank 513, vLLM takes 512 at most"),
+        ({"r": 513}, "rank 513, but vLLM takes at most 512"),
         ({"base_model_name_or_path": "mybase"}, "'mybase' is a missing folder"),
         ({"base_model_name_or_path": None}, "names no base model"),
     ],

@@ -671,7 +671,7 @@ def test_a_report_is_what_the_run_recorded(real: tuple[Path, Path]) -> None:
         assert all(f.question.startswith(("what is", "write")) for f in (*flips.gained, *flips.lost))
     assert [(g.stage, g.breach) for g in found.gates] == [("first", ""), ("second", "")]
     assert "sums: only the first 9 of 12 items are scored." in found.notes
-    assert any(note.startswith("write: ") and "did not end" in note for note in found.notes)
+    assert any(note.startswith("write: ") and "cut at the token limit" in note for note in found.notes)
     assert str(path.parent) not in found.recipe + found.base, "folders of this machine stay here"
     page = report.render(found)
     assert "Not trained yet: third." in page and str(path.parent) not in page

@@ -679,7 +679,7 @@ class SafetensorError(Exception):
         (SafetensorError("I/O error: No space left on device"), "no space is left"),
         (SafetensorError("I/O error: File too large (os error 27)"), "larger than the limit"),
         (Exception("No space left on device (os error 28)"), "no space is left"),
-        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "to its end"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "completely"),
         (StoreError("as it is"), "^as it is$"),
     ],
 )
