@@ -402,7 +402,7 @@ def test_direct_dependencies_are_few() -> None:
 
 
 def test_stage_types_and_formats_are_files() -> None:
-    """What a recipe may write under `type:` and `format:`, and bases it may name, are the public modules of a folder."""
+    """What a recipe may write under `type:` and `format:`, and bases it may name, are a folder's public modules."""
     from statllama.data.formats import format_names
     from statllama.model.architectures import architecture, supported
     from statllama.stages import stage_module, stage_types

@@ -230,6 +230,13 @@ def test_base_and_data_on_the_hub(hub: Hub, write_recipe: Write, command: Any, t
     code, said = command("plan", path, "--set", "stages.one.data.0.hub=org/sett")
     assert (code, "org/sett" in said, "Traceback" in said) == (2, True, False), said
 
+    shutil.copytree(hub.folders["models/org/tiny", COMMIT], tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config | {"architectures": ["GemmaForCausalLM"]}))
+    hub.add("models/org/other", tmp_path / "other")
+    code, said = command("plan", path, "--set", "base.model=org/other")
+    assert (code, "org/other has the architecture GemmaForCausalLM; supported: llama, mistral" in said) == (1, True)
+
 
 def test_without_the_hub_after_one_run(hub: Hub, write_recipe: Write, command: Any, tmp_path: Path) -> None:
     """Commits and formats are in the workspace, files in the cache: only rows that were never prepared are missing."""
