@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import runner
 from statllama.runs.reporting import Reporter
 from statllama.store import Store
 from tests.conftest import REPO
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended: its exit code and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def statllama(*arguments: str | Path, cwd: Path) -> Said:
+    """Run `statllama ARGUMENTS` in this process, which has loaded what another would load for seconds."""
+    from statllama.cli import main
+    from statllama.cli.console.terminal import Err, Out
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["statllama", *map(str, arguments)])
+        patch.delenv("STATLLAMA_DEBUG", raising=False)
+        for console in (Out, Err):
+            patch.setattr(console, "_width", 160)
+        with pytest.raises(SystemExit) as left:
+            main()
+    return Said(int(left.value.code or 0), out.getvalue(), err.getvalue())
+
 
 ADAPTER = ("adapter_model.safetensors", "adapter_config.json")
 

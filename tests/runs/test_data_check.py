@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from statllama.runs.data_check import StageCheck, check, preview
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run
 from statllama.store import Store
-from tests.conftest import REPO, conversations, stage, write_jsonl
+from tests.conftest import conversations, stage, write_jsonl
 from tests.data.test_contamination import BAKER, benchmark
+from tests.running import statllama
 
 Write = Callable[..., Path]
 
@@ -29,17 +28,6 @@ def checked(recipe: Path, workspace: Path, *overrides: str) -> list[StageCheck]:
 
 def levels(found: StageCheck) -> list[str]:
     return [verdict.level for verdict in found.verdicts]
-
-
-def cli(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "statllama", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env(), check=False)
-
-
-def env() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(REPO), "COLUMNS": "160"}
 
 
 def test_sound_data(write_recipe: Write, tmp_path: Path) -> None:
@@ -73,7 +61,7 @@ def test_copies_of_benchmark_questions(write_recipe: Write, tmp_path: Path) -> N
     (found,) = checked(path, tmp_path / "w", "stages.sft.train.max_length=256")
     assert found.selection is not None and found.report is not None
     assert levels(found)[0] == "error" and "1 row copies" in found.verdicts[0].text
-    printed = cli("data", "check", str(path), "--workspace", "w", cwd=tmp_path)
+    printed = statllama("data", "check", str(path), "--workspace", "w", cwd=tmp_path)
     assert printed.returncode == 1
     assert "copies question 1 of exam" in printed.stdout and "50 rolls" in printed.stdout.replace("\n", " ")
     (dropped,) = checked(path, tmp_path / "w", "stages.sft.decontaminate=drop", "stages.sft.train.max_length=256")
@@ -90,7 +78,7 @@ def test_a_cached_stage_is_held_to_a_new_benchmark(write_recipe: Write, tmp_path
     benchmark(tmp_path / "eval")
     path = write_recipe([short], evaluate={"tasks": ["exam"]})
     write_jsonl(tmp_path / "sft.jsonl", [*conversations(4), {"messages": turns}])
-    stopped = cli("run", str(path), "--workspace", "w", cwd=tmp_path)
+    stopped = statllama("run", str(path), "--workspace", "w", cwd=tmp_path)
     assert stopped.returncode != 0 and "copies question 1 of exam" in stopped.stderr
 
 
@@ -141,16 +129,18 @@ def test_preview_of_what_is_not_there(
 
 
 def test_problems_command(tmp_path: Path) -> None:
-    made = cli("data", "problems", "--count", "20", "--form", "grpo", "--topics", "means,slopes", "--out", "p.jsonl",
-               cwd=tmp_path)  # fmt: skip
+    made = statllama(
+        *("data", "problems", "--count", "20", "--form", "grpo", "--topics", "means,slopes", "--out", "p.jsonl"),
+        cwd=tmp_path,
+    )
     assert made.returncode == 0, made.stderr
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 20 and {row["topic"] for row in rows} == {"means", "slopes"}
-    wrong = cli("data", "problems", "--topics", "meens", "--out", "q.jsonl", cwd=tmp_path)
+    wrong = statllama("data", "problems", "--topics", "meens", "--out", "q.jsonl", cwd=tmp_path)
     assert wrong.returncode == 2 and "means" in wrong.stderr and not (tmp_path / "q.jsonl").exists()
-    nowhere = cli("data", "problems", cwd=tmp_path)
+    nowhere = statllama("data", "problems", cwd=tmp_path)
     assert nowhere.returncode == 2 and "--out" in nowhere.stderr
-    listed = cli("data", "problems", "--list", cwd=tmp_path)
+    listed = statllama("data", "problems", "--list", cwd=tmp_path)
     assert listed.returncode == 0 and "sampling_distributions" in listed.stdout
 
 
@@ -167,14 +157,14 @@ def test_problems_as_a_source(write_recipe: Write, tmp_path: Path) -> None:
 
 def test_cache_command(write_recipe: Write, tmp_path: Path) -> None:
     path = write_recipe([stage("sft")])
-    empty = cli("data", "cache", "--workspace", "w", cwd=tmp_path)
+    empty = statllama("data", "cache", "--workspace", "w", cwd=tmp_path)
     assert empty.returncode == 0 and "no prepared data" in empty.stdout
     checked(path, tmp_path / "w")
-    listed = cli("data", "cache", "--workspace", "w", cwd=tmp_path)
+    listed = statllama("data", "cache", "--workspace", "w", cwd=tmp_path)
     assert "tokenised data" in listed.stdout and "sft.jsonl" in listed.stdout and "2 entries" in listed.stdout
-    kept = cli("data", "cache", "--prune", "--workspace", "w", cwd=tmp_path)
+    kept = statllama("data", "cache", "--prune", "--workspace", "w", cwd=tmp_path)
     assert "0 entries" in kept.stdout
-    gone = cli("data", "cache", "--prune", "--days", "0", "--workspace", "w", cwd=tmp_path)
+    gone = statllama("data", "cache", "--prune", "--days", "0", "--workspace", "w", cwd=tmp_path)
     assert "2 entries" in gone.stdout
 
 
