@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -29,5 +30,7 @@ def print_imported(imported: Imported) -> None:
         Out.print(f"  [yellow]note:[/] not compared with llama.cpp: {plain(imported.unverified)}")
     Out.print(f"imported: {plain(folder)} ({readable_bytes(size)}, weights in {source.type})")
     where = "in a recipe" if folder.is_absolute() else "in a recipe here"
-    Out.print(f"  talk to it: statllama chat {plain(shlex.quote(str(folder)))}")
+    # A name alone may also be that of a recipe or of a run, which come first.
+    target = folder if folder.is_absolute() else os.path.join(os.curdir, folder)
+    Out.print(f"  talk to it: statllama chat {plain(shlex.quote(str(target)))}")
     Out.print(f"  {where}: base: {{model: {plain(folder)}}}")

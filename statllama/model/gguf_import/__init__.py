@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from statllama.model.gguf_import.header import Header, read_header
+from statllama.errors import ModelError
+from statllama.model.gguf_import.header import AGAIN, Header, read_header
 from statllama.model.gguf_import.tokenizer import Tokenizer, read_tokenizer
 from statllama.model.gguf_import.weights import (
     TYPES,
@@ -25,6 +26,8 @@ from statllama.model.gguf_import.weights import (
 from statllama.model.layout import config_from_gguf, layout_of
 from statllama.store.files import require_bytes, write_json
 
+MOST_SIZE = 1 << 24
+"""The largest size in the metadata; the longest context of any model is 10 million."""
 SAMPLING = {
     "temp": "temperature",
     "top_k": "top_k",
@@ -62,6 +65,7 @@ def read_source(path: Path, type_: str | None = None) -> GgufSource:
     ModelError says what cannot be imported and why: another architecture, tokenizer or type of tensor, a damaged file.
     """
     header = read_header(path)
+    _require_sizes(header)
     where = str(path)
     config = config_from_gguf(header.fields, where, tied=is_tied(header), factors=rope_factors(header))
     layout = layout_of(config, where)
@@ -71,6 +75,18 @@ def read_source(path: Path, type_: str | None = None) -> GgufSource:
     special = {f"{name}_token_id": tokenizer.special.get(name) for name in ("bos", "eos", "pad")}
     config |= {"dtype": TYPES[chosen][1], **special}
     return GgufSource(header, config, _generation(header, tokenizer), tokenizer, tuple(weights), chosen)
+
+
+def _require_sizes(header: Header) -> None:
+    """Raise ModelError for sizes that no model has: lists as long as them are made before tensors are looked at."""
+    prefix = f"{header.fields.get('general.architecture')}."
+    for key, value in header.fields.items():
+        if key.startswith(prefix) and isinstance(value, int) and value > MOST_SIZE:
+            raise ModelError(f"{header.path}: {key} is {value:,}; at most {MOST_SIZE:,} is read", remedy=AGAIN)
+    layers = header.fields.get(f"{prefix}block_count")
+    if isinstance(layers, int) and layers > len(header.tensors):
+        problem = f"{prefix}block_count is {layers:,}, and the file has {len(header.tensors):,} tensors"
+        raise ModelError(f"{header.path}: {problem}", remedy=AGAIN)
 
 
 def write_base(source: GgufSource, folder: Path, progress: Progress | None = None) -> list[str]:

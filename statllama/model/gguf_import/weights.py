@@ -138,7 +138,7 @@ def choose_type(header: Header, wanted: str | None) -> str:
     """Choose the type to write the weights in: `wanted`, or the smallest that keeps what the file holds.
 
     Files in bf16 or f16 stay as they are when all their float32 vectors fit that type exactly, else they become f32.
-    Quantised numbers become f16, which is off by 2^-12 of each at most: a hundredth of what 8 bits are off by.
+    Quantised numbers become f16, which is off by 2^-11 of each at most: an eighth of what q8_0 itself is off by.
     UsageError for a type that there is not.
     """
     if wanted is not None:
