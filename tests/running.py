@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +94,7 @@ def recipe_of(path: Path, *overrides: str) -> Recipe:
     return load_recipe(path, overrides)
 
 
-_WORKER = """
-import json, os, signal, sys, traceback
+TRAINING = """
 import torch
 torch.set_num_threads(1)
 from statllama.model.base_model import start_backend
@@ -103,9 +102,20 @@ start_backend("transformers")
 import datasets, trl
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer import dpo_trainer
-from statllama import cli
 from statllama.runs import runner
 from statllama.train import training
+"""
+"""What a process imports before it forks: all that training needs."""
+WITHOUT_HUB = """
+import pandas, scipy.stats, sklearn.metrics, torch, torch._dynamo
+torch.set_num_threads(1)
+assert "huggingface_hub" not in sys.modules
+"""
+"""The half of it that knows no hub: a child reads the hub's address and its cache's folder from its environment."""
+_WORKER = """
+import json, os, signal, sys, traceback
+{preload}
+from statllama import cli
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
@@ -118,6 +128,9 @@ for line in sys.stdin:
         continue
     signal.alarm(300)
     code = 70
+    os.environ.update(order["set"])
+    for name in order["unset"]:
+        os.environ.pop(name, None)
     os.dup2(os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
     os.dup2(1, 2)
     try:
@@ -136,12 +149,12 @@ for line in sys.stdin:
 class Worker:
     """A process that has imported torch and forks one child for each command: processes to kill, at little cost."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preload: str = TRAINING) -> None:
         self.output = folder / "output.txt"
         environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         environment.pop("STATLLAMA_DEBUG", None)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER],
+            [sys.executable, "-c", _WORKER.replace("{preload}", preload)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,9 +173,16 @@ class Worker:
         self._process.stdin.flush()
         return self._read()
 
-    def start(self, *arguments: str | Path) -> int:
-        """Start `statllama ARGUMENTS`; its process id."""
-        return int(self._write({"argv": ["statllama", *map(str, arguments)], "output": str(self.output)}))
+    def start(self, *arguments: str | Path, environment: Mapping[str, str | None] | None = None) -> int:
+        """Start `statllama ARGUMENTS` with changes to the environment (None: without it); its process id."""
+        changes = environment or {}
+        order = {
+            "argv": ["statllama", *map(str, arguments)],
+            "output": str(self.output),
+            "set": {name: value for name, value in changes.items() if value is not None},
+            "unset": [name for name, value in changes.items() if value is None],
+        }
+        return int(self._write(order))
 
     def wait(self, pid: int) -> int:
         """Exit code of a started command, negative for a signal."""

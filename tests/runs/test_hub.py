@@ -22,6 +22,7 @@ import yaml
 from statllama.runs.doctor import HUB_MODEL
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import REPO, conversations, stage, write_jsonl
+from tests.running import WITHOUT_HUB, Worker
 
 Write = Callable[..., Path]
 COMMIT, NEWER = "a" * 40, "b" * 40
@@ -157,45 +158,46 @@ def hub(base_folder: Path) -> Iterator[Hub]:
     thread.join()
 
 
-@pytest.fixture
-def start(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Python with these arguments, in a process whose hub is ours and whose cache is empty."""
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    one = Worker(tmp_path_factory.mktemp("worker"), WITHOUT_HUB)
+    yield one
+    one.close()
 
-    def call(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        foreign = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
-        ours = {
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": str(tmp_path / "hf"),
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "PYTHONPATH": str(REPO),
-            "COLUMNS": "200",
-            "STATLLAMA_WORKSPACE": str(tmp_path / "w"),
-        }
-        command = [sys.executable, *map(str, arguments)]
-        env = {**kept, **ours, **environment}
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+@pytest.fixture
+def environment(hub: Hub, tmp_path: Path) -> dict[str, str | None]:
+    """What a process is told: a hub that is ours and a cache that is empty, and nothing of the user's own (None)."""
+    foreign = ("HF_", "HUGGING", "TRANSFORMERS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    return {name: None for name in os.environ if name.upper().startswith(foreign)} | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "COLUMNS": "200",
+        "STATLLAMA_WORKSPACE": str(tmp_path / "w"),
+    }
+
+
+@pytest.fixture
+def command(worker: Worker, environment: dict[str, str | None]) -> Callable[..., tuple[int, str]]:
+    """`statllama ARGUMENTS` in a process that has not met the hub: exit code and both streams."""
+
+    def call(*arguments: str | Path, **changes: str) -> tuple[int, str]:
+        code = worker.wait(worker.start(*arguments, environment={**environment, **changes}))
+        return code, worker.said()
 
     return call
 
 
 @pytest.fixture
-def command(start: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., tuple[int, str]]:
-    """`statllama ARGUMENTS`: exit code and both streams."""
+def ask(environment: dict[str, str | None]) -> Callable[..., list[str]]:
+    """The lines that a snippet prints in a process of its own."""
 
-    def call(*arguments: str | Path, **environment: str) -> tuple[int, str]:
-        done = start("-m", "statllama", *arguments, **environment)
-        return done.returncode, done.stdout + done.stderr
-
-    return call
-
-
-@pytest.fixture
-def ask(start: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., list[str]]:
-    """The lines that a snippet prints."""
-
-    def call(code: str, **environment: str) -> list[str]:
-        done = start("-c", code, **environment)
+    def call(code: str, **changes: str) -> list[str]:
+        env = {**os.environ, **environment, **changes, "PYTHONPATH": str(REPO)}
+        given = {name: value for name, value in env.items() if value is not None}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
