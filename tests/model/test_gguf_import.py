@@ -227,6 +227,7 @@ FIELDS: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "layers without end": ({"llama.block_count": 2**31 - 1}, (), r"llama\.block_count is 2,147,483,647"),
     "more layers than tensors": ({"llama.block_count": 999}, (), "is 999, and the file has 21 tensors"),
     "heads without end": ({"llama.attention.key_length": 2**31 - 2}, (), "key_length is 2,147,483,646; at most"),
+    "heads that make no groups": ({"llama.attention.head_count_kv": 3}, (), "it has 4 heads of 32 and 3 kv heads"),
     "yarn": ({"llama.rope.scaling.type": "yarn"}, (), r"llama\.rope\.scaling\.type is 'yarn'"),
     "SentencePiece": ({"tokenizer.ggml.model": "llama"}, (), r"SentencePiece \(llama\); allowed: byte-level BPE"),
     "no tokenizer": ({}, ("tokenizer.ggml.model",), "the tokenizer is None"),

@@ -68,7 +68,10 @@ def read_source(path: Path, type_: str | None = None) -> GgufSource:
     _require_sizes(header)
     where = str(path)
     config = config_from_gguf(header.fields, where, tied=is_tied(header), factors=rope_factors(header))
-    layout = layout_of(config, where)
+    try:
+        layout = layout_of(config, where)
+    except ModelError as error:  # of a base that does not fit into GGUF: here the file does not fit together
+        raise ModelError(error.message.replace("GGUF cannot hold this base: it", "it"), remedy=AGAIN) from None
     weights = weights_of(header, layout)
     tokenizer = read_tokenizer(header.fields, where, layout.vocabulary)
     chosen = choose_type(header, type_)
