@@ -37,10 +37,15 @@ class Fork:
 
 
 def takes_forks(model: Any) -> bool:
-    """Whether a model sees what a mask of (batch, 1, queries, keys) says: not with flash-attention."""
+    """Return whether a model sees what a mask of (batch, 1, queries, keys) says.
+
+    Not with flash-attention. Nor with a sliding window: Unsloth counts it by places in the row, and continuations do
+    not stand beside what they go on from.
+    """
     config = model.config
     known = config.model_type in supported() and architecture(config.model_type).shared_rows
-    return known and getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+    attends = getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+    return known and attends and window_of(config) is None
 
 
 def forks(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) -> list[Fork]:
@@ -125,36 +130,17 @@ def layout(batch: Sequence[Fork], pad_id: int) -> tuple[Tensor, Tensor, Tensor, 
 def likelihoods(model: Any, batch: Sequence[Fork], pad_id: int) -> list[list[Answer]]:
     """The answers of each fork's continuations, by one forward pass of a causal model."""
     ids, positions, seen, end = layout(batch, pad_id)
+    dtype = model.get_input_embeddings().weight.dtype
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
     device = model.device
     logits = model(
         ids.to(device),
-        attention_mask=_masks(model, positions, seen),
+        attention_mask=mask[:, None].to(device),
         position_ids=positions.to(device),
         use_cache=False,
         logits_to_keep=ids.shape[1] - end + 1,
     ).logits  # (B, 1 + tokens of the continuations, vocabulary): the first is of the context's last token
     return [list(_answers(fork, row)) for fork, row in zip(batch, logits, strict=True)]
-
-
-def _masks(model: Any, positions: Tensor, seen: Tensor) -> Tensor | dict[str, Tensor]:
-    """`seen` as a mask to add to the scores of attention, (B, 1, L, L); one of each kind where kinds of layers differ.
-
-    Transformers takes such a mask as it is, so a layer's sliding window is put into it here: by the distance of
-    positions, since the continuations do not stand beside what they go on from.
-    """
-    dtype = model.get_input_embeddings().weight.dtype
-
-    def additive(allowed: Tensor) -> Tensor:
-        mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
-        return mask[:, None].to(model.device)
-
-    window = window_of(model.config)
-    if window is None:
-        return additive(seen)
-    near = additive(seen & (positions[:, :, None] - positions[:, None, :] < window))
-    if getattr(model.config, "layer_types", None) is None:
-        return near
-    return {"full_attention": additive(seen), "sliding_attention": near}
 
 
 def _answers(fork: Fork, logits: Tensor) -> Iterator[Answer]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.errors import ModelError
 from statllama.model.architectures import architecture, architecture_of
+from statllama.model.layout import window_of
 from statllama.model.packed_attention import varlen_with_groups
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # load on two cores training ran at a quarter of the speed.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# On some CPUs it advises an optional package each time that it is imported, which PEFT does too.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 Backend = Literal["transformers", "unsloth"]
 PIECE = 2**18  # words of 32 bits that `checksum` reads at a time; larger pieces leave the CPU's caches
@@ -79,7 +82,6 @@ def start_backend(backend: Backend) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if backend == "unsloth":
         _import_unsloth()
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # advises a package at each import
     import bitsandbytes as bnb
     import transformers
 
@@ -182,6 +184,11 @@ def load_base(
     if backend == "unsloth" and not record.unsloth:
         raise ModelError(
             f"Unsloth has no fused kernels for {record.model_type}", remedy="set STATLLAMA_BACKEND=transformers"
+        )
+    if backend == "unsloth" and window_of(config) is not None and getattr(config, "layer_types", None) is not None:
+        raise ModelError(
+            f"the base model {spec.model} has a sliding window in some of its layers, which Unsloth does not compute",
+            remedy="set STATLLAMA_BACKEND=transformers",
         )
     try:
         # Asked for more, Unsloth rescales RoPE: the base would then be another model.

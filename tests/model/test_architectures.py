@@ -164,6 +164,15 @@ def test_unsloth_is_asked_only_for_what_it_knows(tmp_path: Path, monkeypatch: py
     assert "STATLLAMA_BACKEND=transformers" in str(refused.value.remedy)
 
 
+def test_windows_in_some_layers_are_not_for_unsloth(tmp_path: Path) -> None:
+    """Its attention has the same window in all layers, or none."""
+    layers = ["full_attention", "sliding_attention"]
+    save_model("qwen2", tmp_path, use_sliding_window=True, sliding_window=4, layer_types=layers)
+    with pytest.raises(ModelError, match="sliding window in some of its layers") as refused:
+        load_base(BaseModelSpec(model=str(tmp_path)), {"model": {}, "tokenizer": {}}, "float32", 64, "unsloth")
+    assert "STATLLAMA_BACKEND=transformers" in str(refused.value.remedy)
+
+
 def test_a_file_is_all_that_an_architecture_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is put into the folder, and a base of it is accepted and laid out."""
     text = (Path(architectures.__file__).parent / "qwen3.py").read_text()

@@ -1,4 +1,4 @@
-"""Llama and the adapter stack as they are defined, in plain torch and float64: what Unsloth's numbers must equal.
+"""Our architectures and the adapter stack by definition, in plain torch and float64: what Unsloth's numbers must equal.
 
 Nothing here touches Transformers' model code, which Unsloth rewrites, nor PEFT, nor `statllama.model.stack`.
 """
@@ -45,7 +45,10 @@ def with_adapters(weights: Mapping[str, Tensor], adapters: Iterable[Adapter]) ->
 
 
 def logits(weights: Mapping[str, Tensor], config: Any, ids: Tensor) -> Tensor:
-    """Logits (rows, width, vocabulary) of a Llama over rows without padding; ids: (rows, width)."""
+    """Logits (rows, width, vocabulary) over rows without padding; ids: (rows, width).
+
+    Biases and the norms of heads are there where the weights have them.
+    """
     heads, shared = config.num_attention_heads, config.num_key_value_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     rows, width = ids.shape
@@ -63,18 +66,24 @@ def logits(weights: Mapping[str, Tensor], config: Any, ids: Tensor) -> Tensor:
         return weights[f"{name}.weight"] * (x * scale)
 
     def linear(x: Tensor, name: str) -> Tensor:
-        return x @ weights[f"{name}.weight"].T
+        return x @ weights[f"{name}.weight"].T + weights.get(f"{name}.bias", 0.0)
 
     def split(x: Tensor, count: int) -> Tensor:
         return x.view(rows, width, count, size).transpose(1, 2)
 
+    def head_norm(x: Tensor, name: str) -> Tensor:
+        return norm(x, name) if f"{name}.weight" in weights else x
+
     later = torch.ones(width, width, dtype=torch.bool, device=ids.device).triu(1)
+    if window := getattr(config, "sliding_window", None):
+        later |= later.new_ones(width, width).tril(-window)
     x = weights["model.embed_tokens.weight"][ids]
     for index in range(config.num_hidden_layers):
         layer = f"model.layers.{index}"
         h = norm(x, f"{layer}.input_layernorm")
-        q = turn(split(linear(h, f"{layer}.self_attn.q_proj"), heads))
-        k = turn(split(linear(h, f"{layer}.self_attn.k_proj"), shared)).repeat_interleave(heads // shared, 1)
+        q = head_norm(split(linear(h, f"{layer}.self_attn.q_proj"), heads), f"{layer}.self_attn.q_norm")
+        k = head_norm(split(linear(h, f"{layer}.self_attn.k_proj"), shared), f"{layer}.self_attn.k_norm")
+        q, k = turn(q), turn(k).repeat_interleave(heads // shared, 1)
         v = split(linear(h, f"{layer}.self_attn.v_proj"), shared).repeat_interleave(heads // shared, 1)
         score = (q @ k.transpose(-1, -2) / size**0.5).masked_fill(later, -torch.inf)
         mixed = (score.softmax(-1) @ v).transpose(1, 2).reshape(rows, width, heads * size)

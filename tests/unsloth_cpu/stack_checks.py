@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from statllama.config.specs import BaseModelSpec
@@ -11,6 +13,7 @@ from statllama.model import stack
 from statllama.model.adapter import PREFIX
 from statllama.model.base_model import load_base, scoring
 from tests.conftest import make_llama, make_tokenizer
+from tests.small_models import make_model
 from tests.unsloth_cpu import definition
 from tests.unsloth_cpu.common import LORA, autocast, check, close, defined, defined_gradients, stacked
 from tests.unsloth_cpu.world import KERNELS, KernelCounter, World, move, new_slice, relative, rows, two_parents
@@ -41,6 +44,76 @@ def stack_is_definition_float(world: World) -> None:
 def stack_is_definition_nf4(world: World) -> None:
     """The same on a 4-bit base."""
     _stack_is_definition(world, "nf4")
+
+
+def _architecture(world: World, kind: str, **changes: Any) -> None:
+    """Logits and gradients of a stack on a 4-bit base of another architecture; the scores of shared rows."""
+    folder = world.folder / "-".join([kind, *changes])
+    make_model(kind, **world.shape, **changes).to(world.dtype).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    spec = BaseModelSpec(model=str(folder), quantization="nf4")
+    base = load_base(spec, {"model": {}, "tokenizer": {}}, "auto", world.max_length, "unsloth")
+    parents, ids, config = two_parents(base), world.ids(2, world.max_length // 2), base.model.config
+    world.dense(base)
+    with stacked(base, LORA, parents) as model:
+        new = new_slice(model, LORA)
+        right, without = (defined(world, base, adapters, ids) for adapters in ([*parents, new], [new]))
+        model.train()
+        with autocast(world), KernelCounter() as counter:
+            out = model(input_ids=ids, labels=ids, use_cache=False)
+            out.loss.backward()
+        world.note(f"{kind}: fused kernels {counter.forward}")
+        with autocast(world), torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits
+        close(world, f"{kind}, logits", logits, right, wrong=without)
+        model.eval()
+        with autocast(world), torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits
+        close(world, f"{kind}, evaluation mode", logits, right, wrong=without)
+        got = {
+            name.removeprefix(PREFIX).removesuffix(".default.weight"): p.grad
+            for name, p in stack.trainable(model).items()
+        }
+    _, wanted = defined_gradients(
+        world, base, parents, new, lambda w: definition.token_losses(definition.logits(w, config, ids), ids).mean()
+    )
+    flat = [torch.cat([part[name].flatten().double() for name in sorted(got)]) for part in (got, wanted)]
+    close(world, f"{kind}, gradients", *flat)
+    pairs = [(row[:4], row[a:b]) for row in ids[:, 1:].tolist() for a, b in ((4, 6), (5, 7))]
+    with scoring(base, parents) as model, torch.no_grad(), autocast(world):
+        if not takes_forks(model):  # it has a window
+            return
+        found = forks(pairs, world.max_length)
+        said = likelihoods(model, found, 5)
+    for fork, answers in zip(found, said, strict=True):
+        for continuation, (likelihood, _) in zip(fork.continuations, answers, strict=True):
+            row = torch.tensor([[*fork.context, *continuation]], device=world.device)
+            losses = definition.token_losses(defined(world, base, parents, row), row)[0, len(fork.context) - 1 :]
+            assert abs(likelihood + float(losses.sum())) < 50 * world.loss_tolerance
+
+
+@check
+def mistral_is_definition(world: World) -> None:
+    """A stack on a Mistral under Unsloth."""
+    _architecture(world, "mistral")
+
+
+@check
+def mistral_window_is_definition(world: World) -> None:
+    """A sliding window that is shorter than the rows."""
+    _architecture(world, "mistral", sliding_window=4)
+
+
+@check
+def qwen2_is_definition(world: World) -> None:
+    """A stack on a Qwen 2, whose q, k and v have biases."""
+    _architecture(world, "qwen2")
+
+
+@check
+def qwen3_is_definition(world: World) -> None:
+    """A stack on a Qwen 3, which norms heads of q and k, and whose heads are of a width of their own."""
+    _architecture(world, "qwen3")
 
 
 @check
