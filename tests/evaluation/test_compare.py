@@ -151,7 +151,7 @@ def test_another_model_is_no_other_protocol() -> None:
 
 def test_other_items_are_refused() -> None:
     other = Record(task_score([1.0] * 12, ids=[f"item{i}" for i in (0, 1, 3, 2, *range(4, 12))]), PROTOCOL)
-    with pytest.raises(IncomparableError, match="item 3 is not the same question"):
+    with pytest.raises(IncomparableError, match="item 3 is a different question"):
         compare([model("base", record(BEFORE)), model("sft", other)])
 
 

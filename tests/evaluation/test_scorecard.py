@@ -32,7 +32,7 @@ def task_score(items: list[float], task: str = "stats", ids: list[str] | None = 
 
 def test_scores_of_other_items_are_not_compared() -> None:
     score = task_score([1, 0, 1])
-    with pytest.raises(EvaluationError, match="item 2 is not the same question"):
+    with pytest.raises(EvaluationError, match="item 2 is a different question"):
         compare_scores(score, task_score([1, 0, 1], ids=["item0", "other", "item2"]))
     with pytest.raises(EvaluationError, match="n is 3 and 2"):
         compare_scores(score, task_score([1, 0]))
