@@ -155,7 +155,7 @@ class LoraSpec(Spec):
 
     @property
     def scaling(self) -> float:
-        """s of `s B A x`: alpha / r, or alpha / sqrt(r) with rsLoRA."""
+        """Return the s of `s B A x`: alpha / r, or alpha / sqrt(r) with rsLoRA."""
         return self.alpha / (self.r**0.5 if self.rslora else self.r)
 
 
@@ -213,7 +213,7 @@ class TrainSpec(Spec):
 
     @property
     def accumulation(self) -> int:
-        """Forward passes per optimizer step."""
+        """Return the forward passes per optimizer step."""
         return self.batch_size // self.micro_batch_size
 
 
@@ -260,13 +260,15 @@ class StageSpec(Spec):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the stages that must be there before this one: what it stands on, and what it is made of."""
+        """Return the names of the stages that must exist before this one: its parents, and the siblings that it
+        blends.
+        """
         parents = () if self.parents is None or self.parents == "base" else self.parents
         return (*parents, *self.siblings)
 
     @property
     def siblings(self) -> tuple[str, ...]:
-        """Names of the stages whose adapters it is made of, without standing on them: those of a blend."""
+        """Return the names of the siblings that a blend is made of, without standing on them."""
         return ()
 
 
@@ -294,7 +296,7 @@ class TrainingSpec(StageSpec):
 
     @property
     def data_options(self) -> dict[str, Any]:
-        """How `data.prepare` makes the stage's rows: arguments of it."""
+        """Return the arguments with which `data.prepare` makes the stage's rows."""
         train = self.train
         return {
             "train_on": self.train_on,  # type: ignore[attr-defined]
@@ -305,11 +307,11 @@ class TrainingSpec(StageSpec):
 
     @property
     def rows_are(self) -> str:
-        """What `train.batch_size` counts, in the plural."""
+        """Return the noun that `train.batch_size` counts, in the plural."""
         return "rows"
 
     def rows_per_epoch(self, rows: int) -> int:
-        """Rows that go through the model in one pass over `rows` prepared rows. DataError for too few."""
+        """Return the rows that go through the model in one pass over `rows` prepared rows. DataError for too few."""
         return rows
 
     @model_validator(mode="after")
