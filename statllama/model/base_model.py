@@ -55,7 +55,7 @@ class Base:
     """Tokens of the longest row it takes: see `preflight.require_length`."""
 
     def check_unchanged(self) -> None:
-        """ModelError when a weight of the base is not bit for bit what was loaded."""
+        """Raise ModelError when a weight of the base is not bit for bit what was loaded."""
         if checksum(self.model) != self.checksum:
             raise ModelError(
                 "the frozen base changed during a stage: this run's results cannot be trusted",
@@ -64,7 +64,7 @@ class Base:
 
 
 def choose_backend() -> Backend:
-    """`unsloth` where CUDA and Unsloth are there, else `transformers`; STATLLAMA_BACKEND overrides."""
+    """Return `unsloth` where CUDA and Unsloth are there, else `transformers`; STATLLAMA_BACKEND overrides."""
     wanted = os.environ.get("STATLLAMA_BACKEND")
     if wanted and wanted not in ("transformers", "unsloth"):
         raise ModelError(f"STATLLAMA_BACKEND is {wanted!r}; allowed: transformers, unsloth")
@@ -114,7 +114,7 @@ def _import_unsloth() -> None:
 
 @contextmanager
 def unsloth_hushed() -> Iterator[None]:
-    """Within: Unsloth's banners and advice, which it prints to stdout, go to the log; errors pass."""
+    """Send Unsloth's banners and advice, which it prints to stdout, to the log; errors pass."""
     said = io.StringIO()
     try:
         with redirect_stdout(said):
@@ -125,7 +125,7 @@ def unsloth_hushed() -> Iterator[None]:
 
 
 def resolve_dtype(precision: str) -> torch.dtype:
-    """The compute type that `train.precision` means on this machine. ModelError for one that its GPU lacks.
+    """Return the compute type that `train.precision` means on this machine. ModelError for one that its GPU lacks.
 
     Before Ampere, GPUs have no bfloat16: torch emulates it, slowly, and Unsloth would take float16 without a word.
     """
@@ -142,7 +142,7 @@ def resolve_dtype(precision: str) -> torch.dtype:
 
 
 def load_tokenizer(spec: BaseModelSpec, identity: Mapping[str, Any]) -> PreTrainedTokenizerBase:
-    """The tokenizer, with the recipe's chat template and a pad token that is never a training target.
+    """Return the tokenizer, with the recipe's chat template and a pad token that is never a training target.
 
     `identity` (see `identity.base_identity`) holds the hub commits to load.
     """
@@ -251,7 +251,7 @@ def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, m
 
 
 def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
-    """The base with `parents` frozen on it and a fresh slice to train (see `stack.attach`)."""
+    """Return the base with `parents` frozen on it and a fresh slice to train (see `stack.attach`)."""
     from statllama.model import stack
 
     if base.backend == "transformers":
@@ -264,7 +264,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
 
 
 def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
-    """The base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
+    """Yield the base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
     from statllama.model import stack
 
     if not adapters:
@@ -296,14 +296,14 @@ def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
 
 
 def with_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
-    """A base with a saved adapter on it, as plain PEFT loads it: nothing of the adapter stack is involved."""
+    """Return a base with a saved adapter on it, as plain PEFT loads it: nothing of the adapter stack is involved."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, str(folder))
 
 
 def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
-    """Unsloth's PEFT model over all linear modules of the architecture, whatever the stage trains.
+    """Return Unsloth's PEFT model over all linear modules of the architecture, whatever the stage trains.
 
     Its patched forwards stay on the base after a stage and expect all of them; `stack.install` freezes the others.
     """
@@ -325,7 +325,7 @@ def _unsloth_peft(base: Base, lora: LoraSpec, checkpointing: bool) -> PeftModel:
 
 
 def _leave_dropout_to_peft(peft: PeftModel) -> None:
-    """Where parents and dropout meet, have Unsloth call PEFT's forward instead of its fused kernels.
+    """Make Unsloth call PEFT's forward instead of its fused kernels where parents and dropout meet.
 
     The kernels read `.weight` and apply `nn.Dropout` to the input of all slices, so `stack.install` leaves an Identity
     there, which the kernels take for no dropout at all. A module of any other kind makes them stand back.
@@ -348,7 +348,7 @@ def _take_fused_forwards_off(model: torch.nn.Module) -> None:
 
 
 def checksum(model: torch.nn.Module) -> int:
-    """64 bits of all weights, buffers and NF4 scales in their places. Runs where the weights are.
+    """Return a 64-bit checksum of all weights, buffers and NF4 scales in their places. Runs where the weights are.
 
     Each tensor is read as words of 32 bits, piece by piece (a few MiB of temporary memory). A piece counts as the sum
     of word x odd number of its place, modulo 2^64: no single change and no swap within a piece leaves that as it was.
@@ -372,7 +372,7 @@ def checksum(model: torch.nn.Module) -> int:
 
 
 def _tensors(model: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Parameters, what bitsandbytes keeps beside them to dequantise them, and buffers."""
+    """Yield the parameters, what bitsandbytes keeps beside them to dequantise them, and buffers."""
     import torch
 
     for parameter in model.parameters():

@@ -33,7 +33,8 @@ TOKENIZER_FILES = (
 
 
 def base_identity(spec: BaseModelSpec, memory: Path) -> dict[str, Any]:
-    """Canonical description of base, tokenizer and chat template. `memory`: keeps hashes and commits (`memory.py`).
+    """Return the canonical description of base, tokenizer and chat template. `memory`: keeps hashes and commits
+    (`memory.py`).
 
     ModelError when a folder holds no model, the hub cannot say which commit a revision is, or the base has an
     architecture that is not supported.
@@ -69,7 +70,7 @@ def _part(model: str, revision: str | None, patterns: tuple[str, ...], memory: P
 
 
 def _require_supported(model: str, part: Mapping[str, str]) -> None:
-    """ModelError for a base whose config.json names an architecture without a record.
+    """Raise ModelError for a base whose config.json names an architecture without a record.
 
     Without a config.json at hand nothing is said here: the base is asked again when it is loaded.
     """
@@ -79,7 +80,9 @@ def _require_supported(model: str, part: Mapping[str, str]) -> None:
 
 
 def _from_hub(part: Mapping[str, str]) -> Path:
-    """A repository's config.json in the hub's cache, fetched if it is not there; no such file if it cannot be."""
+    """Return a repository's config.json in the hub's cache, fetched if it is not there; no such file if it cannot
+    be.
+    """
     from huggingface_hub import hf_hub_download
 
     try:

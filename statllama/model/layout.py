@@ -78,7 +78,7 @@ class Layout:
         return ours, name, shape
 
     def _linear_shapes(self) -> dict[str, tuple[int, int]]:
-        """{linear module of a layer: (out, in)}."""
+        """Return {linear module of a layer: (out, in)}."""
         width, inner = self.width, self.feed_forward
         query, kv = self.heads * self.head_width, self.kv_heads * self.head_width
         by_name = {
@@ -104,7 +104,7 @@ class Layout:
         return None if order is None else np.argsort(order)
 
     def _rotated_heads(self, tensor: str) -> int:
-        """Heads whose rows GGUF reorders; 0 for a tensor with none."""
+        """Return the heads whose rows GGUF reorders; 0 for a tensor with none."""
         if not self.architecture.rotated:
             return 0
         return self.heads if ".attn_q." in tensor else self.kv_heads if ".attn_k." in tensor else 0
@@ -194,7 +194,7 @@ def window_of(config: Any) -> int | None:
 
 
 def _refused(record: Architecture, config: Any, head: int, rope: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(what the base has, what llama.cpp computes) of all that it does not."""
+    """Yield (what the base has, what llama.cpp computes) of all that it does not."""
     if rope["rope_type"] not in record.rope_types:
         yield f"RoPE of type {rope['rope_type']}", ", ".join(record.rope_types)
     for name, allowed in record.fixed.items():
@@ -220,7 +220,7 @@ def _plain(value: Any) -> str:
 def config_from_gguf(
     fields: Mapping[str, Any], where: str, *, tied: bool, factors: Factors | None = None
 ) -> dict[str, Any]:
-    """Rebuild the body of a config.json from a GGUF file's metadata, {key: value}.
+    """Return the rebuild the body of a config.json from a GGUF file's metadata, {key: value}.
 
     `tied`: the file has no `output.weight`. `factors`: its RoPE factors (`FACTORS`). `layout_of` of the result lists
     the tensors that the file must have. ModelError for a field that is missing or of another type, sizes that do not
@@ -271,21 +271,21 @@ class _Fields:
     where: str
 
     def count(self, key: str, default: int | None = None) -> int:
-        """A positive integer."""
+        """Return a positive integer."""
         value = self.fields.get(f"{self.prefix}.{key}", default)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
             raise self.odd(key, "a positive integer")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A positive number, in the fewest digits that 32 bits tell apart: 1e-05, not 9.99999974737875e-06."""
+        """Return a positive number, in the fewest digits that 32 bits tell apart: 1e-05, not 9.99999974737875e-06."""
         value = self.fields.get(f"{self.prefix}.{key}", default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise self.odd(key, "a positive number")
         return float(str(np.float32(value)))
 
     def odd(self, key: str, allowed: str) -> ModelError:
-        """The error for a field."""
+        """Return the error for a field."""
         name = f"{self.prefix}.{key}"
         return ModelError(
             f"{self.where}: {name} is {self.fields.get(name)!r}; expected: {allowed}",
@@ -294,7 +294,7 @@ class _Fields:
 
 
 def _rope(read: _Fields, head: int, factors: Factors | None) -> dict[str, Any]:
-    """Transformers' `rope_parameters`."""
+    """Return Transformers' `rope_parameters`."""
     theta = read.number("rope.freq_base", 10000.0)
     kind = read.fields.get(f"{read.prefix}.rope.scaling.type") or "none"
     if kind == "linear" and factors is None:

@@ -28,7 +28,7 @@ QWEN2_WORDS = LLAMA3_WORDS.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
 def _bytes(*, use_regex: bool) -> dict[str, Any]:
-    """Bytes as letters; with `use_regex`, GPT-2's words first."""
+    """Return the bytes as letters; with `use_regex`, GPT-2's words first."""
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
@@ -107,7 +107,7 @@ def normal(text: str, rules: Mapping[str, Any]) -> str:
 
 
 def _steps(pre: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """A pre-tokenizer's parts in order, without what bears on no id."""
+    """Return a pre-tokenizer's parts in order, without what bears on no id."""
     parts = (pre or {}).get("pretokenizers", [pre or {}])
     return [{key: value for key, value in part.items() if key != "trim_offsets"} for part in parts]
 

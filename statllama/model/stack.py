@@ -106,7 +106,7 @@ class _StackedB(_Stacked):
 
 
 def attach(model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: int) -> PeftModel:
-    """The base with `parents` frozen on it and a fresh trainable slice on top.
+    """Return the base with `parents` frozen on it and a fresh trainable slice on top.
 
     The slice starts as PEFT starts a LoRA (A Kaiming-uniform, B zero), drawn on the CPU under `seed`, so it is the
     same on every backend and whatever the parents' modules are. ModelError when the base lacks a target module.
@@ -142,7 +142,7 @@ def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets
 
 
 def attach_frozen(model: nn.Module, adapters: Sequence[Adapter]) -> PeftModel:
-    """The base with `adapters` on it and nothing to train: for scoring, and the tests' reference."""
+    """Return the base with `adapters` on it and nothing to train: for scoring, and the tests' reference."""
     modules = sorted({name for adapter in adapters for name in adapter.slices})
     lora = LoraSpec(r=1, alpha=1.0)
     peft = cast(PeftModel, get_peft_model(cast(Any, model), _config(lora, modules)))
@@ -194,7 +194,7 @@ def detach(peft: PeftModel) -> nn.Module:
 
 @contextmanager
 def without_new_slice(model: nn.Module) -> Iterator[None]:
-    """Within: the stack of the parents alone, as before the first step. The new slice's B is zero for that time."""
+    """Reduce the stack to the parents alone, as before the first step: the new slice's B is zero meanwhile."""
     kept = {p: p.detach().clone() for name, p in trainable(model).items() if ".lora_B." in name}
     with torch.no_grad():
         for parameter in kept:
@@ -209,7 +209,7 @@ def without_new_slice(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def first_adapters(peft: PeftModel, adapters: Sequence[Adapter], count: int) -> Iterator[None]:
-    """Within: of a stack that `attach_frozen` made of `adapters`, the first `count` alone; with 0, the base's logits.
+    """Reduce a stack that `attach_frozen` made of `adapters` to its first `count`; with 0, to the base.
 
     The B columns of the others are zero for that time, so that, unlike with a smaller stack, no sum is rounded
     differently: an adapter without effect changes no bit. Costs a copy of those columns.
@@ -232,7 +232,7 @@ def first_adapters(peft: PeftModel, adapters: Sequence[Adapter], count: int) -> 
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """{name: parameter} of everything that trains: the new slice, and nothing else."""
+    """Return {name: parameter} of everything that trains: the new slice alone."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -240,7 +240,9 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Full names of the base's linear modules named in `targets`. ModelError lists what the base has instead."""
+    """Return the full names of the base's linear modules named in `targets`. ModelError lists what the base has
+    instead.
+    """
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     short = sorted({name.rpartition(".")[2] for name in linear})
     missing = [t for t in targets if t not in short]
@@ -253,19 +255,19 @@ def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
 
 
 def _layers(peft: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
-    """(module name in the base, LoRA layer) of every adapted module, in the model's order."""
+    """Yield (module name in the base, LoRA layer) of every adapted module, in the model's order."""
     for name, module in peft.named_modules():
         if isinstance(module, LoraLayer):
             yield name.removeprefix(PREFIX), module
 
 
 def _linear(modules: nn.ModuleDict) -> nn.Linear:
-    """The trained adapter's lora_A or lora_B."""
+    """Return the trained adapter's lora_A or lora_B."""
     return cast(nn.Linear, modules[TRAINED])
 
 
 def _own(linear: nn.Module) -> Tensor:
-    """The new slice's own Parameter, (r, in) or (out, r)."""
+    """Return the new slice's own Parameter, (r, in) or (out, r)."""
     return cast(Tensor, linear._parameters["weight"])
 
 
@@ -290,7 +292,7 @@ def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
 
 
 def _frozen(layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: float) -> tuple[Tensor, Tensor] | None:
-    """A and B of the parents' slices on this module, ready for the adapter's `scaling`; None without any."""
+    """Return A and B of the parents' slices on this module, ready for the adapter's `scaling`; None without any."""
     slices = [parent.slices[name] for parent in parents if name in parent.slices]
     if not slices:
         return None
@@ -306,7 +308,7 @@ def _frozen(layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: fl
 
 
 def _nothing(layer: LoraLayer) -> tuple[Tensor, Tensor]:
-    """A rank-1 update that is zero."""
+    """Return a rank-1 update that is zero."""
     device = _linear(layer.lora_A).weight.device
     width, height = cast(int, layer.in_features), cast(int, layer.out_features)
     return torch.zeros(1, width, device=device), torch.zeros(height, 1, device=device)
