@@ -32,7 +32,7 @@ class Fork:
 
     @property
     def length(self) -> int:
-        """Tokens of its row: the last one of a continuation predicts nothing that is asked."""
+        """Return the tokens of its row: the last one of a continuation predicts nothing that is asked."""
         return len(self.context) + sum(len(c) - 1 for c in self.continuations)
 
 
@@ -49,7 +49,7 @@ def takes_forks(model: Any) -> bool:
 
 
 def forks(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) -> list[Fork]:
-    """The (context, continuation) pairs that share a context with others, in rows of at most `longest` tokens.
+    """Return the (context, continuation) pairs that share a context with others, in rows of at most `longest` tokens.
 
     A pair that shares with none, or does not fit beside another, is in no fork. Nor are continuations of one token
     each: lm-eval reads them all from the context's last logits, without a mask.
@@ -73,12 +73,12 @@ def forks(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) ->
 def fork_of(
     context: Sequence[int], pairs: Sequence[tuple[Sequence[int], Sequence[int]]], numbers: Sequence[int]
 ) -> Fork:
-    """The fork of these pairs, all of which have this context."""
+    """Return the fork of these pairs, all of which have this context."""
     return Fork(context, tuple(pairs[number][1] for number in numbers), tuple(numbers))
 
 
 def batches(found: Sequence[Fork], size: int) -> Iterator[list[Fork]]:
-    """Forks of like length together, the longest first.
+    """Yield the forks of like length together, the longest first.
 
     A batch takes no more places than `size` rows of the longest context with its longest continuation would.
     """
@@ -96,12 +96,12 @@ def batches(found: Sequence[Fork], size: int) -> Iterator[list[Fork]]:
 
 
 def _widths(batch: Sequence[Fork]) -> tuple[int, int]:
-    """The most tokens of a context, and of a fork's continuations."""
+    """Return the most tokens of a context, and of a fork's continuations."""
     return max(len(f.context) for f in batch), max(f.length - len(f.context) for f in batch)
 
 
 def layout(batch: Sequence[Fork], pad_id: int) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Ids and positions, int64 (B, L); who sees whom, bool (B, L, L); and the place where all contexts end.
+    """Return the ids and positions, int64 (B, L); who sees whom, bool (B, L, L); and the place where all contexts end.
 
     Contexts are padded on the left, continuations on the right. Padding is seen by padding alone.
     """
@@ -128,7 +128,7 @@ def layout(batch: Sequence[Fork], pad_id: int) -> tuple[Tensor, Tensor, Tensor, 
 
 
 def likelihoods(model: Any, batch: Sequence[Fork], pad_id: int) -> list[list[Answer]]:
-    """The answers of each fork's continuations, by one forward pass of a causal model."""
+    """Return the answers of each fork's continuations, by one forward pass of a causal model."""
     ids, positions, seen, end = layout(batch, pad_id)
     dtype = model.get_input_embeddings().weight.dtype
     mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
