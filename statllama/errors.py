@@ -47,7 +47,9 @@ class StatllamaError(Exception):
         return self.message if self.remedy is None else f"{self.message}\n  -> {self.remedy}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the error with all its attributes, whatever its constructor takes: it may come from a worker."""
+        """Return the pickle the error with all its attributes, whatever its constructor takes: it may come from a
+        worker.
+        """
         return _rebuilt, (type(self), self.args, dict(self.__dict__))
 
 
@@ -136,7 +138,9 @@ class Interrupted(StatllamaError):
 
 
 def near(word: str, allowed: Iterable[str]) -> str:
-    """'did you mean ...?' with the nearest allowed names, or the allowed names (the first 30) when none is near."""
+    """Return 'did you mean ...?' with the nearest allowed names, or the allowed names (the first 30) when none is
+    near.
+    """
     names = sorted(set(allowed))
     close = get_close_matches(word, names, n=3, cutoff=0.6)
     if close:

@@ -55,7 +55,7 @@ class Recipe(Spec):
 
     @property
     def trained(self) -> tuple[TrainingSpec, ...]:
-        """The stages that train on data."""
+        """Return the stages that train on data."""
         return tuple(stage for stage in self.stages if isinstance(stage, TrainingSpec))
 
     @property
@@ -65,12 +65,12 @@ class Recipe(Spec):
 
     @property
     def root(self) -> Path:
-        """Folder that relative files of the recipe refer to."""
+        """Return the folder that relative files of the recipe refer to."""
         return self.source.parent
 
     @property
     def longest_row(self) -> int:
-        """Tokens of the longest row that the base gets in a run."""
+        """Return the tokens of the longest row that the base gets in a run."""
         lengths = [stage.train.max_length for stage in self.trained]
         return max(lengths + ([self.evaluate.max_length] if self.evaluate.tasks else []))
 
@@ -79,30 +79,34 @@ class Recipe(Spec):
         return chosen_tasks(self.evaluate, self.root)
 
     def stage(self, name: str) -> StageSpec:
-        """The stage of that name. UsageError for an unknown one."""
+        """Return the stage of that name. UsageError for an unknown one."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
         raise UsageError(f"no stage {name!r} in recipe {self.name!r}: {near(name, [s.name for s in self.stages])}")
 
     def training_stage(self, name: str) -> TrainingSpec:
-        """The stage of that name, which has data. UsageError for an unknown one and for one that trains nothing."""
+        """Return the stage of that name, which has data. UsageError for an unknown one and for one that trains
+        nothing.
+        """
         stage = self.stage(name)
         if not isinstance(stage, TrainingSpec):
             raise UsageError(f"stage {name!r} is a {stage.type}: it reads no data")
         return stage
 
     def parents(self, stage: StageSpec) -> tuple[StageSpec, ...]:
-        """Direct parents, in stack order (resolved: never None)."""
+        """Return the direct parents, in stack order (resolved: never None)."""
         return () if stage.parents == "base" else tuple(self.stage(name) for name in stage.parents or ())
 
     def stack(self, stage: StageSpec) -> tuple[StageSpec, ...]:
-        """All stages below `stage`, in the order in which they are stacked: each once, parents before children."""
+        """Return all stages below `stage`, in the order in which they are stacked: each once, parents before
+        children.
+        """
         return self._stacks[stage.name]
 
     @cached_property
     def _stacks(self) -> dict[str, tuple[StageSpec, ...]]:
-        """{stage: its stack}, in one pass: parents come first in `stages`."""
+        """Return {stage: its stack}, in one pass: parents come first in `stages`."""
         stacks: dict[str, tuple[StageSpec, ...]] = {}
         for stage in self.stages:
             below = {s.name: s for parent in self.parents(stage) for s in (*stacks[parent.name], parent)}
@@ -110,7 +114,7 @@ class Recipe(Spec):
         return stacks
 
     def down_to(self, name: str) -> Recipe:
-        """The recipe with only the stages that the stage of that name needs, and it."""
+        """Return the recipe with only the stages that the stage of that name needs, and it."""
         wanted, waiting = set[str](), [self.stage(name).name]
         while waiting:
             wanted.add(found := waiting.pop())
@@ -118,7 +122,7 @@ class Recipe(Spec):
         return self.model_copy(update={"stages": tuple(s for s in self.stages if s.name in wanted)})
 
     def to_yaml(self) -> str:
-        """The resolved recipe as YAML: every field with its value, files absolute."""
+        """Return the resolved recipe as YAML: every field with its value, files absolute."""
         body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
         for source in (source for stage in body["stages"] for source in stage.get("data", ())):
@@ -202,13 +206,13 @@ def _stages(whole: Whole, problems: list[Problem]) -> list[tuple[int, StageSpec]
 
 
 def _stage_names(data: Mapping[str, Any]) -> list[str]:
-    """Names of all stages in the file, also of those with errors."""
+    """Return the names of all stages in the file, also of those with errors."""
     raw = data.get("stages")
     return [str(item.get("name")) for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
 
 
 def _gate_problems(evaluate: EvaluateSpec, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:
-    """Gates that hold stages which the recipe does not have."""
+    """Return the gates that hold stages which the recipe does not have."""
     return [
         Problem(
             f"evaluate.gates.{task}.stages",
@@ -222,7 +226,7 @@ def _gate_problems(evaluate: EvaluateSpec, names: Sequence[str], lines: Mapping[
 
 
 def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: Mapping[Path_, int]) -> list[Problem]:
-    """Gates that would leave out a stage that another one blends."""
+    """Return the gates that would leave out a stage that another one blends."""
     blended = [(name, stage.name) for stage in stages for name in stage.siblings]
     return [
         Problem(
@@ -238,7 +242,7 @@ def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: M
 
 
 def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: list[Problem]) -> dict[str, Any]:
-    """The groups of fields under `defaults`; what else stands there is a problem."""
+    """Return the groups of fields under `defaults`; what else stands there is a problem."""
     defaults = data.get("defaults", {})
     if not isinstance(defaults, dict):
         message = f"should be a mapping with {' or '.join(f'`{group}`' for group in DEFAULTED)}"
@@ -254,12 +258,12 @@ def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: lis
 
 
 def _local(value: str, root: Path) -> Path:
-    """The absolute path that `value` is in a recipe in `root`. Never raises, whatever the text."""
+    """Return the absolute path that `value` is in a recipe in `root`. Never raises, whatever the text."""
     return Path(os.path.abspath(root / os.path.expanduser(value)))
 
 
 def _absolute(value: str | None, root: Path) -> str | None:
-    """An existing local file or folder as an absolute path; a hub id as it is."""
+    """Return an existing local file or folder as an absolute path; a hub id as it is."""
     if value is None:
         return None
     local = _local(value, root)
@@ -267,7 +271,7 @@ def _absolute(value: str | None, root: Path) -> str | None:
 
 
 def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: dict[Path_, int]) -> list[Problem]:
-    """Local files that are missing: known now, before anything is loaded."""
+    """Return the local files that are missing: known now, before anything is loaded."""
     problems = []
     for field in ("model", "tokenizer", "chat_template"):
         value = getattr(recipe.base, field)
@@ -297,7 +301,9 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
 
 
 def _architecture_problems(base: Path, line: int) -> list[Problem]:
-    """A base in a folder whose architecture is not supported. One on the hub is looked at once it is resolved."""
+    """Return a base in a folder whose architecture is not supported. One on the hub is looked at once it is
+    resolved.
+    """
     config = read_json(base / "config.json")
     try:
         if isinstance(config, dict):
@@ -308,14 +314,16 @@ def _architecture_problems(base: Path, line: int) -> list[Problem]:
 
 
 def _holds_data(value: str, root: Path) -> bool:
-    """Whether a source's `path` is a file, a folder or a glob that matches something. What is in it is read later."""
+    """Return whether a source's `path` is a file, a folder or a glob that matches something. What is in it is read
+    later.
+    """
     if not value or os.path.exists(_local(value, root)):
         return bool(value)
     return glob.has_magic(value) and any(glob.iglob(os.path.expanduser(value), root_dir=root, recursive=True))
 
 
 def _neighbours(path: Path) -> str:
-    """The files beside a missing one that are called almost the same, as a question."""
+    """Return the files beside a missing one that are called almost the same, as a question."""
     try:
         close = get_close_matches(path.name, os.listdir(path.parent), n=3)
     except OSError:
