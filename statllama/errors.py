@@ -47,7 +47,7 @@ class StatllamaError(Exception):
         return self.message if self.remedy is None else f"{self.message}\n  -> {self.remedy}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return the pickle the error with all its attributes, whatever its constructor takes: it may come from a
+        """Pickle the error with all its attributes, whatever its constructor takes: it may come from a
         worker.
         """
         return _rebuilt, (type(self), self.args, dict(self.__dict__))

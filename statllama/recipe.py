@@ -301,7 +301,7 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
 
 
 def _architecture_problems(base: Path, line: int) -> list[Problem]:
-    """Return a base in a folder whose architecture is not supported. One on the hub is looked at once it is
+    """Return the problem of a base in a folder whose architecture is not supported. One on the hub is looked at once it is
     resolved.
     """
     config = read_json(base / "config.json")

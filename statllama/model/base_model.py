@@ -284,7 +284,7 @@ def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
 
 @contextmanager
 def scoring(base: Base, adapters: Sequence[Adapter]) -> Iterator[Any]:
-    """Within: `with_stack`; afterwards the base is as it was."""
+    """Lend `with_stack`; afterwards the base is as it was."""
     from statllama.model import stack
 
     model = with_stack(base, adapters)

@@ -210,7 +210,7 @@ def _refused(record: Architecture, config: Any, head: int, rope: Mapping[str, An
 
 
 def _plain(value: Any) -> str:
-    """As JSON writes it."""
+    """Write it as JSON does."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -220,7 +220,7 @@ def _plain(value: Any) -> str:
 def config_from_gguf(
     fields: Mapping[str, Any], where: str, *, tied: bool, factors: Factors | None = None
 ) -> dict[str, Any]:
-    """Return the rebuild the body of a config.json from a GGUF file's metadata, {key: value}.
+    """Rebuild the body of a config.json from a GGUF file's metadata, {key: value}.
 
     `tied`: the file has no `output.weight`. `factors`: its RoPE factors (`FACTORS`). `layout_of` of the result lists
     the tensors that the file must have. ModelError for a field that is missing or of another type, sizes that do not

@@ -45,7 +45,7 @@ def run(
     trust_local_code: bool,
     reporter: Reporter,
 ) -> Run:
-    """Return the do the work of `statllama.run`."""
+    """Do the work of `statllama.run`."""
     loaded = _recipe(recipe, overrides)
     if trust_local_code:
         loaded = loaded.model_copy(update={"trust_local_code": True})
@@ -60,7 +60,7 @@ def run(
 def plan(
     recipe: Named | Recipe, workspace: Named | None, overrides: Overrides, until: str | None, reporter: Reporter
 ) -> Plan:
-    """Return the do the work of `statllama.plan`."""
+    """Do the work of `statllama.plan`."""
     loaded, store = _recipe(recipe, overrides), open_store(workspace)
     stages = plan_stages(loaded, store, until)
     return Plan(loaded.name, store.root, stages, runner.measure(loaded, store, stages, reporter))
@@ -77,7 +77,7 @@ def evaluate(
     overrides: Overrides,
     reporter: Reporter,
 ) -> Scores:
-    """Return the do the work of `statllama.evaluate`."""
+    """Do the work of `statllama.evaluate`."""
     name, given = split_stage(os.fspath(target))
     stages = [*([given] if given else []), *_words(stage)]
     store = open_store(workspace)
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def compare(models: Named | Sequence[Named], workspace: Named | None) -> Compared:
-    """Return the do the work of `statllama.compare`."""
+    """Do the work of `statllama.compare`."""
     from statllama.evaluation.compare import compare as compare_scored
     from statllama.evaluation.compare import require_different
 
@@ -117,7 +117,7 @@ def compare(models: Named | Sequence[Named], workspace: Named | None) -> Compare
 def load(
     target: Named, workspace: Named | None, stage: str | None, scale: Mapping[str, float] | None, reporter: Reporter
 ) -> Specialist:
-    """Return the do the work of `statllama.load`."""
+    """Do the work of `statllama.load`."""
     store = open_store(workspace)
     subject, stack = find_stack(target, store, stage, scale)
     loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)

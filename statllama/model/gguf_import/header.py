@@ -78,7 +78,7 @@ class Header:
 
     @property
     def types(self) -> dict[str, int]:
-        """How many tensors there are of each type, `{"Q4_1": 210, "F32": 61}`, the most frequent first."""
+        """Count the tensors of each type, `{"Q4_1": 210, "F32": 61}`, the most frequent first."""
         return dict(Counter(tensor.type.name for tensor in self.tensors.values()).most_common())
 
     @property

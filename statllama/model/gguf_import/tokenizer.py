@@ -176,7 +176,7 @@ def _texts(fields: Mapping[str, Any], key: str, where: str) -> list[str]:
 
 
 def _pieces(tokens: list[str], types: list[Any], where: str) -> dict[str, int]:
-    """Return the map pieces to ids, without the unused ones."""
+    """Map pieces to ids, without the unused ones."""
     pieces: dict[str, int] = {}
     for i, (piece, type_) in enumerate(zip(tokens, types, strict=True)):
         if type_ == TokenType.UNUSED:
