@@ -1,4 +1,4 @@
-"""Recipe: load a YAML file, apply overrides, validate all of it at once, resolve what it leaves open.
+"""Recipe: load a YAML file, apply overrides, validate everything at once, resolve open fields.
 
 Resolving means: `defaults` are merged into the stages, parents are stage names, files are absolute. Nothing here
 loads torch or touches the network.
@@ -40,7 +40,7 @@ class Recipe(Spec):
     name: Name
     """Names the run in reports and in `status`."""
     description: str = ""
-    """One or two sentences for people."""
+    """One or two sentences for readers."""
     base: BaseModelSpec
     stages: Annotated[tuple[StageSpec, ...], Field(strict=False)]
     evaluate: EvaluateSpec = EvaluateSpec()
@@ -233,7 +233,7 @@ def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: M
             f"evaluate.gates.{task}",
             f"would leave out stage {name!r}, which {blend!r} blends",
             line_of(("evaluate", "gates", task), lines),
-            remedy="say `on_break: stop`, or which `stages` it holds",
+            remedy="set `on_break: stop`, or name the `stages` it holds",
         )
         for task, gate in evaluate.gates.items()
         for name, blend in blended
@@ -301,9 +301,7 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
 
 
 def _architecture_problems(base: Path, line: int) -> list[Problem]:
-    """Return the problem of a base in a folder whose architecture is not supported. One on the hub is looked at once it is
-    resolved.
-    """
+    """Return the problem of a base in a folder with an unsupported architecture; one on the hub is checked later."""
     config = read_json(base / "config.json")
     try:
         if isinstance(config, dict):

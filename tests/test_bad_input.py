@@ -111,7 +111,7 @@ RECIPES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     ),
     "steps and epochs": (
         [stage("a", train={"epochs": 2})],
-        ["stages[0].train", "give `epochs` or `steps`, not both: set the one that is not wanted to null"],
+        ["stages[0].train", "give `epochs` or `steps`, not both: set the unwanted one to null"],
     ),
     "micro-batch": (
         [stage("a", train={"batch_size": 6, "micro_batch_size": 4})],

@@ -19,7 +19,7 @@ def shipped_root() -> Path:
 
 
 STUDY = ".study.yaml"
-"""What the name of a study's file ends in."""
+"""The ending of a study file's name."""
 
 
 def shipped_recipes() -> dict[str, Path]:

@@ -87,11 +87,11 @@ class SourceSpec(Spec):
     where: dict[str, str] = Field(default_factory=dict)
     """{column of the file: regular expression}: only rows in which each is found are used."""
     min_chars: Count | None = None
-    """Only rows whose texts have at least this many characters together."""
+    """Minimum number of characters in a row's texts together."""
     max_chars: Count | None = None
-    """Only rows whose texts have at most this many characters together."""
+    """Maximum number of characters in a row's texts together."""
     repeat: Count = 1
-    """How many times each row is used."""
+    """Number of times each row is used."""
     limit: Count | None = None
     """Use only this many rows, drawn under the stage's seed, before `repeat`."""
     weight: Positive | None = None
@@ -104,7 +104,7 @@ class SourceSpec(Spec):
                 "give one of `path` (local files), `hub` (a hub dataset id) and `problems` (generated), and only one"
             )
         if self.hub is None and (self.config or self.revision):
-            raise ValueError("`config` and `revision` belong to a hub dataset; this source is none")
+            raise ValueError("`config` and `revision` belong to a hub dataset, and this source is not one")
         if self.min_chars and self.max_chars and self.min_chars > self.max_chars:
             raise ValueError(f"`min_chars` {self.min_chars} is above `max_chars` {self.max_chars}")
         return self
@@ -130,11 +130,11 @@ class LoraSpec(Spec):
     rslora: bool = False
     """Rank-stabilised scale (arXiv 2312.03732)."""
     dropout: Fraction = 0.0
-    """Dropout on the input of the new slice alone. Above 0 on top of parents, Unsloth's fused kernels stand back."""
+    """Dropout on the input of the new slice alone. Above 0 on top of parents, it turns Unsloth's fused kernels off."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = tuple(sorted(DEFAULT_MODULES))
     """Linear modules that get a slice."""
     dora: Literal[False] = False
-    """Refused: see the message."""
+    """Refused; the error says why."""
 
     @field_validator("dora", mode="before")
     @classmethod
@@ -181,7 +181,7 @@ class TrainSpec(Spec):
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this global L2 norm."""
     max_length: Annotated[int, Field(ge=8)] = 2048
-    """Tokens per row; longer rows are cut at the end, and counted. In grpo a row is a prompt and its completion."""
+    """Maximum tokens per row; longer rows are cut at the end, and counted. A grpo row is a prompt and its completion."""
     packing: bool = False
     """Put several examples into one row of at most `max_length` tokens, without attention between them."""
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
@@ -204,7 +204,7 @@ class TrainSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.epochs is not None and self.steps is not None:
-            raise ValueError("give `epochs` or `steps`, not both: set the one that is not wanted to null")
+            raise ValueError("give `epochs` or `steps`, not both: set the unwanted one to null")
         if self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"`batch_size` {self.batch_size} is not a multiple of `micro_batch_size` {self.micro_batch_size}"
@@ -233,7 +233,7 @@ class DriftSpec(Spec):
 
 
 class StageSpec(Spec):
-    """What every stage has. `TrainingSpec` and `statllama/stages/<type>.py` add to it."""
+    """The fields of every stage. `TrainingSpec` and `statllama/stages/<type>.py` add to them."""
 
     name: Name
     """Unique in the recipe; names the adapter in reports. Not in the key."""
@@ -273,7 +273,7 @@ class StageSpec(Spec):
 
 
 class TrainingSpec(StageSpec):
-    """What every stage has that trains an adapter on data."""
+    """The fields of every stage that trains an adapter on data."""
 
     data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
     """The mixture."""
@@ -281,8 +281,8 @@ class TrainingSpec(StageSpec):
     """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
     (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
     decontaminate: Literal["stop", "drop", "ignore"] = "stop"
-    """What to do when a row copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
-    do not look."""
+    """Action for a row that copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
+    ignore it."""
     lora: LoraSpec = LoraSpec()
     train: TrainSpec = TrainSpec()
     drift: DriftSpec | None = None

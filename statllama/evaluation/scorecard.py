@@ -12,7 +12,7 @@ from statllama.evaluation.scores import Drift, TaskScore
 
 
 class IncomparableError(EvaluationError, ValueError):
-    """Scores that do not measure the same thing."""
+    """Scores that measure different things."""
 
     exit_code = 2
 

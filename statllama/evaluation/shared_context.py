@@ -19,7 +19,7 @@ from statllama.model.architectures import architecture, supported
 from statllama.model.layout import window_of
 
 Answer = tuple[float, bool]
-"""Log-likelihood of a continuation in nats, and whether it is what greedy decoding would say."""
+"""Log-likelihood of a continuation in nats, and whether greedy decoding would say it."""
 
 
 @dataclass(frozen=True)

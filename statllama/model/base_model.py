@@ -52,13 +52,13 @@ class Base:
     dtype: torch.dtype
     checksum: int
     max_length: int
-    """Tokens of the longest row it takes: see `preflight.require_length`."""
+    """Maximum tokens per row: see `preflight.require_length`."""
 
     def check_unchanged(self) -> None:
         """Raise ModelError when a weight of the base is not bit for bit what was loaded."""
         if checksum(self.model) != self.checksum:
             raise ModelError(
-                "the frozen base changed during a stage: this run's results cannot be trusted",
+                "the frozen base changed during a stage, so this run's results cannot be trusted",
                 remedy="please report this with the recipe and `statllama doctor`'s output",
             )
 
@@ -105,7 +105,7 @@ def _import_unsloth() -> None:
     except Exception as error:  # it raises many types where it, CUDA or a library it patches is missing
         raise ModelError(
             f"Unsloth cannot be loaded: {_first_line(error)}",
-            remedy="`statllama doctor` says what is missing; STATLLAMA_BACKEND=transformers runs without Unsloth",
+            remedy="`statllama doctor` names the missing part; STATLLAMA_BACKEND=transformers runs without Unsloth",
         ) from error
     # With torch 2.11 Unsloth finds no kernel for packed rows (see `packed_attention`); "0" tells it to take none.
     if os.environ.get("UNSLOTH_TORCH_VARLEN") != "0" and attention_dispatch._TORCH_VARLEN_ATTN is None:
@@ -137,7 +137,7 @@ def resolve_dtype(precision: str) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if has_bfloat16 else torch.float16
     if precision == "bfloat16" and not has_bfloat16:
-        raise ModelError("this GPU has no bfloat16", remedy="set `train.precision` to auto, which is float16 there")
+        raise ModelError("this GPU has no bfloat16", remedy="set `train.precision` to auto, which takes float16 here")
     return cast("torch.dtype", getattr(torch, precision))
 
 
@@ -154,7 +154,9 @@ def load_tokenizer(spec: BaseModelSpec, identity: Mapping[str, Any]) -> PreTrain
     except Exception as error:
         raise ModelError(f"the tokenizer of {name} cannot be loaded: {_first_line(error)}") from error
     if not tokenizer.is_fast:
-        raise ModelError(f"{name} has no fast tokenizer (tokenizer.json), which masks need", remedy="use one that has")
+        raise ModelError(
+            f"{name} has no fast tokenizer (tokenizer.json), and masks need one", remedy="use a tokenizer that has one"
+        )
     if spec.chat_template is not None:
         tokenizer.chat_template = Path(spec.chat_template).read_text(encoding="utf-8")
     if tokenizer.pad_token is None:
@@ -200,7 +202,7 @@ def load_base(
     if len(tokenizer) > rows:
         raise ModelError(
             f"the tokenizer has {len(tokenizer):,} tokens but the base embeds only {rows:,}",
-            remedy="use the base's own tokenizer (leave `base.tokenizer` out)",
+            remedy="use the base's own tokenizer (remove `base.tokenizer`)",
         )
     model.requires_grad_(False)
     model.eval()

@@ -1,4 +1,4 @@
-"""What a base model *is*, for keys: a hub commit, or the hash of a folder's bytes. Loads no torch.
+"""The identity of a base model, for keys: a hub commit, or the hash of a folder's bytes. Loads no torch.
 
 A folder's large files are hashed once: the result is remembered in the workspace by path, size and modification time.
 """

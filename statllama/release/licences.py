@@ -38,15 +38,15 @@ class Duties:
     notice: str = ""
     """Text of the file NOTICE; empty: none is needed."""
     built_with: str = ""
-    """What must be displayed prominently; empty: nothing."""
+    """Words to display prominently; empty: none."""
     prefix: str = ""
-    """What the name of a model made of this base must begin with."""
+    """Required prefix of the name of a model made from this base."""
     files: tuple[Path, ...] = ()
     """The licence's own files in the base's folder, to be copied."""
     warnings: tuple[str, ...] = ()
-    """What the release lacks, in words."""
+    """Things that the release lacks, in words."""
     url: str = ""
-    """Where the licence is to be had."""
+    """Address of the licence."""
 
 
 def duties_of(base: Path, model: str) -> Duties:

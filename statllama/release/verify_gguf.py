@@ -162,4 +162,4 @@ def _vocabulary(found: InGguf, source: Source, tokenizer: Any, rows: int) -> Ite
     if found.value("tokenizer.ggml.add_bos_token") is not adds:
         yield f"add_bos_token is {found.value('tokenizer.ggml.add_bos_token')} instead of {adds}"
     if (found.value("tokenizer.chat_template") or None) != (source.chat_template or None):
-        yield "the chat template is another"
+        yield "the chat template differs"

@@ -1,4 +1,4 @@
-"""What a command's TARGET names: a recipe, a run in the workspace, or a model. Loads no torch."""
+"""A command's TARGET: a recipe, a run in the workspace, or a model. Loads no torch."""
 
 from __future__ import annotations
 
