@@ -48,7 +48,7 @@ class ProblemsSpec(Spec):
     """Generated statistics problems with computed answers (see `statllama.problems`) as a source."""
 
     count: Count
-    """How many different problems."""
+    """Number of different problems."""
     form: Literal["sft", "chat", "dpo", "grpo"] = "sft"
     """Worked solutions, short exchanges about a problem, preference pairs, or questions with the answer to check."""
     topics: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
@@ -81,9 +81,9 @@ class SourceSpec(Spec):
     columns: dict[str, str] = Field(default_factory=dict)
     """{name the format expects: name the file uses}."""
     render: Literal["chat", "plain"] = "chat"
-    """How strings (not messages) become tokens: `chat` wraps them as user and assistant turns, `plain` does not."""
+    """Rendering of strings (not messages):  `chat` wraps them as user and assistant turns, `plain` does not."""
     layout: str | None = None
-    """How an answer with reasoning is written: text with `{reasoning}` and `{answer}`. None: the format's own."""
+    """Layout of an answer with reasoning: text with `{reasoning}` and `{answer}`. None: the format's own."""
     where: dict[str, str] = Field(default_factory=dict)
     """{column of the file: regular expression}: only rows in which each is found are used."""
     min_chars: Count | None = None
@@ -160,7 +160,7 @@ class LoraSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """How a stage trains. Every field reaches the trainer explicitly, so no library default leaks in."""
+    """A stage's training. Every field reaches the trainer explicitly, so no library default leaks in."""
 
     epochs: Positive | None = None
     """Passes over the mixture. Give `epochs` or `steps`; with neither, 1 epoch."""

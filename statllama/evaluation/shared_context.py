@@ -1,4 +1,4 @@
-"""The log-likelihoods of several continuations of one context, out of one row: the context is computed once.
+"""The log-likelihoods of several continuations of one context, from one row: the context is computed once.
 
 Multiple choice asks for the likelihood of every choice after the same question, and lm-eval computes the question anew
 for each. Here a row holds the context and all its continuations. The positions of each go on from the context, and it
