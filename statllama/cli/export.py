@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from statllama.cli.options import WORKSPACE, EvaluateSetOption, ScaleOption, StageOption, TargetArg, WorkspaceOption
+from statllama.release.formats import Option, options, orders
 
 DirOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to create; it must not exist yet.")]
-AdapterOption = Annotated[
-    bool | None, typer.Option("--adapter/--no-adapter", help="Write the stack as one ordinary PEFT adapter.")
-]
-RankOption = Annotated[
-    int | None, typer.Option(min=1, help="Recompress that adapter to this rank; the error is reported.")
-]
-MergedOption = Annotated[
-    str | None, typer.Option("--merged", metavar="TYPE", help="Write merged weights in bf16, f16 or f32.")
-]
-GgufOption = Annotated[
-    list[str] | None,
-    typer.Option("--gguf", metavar="TYPE", help="Write GGUF in f16, bf16, q8_0, q5_k_m, q4_k_m, ...; may be repeated."),
-]
-LoraOption = Annotated[
-    bool, typer.Option("--gguf-lora", help="Write each stage, and all together, as GGUF LoRA for llama.cpp's --lora.")
-]
 NameOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Name of the release. Default: the names of run and stage.")
 ]
@@ -38,15 +26,38 @@ PushOption = Annotated[
 PublicOption = Annotated[bool, typer.Option("--public", help="With --push: make the repository public.")]
 
 
+def _with_options_of_formats(command: Callable[..., None]) -> Callable[..., None]:
+    """Put the options that the release formats declare in the place of the parameter `forms`, which gets their values
+    by name: Typer reads a command's options from its signature.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    declared = {option.name: _parameter(option) for option in options()}
+    parameters = [
+        part
+        for one in signature.parameters.values()
+        for part in (declared.values() if one.name == "forms" else (one.replace(kind=inspect.Parameter.KEYWORD_ONLY),))
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        command(forms={name: given.pop(name) for name in declared}, **given)
+
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_options
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    words = typer.Option(option.flags, metavar=option.metavar, help=option.help, min=option.least)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(option.name, kind, default=option.default, annotation=Annotated[option.type, words])
+
+
+@_with_options_of_formats
 def export(
     target: TargetArg,
     out: DirOption,
+    forms: Mapping[str, Any],
     stage: StageOption = None,
-    adapter: AdapterOption = None,
-    rank: RankOption = None,
-    merged: MergedOption = None,
-    gguf: GgufOption = None,
-    lora: LoraOption = False,
     scale: ScaleOption = None,
     name: NameOption = None,
     force: ForceOption = False,
@@ -57,36 +68,30 @@ def export(
 ) -> None:
     """Release a stage as adapter, merged weights or GGUF, each checked against the trained stack.
 
-    Without a choice of forms: the adapter and merged weights in bf16. Works offline, without a compiler.
+    Without a choice of forms: the adapter and merged weights in bf16. A form that fails its checks is withheld. Works
+    offline, without a compiler.
     """
-    from statllama.cli.console.export import print_release
+    from statllama.cli.console.export import print_release, print_upload
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.release.release import Forms
     from statllama.release.release import export as make_release
+    from statllama.release.release import require_complete
     from statllama.runs.loaded import Loaded
     from statllama.runs.signals import StopSignal
     from statllama.runs.targets import chosen_stack
     from statllama.store import Store
 
     store = Store(workspace)
+    wanted = orders(**forms)
     subject, stack = chosen_stack(target, store, stage, scale, overrides)
-    kinds = tuple(dict.fromkeys(kind.lower() for text in gguf or () for kind in text.split(",")))
-    chosen = adapter or merged or kinds or lora
-    forms = Forms(
-        adapter=adapter if adapter is not None else not chosen or rank is not None,
-        rank=rank,
-        merged=merged.lower() if merged else "" if chosen else "bf16",
-        gguf=kinds,
-        lora=lora,
-    )
     # Verification asks plain Transformers and PEFT, which Unsloth would rewrite for the whole process.
     loaded = Loaded(
         subject.base, subject.identity, store, ConsoleReporter(), subject.evaluate.max_length, backend="transformers"
     )
     with StopSignal():
-        release = make_release(subject, stack, loaded, out, forms, name, force)
+        release = make_release(subject, stack, loaded, out, wanted, name, force)
     print_release(release)
-    if push is not None:
+    if push is not None and (force or not release.certificate.withheld):
         from statllama.release.push import push as upload
 
-        print_release(release, upload(release.folder, push, public))
+        print_upload(upload(release.folder, push, public))
+    require_complete(release, push)

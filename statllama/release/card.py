@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from statllama.release.card_scores import Recorded, forgotten_section, missing, recorded, scores_section
-from statllama.release.card_use import Contents, use_section
+from statllama.release.card_use import Reader
 from statllama.release.certificate import Certificate, Verified
+from statllama.release.formats import Format, release_format, release_formats
 from statllama.release.licences import Duties
 from statllama.release.markdown import code, paragraph, plain, table
 from statllama.report.words import DASH, count, duration, figure, moment, share
@@ -24,8 +26,8 @@ from statllama.runs.subject import StackRef, Subject, TrainedStage
 if TYPE_CHECKING:
     from statllama.store import Store
 
-__all__ = ["Contents", "card"]
-
+RELATIONS = ("finetune", "quantized", "adapter")
+"""What a model can be to its base, as Hugging Face names it; that of the whole model comes first."""
 _TYPES = {
     "cpt": "continued pre-training",
     "sft": "supervised fine-tuning",
@@ -35,6 +37,20 @@ _TYPES = {
 }
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What lies in a release beside its artefacts, which the certificate names."""
+
+    name: str
+    """Of the release."""
+    side_files: Mapping[str, str] = field(default_factory=dict)
+    """{file: what it is}, of the formats."""
+    licences: tuple[str, ...] = ()
+    """Names of the licence files."""
+    chat: bool = True
+    """Whether the tokenizer has a chat template."""
+
+
 def card(
     subject: Subject,
     stack: StackRef,
@@ -42,25 +58,25 @@ def card(
     contents: Contents,
     duties: Duties,
     certificate: Certificate,
-    forced: bool = False,
     notes: Sequence[str] = (),
 ) -> str:
     """Return the card's text, in Markdown with YAML metadata. `stack`: what is released.
 
-    `forced`: the release is published although verification failed. `notes`: more sentences for its limits.
+    `certificate`: of what the release holds; failures among it were published with `--force`. `notes`: more sentences
+    for its limits.
     """
     stages = _stages(subject, stack)
     trained = _with_siblings(subject, stages)
     found = recorded(subject, stack, store)
     base, commit = _base(subject)
-    header = yaml.safe_dump(_metadata(subject, trained, contents, duties), sort_keys=False, allow_unicode=True)
+    header = yaml.safe_dump(_metadata(subject, trained, certificate, duties), sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---", f"# {plain(contents.name)}"]
-    parts += _banner(certificate, forced)
+    parts += _banner(certificate)
     if duties.built_with:
         parts.append(f"**{plain(duties.built_with)}**")
     parts += _what(subject, stages, base, commit)
-    parts += _files(contents)
-    parts += use_section(contents, base if commit else f"path/to/{base}", commit)
+    parts += _files(certificate, contents)
+    parts += _use(certificate, Reader(contents.name, base if commit else f"path/to/{base}", commit, contents.chat))
     parts += _training(trained)
     parts += scores_section(subject, found)
     parts += forgotten_section(subject, found)
@@ -102,38 +118,52 @@ def _manifest(stage: TrainedStage) -> Mapping[str, Any]:
 
 
 def _metadata(
-    subject: Subject, stages: Sequence[tuple[TrainedStage, float]], contents: Contents, duties: Duties
+    subject: Subject, stages: Sequence[tuple[TrainedStage, float]], certificate: Certificate, duties: Duties
 ) -> dict[str, Any]:
     """Return the metadata that Hugging Face reads. https://huggingface.co/docs/hub/model-cards-metadata"""
     base, commit = _base(subject)
+    formats = [one for one, _ in _held(certificate)]
     body: dict[str, Any] = {"license": duties.id}
     if duties.id == "other":
         body["license_name"] = "unknown"
     if commit:
         body["base_model"] = base
-        body["base_model_relation"] = "finetune" if contents.merged else "quantized" if contents.gguf else "adapter"
-    if contents.merged or contents.adapter:
-        body["library_name"] = "transformers" if contents.merged else "peft"
+        body["base_model_relation"] = formats[0].relation if formats else RELATIONS[-1]
+    if libraries := [one.library for one in formats if one.library]:
+        body["library_name"] = libraries[0]
     body["pipeline_tag"] = "text-generation"
     hubs = (source.get("hub") for stage, _ in stages for source in _manifest(stage)["config"].get("data", ()))
     if datasets := list(dict.fromkeys(hub for hub in hubs if hub)):
         body["datasets"] = datasets
     kinds = dict.fromkeys(stage.type for stage, _ in stages)
-    body["tags"] = ["statllama", "lora", *kinds, *(["gguf"] if contents.gguf or contents.lora else [])]
+    body["tags"] = ["statllama", "lora", *kinds, *dict.fromkeys(tag for one in formats for tag in one.tags)]
     return body
+
+
+def _held(certificate: Certificate) -> list[tuple[Format, list[Verified]]]:
+    """Return the formats that the release holds with their artefacts, those of the whole model first."""
+    found = [(one, [a for a in certificate.artefacts if a.kind == one.name]) for one in release_formats()]
+    return sorted((pair for pair in found if pair[1]), key=lambda pair: RELATIONS.index(pair[0].relation))
 
 
 # ------------------------------------------------------------------ sections
 
 
-def _banner(certificate: Certificate, forced: bool) -> Iterator[str]:
-    if forced or not certificate.passed:
-        failures = "".join(f"\n> - {plain(failure)}" for failure in certificate.failures() or ["nothing was verified"])
-        yield (
-            "> [!WARNING]\n> **THIS RELEASE FAILED ITS VERIFICATION.** It does not behave like the trained "
-            "model, and was published with `--force`. The scores below are not those of the files here."
-            f"\n>{failures}"
-        )
+def _banner(certificate: Certificate) -> Iterator[str]:
+    if certificate.passed:
+        return
+    bad = [one for one in certificate.artefacts if not one.passed]
+    good = [one for one in certificate.artefacts if one.passed]
+    failures = [f"{one.name}: {failure}" for one in bad for failure in one.failures()] or ["nothing was verified"]
+    what = ", ".join(code(one.name) for one in bad) if good else "It"
+    spared = f"\n>\n> Passed: {', '.join(code(one.name) for one in good)}." if good else ""
+    yield (
+        f"> [!WARNING]\n> **THIS RELEASE FAILED ITS VERIFICATION.** {what} {'do' if len(bad) > 1 and good else 'does'} "
+        "not behave like the trained model, and was published with `--force`. The scores below are not those of "
+        f"{'what failed' if good else 'the files here'}.\n>"
+        + "".join(f"\n> - {plain(failure)}" for failure in failures)
+        + spared
+    )
 
 
 def _what(
@@ -153,16 +183,9 @@ def _what(
     )
 
 
-def _files(contents: Contents) -> Iterator[str]:
-    rows = []
-    if contents.adapter:
-        rows.append(("adapter/", "all stages as one ordinary PEFT adapter, for the base"))
-    if contents.merged:
-        rows.append(("merged/", f"the whole model with the stages merged in, {contents.merged}, for Transformers"))
-    rows += [(f"gguf/{name}", "the whole model, for llama.cpp and Ollama") for name in contents.gguf]
-    rows += [(f"gguf/{name}", "a LoRA, for llama.cpp's `--lora` on the base") for name in contents.lora]
-    if contents.modelfile:
-        rows.append(("Modelfile", "for Ollama: chat template and stops"))
+def _files(certificate: Certificate, contents: Contents) -> Iterator[str]:
+    rows = [release_format(one.kind).contents(one) for one in certificate.artefacts]
+    rows += contents.side_files.items()
     rows += [(name, "licence and notices of the base") for name in contents.licences]
     rows += [
         ("verification.json", "the certificate: comparisons with the trained model, and their differences"),
@@ -170,6 +193,20 @@ def _files(contents: Contents) -> Iterator[str]:
     ]
     yield "## Contents"
     yield table(("file", "what it is"), [(code(name), what) for name, what in rows])
+    if certificate.withheld:
+        yield "Ordered and withheld, since it failed:"
+        for_each = [(one, one.instead[:1].upper() + one.instead[1:]) for one in certificate.withheld]
+        yield "\n".join(
+            f"- {code(one.name)}: {plain('; '.join(one.failures()))}. {plain(instead)}." for one, instead in for_each
+        )
+
+
+def _use(certificate: Certificate, reader: Reader) -> Iterator[str]:
+    """Yield how to use the release, the whole model first."""
+    yield "## How to run it"
+    yield "All paths are relative to this folder."
+    for one, held in _held(certificate):
+        yield from one.use(held, reader)
 
 
 def _training(stages: Sequence[tuple[TrainedStage, float]]) -> Iterator[str]:
@@ -261,6 +298,7 @@ def _verification(certificate: Certificate) -> Iterator[str]:
         "The whole list, with bounds, is in `verification.json`."
     )
     rows = [_verified(artefact) for artefact in certificate.artefacts]
+    rows += [(*cells, f"{result}; withheld") for *cells, result in map(_verified, certificate.withheld)]
     yield table(("file", "type", "other token ids", "KL, nats", "replies that differ", "result"), rows, (2, 3, 4))
     for check in certificate.reference:
         if check.name == "divergence" and check.value is not None:

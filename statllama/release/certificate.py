@@ -38,16 +38,23 @@ class Verified:
     name: str
     """Where it lies in the release, such as `gguf/model-q4_k_m.gguf`."""
     kind: str
-    """`adapter`, `merged`, `gguf` or `gguf-lora`."""
+    """Its format: `adapter`, `merged`, `gguf` or `gguf-lora`."""
     type: str
     """Of its numbers, such as `bf16` or `q4_k_m`."""
     checks: tuple[Check, ...]
+    instead: str = ""
+    """What to take in its place; empty for one that passed."""
 
     @property
     def passed(self) -> bool:
         """Return whether every required check passed, and there is one."""
         required = [check.passed for check in self.checks if check.required]
         return bool(required) and all(required)
+
+    def failures(self) -> list[str]:
+        """Return each failed check in words."""
+        failed = [str(check) for check in self.checks if check.required and not check.passed]
+        return failed if failed or self.passed else ["nothing was verified"]
 
 
 @dataclass(frozen=True)
@@ -61,33 +68,35 @@ class Certificate:
     """What was asked: hash of the prompts, how many strings, rows, positions and replies."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """{package: version} that it was verified with."""
+    withheld: tuple[Verified, ...] = ()
+    """What was ordered and is not in the release: it failed a check, or could not be written (a check of that name)."""
 
     @property
     def passed(self) -> bool:
-        """Return whether the release behaves like what was trained. False when nothing was verified."""
+        """Return whether all that the release holds behaves like what was trained. False when it holds nothing."""
         return bool(self.artefacts) and all(artefact.passed for artefact in self.artefacts)
 
     def failures(self) -> list[str]:
-        """Return each failed check in a line, with its artefact."""
-        return [
-            f"{artefact.name}: {check}"
-            for artefact in self.artefacts
-            for check in artefact.checks
-            if check.required and not check.passed
-        ]
+        """Return each failed check in a line, with its artefact; those of withheld artefacts last."""
+        artefacts = (*self.artefacts, *self.withheld)
+        return [f"{artefact.name}: {failure}" for artefact in artefacts for failure in artefact.failures()]
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values; `from_json` gives an equal certificate back."""
         body = asdict(self)
-        for artefact, plain in zip(self.artefacts, body["artefacts"], strict=True):
-            plain["passed"] = artefact.passed
+        for field_ in ("artefacts", "withheld"):
+            for artefact, plain in zip(getattr(self, field_), body[field_], strict=True):
+                plain["passed"] = artefact.passed
         return {"schema": SCHEMA, "passed": self.passed, **body}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Certificate:
         """Return the certificate that `to_json` wrote. KeyError or TypeError for another shape."""
-        artefacts = tuple(
-            Verified(a["name"], a["kind"], a["type"], tuple(Check(**c) for c in a["checks"])) for a in data["artefacts"]
-        )
+        artefacts, withheld = (tuple(map(_verified, data.get(field_, ()))) for field_ in ("artefacts", "withheld"))
         reference = tuple(Check(**check) for check in data["reference"])
-        return cls(artefacts, reference, data["protocol"], data["versions"])
+        return cls(artefacts, reference, data["protocol"], data["versions"], withheld)
+
+
+def _verified(data: Mapping[str, Any]) -> Verified:
+    checks = tuple(Check(**check) for check in data["checks"])
+    return Verified(data["name"], data["kind"], data["type"], checks, data.get("instead", ""))

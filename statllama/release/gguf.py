@@ -24,7 +24,7 @@ from statllama.model.architectures import EMBEDDING, HEAD
 from statllama.model.layout import FACTORS, Layout
 from statllama.release.adapter import require_fit
 from statllama.release.gguf_layout import add_metadata, is_linear, read_for_gguf
-from statllama.release.gguf_vocab import read_vocabulary
+from statllama.release.gguf_vocab import Vocabulary, read_vocabulary
 from statllama.release.kept import Update
 from statllama.release.mixture import KINDS, tensor_type
 from statllama.release.quantise import WITHOUT_LIBRARY, quantise, require_quantiser
@@ -74,13 +74,7 @@ def write_gguf(source: Source, path: Path, kind: str, progress: Progress | None 
     needs xllamacpp and it is missing; StoreError when the disk refuses. Then no file is left. The same source gives the
     same bytes.
     """
-    require_kind(kind)
-    layout, weights = read_for_gguf(source.base), open_weights(source.base)
-    _require_place(source, layout, weights)
-    plan = _plan(source, layout, weights, kind)
-    if any(t.type not in WITHOUT_LIBRARY for t in plan):
-        require_quantiser()
-    vocabulary = read_vocabulary(source.tokenizer, layout.vocabulary)
+    layout, weights, plan, vocabulary = _prepare(source, kind)
     writer = gguf.GGUFWriter(path, layout.architecture.gguf)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(source.name)
@@ -91,6 +85,21 @@ def write_gguf(source: Source, path: Path, kind: str, progress: Progress | None 
     with translate_os_errors(path), whole_or_nothing(writer, path):
         _write(writer, plan, source, layout, weights, progress)
     return Written(path, kind, path.stat().st_size, dict(Counter(t.type.name for t in plan)))
+
+
+def require_writable(source: Source, kind: str) -> None:
+    """Raise what `write_gguf` would raise before it writes, UsageError or ExportError."""
+    _prepare(source, kind)
+
+
+def _prepare(source: Source, kind: str) -> tuple[Layout, Weights, list[Tensor], Vocabulary]:
+    require_kind(kind)
+    layout, weights = read_for_gguf(source.base), open_weights(source.base)
+    _require_place(source, layout, weights)
+    plan = _plan(source, layout, weights, kind)
+    if any(t.type not in WITHOUT_LIBRARY for t in plan):
+        require_quantiser()
+    return layout, weights, plan, read_vocabulary(source.tokenizer, layout.vocabulary)
 
 
 @contextmanager

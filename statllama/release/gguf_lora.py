@@ -31,9 +31,7 @@ def write_gguf_loras(source: Source, folder: Path, progress: Progress | None = N
     In float32, in which adapters are trained. ExportError when they are not for this base, or llama.cpp could not apply
     them; StoreError when the disk refuses.
     """
-    require_fit(source, open_weights(source.base))
-    layout = read_for_gguf(source.base)
-    files = _files(source)
+    layout, files = require_writable(source), _files(source)
     done, total = 0, sum(map(_numbers, files.values()))
     for name, adapters in files.items():
         write_gguf_lora(fold_once(adapters), layout, folder / name, name.removesuffix(".gguf"))
@@ -41,6 +39,17 @@ def write_gguf_loras(source: Source, folder: Path, progress: Progress | None = N
         if progress is not None:
             progress(done, total)
     return [folder / name for name in files]
+
+
+def require_writable(source: Source) -> Layout:
+    """Return the base's layout. ExportError when adapters and base do not fit, or llama.cpp could not apply one."""
+    require_fit(source, open_weights(source.base))
+    layout = read_for_gguf(source.base)
+    for adapters in _files(source).values():
+        for adapter in adapters:
+            for module in adapter.slices:
+                _name(module, layout)
+    return layout
 
 
 def needed_bytes(source: Source) -> int:

@@ -12,8 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -48,6 +48,8 @@ class Served:
     adapter: Path | None = None
     forced: bool = False
     """It was published despite a failed verification."""
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """{type of a GGUF that failed and is not there: what to take instead}."""
 
 
 def find_served(target: str) -> Served:
@@ -62,12 +64,18 @@ def find_served(target: str) -> Served:
         )
     files = [file for file in path.glob("gguf/*.gguf") if not file.name.endswith("-lora.gguf")]
     merged, adapter = path / "merged", path / "adapter"
+    certificate = _certificate(path / "verification.json")
     found = Served(
         name=_name(path),
         gguf=tuple(sorted(files, key=lambda file: (file.stat().st_size, file.name))),
         merged=merged if (merged / "config.json").is_file() else None,
         adapter=adapter if (adapter / "adapter_config.json").is_file() else None,
-        forced=_forced(path / "verification.json"),
+        forced=certificate.get("passed") is False,
+        withheld={
+            str(one.get("type")): str(one.get("instead"))
+            for one in certificate.get("withheld", ())
+            if one.get("kind") == "gguf"
+        },
     )
     if not (found.gguf or found.merged or found.adapter):
         raise UsageError(
@@ -85,11 +93,9 @@ def _name(folder: Path) -> str:
     return folder.resolve().name
 
 
-def _forced(certificate: Path) -> bool:
-    if not certificate.is_file():
-        return False
-    found = read_json(certificate)
-    return isinstance(found, dict) and found.get("passed") is False
+def _certificate(file: Path) -> dict[str, Any]:
+    found = read_json(file) if file.is_file() else None
+    return found if isinstance(found, dict) else {}
 
 
 def choose(served: Served, engine: str | None) -> Engine:
@@ -133,6 +139,11 @@ def _file(served: Served, kind: str | None) -> Path:
     if kind is None:
         return served.gguf[0]
     kinds = {file.stem.rpartition("-")[2].lower(): file for file in served.gguf}
+    if kind.lower() in served.withheld and kind.lower() not in kinds:
+        raise UsageError(
+            f"--gguf {kind}: it failed its verification, and {served.name} was released without it",
+            remedy=served.withheld[kind.lower()],
+        )
     if kind.lower() not in kinds:
         raise UsageError(f"--gguf {kind}: {served.name} has no such file; {near(kind.lower(), kinds)}")
     return kinds[kind.lower()]

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from statllama.errors import ExportError
+
 if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
+    from statllama.runs.loaded import Loaded
+    from statllama.runs.subject import StackRef, Subject
+
+FROM_HUB = (
+    *("*.json", "*.safetensors", "*.jinja", "*.txt", "*.md", "tokenizer.model"),
+    *("NOTICE*", "LICEN*", "USE_POLICY*"),
+)
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -31,3 +40,44 @@ class Source:
     """In stack order, in float32; a factor on a stage is in its slices' `scaling` already."""
     stages: tuple[str, ...]
     """Names of the adapters' stages."""
+    base_name: str | None = None
+    """What others load the base by: hub id, or its folder's name, since a path is of this machine; None: its path."""
+    revision: str | None = None
+    """Commit of the hub id."""
+
+
+def source_of(subject: Subject, stack: StackRef, loaded: Loaded, name: str) -> Source:
+    """Return the base's original weights, from its folder or the hub, and the stack's adapters. ExportError without
+    them.
+    """
+    names = {stage.key: stage.name for stage in subject.stages}
+    model, commit = subject.base.model, subject.identity["model"].get("commit")
+    base = _folder(model, commit)
+    own = subject.base.tokenizer
+    tokenizer = _folder(own, subject.identity["tokenizer"].get("commit")) if own else base
+    template = loaded.tokenizer.chat_template
+    return Source(
+        name=name,
+        base=base,
+        tokenizer=tokenizer,
+        chat_template=str(template) if template else None,
+        adapters=loaded.adapters(stack.parts),
+        stages=tuple(names[key] for key, _ in stack.parts),
+        base_name=model if commit else Path(model).name,
+        revision=commit,
+    )
+
+
+def _folder(model: str, commit: str | None) -> Path:
+    """Return the folder of a model's files: its own, or the hub's cache at that commit, filled if need be."""
+    if commit is None:
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, revision=commit, allow_patterns=list(FROM_HUB)))
+    except Exception as error:
+        raise ExportError(
+            f"the original weights of {model} (commit {commit[:12]}) are unavailable: {type(error).__name__}",
+            remedy="connect to the hub once, or set `base.model` to a folder that holds them",
+        ) from error

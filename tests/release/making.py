@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from statllama.model.adapter import Adapter, load_adapter
+from statllama.model.stack import attach_frozen
+from statllama.release import forms, prompts
+from statllama.release import verify as verifying
 from statllama.release.source import Source
+from statllama.release.verify import Opened
 from tests.conftest import TEMPLATE, make_llama, make_tokenizer
 from tests.reference import Lora, saved_lora
 from tests.small_models import save_model
@@ -57,3 +64,26 @@ def scales(stages: dict[str, Lora] = STAGES) -> list[float]:
 def norm(values: Sequence[float]) -> float:
     """Root of the sum of squares."""
     return math.sqrt(math.fsum(v * v for v in values))
+
+
+def opened(source: Source) -> Opened:
+    """The stack on the original base in float32."""
+
+    @contextmanager
+    def reference() -> Iterator[tuple[Any, Any]]:
+        base = AutoModelForCausalLM.from_pretrained(source.base, dtype=torch.float32).eval()
+        model = attach_frozen(base, source.adapters) if source.adapters else base
+        yield model, AutoTokenizer.from_pretrained(source.tokenizer)
+
+    return reference
+
+
+@contextmanager
+def fewer_questions() -> Iterator[None]:
+    """A sixth of the predictions and a third of the texts: what is planted here is no near miss."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("ROWS", 3), ("ROW_POSITIONS", 5), ("LONG_POSITIONS", 10)):
+            patch.setattr(prompts, name, value)
+        patch.setattr(forms, "MOST", 200)
+        patch.setattr(verifying, "strings", lambda tokenizer: prompts.strings(tokenizer)[::3])
+        yield

@@ -19,9 +19,8 @@ from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import load_recipe
 from statllama.release import card as card_module
 from statllama.release import licences, markdown, prompts
-from statllama.release.card import card
+from statllama.release.card import Contents, card
 from statllama.release.card_scores import Recorded, forgotten_section, recorded, scores_section
-from statllama.release.card_use import Contents
 from statllama.release.certificate import Certificate, Check, Verified
 from statllama.release.licences import Duties, duties_of, named, write_licences
 from statllama.release.markdown import code, paragraph, plain, table
@@ -39,13 +38,14 @@ OF_GGUF = (Check("token ids", True, 0, 0), Check("divergence", True, 0.02, 1))
 PASSED = Certificate(
     (
         Verified("adapter", "adapter", "f32", OF_ADAPTER),
+        Verified("merged", "merged", "bf16", OF_GGUF),
+        Verified("gguf/tiny-two-f16.gguf", "gguf", "f16", OF_GGUF),
         Verified("gguf/tiny-q4_k_m.gguf", "gguf", "q4_k_m", OF_GGUF),
     ),
     (Check("divergence", True, 0.0123, detail="KL(the reference || stack as it was trained)", required=False),),
     {"texts": 247, "chats": 5, "positions": 160, "replies": 4},
 )
-FILES = ("tiny-two-f16.gguf", "tiny-two-q4_k_m.gguf")
-CONTENTS = Contents("tiny-two", adapter=True, merged="bf16", gguf=FILES, modelfile=True)
+CONTENTS = Contents("tiny-two", {"Modelfile": "for Ollama"})
 NO_DUTIES = Duties("other", "", warnings=("The licence of the base is not known.",))
 
 
@@ -67,7 +67,7 @@ def scored(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 def written(scored: tuple[Subject, Store], **changes: Any) -> str:
     subject, store = scored
-    asked = {"contents": CONTENTS, "duties": NO_DUTIES, "certificate": PASSED, "forced": False, "notes": ()} | changes
+    asked = {"contents": CONTENTS, "duties": NO_DUTIES, "certificate": PASSED, "notes": ()} | changes
     return card(subject, subject.stack("two"), store, *asked.values())
 
 
@@ -148,12 +148,14 @@ def test_metadata_of_a_hub_base(scored: tuple[Subject, Store]) -> None:
     assert "[openai/gsm8k](https://huggingface.co/datasets/openai/gsm8k), main, train" in text
     assert "**Built with Llama**" in text
     only = {
-        "adapter": Contents("x", adapter=True),
-        "quantized": Contents("x", gguf=("x.gguf",), modelfile=True),
+        "adapter": (Verified("adapter", "adapter", "f32", OF_ADAPTER),),
+        "quantized": (Verified("gguf/x.gguf", "gguf", "f16", OF_GGUF),),
     }
-    for relation, contents in only.items():
-        found = metadata(card(hub, hub.stack("two"), store, contents, duties, PASSED))
+    for relation, artefacts in only.items():
+        certificate = replace(PASSED, artefacts=artefacts)
+        found = metadata(card(hub, hub.stack("two"), store, Contents("x"), duties, certificate))
         assert found["base_model_relation"] == relation
+        assert found.get("library_name") == ("peft" if relation == "adapter" else None)
 
 
 def test_a_local_base_is_named_without_its_folder(scored: tuple[Subject, Store], tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_the_words_on_verification(scored: tuple[Subject, Store]) -> None:
 
 def test_a_forced_release_says_so_at_its_top(scored: tuple[Subject, Store]) -> None:
     bad = Verified("gguf/a.gguf", "gguf", "f16", (Check("token ids", False, 3, 0, "of 247 texts have other ids"),))
-    text = written(scored, certificate=replace(PASSED, artefacts=(*PASSED.artefacts, bad)), forced=True)
+    text = written(scored, certificate=replace(PASSED, artefacts=(*PASSED.artefacts, bad)))
     top = text.partition("## ")[0]
     assert "THIS RELEASE FAILED ITS VERIFICATION" in top
     assert "gguf/a.gguf: token ids 3 (allowed: 0): of 247 texts have other ids" in top
@@ -312,13 +314,15 @@ def test_its_code_runs(scored: tuple[Subject, Store], tmp_path: Path, monkeypatc
 
 
 def test_commands_name_the_files_that_are_there(scored: tuple[Subject, Store]) -> None:
-    contents = replace(CONTENTS, lora=("tiny-two-lora.gguf", "tiny-two-one-lora.gguf"))
-    part = sections(written(scored, contents=contents))["How to run it"]
-    assert "llama-server -m gguf/tiny-two-q4_k_m.gguf --jinja" in part
+    loras = [Verified(f"gguf/tiny-two{one}-lora.gguf", "gguf-lora", "f32", OF_ADAPTER) for one in ("", "-one")]
+    whole = replace(PASSED, artefacts=(*PASSED.artefacts, *loras))
+    part = sections(written(scored, certificate=whole))["How to run it"]
+    assert "llama-server -m gguf/tiny-q4_k_m.gguf --jinja" in part
     assert "`gguf/tiny-two-f16.gguf`" in part
     assert "--lora gguf/tiny-two-one-lora.gguf" in part
     assert "ollama create tiny-two -f Modelfile" in part
-    bare = sections(written(scored, contents=Contents("tiny", merged="f16", chat=False)))["How to run it"]
+    merged = replace(PASSED, artefacts=(Verified("merged", "merged", "f16", OF_GGUF),))
+    bare = sections(written(scored, contents=Contents("tiny", chat=False), certificate=merged))["How to run it"]
     assert "apply_chat_template" not in bare and "PEFT" not in bare and "ollama" not in bare
 
 

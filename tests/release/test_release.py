@@ -15,14 +15,15 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from statllama.cli import app as cli
-from statllama.errors import ExportError, StoreError, UsageError
+from statllama.errors import StoreError, UsageError
 from statllama.release import merged as writer
 from statllama.release import release as releases
 from statllama.release.licences import duties_of
-from statllama.release.release import release_name
+from statllama.release.names import release_name
 from statllama.release.source import Source
 from statllama.runs.targets import find_subject
 from statllama.store import Store
+from statllama.store.new_folder import new_folder
 from tests.reference import logits, merged, some_ids
 
 torch.set_num_threads(1)
@@ -169,7 +170,7 @@ def test_a_push_says_no_token(command: Command, monkeypatch: pytest.MonkeyPatch)
     assert Path("out/README.md").exists()  # the release stays
 
 
-def test_another_process_that_makes_the_same_release(tmp_path: Path) -> None:
-    target = tmp_path / "out"
-    with releases._partial(target), pytest.raises(ExportError, match="another process"), releases._partial(target):
-        pass
+def test_another_process_that_makes_the_same_release(command: Command) -> None:
+    with new_folder(Path("out")):
+        code, said = command("tiny", "--out", "out", "--adapter")
+    assert code == 1 and "another process is making" in said

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,12 +15,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from statllama.model.adapter import Adapter, Slice, load_adapter
 from statllama.model.layout import Layout
-from statllama.model.stack import attach_frozen
-from statllama.release import forms, prompts
 from statllama.release import gguf as writing
+from statllama.release import prompts
 from statllama.release import verify as verifying
 from statllama.release.adapter import write_adapter
+from statllama.release.artefact import Artefact
 from statllama.release.certificate import Certificate, Verified
+from statllama.release.exam import Exam
 from statllama.release.forms import InTransformers
 from statllama.release.gguf import write_gguf
 from statllama.release.gguf_lora import write_gguf_loras
@@ -30,11 +29,11 @@ from statllama.release.merged import write_merged
 from statllama.release.mixture import KINDS
 from statllama.release.modelfile import stop_ids
 from statllama.release.source import Source
-from statllama.release.verify import Artefact, Examiner, Opened, verify
+from statllama.release.verify import checks_of, verify
 from statllama.release.verify_checks import observe
 from tests.conftest import REPO, SHARED, make_llama
 from tests.reference import Lora
-from tests.release.making import save_stages
+from tests.release.making import fewer_questions, opened, save_stages
 
 REAL = SHARED / "data" / "llama3-tokenizer"
 STAGES = {
@@ -65,18 +64,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source("small", base, base, template, tuple(map(load_adapter, folders)), tuple(STAGES))
 
 
-def opened(source: Source) -> Opened:
-    """The stack on the original base in float32."""
-
-    @contextmanager
-    def reference() -> Iterator[tuple[Any, Any]]:
-        base = AutoModelForCausalLM.from_pretrained(source.base, dtype=torch.float32).eval()
-        model = attach_frozen(base, source.adapters) if source.adapters else base
-        yield model, AutoTokenizer.from_pretrained(source.tokenizer)
-
-    return reference
-
-
 def make(source: Source, folder: Path, name: str, kind: str, type_: str) -> Artefact:
     """Write an artefact with the product's own writers."""
     path = folder / name
@@ -89,17 +76,6 @@ def make(source: Source, folder: Path, name: str, kind: str, type_: str) -> Arte
         return Artefact(name, "merged", path, type_)
     write_adapter(source, path)
     return Artefact(name, "adapter", path, type_)
-
-
-@contextmanager
-def fewer_questions() -> Iterator[None]:
-    """A sixth of the predictions and a third of the texts: what is planted here is no near miss."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("ROWS", 3), ("ROW_POSITIONS", 5), ("LONG_POSITIONS", 10)):
-            patch.setattr(prompts, name, value)
-        patch.setattr(forms, "MOST", 200)
-        patch.setattr(verifying, "strings", lambda tokenizer: prompts.strings(tokenizer)[::3])
-        yield
 
 
 def loras(source: Source, folder: Path) -> list[Artefact]:
@@ -270,15 +246,13 @@ def planted(source: Source, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def examiner(source: Source, planted: dict[str, Artefact]) -> Iterator[Examiner]:
+def examiner(source: Source, planted: dict[str, Artefact]) -> Iterator[Exam]:
     """What verification checks with, so that a test can stop where a defect is caught."""
     with fewer_questions(), opened(source)() as (model, tokenizer):
         form = InTransformers(model, tokenizer)
         asked = prompts.rows(tokenizer, 480)
         observed = observe(form, verifying.strings(tokenizer), asked, stop_ids(source, tokenizer))
-        with Examiner(
-            source, observed, tokenizer, "cpu", [p.path for p in planted.values() if "lora" in p.name]
-        ) as one:
+        with Exam(source, observed, tokenizer, "cpu", tuple(planted.values())) as one:
             yield one
 
 
@@ -315,11 +289,11 @@ CAUGHT = {
 
 
 @pytest.mark.parametrize("name", CAUGHT)
-def test_every_planted_defect_is_caught(examiner: Examiner, planted: dict[str, Artefact], name: str) -> None:
+def test_every_planted_defect_is_caught(examiner: Exam, planted: dict[str, Artefact], name: str) -> None:
     """By the checks that are there for it: asked in order, until all of them have failed."""
     wanted = set(CAUGHT[name])
     seen = []
-    for check in examiner.checks(planted[name]):
+    for check in checks_of(examiner, planted[name]):
         seen.append(str(check))
         if check.required and not check.passed:
             wanted.discard(check.name)

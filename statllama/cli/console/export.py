@@ -8,33 +8,35 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes
+from statllama.release.certificate import Verified
 from statllama.release.release import Release
 
 
-def print_release(release: Release, pushed: str | None = None) -> None:
-    """Print the files with their sizes, each artefact's checks in a line, and notes; with `pushed`, only its
-    address.
-    """
-    if pushed is not None:
-        Out.print(f"uploaded: {plain(pushed)}")
-        return
+def print_release(release: Release) -> None:
+    """Print the files with their sizes, each artefact's checks in a line, what is withheld, and notes."""
     table = Table("what", "bytes", "verified", box=SIMPLE_HEAD, padding=(0, 1))
     table.columns[1].justify = "right"
     for artefact in release.certificate.artefacts:
-        required = [check for check in artefact.checks if check.required]
-        good = sum(check.passed for check in required)
-        word = f"{good} of {len(required)} checks"
-        table.add_row(
-            plain(artefact.name),
-            readable_bytes(_size(release.folder / artefact.name)),
-            f"[green]{word}[/]" if artefact.passed else f"[bold red]{word}[/]",
-        )
+        table.add_row(plain(artefact.name), readable_bytes(_size(release.folder / artefact.name)), _checks(artefact))
+    for artefact in release.certificate.withheld:
+        table.add_row(plain(artefact.name), "withheld", _checks(artefact))
     print_table(table)
     for failure in release.certificate.failures():
         Out.print(f"  [bold red]failed:[/] {plain(failure)}")
     for note in release.notes:
         Out.print(f"  [yellow]note:[/] {plain(note)}")
     Out.print(f"released: {plain(release.folder)}")
+
+
+def print_upload(address: str) -> None:
+    """Print where the release was uploaded to."""
+    Out.print(f"uploaded: {plain(address)}")
+
+
+def _checks(artefact: Verified) -> str:
+    required = [check for check in artefact.checks if check.required]
+    word = f"{sum(check.passed for check in required)} of {len(required)} checks"
+    return f"[green]{word}[/]" if artefact.passed else f"[bold red]{word}[/]"
 
 
 def _size(path: Path) -> int:
