@@ -19,8 +19,7 @@ from statllama.cli.console.run import stack_plan
 from statllama.errors import RecipeError, TrainingError, UsageError
 from statllama.model.adapter import load_adapter
 from statllama.recipe import load_recipe
-from statllama.release.card import card
-from statllama.release.card_use import Contents
+from statllama.release.card import Contents, card
 from statllama.release.certificate import Certificate
 from statllama.release.licences import duties_of
 from statllama.runs.plan import plan
@@ -163,7 +162,7 @@ def test_the_report_and_the_card_name_what_a_blend_is_made_of(write: Write, tmp_
     assert found["mix"] == ("left", "right") and found["after"] == ("mix",)
     stack = subject.stack("after")
     duties = duties_of(tmp_path, "me/other")
-    text = card(subject, stack, store, Contents("x", adapter=True), duties, Certificate((), (), {}, {}))
+    text = card(subject, stack, store, Contents("x"), duties, Certificate((), (), {}, {}))
     trained = text[text.index("## How it was trained") : text.index("## Scores")]
     rows = [line.split("|")[1].strip() for line in trained.splitlines() if line.startswith("| ")]
     assert rows == [
