@@ -181,7 +181,7 @@ class TrainSpec(Spec):
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this global L2 norm."""
     max_length: Annotated[int, Field(ge=8)] = 2048
-    """Maximum tokens per row; longer rows are cut at the end, and counted. A grpo row is a prompt and its completion."""
+    """Maximum tokens per row; longer rows are cut, and counted. A grpo row is a prompt and its completion."""
     packing: bool = False
     """Put several examples into one row of at most `max_length` tokens, without attention between them."""
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"

@@ -134,7 +134,7 @@ def test_a_base_takes_no_more_than_its_positions(base_folder: Path) -> None:
 def test_rows_beyond_the_positions_are_refused(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
     """Before anything is trained, also when a later stage asks for them."""
     path = write_recipe([stage("one"), stage("two", train={"max_length": 513})])
-    with pytest.raises(TrainingError, match=r"stage two: max_length is 513, and the base takes 512 tokens") as caught:
+    with pytest.raises(TrainingError, match=r"stage two: max_length is 513, but the base takes 512 tokens") as caught:
         run(path, tmp_path / "w")
     assert "--set stages.two.train.max_length=512" in str(caught.value)
     assert not list((tmp_path / "w").glob("results/*"))
