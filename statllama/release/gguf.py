@@ -53,7 +53,7 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """In the file, without padding."""
+        """Return the bytes in the file, without padding."""
         return prod(gguf.quant_shape_to_byte_shape(self.shape, self.type))
 
 
@@ -115,7 +115,9 @@ def whole_or_nothing(writer: gguf.GGUFWriter, path: Path) -> Iterator[None]:
 
 
 def needed_bytes(source: Source, kind: str) -> int:
-    """Bytes that `write_gguf` writes, at most a few per cent too many: the tensors exactly, the vocabulary about."""
+    """Return the bytes that `write_gguf` writes, at most a few per cent too many: the tensors exactly, the vocabulary
+    about.
+    """
     require_kind(kind)
     layout, weights = read_for_gguf(source.base), open_weights(source.base)
     tensors = sum(t.nbytes + 32 for t in _plan(source, layout, weights, kind))
@@ -124,7 +126,7 @@ def needed_bytes(source: Source, kind: str) -> int:
 
 
 def require_kind(kind: str) -> None:
-    """UsageError for a kind that there is not, with the near ones."""
+    """Raise UsageError for a kind that there is not, with the near ones."""
     if kind not in KINDS:
         raise UsageError(f"there is no GGUF type {kind!r}", remedy=near(kind, KINDS))
 
@@ -133,7 +135,7 @@ def require_kind(kind: str) -> None:
 
 
 def _plan(source: Source, layout: Layout, weights: Weights, kind: str) -> list[Tensor]:
-    """All tensors of the file, in order. A head that is tied but has an adapter becomes a tensor of its own."""
+    """Return all tensors of the file, in order. A head that is tied but has an adapter becomes a tensor of its own."""
     rows = [(name, weight, weight.removesuffix(".weight"), shape) for name, weight, shape in layout.tensors()]
     tied = layout.tied
     if tied and any(HEAD in adapter.slices for adapter in source.adapters):
@@ -155,7 +157,7 @@ def _plan(source: Source, layout: Layout, weights: Weights, kind: str) -> list[T
 
 
 def _require_place(source: Source, layout: Layout, weights: Weights) -> None:
-    """ExportError for weights or adapters that the file could not hold, or a tied head unlike the embedding."""
+    """Raise ExportError for weights or adapters that the file could not hold, or a tied head unlike the embedding."""
     require_fit(source, weights)
     for stage, adapter in zip(source.stages, source.adapters, strict=True):
         if odd := [module for module in adapter.slices if not is_linear(layout, module)]:
@@ -218,7 +220,7 @@ def _write(
 
 
 def merged_rows(tensor: Tensor, source: Source, layout: Layout, weights: Weights) -> Iterator[Rows]:
-    """A tensor's rows in GGUF's order, merged as in `merged.py`, about `BLOCK` numbers at a time.
+    """Yield a tensor's rows in GGUF's order, merged as in `merged.py`, about `BLOCK` numbers at a time.
 
     Shapes are (rows, in), or (rows,) of norms and biases.
     """
@@ -236,7 +238,7 @@ def merged_rows(tensor: Tensor, source: Source, layout: Layout, weights: Weights
 
 
 def _require_range(rows: Rows, tensor: Tensor) -> None:
-    """ExportError for what is no number, or beyond what the type's 16-bit floats hold."""
+    """Raise ExportError for what is no number, or beyond what the type's 16-bit floats hold."""
     least, most = torch.from_numpy(rows).aminmax()
     largest = float(max(-least, most))
     if not isfinite(largest):

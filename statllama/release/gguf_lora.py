@@ -53,7 +53,7 @@ def require_writable(source: Source) -> Layout:
 
 
 def needed_bytes(source: Source) -> int:
-    """Bytes that `write_gguf_loras` writes, at most about."""
+    """Return the bytes that `write_gguf_loras` writes, at most about."""
     return sum(_numbers(adapters) + (1 << 16) for adapters in _files(source).values())
 
 
@@ -84,7 +84,7 @@ def write_gguf_lora(adapter: Adapter, layout: Layout, path: Path, name: str) -> 
 
 
 def fold_once(adapters: Sequence[Adapter]) -> Adapter:
-    """One adapter that one alpha can describe: the adapter itself if it is such, else the stack folded."""
+    """Return one adapter that one alpha can describe: the adapter itself if it is such, else the stack folded."""
     if len(adapters) == 1:
         kinds = {(part.A.shape[0], part.scaling) for part in adapters[0].slices.values()}
         if len(kinds) == 1 and kinds.pop()[1] != 0:
@@ -93,7 +93,7 @@ def fold_once(adapters: Sequence[Adapter]) -> Adapter:
 
 
 def _files(source: Source) -> dict[str, Sequence[Adapter]]:
-    """{file: the adapters in it}."""
+    """Return {file: the adapters in it}."""
     if not source.adapters:
         raise ExportError("the base alone has no adapter to export", remedy="export a stage")
     files: dict[str, Sequence[Adapter]] = {f"{source.name}-lora.gguf": source.adapters}
@@ -104,7 +104,7 @@ def _files(source: Source) -> dict[str, Sequence[Adapter]]:
 
 
 def _numbers(adapters: Sequence[Adapter]) -> int:
-    """Bytes of the A and B of the adapters folded."""
+    """Return the bytes of the A and B of the adapters folded."""
     sizes = {m: part.A.shape[1] + part.B.shape[0] for adapter in adapters for m, part in adapter.slices.items()}
     return 4 * folded_rank(adapters) * sum(sizes.values())
 

@@ -57,7 +57,7 @@ ID_KEYS = {"bos": "bos_token_id", "eos": "eos_token_id", "eot": "eot_token_id", 
 
 
 def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
-    """The tokenizer of a folder, as Transformers loads it, for an embedding of `rows` rows.
+    """Return the tokenizer of a folder, as Transformers loads it, for an embedding of `rows` rows.
 
     Rows without a piece become unused tokens. ExportError for a tokenizer that llama.cpp would not follow, or one with
     more pieces than the embedding has rows.
@@ -97,7 +97,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
 
 
 def _type(token: int, pieces: Mapping[int, str], added: Mapping[int, Mapping[str, Any]]) -> gguf.TokenType:
-    """What llama.cpp does with a token: control tokens are not shown, user-defined ones are found in any text."""
+    """Return llama.cpp's type of a token: control tokens are not shown, user-defined ones are found in any text."""
     if token not in pieces:
         return gguf.TokenType.UNUSED
     if token not in added:
@@ -106,7 +106,7 @@ def _type(token: int, pieces: Mapping[int, str], added: Mapping[int, Mapping[str
 
 
 def _require_plain(added: Iterable[Mapping[str, Any]], where: str) -> None:
-    """llama.cpp finds an added token as it is written: not with the space beside it, nor as a whole word alone."""
+    """Refuse added tokens that take a space or match whole words: llama.cpp finds them only as written."""
     for token in added:
         if flags := [flag for flag in ("lstrip", "rstrip", "single_word") if token.get(flag)]:
             raise ExportError(

@@ -50,7 +50,7 @@ class Duties:
 
 
 def duties_of(base: Path, model: str) -> Duties:
-    """Duties of a base. `base`: its folder. `model`: what the recipe calls it (hub id or folder).
+    """Return the duties of a base. `base`: its folder. `model`: what the recipe calls it (hub id or folder).
 
     Which licence it is, is read from its licence file, else from its card, its name, and at last its configuration.
     """
@@ -93,7 +93,7 @@ def _llama(version: str, files: tuple[Path, ...], base: Path) -> Duties:
 
 
 def named(duties: Duties, name: str) -> str:
-    """`name` with the prefix that the licence asks for, if it lacks it.
+    """Return `name` with the prefix that the licence asks for, if it lacks it.
 
     >>> named(Duties("llama3.2", "", prefix="Llama"), "stats")
     'Llama-stats'
@@ -118,7 +118,7 @@ def write_licences(duties: Duties, out: Path) -> list[str]:
 
 
 def _version(base: Path, model: str, files: tuple[Path, ...]) -> str | None:
-    """Which Llama's licence it is; None for none that is known."""
+    """Return the Llama version whose licence applies; None for an unknown one."""
     for file in files:
         if found := _AGREEMENT.search(_text(file)):
             return found[1]
@@ -137,13 +137,13 @@ def _version(base: Path, model: str, files: tuple[Path, ...]) -> str | None:
 
 
 def _stated(base: Path) -> str:
-    """The licence that the base's card states; `other` when it states none."""
+    """Return the licence that the base's card states; `other` when it states none."""
     stated = _card(base).get("license")
     return stated if isinstance(stated, str) and re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", stated) else "other"
 
 
 def _card(base: Path) -> dict[str, Any]:
-    """The metadata of the base's own card."""
+    """Return the metadata of the base's own card."""
     text = _text(base / "README.md")
     found = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", text, re.DOTALL)
     try:
@@ -159,13 +159,13 @@ def _licence_files(base: Path) -> Iterator[Path]:
 
 
 def _own_notice(base: Path) -> str:
-    """The notices that came with the base."""
+    """Return the notices that came with the base."""
     found = sorted(file for file in base.glob("[Nn][Oo][Tt][Ii][Cc][Ee]*") if file.is_file())
     return "\n\n".join(text for file in found if (text := _text(file).strip()))
 
 
 def _text(file: Path) -> str:
-    """A file's text; empty when there is none to read."""
+    """Return a file's text; empty when there is none to read."""
     try:
         return file.read_text(encoding="utf-8", errors="replace") if file.stat().st_size <= MOST_BYTES else ""
     except OSError:

@@ -42,7 +42,7 @@ FALLBACK = {
 
 
 def tensor_type(kind: str, name: str, columns: int, layout: Layout, tied: bool) -> Type:
-    """The type of a matrix called `name` in GGUF (`blk.0.attn_v.weight`) with rows of `columns` numbers.
+    """Return the type of a matrix called `name` in GGUF (`blk.0.attn_v.weight`) with rows of `columns` numbers.
 
     `tied`: the file has no head, the embedding stands for it.
     """
@@ -69,7 +69,7 @@ def tensor_type(kind: str, name: str, columns: int, layout: Layout, tied: bool) 
 
 
 def _in_layer(kind: str, role: str, layer: int, layers: int, group: int) -> Type:
-    """The type in layer `layer` of `layers`, with `group` heads to a kv head, before a look at the shape."""
+    """Return the type in layer `layer` of `layers`, with `group` heads to a kv head, before a look at the shape."""
     whole = KINDS[kind][1]
     more = layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2  # use_more_bits
     match kind, role:
@@ -95,5 +95,5 @@ def _in_layer(kind: str, role: str, layer: int, layers: int, group: int) -> Type
 
 
 def _block(type_: Type) -> int:
-    """Numbers in one block."""
+    """Return the numbers in one block."""
     return GGML_QUANT_SIZES[type_][0]

@@ -144,7 +144,9 @@ _LOOK_ALIKES = (
 
 
 def strings(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """Over 200 different texts of every kind; of the tokenizer's own special tokens, each within words and alone."""
+    """Return over 200 different texts of every kind; of the tokenizer's own special tokens, each within words and
+    alone.
+    """
     runs = [mark * n for mark in (" ", "\n", "\t") for n in (2, 3, 4, 7, 8, 15, 16, 33)]
     runs += [f"a{' ' * n}b{chr(10) * n}c" for n in range(1, 13)] + [
         "\n \n",
@@ -165,7 +167,9 @@ def strings(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
 
 
 def chats(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[Message, ...], ...]:
-    """Conversations that end with the user's turn: with and without a system's turn, of one and of several turns."""
+    """Return the conversations that end with the user's turn: with and without a system's turn, of one and of several
+    turns.
+    """
     ask = Message("user", "What does a p-value of 0.03 mean?")
     system = Message("system", "You are a careful statistician. Answer in one sentence.")
     reply = Message("assistant", "Data this extreme would be seen in 3 % of samples if there were no effect.")
@@ -198,7 +202,7 @@ class Row:
 
 
 def rows(tokenizer: PreTrainedTokenizerBase, most: int) -> tuple[Row, ...]:
-    """Probe texts of at most `ROW_TOKENS` tokens, and one long text of at most `LONG_TOKENS` and `most`."""
+    """Return the probe texts of at most `ROW_TOKENS` tokens, and one long text of at most `LONG_TOKENS` and `most`."""
     found = probe_rows(tokenizer, min(LONGEST, most))
     chosen = [found[i * len(found) // ROWS] for i in range(ROWS)] if len(found) > ROWS else list(found)
     bos = tokenizer.bos_token_id
@@ -211,7 +215,7 @@ def rows(tokenizer: PreTrainedTokenizerBase, most: int) -> tuple[Row, ...]:
 
 
 def spread(length: int, count: int, start: int = 1) -> tuple[int, ...]:
-    """At most `count` different positions from `start` to the last, evenly.
+    """Return at most `count` different positions from `start` to the last, evenly.
 
     >>> spread(9, 4)
     (2, 4, 6, 8)
@@ -221,11 +225,11 @@ def spread(length: int, count: int, start: int = 1) -> tuple[int, ...]:
 
 
 def fingerprint(texts: Sequence[str], asked: Sequence[Row], conversations: Sequence[Sequence[Message]]) -> str:
-    """SHA-256 of all that is asked, 64 hex digits."""
+    """Return the SHA-256 of all that is asked, 64 hex digits."""
     talks = [[[message.role, message.content] for message in chat] for chat in conversations]
     return digest([list(texts), talks, [[list(row.ids), list(row.positions)] for row in asked]])
 
 
 def readable(texts: Sequence[str], most: int = 3) -> Iterator[str]:
-    """The first few texts, short and on one line, for a message."""
+    """Yield the first few texts, short and on one line, for a message."""
     yield from (repr(text if len(text) <= 40 else f"{text[:37]}...") for text in texts[:most])

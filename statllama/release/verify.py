@@ -95,7 +95,7 @@ def checks_of(exam: Exam, artefact: Artefact) -> Iterator[Check]:
 
 
 def _as_trained(trained: Opened, observed: Reference) -> Iterator[Check]:
-    """How far the stack on the base as it was loaded for training is from the reference. Short texts alone."""
+    """Measure how far the stack on the base, as it was loaded for training, is from the reference, on short texts."""
     short = [i for i, row in enumerate(observed.rows) if len(row.ids) <= LONGEST]
     with trained() as (model, tokenizer):
         form = InTransformers(model, tokenizer)

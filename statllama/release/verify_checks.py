@@ -48,7 +48,7 @@ class Reference:
 
 
 def check_tokens(reference: Reference, form: Form) -> Check:
-    """Ids of every text, with and without what the tokenizer adds."""
+    """Return the ids of every text, with and without what the tokenizer adds."""
     differ = [
         text
         for text, (bare, whole) in zip(reference.texts, reference.ids, strict=True)
@@ -65,7 +65,9 @@ def check_tokens(reference: Reference, form: Form) -> Check:
 def check_chats(
     reference: Reference, form: Form, expected: Callable[[Sequence[Message]], list[int] | None]
 ) -> list[Check]:
-    """Conversations as the form's own program writes them: the reference's ids, and one BOS. `expected`: those ids."""
+    """Return the conversations as the form's own program writes them: the reference's ids, and one BOS. `expected`:
+    those ids.
+    """
     talks, differ, wrong = reference.chats, 0, []
     for talk in talks:
         before, own, after = expected(talk), form.chat(talk), expected(talk)  # midnight may come between the two
@@ -82,7 +84,7 @@ def check_chats(
 
 
 def check_stops(reference: Reference, form: Form, names: Callable[[int], str], required: bool = True) -> Check:
-    """Made to say a token that ends a reply, the form must end it."""
+    """Check that the form ends a reply when it is made to say a token that ends one."""
     missed = [names(token) for token in reference.stops if not form.ends_at(token)]
     said = ", ".join(names(token) for token in reference.stops)
     detail = f"replies go on after {', '.join(missed)}" if missed else f"replies end at {said}"
@@ -109,7 +111,9 @@ class Distance:
 
 
 def distance(logits: Sequence[Tensor], predictions: Sequence[Sequence[Prediction]]) -> Distance:
-    """`logits`: the reference's, of each row (positions, vocabulary). What is not a number is infinitely far."""
+    """Measure the distance of predictions from `logits`, the reference's, of each row (positions, vocabulary). NaN is
+    infinitely far.
+    """
     squares = spread = largest = 0.0
     divergences: list[float] = []
     confident = flipped = 0
@@ -133,7 +137,8 @@ def distance(logits: Sequence[Tensor], predictions: Sequence[Sequence[Prediction
 
 
 def divergence(reference: np.ndarray, answer: Prediction) -> float:
-    """KL(reference || answer) in nats; what lies beyond the answer's tokens counts as one event, which makes it less.
+    """Return KL(reference || answer) in nats; what lies beyond the answer's tokens counts as one event, which makes it
+    less.
 
     `reference`: log-probabilities of all tokens, (vocabulary,).
     """
@@ -151,7 +156,7 @@ def divergence(reference: np.ndarray, answer: Prediction) -> float:
 
 
 def check_predictions(found: Distance, bounds: Behaviour) -> list[Check]:
-    """Logits, divergence and first choices within what the type allows."""
+    """Check logits, divergence and first choices against the bounds of the type."""
     flips = found.flipped / found.confident if found.confident else 0.0
     return [
         Check(
@@ -185,7 +190,7 @@ def check_llama_cpp(
     predictions: Sequence[Sequence[Prediction]],
     type_: str,
 ) -> list[Check]:
-    """llama.cpp against Transformers on the file's own weights, then against the reference.
+    """Compare llama.cpp with Transformers on the file's own weights, then with the reference.
 
     `exact`: logits of Transformers on the file's own weights; `rounded`: with activations rounded as llama.cpp does.
     """
@@ -215,7 +220,9 @@ def check_llama_cpp(
 
 
 def _same_tokens(logits: Sequence[Tensor], asked: Sequence[Sequence[Prediction]]) -> list[list[Prediction]]:
-    """Predictions of the tokens that llama.cpp was asked for: a spread is that of the tokens it is taken over."""
+    """Return the predictions of the tokens that llama.cpp was asked for: a spread is that of the tokens it is taken
+    over.
+    """
     found = []
     for row, answers in zip(logits, asked, strict=True):
         lines = row.double().log_softmax(-1).numpy()
@@ -225,7 +232,7 @@ def _same_tokens(logits: Sequence[Tensor], asked: Sequence[Sequence[Prediction]]
 
 
 def check_replies(reference: Reference, form: Form, type_: str, largest: float) -> Check:
-    """Greedy replies, token by token, up to where the reference itself was undecided.
+    """Return the greedy replies, token by token, up to where the reference itself was undecided.
 
     `largest`: by how much a log-probability of the form differs; where two tokens were nearer than twice that, the form
     may take the other one. For types that round much this is information.
@@ -252,7 +259,7 @@ def check_replies(reference: Reference, form: Form, type_: str, largest: float) 
 
 
 def parted(wanted: Reply, got: Reply, special: frozenset[int]) -> int | None:
-    """After how many tokens two replies part; None when they do not.
+    """Return the number of tokens after which two replies part; None when they do not.
 
     A form may end at a special token that the reference's configuration does not name: llama.cpp knows some by name.
     """
@@ -297,5 +304,5 @@ def observe(model: InTransformers, texts: Sequence[str], rows: Sequence[Row], st
 
 
 def finite(logits: Sequence[Tensor]) -> bool:
-    """Whether all predictions are numbers."""
+    """Return whether all predictions are numbers."""
     return all(bool(torch.isfinite(row).all()) for row in logits)

@@ -37,16 +37,16 @@ class InGguf:
         )
 
     def value(self, key: str) -> Any:
-        """A field of the metadata; None when it is not there."""
+        """Return a field of the metadata; None when it is not there."""
         found = self.reader.get_field(key)
         return None if found is None else found.contents()
 
     def size(self, key: str) -> Any:
-        """A field below the architecture's prefix, such as `block_count`; None when it is not there."""
+        """Return a field below the architecture's prefix, such as `block_count`; None when it is not there."""
         return self.value(f"{self.architecture.gguf}.{key}")
 
     def factors(self) -> np.ndarray[Any, Any] | None:
-        """What the RoPE frequencies are divided by."""
+        """Return the divisors of the RoPE frequencies."""
         return next((tensor.data for tensor in self.reader.tensors if tensor.name == FACTORS), None)
 
     def names(self) -> set[str]:
@@ -73,7 +73,8 @@ class InGguf:
 def transformers_order(
     rows: np.ndarray[Any, Any], name: str, head: int, architecture: Architecture
 ) -> np.ndarray[Any, Any]:
-    """Rows of whole heads of `head` rows in Transformers' order, (rows, in); those of other tensors as they are.
+    """Return the rows of whole heads of `head` rows in Transformers' order, (rows, in); those of other tensors as they
+    are.
 
     For the architectures whose rows are reordered, llama.cpp turns neighbouring rows with one another, Transformers the
     first half of a head with the second.
@@ -84,7 +85,7 @@ def transformers_order(
 
 
 def check_metadata(source: Source, found: InGguf, tokenizer: Any) -> Check:
-    """Everything the file says of architecture, RoPE and tokenizer, against what Transformers computes with.
+    """Return everything the file says of architecture, RoPE and tokenizer, against what Transformers computes with.
 
     `tokenizer`: of the stack that was trained.
     """
@@ -126,7 +127,7 @@ def _sizes(found: InGguf, config: Any) -> Iterator[str]:
 
 
 def _rope(found: InGguf, config: Any) -> Iterator[str]:
-    """The frequencies that llama.cpp will compute, against those of Transformers' own module."""
+    """Yield the frequencies that llama.cpp will compute, against those of Transformers' own module."""
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding  # that of the other architectures, too
 
     wanted = LlamaRotaryEmbedding(config).inv_freq.double().numpy()

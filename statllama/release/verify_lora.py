@@ -27,19 +27,19 @@ from statllama.release.verify_weights import InSafetensors, check_update
 
 
 def stages_of(source: Source, file: Path) -> tuple[str, ...]:
-    """The stages that a GGUF LoRA file holds, by its name: one, or all."""
+    """Return the stages that a GGUF LoRA file holds, by its name: one, or all."""
     return next(((stage,) for stage in source.stages if file.name == f"{source.name}-{stage}-lora.gguf"), source.stages)
 
 
 def base_type(source: Source) -> str:
-    """The type of GGUF that holds the base's weights as they are."""
+    """Return the type of GGUF that holds the base's weights as they are."""
     tensors = InSafetensors(source.base)
     kinds = {tensors.type(name) for name in tensors.names()}
     return GGUF_TYPES.get(kinds.pop(), "f32") if len(kinds) == 1 else "f32"
 
 
 def base_bytes(source: Source) -> int:
-    """Bytes that verifying GGUF LoRA files takes on the disk while it lasts."""
+    """Return the bytes that verifying GGUF LoRA files takes on the disk while it lasts."""
     from statllama.release.gguf import needed_bytes
 
     return needed_bytes(replace(source, adapters=(), stages=()), base_type(source))
@@ -47,7 +47,7 @@ def base_bytes(source: Source) -> int:
 
 @contextmanager
 def base_file(source: Source, folder: Path) -> Iterator[Path]:
-    """The base alone as GGUF, in a hidden folder below `folder` that is gone afterwards."""
+    """Yield the base alone as GGUF, in a hidden folder below `folder` that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix=".base-", dir=folder) as place:
         path = Path(place) / "base.gguf"
         write_gguf(replace(source, adapters=(), stages=()), path, base_type(source))
@@ -55,14 +55,14 @@ def base_file(source: Source, folder: Path) -> Iterator[Path]:
 
 
 def check_lora(source: Source, file: Path) -> list[Check]:
-    """The update that a file holds, against that of its stages."""
+    """Compare the update that a file holds with that of its stages."""
     stages = stages_of(source, file)
     adapters = [one for name, one in zip(source.stages, source.adapters, strict=True) if name in stages]
     return check_update(adapters, read_lora(file, source), 0.0)
 
 
 def read_lora(file: Path, source: Source) -> Adapter:
-    """A GGUF LoRA as PEFT's would be: names and order of rows as in Transformers."""
+    """Return a GGUF LoRA as PEFT's would be: names and order of rows as in Transformers."""
     reader = gguf.GGUFReader(file)
     named = reader.get_field("general.architecture")
     record = from_gguf(None if named is None else named.contents(), str(file))
@@ -91,7 +91,7 @@ def _head_width(source: Source) -> int:
 def check_answers(
     source: Source, base: Path, files: Sequence[Path], observed: Reference, context: int, device: Any
 ) -> list[Check]:
-    """llama.cpp with the base and these files, which hold the whole stack together, against the reference."""
+    """Compare llama.cpp, with the base and these files (together the whole stack), with the reference."""
     kind = base_type(source)
     with LlamaCpp(base, [(file, 1.0) for file in files], context=context) as server:
         form = InLlamaCpp(server, observed.logits[0].shape[-1])
