@@ -179,7 +179,7 @@ def _require_place(source: Source, layout: Layout, weights: Weights) -> None:
     if not same:
         raise ExportError(
             f"{source.base}: config.json ties {head} to {embedding}, and they differ",
-            remedy='if both are meant, set "tie_word_embeddings": false in config.json',
+            remedy='if both are intended, set "tie_word_embeddings": false in config.json',
         )
 
 

@@ -31,13 +31,13 @@ CERTIFICATE, SUMS, CARD = "verification.json", "SHA256SUMS", "README.md"
 
 @dataclass(frozen=True)
 class Release:
-    """What was published."""
+    """A published release."""
 
     folder: Path
     certificate: Certificate
     """Of what the folder holds, and of what was withheld."""
     notes: tuple[str, ...]
-    """What the user should know, such as a stage that loses much in the cast to 16 bits."""
+    """Notes for the user, such as a stage that loses much in the cast to 16 bits."""
 
 
 def export(
@@ -132,8 +132,8 @@ def _require_any(certificate: Certificate) -> None:
     if not certificate.artefacts:
         failures = "\n  ".join(certificate.failures() or ["nothing was verified"])
         raise ExportError(
-            f"the release does not behave like what was trained, so it is not published:\n  {failures}",
-            remedy="--force publishes it all the same, and its card says so",
+            f"the release does not behave like the trained stack, so it is not published:\n  {failures}",
+            remedy="--force publishes it anyway, and its card says so",
         )
 
 
