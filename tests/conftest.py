@@ -24,6 +24,30 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
 
+# `pytest -m quick`: files, or single tests of one, that notice most in a minute on one core. Others are not imported.
+QUICK = frozenset(
+    {
+        "test_architecture.py",
+        "test_recipe.py",
+        "benchmarks/test_measuring.py",
+        "cli/test_app.py",
+        "config/test_inherit.py",
+        "data/test_checks.py",
+        "data/test_collate.py",
+        "data/test_mixture.py",
+        "data/test_packing.py",
+        "data/test_tokenise.py",
+        "evaluation/test_paired.py",
+        "evaluation/test_scorecard.py",
+        "model/test_stack.py",
+        "release/test_adapter.py",
+        "release/test_gguf.py",
+        "runs/test_shipped_keys.py",
+        "store/test_store.py",
+        "train/test_parity.py::test_sft_is_a_plain_sft_trainer_on_the_merged_base[on two parents]",
+    }
+)
+
 TEMPLATE = (
     "{{- bos_token }}"
     "{%- for m in messages %}"
@@ -108,6 +132,24 @@ def make_llama(vocabulary: int, seed: int = 0, **changes: Any) -> Any:
 
     torch.manual_seed(seed)
     return LlamaForCausalLM(LlamaConfig(**{"vocab_size": vocabulary, **SIZES, **changes}))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the other test files when only the quick ones are asked for: importing them takes as long."""
+    if config.option.markexpr != "quick" or not collection_path.name.startswith("test_"):
+        return None
+    name = collection_path.relative_to(Path(__file__).parent).as_posix()
+    return None if name in {entry.partition("::")[0] for entry in QUICK} else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick tests, before those without the mark are left out."""
+    for item in items:
+        test = item.nodeid.removeprefix("tests/")
+        wanted = test in QUICK or test.partition("::")[0] in QUICK
+        if wanted and not (item.get_closest_marker("slow") or item.get_closest_marker("gpu")):
+            item.add_marker("quick")
 
 
 @pytest.fixture(scope="session")
