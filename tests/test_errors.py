@@ -83,3 +83,13 @@ def test_what_is_not_there_passes_as_it_is() -> None:
     with pytest.raises(NotFoundError) as caught, translate_os_errors(Path(".")):
         raise error
     assert caught.value is error
+
+
+def test_the_page_for_python_has_the_same_tree() -> None:
+    page = (REPO / "docs" / "python.md").read_text(encoding="utf-8")
+    found = re.findall(r"^(?:[│ ]*[├└]── )?([A-Z]\w+)(?: \((\w+)\))?(?: {2,}.*)?$", page, re.MULTILINE)
+    standard = {
+        name: next((b.__name__ for b in kind.__bases__ if not issubclass(b, StatllamaError)), "")
+        for name, kind in CLASSES.items()
+    }
+    assert dict(found) == standard | {"StatllamaError": ""}

@@ -151,10 +151,10 @@ def find_trained(target: str, store: Store, stages: Sequence[str], overrides: Se
         there = "holds no run" if store.root.is_dir() else "does not exist"
         is_recipe = target in shipped_recipes() or os.path.isfile(os.path.expanduser(target))
         known = f"train it: statllama.run({target!r}, {str(store.root)!r})"
-        unknown = f"for a recipe give a file or a shipped one: {near(target, shipped_recipes())}"
+        unknown = f"give a recipe: {near(target, shipped_recipes())}"
         raise NotFoundError(
             f"no run {target!r}: the workspace {store.root} {there}",
-            remedy=f"name the workspace that holds it; {known if is_recipe else unknown}",
+            remedy=f"name the workspace that holds it, or {known if is_recipe else unknown}",
         )
     subject = find_subject(target, store, overrides)
     trained = [stage.name for stage in subject.trained]

@@ -13,7 +13,7 @@ from statllama.evaluation.scorecard import Cell, Row, Scorecard
 from statllama.runs.plan import PlannedStage
 from statllama.runs.runner import Measure
 from statllama.runs.subject import BASE
-from statllama.runs.tables import Shown, Table, change, p_value, points
+from statllama.runs.tables import Shown, Table, change, p_value, place, points
 
 PAIRED = "Points ± standard error; paired changes with 95 % interval and p after Holm over all {tests}."
 
@@ -105,7 +105,7 @@ class Run(Table):
     @property
     def title(self) -> str:
         """Return the name, the stages and the workspace."""
-        return f"{self.name}: {' -> '.join((BASE, *self.stages))} in {self.workspace}"
+        return f"{self.name}: {' -> '.join((BASE, *self.stages))} in {place(self.workspace)}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `scores`; without benchmarks a row for each stage with what training it recorded."""
@@ -146,7 +146,7 @@ class Plan(Table):
     def title(self) -> str:
         """Return the name and how many stages would run."""
         waiting = sum(not stage.cached for stage in self.stages)
-        return f"{self.name}: {waiting} of {len(self.stages)} stages would run in {self.workspace}"
+        return f"{self.name}: {waiting} of {len(self.stages)} stages would run in {place(self.workspace)}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each stage."""

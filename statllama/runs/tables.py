@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class Table(ABC):
         notes = "".join(f"<p>{_html(note)}</p>" for note in self.notes())
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if shown else ""
         return f"<div><p><b>{_html(self.title)}</b></p>{table}{notes}</div>"
+
+
+def place(path: Path) -> str:
+    """Return a path for people: from the current folder on where it lies below that, else whole."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def points(value: float | None, stderr: float | None = None) -> str:
