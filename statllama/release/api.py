@@ -29,9 +29,9 @@ class Released(Table):
 
     folder: Path
     certificate: Certificate
-    """What was checked, with the figures: as in the folder's `verification.json`."""
+    """The checks and their figures, as in the folder's `verification.json`."""
     remarks: tuple[str, ...]
-    """What a user of it should know, such as a stage that loses much in the cast to 16 bits."""
+    """Notes for its user, such as a stage that loses much in the cast to 16 bits."""
 
     @property
     def title(self) -> str:
@@ -140,7 +140,7 @@ def _one(word: str, option: Option, value: Any) -> Any:
     if _takes(option, bool):
         if isinstance(value, bool):
             return value
-        raise UsageError(f"formats: {word} takes no value, and got {value!r}")
+        raise UsageError(f"formats: {word} takes no value, got {value!r}")
     if _takes(option, int):
         if str(value).isdecimal() and int(value) >= (option.least or 0):
             return int(value)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from statllama.store import Store
 
 RELATIONS = ("finetune", "quantized", "adapter")
-"""What a model can be to its base, as Hugging Face names it; that of the whole model comes first."""
+"""Hugging Face's names for a model's relation to its base; that of the whole model comes first."""
 _TYPES = {
     "cpt": "continued pre-training",
     "sft": "supervised fine-tuning",
@@ -42,9 +42,9 @@ class Contents:
     """What lies in a release beside its artefacts, which the certificate names."""
 
     name: str
-    """Of the release."""
+    """Name of the release."""
     side_files: Mapping[str, str] = field(default_factory=dict)
-    """{file: what it is}, of the formats."""
+    """{file: its description}, of the formats."""
     licences: tuple[str, ...] = ()
     """Names of the licence files."""
     chat: bool = True
@@ -194,7 +194,7 @@ def _files(certificate: Certificate, contents: Contents) -> Iterator[str]:
     yield "## Contents"
     yield table(("file", "what it is"), [(code(name), what) for name, what in rows])
     if certificate.withheld:
-        yield "Ordered and withheld, since it failed:"
+        yield "Ordered, but withheld because it failed:"
         for_each = [(one, one.instead[:1].upper() + one.instead[1:]) for one in certificate.withheld]
         yield "\n".join(
             f"- {code(one.name)}: {plain('; '.join(one.failures()))}. {plain(instead)}." for one, instead in for_each

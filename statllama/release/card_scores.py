@@ -31,7 +31,7 @@ class Recorded:
     """{benchmark: {name of the stack: its score}}, of benchmarks that the base is scored on."""
     drifts: Mapping[str, Drift] = field(default_factory=dict)
     problem: str = ""
-    """Why nothing could be read."""
+    """The reason why nothing could be read."""
 
     @property
     def last(self) -> str:

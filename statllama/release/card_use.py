@@ -22,11 +22,11 @@ class Reader:
     """Whom the card tells how to run the release, in the release's folder."""
 
     name: str
-    """Of the release."""
+    """Name of the release."""
     base: str
     """Hub id of the base, or a name for the reader's own folder."""
     commit: str | None = None
-    """Of the hub id."""
+    """Commit of the hub id."""
     chat: bool = True
     """Whether the tokenizer has a chat template."""
 

@@ -14,7 +14,7 @@ from statllama.release.source import Source
 from statllama.release.verify_checks import REPLY_TOKENS, Reference, check_chats, check_stops, check_tokens
 
 ROOM = REPLY_TOKENS + 8
-"""Tokens that llama.cpp wants after a prompt."""
+"""Tokens that llama.cpp needs after a prompt."""
 
 T = TypeVar("T")
 

@@ -53,7 +53,7 @@ class MergeReport:
 
 
 class _Tally:
-    """What is summed over the tensors: bytes, and what `kept_shares` needs."""
+    """Sums over the tensors: bytes, and the input of `kept_shares`."""
 
     def __init__(self, total: int, stages: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress

@@ -1,4 +1,4 @@
-"""Which type each tensor of a GGUF file gets: llama.cpp's mixtures, by name of the whole (`q4_k_m`).
+"""The type of each tensor of a GGUF file: llama.cpp's mixtures, by name of the whole (`q4_k_m`).
 
 The rules are those of `llama_tensor_get_type_impl` and `tensor_type_fallback` in llama.cpp's `src/llama-quant.cpp`, for
 all our architectures and without an importance matrix: tensors that lose most get more bits, the head most of all (the

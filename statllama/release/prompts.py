@@ -1,4 +1,4 @@
-"""What the forms of a release are asked: strings to tokenise, chats, and texts to predict. Loads no torch."""
+"""Questions for the forms of a release: strings to tokenise, chats, and texts to predict. Loads no torch."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def normal_form(tokenizer: PreTrainedTokenizerBase) -> str | None:
 
 
 def _rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """As tokenizer.json would say it."""
+    """Return the rules as tokenizer.json states them."""
     return {"normalizer": {"type": normal_form(tokenizer)}}
 
 

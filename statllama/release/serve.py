@@ -1,4 +1,4 @@
-"""`statllama serve`: the command line of the server that a release is handed over to. Loads no model itself.
+"""`statllama serve`: the command line of a release's server. Loads no model itself.
 
 GGUF goes to llama.cpp: its own `llama-server` where that is installed, else the same server out of xllamacpp
 (`llamacpp_public.py`). Merged weights, or an adapter on its base, go to vLLM. What is served is the release as it was
@@ -29,7 +29,7 @@ Which = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class Listening:
-    """How the server listens, and under what name it offers the model."""
+    """The server's address, and its name for the model."""
 
     host: str = "127.0.0.1"
     port: int = 8080

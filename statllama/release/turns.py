@@ -1,4 +1,4 @@
-"""What a chat template writes around each turn, found by rendering conversations of marked words. Loads no torch."""
+"""A chat template's text around each turn, found by rendering conversations of marked words. Loads no torch."""
 
 from __future__ import annotations
 

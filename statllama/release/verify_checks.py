@@ -25,14 +25,14 @@ _LEAST = -60.0  # nats: llama.cpp's probabilities are float32, which end at -87
 
 @dataclass(frozen=True)
 class Reference:
-    """What the stack on the original base answered."""
+    """The answers of the stack on the original base."""
 
     texts: tuple[str, ...]
     ids: tuple[tuple[list[int], list[int]], ...]
-    """Of each text: without what the tokenizer puts around a text, and with it."""
+    """Ids of each text: without the tokenizer's additions around a text, and with them."""
     rows: tuple[Row, ...]
     logits: tuple[Tensor, ...]
-    """Of each row, (positions, vocabulary), float32."""
+    """Logits of each row, (positions, vocabulary), float32."""
     prompts: tuple[tuple[int, ...], ...]
     replies: tuple[Reply, ...]
     bos: int | None
@@ -93,7 +93,7 @@ def check_stops(reference: Reference, form: Form, names: Callable[[int], str], r
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a form's predictions are from the reference's, over all positions."""
+    """The distance of a form's predictions from the reference's, over all positions."""
 
     positions: int
     relative: float

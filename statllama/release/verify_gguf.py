@@ -1,4 +1,4 @@
-"""What a GGUF file holds, read by PyPI's gguf: tensors by their names in Transformers, and the metadata."""
+"""The contents of a GGUF file, read by PyPI's gguf: tensors by their names in Transformers, and the metadata."""
 
 from __future__ import annotations
 

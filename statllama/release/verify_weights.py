@@ -83,7 +83,7 @@ class InSafetensors:
 
 
 class _Sums:
-    """What is added up over the tensors."""
+    """Sums over the tensors."""
 
     def __init__(self, stages: int) -> None:
         self.gram = torch.zeros(stages, stages, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Parts what a release publishes from what it withholds: a form that failed does not keep the others back."""
+"""Separates published forms from withheld ones: a failed form does not keep the others back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statllama.release.formats import release_format
 def withhold(certificate: Certificate, unwritten: Sequence[Verified], force: bool) -> Certificate:
     """Return the certificate with what failed among the withheld, and with what to take in its place.
 
-    `force`: what failed its verification is published all the same. `unwritten` cannot be.
+    `force`: publish forms despite a failed verification. `unwritten` ones cannot be published.
     """
     passed = [one for one in certificate.artefacts if one.passed]
     judged = [one if one.passed else _advised(one, passed) for one in certificate.artefacts]

@@ -21,18 +21,18 @@ class Option:
     """An option of `statllama export`."""
 
     name: str
-    """Under which the format gets its value."""
+    """Name under which the format gets its value."""
     flags: str
-    """As the user writes it: `--merged`, or `--adapter/--no-adapter`."""
+    """The user's spelling: `--merged`, or `--adapter/--no-adapter`."""
     type: Any
-    """Of the value, as an annotation: `bool`, `str | None`, `list[str] | None`."""
+    """Type of the value, as an annotation: `bool`, `str | None`, `list[str] | None`."""
     help: str
     default: Any = None
     metavar: str | None = None
     least: int | None = None
-    """Smallest number that is allowed."""
+    """Smallest allowed number."""
     chooses: bool = True
-    """Whether it chooses a form: without any choice a release holds what the formats give by default."""
+    """Whether it chooses a form: without any choice a release holds the formats' defaults."""
 
 
 def _nothing(*_: Any) -> dict[str, str]:
@@ -40,7 +40,7 @@ def _nothing(*_: Any) -> dict[str, str]:
 
 
 def _there() -> None:
-    """The program that runs the form is always installed."""
+    """Require nothing: the program that runs the form is always installed."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Format:
     """
 
     name: str
-    """The module's, with `-` for `_`: in certificates."""
+    """The module's name, with `-` for `_`: in certificates."""
     position: int
-    """Where it stands among the formats in commands, tables and cards; smaller comes first."""
+    """Its place among the formats in commands, tables and cards; smaller comes first."""
     options: tuple[Option, ...]
     orders: Callable[[Mapping[str, Any], bool], Sequence[Order]]
     """Called with {option: value} and whether any format was chosen: the forms to make. UsageError for wrong values."""
@@ -67,19 +67,19 @@ class Format:
     checks: Callable[[Exam, Artefact], Iterator[Check]]
     """Open an artefact in the program that will run it and compare it with the reference; cheap checks first."""
     instead: Callable[[Verified, Sequence[Verified]], str]
-    """What to take in place of a failed artefact, given those that passed."""
+    """The alternative to a failed artefact, given those that passed."""
     relation: str
-    """What a model in this format is to its base, for Hugging Face: `finetune`, `quantized` or `adapter`."""
+    """A model's relation to its base in this format, for Hugging Face: `finetune`, `quantized` or `adapter`."""
     library: str
     """Library that loads it, as Hugging Face names it; empty: none that it knows."""
     tags: tuple[str, ...]
-    """For Hugging Face's search."""
+    """Tag for Hugging Face's search."""
     contents: Callable[[Verified], tuple[str, str]]
-    """Return (name in the card, what it is)."""
+    """Return (name in the card, description)."""
     use: Callable[[Sequence[Verified], Reader], Iterator[str]]
     """Yield the card's text on how to run what the release holds in this format, at least one artefact."""
     require_program: Callable[[], None] = _there
     """ExportError when the program that verifies it is not installed."""
     side_files: Callable[[Source, Sequence[Verified], Path, Any], Mapping[str, str]] = _nothing
     """Write further files beside the artefacts; called with what the release holds in this format, the release's folder
-    and the tokenizer. Return {name: what it is}."""
+    and the tokenizer. Return {name: description}."""
