@@ -113,9 +113,10 @@ assert "huggingface_hub" not in sys.modules
 """
 """The half of it that knows no hub: a child reads the hub's address and its cache's folder from its environment."""
 _WORKER = """
-import json, os, signal, sys, traceback
+import gc, json, os, signal, sys, traceback
 {preload}
 from statllama import cli
+gc.freeze()  # see tests/conftest.py
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
