@@ -5,9 +5,9 @@
 >>> run.to_pandas()                                    # the scorecard as a frame; a notebook shows it by itself
 >>> statllama.load("quickstart", "workspace").ask("What is the median?")
 
-Each function takes a name or a path and a workspace, and nothing else is needed. The workspace is a folder; without one
-it is STATLLAMA_WORKSPACE, or `workspace` in the current folder, as on the command line. A function prints nothing unless
-`progress=True`, and raises the errors of `statllama.errors`.
+Each function takes a name or a path and a workspace, and nothing else is needed. The workspace is a folder; without
+one it is STATLLAMA_WORKSPACE, or `workspace` in the current folder, as on the command line. A function prints nothing
+unless `progress=True`, and raises the errors of `statllama.errors`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def evaluate(
 
 
 def compare(models: Named | Sequence[Named], workspace: Named | None = None) -> Compared:
-    """Compare scored models with the first of them, item by item. Loads no model: score first, with `run` or `evaluate`.
+    """Compare scored models with the first of them, item by item. Loads no model: score first, with `evaluate`.
 
     `models`: several targets as `evaluate` takes them, each with the stack of its last stage (`["a", "b:sft"]`); or one
     run, whose stages are compared with its base. Raises NotFoundError, UsageError where nothing is scored or the run is
@@ -171,13 +171,15 @@ def _reporter(progress: bool | Reporter | None) -> Reporter:
 _HOMES = {"__version__": "statllama.store.versions", "load_recipe": "statllama.recipe"}
 
 
-def __getattr__(name: str) -> Any:
-    """Load what is not defined here when it is first asked for: `import statllama` stays instant."""
-    if name == "errors":
-        return import_module("statllama.errors")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'statllama' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # else a type checker takes any name for one that is here
+
+    def __getattr__(name: str) -> Any:
+        """Load what is not defined here when it is first asked for: `import statllama` stays instant."""
+        if name == "errors":
+            return import_module("statllama.errors")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'statllama' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
