@@ -20,7 +20,7 @@ from tests.small_models import save_model
 pytest.importorskip("xllamacpp")
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", [pytest.param("qwen2", marks=pytest.mark.slow), "qwen3"])
 def test_a_sound_release_passes(kind: str, tmp_path: Path) -> None:
     """No BOS, ChatML, biases, norms of heads; texts are asked in the tokenizer's normal form, and the check says so."""
     base = tmp_path / "base"

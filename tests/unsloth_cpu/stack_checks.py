@@ -79,6 +79,9 @@ def _architecture(world: World, kind: str, **changes: Any) -> None:
     )
     flat = [torch.cat([part[name].flatten().double() for name in sorted(got)]) for part in (got, wanted)]
     close(world, f"{kind}, gradients", *flat)
+    with scoring(base, ()) as model, torch.no_grad(), autocast(world):
+        bare = model(input_ids=ids, use_cache=False).logits
+    close(world, f"{kind}, the bare base afterwards", bare, defined(world, base, (), ids))
     pairs = [(row[:4], row[a:b]) for row in ids[:, 1:].tolist() for a, b in ((4, 6), (5, 7))]
     with scoring(base, parents) as model, torch.no_grad(), autocast(world):
         if not takes_forks(model):  # it has a window
