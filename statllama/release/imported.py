@@ -110,8 +110,8 @@ def check_behaviour(source: GgufSource, folder: Path) -> Iterator[Check]:
 
     from statllama.model.base_model import start_backend
     from statllama.release import forms, prompts, verify_checks
+    from statllama.release.exam import ROOM
     from statllama.release.llamacpp import LlamaCpp
-    from statllama.release.verify import ROOM
     from statllama.release.verify_gguf import InGguf
 
     start_backend("transformers")  # quiets the libraries
