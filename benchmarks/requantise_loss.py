@@ -6,8 +6,8 @@ what came through on the update; the noise is the norm of the rest over the upda
 stacked adapter stays in its own float32 tensors beside the quantised weights, so its share is 1 and its noise 0 by
 construction; `tests/model/test_stack.py` compares its logits with the definition.
 
-With `--run`, the real stages of a run are measured too: each is merged in bfloat16 into the NF4 copy of its base with the
-parents merged before, as a pipeline that merges between stages does.
+With `--run`, the real stages of a run are measured too: each is merged in bfloat16 into the NF4 copy of its base with
+the parents merged before, as a pipeline that merges between stages does.
 """
 
 from __future__ import annotations
