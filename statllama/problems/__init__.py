@@ -52,7 +52,7 @@ _RETRIES = 50
 
 
 def make_problem(topic: str, kind: str, seed: int = 0, split: str = "train") -> Problem:
-    """The problem of one kind for one seed; the same arguments give the same problem.
+    """Return the problem of one kind for one seed; the same arguments give the same problem.
 
     Raises `ValueError` for an unknown name, and for a held-out kind in the train split.
     """
@@ -128,7 +128,7 @@ def _generate(count: int, live: dict[str, list[Kind]], seed: int, split: str) ->
 
 
 def _fresh(topic: str, live: list[Kind], turn: int, split: str, seed: str, seen: set[str]) -> Problem | None:
-    """A problem not seen before, or None; a kind that has no new one left is dropped from `live`."""
+    """Return a problem not seen before, or None; a kind that has no new one left is dropped from `live`."""
     while live:
         of = live[turn % len(live)]
         for retry in range(_RETRIES):

@@ -43,35 +43,35 @@ class Draw:
         self.settings: list[str] = []
 
     def setting(self, catalogue: Mapping[str, Sequence[S]]) -> S:
-        """A setting of this split from a catalogue with the keys "train" and "test"."""
+        """Return a setting of this split from a catalogue with the keys "train" and "test"."""
         chosen = self.choice(catalogue[self.split])
         self.settings.append(chosen.key)
         return chosen
 
     def ask(self, wordings: Wordings, label: str = "", /, **fields: object) -> str:
-        """A wording of this split with its fields filled in; `label` names the story where there are several."""
+        """Return a wording of this split with its fields filled in; `label` names the story where there are several."""
         return self.choice(wordings.of[self.split, label]).fill(fields)
 
     def choice(self, options: Sequence[T]) -> T:
-        """One option, all equally likely."""
+        """Return one option, all equally likely."""
         return options[self.rng.randrange(len(options))]
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Return a whole number from low to high, both included."""
         return self.rng.randint(low, high)
 
     def decimal(self, low: float, high: float, digits: int) -> Given:
-        """A number with `digits` decimals from low to high, never 1 or -1, as its unit is in the plural."""
+        """Return a number with `digits` decimals from low to high, never 1 or -1, as its unit is in the plural."""
         scale = 10**digits
         drawn = self.rng.randint(round(low * scale), round(high * scale)) / scale
         return Given(drawn if abs(drawn) != 1 else drawn + 1 / scale)
 
     def normal(self, mean: float, sd: float, digits: int = 0) -> Given:
-        """A normal draw rounded to `digits` decimals."""
+        """Return a normal draw rounded to `digits` decimals."""
         return Given(round(self.rng.gauss(mean, sd), digits))
 
     def confidence(self) -> int:
-        """A usual confidence level in percent; 95 is drawn most."""
+        """Return a usual confidence level in percent; 95 is drawn most."""
         return self.choice((90, 95, 95, 99))
 
     def need(self, condition: bool) -> None:
@@ -94,7 +94,7 @@ class Kind:
     held_out: bool = False
 
     def in_split(self, split: str) -> bool:
-        """True when the kind occurs in the split."""
+        """Return True when the kind occurs in the split."""
         return split == "test" or not self.held_out
 
 
@@ -108,7 +108,7 @@ def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], 
 
 
 def make(topic: str, of: Kind, split: str, seed: str) -> Problem:
-    """The problem of one kind for one seed text; redraws until the numbers belong to `split`.
+    """Return the problem of one kind for one seed text; redraws until the numbers belong to `split`.
 
     Raises `RuntimeError` when no draw fits, which is a fault of the kind's function.
     """

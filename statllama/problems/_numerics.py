@@ -18,19 +18,19 @@ _TERMS = 10_000
 
 
 def normal_cdf(z: float) -> float:
-    """P(Z <= z) for a standard normal Z; accurate in both tails because it uses erfc."""
+    """Return P(Z <= z) for a standard normal Z; accurate in both tails because it uses erfc."""
     return 0.5 * math.erfc(-z / math.sqrt(2.0))
 
 
 def normal_quantile(p: float) -> float:
-    """The z with P(Z <= z) = p, for 0 < p < 1; `ValueError` otherwise."""
+    """Return the z with P(Z <= z) = p, for 0 < p < 1; `ValueError` otherwise."""
     if not 0.0 < p < 1.0:
         raise ValueError(f"a quantile needs 0 < p < 1, got {p}")
     return NormalDist().inv_cdf(p)
 
 
 def _lentz(first: float, terms: Callable[[int], tuple[float, float]]) -> float:
-    """The continued fraction first + a1/(b1 + a2/(b2 + ...)), where terms(k) gives (a_k, b_k)."""
+    """Return the continued fraction first + a1/(b1 + a2/(b2 + ...)), where terms(k) gives (a_k, b_k)."""
     value = first if first != 0.0 else _TINY
     c, d = value, 0.0
     for k in range(1, _TERMS):
@@ -46,7 +46,7 @@ def _lentz(first: float, terms: Callable[[int], tuple[float, float]]) -> float:
 
 
 def beta_regularized(a: float, b: float, x: float) -> float:
-    """I_x(a, b), the regularised incomplete beta function, for a > 0, b > 0 and 0 <= x <= 1."""
+    """Return i_x(a, b), the regularised incomplete beta function, for a > 0, b > 0 and 0 <= x <= 1."""
     if a <= 0.0 or b <= 0.0 or not 0.0 <= x <= 1.0:
         raise ValueError(f"needs a > 0, b > 0 and 0 <= x <= 1, got {a}, {b}, {x}")
     if x in (0.0, 1.0):
@@ -67,7 +67,7 @@ def beta_regularized(a: float, b: float, x: float) -> float:
 
 
 def gamma_upper_regularized(a: float, x: float) -> float:
-    """Q(a, x), the regularised upper incomplete gamma function, for a > 0 and x >= 0."""
+    """Return Q(a, x), the regularised upper incomplete gamma function, for a > 0 and x >= 0."""
     if a <= 0.0 or x < 0.0:
         raise ValueError(f"needs a > 0 and x >= 0, got {a}, {x}")
     if x == 0.0:
@@ -91,7 +91,7 @@ def gamma_upper_regularized(a: float, x: float) -> float:
 
 
 def t_upper_tail(t: float, df: float) -> float:
-    """P(T >= t) for Student's t with `df` > 0 degrees of freedom."""
+    """Return P(T >= t) for Student's t with `df` > 0 degrees of freedom."""
     square = t * t
     if square < df:  # near the center df / (df + t^2) would lose the digits of t
         half = 0.5 * (1.0 - beta_regularized(0.5, df / 2.0, square / (df + square)))
@@ -102,7 +102,7 @@ def t_upper_tail(t: float, df: float) -> float:
 
 @lru_cache(maxsize=4096)
 def t_quantile(p: float, df: float) -> float:
-    """The t with P(T <= t) = p; `ValueError` unless 0 < p < 1.
+    """Return the t with P(T <= t) = p; `ValueError` unless 0 < p < 1.
 
     Newton's method on the upper tail, which is convex and decreasing for t > 0. The normal quantile lies to
     the left of the root, so the steps rise to it without overshooting.
@@ -123,12 +123,12 @@ def t_quantile(p: float, df: float) -> float:
 
 
 def chi_square_upper_tail(x: float, df: float) -> float:
-    """P(X >= x) for a chi-square variable with `df` > 0 degrees of freedom and x >= 0."""
+    """Return P(X >= x) for a chi-square variable with `df` > 0 degrees of freedom and x >= 0."""
     return gamma_upper_regularized(df / 2.0, x / 2.0)
 
 
 def binomial_pmf(k: int, n: int, p: float) -> float:
-    """P(X = k) for X ~ Binomial(n, p); 0 outside 0..n."""
+    """Return P(X = k) for X ~ Binomial(n, p); 0 outside 0..n."""
     if not 0 <= k <= n:
         return 0.0
     return math.comb(n, k) * p**k * (1.0 - p) ** (n - k)

@@ -32,7 +32,7 @@ class Answer:
     possible: bool = True
 
     def differs(self, other: Answer) -> bool:
-        """True when a reader who rounds along the way would still tell the two apart."""
+        """Return True when a reader who rounds along the way would still tell the two apart."""
         if self.text == other.text:
             return False
         if not self.numbers or len(self.numbers) != len(other.numbers):
@@ -115,12 +115,12 @@ class Problem:
 
     @property
     def solution(self) -> str:
-        """The worked solution as text, ending in a line `Answer: ...`."""
+        """Return the worked solution as text, ending in a line `Answer: ...`."""
         return solution_text(self.steps, self.answer)
 
 
 def solution_text(steps: Sequence[str], answer: str) -> str:
-    """Worked steps, one a line, and a last line `Answer: ...`."""
+    """Return the worked steps, one a line, and a last line `Answer: ...`."""
     return "\n".join([*steps, f"Answer: {answer}"])
 
 
@@ -133,7 +133,7 @@ def number(
     high: float = math.inf,
     tolerance: float | None = None,
 ) -> Answer:
-    """A number rounded to `digits` decimals with its unit; the tolerance is one unit of the last decimal.
+    """Return a number rounded to `digits` decimals with its unit; the tolerance is one unit of the last decimal.
 
     Refused outside `low` to `high`, and halfway between two roundings, where readers may round differently.
     """
@@ -143,25 +143,25 @@ def number(
 
 
 def probability(value: float, digits: int = 4, tolerance: float = 0.002) -> Answer:
-    """A probability or proportion, refused when it would print as 0 or 1; tolerance as for table look-up."""
+    """Return a probability or proportion, refused when it would print as 0 or 1; tolerance as for table look-up."""
     edge = 0.5 * 10.0**-digits
     slack = min(tolerance, max(10.0**-digits, 0.05 * min(value, 1.0 - value)))
     return Answer(fixed(value, digits), (value,), slack, edge < value < 1.0 - edge and not _tie(value, digits))
 
 
 def count(value: int, unit: str = "") -> Answer:
-    """A whole number that must be exact, at least 0."""
+    """Return a whole number that must be exact, at least 0."""
     return Answer(f"{value} {unit}".rstrip(), (float(value),), 0.0, value >= 0)
 
 
 def interval(low: float, high: float, digits: int, unit: str = "") -> Answer:
-    """An interval as "(low, high) unit" with `digits` decimals."""
+    """Return an interval as "(low, high) unit" with `digits` decimals."""
     text = f"({fixed(low, digits)}, {fixed(high, digits)}) {unit}".rstrip()
     return Answer(text, (low, high), 1.5 * 10.0**-digits, low < high)
 
 
 def share_interval(low: float, high: float, digits: int = 3) -> Answer:
-    """An interval for a proportion, refused when it leaves 0 to 1."""
+    """Return an interval for a proportion, refused when it leaves 0 to 1."""
     answer = interval(low, high, digits)
     return Answer(answer.text, answer.numbers, answer.tolerance, 0.0 < low < high < 1.0)
 
@@ -172,18 +172,18 @@ def words(text: str) -> Answer:
 
 
 def _tie(value: float, digits: int) -> bool:
-    """True when `value` lies halfway between two numbers with `digits` decimals, up to rounding error."""
+    """Return True when `value` lies halfway between two numbers with `digits` decimals, up to rounding error."""
     return math.isfinite(value) and abs(abs(value) * 10.0**digits % 1.0 - 0.5) < 1e-7
 
 
 def fixed(value: float, digits: int) -> str:
-    """`value` with `digits` decimals and never a negative zero."""
+    """Return `value` with `digits` decimals and never a negative zero."""
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("-") and float(text) == 0.0 else text
 
 
 def sig(value: float, digits: int = 4) -> str:
-    """`value` to `digits` significant figures, without an exponent: 0.03464, 12.35, 1235."""
+    """Return `value` to `digits` significant figures, without an exponent: 0.03464, 12.35, 1235."""
     if value == 0.0:
         return "0"
     magnitude = math.floor(math.log10(abs(value)))
@@ -191,36 +191,36 @@ def sig(value: float, digits: int = 4) -> str:
 
 
 def plain(value: float) -> str:
-    """A given number without trailing zeros: 12.5, 12, 0.04."""
+    """Return a given number without trailing zeros: 12.5, 12, 0.04."""
     text = fixed(value, 6).rstrip("0").rstrip(".")
     return text or "0"
 
 
 def term(value: float) -> str:
-    """A number to be subtracted or multiplied: in brackets when it is negative."""
+    """Return a number to be subtracted or multiplied: in brackets when it is negative."""
     return f"({plain(value)})" if value < 0 else plain(value)
 
 
 def article(noun: str) -> str:
-    """A noun with its indefinite article: an apartment, a tree."""
+    """Return a noun with its indefinite article: an apartment, a tree."""
     return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
 def ordinal(number: int) -> str:
-    """A whole number as an ordinal: 3rd, 11th, 22nd."""
+    """Return a whole number as an ordinal: 3rd, 11th, 22nd."""
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if 10 <= number % 100 <= 20 else ending}"
 
 
 def single(unit: str) -> str:
-    """A unit after "per": hours -> hour, degrees Celsius -> degree Celsius, square meters -> square meter."""
+    """Return a unit after "per": hours -> hour, degrees Celsius -> degree Celsius, square meters -> square meter."""
     if unit.startswith("degrees"):
         return unit.replace("degrees", "degree", 1)
     return unit.removesuffix("s")
 
 
 def fingerprint(kind: str, parameters: Mapping[str, object]) -> str | None:
-    """The numbers of a problem as text, or None without any; labels and `FORM_PARAMETERS` are left out."""
+    """Return the numbers of a problem as text, or None without any; labels and `FORM_PARAMETERS` are left out."""
     numbers = {
         name: value for name, value in sorted(parameters.items()) if name not in FORM_PARAMETERS and _numeric(value)
     }
@@ -228,7 +228,7 @@ def fingerprint(kind: str, parameters: Mapping[str, object]) -> str | None:
 
 
 def number_split(kind: str, parameters: Mapping[str, object]) -> str | None:
-    """The split that owns these numbers (one set in five is test), or None when there are no numbers."""
+    """Return the split that owns these numbers (one set in five is test), or None when there are no numbers."""
     text = fingerprint(kind, parameters)
     if text is None:
         return None

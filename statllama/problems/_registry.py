@@ -19,12 +19,12 @@ _FOLDER = str(Path(__file__).parent)
 
 @cache
 def topics() -> tuple[str, ...]:
-    """The names of all topics, in alphabetical order."""
+    """Return the names of all topics, in alphabetical order."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules([_FOLDER]) if not m.name.startswith("_")))
 
 
 def kinds(topic: str, split: str | None = None) -> tuple[str, ...]:
-    """The names of a topic's kinds, in the order of its file; with `split`, those that occur in that split.
+    """Return the names of a topic's kinds, in the order of its file; with `split`, those that occur in that split.
 
     `ValueError` for an unknown topic or split.
     """
@@ -34,13 +34,13 @@ def kinds(topic: str, split: str | None = None) -> tuple[str, ...]:
 
 
 def held_out_kinds() -> tuple[tuple[str, str], ...]:
-    """(topic, kind) of every kind that occurs in the test split only."""
+    """Return (topic, kind) of every kind that occurs in the test split only."""
     return tuple((topic, of.name) for topic in topics() for of in kinds_of(topic).values() if of.held_out)
 
 
 @cache
 def kinds_of(topic: str) -> Mapping[str, Kind]:
-    """A topic's kinds by name, in the order of its file or files."""
+    """Return a topic's kinds by name, in the order of its file or files."""
     if topic not in topics():
         raise ValueError(unknown("topic", topic, topics()))
     module = importlib.import_module(f"{_PACKAGE}.{topic}")
@@ -54,7 +54,7 @@ def kinds_of(topic: str) -> Mapping[str, Kind]:
 def live_kinds(
     names: Collection[str] | None, split: str, difficulty: int | Collection[int] | None
 ) -> dict[str, list[Kind]]:
-    """The kinds to draw from, by topic. Raises `ValueError` when a topic that was asked for has none.
+    """Return the kinds to draw from, by topic. Raises `ValueError` when a topic that was asked for has none.
 
     Without `names`, topics that have no kind of the difficulty are left out.
     """
@@ -79,7 +79,7 @@ def check_split(split: str) -> None:
 
 
 def unknown(what: str, got: str, allowed: Sequence[str]) -> str:
-    """The message for an unknown name, with a near match where there is one."""
+    """Return the message for an unknown name, with a near match where there is one."""
     near = difflib.get_close_matches(str(got), allowed, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ";"
     return f"unknown {what} {got!r}{hint} allowed: {', '.join(allowed)}"

@@ -15,12 +15,12 @@ Row = dict[str, Any]
 
 
 def to_messages(problem: Problem) -> Row:
-    """A chat example for SFT: the question, and the worked solution ending in `Answer: ...`."""
+    """Return a chat example for SFT: the question, and the worked solution ending in `Answer: ...`."""
     return {"messages": [message("user", problem.question), message("assistant", problem.solution)]}
 
 
 def to_preference(problem: Problem) -> Row:
-    """A preference pair for DPO: the right worked solution over one that makes the slip `problem.error`."""
+    """Return a preference pair for DPO: the right worked solution over one that makes the slip `problem.error`."""
     return {
         "prompt": [message("user", problem.question)],
         "chosen": [message("assistant", problem.solution)],
@@ -29,7 +29,7 @@ def to_preference(problem: Problem) -> Row:
 
 
 def to_prompt_answer(problem: Problem) -> Row:
-    """A prompt with a checkable answer for GRPO.
+    """Return a prompt with a checkable answer for GRPO.
 
     `answer` is the text with its unit. `value` is its one number, unrounded, and `tolerance` how far from it a
     reply may be, in the unit of the answer; `value` is None when the answer is a sentence or an interval.
@@ -46,7 +46,7 @@ def to_prompt_answer(problem: Problem) -> Row:
 
 
 def to_multiple_choice(problem: Problem, seed: int = 0, place: int | None = None) -> Row:
-    """A four-option item: `answer` is the index of the right one of the `choices`.
+    """Return a four-option item: `answer` is the index of the right one of the `choices`.
 
     `misconceptions` names, in the order of the choices, the misconception behind each wrong one, and is None at
     the right one. `place`, 0 to 3, puts the right choice there; otherwise it is drawn with `seed`. `held_out`
@@ -70,5 +70,5 @@ def to_multiple_choice(problem: Problem, seed: int = 0, place: int | None = None
 
 
 def message(role: str, content: str) -> dict[str, str]:
-    """One turn of a conversation."""
+    """Return one turn of a conversation."""
     return {"role": role, "content": content}

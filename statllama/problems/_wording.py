@@ -57,7 +57,7 @@ class Wording:
                 self.parts.append(_Field(tuple(name.split(".")), _CONVERSIONS[conversion], spec or ""))
 
     def fill(self, values: Mapping[str, object]) -> str:
-        """The wording with its fields filled in; `KeyError` or `AttributeError` when one is not given."""
+        """Return the wording with its fields filled in; `KeyError` or `AttributeError` when one is not given."""
         return "".join(part if isinstance(part, str) else part.fill(values) for part in self.parts)
 
 
@@ -80,5 +80,5 @@ def wordings(text: str) -> Wordings:
 
 
 def capital(text: str) -> str:
-    """The text with its first letter in upper case and the rest as it is."""
+    """Return the text with its first letter in upper case and the rest as it is."""
     return text[:1].upper() + text[1:]
