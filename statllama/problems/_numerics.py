@@ -46,7 +46,7 @@ def _lentz(first: float, terms: Callable[[int], tuple[float, float]]) -> float:
 
 
 def beta_regularized(a: float, b: float, x: float) -> float:
-    """Return i_x(a, b), the regularised incomplete beta function, for a > 0, b > 0 and 0 <= x <= 1."""
+    """Return I_x(a, b), the regularised incomplete beta function, for a > 0, b > 0 and 0 <= x <= 1."""
     if a <= 0.0 or b <= 0.0 or not 0.0 <= x <= 1.0:
         raise ValueError(f"needs a > 0, b > 0 and 0 <= x <= 1, got {a}, {b}, {x}")
     if x in (0.0, 1.0):

@@ -167,7 +167,7 @@ def share_interval(low: float, high: float, digits: int = 3) -> Answer:
 
 
 def words(text: str) -> Answer:
-    """An answer that is a sentence or a name."""
+    """Return an answer that is a sentence or a name."""
     return Answer(text)
 
 

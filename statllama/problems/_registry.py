@@ -73,7 +73,7 @@ def live_kinds(
 
 
 def check_split(split: str) -> None:
-    """`ValueError` unless the split is "train" or "test"."""
+    """Raise `ValueError` unless the split is "train" or "test"."""
     if split not in SPLITS:
         raise ValueError(unknown("split", split, SPLITS))
 

@@ -53,11 +53,11 @@ class TwoWay:
     rel: str = "who"
 
     def in_row(self, i: int) -> str:
-        """What those in row i do: "work the day shift"."""
+        """Return what those in row i do: "work the day shift"."""
         return self.row_does.format(self.rows[i])
 
     def in_column(self, j: int) -> str:
-        """What those in column j do: "come to work by bus"."""
+        """Return what those in column j do: "come to work by bus"."""
         return self.column_does.format(self.columns[j])
 
 
