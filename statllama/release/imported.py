@@ -97,7 +97,7 @@ def check_numbers(source: GgufSource, folder: Path) -> Check:
             if cast_to(ours, source.type).tobytes() != cast_to(theirs, source.type).tobytes():
                 other.append(name)
                 break
-    detail = f"of {len(written.names())} tensors, {numbers:,} numbers, are not the file's in {source.type}"
+    detail = f"of {len(written.names())} tensors ({numbers:,} numbers) differ from the file's in {source.type}"
     return Check("numbers", not other, len(other), 0, detail + (f", such as {other[0]}" if other else ""))
 
 

@@ -38,7 +38,7 @@ def test_what_it_says(folder: Path) -> None:
         r"A [bold] name\x1b[2J: LlamaForCausalLM, 167,744 parameters",
         "read: small.gguf (21 F32)",
         "licence: apache-2.0",
-        "passed: numbers 0 (allowed: 0): of 21 tensors, 167,744 numbers",
+        "passed: numbers 0 (allowed: 0): of 21 tensors (167,744 numbers)",
         "note: not compared with llama.cpp: it was not wanted (--no-verify)",
         "talk to it: statllama chat './base model'",
         "in a recipe here: base: {model: base model}",
