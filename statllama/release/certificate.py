@@ -38,7 +38,7 @@ class Verified:
     name: str
     """Where it lies in the release, such as `gguf/model-q4_k_m.gguf`."""
     kind: str
-    """Its format: `adapter`, `merged`, `gguf` or `gguf-lora`."""
+    """Name of its format, such as `gguf`."""
     type: str
     """Of its numbers, such as `bf16` or `q4_k_m`."""
     checks: tuple[Check, ...]

@@ -107,7 +107,7 @@ def test_a_release_that_differs_is_not_published(command: Command, monkeypatch: 
 
     monkeypatch.setattr(writer, "write_merged", without_the_last)
     code, said = command("tiny", "--out", "out", "--merged", "f32")
-    assert code == 1 and "does not behave like what was trained" in said and "merged: " in said
+    assert code == 1 and "does not behave like the trained stack" in said and "merged: " in said
     assert not list(Path().iterdir())
     code, said = command("tiny", "--out", "out", "--merged", "f32", "--force")
     assert code == 0 and "failed:" in said
