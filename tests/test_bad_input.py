@@ -100,7 +100,7 @@ RECIPES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         [stage("a", parents=["b"]), stage("b", parents=["a"])],
         ["these stages are each other's ancestors: a, b", "break the cycle in their `parents`"],
     ),
-    "duplicate name": ([stage("a"), stage("a")], ["stages[1].name", "a stage named 'a' exists already"]),
+    "duplicate name": ([stage("a"), stage("a")], ["stages[1].name", "a stage named 'a' already exists"]),
     "packing with dpo": (
         [stage("a", "dpo", train={"packing": True})],
         ["stages[0]", "packing is for cpt and sft", "set `packing: false`"],
