@@ -248,6 +248,27 @@ def test_scores_made_in_different_ways_are_not_compared(trained: tuple[Path, Sto
         statllama.compare(["tiny:one", "tiny:two"], store.root)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"tasks": "leters"}, "unknown benchmark 'leters': did you mean 'letters'"),
+        ({"stage": ["one", "thre"]}, "has no stage 'thre'"),
+        ({"scale": {"two": "much"}}, "expected STAGE=FACTOR"),
+        ({"scale": {"three": 1}}, "has no stage 'three'"),
+        ({"data": {"letters": 3}}, "should be a file"),
+        ({"overrides": {"stages.one.train.steps": 3}}, "only fields of `evaluate`"),
+        ({"overrides": "evaluate.batchsize=3"}, "batchsize"),
+    ],
+)
+def test_wrong_options_are_value_errors(trained: tuple[Path, Store], wrong: dict[str, Any], message: str) -> None:
+    before = files(trained[1].root)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        statllama.evaluate("tiny", trained[1].root, **{"tasks": "letters", **wrong})
+    assert isinstance(caught.value, statllama.errors.StatllamaError)
+    assert files(trained[1].root) == before
+
+
 def test_load_gives_the_stack_by_its_definition(trained: tuple[Path, Store], base_folder: Path) -> None:
     """Logits equal the base with `s B A` of each stage added to its weights in float64; replies equal plain greedy."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
