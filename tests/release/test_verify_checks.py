@@ -230,7 +230,7 @@ def test_missing_and_foreign_tensors_are_named(tmp_path: Path) -> None:
     folder = stored(tmp_path / "r", {"a.weight": w.T.contiguous(), "c.weight": w})
     found = check_weights(source, InSafetensors(folder), "f32")
     assert found[0].passed is False
-    assert "b.weight is missing; c.weight is too much; a.weight is of shape (8, 4)" in found[0].detail
+    assert "b.weight is missing; c.weight is superfluous; a.weight is of shape (8, 4)" in found[0].detail
 
 
 @pytest.mark.parametrize("type_", ["Q8_0", "F16", "BF16"])
