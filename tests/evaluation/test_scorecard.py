@@ -90,7 +90,7 @@ def test_the_changes_of_a_scorecard_are_one_family() -> None:
 
 def test_scorecard_refuses_what_does_not_fit() -> None:
     score = task_score([1, 0])
-    with pytest.raises(EvaluationError, match="no scores"):
+    with pytest.raises(EvaluationError, match="needs scores"):
         scorecard([])
     with pytest.raises(EvaluationError, match="sft is scored on"):
         scorecard([("base", None, [score]), ("sft", "base", [])])

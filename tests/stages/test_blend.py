@@ -73,7 +73,7 @@ def test_a_blend_stands_where_its_siblings_stand(write: Write) -> None:
         ({"of": {"left": 2, "right": float("inf")}}, "finite number"),
         ({"of": {"left": 2, "trunk": 3}}, "left stands on trunk, trunk on base"),
         ({"of": {"left": 2, "mix": 3}}, "a blend cannot blend itself"),
-        ({"parents": "base"}, "its stages stand on trunk, it says base"),
+        ({"parents": "base"}, "its stages stand on trunk, but it names base"),
         ({"method": "tis"}, "'linear', 'ties' or 'dare'; got 'tis'"),
         ({"density": 0.5}, "`density` is for `ties` and `dare`"),
         ({"method": "ties", "density": 0}, "density (stage mix): input should be greater than 0"),
