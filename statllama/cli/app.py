@@ -5,17 +5,32 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from statllama.cli import chat, data, export, import_, run, scores, study
+from statllama.cli.on_demand import on_demand
 from statllama.errors import Interrupted, StatllamaError, UsageError
+
+# Every command, by group, in the order of the help: {name: the module here that defines it as a function of that name,
+# with `_` behind it where Python has the word}. The function's docstring is the command's help.
+COMMANDS: dict[str, dict[str, str]] = {
+    "": {
+        **dict.fromkeys(("run", "plan", "fetch", "show", "status", "doctor"), "run"),
+        "study": "study",
+        **dict.fromkeys(("eval", "compare", "attribute", "dial", "report"), "scores"),
+        **dict.fromkeys(("chat", "serve"), "chat"),
+        "export": "export",
+        "import": "import_",
+    },
+    "data": dict.fromkeys(("check", "preview", "cache", "problems"), "data"),
+}
+GROUPS = {"data": "Check a recipe's data, and generate statistics problems."}
 
 app = typer.Typer(
     name="statllama",
+    cls=on_demand(COMMANDS[""]),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -26,6 +41,8 @@ app = typer.Typer(
     "the adapters stay separate, stacked on one frozen base, and every stage is scored.\n\n"
     "Try it now, without a GPU or a download:  [bold]statllama run quickstart[/bold]",
 )
+for group, text in GROUPS.items():
+    app.add_typer(typer.Typer(cls=on_demand(COMMANDS[group]), no_args_is_help=True, help=text), name=group)
 INTERRUPTED = Interrupted("by Ctrl-C", remedy="run the same command again to go on")
 
 
@@ -49,27 +66,6 @@ def _global(
         os.environ["STATLLAMA_DEBUG"] = "1"
     # torch 2.13 warns at each start of how torchao, which Unsloth brings, registers its types.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
-
-
-# Every command, by group, in the order of the help. A command bears its function's name, and its help is the function's
-# docstring. The modules import what they need inside the functions: all of them load in a few milliseconds.
-COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "": (
-        *(run.run, run.plan, run.fetch, run.show, run.status, run.doctor, study.study),
-        *(scores.eval_, scores.compare, scores.attribute, scores.dial, scores.report),
-        *(chat.chat, chat.serve, export.export, import_.import_),
-    ),
-    "data": (data.check, data.preview, data.cache, data.problems),
-}
-GROUPS = {"data": "Check a recipe's data, and generate statistics problems."}
-
-for group, commands in COMMANDS.items():
-    target = app
-    if group:
-        target = typer.Typer(no_args_is_help=True, help=GROUPS[group])
-        app.add_typer(target, name=group)
-    for command in commands:
-        target.command(command.__name__.rstrip("_"))(command)
 
 
 def main() -> None:
