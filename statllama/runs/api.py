@@ -25,6 +25,7 @@ from statllama.runs.scorer import open_scorer
 from statllama.runs.signals import StopSignal
 from statllama.runs.specialist import Specialist
 from statllama.runs.subject import BASE, StackRef, Subject, chosen_stacks, factors_of, scaled
+from statllama.runs.tables import place
 from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 
@@ -150,16 +151,16 @@ def find_trained(target: str, store: Store, stages: Sequence[str], overrides: Se
     if stages != [BASE] and not _is_model(target) and not store.runs():
         there = "holds no run" if store.root.is_dir() else "does not exist"
         is_recipe = target in shipped_recipes() or os.path.isfile(os.path.expanduser(target))
-        known = f"train it: statllama.run({target!r}, {str(store.root)!r})"
+        known = f"train it: statllama.run({target!r}, {place(store.root)!r})"
         unknown = f"give a recipe: {near(target, shipped_recipes())}"
         raise NotFoundError(
-            f"no run {target!r}: the workspace {store.root} {there}",
+            f"no run {target!r}: the workspace {place(store.root)} {there}",
             remedy=f"name the workspace that holds it, or {known if is_recipe else unknown}",
         )
     subject = find_subject(target, store, overrides)
     trained = [stage.name for stage in subject.trained]
     missing = [name for name in subject.record.get("order", ()) if name not in trained]
-    finish = f"finish it: statllama.run({target!r}, {str(store.root)!r})"
+    finish = f"finish it: statllama.run({target!r}, {place(store.root)!r})"
     for name in stages:
         if name in missing:
             raise UsageError(f"stage {name!r} of {subject.name!r} is not trained", remedy=finish)
