@@ -154,7 +154,7 @@ def find_trained(target: str, store: Store, stages: Sequence[str], overrides: Se
         known = f"train it: statllama.run({target!r}, {place(store.root)!r})"
         unknown = f"give a recipe: {near(target, shipped_recipes())}"
         raise NotFoundError(
-            f"no run {target!r}: the workspace {place(store.root)} {there}",
+            f"no run {target!r}: the workspace {store.root} {there}",
             remedy=f"name the workspace that holds it, or {known if is_recipe else unknown}",
         )
     subject = find_subject(target, store, overrides)

@@ -62,7 +62,7 @@ class Table(ABC):
 def place(path: Path) -> str:
     """Return a path for people: from the current folder on where it lies below that, else whole."""
     here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return str(path.relative_to(here)) if here in path.parents else str(path)
 
 
 def points(value: float | None, stderr: float | None = None) -> str:
