@@ -1,6 +1,6 @@
 """lm-evaluation-harness' view of a loaded model: progress, answers kept as they come, prompts checked, little memory.
 
-Used by `evaluate.py` alone, which imports it when a model is scored: it loads torch and lm-eval.
+Used by `suite.py` alone, which imports it when a model is scored: it loads torch and lm-eval.
 """
 
 from __future__ import annotations
