@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPO
 from tests.model.gguf_making import rewrite, write_model
-
-
-def statllama(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder."""
-    command = [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path.insert(0, {str(REPO)!r}); from statllama.cli import main; main()",
-    ]
-    return subprocess.run([*command, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+from tests.running import statllama
 
 
 @pytest.fixture(scope="module")
