@@ -137,7 +137,7 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
                 example = asked(example, rules, where)
             (sequences,) = tokeniser.encode([(where, example)])
             return Preview(where, chosen.format, tuple(_titled(sequences)), session.loaded.tokenizer)
-    raise UsageError(f"{source_name(chosen)} has {total:,} rows; there is no row {row}")
+    raise UsageError(f"{source_name(chosen)} has {total:,} rows, no row {row}")
 
 
 def _titled(sequences: object) -> Iterator[tuple[str, Tokens]]:
