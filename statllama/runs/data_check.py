@@ -1,4 +1,4 @@
-"""Looks at a recipe's data without training: what `statllama data check` and `data preview` show."""
+"""Checks a recipe's data without training, for `statllama data check` and `data preview`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageCheck:
-    """What is known of a stage's data. `selection`, `report`: None when the sources could not be read, or tokenised."""
+    """A stage's data, as far as known. `selection`, `report`: None when the sources could not be read, or tokenised."""
 
     spec: TrainingSpec
     selection: Selection | None
     report: MixtureReport | None
     verdicts: tuple[Verdict, ...]
     formats: tuple[str, ...] = ()
-    """Of each source, recognised where the recipe says `auto`."""
+    """Format of each source, recognised where the recipe says `auto`."""
     repeats: tuple[tuple[str, str, float], ...] = ()
     """(text left out, text that it repeats, similarity) of the first duplicates."""
 
