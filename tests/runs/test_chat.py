@@ -111,10 +111,7 @@ def test_chat_replies_as_the_stack_and_as_the_base(
     assert len(set(replies.values())) > 1
     code, said = say("what is the mean\n/exit\n", "tiny", "--versus", "base", "--max-tokens", "10")
     assert code == 0
-    assert (
-        f"two  {replies['two'].strip()}".split()
-        == said.split("/exit or Ctrl-D quits")[1].split("base  ")[0].split()
-    )
+    assert f"two  {replies['two'].strip()}".split() == said.split("/exit or Ctrl-D quits")[1].split("base  ")[0].split()
     assert replies["base"].split() == said.rpartition("base  ")[2].split()
     code, said = say("what is the mean\n", "tiny:one", "--max-tokens", "10")
     assert replies["one"].split() == said.rpartition("one  ")[2].split()
