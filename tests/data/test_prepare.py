@@ -323,12 +323,13 @@ def test_the_same_bytes_from_any_number_of_workers(
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from transformers import AutoTokenizer\n"
+        "from transformers import PreTrainedTokenizerFast\n"
         "from statllama.data.prepare import prepare\n"
         "from statllama.data.select import Guard\n"
         "from statllama.config.specs import SourceSpec\n"
         "sources = [SourceSpec(path='chat.jsonl', weight=2.0), SourceSpec(path='plain.jsonl', weight=1.0)]\n"
-        "prepare('conversations', sources, root=Path('.'), tokenizer=AutoTokenizer.from_pretrained(sys.argv[1]),\n"
+        "tokenizer = PreTrainedTokenizerFast.from_pretrained(sys.argv[1])\n"
+        "prepare('conversations', sources, root=Path('.'), tokenizer=tokenizer,\n"
         "        train_on='responses', max_length=64, packing=True, seed=5, cache=Path(sys.argv[2]),\n"
         "        guard=Guard(deduplicate='near'))\n"
     )
