@@ -157,14 +157,11 @@ def _predictions(
 
     folder = [[Prediction(line.numpy()) for line in row.double().log_softmax(-1)] for row in observed.logits]
     for check in check_predictions(distance(exact, folder), BEHAVIOUR[source.type]):
-        yield replace(
-            check,
-            name=f"{check.name} in {source.type}",
-            detail=f"the folder against the file's own numbers; {check.detail}",
-        )
+        detail = check.detail.replace("trained || this", "file's own numbers || folder")
+        yield replace(check, name=f"{check.name} in {source.type}", detail=detail)
     for check in check_llama_cpp(observed, exact, rounded, predictions, _file_type(source)):
         if check.name != "cost":  # nothing was quantised here
-            yield check
+            yield replace(check, detail=check.detail.replace("trained || this", "folder || llama.cpp"))
 
 
 def _file_type(source: GgufSource) -> str:
