@@ -72,17 +72,18 @@ def room_of(name: str) -> str:
     return Path(name).parts[0].removesuffix(".py")
 
 
-def imports(source: str, name: str) -> Iterator[tuple[str, int]]:
+@cache
+def imports(source: str, name: str) -> tuple[tuple[str, int], ...]:
     """(dotted name, line) of everything imported, anywhere in the file, for types too."""
+    found = []
     for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = ["statllama", *Path(name).parts[: -node.level]] if node.level else []
             prefix = ".".join([*package, *([node.module] if node.module else [])])
-            for alias in node.names:
-                yield f"{prefix}.{alias.name}", node.lineno
+            found += [(f"{prefix}.{alias.name}", node.lineno) for alias in node.names]
+    return tuple(found)
 
 
 def file_of(dotted: str, sources: Sources) -> str | None:
