@@ -16,8 +16,8 @@ from typer.core import TyperCommand, TyperGroup
 def on_demand(table: Mapping[str, str]) -> type[TyperGroup]:
     """Return a group of the commands in {name: module of this package}, in that order.
 
-    Only the command that runs, or whose own help is printed, is imported and has its options built. For the list of all
-    commands the docstrings are read from the source, which takes a tenth of the time.
+    Only the command that runs, or whose own help is printed, is imported and has its options built. The list of all
+    commands needs their docstrings alone, which are read from the source.
     """
 
     class OnDemand(TyperGroup):
