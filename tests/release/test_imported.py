@@ -207,6 +207,9 @@ def test_smollm2(smollm2: Path, tmp_path: Path) -> None:
     assert made.verified.passed and made.source.header.types == {"Q4_1": 210, "F32": 61, "Q8_0": 1}
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert tokenizer.convert_ids_to_tokens(tokenizer(" 2024").input_ids) == ["Ġ", "2", "0", "2", "4"]
+    assert tokenizer.convert_ids_to_tokens(tokenizer("½ ¾").input_ids) == ["Â½", "Ġ", "Â¾"], (
+        "not Ġ Â, as without digits"
+    )
     assert (tokenizer.eos_token, tokenizer.bos_token, len(tokenizer)) == ("<|im_end|>", "<|im_start|>", 49_152)
     config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
     published: dict[str, Any] = {  # config.json of HuggingFaceTB/SmolLM2-135M-Instruct
