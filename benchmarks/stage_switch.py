@@ -77,7 +77,7 @@ def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[
     stack.detach(trained)
     base.check_unchanged()
     parent = load_adapter(store.verify("results", key).path)
-    train = TrainSpec(steps=4, batch_size=4, micro_batch_size=4)
+    train = TrainSpec(steps=4, batch_size=4)
     source = {"path": "rows.jsonl", "format": "text"}
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=LORA, train=train)
     folder = store.partial("results", digest(["next", index]))

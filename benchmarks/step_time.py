@@ -29,7 +29,7 @@ def stage_gaps(base: Base, rows: Any, steps: int, rank: int, parents: tuple[Any,
     from statllama.stages import sft
     from statllama.train import training
 
-    train = TrainSpec(steps=steps, batch_size=4, micro_batch_size=4, learning_rate=1e-4, checkpoint_every=10**6)
+    train = TrainSpec(steps=steps, batch_size=4, learning_rate=1e-4, checkpoint_every=10**6)
     source = {"path": "rows.jsonl", "format": "text"}
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=LoraSpec(r=rank, alpha=16.0), train=train)
     clock = Clock()

@@ -261,7 +261,7 @@ def write_recipe(tmp_path: Path, base_folder: Path) -> Callable[..., Path]:
 
 def stage(name: str, kind: str = "sft", **fields: Any) -> dict[str, Any]:
     """A small stage: 6 steps of 4 rows at rank 4."""
-    train = {"steps": 6, "batch_size": 4, "micro_batch_size": 2, "max_length": 64, "learning_rate": 1e-2}
+    train = {"steps": 6, "batch_size": 4, "micro_tokens": 128, "max_length": 64, "learning_rate": 1e-2}
     train |= {"gradient_checkpointing": False, "checkpoint_every": 2, **fields.pop("train", {})}
     lora = {"r": 4, "alpha": 8, **fields.pop("lora", {})}
     formats = {"sft": "messages", "dpo": "preference", "kto": "judged", "grpo": "prompt_answer", "cpt": "text"}

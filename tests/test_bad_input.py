@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import os
 import resource
 import shutil
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from statllama.cli import app as cli
 from statllama.cli.console.run import ConsoleReporter
 from statllama.train import training
+from statllama.train.step import StepTrainer
 from statllama.train.trainer import StageTrainer
 from tests.conftest import REPO, conversations, preferences, stage, write_jsonl
 from tests.reference import relative
@@ -115,7 +117,7 @@ RECIPES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     ),
     "micro-batch": (
         [stage("a", train={"batch_size": 6, "micro_batch_size": 4})],
-        ["`batch_size` 6 is not a multiple of `micro_batch_size` 4"],
+        ["stages[0].train.micro_batch_size", "has replaced it: write `micro_tokens: 256` (4 rows of 64)"],
     ),
     "missing file": (
         [stage("sft", data=[{"path": "stf.jsonl", "format": "messages"}])],
@@ -344,48 +346,49 @@ def test_a_broken_base_and_a_wild_learning_rate(
     assert nothing_published(tmp_path)
 
 
-def out_of_memory(above: int, since: int = 0) -> Callable[[Any, Any, Any], Any]:
-    """Fails as CUDA does when a forward pass has more than `above` rows, from step `since` on."""
+def out_of_memory(monkeypatch: pytest.MonkeyPatch, above: int, since: int = 0) -> None:
+    """Fails as CUDA does in the backward pass of a forward pass of more than `above` tokens, from step `since` on."""
+    real = StepTrainer.pass_step
 
-    def spoil(trainer: Any, inputs: Any, step: Callable[[], Any]) -> Any:
-        rows = len(inputs["input_ids"]) // (2 if "completion_mask" in inputs else 1)
-        if rows > above and trainer.state.global_step >= since:
+    def failing(self: Any, model: Any, batch: Any, counted: Any) -> Any:
+        loss = real(self, model, batch, counted)  # leaves gradients behind
+        if batch["input_ids"].numel() > above and self.state.global_step >= since:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return step()
+        return loss
 
-    return spoil
+    monkeypatch.setattr(StepTrainer, "pass_step", failing)
 
 
-@pytest.mark.parametrize(("kind", "since"), [("sft", 0), ("sft", 3), ("dpo", 3)])
-def test_out_of_memory_halves_the_micro_batch(
+@pytest.mark.parametrize(("kind", "since"), [("sft", 0), ("cpt", 3), ("dpo", 3), ("kto", 3)])
+def test_out_of_memory_takes_the_step_again_in_smaller_passes(
     kind: str, since: int, write_recipe: Write, command: Command, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """At the same effective batch, also in the middle of a run; the result is that of the small micro-batch."""
-    train = {"micro_batch_size": 4, "learning_rate": 1e-3, "adam_epsilon": 1e-4}
+    """Also in the middle of a run; nothing remains of the failed try, and the result is the unbroken one's."""
+    train = {"micro_tokens": 8192, "learning_rate": 1e-3, "adam_epsilon": 1e-4}
     path = write_recipe([stage("one", kind, train=train)])
     with monkeypatch.context() as planted:
-        plant(planted, out_of_memory(1, since))
+        out_of_memory(planted, 130, since)
         said = command("run", path)
     assert said.code == 0
-    assert "out of memory with micro-batch 4: continuing with 2 x 2 (effective batch still 4)" in said.out
-    assert "out of memory with micro-batch 2: continuing with 1 x 4 (effective batch still 4)" in said.out
-    assert ("resuming from the checkpoint of step 2" in said.out) == (since == 3)
+    assert re.search(r"out of memory in a forward pass of [\d,]+ tokens: this step is taken again", said.out)
+    assert "resuming" not in said.out
     (got,) = (tmp_path / "w" / "results").iterdir()
-    wanted = run(path, tmp_path / "small", "stages.one.train.micro_batch_size=1")["one"]
+    wanted = run(path, tmp_path / "whole")["one"]
     assert losses(got) == pytest.approx(losses(wanted), abs=1e-5)
     ours, theirs = (load_file(x / "adapter_model.safetensors") for x in (got, wanted))
     assert max(relative(ours[n], theirs[n]) for n in theirs) < 2e-4
-    manifest = json.loads((got / "manifest.json").read_text())
-    assert manifest["metrics"]["micro_batch_size"] == 1
+    mine, other = (json.loads((x / "manifest.json").read_text())["metrics"] for x in (got, wanted))
+    assert mine["tokens"] == other["tokens"]
+    assert mine["micro_tokens"] <= 130 < other["micro_tokens"] == 8192
 
 
 def test_out_of_memory_at_one_row(
     write_recipe: Write, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(monkeypatch, out_of_memory(0))
-    has(command("run", write_recipe([stage("sft")])), 1, "stage sft: out of memory even with 1 row",
-        "64 tokens", "--set stages.sft.train.max_length=32")  # fmt: skip
+    out_of_memory(monkeypatch, 0)
+    has(command("run", write_recipe([stage("sft")])), 1, "stage sft: out of memory in a forward pass of",
+        "a single row or pair", "--set stages.sft.train.max_length=32")  # fmt: skip
     assert nothing_published(tmp_path)
 
 

@@ -209,12 +209,12 @@ BATCH = {"steps": 4, "batch_size": 8, "learning_rate": 3e-3, "max_grad_norm": 0.
 def test_accumulation_does_not_change_training(
     kind: str, extra: dict[str, Any], write_recipe: Write, tmp_path: Path
 ) -> None:
-    """1 row x 8 = 8 rows x 1: the loss curve and the adapter."""
+    """One row a pass, or all in one: the loss curve and the adapter."""
     path = write_recipe([stage("one", kind, train=BATCH | extra)])
     write_jsonl(tmp_path / "sft.jsonl", conversations(96))
     curves, adapters = [], []
-    for micro in (8, 1):
-        result = run(path, tmp_path / f"w{micro}", f"stages.one.train.micro_batch_size={micro}")["one"]
+    for micro in (8192, 1):
+        result = run(path, tmp_path / f"w{micro}", f"stages.one.train.micro_tokens={micro}")["one"]
         curves.append(losses(result))
         adapters.append(load_file(result / "adapter_model.safetensors"))
     assert len(curves[0]) == 4
@@ -240,7 +240,7 @@ def test_packing_does_not_change_the_loss(kind: str, write_recipe: Write, tmp_pa
         train = recipe.stages[0].train.model_copy(update={"packing": packing})
         rows = len(session.prepare(recipe.stages[0].model_copy(update={"train": train})).dataset)
         sizes.append(rows)
-        changes = {"batch_size": rows, "micro_batch_size": rows, "packing": str(packing).lower()}
+        changes = {"batch_size": rows, "micro_tokens": 100_000, "packing": str(packing).lower()}
         overrides = [f"stages.one.train.{k}={v}" for k, v in changes.items()]
         result = run(path, tmp_path / "w", *overrides)["one"]
         found.append(losses(result)[0])

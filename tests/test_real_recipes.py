@@ -34,7 +34,7 @@ def small(llama3: Path) -> list[str]:
     """Overrides that shrink any of the recipes: 2 steps of 2 rows a stage, a few items a benchmark."""
     overrides = [f"base.model={llama3}", "evaluate.tasks=[ap_statistics]", "evaluate.limit=4", "evaluate.batch_size=4"]
     for stage in ("sft", "dpo", "dtft"):
-        train = {"steps": 2, "batch_size": 2, "micro_batch_size": 1, "optimizer": "adamw_torch", "max_length": 512}
+        train = {"steps": 2, "batch_size": 2, "micro_tokens": 512, "optimizer": "adamw_torch", "max_length": 512}
         overrides += [f"stages.{stage}.train.{key}={value}" for key, value in train.items()]
         overrides.append(f"stages.{stage}.train.epochs=null")
     return overrides

@@ -558,7 +558,7 @@ TRAIN: dict[str, dict[str, Any]] = {
     "seed": {"seed": 43},
 }
 FREE: dict[str, dict[str, Any]] = {
-    "micro_batch_size": {"micro_batch_size": 2},
+    "micro_tokens": {"micro_tokens": 2},
     "gradient_checkpointing": {"gradient_checkpointing": False},
     "checkpoint_every": {"checkpoint_every": 3},
     "keep_checkpoints": {"keep_checkpoints": 5},

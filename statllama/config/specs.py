@@ -10,6 +10,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 # The linear modules that get a slice unless a recipe says otherwise: all of a block, in every supported architecture.
 DEFAULT_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -174,8 +175,9 @@ class TrainSpec(Spec):
     """Warm-up: below 1 a share of all steps, from 1 a number of steps."""
     batch_size: Count = 16
     """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
-    micro_batch_size: Count = 4
-    """Rows per forward pass; must divide `batch_size`. Not in the key: it changes rounding, not the mathematics."""
+    micro_tokens: Count = 8192
+    """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
+    one by itself. Halved when memory runs out. Not in the key: it changes rounding, not the mathematics."""
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay (AdamW) on the new slice."""
     max_grad_norm: Positive = 1.0
@@ -205,20 +207,25 @@ class TrainSpec(Spec):
     def _consistent(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give `epochs` or `steps`, not both: set the unwanted one to null")
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"`batch_size` {self.batch_size} is not a multiple of `micro_batch_size` {self.micro_batch_size}"
-            )
         return self
 
-    @property
-    def accumulation(self) -> int:
-        """Return the forward passes per optimizer step."""
-        return self.batch_size // self.micro_batch_size
+    @model_validator(mode="before")
+    @classmethod
+    def _replaced(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "micro_batch_size" in value:
+            rows, length = value["micro_batch_size"], value.get("max_length", cls.model_fields["max_length"].default)
+            known = isinstance(rows, int) and isinstance(length, int)
+            tokens = f"`micro_tokens: {rows * length}` ({rows} rows of {length})" if known else "`micro_tokens`"
+            what = f"`micro_tokens`, the tokens of a forward pass, has replaced it: write {tokens}"
+            error = InitErrorDetails(
+                type=PydanticCustomError("replaced", "{what}", {"what": what}), loc=("micro_batch_size",), input=rows
+            )
+            raise ValidationError.from_exception_data(cls.__name__, [error])
+        return value
 
 
 # Fields that cannot change what is learned: where and how a stage ran, not what it computes.
-UNKEYED_TRAIN_FIELDS = frozenset({"micro_batch_size", "gradient_checkpointing", "checkpoint_every", "keep_checkpoints"})
+UNKEYED_TRAIN_FIELDS = frozenset({"micro_tokens", "gradient_checkpointing", "checkpoint_every", "keep_checkpoints"})
 
 
 class DriftSpec(Spec):

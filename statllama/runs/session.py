@@ -34,8 +34,7 @@ def count_steps(rows: int, train: TrainSpec) -> int:
     """
     if train.steps is not None:
         return train.steps
-    batches = math.ceil(rows / train.micro_batch_size)
-    per_epoch = max(1, math.ceil(batches / train.accumulation))
+    per_epoch = max(1, math.ceil(rows / train.batch_size))
     return math.ceil((train.epochs or 1.0) * per_epoch)
 
 

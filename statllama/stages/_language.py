@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from statllama.data.fit import IGNORED
 from statllama.train.job import Job
+from statllama.train.step import Pass, Row, StepRows, row_passes
 from statllama.train.trainer import StageTrainer
 
 
@@ -14,8 +17,17 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
     from statllama.data.collate import RowCollator
 
+    collate = RowCollator(job.base.tokenizer.pad_token_id, job.base.backend)
+
     class Trainer(StageTrainer, trl.SFTTrainer):  # type: ignore[misc]
-        pass
+        def passes(self, step: Sequence[Row]) -> list[Pass]:
+            return row_passes(step, [len(row["input_ids"]) for row in step], self.micro_tokens, collate)
+
+        def supervised(self, passes: Sequence[Pass]) -> Any:
+            return sum(_with_loss(one) for one in passes)
+
+        def counts(self, one: Pass) -> dict[str, float]:
+            return {"items": one.items, "tokens": float(_with_loss(one))}
 
     config = trl.SFTConfig(
         **arguments,
@@ -41,7 +53,12 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         args=config,
         train_dataset=job.dataset,
         processing_class=job.base.tokenizer,
-        data_collator=RowCollator(job.base.tokenizer.pad_token_id, job.base.backend),
+        data_collator=StepRows,
     )
     trainer.job = job
     return trainer
+
+
+def _with_loss(one: Pass) -> Any:
+    """Count the tokens of a pass that carry loss, ()."""
+    return one.batch["labels"][:, 1:].ne(IGNORED).sum()

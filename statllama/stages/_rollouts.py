@@ -15,11 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import Sampler
+from transformers import Trainer
 
 from statllama.data.checks import check_completions, end_tokens
 from statllama.data.questions import unpacked_question
 from statllama.errors import TrainingError
 from statllama.model import stack
+from statllama.train.budget import split
+from statllama.train.step import Pass
 from statllama.train.trainer import StageTrainer
 
 BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left
@@ -43,12 +46,12 @@ def as_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 class PromptSampler(Sampler[int]):
     """Indices of prompts, in another order in each epoch, drawn from the seed and the epoch's number alone.
 
-    `per_step` prompts at a time, each `generations` times in a row, and that `passes` times over: once for each
-    forward pass on the completions. The last prompts that fill no step are left out.
+    `per_step` prompts at a time, each `generations` times in a row, and that `steps` times over: once for each
+    optimizer step on the completions. The last prompts that fill no step are left out.
     """
 
-    def __init__(self, rows: int, per_step: int, generations: int, passes: int, seed: int) -> None:
-        self.rows, self.per_step, self.generations, self.passes, self.seed = rows, per_step, generations, passes, seed
+    def __init__(self, rows: int, per_step: int, generations: int, steps: int, seed: int) -> None:
+        self.rows, self.per_step, self.generations, self.steps, self.seed = rows, per_step, generations, steps, seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -56,12 +59,12 @@ class PromptSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.rows // self.per_step * self.per_step * self.generations * self.passes
+        return self.rows // self.per_step * self.per_step * self.generations * self.steps
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows).tolist()
         for start in range(0, self.rows - self.per_step + 1, self.per_step):
-            for _ in range(self.passes):
+            for _ in range(self.steps):
                 for index in order[start : start + self.per_step]:
                     yield from [index] * self.generations
 
@@ -88,33 +91,80 @@ class RolloutTrainer(StageTrainer):
         trainer.eos_token_ids = stops
         trainer.generation_config.eos_token_id = trainer.generation_kwargs["eos_token_id"] = stops
 
-    def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run TRL's step: `inputs` are prompts; `compute_loss` sees the rows that train."""
-        return super(StageTrainer, self).training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+    # ------------------------------------------------------------------ the step
+
+    def step_of(self, inputs: Any) -> dict[str, Any]:
+        """Return the completions that this step trains on: generated and judged now, or for an earlier step.
+
+        TRL's tensors, (completions of the step, L) each, and numbers without a dimension.
+        """
+        found: dict[str, Any] = super()._prepare_inputs(inputs)  # type: ignore[misc]
+        return found
+
+    def passes(self, step: dict[str, Any]) -> list[Pass]:
+        """Split the completions into forward passes. Prompts are padded to the step's longest for the budget."""
+        prompts, completions = step["prompt_mask"].sum(1), step["completion_mask"].sum(1)
+        lengths = (int(prompts.max()) + completions).tolist()
+        found = []
+        for group in split(lengths, self.micro_tokens):
+            batch = _of_rows(step, group, trim=self.job.base.backend == "transformers")
+            width = batch["prompt_ids"].shape[1] + batch["completion_ids"].shape[1]
+            found.append(Pass(batch, len(group), len(group) * width))
+        return found
+
+    def counts(self, one: Pass) -> dict[str, float]:
+        """Return the completions of a pass, and their tokens."""
+        return {"items": one.items, "tokens": float(one.batch["completion_mask"].sum())}
+
+    def real_tokens(self, one: Pass) -> Tensor:
+        """Count the tokens of prompts and completions, ()."""
+        counted: Tensor = one.batch["prompt_mask"].sum() + one.batch["completion_mask"].sum()
+        return counted
+
+    def _check_batch(self, inputs: dict[str, Any]) -> None:
+        trainer: Any = self
+        limit, stops = self._spec.max_completion_length, trainer.eos_token_ids
+        check_completions(inputs, self.job.base.tokenizer, stops=stops, max_length=limit)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Take a step; TRL counts steps to know when to generate."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        trainer: Any = self
+        trainer._step += 1
+        return loss
+
+    def pass_step(self, model: Any, batch: dict[str, Any], counted: Any) -> Tensor:
+        """Run forward and backward as Transformers does: TRL's own step would count each pass."""
+        loss: Tensor = Trainer.training_step(self, model, batch, counted)  # type: ignore[arg-type]
+        return loss
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return inputs  # of a pass: on the device already
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Return TRL's loss of a micro-batch, after checks of the first one."""
-        first, self._checked = not self._checked, True
+        """Return the pass's part of the step's loss, after checks of the first one."""
+        first = not self._checked
         trainer: Any = self
-        if first:
-            limit = self._spec.max_completion_length
-            stops = trainer.eos_token_ids
-            check_completions(inputs, self.job.base.tokenizer, stops=stops, max_length=limit)
-            if self._spec.beta:
-                _check_reference(trainer, model, inputs)
-        self.tokens = self.tokens + inputs["prompt_mask"].sum() + inputs["completion_mask"].sum()
+        if first and self._spec.beta:
+            _check_reference(trainer, model, inputs)
         loss = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
         if first and self.fresh_start and self._spec.beta:
             _check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
-        return loss
+        self._checked = True
+        # `dapo` divides by the tokens of the whole step; the others are means over the pass's completions.
+        return loss if self._spec.loss == "dapo" else loss * self.share
+
+    def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Return TRL's log-probabilities; of a step's completions, under the budget."""
+        if kwargs.get("batch_size"):
+            kwargs["batch_size"] = max(1, self.micro_tokens // input_ids.shape[1])
+        return super()._get_per_token_logps_and_entropies(model, input_ids, *args, **kwargs)  # type: ignore[misc]
 
     # ------------------------------------------------------------------ prompts and completions
 
     def _get_train_sampler(self, dataset: Any = None) -> PromptSampler:
-        args: Any = self.args  # type: ignore[attr-defined]
         spec, rows = self._spec, len(self.job.dataset)
-        passes = spec.iterations * args.steps_per_generation
-        return PromptSampler(rows, spec.prompts_per_step, spec.generations, passes, spec.train.seed)
+        return PromptSampler(rows, spec.prompts_per_step, spec.generations, spec.iterations, spec.train.seed)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         self._asked = [row["prompt_ids"] for row in inputs]
@@ -191,32 +241,33 @@ class RolloutTrainer(StageTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         trainer: Any = self
-        if trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations):
+        if trainer._step % trainer.num_iterations:
             folder = Path(trainer._get_output_dir(trial=trial)) / f"checkpoint-{trainer.state.global_step}"
-            save_file(_joined(trainer._buffered_inputs), folder / BUFFER)
+            save_file(trainer._buffered_inputs[0], folder / BUFFER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         trainer: Any = self
         folder = Path(resume_from_checkpoint)
-        trainer._step = int(folder.name.rpartition("-")[2]) * trainer.args.gradient_accumulation_steps
+        trainer._step = int(folder.name.rpartition("-")[2])
         if (folder / BUFFER).exists():
-            whole = load_file(folder / BUFFER, device=str(trainer.accelerator.device))
-            trainer._buffered_inputs = _split(whole, trainer.args.steps_per_generation)
+            trainer._buffered_inputs = [load_file(folder / BUFFER, device=str(trainer.accelerator.device))]
 
 
-def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the generated batch of its micro-batches, which may be others when it is read."""
-    return {
-        name: first if first.ndim == 0 else torch.cat([part[name] for part in parts])
-        for name, first in parts[0].items()
-    }
-
-
-def _split(whole: dict[str, Tensor], parts: int) -> list[dict[str, Tensor]]:
-    """Undo `_joined`; a number without a dimension is in every part."""
-    chunks = {name: [v] * parts if v.ndim == 0 else list(v.chunk(parts)) for name, v in whole.items()}
-    return [{name: pieces[i] for name, pieces in chunks.items()} for i in range(parts)]
+def _of_rows(step: dict[str, Any], rows: Sequence[int], trim: bool) -> dict[str, Any]:
+    """Return the tensors of some completions; with `trim`, without the columns that are padding in all of them."""
+    index = torch.tensor(rows, device=step["prompt_ids"].device)
+    batch = {name: v[index] if isinstance(v, Tensor) and v.ndim else v for name, v in step.items()}
+    if not trim:
+        return batch
+    prompt, completion = (int(batch[f"{part}_mask"].sum(1).max()) for part in ("prompt", "completion"))
+    whole = step["completion_ids"].shape[1]
+    for name, value in batch.items():
+        if name in ("prompt_ids", "prompt_mask"):
+            batch[name] = value[:, -prompt:]  # padded on the left
+        elif isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == whole:
+            batch[name] = value[:, :completion]
+    return batch
 
 
 def _mean(values: Sequence[float]) -> float | None:

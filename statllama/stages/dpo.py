@@ -16,6 +16,8 @@ from statllama.stages import EXPERIMENTAL, NOT_OFFERED
 from statllama.stages._reference import check_first_loss, check_reference
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from torch import Tensor
 
     from statllama.train.job import Job
@@ -67,33 +69,43 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     from statllama.model import stack
+    from statllama.train.step import Pass, Row, StepRows, row_passes
     from statllama.train.trainer import StageTrainer
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec
+    collate = DataCollatorForPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
     class Trainer(StageTrainer, trl.DPOTrainer):  # type: ignore[misc]
         checked = False
+
+        def passes(self, step: Sequence[Row]) -> list[Pass]:
+            return row_passes(step, [_longer(pair) for pair in step], self.micro_tokens, collate, rows_per_item=2)
+
+        def counts(self, one: Pass) -> dict[str, float]:
+            chosen, rejected = (float(half.sum()) for half in one.batch["completion_mask"][:, 1:].chunk(2))
+            tokens = {"chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
+            return {"items": one.items, **tokens}
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            first, self.checked = not self.checked, True
+            first = not self.checked
             if first:
                 _check_reference(self, model, inputs)
-            result = super().compute_loss(model, inputs, *args, **kwargs)
+            loss = super().compute_loss(model, inputs, *args, **kwargs)
             if first and self.fresh_start:
-                loss = result[0] if isinstance(result, tuple) else result
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec.loss, spec.beta), job.base.dtype)
-            return result
+            self.checked = True
+            return loss * self.share  # a mean over the pass's pairs
 
     trainer = Trainer(
         model=model,
         args=trl.DPOConfig(**arguments, **_settings(spec)),
         train_dataset=job.dataset,
         processing_class=job.base.tokenizer,
-        data_collator=DataCollatorForPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None),
+        data_collator=StepRows,
     )
     trainer.job = job
     stack.add_reference(model)
@@ -121,6 +133,11 @@ def _settings(spec: Spec) -> dict[str, Any]:
         "sync_ref_model": False,
         "trust_remote_code": False,
     }
+
+
+def _longer(pair: Mapping[str, Sequence[int]]) -> int:
+    """Return the tokens of the longer of a pair's two rows."""
+    return len(pair["prompt_ids"]) + max(len(pair["chosen_ids"]), len(pair["rejected_ids"]))
 
 
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:

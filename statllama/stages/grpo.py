@@ -6,7 +6,7 @@ every run, resumed ones too, asserts that, and that the KL divergence from it is
 are the paper's algorithm; `loss: dapo` or `dr_grpo`, `beta: 0.0` and `epsilon_high` are what was proposed later.
 
 `batch_size` counts completions: an optimizer step takes `batch_size / generations` prompts. All completions of a step
-are generated at once, so `micro_batch_size` (completions per forward pass) changes rounding alone.
+are generated at once; the token budget, which splits them into forward passes, changes rounding alone.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     trainer = Trainer(
         model=model,
         reward_funcs=[build(reward, job.root, job.trust_local_code) for reward in spec.rewards],
-        args=trl.GRPOConfig(**arguments, **_settings(spec, arguments["gradient_accumulation_steps"])),
+        args=trl.GRPOConfig(**arguments, **_settings(spec)),
         train_dataset=job.dataset,
         processing_class=job.base.tokenizer,
     )
@@ -196,7 +196,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     return trainer
 
 
-def _settings(spec: Spec, accumulation: int) -> dict[str, Any]:
+def _settings(spec: Spec) -> dict[str, Any]:
     """Return GRPOConfig's additions to the training arguments."""
     return {
         "reward_weights": [reward.weight for reward in spec.rewards],
@@ -212,7 +212,7 @@ def _settings(spec: Spec, accumulation: int) -> dict[str, Any]:
         "generation_kwargs": {"use_cache": True},
         "chat_template_kwargs": None,
         "generation_batch_size": None,
-        "steps_per_generation": accumulation,  # all completions of a step at once, whatever the micro-batch
+        "steps_per_generation": 1,
         "num_iterations": spec.iterations,
         "beta": spec.beta,
         "use_bias_correction_kl": True,  # else the gradient of the KL estimate is not that of the divergence

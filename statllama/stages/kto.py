@@ -6,7 +6,7 @@ known because both policies are equal before the first step.
 
 The loss measures each answer against an estimate of the KL divergence from the reference: the mean log-ratio of answers
 put after other rows' prompts, not below 0. TRL takes it anew from every forward pass; here it is that of the whole
-optimizer step, so that `micro_batch_size` changes rounding alone. Rows keep their order in every epoch.
+optimizer step, so that the token budget changes rounding alone. Rows keep their order in every epoch.
 """
 
 from __future__ import annotations
@@ -107,58 +107,70 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
     from statllama.model import stack
+    from statllama.train.step import Pass, Row, StepRows, row_passes
     from statllama.train.trainer import StageTrainer
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec
-    micro = arguments["per_device_train_batch_size"]
+    collate = DataCollatorForUnpairedPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
     class Trainer(StageTrainer, trl.KTOTrainer):  # type: ignore[misc]
         shown = (*StageTrainer.shown, "kl")
         checked = False
-        step_batches: Sequence[Mapping[str, Tensor]] = ()
+        step_passes: Sequence[Pass] = ()
         step_logps: dict[str, Tensor]
 
-        def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
-            args.per_device_train_batch_size = micro
+        def passes(self, step: Sequence[Row]) -> list[Pass]:
+            return row_passes(step, [_longest(row) for row in step], self.micro_tokens, collate)
+
+        def counts(self, one: Pass) -> dict[str, float]:
+            good = torch.as_tensor(one.batch["label"], dtype=torch.bool)
+            tokens = one.batch["completion_mask"][:, 1:].sum(1)
+            chosen, rejected = float(tokens[good].sum()), float(tokens[~good].sum())
+            of_tokens = {"chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
+            return {"items": one.items, "chosen": int(good.sum()), "rejected": int((~good).sum()), **of_tokens}
+
+        def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
 
-        def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-            """Return the micro-batches of the next optimizer step, as Transformers does."""
-            found = super().get_batch_samples(*args, **kwargs)
-            self.step_batches, self.step_logps = found[0], {}
-            return found
+        def _take(self, model: Any, passes: Sequence[Pass]) -> Any:
+            self.step_passes, self.step_logps = passes, {}
+            return super()._take(model, passes)
 
         def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
             """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
             policy, compute = self.model.active_adapter, super()._compute_kl_logps
             if self.calculate_KL and policy not in self.step_logps:
-                parts = [compute(model, self._prepare_inputs(one)) for one in self.step_batches]
+                parts = [compute(model, self._prepare_inputs(one.batch)) for one in self.step_passes]
                 self.step_logps[policy] = torch.cat(parts)
             return self.step_logps.get(policy)
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            first, self.checked = not self.checked, True
+            first = not self.checked
             if first:
                 check_reference(self, model, inputs, self.compute_ref_log_probs(model, inputs)[0])
-            result = super().compute_loss(model, inputs, *args, **kwargs)
+            loss = super().compute_loss(model, inputs, *args, **kwargs)
             if first and self.fresh_start:
-                loss, expected = result[0] if isinstance(result, tuple) else result, initial_loss(spec, inputs["label"])
-                check_first_loss(spec.name, spec.loss, loss, expected, job.base.dtype)
-            return result
+                check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
+            self.checked = True
+            return loss * self.share  # a mean over the pass's rows
 
-    # TRL refuses fewer than 2 rows a forward pass, since its mismatched answers are of one; ours are of the step.
-    arguments |= {"per_device_train_batch_size": max(2, micro), "train_sampling_strategy": "sequential"}
+    arguments |= {"train_sampling_strategy": "sequential"}
     trainer = Trainer(
         model=model,
         args=trl.KTOConfig(**arguments, **_settings(spec)),
         train_dataset=job.dataset,
         processing_class=job.base.tokenizer,
-        data_collator=DataCollatorForUnpairedPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None),
+        data_collator=StepRows,
     )
     trainer.job = job
     stack.add_reference(model)
     return trainer
+
+
+def _longest(row: Mapping[str, Any]) -> int:
+    """Return the tokens of a judged row, or of its prompt with the other row's answer where that is longer."""
+    return len(row["prompt_ids"]) + max(len(row["completion_ids"]), len(row[f"{KL}completion_ids"]))
 
 
 def _settings(spec: Spec) -> dict[str, Any]:

@@ -52,8 +52,11 @@ FIXED: dict[str, Any] = {
 }
 
 
-def arguments(job: Job, micro: int) -> dict[str, Any]:
-    """Return every training argument of Transformers that bears on the result, set explicitly. `micro`: rows a pass."""
+def arguments(job: Job) -> dict[str, Any]:
+    """Return every training argument of Transformers that bears on the result, set explicitly.
+
+    Transformers gets the effective batch as one batch: `step.StepTrainer` splits it into forward passes.
+    """
     train, cuda = job.spec.train, torch.cuda.is_available()
     constant = "constant_with_warmup" if train.warmup else "constant"
     return {
@@ -65,8 +68,8 @@ def arguments(job: Job, micro: int) -> dict[str, Any]:
         "learning_rate": train.learning_rate,
         "lr_scheduler_type": constant if train.schedule == "constant" else train.schedule,
         "warmup_steps": train.warmup if train.warmup < 1 else int(train.warmup),
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": train.batch_size // micro,
+        "per_device_train_batch_size": train.batch_size,
+        "gradient_accumulation_steps": 1,
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
         "optim": train.optimizer,

@@ -51,7 +51,8 @@ class Outcome:
     """A finished stage's figures for its manifest."""
 
     steps: int
-    micro_batch_size: int
+    micro_tokens: int
+    """The token budget at the end: less than the spec's when memory ran out."""
     resumed_from: int | None
     """Step of the checkpoint from which the last attempt resumed."""
     seconds: float
@@ -77,7 +78,7 @@ class Outcome:
             "loss": sum(tail) / len(tail) if tail else None,
             "seconds": round(self.seconds, 3),
             "tokens": self.tokens,
-            "micro_batch_size": self.micro_batch_size,
+            "micro_tokens": self.micro_tokens,
             "resumed_from": self.resumed_from,
             "peak_memory_bytes": self.peak_memory_bytes,
             "ended_by": self.ended_by,

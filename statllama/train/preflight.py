@@ -35,13 +35,13 @@ def require_length(spec: TrainingSpec, base: Base) -> None:
         )
 
 
-def require_batch(trainer: Any, micro: int) -> None:
-    """Raise TrainingError when several GPUs are visible: each would get a micro-batch, which changes the effective
-    batch.
+def require_batch(trainer: Any, batch: int) -> None:
+    """Raise TrainingError when several GPUs are visible: each would get a batch of its own, which changes the
+    effective batch.
     """
-    if (got := trainer.args.train_batch_size) != micro:
+    if (got := trainer.args.train_batch_size) != batch:
         raise TrainingError(
-            f"a stage trains on one GPU: with all visible GPUs a micro-batch of {micro} would be {got} rows",
+            f"a stage trains on one GPU: with all visible GPUs a step of {batch} rows would be one of {got}",
             remedy="show it one: put CUDA_VISIBLE_DEVICES=0 before the command",
         )
 

@@ -6,19 +6,20 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback
 
-from statllama.data.collate import real_tokens
 from statllama.errors import TrainingError
 from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
 from statllama.store.files import write_json
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.step import Pass, StepTrainer
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -41,24 +42,23 @@ def _smaller_rate(job: Job) -> str:
     return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
 
 
-class StageTrainer:
-    """Mixed into TRL's trainers: our checkpoints (the new slice alone), a token count, a check of the first batch."""
+class StageTrainer(StepTrainer):
+    """Mixed into TRL's trainers: exact steps, our checkpoints (the new slice alone), a check of the first batch."""
 
     job: Job
     fresh_start = True
-    tokens: Any = 0
     cap: DriftCap | None = None
     shown: tuple[str, ...] = ("rewards/", "drift")
     """Prefixes of the logged figures that are reported beside the loss."""
     _batch_checked = False
 
-    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Return TRL's step, counting the tokens that are not padding."""
+    def _take(self, model: Any, passes: Sequence[Pass]) -> torch.Tensor:
+        """Take a step, after a check of the first one's batch."""
         if not self._batch_checked:
+            for one in passes:
+                self._check_batch(one.batch)
             self._batch_checked = True
-            self._check_batch(inputs)
-        self.tokens = self.tokens + real_tokens(inputs)
-        return super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        return super()._take(model, passes)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log as TRL does, with the drift measured after this step."""

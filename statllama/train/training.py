@@ -1,12 +1,11 @@
 """One stage's training: the common part of all stage types around TRL's trainers.
 
-`run` attaches the stack, trains, resumes from the newest sound checkpoint, halves the micro-batch when memory runs
-out, stops at a loss that is not a number and saves when asked to stop. A stage type gives `make_trainer`.
+`run` attaches the stack, trains, resumes from the newest sound checkpoint, stops at a loss that is not a number and
+saves when asked to stop. A stage type gives `make_trainer`.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import time
@@ -26,18 +25,11 @@ from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
 from statllama.train.preflight import require_batch
+from statllama.train.step import out_of_memory
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-
-OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
-    "DefaultCPUAllocator: can't allocate memory",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
 
 
 def run(job: Job, stage: ModuleType) -> Outcome:
@@ -50,47 +42,33 @@ def run(job: Job, stage: ModuleType) -> Outcome:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()  # the manifest's peak is this stage's
-    micro = job.spec.train.micro_batch_size
-    while True:
-        try:
-            return _attempt(job, stage, micro)
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-            smaller = _next_smaller(micro, job.spec.train.batch_size)
-            if smaller is None:
-                raise TrainingError(
-                    f"stage {job.spec.name}: out of memory even with 1 row per forward pass of "
-                    f"{job.spec.train.max_length} tokens",
-                    remedy=f"shorten the rows: --set stages.{job.spec.name}.train.max_length="
-                    f"{job.spec.train.max_length // 2}, or use a smaller rank or base",
-                ) from None
-            accumulation = job.spec.train.batch_size // smaller
-            job.on_note(
-                f"out of memory with micro-batch {micro}: continuing with {smaller} x {accumulation} "
-                f"(effective batch still {job.spec.train.batch_size})"
-            )
-            micro = smaller
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    try:
+        return _attempt(job, stage)
+    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"stage {job.spec.name}: out of memory outside the forward passes of a step",
+            remedy="free memory of other processes, or use a smaller rank or base",
+        ) from None
 
 
-def _attempt(job: Job, stage: ModuleType, micro: int) -> Outcome:
+def _attempt(job: Job, stage: ModuleType) -> Outcome:
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, job.spec.train.gradient_checkpointing)
     try:
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():
-            trainer = stage.make_trainer(job, model, arguments(job, micro))
-        require_batch(trainer, micro)
+            trainer = stage.make_trainer(job, model, arguments(job))
+        require_batch(trainer, job.spec.train.batch_size)
+        trainer.micro_tokens = job.spec.train.micro_tokens
         _restore(model, start)
-        return _fit(job, trainer, model, micro)
+        return _fit(job, trainer, model)
     finally:
         stack.detach(model)
         job.base.tokenizer.padding_side = "right"
 
 
-def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
+def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     checkpoint = newest_sound(job.checkpoints)
@@ -127,7 +105,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel, micro: int) -> Outcome:
     history = _history(trainer.state.log_history)
     return Outcome(
         steps=trainer.state.global_step,
-        micro_batch_size=micro,
+        micro_tokens=trainer.micro_tokens,
         resumed_from=resumed,
         seconds=time.monotonic() - started,
         tokens=int(trainer.tokens),
@@ -168,14 +146,3 @@ def _restore(model: PeftModel, start: dict[str, torch.Tensor]) -> None:
     """Restore float32 weights: TRL casts the LoRA of a 4-bit model to bfloat16, which swallows updates of 5e-7."""
     for name, parameter in stack.trainable(model).items():
         parameter.data = start[name]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return any(sign in str(error) for sign in OUT_OF_MEMORY)
-
-
-def _next_smaller(micro: int, batch: int) -> int | None:
-    """Return the largest micro-batch of at most half the size that divides the effective batch; None below 1."""
-    return next((m for m in range(micro // 2, 0, -1) if batch % m == 0), None)

@@ -15,7 +15,7 @@ TRUNK = """
 name: trunk
 description: of the trunk
 base: {model: base, quantization: none}
-defaults: {train: {epochs: 2, batch_size: 8, micro_batch_size: 4}, lora: {r: 4}}
+defaults: {train: {epochs: 2, batch_size: 8, micro_tokens: 512}, lora: {r: 4}}
 stages:
   - {name: cpt, type: cpt, data: [{path: text.txt, format: text}]}
   - {name: sft, type: sft, data: [{path: rows.jsonl, format: messages}], train: {steps: 5}}
@@ -79,7 +79,7 @@ def test_kept_stages_come_with_what_they_stand_on(write: Write) -> None:
     assert [s.name for s in mine.stages] == ["cpt", "other", "last"]
     last = mine.stage("last")
     assert last.parents == ("other",)
-    assert (last.lora.r, last.train.batch_size, last.train.micro_batch_size) == (4, 4, 4)
+    assert (last.lora.r, last.train.batch_size, last.train.micro_tokens) == (4, 4, 512)
     assert (last.train.steps, last.train.epochs) == (3, None), "steps replace the default epochs"
     assert (mine.evaluate.tasks, mine.evaluate.limit) == (("ap_statistics",), 9)
     assert load_recipe(write("none.yaml", "name: none\nextends: mine.yaml\nkeep: [cpt]")).stages[0].name == "cpt"

@@ -147,10 +147,10 @@ def test_all_of_a_run_is_of_the_commits_that_were_planned(
 
 
 def test_recipes_share_what_they_have_in_common(write_recipe: Write, tmp_path: Path) -> None:
-    """The same first stage under another name, in another recipe, with another micro-batch, is not trained again."""
+    """The same first stage under another name, in another recipe, with another budget, is not trained again."""
     workspace = tmp_path / "w"
     first = run(write_recipe([stage("a", train=SHORT)]), workspace)
-    other = [stage("x", train=SHORT | {"micro_batch_size": 1}), stage("y", train=SHORT)]
+    other = [stage("x", train=SHORT | {"micro_tokens": 1}), stage("y", train=SHORT)]
     path = write_recipe(other, name="other", description="another")
     assert reasons(path, workspace) == ["cached (as a)", "new"]
     before = (first["a"] / "manifest.json").read_bytes()
@@ -210,7 +210,7 @@ def test_a_diamond_is_stacked_as_written(write_recipe: Write, base_folder: Path,
         stage("root", train=SHORT),
         stage("left", parents=["root"], train=SHORT, lora={"r": 2}),
         stage("right", "cpt", parents=["root"], train=SHORT, lora={"r": 3}),
-        stage("top", parents=["left", "right"], train={"steps": 1, "batch_size": 48, "micro_batch_size": 48}),
+        stage("top", parents=["left", "right"], train={"steps": 1, "batch_size": 48}),
     ]
     results = run(write_recipe(stages), tmp_path / "w")
     manifest = json.loads((results["top"] / "manifest.json").read_text())
@@ -239,12 +239,12 @@ def test_a_diamond_is_stacked_as_written(write_recipe: Write, base_folder: Path,
 @pytest.mark.parametrize(
     ("rows", "train"),
     [
-        (13, {"epochs": 1.0, "batch_size": 4, "micro_batch_size": 2}),
-        (13, {"epochs": 2.0, "batch_size": 4, "micro_batch_size": 4}),
-        (7, {"epochs": 1.5, "batch_size": 4, "micro_batch_size": 1}),
-        (3, {"epochs": 2.0, "batch_size": 8, "micro_batch_size": 2}),
-        (5, {"batch_size": 2, "micro_batch_size": 1}),
-        (5, {"steps": 4, "batch_size": 2, "micro_batch_size": 1}),
+        (13, {"epochs": 1.0, "batch_size": 4}),
+        (13, {"epochs": 2.0, "batch_size": 4}),
+        (7, {"epochs": 1.5, "batch_size": 4}),
+        (3, {"epochs": 2.0, "batch_size": 8}),
+        (5, {"batch_size": 2}),
+        (5, {"steps": 4, "batch_size": 2}),
     ],
 )
 def test_planned_steps_are_trained_steps(rows: int, train: dict[str, Any], write_recipe: Write, tmp_path: Path) -> None:
@@ -265,10 +265,10 @@ def test_count_steps_by_hand() -> None:
     def steps(rows: int, **fields: Any) -> int:
         return count_steps(rows, TrainSpec(**fields))
 
-    assert steps(100, batch_size=16, micro_batch_size=4) == math.ceil(100 / 16)
-    assert steps(100, batch_size=16, micro_batch_size=4, epochs=3.0) == 21
-    assert steps(100, batch_size=16, micro_batch_size=4, steps=5) == 5
-    assert steps(1, batch_size=16, micro_batch_size=4) == 1
+    assert steps(100, batch_size=16) == math.ceil(100 / 16)
+    assert steps(100, batch_size=16, epochs=3.0) == 21
+    assert steps(100, batch_size=16, steps=5) == 5
+    assert steps(1, batch_size=16) == 1
 
 
 def test_the_manifest_says_what_was_done(write_recipe: Write, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 def spec(**fields: Any) -> grpo.Spec:
     """A small stage: 4 steps of 2 prompts with 4 completions of at most 12 tokens."""
-    train = {"steps": 4, "batch_size": 8, "micro_batch_size": 8, "max_length": 96, "learning_rate": 1e-2}
+    train = {"steps": 4, "batch_size": 8, "max_length": 96, "learning_rate": 1e-2}
     train |= {"gradient_checkpointing": False, "schedule": "constant", **fields.pop("train", {})}
     body = {"name": "grpo", "type": "grpo", "data": [{"path": "q.jsonl"}], "rewards": [{"name": "format"}]}
     body |= {"generations": 4, "max_completion_length": 12, "train": train, "lora": {"r": 4, "alpha": 8}, **fields}
@@ -102,7 +102,7 @@ def varied(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) 
 
 @pytest.fixture
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The micro-batches that losses were taken of, in order."""
+    """The passes that losses were taken of, in order."""
     from statllama.stages import _rollouts as rollouts
 
     seen: list[dict[str, Any]] = []
@@ -137,7 +137,7 @@ def test_the_reference_is_the_parent_stack(
 ) -> None:
     """Two parents of different rank and modules: reference and first policy are the parents merged, KL is 0."""
     pays(varied)
-    job = make_job(base, tmp_path, spec(temperature=0.7, train={"micro_batch_size": 4}), parents=parents)
+    job = make_job(base, tmp_path, spec(temperature=0.7, train={"micro_tokens": 300}), parents=parents)
     outcome, _ = train(job)
     plain = merged(base.model, parents)
     with torch.no_grad():
@@ -189,14 +189,14 @@ def advantages(rewards: torch.Tensor, scale: str) -> torch.Tensor:
 def test_first_gradient_by_definition(
     loss: str, scale: str, base: Base, parents: Any, tmp_path: Path, pays: Any, spied: list[dict[str, Any]]
 ) -> None:
-    """The norm of the first gradient, for any micro-batch, against a fresh PEFT adapter on the parents merged."""
+    """The norm of the first gradient, for any budget, against a fresh PEFT adapter on the parents merged."""
     from peft import LoraConfig, get_peft_model
 
     pays(varied)
     found = []
-    for micro in (8, 2):
+    for micro in (8192, 150):
         del spied[:]
-        fields = {"loss": loss, "scale_rewards": scale, "train": {"steps": 1, "micro_batch_size": micro}}
+        fields = {"loss": loss, "scale_rewards": scale, "train": {"steps": 1, "micro_tokens": micro}}
         job = make_job(base, tmp_path / str(micro), spec(**fields), parents=parents)
         outcome, _ = train(job)
         found.append((outcome.history[0], list(spied)))
@@ -304,21 +304,21 @@ def test_samples_are_the_policys_own(base: Base, tmp_path: Path, pays: Any, monk
 
 
 @pytest.mark.parametrize(
-    ("iterations", "stop", "micro"),
+    ("iterations", "stop", "budget"),
     [
-        (1, 3, 4),
-        (3, 4, 4),
-        pytest.param(3, 5, 2, marks=SLOW),
-        pytest.param(2, 4, 8, marks=SLOW),
+        (1, 3, 300),
+        (3, 4, 300),
+        pytest.param(3, 5, 150, marks=SLOW),
+        pytest.param(2, 4, 8192, marks=SLOW),
     ],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
-    iterations: int, stop: int, micro: int, base: Base, parents: Any, tmp_path: Path, pays: Any
+    iterations: int, stop: int, budget: int, base: Base, parents: Any, tmp_path: Path, pays: Any
 ) -> None:
     """Bit for bit, over epochs, with dropout, stopped between steps on one generated batch or between batches."""
     pays(varied)
     fields: dict[str, Any] = {"iterations": iterations, "lora": {"r": 4, "alpha": 8, "dropout": 0.2}}
-    fields["train"] = {"steps": 6, "micro_batch_size": micro, "checkpoint_every": 3}
+    fields["train"] = {"steps": 6, "micro_tokens": budget, "checkpoint_every": 3}
     whole, adapter = train(make_job(base, tmp_path / "whole", spec(**fields), parents=parents, count=5))
     steps: list[int] = []
     job = make_job(
@@ -377,7 +377,7 @@ def test_the_reward_rises(base: Base, tmp_path: Path, pays: Any) -> None:
         return [sum(token % 2 == 0 for token in ids) for ids in completion_ids]
 
     pays(pay)
-    train_ = {"steps": 24, "batch_size": 32, "micro_batch_size": 32, "learning_rate": 3e-2}
+    train_ = {"steps": 24, "batch_size": 32, "learning_rate": 3e-2}
     found = spec(max_completion_length=8, beta=0.0, generations=8, lora={"r": 8, "alpha": 16}, train=train_)
     outcome, _ = train(make_job(base, tmp_path, found))
     rewards = [entry["reward"] for entry in outcome.history]

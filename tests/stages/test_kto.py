@@ -70,18 +70,18 @@ def plain_kto(
 
 
 @pytest.mark.parametrize(
-    ("parents", "micro", "loss", "dropout"),
-    [([], 4, "kto", 0.1), (PARENTS, 1, "kto", 0.0), ([], 2, "apo_zero_unpaired", 0.0)],
+    ("parents", "budget", "loss", "dropout"),
+    [([], 8192, "kto", 0.1), (PARENTS, 1, "kto", 0.0), ([], 150, "apo_zero_unpaired", 0.0)],
     ids=["on the base, with dropout", "on two parents, one row a pass", "apo_zero_unpaired"],
 )
 def test_kto_is_a_plain_kto_trainer_on_the_merged_base(
-    parents: list[dict[str, Any]], micro: int, loss: str, dropout: float, write_recipe: Write, base_folder: Path,
+    parents: list[dict[str, Any]], budget: int, loss: str, dropout: float, write_recipe: Write, base_folder: Path,
     tokenizer: Any, tmp_path: Path,
 ) -> None:  # fmt: skip
-    """Whatever the micro-batch; 30 rows in steps of 4, so that the last step of an epoch is a short one."""
+    """Whatever the budget; 30 rows in steps of 4, so that the last step of an epoch is a short one."""
     rows = judgements(30)
     fields = {"beta": 0.3, "desirable_weight": 0.8, "undesirable_weight": 1.7}
-    train = TRAIN | {"micro_batch_size": micro, "steps": 12}
+    train = TRAIN | {"micro_tokens": budget, "steps": 12}
     last = stage("last", "kto", lora=LORA | {"dropout": dropout}, train=train, loss=loss, **fields)
     path = write_recipe([*parents, last])
     results = run(path, tmp_path / "w")
@@ -129,7 +129,7 @@ def test_it_starts_at_the_loss_of_equal_policies(
 
     monkeypatch.setattr(kto, "check_reference", spy)
     results = run(write_recipe(PARENTS), tmp_path / "w")
-    sizes = {"steps": 2, "micro_batch_size": 4}
+    sizes = {"steps": 2, "micro_tokens": 8192}
     last = stage("last", "kto", train=sizes, desirable_weight=0.5, undesirable_weight=3.0)
     path = write_recipe([*PARENTS, last])
     found = losses(run(path, tmp_path / "w")["last"])
@@ -329,7 +329,7 @@ def test_data_of_another_kind(kind: str, file: str, said: str, write_recipe: Wri
     ("fields", "said"),
     [
         ({"train": {"packing": True}}, "judged answers are trained unpacked"),
-        ({"train": {"batch_size": 1, "micro_batch_size": 1}}, "there must be 2 or more"),
+        ({"train": {"batch_size": 1}}, "there must be 2 or more"),
         ({"beta": 0.0}, "beta"),
         ({"desirable_weight": -1.0}, "desirable_weight"),
         ({"loss": "sigmoid"}, "loss"),
@@ -346,6 +346,6 @@ def test_wrong_fields(fields: dict[str, Any], said: str, write_recipe: Write) ->
 
 
 def test_a_step_of_one_row_without_a_kl_divergence(write_recipe: Write) -> None:
-    one = {"batch_size": 1, "micro_batch_size": 1}
+    one = {"batch_size": 1}
     recipe = load_recipe(write_recipe([stage("a", "kto", loss="apo_zero_unpaired", train=one)]))
     assert recipe.training_stage("a").train.batch_size == 1

@@ -31,7 +31,7 @@ Write = Callable[..., Path]
 
 SEED = 1234
 TRAIN = {
-    "steps": 20, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 3e-3, "schedule": "cosine",
+    "steps": 20, "batch_size": 4, "micro_tokens": 10**6, "learning_rate": 3e-3, "schedule": "cosine",
     "warmup": 0.1, "weight_decay": 0.05, "max_grad_norm": 0.7, "max_length": 96, "seed": SEED,
 }  # fmt: skip
 LORA = {"r": 5, "alpha": 12, "dropout": 0.1}
@@ -45,8 +45,8 @@ SCALES = {"one": 8 / 4, "two": 4 / math.sqrt(3)}
 def plain_arguments(folder: Path) -> dict[str, Any]:
     """What a person would write for `TRAIN`."""
     return {
-        "output_dir": str(folder), "max_steps": 20, "per_device_train_batch_size": 2,
-        "gradient_accumulation_steps": 2, "learning_rate": 3e-3, "lr_scheduler_type": "cosine",
+        "output_dir": str(folder), "max_steps": 20, "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1, "learning_rate": 3e-3, "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1, "weight_decay": 0.05, "max_grad_norm": 0.7, "seed": SEED, "data_seed": SEED,
         "logging_steps": 1, "report_to": "none", "use_cpu": True, "bf16": False, "disable_tqdm": True,
         "save_strategy": "no", "gradient_checkpointing": False, "optim": "adamw_torch",
@@ -249,7 +249,7 @@ def fields_set(config: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> set
     base = SimpleNamespace(dtype=torch.float32, backend="transformers", tokenizer=SimpleNamespace(pad_token_id=0))
     job = Job(spec, base, (), None, module.DATA_KIND, Path("nowhere"))  # type: ignore[arg-type]
     with pytest.raises(_Stop):
-        module.make_trainer(job, None, training.arguments(job, 1))
+        module.make_trainer(job, None, training.arguments(job))
     return set(seen)
 
 

@@ -131,7 +131,7 @@ def test_two_visible_gpus_do_not_double_the_batch(
     monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: 2))
     with pytest.raises(TrainingError, match="one GPU") as caught:
         run(write_recipe([stage("one")]), tmp_path / "w")
-    assert "a micro-batch of 2 would be 4 rows" in str(caught.value)
+    assert "a step of 4 rows would be one of 8" in str(caught.value)
     assert "CUDA_VISIBLE_DEVICES=0" in str(caught.value)
 
 

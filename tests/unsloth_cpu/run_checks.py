@@ -27,23 +27,24 @@ from tests.unsloth_cpu.world import World, difference, job, rows, train
 
 @check
 def out_of_memory_backs_off(world: World) -> None:
-    """When memory runs out, a smaller micro-batch gives the same step."""
+    """When memory runs out, the step is taken again in smaller passes, to the same end."""
     base = world.base("nf4")
     few, many = (2, 16) if world.gpu else (1, 4)
-    data = rows(world, [world.max_length if world.gpu else 6] * many)
+    length = world.max_length if world.gpu else 6
+    data = rows(world, [length] * many)
     sizes = {"steps": 1, "batch_size": many, "learning_rate": 1e-3}
-    small, right = train(job(world, base, "small", data, micro_batch_size=few, **sizes))
+    small, right = train(job(world, base, "small", data, micro_tokens=few * length, **sizes))
     notes: list[str] = []
-    work = job(world, base, "large", data, micro_batch_size=many, notes=notes, **sizes)
+    work = job(world, base, "large", data, micro_tokens=many * length, notes=notes, **sizes)
 
     def run(micro: int) -> None:
-        train(job(world, base, "measure", data, micro_batch_size=micro, **sizes))
+        train(job(world, base, "measure", data, micro_tokens=micro * length, **sizes))
 
     with memory_between(world, few, many, run):
         outcome, got = train(work)
     world.note(f"{notes}; peak {outcome.peak_memory_bytes / 2**20:.0f} MiB")
     assert notes, "memory did not run out"
-    assert few <= outcome.micro_batch_size < many
+    assert outcome.micro_tokens < many * length
     assert abs(outcome.history[0]["loss"] - small.history[0]["loss"]) < world.loss_tolerance
     assert difference(got, right) < world.adapter_tolerance
     base.check_unchanged()
@@ -97,7 +98,7 @@ def eight_bit_optimizers(world: World) -> None:
     base = world.base("nf4")
     size = world.max_length // 2
     data = rows(world, [size, size + 3, size + 1, size + 2])
-    sizes = {"steps": 2, "batch_size": 2, "micro_batch_size": 2, "checkpoint_every": 1, "learning_rate": 1e-3}
+    sizes = {"steps": 2, "batch_size": 2, "checkpoint_every": 1, "learning_rate": 1e-3}
     plain, right = train(job(world, base, "adamw_torch", data, **sizes))
     for name in ("adamw_8bit", "paged_adamw_8bit"):
         optimizer = name if world.gpu else "adamw_torch"
@@ -170,7 +171,7 @@ def write_recipe(world: World, folder: Path) -> Path:
     text = yaml.safe_dump(task, sort_keys=False)
     (folder / "eval" / "two_questions" / "two_questions.yaml").write_text(text, encoding="utf-8")
     size = 4 if world.gpu else 1
-    train_spec = {"steps": 1 + size // 2, "batch_size": size, "micro_batch_size": (size + 1) // 2, "max_length": 128}
+    train_spec = {"steps": 1 + size // 2, "batch_size": size, "micro_tokens": 64, "max_length": 128}
     stages = [
         stage("first", "sft", train={**train_spec, "packing": True, "gradient_checkpointing": True}),
         stage("second", "dpo", train=train_spec, lora={"r": 2, "target_modules": ["q_proj", "v_proj"]}),

@@ -47,15 +47,15 @@ def _norm(gradients: dict[str, Tensor]) -> float:
 
 @check
 def accumulated_is_large_batch(world: World) -> None:
-    """Unequal rows in micro-batches of 1 and 4, and packed: the loss is the mean over all tokens, its gradient too."""
+    """Unequal rows one a pass and all in one, and packed: the loss is the mean over all tokens, its gradient too."""
     base = world.base("nf4")
     parents = two_parents(base)
     lengths = [3, world.max_length, 6, world.max_length // 2]
-    runs = {"micro-batch 1": (rows(world, lengths), 1), "micro-batch 4": (rows(world, lengths), 4)}
+    runs = {"one a pass": (rows(world, lengths), 1), "one pass": (rows(world, lengths), 8192)}
     runs["packed"] = (rows(world, [3, world.max_length - 7, 6, world.max_length // 2], per_row=2), 2)
     adapters = {}
-    for name, (data, micro) in runs.items():
-        sizes = {"steps": 1, "batch_size": len(data), "micro_batch_size": micro}
+    for name, (data, budget) in runs.items():
+        sizes = {"steps": 1, "batch_size": len(data), "micro_tokens": budget}
         work = job(world, base, "accumulated", data, parents=parents, packing=name == "packed", **sizes)
         new = start_of(base, work)
         outcome, adapters[name] = train(work)
@@ -73,7 +73,7 @@ def accumulated_is_large_batch(world: World) -> None:
         assert abs(got["loss"] - float(right)) < world.loss_tolerance
         assert abs(got["grad_norm"] / norm - 1) < 2 * world.tolerance
         assert abs(fault / norm - 1) > 4 * world.tolerance
-    error = difference(adapters["micro-batch 1"], adapters["micro-batch 4"])
+    error = difference(adapters["one a pass"], adapters["one pass"])
     world.note(f"after the step the slices differ by {error:.1e}")
     assert error < world.adapter_tolerance
     base.check_unchanged()
@@ -126,7 +126,7 @@ def kto_starts_at_a_half(world: World) -> None:
     base = world.base("nf4")
     parents = two_parents(base)
     data = judged(world, 2, size=world.max_length // 5)
-    sizes = {"batch_size": 2, "micro_batch_size": 1, "steps": 2}
+    sizes = {"batch_size": 2, "micro_tokens": 1, "steps": 2}
     work = job(world, base, "kto", data, kind="kto", parents=parents, **sizes)
     sums: list[Tensor] = []
 
@@ -156,7 +156,7 @@ def grpo_starts_at_kl_0(world: World) -> None:
     base = world.base("nf4")
     parents = two_parents(base)
     fields = {"rewards": [{"name": "format"}], "generations": 2, "max_completion_length": 5}
-    sizes = {"batch_size": 4, "micro_batch_size": 2, "steps": 2}
+    sizes = {"batch_size": 4, "micro_tokens": 64, "steps": 2}
     work = job(world, base, "grpo", questions(world, 4), kind="grpo", parents=parents, fields=fields, **sizes)
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -218,7 +218,7 @@ def stages_share_one_base(world: World) -> None:
     layers = base.model.config.num_hidden_layers
     for number, modules in enumerate((DEFAULT_MODULES, ("q_proj", "v_proj"))):
         lora = {"r": 4 + 2 * number, "target_modules": modules}
-        checkpointing = {"steps": 1, "micro_batch_size": 4, "gradient_checkpointing": number == 0}
+        checkpointing = {"steps": 1, "gradient_checkpointing": number == 0}
         work = job(world, base, f"stage{number}", data, parents=parents, lora=lora, **checkpointing)
         with KernelCounter() as counter:
             outcome, adapter = train(work)
@@ -272,7 +272,7 @@ def arguments_survive(world: World) -> None:
     """Unsloth's rewritten configs keep every training argument that is set, and its trainers use them."""
     base = world.base("none")
     unusual = {"weight_decay": 0.03, "adam_betas": [0.8, 0.95], "adam_epsilon": 1e-6, "schedule": "constant"}
-    unusual |= {"steps": 1, "micro_batch_size": 1, "max_grad_norm": 0.7, "learning_rate": 3e-4, "seed": 77}
+    unusual |= {"steps": 1, "micro_tokens": 1, "max_grad_norm": 0.7, "learning_rate": 3e-4, "seed": 77}
     data = {"cpt": rows(world, [world.max_length, 5]), "dpo": pairs(world, 2, size=world.max_length // 5)}
     fixed = {
         "cpt": {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None, "packing": False,
@@ -323,7 +323,7 @@ def resumed_is_unbroken(world: World) -> None:
     """Stopped after 2 of 4 steps and resumed: the same adapter (bit for bit on a CPU)."""
     base = world.base("none")
     data = rows(world, [9, 6, 8, 5])
-    sizes = {"steps": 4, "batch_size": 1, "micro_batch_size": 1, "checkpoint_every": 1}
+    sizes = {"steps": 4, "batch_size": 1, "checkpoint_every": 1}
     parents = (random_adapter(base, 1, 3),)
     whole, right = train(job(world, base, "whole", data, parents=parents, **sizes))
     steps = iter((False, True))

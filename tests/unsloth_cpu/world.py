@@ -186,7 +186,7 @@ def job(
 
     folder = world.folder / "jobs" / name
     module = MODULES[kind]
-    settings = {"steps": 2, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-2, "seed": 3}
+    settings = {"steps": 2, "batch_size": 4, "micro_tokens": 64, "learning_rate": 1e-2, "seed": 3}
     settings |= {"max_length": world.max_length, "gradient_checkpointing": False} | train
     body = {
         "name": name,

@@ -1,0 +1,236 @@
+"""One optimizer step as several forward passes: whatever the passes, its loss is the mean over its rows or tokens.
+
+Transformers sees the effective batch as one batch, with accumulation 1. `training_step` gets all of its rows, splits
+them by the token budget, and weighs each pass by its share. A step that runs out of memory is taken again as a whole,
+in smaller passes: gradients, random numbers and figures are put back first, so that nothing of the failed try remains.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from statllama.data.collate import real_tokens
+from statllama.errors import TrainingError
+from statllama.train.budget import split
+
+Batch = dict[str, Any]
+Row = Mapping[str, Any]
+
+OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+@dataclass(frozen=True)
+class StepRows:
+    """The dataset's rows of one optimizer step. No tensor and no container, so that accelerate passes it on as it is.
+
+    Used as the trainer's collator: `data_collator=StepRows`.
+    """
+
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one forward pass gets: its collated rows, and how many rows or pairs they are."""
+
+    batch: Batch
+    items: int
+    tokens: int
+    """Tokens computed, padding included."""
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What a step changes besides gradients: random states, TRL's figures, token counts."""
+
+    cpu: torch.Tensor
+    cuda: list[torch.Tensor]
+    figures: dict[str, int]
+    counted: Any
+    tokens: Any
+
+
+class StepTrainer:
+    """Mixed into TRL's trainers, before them. A stage type says how rows are measured, collated and counted."""
+
+    micro_tokens: int
+    """The budget: tokens of a forward pass at most, padding included. Halved when memory runs out."""
+    share = 1.0
+    """Of the step's items, those of the pass under way: `compute_loss` multiplies a mean over the pass by it."""
+    tokens: Any = 0
+    _held: Pass
+    """The pass under way."""
+
+    # ------------------------------------------------------------------ what a stage type gives
+
+    def passes(self, step: Any) -> list[Pass]:
+        """Split a step into forward passes under the budget. `step`: what `step_of` returns."""
+        raise NotImplementedError
+
+    def step_of(self, inputs: Any) -> Any:
+        """Return what the step trains on, from what the data loader gives."""
+        return inputs.rows
+
+    def supervised(self, passes: Sequence[Pass]) -> torch.Tensor | None:
+        """Return the number of tokens that the loss is the mean over; None where it is a mean over items."""
+        return None
+
+    def counts(self, one: Pass) -> dict[str, float]:
+        """Return what TRL's figures of a pass are means over: at least `items` and `tokens` that carry loss."""
+        raise NotImplementedError
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return 0: Transformers' estimate takes tensors, and nothing reads it."""
+        return 0
+
+    # ------------------------------------------------------------------ the step
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, *_: Any) -> tuple[list[Any], None]:
+        """Return the next steps' rows. What the loss is divided by is counted in `training_step`, after collating."""
+        found = []
+        for _one in range(num_batches):
+            try:
+                found.append(next(epoch_iterator))
+            except StopIteration:
+                break
+        return found, None
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Compute the gradients of one optimizer step, pass by pass, and return its loss, ()."""
+        model.train()
+        step = self.step_of(inputs)
+        while True:
+            before, passes = self._before(), self.passes(step)
+            try:
+                return self._take(model, passes)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            # Outside the `except`: its traceback holds the graph.
+            self._put_back(model, before)
+            self._shrink()
+
+    def _take(self, model: Any, passes: Sequence[Pass]) -> torch.Tensor:
+        counted, items = self.supervised(passes), sum(one.items for one in passes)
+        figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
+        total = torch.zeros((), device=model.device)
+        seen: list[tuple[dict[str, float], dict[str, float]]] = []
+        for one in passes:
+            self.share, self._held = one.items / items, one
+            lengths = {name: len(values) for name, values in figures.items()}
+            self.tokens = self.tokens + self.real_tokens(one)
+            total = total + self.pass_step(model, one.batch, counted)
+            fresh = [n for n in figures if n != "num_tokens" and len(figures[n]) > lengths.get(n, 0)]
+            added = {name: figures[name].pop() for name in fresh}
+            seen.append((added, self.counts(one)))
+        for name, value in averaged(seen).items():
+            figures[name].append(value)
+        return total
+
+    def pass_step(self, model: Any, batch: Batch, counted: torch.Tensor | None) -> torch.Tensor:
+        """Run forward and backward of one pass, as TRL does."""
+        loss: torch.Tensor = super().training_step(model, batch, counted)  # type: ignore[misc]
+        return loss
+
+    def real_tokens(self, one: Pass) -> torch.Tensor:
+        """Count the tokens of a pass that are not padding, ()."""
+        return real_tokens(one.batch)
+
+    def _before(self) -> _Before:
+        figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        counted = getattr(self, "_total_train_tokens", None)
+        lengths = {name: len(values) for name, values in figures.items()}
+        return _Before(torch.get_rng_state(), cuda, lengths, counted, self.tokens)
+
+    def _put_back(self, model: Any, before: _Before) -> None:
+        model.zero_grad()  # a backward that failed half-way has left parts of its gradients; before a step all are 0
+        torch.set_rng_state(before.cpu)
+        if before.cuda:
+            torch.cuda.set_rng_state_all(before.cuda)
+        figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
+        for name in list(figures):
+            del figures[name][before.figures.get(name, 0) :]
+        if before.counted is not None:
+            self._total_train_tokens = before.counted
+        self.tokens = before.tokens
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _shrink(self) -> None:
+        """Halve what the pass that failed held. TrainingError when it held a single row or pair."""
+        job: Any = self.job  # type: ignore[attr-defined]
+        spec, held = job.spec, self._held
+        if held.items == 1:
+            raise TrainingError(
+                f"stage {spec.name}: out of memory in a forward pass of {held.tokens:,} tokens, a single row or pair",
+                remedy=f"shorten the rows: --set stages.{spec.name}.train.max_length={spec.train.max_length // 2}, "
+                "or use a smaller rank or base",
+            )
+        self.micro_tokens = min(held.tokens, self.micro_tokens) // 2
+        job.on_note(
+            f"out of memory in a forward pass of {held.tokens:,} tokens: this step is taken again, and the stage goes "
+            f"on, with at most {self.micro_tokens:,}"
+        )
+
+
+def row_passes(
+    rows: Sequence[Row],
+    lengths: Sequence[int],
+    budget: int,
+    collate: Callable[[Sequence[Row]], Batch],
+    rows_per_item: int = 1,
+) -> list[Pass]:
+    """Split rows into padded passes. `lengths`: tokens of each row, of a pair those of its longer row."""
+    return [
+        Pass(collate([rows[i] for i in group]), len(group), len(group) * rows_per_item * max(lengths[i] for i in group))
+        for group in split(lengths, budget, rows_per_item)
+    ]
+
+
+def averaged(passes: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> dict[str, float]:
+    """Return the step's figures from those of its passes, (figures, what each is a mean over) each.
+
+    TRL logs one value a forward pass: means over its rows or tokens. The step's is the mean over all rows or tokens,
+    as one pass would log it. A margin of means is the difference of the step's means.
+    """
+    if len(passes) == 1:
+        return dict(passes[0][0])
+    found: dict[str, float] = {}
+    for name in dict.fromkeys(name for figures, _ in passes for name in figures):
+        parts = [(figures[name], counts[_counted_by(name, counts)]) for figures, counts in passes if name in figures]
+        whole = sum(count for _, count in parts)
+        found[name] = sum(value * count for value, count in parts if count) / whole if whole else parts[0][0]
+    if {"rewards/chosen", "rewards/rejected"} <= found.keys():
+        found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
+    return found
+
+
+def _counted_by(name: str, counts: Mapping[str, float]) -> str:
+    """Return what a figure of TRL's is a mean over: the answers or tokens of one kind, or all."""
+    family, _, kind = name.partition("/")
+    if name == "mean_token_accuracy" and "chosen tokens" in counts:
+        return "chosen tokens"
+    if family in ("rewards", "logps"):
+        return kind if kind in counts else "items"
+    if family == "logits" and f"{kind} tokens" in counts:
+        return f"{kind} tokens"
+    return "tokens"
