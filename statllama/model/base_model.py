@@ -21,6 +21,7 @@ from statllama.errors import ModelError
 from statllama.model.architectures import architecture, architecture_of
 from statllama.model.layout import window_of
 from statllama.model.packed_attention import varlen_with_groups
+from statllama.model.weight_files import require_whole, stored_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -192,6 +193,7 @@ def load_base(
             f"the base model {spec.model} has a sliding window in some of its layers, which Unsloth does not compute",
             remedy="set STATLLAMA_BACKEND=transformers",
         )
+    require_whole(config, stored_shapes(spec.model, commit), f"the base model {spec.model}")
     try:
         # Asked for more, Unsloth rescales RoPE: the base would then be another model.
         max_length = min(max_length, getattr(config, "max_position_embeddings", None) or max_length)
