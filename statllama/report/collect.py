@@ -245,9 +245,12 @@ def _source(source: Mapping[str, Any]) -> Source:
 
 
 def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[Gate]:
+    names = {stage.name for stage in subject.stages}
     for task, gate in subject.evaluate.gates.items():
         found = scores.get(task, {})
         for stack in stacks[1:]:
+            if stack.name not in names:
+                continue  # a stack of several parents, which no stage ends
             against = BASE if gate.against == "base" or stack.parent is None else stack.parent
             own, before = found.get(stack.name), found.get(against)
             if own is None or before is None or (gate.stages is not None and stack.name not in gate.stages):

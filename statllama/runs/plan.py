@@ -14,7 +14,7 @@ from statllama.model.identity import base_identity
 from statllama.recipe import Recipe
 from statllama.runs.keys import difference, key_material, stage_key
 from statllama.runs.scorebook import ScoreBook
-from statllama.runs.subject import BASE, StackRef
+from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
 
 
@@ -28,6 +28,8 @@ class PlannedStage:
     parents: tuple[str, ...]
     """Names of the stages that it trains on: the recipe's, without those left out."""
     below: tuple[str, ...]
+    parent: StackRef
+    """The whole stack that it trains on."""
     entry: Entry | None
     why: str
     siblings: tuple[str, ...] = ()
@@ -43,8 +45,12 @@ class PlannedStage:
     @property
     def stack(self) -> StackRef:
         """Return its stack."""
-        name = self.parents[-1] if self.parents else BASE
-        return StackRef(self.spec.name, name, (*self.below, self.key))
+        return StackRef(self.spec.name, self.parent.name, (*self.below, self.key))
+
+    @property
+    def joined(self) -> bool:
+        """Return whether it stands on several stages, whose stack together is that of none."""
+        return self.parent.name not in (BASE, *self.parents)
 
     @property
     def left_out(self) -> str:
@@ -92,9 +98,10 @@ def _arrange(
         key = stage_key(material)
         entry = store.find("results", key)
         why = _why(store, key, material, entry, spec.name, last.get(spec.name))
-        result = PlannedStage(spec, key, material, parents, below, entry, why, tuple(siblings.values()))
+        parent = parent_stack(parents, below, {name: p.stack for name, p in planned.items()})
+        result = PlannedStage(spec, key, material, parents, below, parent, entry, why, tuple(siblings.values()))
         if entry is not None:
-            broken = _breaches(book, recipe, result, planned)
+            broken = _breaches(book, recipe, result)
             result = replace(result, breaches=broken, why="; ".join([why, *map(str, broken)]))
         planned[spec.name] = result
     return tuple(planned.values())
@@ -124,17 +131,14 @@ def _why(
     return difference(before["material"], material)
 
 
-def _breaches(
-    book: ScoreBook, recipe: Recipe, stage: PlannedStage, planned: Mapping[str, PlannedStage]
-) -> tuple[Breach, ...]:
+def _breaches(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[Breach, ...]:
     """Return the gates that a trained stage broke, by the scores that the workspace has; none while some are
     missing.
     """
     gates = recipe.evaluate.gates
     if not gates:
         return ()
-    parent = planned[stage.parents[-1]].stack if stage.parents else StackRef(BASE, None)
-    scores = [book.recorded(stack) for stack in (stage.stack, StackRef(BASE, None), parent)]
+    scores = [book.recorded(stack) for stack in (stage.stack, StackRef(BASE, None), stage.parent)]
     if any(found is None for found in scores):
         return ()
     own, of_base, of_parent = (found or () for found in scores)

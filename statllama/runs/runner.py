@@ -65,6 +65,8 @@ def run(
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)
             if recipe.evaluate.tasks:
+                if stage.joined and stage.parent.name not in [row[0] for row in rows]:
+                    rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 planned = _arrange(recipe, store, [p.spec for p in planned], planned[0].material["base"])

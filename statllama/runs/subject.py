@@ -6,8 +6,9 @@ A run leaves its record in the workspace, so that it can be scored, compared and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,20 @@ class StackRef:
         """Return this stack with other factors on some keys, as a child of this one."""
         before = dict(zip(self.keys, self.scales or (1.0,) * len(self.keys), strict=True))
         return StackRef(name, self.name, self.keys, tuple(factors.get(key, before[key]) for key in self.keys))
+
+
+def parent_stack(parents: Sequence[str], below: tuple[str, ...], stacks: Mapping[str, StackRef]) -> StackRef:
+    """Return the whole stack that a stage is trained on: what "parent" means wherever it is compared.
+
+    `below`: the keys of that stack; `stacks`: {name: stack} of the stages before. It bears the name of the stage whose
+    stack it is. One that no stage ends, since the stage stands on several, bears the names of all: `left + right`.
+    """
+    if not below:
+        return StackRef(BASE, None)
+    for name in (*reversed(parents), *stacks):
+        if name in stacks and stacks[name].keys == below:
+            return stacks[name]
+    return StackRef(" + ".join(parents), BASE, below)
 
 
 @dataclass(frozen=True)
@@ -109,12 +124,37 @@ class Subject:
         """Return the stack of a stage, or the bare base (`base`)."""
         if name == BASE:
             return StackRef(BASE, None)
-        stage = self.stage(name)
-        return StackRef(stage.name, stage.parents[-1] if stage.parents else BASE, (*stage.below, stage.key))
+        self.stage(name)
+        return self._stacks[name]
 
     def stacks(self) -> tuple[StackRef, ...]:
-        """Return the bare base, then the stack of each trained stage."""
-        return tuple(self.stack(name) for name in (BASE, *(stage.name for stage in self.trained)))
+        """Return the bare base, then the stack of each trained stage, each after the stack that it is trained on."""
+        return self.with_parents([stage.name for stage in self.trained])
+
+    def with_parents(self, names: Iterable[str]) -> tuple[StackRef, ...]:
+        """Return the bare base, then the stacks of stages; before one that stands on several, those together."""
+        found = {BASE: StackRef(BASE, None)}
+        for name in names:
+            stack = self.stack(name)
+            parent = self.parent(stack)
+            if parent.name not in self._stacks:
+                found.setdefault(parent.name, parent)
+            found[name] = stack
+        return tuple(found.values())
+
+    def parent(self, stack: StackRef) -> StackRef:
+        """Return the stack that a stage's stack is trained on."""
+        stage = self.stage(stack.name)
+        return parent_stack(stage.parents, stage.below, self._stacks)
+
+    @cached_property
+    def _stacks(self) -> dict[str, StackRef]:
+        """{stage: its stack}."""
+        found: dict[str, StackRef] = {}
+        for stage in self.stages:
+            parent = parent_stack(stage.parents, stage.below, found)
+            found[stage.name] = StackRef(stage.name, parent.name, (*stage.below, stage.key))
+        return found
 
     @property
     def last(self) -> str:
@@ -190,7 +230,7 @@ def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str,
     order = [stage.name for stage in subject.stages]
     for name in names:
         subject.stage(name)
-    stacks = [subject.stack(name) for name in (BASE, *sorted(set(names), key=order.index))]
+    stacks = list(subject.with_parents(sorted(set(names), key=order.index)))
     if stages and set(stages) == {BASE}:
         stacks = stacks[:1]
     if factors:

@@ -14,9 +14,11 @@ from statllama.config.evaluate import EvaluateSpec, GateSpec
 from statllama.errors import GateBroken, RecipeError
 from statllama.evaluation.gates import breaches
 from statllama.evaluation.scores import TaskScore
+from statllama.report.collect import collect
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run as run_recipe
+from statllama.runs.subject import subject_of
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage
@@ -91,8 +93,14 @@ class Fixed(Reporter):
 
 
 @pytest.fixture
-def gated(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A recipe of three stages with a gate on `letters`; the score of a stack that holds stage `two` is all wrong.
+def wrong() -> set[str]:
+    """Stacks whose scores are all wrong."""
+    return {"two"}
+
+
+@pytest.fixture
+def gated(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: set[str]) -> Callable[..., Path]:
+    """A recipe of three stages with a gate on `letters`; the answers of the stacks in `wrong` are all wrong.
 
     The models are random, so their real scores would tell nothing: only the items' scores are replaced, on the way
     from lm-eval to the workspace.
@@ -105,7 +113,7 @@ def gated(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def fixed(self: Any, name: str, model: Any, *args: Any, **kwargs: Any) -> TaskScore:
         found = real(self, name, model, *args, **kwargs)
-        bad = model is not None and current[-1] == "two"
+        bad = model is not None and current[-1] in wrong
         items = tuple(0.0 if bad else 1.0 for _ in found.items)
         return TaskScore(**{**found.__dict__, "items": items, "value": 0.0 if bad else 1.0})
 
@@ -119,8 +127,10 @@ def gated(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(statllama.runs.scorer.Suite, "score", fixed)
     monkeypatch.setattr(statllama.runs.scorer.Scorer, "_compute", noted)
 
-    def write(**gate: Any) -> Path:
+    def write(parents: dict[str, Any] | None = None, **gate: Any) -> Path:
         stages = [stage(name, train=SHORT | {"seed": i}) for i, name in enumerate(("one", "two", "three"))]
+        for name, value in (parents or {}).items():
+            next(one for one in stages if one["name"] == name)["parents"] = value
         evaluate = {"tasks": ["letters"], "max_length": 200, "gates": {"letters": {"budget": -5.0, **gate}}}
         return write_recipe(stages, evaluate=evaluate)
 
@@ -166,3 +176,28 @@ def test_a_stage_that_broke_its_gate_is_left_out(gated: Callable[..., Path], tmp
     record = store.last_run("tiny")
     assert record["stages"]["three"]["parents"] == ["one"]
     assert "broke its gate" in record["stages"]["two"]["left_out"]
+
+
+def test_the_parent_of_a_stage_on_several_is_all_of_them(
+    gated: Callable[..., Path], wrong: set[str], tmp_path: Path
+) -> None:
+    """Not the last one: `two` alone is all wrong too, so against it `three` would have lost nothing."""
+    wrong.add("three")
+    path, store = (
+        gated({"two": "base", "three": ["one", "two"]}, against="parent", stages=["three"]),
+        Store(tmp_path / "w"),
+    )
+    said = Fixed()
+    with pytest.raises(GateBroken, match=r"three broke its gate on letters: -100"):
+        run_recipe(recipe_of(path), store, said)
+    one, two, three = plan(recipe_of(path), store)
+    assert (three.parent.name, three.parent.keys, three.stack.parent) == ("one + two", (one.key, two.key), "one + two")
+    subject = subject_of(store.last_run("tiny"), store)
+    assert [(s.name, s.parent) for s in subject.stacks()] == [
+        ("base", None), ("one", "base"), ("two", "base"), ("one + two", "base"), ("three", "one + two"),
+    ]  # fmt: skip
+    report = collect(subject, store)
+    rows = {row.stack: row for row in report.benchmarks[0].scores}
+    assert rows["one + two"].estimate.value == 100 and rows["two"].estimate.value == 0.0
+    assert rows["three"].from_parent is not None and rows["three"].from_parent.against == "one + two"
+    assert [(gate.stage, gate.against) for gate in report.gates] == [("three", "one + two")]
