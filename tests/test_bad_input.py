@@ -289,6 +289,19 @@ def test_an_8_bit_optimizer_on_the_cpu(write_recipe: Write, command: Command, tm
     assert nothing_published(tmp_path)
 
 
+def test_one_of_several_processes(
+    write_recipe: Write, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `torchrun --nproc-per-node 2 -m statllama run` starts it: refused before anything is read or written."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    path = write_recipe([stage("sft")])
+    for arguments in (("run", path), ("eval", path, "--task", "ap_statistics")):
+        has(command(*arguments), 2, "WORLD_SIZE is 2", "a stage trains in one", "without torchrun")
+    assert not (tmp_path / "w" / "results").exists()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert command("run", path, "--set", "stages.sft.train.steps=1").code == 0
+
+
 def test_an_unknown_benchmark(write_recipe: Write, command: Command, tmp_path: Path) -> None:
     path = write_recipe([stage("sft")], evaluate={"tasks": ["ap_statistic"]})
     said = command("run", path)

@@ -255,9 +255,10 @@ def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, m
 
 
 def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
-    """Return the base with `parents` frozen on it and a fresh slice to train (see `stack.attach`)."""
+    """Return the base with `parents` frozen on it and a fresh slice to train: see `stack.attach`, `slice_seed`."""
     from statllama.model import stack
 
+    seed = stack.slice_seed(seed, len(parents))
     if base.backend == "transformers":
         return stack.attach(base.model, lora, parents, seed)
     targets = stack.require_modules(base.model, lora.target_modules)
@@ -268,7 +269,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
 
 
 def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
-    """Yield the base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
+    """Return the base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
     from statllama.model import stack
 
     if not adapters:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.specs import BaseModelSpec
-from statllama.errors import EvaluationError
+from statllama.errors import EvaluationError, UsageError
 from statllama.evaluation.probe import LONGEST
 from statllama.runs.reporting import Reporter
 from statllama.store import Store
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
     from statllama.model.adapter import Adapter
     from statllama.model.base_model import Backend, Base
+
+
+def require_one_process() -> None:
+    """Raise UsageError in one of several processes that a launcher started: they would wait for each other, for ever.
+
+    `torchrun` and `accelerate launch` say how many there are in WORLD_SIZE.
+    """
+    size = os.environ.get("WORLD_SIZE", "")
+    if size.strip() not in ("", "1"):
+        raise UsageError(
+            f"WORLD_SIZE is {size}: this is one of several processes, and a stage trains in one",
+            remedy="start it without torchrun or accelerate, as `statllama ...`; "
+            "on a machine with several GPUs put CUDA_VISIBLE_DEVICES=0 before the command",
+        )
 
 
 class Loaded:
@@ -38,6 +53,7 @@ class Loaded:
 
         `backend`: None chooses (`model.choose_backend`).
         """
+        require_one_process()
         self.spec, self.identity, self.store, self.reporter = spec, identity, store, reporter
         self.max_length = max(max_length, LONGEST)  # drift's probe texts too
         self._check: Callable[[Base], None] = lambda base: None

@@ -13,7 +13,7 @@ from statllama.evaluation.gates import Breach
 from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
-from statllama.runs.loaded import Loaded
+from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, _arrange, plan, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session, count_steps
@@ -45,6 +45,7 @@ def run(
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     """
+    require_one_process()
     planned = plan(recipe, store, until)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)

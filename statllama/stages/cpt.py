@@ -13,7 +13,7 @@ from statllama.config.specs import TrainingSpec
 if TYPE_CHECKING:
     from statllama.train.job import Job
 
-NUMERICS = 1
+NUMERICS = 2
 DATA_KIND = "documents"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from statllama.train.job import Job
 
-NUMERICS = 1
+NUMERICS = 2
 DATA_KIND = "preferences"
 
 

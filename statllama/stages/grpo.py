@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from statllama.train.job import Job
 
-NUMERICS = 1
+NUMERICS = 2
 DATA_KIND = "questions"
 
 

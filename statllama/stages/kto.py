@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from statllama.train.job import Job
 
-NUMERICS = 1
+NUMERICS = 2
 DATA_KIND = "judgements"
 KL = "KL_"  # what TRL's names of the mismatched answers begin with
 

@@ -551,3 +551,19 @@ def test_any_ranks_scales_and_modules(below: list[Lora], lora: Lora) -> None:
         got = model.get_submodule(f"base_model.model.{name}")(x)
         assert relative(got, F.linear(x.double(), wanted)) < 1e-5
     assert all(math.isfinite(float(p.sum())) for p in new.values())
+
+
+def test_stages_start_from_different_directions(base: Any) -> None:
+    """The row spaces of A of two stages under one seed overlap no more than those of two seeds do."""
+    starts = []
+    for depth in range(3):
+        peft = stack.attach(copy.deepcopy(base), spec(PLAIN), [], stack.slice_seed(42, depth))
+        starts.append({name: p.detach() for name, p in stack.trainable(peft).items() if "lora_A" in name})
+    for name in starts[0]:
+        spaces = [torch.linalg.qr(start[name].T).Q for start in starts]
+        for one, other in ((0, 1), (1, 2), (0, 2)):
+            overlap = float((spaces[one].T @ spaces[other]).square().sum()) / spaces[one].shape[1]
+            expected = spaces[one].shape[1] / spaces[one].shape[0]  # of two random spaces: rank over width
+            assert overlap < 3 * expected + 0.05, name
+    assert stack.slice_seed(42, 0) == 42
+    assert len({stack.slice_seed(seed, depth) for seed in range(50) for depth in range(50)}) == 2500

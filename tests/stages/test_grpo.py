@@ -205,7 +205,7 @@ def test_first_gradient_by_definition(
     assert len(set(lengths.tolist())) > 1, "all completions have one length: this could not tell the losses apart"
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(merged(base.model, parents), config)
-    start = stack.attach(base.model, LoraSpec(r=4, alpha=8), (), 42)
+    start = stack.attach(base.model, LoraSpec(r=4, alpha=8), (), stack.slice_seed(42, len(parents)))
     own = {name: p.detach().clone() for name, p in stack.trainable(start).items()}
     stack.detach(start)
     with torch.no_grad():

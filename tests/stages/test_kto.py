@@ -17,6 +17,7 @@ from statllama.config.specs import SourceSpec
 from statllama.data.examples import Judgement
 from statllama.data.formats import parse_row, recognise
 from statllama.errors import DataError, RecipeError, TrainingError
+from statllama.model.stack import slice_seed
 from statllama.recipe import load_recipe
 from statllama.stages import kto
 from tests.conftest import judgements, preferences, stage, write_jsonl
@@ -52,14 +53,14 @@ def history(result: Path) -> list[dict[str, float]]:
 
 
 def plain_kto(
-    model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Path, dropout: float, **fields: Any
+    model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Path, dropout: float, depth: int, **fields: Any
 ) -> Any:
     """TRL's KTOTrainer on raw rows, a whole step in one forward pass, so that its KL divergence is of the step."""
     import trl
     from datasets import Dataset
     from transformers import set_seed
 
-    set_seed(SEED)
+    set_seed(slice_seed(SEED, depth))
     sizes = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 1, "max_steps": 12}
     config = trl.KTOConfig(**plain_arguments(folder) | sizes, max_length=96, disable_dropout=False, **fields)
     lora = plain_lora()
@@ -92,7 +93,7 @@ def test_kto_is_a_plain_kto_trainer_on_the_merged_base(
         for r in (rows[i] for i in order)
     ]
     model = merged(load(base_folder), [(results[name], SCALES[name]) for name in results if name != "last"])
-    trainer = plain_kto(model, tokenizer, data, tmp_path / "plain", dropout, loss_type=loss, **fields)
+    trainer = plain_kto(model, tokenizer, data, tmp_path / "plain", dropout, len(parents), loss_type=loss, **fields)
     wanted, got = curve(trainer), losses(results["last"])
     assert len(got) == len(wanted) == 12
     assert worst(got, wanted) < 1e-4

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from statllama.config.specs import StageSpec
+from statllama.model.stack import slice_seed
 from statllama.runs import runner
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
@@ -72,14 +73,14 @@ def curve(trainer: Any) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def plain_sft(model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Path, **fields: Any) -> list[float]:
+def plain_sft(model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Path, depth: int) -> list[float]:
     """TRL's SFTTrainer on raw rows: its own template, masks, collator and PEFT model."""
     import trl
     from datasets import Dataset
     from transformers import set_seed
 
-    set_seed(SEED)
-    config = trl.SFTConfig(**plain_arguments(folder), max_length=96, **fields)
+    set_seed(slice_seed(SEED, depth))
+    config = trl.SFTConfig(**plain_arguments(folder), max_length=96)
     dataset = Dataset.from_list(rows)
     trainer = trl.SFTTrainer(
         model, args=config, train_dataset=dataset, processing_class=tokenizer, peft_config=plain_lora()
@@ -87,13 +88,13 @@ def plain_sft(model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Pa
     return curve(trainer)
 
 
-def plain_dpo(model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Path) -> list[float]:
+def plain_dpo(model: Any, tokenizer: Any, rows: list[dict[str, Any]], folder: Path, depth: int) -> list[float]:
     """TRL's DPOTrainer on raw rows; its reference is the model with the adapter switched off."""
     import trl
     from datasets import Dataset
     from transformers import set_seed
 
-    set_seed(SEED)
+    set_seed(slice_seed(SEED, depth))
     config = trl.DPOConfig(**plain_arguments(folder), max_length=96, beta=0.2, disable_dropout=False)
     dataset = Dataset.from_list(rows)
     trainer = trl.DPOTrainer(
@@ -160,7 +161,7 @@ def test_sft_is_a_plain_sft_trainer_on_the_merged_base(
     order = order_of(path, tmp_path / "w", "input_ids", ids)
     model = merged(load(base_folder), [(results[name], SCALES[name]) for name in results if name != "last"])
     data = [conversational(rows[i]) if train_on == "responses" else rows[i] for i in order]
-    wanted = plain_sft(model, tokenizer, data, tmp_path / "plain")
+    wanted = plain_sft(model, tokenizer, data, tmp_path / "plain", len(parents))
     got = losses(results["last"])
     assert len(got) == len(wanted) == 20
     assert worst(got, wanted) < 1e-4
@@ -179,7 +180,7 @@ def test_dpo_is_a_plain_dpo_trainer_on_the_merged_base(
     answers = {k: [turn("assistant", r[k]) for r in rows] for k in ("chosen", "rejected")}
     data = [{"prompt": turn("user", rows[i]["prompt"]), **{k: v[i] for k, v in answers.items()}} for i in order]
     model = merged(load(base_folder), [(results[name], SCALES[name]) for name in results if name != "last"])
-    wanted = plain_dpo(model, tokenizer, data, tmp_path / "plain")
+    wanted = plain_dpo(model, tokenizer, data, tmp_path / "plain", len(parents))
     got = losses(results["last"])
     assert len(got) == len(wanted) == 20
     assert worst(got, wanted) < 1e-4
