@@ -45,7 +45,7 @@ class Case:
     parents: tuple[int, ...] = ()
     packing: bool = False
     card_gib: int | None = None
-    """Give the allocator what a card of this size leaves, and let statllama halve the micro-batch until it fits."""
+    """Give the allocator what a card of this size leaves, and let statllama halve its token budget until it fits."""
     warm: int = 3
     steps: int = 8
     """Optimizer steps that are measured, after the `warm` ones."""
@@ -199,9 +199,9 @@ class Statllama:
             on_step=step,
             on_note=note,
         )
-        with metered(StageTrainer, meter):
+        with metered(StageTrainer, meter, "pass_step"):
             outcome = training.run(job, module)
-        return {**meter.figures(case.steps), "micro": outcome.micro_batch_size, "notes": notes, **watched.result}
+        return {**meter.figures(case.steps), "micro": case.micro, "micro_tokens": outcome.micro_tokens, "notes": notes, **watched.result}
 
     def _spec(self, case: Case) -> Any:
         from statllama.stages import stage_module
@@ -209,7 +209,7 @@ class Statllama:
         train = {
             "steps": case.warm + case.steps,
             "batch_size": case.micro,
-            "micro_batch_size": case.micro,
+            "micro_tokens": case.micro * case.length * (2 if case.kind == "dpo" else 1),
             "max_length": case.length,
             "packing": case.packing,
             "optimizer": optimizer(),
@@ -428,19 +428,19 @@ def trl_trainer(
 
 
 @contextmanager
-def metered(trainer_class: Any, meter: Meter) -> Iterator[None]:
-    """Within, the meter counts the batches of every trainer of the class."""
-    real = trainer_class.training_step
+def metered(trainer_class: Any, meter: Meter, method: str = "training_step") -> Iterator[None]:
+    """Within, the meter counts the batches that a method of every trainer of the class gets: one a forward pass."""
+    real = getattr(trainer_class, method)
 
-    def training_step(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def counted(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         meter.batch(inputs)
         return real(self, model, inputs, *args, **kwargs)
 
-    trainer_class.training_step = training_step
+    setattr(trainer_class, method, counted)
     try:
         yield
     finally:
-        trainer_class.training_step = real
+        setattr(trainer_class, method, real)
 
 
 class Profiler:

@@ -12,7 +12,7 @@ of it, `--seconds` stops in time, `--join` makes the tables out of the .jsonl fi
   `segments`: statllama where each packed example has a call of attention of its own, at 4).
 - dpo: the same on preference pairs of up to 1,024 tokens.
 - stack: a slice of rank 8 on frozen parents of rank 16 and 64, against a rank-8 adapter alone, in turns.
-- cards: what fits a card of 6, 8, 12, 16, 24 GB: the allocator is capped, statllama halves the micro-batch by itself.
+- cards: what fits a card of 6, 8, 12, 16, 24 GB: the allocator is capped, statllama halves its token budget by itself.
 - profile: three steps under torch's profiler.
 - generation: replies to GSM8K's 8-shot prompts, the stack in NF4 against a model in 16 bit (what merging leaves).
 - switch: `stage_switch.py` on this base.

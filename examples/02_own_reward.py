@@ -51,7 +51,7 @@ stages:
     generations: 8
     max_completion_length: 12
     lora: {{r: 16, alpha: 32, rslora: true}}
-    train: {{steps: {STEPS}, batch_size: 64, micro_batch_size: 64, learning_rate: 8e-4, max_length: 128}}
+    train: {{steps: {STEPS}, batch_size: 64, learning_rate: 8e-4, max_length: 128}}
 """,
     encoding="utf-8",
 )

@@ -2,7 +2,7 @@
 
 In the key: schema, stage type and its NUMERICS, every field that bears on the result, the keys of the stages below, the
 identity of base, tokenizer and template, and the fingerprint of each dataset's bytes. Not in it: names, paths, logging,
-evaluation, micro-batch size (it changes rounding alone) and where it ran.
+evaluation, the token budget (it changes rounding alone) and where it ran.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Reporter:
         """Note a finished optimizer step."""
 
     def note(self, text: str) -> None:
-        """Tell the user something, such as a smaller micro-batch."""
+        """Tell the user something, such as a smaller token budget."""
 
     def stage_finished(self, name: str, entry: Entry) -> None:
         """Note a published stage."""

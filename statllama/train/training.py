@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def run(job: Job, stage: ModuleType) -> Outcome:
     """Train the stage and write its adapter to `job.folder/out`. The base is as it was when this returns or raises.
 
-    Raises TrainingError (not a number, out of memory at micro-batch 1) or Interrupted (saved; resumes next time).
+    Raises TrainingError (not a number, out of memory with a single row) or Interrupted (saved; resumes next time).
     """
     os.environ.setdefault("WANDB_PROJECT", "statllama")
     if job.tracker_folder is not None:
