@@ -201,7 +201,8 @@ class Statllama:
         )
         with metered(StageTrainer, meter, "pass_step"):
             outcome = training.run(job, module)
-        return {**meter.figures(case.steps), "micro": case.micro, "micro_tokens": outcome.micro_tokens, "notes": notes, **watched.result}
+        sizes = {"micro": case.micro, "micro_tokens": outcome.micro_tokens}
+        return {**meter.figures(case.steps), **sizes, "notes": notes, **watched.result}
 
     def _spec(self, case: Case) -> Any:
         from statllama.stages import stage_module

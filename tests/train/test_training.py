@@ -20,6 +20,7 @@ from statllama.model import stack
 from statllama.runs.reporting import Reporter
 from statllama.stages import dpo
 from statllama.train import training
+from statllama.train.step import out_of_memory
 from statllama.train.trainer import StageTrainer, _save_slice, _Watcher
 from tests.conftest import make_tokenizer, stage
 from tests.running import Recorder, adapter_bytes, run
@@ -147,8 +148,8 @@ def test_two_visible_gpus_do_not_double_the_batch(
     ids=str,
 )
 def test_what_is_out_of_memory(error: Exception) -> None:
-    assert training._out_of_memory(error)
-    assert not training._out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
+    assert out_of_memory(error)
+    assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
 
 
 def test_a_signal_in_the_last_step_stops_before_the_next_stage(write_recipe: Write, tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_the_first_batch_is_checked_in_every_attempt(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once each, also after a resume."""
-    path, workspace = write_recipe([stage("one")]), tmp_path / "w"
+    path, workspace = write_recipe([stage("one", train={"micro_tokens": 10_000})]), tmp_path / "w"
     real, steps = StageTrainer._check_batch, []
 
     def check(self: Any, inputs: Any) -> None:
