@@ -258,7 +258,7 @@ def test_packing_does_not_change_the_loss(kind: str, write_recipe: Write, tmp_pa
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Every batch that a trainer trains on."""
     found: list[dict[str, Any]] = []
-    step = StageTrainer.training_step
+    step = StageTrainer.pass_step
 
     def spy(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         found.append({k: v.clone() if torch.is_tensor(v) else v for k, v in inputs.items()})
@@ -267,7 +267,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         assert held == trained != set(), "the optimizer holds the new slice alone"
         return step(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(StageTrainer, "training_step", spy)
+    monkeypatch.setattr(StageTrainer, "pass_step", spy)
     return found
 
 
