@@ -287,7 +287,7 @@ def test_trained_tokens_are_the_templates_own(
     rows = [*conversations(9), *dialogues(7)]
     data = [{"path": "mixed.jsonl", "format": "messages"}]
     write_jsonl(tmp_path / "mixed.jsonl", rows)
-    train = {"steps": None, "epochs": 1, "max_length": 160, "packing": packing}
+    train = {"steps": None, "epochs": 1, "max_length": 160, "packing": packing, "micro_tokens": 10_000}
     run(write_recipe([stage("one", data=data, train=train)]), tmp_path / "w")
     wanted = {}
     for row in rows:

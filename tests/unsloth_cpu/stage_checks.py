@@ -45,6 +45,14 @@ def _norm(gradients: dict[str, Tensor]) -> float:
     return math.sqrt(sum(float(g.square().sum()) for g in gradients.values()))
 
 
+def whole_step(trainer: Any, data: Any) -> dict[str, Any]:
+    """The batch of one forward pass on all rows, as the trainer makes it."""
+    trainer.micro_tokens = 10**6
+    (one,) = trainer.passes(trainer.step_of(trainer.data_collator(list(data))))
+    batch: dict[str, Any] = one.batch
+    return batch
+
+
 @check
 def accumulated_is_large_batch(world: World) -> None:
     """Unequal rows one a pass and all in one, and packed: the loss is the mean over all tokens, its gradient too."""
@@ -90,7 +98,7 @@ def dpo_starts_at_ln2(world: World) -> None:
 
     def look(trainer: Any) -> None:
         assert "UnslothDPOTrainer" in {c.__name__ for c in type(trainer).__mro__}, type(trainer).__mro__
-        batch = {k: move(v, world.device) for k, v in trainer.data_collator(data).items()}
+        batch = {k: move(v, world.device) for k, v in whole_step(trainer, data).items()}
         with torch.no_grad(), autocast(world):
             sums.append(torch.cat(trainer.compute_ref_log_probs(trainer.model, batch)).double())
         ids, mask = batch["input_ids"], batch["completion_mask"][:, 1:]
@@ -132,7 +140,7 @@ def kto_starts_at_a_half(world: World) -> None:
 
     def look(trainer: Any) -> None:
         assert "UnslothKTOTrainer" in {c.__name__ for c in type(trainer).__mro__}, type(trainer).__mro__
-        made = trainer.data_collator([trainer.train_dataset[i] for i in range(len(data))])
+        made = whole_step(trainer, [trainer.train_dataset[i] for i in range(len(data))])
         batch = {k: move(v, world.device) for k, v in made.items()}
         with torch.no_grad(), autocast(world):
             sums.append(torch.cat(trainer.compute_ref_log_probs(trainer.model, batch)).double())
@@ -291,7 +299,7 @@ def arguments_survive(world: World) -> None:
             seen["limit"] = trainer.model.max_seq_length
 
         outcome, _ = train(work, look=look)
-        wanted = {**arguments(work, 1), **settings, "report_to": []}
+        wanted = {**arguments(work), **settings, "report_to": []}
         # Unsloth sets it to the model's limit, which is that of the longest stage: nothing is cut.
         assert seen["args"].max_length in (None, world.max_length)
         kept = {key: getattr(seen["args"], key) for key in wanted.keys() - {"max_length"}}
