@@ -124,11 +124,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             return row_passes(step, [_longest(row) for row in step], self.micro_tokens, collate)
 
         def counts(self, one: Pass) -> dict[str, float]:
-            good = torch.as_tensor(one.batch["label"], dtype=torch.bool)
-            tokens = one.batch["completion_mask"][:, 1:].sum(1)
-            chosen, rejected = float(tokens[good].sum()), float(tokens[~good].sum())
-            of_tokens = {"chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
-            return {"items": one.items, "chosen": int(good.sum()), "rejected": int((~good).sum()), **of_tokens}
+            return {"items": one.items, **_counts(one.batch)}
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
@@ -166,6 +162,17 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     trainer.job = job
     stack.add_reference(model)
     return trainer
+
+
+def _counts(batch: Mapping[str, Any]) -> dict[str, float]:
+    """Return the number of good (chosen) and bad (rejected) answers of a batch, and of their tokens."""
+    import torch
+
+    good = torch.as_tensor(batch["label"], dtype=torch.bool)
+    tokens = batch["completion_mask"][:, 1:].sum(1)
+    chosen, rejected = float(tokens[good].sum()), float(tokens[~good].sum())
+    answers = {"chosen": int(good.sum()), "rejected": int((~good).sum())}
+    return {**answers, "chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
 
 
 def _longest(row: Mapping[str, Any]) -> int:
