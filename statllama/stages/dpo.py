@@ -77,8 +77,6 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     collate = DataCollatorForPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
     class Trainer(StageTrainer, trl.DPOTrainer):  # type: ignore[misc]
-        checked = False
-
         def passes(self, step: Sequence[Row]) -> list[Pass]:
             return row_passes(step, [_longer(pair) for pair in step], self.micro_tokens, collate, rows_per_item=2)
 

@@ -11,7 +11,7 @@ optimizer step, so that the token budget changes rounding alone. Rows keep their
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import model_validator
 
@@ -110,13 +110,11 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from statllama.train.step import Pass, Row, StepRows, row_passes
     from statllama.train.trainer import StageTrainer
 
-    assert isinstance(job.spec, Spec)
-    spec: Spec = job.spec
+    spec = cast(Spec, job.spec)
     collate = DataCollatorForUnpairedPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
     class Trainer(StageTrainer, trl.KTOTrainer):  # type: ignore[misc]
         shown = (*StageTrainer.shown, "kl")
-        checked = False
         step_passes: Sequence[Pass] = ()
         step_logps: dict[str, Tensor]
 
@@ -137,8 +135,8 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
             policy, compute = self.model.active_adapter, super()._compute_kl_logps
             if self.calculate_KL and policy not in self.step_logps:
-                parts = [compute(model, self._prepare_inputs(one.batch)) for one in self.step_passes]
-                self.step_logps[policy] = torch.cat(parts)
+                parts = (compute(model, self._prepare_inputs(one.batch)) for one in self.step_passes)
+                self.step_logps[policy] = torch.cat(list(parts))
             return self.step_logps.get(policy)
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -151,10 +149,9 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             self.checked = True
             return loss * self.share  # a mean over the pass's rows
 
-    arguments |= {"train_sampling_strategy": "sequential"}
     trainer = Trainer(
         model=model,
-        args=trl.KTOConfig(**arguments, **_settings(spec)),
+        args=trl.KTOConfig(**(arguments | _settings(spec))),
         train_dataset=job.dataset,
         processing_class=job.base.tokenizer,
         data_collator=StepRows,
@@ -183,6 +180,7 @@ def _longest(row: Mapping[str, Any]) -> int:
 def _settings(spec: Spec) -> dict[str, Any]:
     """Return KTOConfig's additions to the training arguments."""
     return {
+        "train_sampling_strategy": "sequential",  # as `Mismatched` counts steps
         "loss_type": spec.loss,
         "beta": spec.beta,
         "desirable_weight": spec.desirable_weight,

@@ -50,6 +50,8 @@ class StageTrainer(StepTrainer):
     cap: DriftCap | None = None
     shown: tuple[str, ...] = ("rewards/", "drift")
     """Prefixes of the logged figures that are reported beside the loss."""
+    checked = False
+    """Whether the reference and the first loss of this run were checked."""
     _batch_checked = False
 
     def _take(self, model: Any, passes: Sequence[Pass]) -> torch.Tensor:
