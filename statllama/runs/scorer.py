@@ -74,7 +74,7 @@ class Scorer(ScoreBook):
         return known
 
     def _question(self, stack: StackRef) -> None:
-        """Raise EvaluationError for an attached adapter that changes nothing, or note it where 16 bits may explain it."""
+        """Raise EvaluationError for an adapter without effect, or note it where 16 bits may explain that."""
         what = f"{stack.name}: its adapter is attached, but changes no prediction on the probe texts"
         if str(self.loaded.base(self.precision).dtype) != "torch.float32":
             self.loaded.reporter.note(f"{what}: it is too small for 16 bits, or a library ignores it")
