@@ -40,7 +40,7 @@ def test_errors_in_words(folder: Path) -> None:
     (folder / "cut.gguf").write_bytes((folder / "small.gguf").read_bytes()[:-100])
     (folder / "photo.gguf").write_bytes(b"\x89PNG\r\n")
     for name, code, said in (
-        ("none.gguf", 1, "does not exist"),
+        ("none.gguf", 2, "does not exist"),
         ("cut.gguf", 1, "within 'output.weight', which ends at"),
         ("photo.gguf", 1, r"is no GGUF file: it begins with b'\x89PNG'"),
     ):

@@ -10,7 +10,7 @@ import gguf
 import numpy as np
 import pytest
 
-from statllama.errors import ModelError
+from statllama.errors import ModelError, NotFoundError
 from statllama.model.gguf_import.header import Header, read_header
 from tests.model.gguf_bytes import ARRAY, FLOAT32, TEXT, UINT32, gguf_bytes, key, tensor, text
 
@@ -154,9 +154,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not exist"):
+    with pytest.raises(NotFoundError, match="does not exist"):
         read_header(tmp_path / "none.gguf")
-    with pytest.raises(ModelError, match="does not exist"):
+    with pytest.raises(NotFoundError, match="does not exist"):
         read_header(Path(__file__) / "below")
     (tmp_path / "m.gguf").write_bytes(gguf_bytes())
     with pytest.raises(ModelError, match=r"is a folder\n  -> name a file: .*m\.gguf"):

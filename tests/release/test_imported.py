@@ -16,7 +16,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from statllama.errors import ExportError, Interrupted, ModelError, StoreError, UsageError
+from statllama.errors import ExportError, Interrupted, NotFoundError, StoreError, UsageError
 from statllama.model.gguf_import import GgufSource, read_source
 from statllama.model.pre_tokenizers import PRE_TOKENIZERS
 from statllama.release import imported
@@ -159,7 +159,7 @@ def test_what_is_in_the_way(small: Path, tmp_path: Path) -> None:
         make(small, tmp_path / "none" / "out")
     with pytest.raises(UsageError, match="cannot be written in 'f8'"):
         make(small, tmp_path / "out", "f8")
-    with pytest.raises(ModelError, match=r"none\.gguf does not exist"):
+    with pytest.raises(NotFoundError, match=r"none\.gguf does not exist"):
         make(tmp_path / "none.gguf", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "full"]
     (tmp_path / "empty").mkdir()

@@ -20,7 +20,7 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
-from statllama.errors import ModelError
+from statllama.errors import ModelError, NotFoundError
 from statllama.store.files import translate_os_errors
 
 MOST_METADATA = 1 << 28
@@ -99,7 +99,7 @@ def read_header(path: Path) -> Header:
         with translate_os_errors(path), path.open("rb", buffering=1 << 20) as file:
             return _Walk(path, file).header()
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(f"{path} does not exist", remedy="name a GGUF file") from None
+        raise NotFoundError(f"{path} does not exist", remedy="name a GGUF file") from None
 
 
 class _Walk:
