@@ -40,20 +40,3 @@ def split(lengths: Sequence[int], budget: int, rows_per_item: int = 1) -> list[l
         passes.append(sorted(order[starts[n] : n]))
         n = starts[n]
     return sorted(passes)
-
-
-def split_joined(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Split rows into forward passes that join them without padding: the longest first, each where it first fits.
-
-    Returns the indices of each pass, rising. A row above the budget is a pass by itself. First-fit decreasing needs
-    at most 11/9 of the least number of passes, and 6/9 of a pass more (Dosa 2007).
-    """
-    passes: list[tuple[int, list[int]]] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        for place, (used, rows) in enumerate(passes):
-            if used + lengths[i] <= budget:
-                passes[place] = (used + lengths[i], [*rows, i])
-                break
-        else:
-            passes.append((lengths[i], [i]))
-    return sorted(sorted(rows) for _, rows in passes)

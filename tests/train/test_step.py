@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from statllama.train.budget import PASS_TOKENS, split, split_joined
+from statllama.train.budget import PASS_TOKENS, split
 from statllama.train.step import averaged
 from tests.conftest import stage, write_jsonl
 from tests.reference import relative
@@ -60,22 +60,10 @@ def test_no_split_under_the_budget_costs_less(lengths: list[int], budget: int, r
     assert cost(found, lengths, rows) == least
 
 
-@given(st.lists(st.integers(1, 600), min_size=1, max_size=40), st.integers(1, 3000))
-def test_joined_rows_fit_the_budget_in_few_passes(lengths: list[int], budget: int) -> None:
-    found = split_joined(lengths, budget)
-    assert sorted(i for group in found for i in group) == list(range(len(lengths)))
-    totals = [sum(lengths[i] for i in group) for group in found]
-    assert all(total <= budget or len(group) == 1 for total, group in zip(totals, found, strict=True))
-    fitting = [n for n in lengths if n <= budget]
-    alone = len(lengths) - len(fitting)
-    assert len(found) - alone <= 2 * sum(fitting) / budget + 1  # any two passes together hold more than the budget
-
-
 def test_rows_of_like_length_share_a_pass() -> None:
     assert split([500, 20, 480, 30, 490], 2000) == [[0, 2, 4], [1, 3]]
     assert split([10, 10, 10], 8) == [[0], [1], [2]]
     assert split([100, 100], 10_000) == [[0, 1]]
-    assert split_joined([500, 20, 480, 30, 490], 1000) == [[0, 4], [1, 2, 3]]
 
 
 # ------------------------------------------------------------------ the figures of a step
