@@ -103,9 +103,14 @@ import datasets, trl
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer import dpo_trainer
 from statllama.runs import runner
-from statllama.train import training
+from statllama.train import trainer, training
+step = trainer.StageTrainer.training_step
+def paced(*args, **options):
+    time.sleep(float(os.environ.get("TEST_PAUSE", 0)))
+    return step(*args, **options)
+trainer.StageTrainer.training_step = paced
 """
-"""What a process imports before it forks: all that training needs."""
+"""What a process imports before it forks: all that training needs. TEST_PAUSE: seconds before each optimizer step."""
 WITHOUT_HUB = """
 import pandas, scipy.stats, sklearn.metrics, torch, torch._dynamo
 torch.set_num_threads(1)
@@ -113,7 +118,7 @@ assert "huggingface_hub" not in sys.modules
 """
 """The half of it that knows no hub: a child reads the hub's address and its cache's folder from its environment."""
 _WORKER = """
-import gc, json, os, signal, sys, traceback
+import gc, json, os, signal, sys, time, traceback
 {preload}
 from statllama import cli
 gc.freeze()  # see tests/conftest.py

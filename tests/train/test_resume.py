@@ -181,7 +181,8 @@ def test_a_signal_saves_and_leaves_with_130(
 ) -> None:
     """At the next step's end, also between two regular checkpoints; run the same command again to go on."""
     override = "stages.first.train.checkpoint_every=100"  # not in the key: only the signal saves
-    pid = worker.start("run", recipe, "--workspace", tmp_path, "--set", override)
+    paced = {"TEST_PAUSE": "0.2"}  # else a fast machine is done before the signal comes
+    pid = worker.start("run", recipe, "--workspace", tmp_path, "--set", override, environment=paced)
     deadline = time.monotonic() + 120
     while "step 1/8" not in worker.said() and time.monotonic() < deadline:
         time.sleep(0.002)
