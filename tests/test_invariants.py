@@ -69,11 +69,11 @@ def test_dpo_starts_at_the_loss_of_equal_policies(
 ) -> None:  # fmt: skip
     """On two parents of different rank; the reference gives the log-probabilities of the parents merged."""
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    check = dpo._check_reference
+    check = dpo.check_reference
 
-    def spy(trainer: Any, model: Any, inputs: Any) -> None:
-        check(trainer, model, inputs)
-        got = torch.cat(trainer.compute_ref_log_probs(model, inputs))
+    def spy(trainer: Any, model: Any, inputs: Any, log_probs: Any) -> None:
+        check(trainer, model, inputs, log_probs)
+        got = log_probs()
         ids, keep = inputs["input_ids"], inputs["completion_mask"]
         results = {n: p for n, p in runner_results.items() if n in SCALES}
         parents = merged(base, [(path, SCALES[name]) for name, path in results.items()])
@@ -82,7 +82,7 @@ def test_dpo_starts_at_the_loss_of_equal_policies(
         picked = output[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0]
         seen.append((got, (picked * keep[:, 1:]).sum(1)))
 
-    monkeypatch.setattr(dpo, "_check_reference", spy)
+    monkeypatch.setattr(dpo, "check_reference", spy)
     path = write_recipe(PARENTS)
     runner_results = run(path, shared)
     path = write_recipe([*PARENTS, stage("dpo", "dpo", train={"steps": 2, "learning_rate": 1e-3}, **fields)])
@@ -103,11 +103,11 @@ def test_the_parents_matter_to_the_reference(write_recipe: Write, shared: Path, 
 
 def test_a_wrong_reference_stops_the_run(write_recipe: Write, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TRL's own reference, without the parents, is found out before the first step."""
-    monkeypatch.setattr(statllama.model.stack, "add_reference", lambda model: None)
+    monkeypatch.setattr(statllama.model.stack, "refer_to_parents", lambda model: None)
     path = write_recipe([*PARENTS, stage("dpo", "dpo")])
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         run(path, shared, "stages.dpo.train.seed=1")
-    monkeypatch.setattr(dpo, "_check_reference", lambda *a: None)
+    monkeypatch.setattr(dpo, "check_reference", lambda *a: None)
     with pytest.raises(TrainingError, match=r"the first sigmoid loss is .* and must be 0\.693147"):
         run(path, shared, "stages.dpo.train.seed=1")
     assert not any((shared / "results").glob("*/dpo"))

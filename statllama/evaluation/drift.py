@@ -60,7 +60,7 @@ def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Dri
     if not adapters:
         return Drift(0.0, 0.0, tokens)
     counts = sorted({len(adapters) - 1, 0}, reverse=True)  # parent, base: the same for one adapter
-    references = [partial(stack.first_adapters, model, adapters, count) for count in counts]
+    references = [partial(stack.up_to, model, count) for count in counts]
     found = divergences(model, rows, references)
     if not all(value < float("inf") for value in found):
         raise EvaluationError(
@@ -76,7 +76,8 @@ def divergences(
     """Return the mean KL(model || model within the context) over the rows' positions, for each of `references`, in
     nats.
 
-    Exactly 0 where the context changes nothing; not a number where a logit is none.
+    Exactly 0 where the context changes nothing, and what rounding leaves where it takes an adapter without effect away;
+    not a number where a logit is none.
     """
     device = next(model.parameters()).device
     totals = [0.0] * len(references)
@@ -155,7 +156,7 @@ class DriftCap(TrainerCallback):
         """Measure drift when due; Transformers calls this after every optimizer step, before it logs and saves."""
         if state.global_step % self.cap.every:
             return
-        (value,) = divergences(self.model, self.rows, [partial(stack.without_new_slice, self.model)])
+        (value,) = divergences(self.model, self.rows, [partial(stack.up_to, self.model)])
         self._measured = {"drift": value}
         if value > self.cap.max:
             control.should_training_stop = True

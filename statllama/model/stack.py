@@ -4,10 +4,13 @@ With parents 1..n-1 and the new slice n, the effective weight of a module is
 
     W_eff x = W x + sum_i s_i B_i A_i x,    s_i = alpha_i / r_i, or alpha_i / sqrt(r_i) with rsLoRA.
 
-Unsloth's kernels accept exactly one active adapter, so the slices are concatenated along the rank:
+Unsloth's kernels accept exactly one active adapter, so the slices are concatenated along the rank (`factor.Factor`):
 A = [A_1; ...; A_n], B = [(s_1/s_n) B_1, ..., B_n], scaling s_n. The frozen slices are buffers and the new slice is the
 only Parameter, so gradients, optimizer state, checkpoints and the saved adapter hold the new slice alone, and training
 it is numerically training a fresh LoRA on a base with the parents added exactly.
+
+`up_to(model, k)` is the stack of the first k adapters, on the same model: the reference policy of DPO, KTO and GRPO,
+what drift is measured from, and the earlier stage that a chat sets beside a later one.
 
 Shapes: A_i is (r_i, in_features), B_i is (out_features, r_i).
 """
@@ -17,6 +20,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,11 +30,11 @@ from peft import PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from statllama.config.specs import LoraSpec
 from statllama.errors import ModelError
 from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, _config, write_config
+from statllama.model.factor import Factor, View
 
 TRAINED, REFERENCE = "default", "ref"  # the names TRL and PEFT use
 
@@ -40,11 +45,11 @@ TRAINED, REFERENCE = "default", "ref"  # the names TRL and PEFT use
 def save_adapter(model: PeftModel, lora: LoraSpec, base: str, folder: Path) -> None:
     """Write the new slice as an ordinary PEFT adapter in float32: the same bytes for the same weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
-    for name, layer in _layers(model):
-        if _trains(layer):
-            tensors[f"{PREFIX}{name}.lora_A.weight"] = _own(layer.lora_A[TRAINED]).detach().float().cpu().contiguous()
-            tensors[f"{PREFIX}{name}.lora_B.weight"] = _own(layer.lora_B[TRAINED]).detach().float().cpu().contiguous()
+    tensors = {
+        f"{PREFIX}{name}.{part}.weight": factor.new.detach().float().cpu().contiguous()
+        for name, part, factor in _factors(model)
+        if factor.new is not None
+    }
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
     write_config(lora, lora.target_modules, base, folder)
 
@@ -53,56 +58,12 @@ def restore_slice(model: PeftModel, folder: Path) -> None:
     """Copy the weights of a checkpoint's adapter into the new slice, in place."""
     tensors = load_file(folder / ADAPTER_FILE)
     with torch.no_grad():
-        for name, layer in _layers(model):
-            if _trains(layer):
-                for part, modules in (("lora_A", layer.lora_A), ("lora_B", layer.lora_B)):
-                    _own(modules[TRAINED]).copy_(tensors[f"{PREFIX}{name}.{part}.weight"])
+        for name, part, factor in _factors(model):
+            if factor.new is not None:
+                factor.new.copy_(tensors[f"{PREFIX}{name}.{part}.weight"])
 
 
 # ------------------------------------------------------------------ on the model
-
-
-class _Frozen(nn.Module):
-    """A linear map without parameters: the frozen slices of a module that the stage does not train."""
-
-    weight: Tensor
-    bias = None  # Unsloth's decoding asks for it
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight, persistent=False)
-        self.out_features, self.in_features = weight.shape
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight)
-
-
-class _Stacked(nn.Linear):
-    """nn.Linear whose Parameter is the new slice and whose `.weight` is the whole stack."""
-
-    dim = 0
-    frozen: Tensor
-
-    @property
-    def weight(self) -> Tensor:  # type: ignore[override]
-        return torch.cat([self.frozen, cast(Tensor, self._parameters["weight"])], self.dim)
-
-
-class _StackedA(_Stacked):
-    """A of the stack. Dropout acts on the new slice's input alone: the frozen slices are part of the base."""
-
-    dim = 0
-    dropout = 0.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.dropout and self.training:
-            new = F.linear(F.dropout(x, self.dropout), cast(Tensor, self._parameters["weight"]))
-            return torch.cat([F.linear(x, self.frozen), new], -1)
-        return F.linear(x, self.weight)
-
-
-class _StackedB(_Stacked):
-    dim = 1
 
 
 def attach(model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: int) -> PeftModel:
@@ -139,15 +100,17 @@ def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets
             "set `lora.target_modules` to some of them",
         )
     _initialise(peft, wanted, seed)
+    view = View(len(parents), range(len(parents) + 1))
     for name, layer in _layers(peft):
-        frozen = _frozen(layer, name, parents, lora.scaling)
-        if name in wanted:
-            if frozen is not None:
-                _stack(layer, *frozen)
-        else:
-            a, b = frozen if frozen is not None else _nothing(layer)
-            layer.lora_A[TRAINED], layer.lora_B[TRAINED] = _Frozen(a), _Frozen(b)
-            layer.lora_dropout[TRAINED] = nn.Identity()
+        a, b = cast(nn.Linear, layer.lora_A[TRAINED]), cast(nn.Linear, layer.lora_B[TRAINED])
+        ends = _ends(name, parents)
+        below_a, below_b = _below(layer, name, parents, lora.scaling)
+        device, dtype = a.weight.device, _frozen_type(peft)
+        dropout = float(getattr(layer.lora_dropout[TRAINED], "p", 0.0))
+        new_a, new_b = (a.weight, b.weight) if name in wanted else (None, None)
+        layer.lora_A[TRAINED] = Factor(below_a.to(device, dtype), ends, 0, view, cast(Any, new_a), dropout)
+        layer.lora_B[TRAINED] = Factor(below_b.to(device, dtype), ends, 1, view, cast(Any, new_b))
+        layer.lora_dropout[TRAINED] = nn.Identity()
 
 
 def attach_frozen(model: nn.Module, adapters: Sequence[Adapter]) -> PeftModel:
@@ -160,26 +123,16 @@ def attach_frozen(model: nn.Module, adapters: Sequence[Adapter]) -> PeftModel:
     return peft
 
 
-def add_reference(peft: PeftModel) -> None:
-    """Make PEFT adapter `ref` the stack without the new slice: the reference policy of DPO, KTO and GRPO.
+def refer_to_parents(peft: PeftModel) -> None:
+    """Make the stack without the new slice the reference policy of DPO, KTO and GRPO.
 
-    TRL's own `ref` is a copy of the new slice on the bare base, and without parents it would be the bare base.
-    Call it after the trainer is built. It adds no parameter, so nothing of it enters a checkpoint.
+    TRL and Unsloth enter `disable_adapter` for the reference's forward pass, unless an adapter `ref` is there: TRL's is
+    a copy of the new slice on the bare base. Call it once the trainer is built, which adds that one.
     """
-    if REFERENCE not in peft.peft_config:
-        peft.add_adapter(REFERENCE, peft.peft_config[TRAINED])
-    for _, layer in _layers(peft):
-        trained_a, trained_b = cast(Any, layer.lora_A[TRAINED]), cast(Any, layer.lora_B[TRAINED])
-        if isinstance(trained_a, _Stacked):
-            a, b = trained_a.frozen, trained_b.frozen
-        elif isinstance(trained_a, _Frozen):
-            a, b = trained_a.weight, trained_b.weight
-        else:
-            a, b = _nothing(layer)
-        layer.lora_A[REFERENCE], layer.lora_B[REFERENCE] = _Frozen(a), _Frozen(b)
-        layer.lora_dropout[REFERENCE] = nn.Identity()
-        layer.scaling[REFERENCE] = layer.scaling[TRAINED]
-    peft.set_adapter(TRAINED)
+    if REFERENCE in peft.peft_config:
+        peft.delete_adapter(REFERENCE)
+        peft.set_adapter(TRAINED)
+    cast(Any, peft).disable_adapter = partial(up_to, peft)
 
 
 def detach(peft: PeftModel) -> nn.Module:
@@ -187,6 +140,7 @@ def detach(peft: PeftModel) -> nn.Module:
 
     A trainer leaves gradient checkpointing, input hooks, `use_cache=False` and a patched `forward` behind.
     """
+    peft.__dict__.pop("disable_adapter", None)
     base = peft.unload()
     base.gradient_checkpointing_disable()
     base.disable_input_require_grads()
@@ -202,42 +156,72 @@ def detach(peft: PeftModel) -> nn.Module:
 
 
 @contextmanager
-def without_new_slice(model: nn.Module) -> Iterator[None]:
-    """Reduce the stack to the parents alone, as before the first step: the new slice's B is zero meanwhile."""
-    kept = {p: p.detach().clone() for name, p in trainable(model).items() if ".lora_B." in name}
-    with torch.no_grad():
-        for parameter in kept:
-            parameter.zero_()
-    try:
+def up_to(model: nn.Module, count: int | None = None) -> Iterator[None]:
+    """Reduce a stack to its first `count` adapters; with 0, to the base. None: to all but the slice that trains.
+
+    No weight is copied, none is changed. ValueError when the stack has no such part.
+    """
+    view = _view(model)
+    if count is None:
+        count = view.parents
+    if not 0 <= count <= view.parents:
+        raise ValueError(f"a stack of {view.parents} frozen adapters has no first {count}")
+    with _showing(view, range(count)):
         yield
-    finally:
-        with torch.no_grad():
-            for parameter, value in kept.items():
-                parameter.copy_(value)
 
 
 @contextmanager
-def first_adapters(peft: PeftModel, adapters: Sequence[Adapter], count: int) -> Iterator[None]:
-    """Reduce a stack that `attach_frozen` made of `adapters` to its first `count`; with 0, to the base.
-
-    The B columns of the others are zero for that time, so that, unlike with a smaller stack, no sum is rounded
-    differently: an adapter without effect changes no bit. Costs a copy of those columns.
-    """
-    kept: list[tuple[Tensor, Tensor]] = []
-    for name, layer in _layers(peft):
-        ranks = [adapter.slices[name].A.shape[0] if name in adapter.slices else 0 for adapter in adapters]
-        b = cast(_Frozen, layer.lora_B[TRAINED]).weight
-        if any(ranks) and sum(ranks) != b.shape[1]:
-            raise ValueError(f"{name}: these adapters have rank {sum(ranks)}, the model's stack has {b.shape[1]}")
-        others = b[:, sum(ranks[:count]) :]
-        kept.append((others, others.clone()))
+def watched(model: nn.Module) -> Iterator[set[range]]:
+    """Yield a set that fills with what the stack shows whenever one of its factors is read: ranges of adapters."""
+    view = _view(model)
+    before, view.seen = view.seen, set()
     try:
-        for columns, _ in kept:
-            columns.zero_()
+        yield view.seen
+    finally:
+        view.seen = before
+
+
+def shown(model: nn.Module) -> range:
+    """Return the adapters that the stack shows now, by their numbers in it."""
+    return _view(model).shown
+
+
+def require_parents(peft: nn.Module, parents: Sequence[Adapter]) -> None:
+    """Raise ModelError unless what the stack shows now is `parents`, bit for bit, and nothing besides."""
+    for name, layer in _layers(peft):
+        wanted = _below(layer, name, parents, layer.scaling[TRAINED])
+        for modules, expected in zip((layer.lora_A, layer.lora_B), wanted, strict=True):
+            factor = cast(Factor, modules[TRAINED])
+            got = factor.weight
+            same = torch.equal(got, expected.to(got)) if expected.numel() else not got.any()
+            if not same or layer.disable_adapters or layer.active_adapters != [TRAINED]:
+                raise ModelError(f"{name}: the model does not show the {len(parents)} adapters of the stack below")
+
+
+def parents_act(model: Any, ids: Tensor) -> bool:
+    """Return whether the frozen adapters change a prediction of the model as it trains: its mode, gradients on.
+
+    `model`: the stack, or what a trainer wrapped it in; `ids`: (1, length). True without frozen adapters.
+    """
+    view, found = _view(model), []
+    if not view.parents:
+        return True
+    whole = range(view.parents + 1)
+    for part in (whole, whole[view.parents :]):  # all of the stack; the new slice alone
+        with torch.random.fork_rng(), _showing(view, part), watched(model) as seen, torch.enable_grad():
+            found.append(model(input_ids=ids, use_cache=False).logits.detach())
+            if seen != {part}:
+                return False
+    return not torch.equal(*found)
+
+
+@contextmanager
+def _showing(view: View, part: range) -> Iterator[None]:
+    before, view.shown = view.shown, part
+    try:
         yield
     finally:
-        for columns, values in kept:
-            columns.copy_(values)
+        view.shown = before
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -270,18 +254,24 @@ def _layers(peft: nn.Module) -> Iterator[tuple[str, LoraLayer]]:
             yield name.removeprefix(PREFIX), module
 
 
-def _linear(modules: nn.ModuleDict) -> nn.Linear:
-    """Return the trained adapter's lora_A or lora_B."""
-    return cast(nn.Linear, modules[TRAINED])
+def _factors(peft: nn.Module) -> Iterator[tuple[str, str, Factor]]:
+    """Yield (module name in the base, `lora_A` or `lora_B`, factor), in the model's order."""
+    for name, layer in _layers(peft):
+        yield name, "lora_A", cast(Factor, layer.lora_A[TRAINED])
+        yield name, "lora_B", cast(Factor, layer.lora_B[TRAINED])
 
 
-def _own(linear: nn.Module) -> Tensor:
-    """Return the new slice's own Parameter, (r, in) or (out, r)."""
-    return cast(Tensor, linear._parameters["weight"])
+def _view(model: nn.Module) -> View:
+    return next(factor.view for _, _, factor in _factors(model))
 
 
-def _trains(layer: LoraLayer) -> bool:
-    return not isinstance(layer.lora_A[TRAINED], _Frozen)
+def _frozen_type(peft: nn.Module) -> torch.dtype:
+    """Return the type of frozen slices: what the base computes in, to which kernels cast them anyway.
+
+    In float16 the small B of a gentle stage would lose its digits, so there it is float32.
+    """
+    dtype = cast(Any, peft).get_input_embeddings().weight.dtype
+    return torch.float32 if dtype is torch.float16 else cast(torch.dtype, dtype)
 
 
 def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
@@ -291,7 +281,7 @@ def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
     for name, layer in _layers(peft):
         if name not in targets:
             continue
-        a, b = _linear(layer.lora_A), _linear(layer.lora_B)
+        a, b = cast(nn.Linear, layer.lora_A[TRAINED]), cast(nn.Linear, layer.lora_B[TRAINED])
         fresh = nn.Linear(a.in_features, a.out_features, bias=False)
         nn.Linear(b.in_features, b.out_features, bias=False)  # PEFT makes it here, and it draws numbers
         nn.init.kaiming_uniform_(fresh.weight, a=math.sqrt(5))
@@ -300,34 +290,21 @@ def _initialise(peft: PeftModel, targets: set[str], seed: int) -> None:
     torch.random.set_rng_state(generator_state)
 
 
-def _frozen(layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: float) -> tuple[Tensor, Tensor] | None:
-    """Return A and B of the parents' slices on this module, ready for the adapter's `scaling`; None without any."""
+def _ends(name: str, parents: Sequence[Adapter]) -> tuple[int, ...]:
+    """Return where each parent's slice of a module ends along the rank, after a leading 0."""
+    ranks = [parent.slices[name].A.shape[0] if name in parent.slices else 0 for parent in parents]
+    return (0, *accumulate(ranks))
+
+
+def _below(layer: LoraLayer, name: str, parents: Sequence[Adapter], scaling: float) -> tuple[Tensor, Tensor]:
+    """Return A and B of the parents' slices on this module, of rank 0 without any, for the adapter's `scaling`."""
+    expected = cast("tuple[int, int]", (layer.in_features, layer.out_features))
     slices = [parent.slices[name] for parent in parents if name in parent.slices]
+    for one in slices:
+        if (one.A.shape[1], one.B.shape[0]) != expected:
+            raise ModelError(
+                f"{name}: the adapter is for a module of {one.A.shape[1]} -> {one.B.shape[0]}, this base has {expected}"
+            )
     if not slices:
-        return None
-    device = _linear(layer.lora_A).weight.device
-    a = torch.cat([s.A for s in slices], 0)
-    b = torch.cat([s.B * (s.scaling / scaling) for s in slices], 1)
-    expected = (layer.in_features, layer.out_features)
-    if (a.shape[1], b.shape[0]) != expected:
-        raise ModelError(
-            f"{name}: the adapter is for a module of {a.shape[1]} -> {b.shape[0]}, this base has {expected}"
-        )
-    return a.to(device), b.to(device)
-
-
-def _nothing(layer: LoraLayer) -> tuple[Tensor, Tensor]:
-    """Return a rank-1 update that is zero."""
-    device = _linear(layer.lora_A).weight.device
-    width, height = cast(int, layer.in_features), cast(int, layer.out_features)
-    return torch.zeros(1, width, device=device), torch.zeros(height, 1, device=device)
-
-
-def _stack(layer: LoraLayer, a: Tensor, b: Tensor) -> None:
-    """Swap the classes of lora_A and lora_B, so that `.weight` is the stack and the Parameter the new slice."""
-    dropout = layer.lora_dropout[TRAINED]
-    for linear, kind, frozen in ((layer.lora_A[TRAINED], _StackedA, a), (layer.lora_B[TRAINED], _StackedB, b)):
-        linear.register_buffer("frozen", frozen, persistent=False)
-        linear.__class__ = kind
-    cast(_StackedA, layer.lora_A[TRAINED]).dropout = float(getattr(dropout, "p", 0.0))
-    layer.lora_dropout[TRAINED] = nn.Identity()
+        return torch.zeros(0, expected[0]), torch.zeros(expected[1], 0)
+    return torch.cat([s.A for s in slices], 0), torch.cat([s.B * (s.scaling / scaling) for s in slices], 1)

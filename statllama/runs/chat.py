@@ -152,8 +152,8 @@ class Versions:
 
     def only(self, model: Any, keys: Sequence[str]) -> AbstractContextManager[None]:
         """Make `model`, which carries the whole stack, answer as the stack of its first adapters `keys`."""
-        from statllama.model.stack import first_adapters
+        from statllama.model.stack import up_to
 
         parts = self.stack.parts
         kept = [part for part in parts if part[0] in keys]
-        return nullcontext() if kept == list(parts) else first_adapters(model, self.loaded.adapters(parts), len(kept))
+        return nullcontext() if kept == list(parts) else up_to(model, len(kept))

@@ -1,39 +1,81 @@
-"""Assertions of `dpo` and `kto` on the first batch of a run: reference equals parent stack, first loss known."""
+"""Assertions of `dpo`, `kto` and `grpo` on the first batch: the reference is the parent stack, the first loss known."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from statllama.errors import TrainingError
+from statllama.errors import ModelError, TrainingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor], reference: Tensor) -> None:
-    """Check that the policy without the new slice, which is the parent stack, gives the reference's log-probabilities.
+REMEDY = "run `statllama doctor`: a version outside the known-good set may build the reference otherwise"
+ROUNDING = (
+    1e-4,
+    0.0625,
+)  # nats per token, in float32 and in 16 bits, where a log-probability of -8 has a last digit of 1/32
+
+
+def check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor], log_probs: Callable[[], Tensor]) -> None:
+    """Check that the reference of `dpo` or `kto` is the parent stack: what it reads, and what comes out.
 
     `inputs`: a collated batch of TRL's, `input_ids`, `attention_mask`, `completion_mask`, each (rows, length).
-    `reference`: the trainer's log-probability of each completion, (rows,). TrainingError where they differ.
+    `log_probs`: runs the trainer's reference on it and returns the log-probability of each completion, (rows,).
     """
     import torch
 
     from statllama.model import stack
 
     kwargs = {k: v for k, v in inputs.items() if k in ("input_ids", "attention_mask")}
-    with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws
-        with stack.without_new_slice(trainer.model):
+    with torch.random.fork_rng():  # dropout here must not shift the training's own draws
+        with stack.watched(trainer.model) as seen:
+            reference = log_probs()
+        require_parents(trainer, seen)
+        with torch.no_grad(), stack.up_to(trainer.model):
             logits = model(**kwargs, use_cache=False).logits
-        rows = zip(logits, inputs["input_ids"], inputs["completion_mask"], strict=True)
-        policy = torch.stack([_log_prob(*row) for row in rows])
-    allowed = 1e-3 if trainer.job.base.dtype is torch.float32 else 0.05
-    if not torch.allclose(policy, reference.float(), rtol=allowed, atol=allowed):
-        gap = float((policy - reference).abs().max())
+    rows = zip(logits, inputs["input_ids"], inputs["completion_mask"], strict=True)
+    parent = torch.stack([_log_prob(*row) for row in rows])
+    require_equal(trainer, parent, reference, inputs["completion_mask"][:, 1:].sum(1))
+
+
+def require_parents(trainer: Any, seen: set[range] | None) -> None:
+    """Raise TrainingError unless the reference's tensors are those of the parents' adapters, bit for bit.
+
+    `seen`: what the stack showed while the trainer's reference ran (`stack.watched`); None where it ran earlier.
+    """
+    from statllama.model import stack
+
+    parents, name = trainer.job.parents, trainer.job.spec.name
+    if seen is not None and range(len(parents)) not in seen:
+        raise TrainingError(
+            f"stage {name}: on the first batch the reference's forward pass did not read the {len(parents)} adapters "
+            "below the new one: the reference is not the parent stack",
+            remedy=REMEDY,
+        )
+    try:
+        with trainer.model.disable_adapter():
+            stack.require_parents(trainer.model, parents)
+    except ModelError as error:
+        raise TrainingError(f"stage {name}: the reference is not the parent stack: {error}", remedy=REMEDY) from None
+
+
+def require_equal(trainer: Any, parent: Tensor, reference: Tensor, tokens: Tensor) -> None:
+    """Raise TrainingError where log-probabilities of completions differ by more than rounding, per token.
+
+    `parent`, `reference`, `tokens` (counted in each completion): (rows,).
+    """
+    import torch
+
+    allowed = ROUNDING[trainer.job.base.dtype is not torch.float32]
+    gaps = (parent - reference.float()).abs() / tokens.clamp_min(1)
+    if not bool((gaps <= allowed).all()):
         raise TrainingError(
             f"stage {trainer.job.spec.name}: on the first batch the reference's log-probabilities differ from the "
-            f"parent stack's by up to {gap:.4g}: the reference is not the parent stack",
-            remedy="run `statllama doctor`: a version outside the known-good set may build the reference otherwise",
+            f"parent stack's by up to {float(gaps.max()):.4g} nats per token: the reference is not the parent stack",
+            remedy=REMEDY,
         )
 
 

@@ -18,8 +18,6 @@ from statllama.stages._reference import check_first_loss, check_reference
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
-
     from statllama.train.job import Job
 
 NUMERICS = 2
@@ -65,6 +63,7 @@ def initial_loss(loss: str, beta: float) -> float:
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     """Return TRL's DPOTrainer with the parent stack as reference and every field of its config set."""
+    import torch
     import trl
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
@@ -91,7 +90,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
             if first:
-                _check_reference(self, model, inputs)
+                check_reference(self, model, inputs, lambda: torch.cat(self.compute_ref_log_probs(model, inputs)))
             loss = super().compute_loss(model, inputs, *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec.loss, spec.beta), job.base.dtype)
@@ -106,7 +105,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         data_collator=StepRows,
     )
     trainer.job = job
-    stack.add_reference(model)
+    stack.refer_to_parents(model)
     return trainer
 
 
@@ -136,9 +135,3 @@ def _settings(spec: Spec) -> dict[str, Any]:
 def _longer(pair: Mapping[str, Sequence[int]]) -> int:
     """Return the tokens of the longer of a pair's two rows."""
     return len(pair["prompt_ids"]) + max(len(pair["chosen_ids"]), len(pair["rejected_ids"]))
-
-
-def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
-    import torch
-
-    check_reference(trainer, model, inputs, torch.cat(trainer.compute_ref_log_probs(model, inputs)))

@@ -192,7 +192,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     trainer.data_collator = as_rows
     trainer.stop_at_end_of_turn()
     if spec.beta:
-        stack.add_reference(model)
+        stack.refer_to_parents(model)
     return trainer
 
 

@@ -116,7 +116,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     class Trainer(StageTrainer, trl.KTOTrainer):  # type: ignore[misc]
         shown = (*StageTrainer.shown, "kl")
         step_passes: Sequence[Pass] = ()
-        step_logps: dict[str, Tensor]
+        step_logps: dict[range, Tensor]
 
         def passes(self, step: Sequence[Row]) -> list[Pass]:
             return row_passes(step, [_longest(row) for row in step], self.micro_tokens, collate)
@@ -133,7 +133,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
         def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
             """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
-            policy, compute = self.model.active_adapter, super()._compute_kl_logps
+            policy, compute = stack.shown(self.model), super()._compute_kl_logps
             if self.calculate_KL and policy not in self.step_logps:
                 parts = (compute(model, self._prepare_inputs(one.batch)) for one in self.step_passes)
                 self.step_logps[policy] = torch.cat(list(parts))
@@ -142,7 +142,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
             if first:
-                check_reference(self, model, inputs, self.compute_ref_log_probs(model, inputs)[0])
+                check_reference(self, model, inputs, lambda: self.compute_ref_log_probs(model, inputs)[0])
             loss = super().compute_loss(model, inputs, *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
@@ -157,7 +157,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         data_collator=StepRows,
     )
     trainer.job = job
-    stack.add_reference(model)
+    stack.refer_to_parents(model)
     return trainer
 
 

@@ -19,11 +19,12 @@ from statllama.model import stack
 from statllama.store.files import write_json
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
-from statllama.train.step import Pass, StepTrainer
+from statllama.train.step import Batch, Pass, StepTrainer
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
+TRIED = 256  # tokens of the row on which the parents' effect is tried
 CLOCK = "clock.json"  # in a checkpoint: the seconds of training that led to it
 
 
@@ -59,6 +60,7 @@ class StageTrainer(StepTrainer):
         if not self._batch_checked:
             for one in passes:
                 self._check_batch(one.batch)
+            self._require_parents_act(model, passes[0].batch)
             self._batch_checked = True
         return super()._take(model, passes)
 
@@ -81,6 +83,27 @@ class StageTrainer(StepTrainer):
             kind=self.job.data_kind,  # type: ignore[arg-type]
             train_on=spec.train_on,  # type: ignore[attr-defined]
             max_length=spec.train.max_length,
+        )
+
+    def _require_parents_act(self, model: Any, batch: Batch) -> None:
+        """Raise TrainingError where the stages below have no effect on the model as it trains.
+
+        Tried on the start of one row, in the mode of training. In 16 bits a small effect may round away: a note.
+        """
+        job = self.job
+        ids = (
+            batch["input_ids"] if "input_ids" in batch else torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+        )
+        if not any(bool(one.B.any()) for parent in job.parents for one in parent.slices.values()):
+            return
+        if stack.parents_act(model, ids[:1, :TRIED].to(model.device)):
+            return
+        what = f"stage {job.spec.name}: the adapters of the stages below change no prediction while it trains"
+        if job.base.dtype is not torch.float32:
+            job.on_note(f"{what}: they are too small for 16 bits, or a library ignores them")
+            return
+        raise TrainingError(
+            what, remedy="run `statllama doctor`: a version outside the known-good set may ignore frozen adapters"
         )
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from trl.trainer.utils import use_adapter
 
 from statllama.config.specs import BaseModelSpec, LoraSpec
 from statllama.errors import ModelError, StoreError
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice, load_adapter
 from statllama.model.base_model import Base, load_base, start_backend
+from statllama.model.factor import Factor
 from tests.conftest import make_llama
 from tests.reference import ALL, Lora, dequantised, logits, merged, peft_lora, randomise, relative, saved_lora
 from tests.reference import some_ids as ids_of
@@ -297,24 +299,118 @@ def test_the_reference_is_the_stack_without_the_new_slice(
     ids = ids_of(VOCABULARY)
     policy = logits(model, ids)
     before = {n for n, _ in model.named_parameters()}, set(model.state_dict())
-    stack.add_reference(model)
+    weights = {n: (t, t.clone(), t._version) for n, t in (*model.named_parameters(), *model.named_buffers())}
+    model.add_adapter("ref", model.peft_config["default"])  # as TRL's trainers do
+    stack.refer_to_parents(model)
     assert ({n for n, _ in model.named_parameters()}, set(model.state_dict())) == before
     assert model.active_adapters == ["default"]
     assert torch.equal(logits(model, ids), policy)
     assert all(p.requires_grad for n, p in model.named_parameters() if "lora_" in n)
-    model.set_adapter("ref")
-    assert relative(logits(model, ids), logits(merged(base, parents), ids)) < 5e-6
-    model.set_adapter("default")
+    with use_adapter(model, None):  # as they ask for the reference
+        assert relative(logits(model, ids), logits(merged(base, parents), ids)) < 5e-6
+        stack.require_parents(model, [load_adapter(folder) for folder, _ in parents])
     assert torch.equal(logits(model, ids), policy)
+    with pytest.raises(ModelError, match="does not show"):
+        stack.require_parents(model, [load_adapter(folder) for folder, _ in parents])
+    after = dict((*model.named_parameters(), *model.named_buffers()))
+    assert after.keys() == weights.keys()
+    for n, (tensor, value, version) in weights.items():
+        assert after[n] is tensor and torch.equal(tensor, value) and tensor._version == version, n
+
+
+def test_one_flipped_bit_of_a_parent_is_found(base: Any, parents_on_disk: Any) -> None:
+    parents = [load_adapter(folder) for folder, _ in parents_on_disk([PLAIN, WIDE])]
+    model = stack.attach(copy.deepcopy(base), spec(FEW), parents, 0)
+    with stack.up_to(model):
+        stack.require_parents(model, parents)
+    layer = model.get_submodule("base_model.model.model.layers.1.mlp.up_proj")
+    with torch.no_grad():
+        layer.lora_B["default"].frozen.view(torch.int32)[3, 2] ^= 1
+    with stack.up_to(model), pytest.raises(ModelError, match=r"layers\.1\.mlp\.up_proj"):
+        stack.require_parents(model, parents)
+
+
+def test_each_first_part_of_a_stack_is_the_smaller_stack(base: Any, parents_on_disk: Any) -> None:
+    """With and without a slice that trains; ranges nest, and a raise gives the whole stack back."""
+    parents, ids = parents_on_disk([FEW, WIDE, ONE]), ids_of(VOCABULARY)
+    frozen = stack.attach_frozen(copy.deepcopy(base), [load_adapter(folder) for folder, _ in parents])
+    training = attach(base, PLAIN, parents)
+    randomise(training, 5)
+    for model in (frozen, training):
+        whole = logits(model, ids)
+        for count in (0, 1, 2, 3):
+            with stack.up_to(model, count), stack.watched(model) as seen:
+                assert relative(logits(model, ids), logits(merged(base, parents[:count]), ids)) < 5e-6
+                with stack.up_to(model, 0):
+                    assert torch.equal(logits(model, ids), logits(base, ids))
+                with pytest.raises(KeyError), stack.up_to(model, 0):
+                    raise KeyError
+                assert stack.shown(model) == range(count)
+            assert seen == {range(count), range(0)}
+        assert torch.equal(logits(model, ids), whole)
+        with pytest.raises(ValueError, match="no first 4"), stack.up_to(model, 4):
+            pass
+
+
+# ------------------------------------------------------------------ factors that are kept
+
+
+def test_factors_are_put_together_once_while_gradients_are_off(base: Any, parents_on_disk: Any) -> None:
+    """The same tensor, until the slice changes in whatever way: in place, behind autograd's back, by a new tensor."""
+    model = attach(base, PLAIN, parents_on_disk([WIDE]))
+    randomise(model, 5)
+    factor = model.get_submodule("base_model.model.model.layers.0.mlp.up_proj").lora_B["default"]
+    new = factor.new
+    assert factor.weight is not factor.weight  # with gradients: of this pass
+    with torch.no_grad():
+        kept = factor.weight
+        assert factor.weight is kept
+        with torch.inference_mode():
+            assert factor.weight is kept
+        new.add_(1.0)
+        assert torch.equal(factor.weight, torch.cat([factor.frozen, new], 1))
+        new.data = new.detach() + 1.0
+        assert torch.equal(factor.weight, torch.cat([factor.frozen, new], 1))
+        kept = factor.weight
+    model(input_ids=ids_of(VOCABULARY), labels=ids_of(VOCABULARY)).loss.backward()
+    new.detach().numpy()[:] += 1.0  # as an optimizer in CUDA writes, which no version counts
+    with torch.no_grad():
+        assert factor.weight is not kept
+        assert torch.equal(factor.weight, torch.cat([factor.frozen, new], 1))
+
+
+def test_frozen_slices_are_of_the_type_that_the_base_computes_in(base: Any, parents_on_disk: Any) -> None:
+    """Half the memory in bfloat16; in float16 the update of a gentle stage would lose its digits."""
+    adapters = [load_adapter(folder) for folder, _ in parents_on_disk([PLAIN])]
+    for dtype, wanted in (("bfloat16", "bfloat16"), ("float16", "float32"), ("float32", "float32")):
+        half = copy.deepcopy(base).to(getattr(torch, dtype))
+        model = stack.attach(half, spec(WIDE), adapters, 0)
+        factors = [m for m in model.modules() if isinstance(m, Factor)]
+        assert factors and {str(f.frozen.dtype) for f in factors} == {f"torch.{wanted}"}
+        assert {p.dtype for p in stack.trainable(model).values()} == {torch.float32}
+        with stack.up_to(model):
+            stack.require_parents(model, adapters)
+
+
+def test_parents_that_a_path_leaves_out_are_found(
+    base: Any, parents_on_disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that reads the Parameter instead of `.weight`, as a kernel might, sees the new slice alone."""
+    ids = ids_of(VOCABULARY)[:1]
+    model = attach(base, Lora(3, 6.0, dropout=0.5), parents_on_disk([PLAIN])).train()
+    assert stack.parents_act(model, ids)
+    assert stack.parents_act(attach(base, PLAIN, []), ids)
+    monkeypatch.setattr(Factor, "forward", lambda self, x: F.linear(x, self._parameters["weight"]))
+    assert not stack.parents_act(model, ids)
+    monkeypatch.setattr(Factor, "forward", lambda self, x: F.linear(x, [self.weight, self._parameters["weight"]][1]))
+    assert not stack.parents_act(model, ids)
 
 
 def test_the_reference_has_no_dropout(base: Any, parents_on_disk: Any) -> None:
     parents = parents_on_disk([PLAIN])
     model = attach(base, Lora(3, 6.0, dropout=0.5), parents).train()
-    stack.add_reference(model)
-    model.set_adapter("ref")
     ids = ids_of(VOCABULARY)
-    with torch.no_grad():
+    with torch.no_grad(), stack.up_to(model):
         got = model(input_ids=ids).logits
     assert relative(got, logits(merged(base, parents), ids)) < 5e-6
 
@@ -385,9 +481,8 @@ def test_nf4_logits_gradients_and_reference(nf4: tuple[Base, Any], tmp_path: Pat
         for n, wanted in gradients[1].items():
             assert relative(gradients[0][n], wanted) < 2e-5, n
         assert relative(logits(model, ids), logits(plain, ids)) < 1e-5
-        stack.add_reference(model)
-        model.set_adapter("ref")
-        assert relative(logits(model, ids), logits(merged(dense, parents), ids)) < 1e-5
+        with stack.up_to(model):
+            assert relative(logits(model, ids), logits(merged(dense, parents), ids)) < 1e-5
     finally:
         stack.detach(model)
     assert relative(logits(base.model, ids), logits(dense, ids)) < 1e-5

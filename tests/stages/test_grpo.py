@@ -164,11 +164,12 @@ def test_a_wrong_reference_stops_the_run(
     from statllama.stages import _rollouts as rollouts
 
     pays(varied)
-    monkeypatch.setattr(stack, "add_reference", lambda model: None)
+    monkeypatch.setattr(stack, "refer_to_parents", lambda model: None)
     job = make_job(base, tmp_path, spec(), parents=parents)
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         train(job)
-    monkeypatch.setattr(rollouts, "_check_reference", lambda *a: None)
+    for check in ("require_parents", "_check_reference"):
+        monkeypatch.setattr(rollouts, check, lambda *a: None)
     with pytest.raises(TrainingError, match=r"before the first step the KL divergence .* is \S+ and must be 0"):
         train(job)
     base.check_unchanged()

@@ -119,8 +119,9 @@ def test_it_starts_at_the_loss_of_equal_policies(
     labels: list[bool] = []
     check = kto.check_reference
 
-    def spy(trainer: Any, model: Any, inputs: Any, reference: torch.Tensor) -> None:
-        check(trainer, model, inputs, reference)
+    def spy(trainer: Any, model: Any, inputs: Any, log_probs: Any) -> None:
+        check(trainer, model, inputs, log_probs)
+        reference = log_probs()
         labels.extend(inputs["label"].tolist())
         parents = merged(load(base_folder), [(path, SCALES[name]) for name, path in results.items()])
         with torch.no_grad():
@@ -144,7 +145,7 @@ def test_it_starts_at_the_loss_of_equal_policies(
 def test_a_wrong_reference_stops_the_run(write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TRL's own reference, without the parents, is found out before the first step, by two checks."""
     path = write_recipe([*PARENTS, stage("last", "kto")])
-    monkeypatch.setattr(statllama.model.stack, "add_reference", lambda model: None)
+    monkeypatch.setattr(statllama.model.stack, "refer_to_parents", lambda model: None)
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         run(path, tmp_path / "w")
     monkeypatch.setattr(kto, "check_reference", lambda *a: None)

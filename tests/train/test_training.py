@@ -17,6 +17,7 @@ import torch
 
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import stack
+from statllama.model.factor import Factor
 from statllama.runs.reporting import Reporter
 from statllama.stages import dpo
 from statllama.train import training
@@ -175,18 +176,59 @@ def test_a_resumed_run_asserts_its_reference_too(
     path, workspace = write_recipe([stage("one"), stage("two", "dpo", lora={"dropout": 0.1})]), tmp_path / "w"
     with pytest.raises(ConnectionError):
         run(path, workspace, reporter=_StopAt("two", 3))
-    real, checked = dpo._check_reference, []
+    real, checked = dpo.check_reference, []
 
-    def check(trainer: Any, model: Any, inputs: Any) -> None:
+    def check(trainer: Any, model: Any, *args: Any) -> None:
         before = [p.detach().clone() for p in model.parameters() if p.requires_grad]
-        real(trainer, model, inputs)
+        real(trainer, model, *args)
         assert all(map(torch.equal, before, (p for p in model.parameters() if p.requires_grad)))
         checked.append(trainer.state.global_step)
 
-    monkeypatch.setattr(dpo, "_check_reference", check)
+    monkeypatch.setattr(dpo, "check_reference", check)
     got = run(path, workspace)["two"]
     assert checked == [2]
     assert adapter_bytes(got) == adapter_bytes(run(path, tmp_path / "whole")["two"])
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_a_bare_base_as_reference_is_found_in_16_bits_too(
+    kind: str, write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also below a gentle stage, whose effect is smaller than what bfloat16 rounds."""
+    small = {"precision": "bfloat16", "learning_rate": 1e-6, "steps": 2}
+    path = write_recipe([stage("one", train=small), stage("two", kind, train=small)])
+    monkeypatch.setattr(stack, "refer_to_parents", lambda model: None)
+    with pytest.raises(TrainingError, match="did not read the 1 adapters below the new one"):
+        run(path, tmp_path / "w")
+    monkeypatch.undo()
+    real = stack.refer_to_parents
+
+    def another(model: Any) -> None:
+        """One bit of the reference is not the parent's."""
+        real(model)
+        with torch.no_grad():
+            next(m for m in model.modules() if isinstance(m, Factor)).frozen.view(torch.int16)[0, 0] ^= 1
+
+    monkeypatch.setattr(stack, "refer_to_parents", another)
+    with pytest.raises(TrainingError, match="the model does not show the 1 adapters of the stack below"):
+        run(path, tmp_path / "w")
+    monkeypatch.undo()
+    assert set(run(path, tmp_path / "w")) == {"one", "two"}
+
+
+@pytest.mark.parametrize("kind", ["cpt", "sft", "dpo", "kto"])
+def test_parents_without_effect_stop_the_run(
+    kind: str, write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a library whose kernels read the trained Parameter alone."""
+    path = write_recipe([stage("one"), stage("two", kind)])
+
+    def alone(factor: Factor, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, factor.weight if factor.new is None else factor.new)
+
+    monkeypatch.setattr(Factor, "forward", alone)
+    with pytest.raises(TrainingError, match="the adapters of the stages below change no prediction while it trains"):
+        run(path, tmp_path / "w")
 
 
 class _StopAt(Reporter):
@@ -204,7 +246,7 @@ def test_a_reference_that_is_wrong_after_a_resume_stops_the_run(
     path, workspace = write_recipe([stage("one"), stage("two", "dpo")]), tmp_path / "w"
     with pytest.raises(ConnectionError):
         run(path, workspace, reporter=_StopAt("two", 3))
-    monkeypatch.setattr(stack, "add_reference", lambda model: None)
+    monkeypatch.setattr(stack, "refer_to_parents", lambda model: None)
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         run(path, workspace)
 
