@@ -36,6 +36,7 @@ class Factor(nn.Module):
     """
 
     frozen: Tensor
+    nothing: Tensor
     bias = None  # Unsloth's decoding asks for it
 
     def __init__(
