@@ -23,6 +23,10 @@ PROBE_GPU = (
     "print(torch.cuda.get_device_properties(0).total_memory if ok else 0);"
     "print(torch.cuda.is_bf16_supported(including_emulation=False) if ok else '')"
 )
+PROBE_CPU = (
+    "import torch; has = torch.cpu.get_capabilities(); print(has['cpu_name']); print(torch.get_num_threads());"
+    "print(any(has.get(kind) for kind in ('amx_bf16', 'avx512_bf16', 'bf16')))"  # bf16: Arm
+)
 PROBE_NF4 = (
     "import torch, bitsandbytes as bnb; d = 'cuda' if torch.cuda.is_available() else 'cpu';"
     "x = torch.randn(64, 64, device=d); q, s = bnb.functional.quantize_4bit(x, quant_type='nf4');"
@@ -64,6 +68,8 @@ def examine(workspace: Path) -> Iterator[Finding]:
     yield Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
     cuda, gpu = _gpu()
     yield gpu
+    if not cuda:
+        yield _cpu()
     for name in KNOWN_GOOD:
         if name not in OPTIONAL or installed_version(name):
             yield _version(name)
@@ -100,6 +106,16 @@ def _gpu() -> tuple[bool, Finding]:
         return False, Finding("GPU", "warning", f"none; {why}. Stages train on the CPU: enough for quickstart", remedy)
     detail = f"{name}, {int(memory) / 2**30:.0f} GiB, CUDA {cuda}, bfloat16 {'yes' if bf16 == 'True' else 'no'}"
     return True, Finding("GPU", "ok", detail)
+
+
+def _cpu() -> Finding:
+    """Report whether the CPU multiplies in bfloat16: where it does, `precision: bfloat16` is the faster choice."""
+    ok, text = _probe(PROBE_CPU)
+    if not ok:
+        return Finding("CPU", "warning", text)
+    name, threads, bf16 = text.splitlines()
+    choice = "multiplies in bfloat16: `train.precision: bfloat16` is faster" if bf16 == "True" else "no fast bfloat16"
+    return Finding("CPU", "ok", f"{name}, {threads} threads, {choice}")
 
 
 def _version(package: str) -> Finding:
