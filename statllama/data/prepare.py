@@ -8,10 +8,10 @@ small. Both results are kept in the workspace, so neither is computed twice.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,8 +46,13 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {  # of all others: LANGUAGE
 }
 SCRATCH = "scratch"
 UNGUARDED = Guard()
+Note = Callable[[str], None]
 SELECTION_FILE = "selection.json"
 KEPT_FILE = "kept-{}.npy"
+
+
+def ignored(text: str) -> None:
+    """Take a note that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def prepare(
     guard: Guard = UNGUARDED,
     chat_template: str | None = None,
     progress: Progress | None = None,
+    note: Note = ignored,
     questions: QuestionRules | None = None,
 ) -> Prepared:
     """Return the mixture of `sources`, tokenised, in the order of training.
@@ -103,7 +109,8 @@ def prepare(
     them), `questions` what `as_question` takes, by its rules.
     `root`: folder that relative paths refer to. `max_length`: tokens of a row, of questions those of a prompt.
     `cache`: a workspace, which keeps the results under `cache/<key>/`; None keeps nothing. `guard`: which rows may not
-    be used. `chat_template`: Jinja text in place of the tokenizer's own.
+    be used. `chat_template`: Jinja text in place of the tokenizer's own. `note`: told of a kept result that is damaged
+    and made again.
     DataError for every fault of the data, with file and row.
     """
     if packing and kind in COLUMNS:
@@ -117,7 +124,7 @@ def prepare(
         train_on=train_on, max_length=max_length, packing=packing, seed=seed, progress=progress,
         questions=questions,
     )  # fmt: skip
-    selection = choose_rows(read, root=root, guard=guard, cache=cache, progress=progress)
+    selection = choose_rows(read, root=root, guard=guard, cache=cache, progress=progress, note=note)
     selection.require_clean()
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
@@ -129,16 +136,16 @@ def prepare(
         packing=packing, seed=seed, selected=selection.digest(), **ruled,
     )  # fmt: skip
     store = Store(cache)
-    entry = store.find("cache", key)
-    if entry is None:
-        with store.hold("cache", key):
-            entry = store.find("cache", key)
-            if entry is None:
-                out = store.fresh_out("cache", key)
-                _build(job, selection, out, store.partial("cache", key) / SCRATCH)
-                names = [source_name(source) for source in read]
-                entry = store.publish("cache", key, {"what": "tokenised data", "data": kind, "sources": names})
-    return _load(job, selection, entry.path)
+
+    def make() -> dict[str, Any]:
+        _build(job, selection, store.fresh_out("cache", key), store.partial("cache", key) / SCRATCH)
+        return {"what": "tokenised data", "data": kind, "sources": [source_name(source) for source in read]}
+
+    return _load(job, selection, store.obtain("cache", key, make, _damaged("prepared data", note)).path)
+
+
+def _damaged(what: str, note: Note) -> Note:
+    return lambda wrong: note(f"{what} in the workspace: {wrong}, so they are made again")
 
 
 def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> tuple[SourceSpec, ...]:
@@ -150,10 +157,16 @@ def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> t
 
 
 def choose_rows(
-    sources: Sequence[SourceSpec], *, root: Path, guard: Guard, cache: Path | None, progress: Progress | None = None
+    sources: Sequence[SourceSpec],
+    *,
+    root: Path,
+    guard: Guard,
+    cache: Path | None,
+    progress: Progress | None = None,
+    note: Note = ignored,
 ) -> Selection:
     """Choose the usable rows (see `select`) and keep the choice in the workspace `cache`. `sources`: settled
-    ones.
+    ones. `note`: see `prepare`.
     """
     if not sources:
         raise DataError("the stage has no sources", remedy="list at least one under `data`")
@@ -161,18 +174,13 @@ def choose_rows(
         with tempfile.TemporaryDirectory(prefix="statllama-") as folder:
             return select(sources, root, guard=guard, scratch=Path(folder), progress=progress)
     store, key = Store(cache), selection_key(sources, root, guard.as_json())
-    entry = store.find("cache", key)
-    if entry is None:
-        with store.hold("cache", key):
-            entry = store.find("cache", key)
-            if entry is None:
-                scratch = store.partial("cache", key) / SCRATCH
-                out = store.fresh_out("cache", key)
-                found = select(sources, root, guard=guard, scratch=scratch, progress=progress)
-                _write_selection(found, out)
-                names = [source_name(source) for source in sources]
-                entry = store.publish("cache", key, {"what": "chosen rows", "sources": names})
-    return _read_selection(entry.path, sources)
+
+    def make() -> dict[str, Any]:
+        scratch, out = store.partial("cache", key) / SCRATCH, store.fresh_out("cache", key)
+        _write_selection(select(sources, root, guard=guard, scratch=scratch, progress=progress), out)
+        return {"what": "chosen rows", "sources": [source_name(source) for source in sources]}
+
+    return _read_selection(store.obtain("cache", key, make, _damaged("chosen rows", note)).path, sources)
 
 
 def _write_selection(selection: Selection, out: Path) -> None:

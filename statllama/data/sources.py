@@ -6,10 +6,8 @@ one at a time, and can be read again: nothing of a source is kept in memory.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from statllama.data.hub import hub_name, hub_rows, resolve_commit
 from statllama.data.readers import TABLES, Row, data_kind, read_file
 from statllama.errors import DataError
 from statllama.store.canonical import digest
+from statllama.store.content import content_hash
 from statllama.store.memory import recall, remember
 from statllama.store.versions import __version__
 
@@ -116,24 +115,11 @@ def pinned(source: SourceSpec, memory: Path | None = None) -> SourceSpec:
 
 
 def _hash(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file, read once as long as its size and time stay the same."""
+    """Return the SHA-256 (hex) of a file, read again only when it has changed."""
     try:
-        state = path.stat()
+        return content_hash(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return _hash_once(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _hash_once(path: Path, size: int, modified: int) -> str:
-    hashed = hashlib.sha256()
-    try:
-        with path.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                hashed.update(block)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return hashed.hexdigest()
 
 
 def _file_rows(source: SourceSpec, root: Path) -> Iterator[tuple[str, Row]]:

@@ -91,7 +91,14 @@ def _choose(session: Session, spec: TrainingSpec, sources: tuple[SourceSpec, ...
     root = session.recipe.root
     with session.reporter.preparing(spec.name) as progress:
         try:
-            return choose_rows(sources, root=root, guard=guard, cache=session.store.root, progress=progress)
+            return choose_rows(
+                sources,
+                root=root,
+                guard=guard,
+                cache=session.store.root,
+                progress=progress,
+                note=session.reporter.note,
+            )
         except DataError:
             with TemporaryDirectory(prefix="statllama-") as folder:
                 return select(sources, root, guard=guard, scratch=Path(folder), collect_faults=True, progress=progress)
@@ -101,7 +108,7 @@ def _tokenise(session: Session, spec: TrainingSpec, guard: Guard) -> MixtureRepo
     with session.reporter.preparing(spec.name) as progress:
         return prepare(
             stage_module(spec.type).DATA_KIND, spec.data, root=session.recipe.root, tokenizer=session.loaded.tokenizer,
-            cache=session.store.root, guard=guard, progress=progress, **spec.data_options,
+            cache=session.store.root, guard=guard, progress=progress, note=session.reporter.note, **spec.data_options,
         ).report  # fmt: skip
 
 

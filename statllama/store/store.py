@@ -19,20 +19,18 @@ import re
 import secrets
 import shlex
 import shutil
-import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
 from statllama.errors import StoreError, UsageError
+from statllama.store.content import flaw
 from statllama.store.files import (
     hash_files,
     mismatch,
@@ -44,6 +42,7 @@ from statllama.store.files import (
     walk,
     write_json,
 )
+from statllama.store.holder import Holder
 
 SCHEMA_VERSION = 1
 """Version of the manifest's layout; entries of another version are not found."""
@@ -70,59 +69,6 @@ class Entry:
     def key(self) -> str:
         """Return the 64 hex digits that name the entry."""
         return self.path.name
-
-
-@dataclass(frozen=True)
-class Holder:
-    """The process that holds a lock. `pid` is None when it is not known."""
-
-    pid: int | None = None
-    host: str = ""
-    since: str = ""
-    """When it took the lock: ISO 8601, UTC."""
-    command: str = ""
-    ticks: int | None = None
-    """When the process started (Linux clock ticks since boot): tells it from a later one of that pid."""
-
-    def __str__(self) -> str:
-        if self.pid is None:
-            return "another process"
-        return f"process {self.pid} on {self.host} since {self.since} (`{self.command}`)"
-
-    @classmethod
-    def here(cls) -> Self:
-        """Return this process, from now on."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(os.getpid(), socket.gethostname(), now, shlex.join(sys.argv), _start_ticks(os.getpid()))
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Return the holder a file names; the unknown holder when the file is unreadable or names a dead process."""
-        try:
-            holder = cls(**read_json(path))
-            return holder if holder._alive() else cls()
-        except (TypeError, OverflowError):
-            return cls()
-
-    def _alive(self) -> bool:
-        if self.pid is None or self.host != socket.gethostname():
-            return self.pid is not None  # a process on another host cannot be looked up from here
-        if self.ticks is not None:
-            return _start_ticks(self.pid) == self.ticks
-        try:
-            os.kill(self.pid, 0)
-        except OSError as exc:
-            return exc.errno == errno.EPERM
-        return True
-
-
-def _start_ticks(pid: int) -> int | None:
-    """Start time of a live process (field 22 of /proc/<pid>/stat); None for a dead one or without /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 class Store:
@@ -155,7 +101,7 @@ class Store:
     def verify(self, kind: Kind, key: str) -> Entry:
         """Return the entry, if every file has the recorded size and SHA-256; StoreError names one that has not."""
         path, entry = self._entry_path(kind, key), self.find(kind, key)
-        remedy = f"delete that folder and run again: rm -r {shlex.quote(str(path))}"
+        remedy = f"run the recipe again, which makes it anew; or delete it: rm -r {shlex.quote(str(path))}"
         if entry is None:
             if os.path.lexists(path):
                 raise StoreError(f"{path / MANIFEST} is missing or damaged", remedy=remedy)
@@ -164,6 +110,36 @@ class Store:
             if difference := mismatch(path, entry.manifest["files"]):
                 raise StoreError(difference, remedy=remedy)
         return entry
+
+    def flaw(self, entry: Entry, *, contents: bool) -> str | None:
+        """Say which of the entry's files is missing or damaged; None when all are sound. Cheap without `contents`:
+        sizes alone are compared, no hashes.
+        """
+        return flaw(entry.path, entry.manifest["files"], contents=contents)
+
+    def sound(self, kind: Kind, key: str, on_damage: Callable[[str], None]) -> Entry | None:
+        """Return the published entry if all its files are whole. Hold its lock: one that is not is deleted, and
+        `on_damage` told what was wrong with it.
+        """
+        entry = self.find(kind, key)
+        if entry is None or (wrong := self.flaw(entry, contents=True)) is None:
+            return entry
+        self._remove(entry.path)
+        on_damage(wrong)
+        return None
+
+    def obtain(
+        self, kind: Kind, key: str, make: Callable[[], Mapping[str, Any]], on_damage: Callable[[str], None]
+    ) -> Entry:
+        """Return the published entry with sound files, made anew where it is missing or damaged.
+
+        `make` fills `fresh_out` and returns the manifest, while the lock is held. `on_damage`: see `sound`.
+        """
+        entry = self.find(kind, key)
+        if entry is not None and self.flaw(entry, contents=True) is None:
+            return entry
+        with self.hold(kind, key):
+            return self.sound(kind, key, on_damage) or self.publish(kind, key, make())
 
     @contextmanager
     def hold(
@@ -260,7 +236,11 @@ class Store:
     def discard(self, kind: Kind, key: str) -> None:
         """Delete a published entry, which vanishes at once. StoreError when a process holds it."""
         path = self._entry_path(kind, key)
-        with self.hold(kind, key, wait=False), translate_os_errors(path):
+        with self.hold(kind, key, wait=False):
+            self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        with translate_os_errors(path):
             trash = self._writable("partial") / f"trash-{secrets.token_hex(4)}"
             os.rename(path, trash)
             shutil.rmtree(trash, ignore_errors=True)

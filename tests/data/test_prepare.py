@@ -240,19 +240,24 @@ def test_tokenizer_hash_follows_the_rules_not_the_last_call() -> None:
     assert tokenizer_hash(one) != before
 
 
-def test_failure_and_damage_leave_no_result(folder: Path, tokenizer: Any) -> None:
+def test_failure_leaves_no_result_and_damage_is_mended(folder: Path, tokenizer: Any) -> None:
     cache = folder / "work"
     rows = [*conversations(3), {"messages": []}]
     write_jsonl(folder / "bad.jsonl", rows)
     with pytest.raises(DataError, match="row 4"):
         make(folder, tokenizer, "conversations", source("bad.jsonl"), cache=cache)
     assert not list(cache.glob("cache/*"))
-    make(folder, tokenizer, "conversations", source("chat.jsonl"), cache=cache)
+    first = make(folder, tokenizer, "conversations", source("chat.jsonl"), cache=cache)
     (path,) = cache.glob("cache/*/data.arrow")
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"cannot be read|damaged") as caught:
-        make(folder, tokenizer, "conversations", source("chat.jsonl"), cache=cache)
-    assert "delete" in str(caught.value)
+    good = path.read_bytes()
+    middle = len(good) // 2
+    for harmed in (good[:100], good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :], None):
+        path.unlink() if harmed is None else path.write_bytes(harmed)
+        notes: list[str] = []
+        again = make(folder, tokenizer, "conversations", source("chat.jsonl"), cache=cache, note=notes.append)
+        assert path.read_bytes() == good and again.dataset[:] == first.dataset[:]
+        (note,) = notes
+        assert "data.arrow is" in note and "made again" in note
 
 
 @pytest.mark.parametrize("step", ["mix", "encode_source", "write_rows", "write_json"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +147,29 @@ def test_faults_are_collected_when_asked(folder: Path) -> None:
     assert ["row 2" in found.faults[0], "row 3" in found.faults[1]] == [True, True]
 
 
-def test_a_damaged_record_of_chosen_rows(folder: Path) -> None:
-    work = folder / "work"
-    choose_rows([text()], root=folder, guard=Guard(), cache=work)
-    (file,) = work.glob("cache/*/kept-0.npy")
-    file.write_bytes(b"not numpy")
-    with pytest.raises(DataError, match="damaged record"):
-        choose_rows([text()], root=folder, guard=Guard(), cache=work)
+def flipped(file: Path) -> None:
+    """Change the last bit of a file, with its size and its modification time as they were."""
+    times, content = file.stat(), bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["kept-0.npy", "selection.json"])
+@pytest.mark.parametrize("harm", [flipped, Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-3])])
+def test_a_damaged_record_of_chosen_rows_is_made_again(name: str, harm: Callable[[Path], object], folder: Path) -> None:
+    work, notes = folder / "work", list[str]()
+    sound = choose_rows([text()], root=folder, guard=Guard(), cache=work)
+    (file,) = work.glob(f"cache/*/{name}")
+    good = file.read_bytes()
+    harm(file)
+    again = choose_rows([text()], root=folder, guard=Guard(), cache=work, note=notes.append)
+    assert again.digest() == sound.digest() and again.as_json() == sound.as_json()
+    assert file.read_bytes() == good
+    (note,) = notes
+    assert name in note and "made again" in note
+    choose_rows([text()], root=folder, guard=Guard(), cache=work, note=notes.append)
+    assert len(notes) == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

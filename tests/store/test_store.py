@@ -301,7 +301,7 @@ def test_damage_is_refused_with_the_remedy(store: Store) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreError) as flipped:
         store.verify("results", KEY)
-    for part in (str(path), good, file_sha256(path), "run again", f"rm -r {path.parent}"):
+    for part in (str(path), good, file_sha256(path), "run the recipe again", f"rm -r {path.parent}"):
         assert part in str(flipped.value)
     path.write_bytes(content[:50])
     with pytest.raises(StoreError, match=r"damaged: expected .* got .* \(50 bytes\)"):

@@ -1,0 +1,68 @@
+"""The process that holds a lock, as it wrote itself down beside the lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import socket
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from statllama.store.files import read_json
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock. `pid` is None when it is not known."""
+
+    pid: int | None = None
+    host: str = ""
+    since: str = ""
+    """When it took the lock: ISO 8601, UTC."""
+    command: str = ""
+    ticks: int | None = None
+    """When the process started (Linux clock ticks since boot): tells it from a later one of that pid."""
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return "another process"
+        return f"process {self.pid} on {self.host} since {self.since} (`{self.command}`)"
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return this process, from now on."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(os.getpid(), socket.gethostname(), now, shlex.join(sys.argv), _start_ticks(os.getpid()))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the holder a file names; the unknown holder when the file is unreadable or names a dead process."""
+        try:
+            holder = cls(**read_json(path))
+            return holder if holder._alive() else cls()
+        except (TypeError, OverflowError):
+            return cls()
+
+    def _alive(self) -> bool:
+        if self.pid is None or self.host != socket.gethostname():
+            return self.pid is not None  # a process on another host cannot be looked up from here
+        if self.ticks is not None:
+            return _start_ticks(self.pid) == self.ticks
+        try:
+            os.kill(self.pid, 0)
+        except OSError as exc:
+            return exc.errno == errno.EPERM
+        return True
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Start time of a live process (field 22 of /proc/<pid>/stat); None for a dead one or without /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
