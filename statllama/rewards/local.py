@@ -7,8 +7,9 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
@@ -90,10 +91,18 @@ def load_local(spec: Spec, folder: Path, trusted: bool) -> Callable[..., Any]:
     return partial(function, **spec.options)
 
 
+class _FromSource(SourceFileLoader):
+    """Reads the file itself: Python takes bytecode that it kept for the file of an edit within the same second."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Raise OSError: without the time of the file's last write no bytecode is read or kept."""
+        raise OSError
+
+
 def _imported(path: Path, function: str) -> ModuleType:
     """Return the module in a file, under a name that shadows no other."""
     name = f"statllama_local_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    found = importlib.util.spec_from_file_location(name, path)
+    found = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses look themselves up there

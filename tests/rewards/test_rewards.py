@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import math
+import os
 import pkgutil
 import re
 import subprocess
@@ -676,3 +677,15 @@ def test_math_verify_is_a_declared_dependency() -> None:
 def test_quantities_refuse_what_says_two_things() -> None:
     for text in ("5 or 6", "5 and 6 or 7", "5 (6)", "x = 5, y = 6", "not 5", "5 because of 6", "1 to 2 to 3"):
         assert read_quantity(text) is None, text
+
+
+def test_a_local_reward_is_the_text_that_is_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after an edit within the same second that leaves the file's size: Python's kept bytecode would be older."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, found = tmp_path / "grader.py", []
+    for number in (5, 7):
+        file.write_text(f"def pay(completions, **columns):\n    return [float({number}) for c in completions]\n")
+        os.utime(file, ns=(10**18, 10**18))
+        reward = build(local.Spec(name="local", function="grader:pay"), tmp_path, trusted=True)
+        found += reward(prompts=["p"], completions=["c"])
+    assert found == [5.0, 7.0]
