@@ -8,6 +8,7 @@
     +-- ModelError                  a base model or tokenizer that cannot be loaded or does not fit the recipe
     +-- StoreError                  a workspace that is corrupted, read-only, full, or held by another process
     +-- TrainingError               a stage that failed while training
+    |   +-- InputChanged            a file that a key stands for is not what it was when the run was planned
     +-- EvaluationError             a benchmark that cannot be scored
     |   +-- BenchmarkError (ValueError)       a missing benchmark or a wrong task file; in `config/benchmarks.py`
     |   +-- IncomparableError (ValueError)    scores of different things; in `evaluation/scorecard.py`
@@ -117,6 +118,10 @@ class StoreError(StatllamaError):
 
 class TrainingError(StatllamaError):
     """A stage that failed while training. The store is as it was; a sound checkpoint stays to resume from."""
+
+
+class InputChanged(TrainingError):
+    """A file is not what it was when its hash went into a key. Nothing was published under that key."""
 
 
 class EvaluationError(StatllamaError):

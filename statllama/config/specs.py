@@ -6,11 +6,15 @@ errors. What a stage *type* adds (`beta`, `train_on`, ...) is declared in `statl
 
 from __future__ import annotations
 
+import fractions
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+from statllama.config.keyed import Unkeyed
 
 # The linear modules that get a slice unless a recipe says otherwise: all of a block, in every supported architecture.
 DEFAULT_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -22,6 +26,16 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Difficulty = Annotated[int, Field(ge=1, le=3)]
+
+
+def shares_of(weights: Sequence[float]) -> tuple[float, ...]:
+    """Return weights above 0 as shares of 1. Weights that mean the same shares, as written, give the same floats.
+
+    >>> shares_of([1, 2]) == shares_of([0.1, 0.2])
+    True
+    """
+    exact = [fractions.Fraction(repr(weight)) for weight in weights]
+    return tuple(float(weight / sum(exact)) for weight in exact)
 
 
 class Spec(BaseModel):
@@ -64,17 +78,18 @@ class SourceSpec(Spec):
     """One dataset of a mixture, and how its rows are read: local files (`path`), a hub dataset (`hub`) or generated
     `problems`."""
 
-    path: str | None = None
+    path: Annotated[str | None, Unkeyed()] = None
     """File, folder or glob; absolute, or relative to the recipe. .json, .jsonl, .csv, .parquet, .txt or .md, also .gz
-    and .zst; of a folder, all such files below it."""
-    hub: str | None = None
-    """Hub dataset id `owner/name`."""
-    config: str | None = None
-    """Configuration (subset) of the hub dataset."""
-    revision: str | None = None
-    """Branch, tag or commit of the hub dataset; resolved to a commit before anything is keyed."""
-    split: str = "train"
-    """Split of the hub dataset."""
+    and .zst; of a folder, all such files below it. Not in the key: the files' bytes are, wherever they lie."""
+    hub: Annotated[str | None, Unkeyed()] = None
+    """Hub dataset id `owner/name`. Not in the key by itself: a hash of it with the three fields below is."""
+    config: Annotated[str | None, Unkeyed()] = None
+    """Configuration (subset) of the hub dataset. Not in the key by itself: see `hub`."""
+    revision: Annotated[str | None, Unkeyed()] = None
+    """Branch, tag or commit of the hub dataset; resolved to a commit before anything is keyed. Not in the key by
+    itself: see `hub`."""
+    split: Annotated[str, Unkeyed()] = "train"
+    """Split of the hub dataset. Not in the key by itself: see `hub`."""
     problems: ProblemsSpec | None = None
     """Statistics problems generated on the spot."""
     format: str = "auto"
@@ -96,7 +111,8 @@ class SourceSpec(Spec):
     limit: Count | None = None
     """Use only this many rows, drawn under the stage's seed, before `repeat`."""
     weight: Positive | None = None
-    """Relative share of the mixture's rows. Set it for all sources of a stage or for none."""
+    """Relative share of the mixture's rows. Set it for all sources of a stage or for none. In the key as that share:
+    1 and 1 are 2 and 2."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -175,7 +191,7 @@ class TrainSpec(Spec):
     """Warm-up: below 1 a share of all steps, from 1 a number of steps."""
     batch_size: Count = 16
     """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
-    micro_tokens: Count = 8192
+    micro_tokens: Annotated[Count, Unkeyed()] = 8192
     """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
     one by itself. Halved when memory runs out. Not in the key: it changes rounding, not the mathematics."""
     weight_decay: NonNegative = 0.0
@@ -194,15 +210,16 @@ class TrainSpec(Spec):
     """Adam's epsilon."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Compute type of the base: `auto` is bfloat16 on CUDA (float16 where bfloat16 is missing), float32 on a CPU.
-    `bfloat16` there too halves activations, and is faster where the CPU multiplies in it (`statllama doctor` says)."""
-    gradient_checkpointing: bool = True
+    `bfloat16` there too halves activations, and is faster where the CPU multiplies in it (`statllama doctor` says). In
+    the key as the type that it is on the machine that trains."""
+    gradient_checkpointing: Annotated[bool, Unkeyed()] = True
     """Recompute activations in the backward pass: less memory, the same numbers. Not in the key."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seeds the slice's initial values, data order and dropout."""
-    checkpoint_every: Count = 50
-    """Optimizer steps between checkpoints."""
-    keep_checkpoints: Count = 2
-    """Checkpoints kept while a stage trains; none is kept once it is published."""
+    checkpoint_every: Annotated[Count, Unkeyed()] = 50
+    """Optimizer steps between checkpoints. Not in the key."""
+    keep_checkpoints: Annotated[Count, Unkeyed()] = 2
+    """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -225,10 +242,6 @@ class TrainSpec(Spec):
         return value
 
 
-# Fields that cannot change what is learned: where and how a stage ran, not what it computes.
-UNKEYED_TRAIN_FIELDS = frozenset({"micro_tokens", "gradient_checkpointing", "checkpoint_every", "keep_checkpoints"})
-
-
 class DriftSpec(Spec):
     """A cap on drift: how far a stage may move the model's predictions from those of the stack that it started from."""
 
@@ -243,12 +256,15 @@ class DriftSpec(Spec):
 class StageSpec(Spec):
     """The fields of every stage. `TrainingSpec` and `statllama/stages/<type>.py` add to them."""
 
-    name: Name
+    name: Annotated[Name, Unkeyed()]
     """Unique in the recipe; names the adapter in reports. Not in the key."""
     type: str
     """Name of a module in statllama/stages."""
-    parents: Literal["base"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
-    """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model."""
+    parents: Annotated[
+        Literal["base"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None, Unkeyed()
+    ] = None
+    """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model. Not in the key by
+    name: their keys are."""
 
     @field_validator("name", mode="after")
     @classmethod
@@ -288,9 +304,9 @@ class TrainingSpec(StageSpec):
     deduplicate: Literal["none", "exact", "near", "semantic"] = "none"
     """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
     (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
-    decontaminate: Literal["stop", "drop", "ignore"] = "stop"
+    decontaminate: Annotated[Literal["stop", "drop", "ignore"], Unkeyed()] = "stop"
     """Action for a row that copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
-    ignore it."""
+    ignore it. Not in the key: the benchmarks whose questions are dropped are."""
     lora: LoraSpec = LoraSpec()
     train: TrainSpec = TrainSpec()
     drift: DriftSpec | None = None

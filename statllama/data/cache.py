@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from statllama.config.specs import SourceSpec
-from statllama.data.files import local_files
+from statllama.config.keyed import keyed
+from statllama.config.specs import SourceSpec, shares_of
+from statllama.data.files import LocalFile, local_files
 from statllama.data.fit import IGNORED
 from statllama.data.readers import data_kind
 from statllama.data.sources import fingerprint
@@ -38,7 +39,7 @@ SELECTION_NUMERICS = 1
 COMPRESSION = 3  # of zstd: a byte for a token of English text
 DATA_FILE = "data.arrow"
 REPORT_FILE = "report.json"
-PLACES = frozenset({"path", "hub", "config", "revision", "split"})  # fields that the fingerprint stands for
+DRAWING = ("repeat", "limit", "weight")  # fields of a source that bear on which usable rows are drawn
 BATCH = 256  # rows per record batch
 
 Ids = np.ndarray  # int32 (n,)
@@ -67,7 +68,7 @@ def cache_key(
     return digest(
         {
             "numerics": DATA_NUMERICS,
-            "sources": [described(source, root) for source in sources],
+            "sources": described(sources, root),
             "tokenizer": tokenizer_hash(tokenizer),
             "chat_template": chat_template or tokenizer.chat_template,
             **options,
@@ -80,19 +81,30 @@ def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str,
 
     And of where the files lie, since the record names them.
     """
-    read = [described(source, root, frozenset({"repeat", "limit", "weight"})) for source in sources]
+    read = [{k: v for k, v in source.items() if k not in DRAWING} for source in described(sources, root)]
     places = [str((root / source.path).absolute()) if source.path else None for source in sources]
     return digest({"selection": SELECTION_NUMERICS, "sources": read, "places": places, "guard": dict(guard)})
 
 
-def described(source: SourceSpec, root: Path, left_out: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return a source's rows and how they are read, as plain data, without their place."""
-    files = [] if source.path is None else local_files(source, root)
-    return {
-        **source.model_dump(mode="json", exclude={*PLACES, *left_out}),
-        "bytes": fingerprint(source, root),
-        "kinds": sorted({data_kind(file.path) for file in files}),  # a .jsonl file renamed .txt has other rows
-    }
+def described(sources: Sequence[SourceSpec], root: Path) -> list[dict[str, Any]]:
+    """Return the sources' rows, how they are read and mixed, as plain data, without their place."""
+    given = [source.weight for source in sources if source.weight is not None]
+    weighted = len(given) == len(sources) > 1  # a source by itself is all of the mixture, whatever its weight
+    shares = shares_of(given) if weighted else (None,) * len(sources)
+    return [
+        {
+            **keyed(source),
+            "weight": share,
+            "bytes": fingerprint(source, root),
+            "kinds": sorted({data_kind(file.path) for file in files_of(source, root)}),  # .jsonl named .txt: other rows
+        }
+        for source, share in zip(sources, shares, strict=True)
+    ]
+
+
+def files_of(source: SourceSpec, root: Path) -> list[LocalFile]:
+    """Return the local files of a source; none of one on the hub or of generated problems."""
+    return [] if source.path is None else local_files(source, root)
 
 
 @dataclass(frozen=True)

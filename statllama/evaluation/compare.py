@@ -24,7 +24,12 @@ Measured = tuple[float, float, Change]  # mean before, mean after, the change be
 
 MODEL = ("base", "stack")  # fields of a protocol that say what is scored, not how
 
-VERSIONS = {"protocol": "the version of statllama's scoring", "lm_eval": "the version of lm-eval"}
+SPOKEN = {
+    "protocol": "the version of statllama's scoring",
+    "lm_eval": "the version of lm-eval",
+    "transformers": "the version of Transformers",
+    "compute": "the compute type",
+}
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,7 @@ def _check_protocols(subjects: Sequence[Scored], tasks: Sequence[str]) -> None:
     if lines:
         raise IncomparableError(
             "the scores cannot be compared, because they were made in different ways:\n  " + "\n  ".join(lines),
-            remedy="score both again with the same `evaluate` settings and data",
+            remedy="score both again with the same `evaluate` settings and data, on one machine",
         )
 
 
@@ -178,7 +183,7 @@ def _differences(task: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> l
             found.append(f"the benchmark's file or data differ (fingerprints {a!s:.12} and {b!s:.12})")
         else:
             name = ".".join(field)
-            found.append(f"{VERSIONS.get(name, f'`{name}`')} is {a!r} and {b!r}")
+            found.append(f"{SPOKEN.get(name, f'`{name}`')} is {a!r} and {b!r}")
     return found
 
 

@@ -33,18 +33,20 @@ ASKED = ("limit", "max_length", "chat_template", "fewshot_as_turns", "seed")  # 
 
 
 def protocol_key(
-    spec: EvaluateSpec, fingerprints: Mapping[str, str], stack: Sequence[object], base: object
+    spec: EvaluateSpec, fingerprints: Mapping[str, str], stack: Sequence[object], base: object, compute: str
 ) -> dict[str, Any]:
     """Return everything that can change the scores of `fingerprints` ({task name: task_fingerprint}), to be hashed.
 
     `stack`: the adapters' keys in order (none: the bare base; see `StackRef.identity`), `base` the JSON-able identity
-    of the base model with its quantization, compute type, tokenizer and chat template. `batch_size` is left out: it
-    changes rounding, not what is asked. So is `data`: the fingerprints hold the content of its files. What is done with
-    the scores (`gates`) has no place here.
+    of the base model with its quantization, tokenizer and chat template, `compute` its compute type (see
+    `precision.compute_type`). `batch_size` is left out: it changes rounding, not what is asked. So is `data`: the
+    fingerprints hold the content of its files. What is done with the scores (`gates`) has no place here.
     """
     return {
         "protocol": PROTOCOL,
         "lm_eval": version("lm_eval"),
+        "transformers": version("transformers"),
+        "compute": compute,
         "date_string": TEMPLATE_VARIABLES["date_string"],
         "base": base,
         "stack": list(stack),

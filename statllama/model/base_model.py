@@ -21,6 +21,7 @@ from statllama.errors import ModelError
 from statllama.model.architectures import architecture, architecture_of
 from statllama.model.layout import window_of
 from statllama.model.packed_attention import varlen_with_groups
+from statllama.model.precision import compute_type
 from statllama.model.weight_files import require_whole, stored_shapes
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
     from statllama.model.adapter import Adapter
 
-# Read when torch starts its threads. Without it a thread that waits for its sibling burns a core, and beside any other
-# load on two cores training ran at a quarter of the speed.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # On some CPUs it advises an optional package each time that it is imported, which PEFT does too.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
@@ -132,14 +130,9 @@ def resolve_dtype(precision: str) -> torch.dtype:
     """
     import torch
 
-    if not torch.cuda.is_available():
-        return torch.float32 if precision == "auto" else cast("torch.dtype", getattr(torch, precision))
-    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "auto":
-        return torch.bfloat16 if has_bfloat16 else torch.float16
-    if precision == "bfloat16" and not has_bfloat16:
+    if precision == "bfloat16" and torch.cuda.is_available() and compute_type("auto") != "bfloat16":
         raise ModelError("this GPU has no bfloat16", remedy="set `train.precision` to auto, which takes float16 here")
-    return cast("torch.dtype", getattr(torch, precision))
+    return cast("torch.dtype", getattr(torch, compute_type(precision)))
 
 
 def load_tokenizer(spec: BaseModelSpec, identity: Mapping[str, Any]) -> PreTrainedTokenizerBase:

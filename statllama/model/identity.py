@@ -1,23 +1,28 @@
 """The identity of a base model, for keys: a hub commit, or the hash of a folder's bytes. Loads no torch.
 
-A folder's large files are hashed once: the result is remembered in the workspace by path, size and modification time.
+A folder's large files are hashed once: the workspace remembers the result until the file changes (`content.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from statllama.config.specs import BaseModelSpec
-from statllama.errors import ModelError
+from statllama.errors import InputChanged, ModelError
 from statllama.model.architectures import architecture_of
+from statllama.store.canonical import digest
 from statllama.store.commits import commit_of
-from statllama.store.files import file_sha256, read_json
-from statllama.store.memory import recall, remember
+from statllama.store.content import content_hash
+from statllama.store.files import read_json
 
-MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",  # which tokens end a reply: it bears on grpo's completions and on generated answers
+    "*.safetensors",
+    "*.safetensors.index.json",
+)
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -48,28 +53,63 @@ def base_identity(spec: BaseModelSpec, memory: Path) -> dict[str, Any]:
     else:
         identity["tokenizer"] = _part(spec.tokenizer or spec.model, None, TOKENIZER_FILES, memory)
     if spec.chat_template is not None:
-        identity["chat_template"] = file_sha256(Path(spec.chat_template))
+        identity["chat_template"] = content_hash(Path(spec.chat_template), memory)
     return identity
 
 
-def _part(model: str, revision: str | None, patterns: tuple[str, ...], memory: Path) -> dict[str, str]:
+def require_identity(spec: BaseModelSpec, identity: Mapping[str, Any], memory: Path) -> None:
+    """Raise InputChanged, naming the files, when a local file of base, tokenizer or chat template is not as in
+    `identity`. What is on the hub is pinned by its commit.
+    """
+    if changed := list(_changed(spec, identity, memory)):
+        raise InputChanged(
+            f"the base model changed since its hash was taken: {', '.join(changed)}",
+            remedy="run again with the files as they are now, or put the old ones back first",
+        )
+
+
+def _changed(spec: BaseModelSpec, identity: Mapping[str, Any], memory: Path) -> Iterator[str]:
+    """Yield each local file that is not as in `identity`, with what became of it."""
+    for name, model, patterns in (
+        ("model", spec.model, MODEL_FILES),
+        ("tokenizer", spec.tokenizer or spec.model, TOKENIZER_FILES),
+    ):
+        if (before := identity.get(name, {}).get("files")) is not None:
+            now = {path.name: content_hash(path, memory) for path in _files(Path(model), patterns)}
+            for file in sorted({*before, *now}):
+                if before.get(file) != now.get(file):
+                    yield f"{Path(model) / file} {_became(before.get(file), now.get(file))}"
+    if "chat_template" in identity and spec.chat_template is not None:
+        template = Path(spec.chat_template)
+        hashed = content_hash(template, memory) if template.is_file() else None
+        if hashed != identity["chat_template"]:
+            yield f"{template} {_became('', hashed)}"
+
+
+def _became(before: str | None, now: str | None) -> str:
+    return "is new" if before is None else "was deleted" if now is None else "was edited"
+
+
+def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})
+
+
+def _part(model: str, revision: str | None, patterns: tuple[str, ...], memory: Path) -> dict[str, Any]:
     folder = Path(model)
     if not folder.is_absolute() or not folder.is_dir():
         return {"repo": model, "commit": commit_of("models", model, revision, memory)}
-    files = sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})
+    files = _files(folder, patterns)
     if not files:
         raise ModelError(f"{folder} holds none of {', '.join(patterns)}", remedy="give a folder saved by Transformers")
     if patterns == MODEL_FILES and not any(path.suffix == ".safetensors" for path in files):
         raise ModelError(
             f"{folder} holds no weights in safetensors", remedy="save the model with Transformers' `save_pretrained`"
         )
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name}\0{_hash(path, memory)}\n".encode())
-    return {"content": digest.hexdigest()}
+    hashes = {path.name: content_hash(path, memory) for path in files}
+    return {"content": digest(hashes), "files": hashes}
 
 
-def _require_supported(model: str, part: Mapping[str, str]) -> None:
+def _require_supported(model: str, part: Mapping[str, Any]) -> None:
     """Raise ModelError for a base whose config.json names an architecture without a record.
 
     Without a config.json at hand nothing is said here: the base is asked again when it is loaded.
@@ -79,7 +119,7 @@ def _require_supported(model: str, part: Mapping[str, str]) -> None:
         architecture_of(config, f"the base model {model}")
 
 
-def _from_hub(part: Mapping[str, str]) -> Path:
+def _from_hub(part: Mapping[str, Any]) -> Path:
     """Return a repository's config.json in the hub's cache, fetched if it is not there; no such file if it cannot
     be.
     """
@@ -89,11 +129,3 @@ def _from_hub(part: Mapping[str, str]) -> Path:
         return Path(hf_hub_download(part["repo"], "config.json", revision=part["commit"]))
     except (OSError, ValueError):  # the hub's own errors are of these two kinds
         return Path("config.json that the hub did not give")
-
-
-def _hash(path: Path, memory: Path) -> str:
-    stat = path.stat()
-    mark = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
-    found = recall(memory).get(mark) or file_sha256(path)
-    remember(memory, mark, found)
-    return found

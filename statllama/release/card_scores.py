@@ -60,7 +60,7 @@ def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
         stacks = (stack,)
     try:
         tasks = chosen_tasks(subject.evaluate, subject.root)
-        book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
+        book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
         scores: dict[str, dict[str, TaskScore]] = {task.name: {} for task in tasks}
         for ref in stacks:
             for task, score in book.known(ref).items():

@@ -50,7 +50,7 @@ def collect(subject: Subject, store: Store) -> ReportData:
     gone.
     """
     tasks = chosen_tasks(subject.evaluate, subject.root)
-    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
+    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
     stacks = subject.stacks()
     last = subject.last if subject.trained else None
     shown = _compared(stacks, last)
@@ -119,7 +119,7 @@ def _scores(
             entry = store.find("scores", key)
             of_task = found.setdefault(task, {})
             if entry is not None and stack.name in with_answers:
-                of_task[stack.name] = with_samples(store.verify("scores", key))
+                of_task[stack.name] = with_samples(store, key)
             elif entry is not None:
                 of_task[stack.name] = TaskScore.from_json(entry.manifest["score"])
     return found
@@ -297,7 +297,7 @@ def _environment(subject: Subject) -> dict[str, str]:
         "revision": identity.get("revision") or identity.get("commit") or subject.base.revision,
         "content (SHA-256)": identity.get("content"),
         "quantization": subject.base.quantization,
-        "compute type": _each(manifest.get("dtype") for manifest in manifests) or subject.precision,
+        "compute type": _each(manifest.get("dtype") for manifest in manifests) or subject.compute,
         "backend": _each(manifest.get("backend") for manifest in manifests),
         "statllama": _each(manifest.get("statllama") for manifest in manifests),
     }

@@ -22,7 +22,7 @@ A row's `value` and `tolerance` (columns of generated problems) replace `rtol` a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from statllama.rewards import correctness, format, length, local, reasoning
 from statllama.rewards.checked import checked
 from statllama.rewards.local import load_local
 from statllama.rewards.spec import Reward, RewardSpec
+from statllama.store.versions import installed_version
 
 #: Raised when a reward would judge the same completion otherwise: a stage trained by rewards has it in its key.
 REWARDS_VERSION = 1
@@ -55,6 +56,7 @@ __all__ = [
     "RewardSpec",
     "build",
     "checked",
+    "libraries",
     "load_local",
     "required_columns",
     "reward_names",
@@ -69,6 +71,13 @@ def reward_names() -> list[str]:
 def required_columns(spec: RewardSpec) -> tuple[str, ...]:
     """Return the columns that the data must have, so that they can be checked before training begins."""
     return (spec.column,) if isinstance(spec, correctness.Spec) else ()
+
+
+def libraries(specs: Sequence[RewardSpec]) -> dict[str, str]:
+    """Return {library: version} of those that judge completions for these rewards: another one may judge otherwise."""
+    judging = "math-verify" if any(isinstance(spec, correctness.Spec) for spec in specs) else None
+    found = installed_version(judging) if judging else None
+    return {} if judging is None or found is None else {judging: found}
 
 
 def build(spec: RewardSpec, folder: Path = Path(), trusted: bool = False) -> Reward:

@@ -23,7 +23,7 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
     What is there already is not fetched again. ModelError, DataError or EvaluationError for what cannot be had.
     """
     identity = base_identity(recipe.base, store.memory)
-    _download(identity["model"], (*MODEL_FILES, "generation_config.json", *TOKENIZER_FILES))
+    _download(identity["model"], (*MODEL_FILES, *TOKENIZER_FILES))
     if identity["tokenizer"] != identity["model"]:
         _download(identity["tokenizer"], TOKENIZER_FILES)
     session = Session(recipe, store, reporter, StopSignal(), base=identity)

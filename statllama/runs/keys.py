@@ -1,24 +1,29 @@
 """A stage's key: the SHA-256 of everything that can change its weights, and nothing else.
 
 In the key: schema, stage type and its NUMERICS, every field that bears on the result, the keys of the stages below, the
-identity of base, tokenizer and template, and the fingerprint of each dataset's bytes. Not in it: names, paths, logging,
-evaluation, the token budget (it changes rounding alone) and where it ran.
+identity of base, tokenizer and template, the fingerprint of each dataset's bytes, and the compute type. Not in it:
+names, paths, logging, evaluation, the token budget (it changes rounding alone) and where it ran. Each field of a spec
+says itself whether it is in the key (`config/keyed.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
-from statllama.config.specs import UNKEYED_TRAIN_FIELDS, StageSpec, TrainingSpec
-from statllama.data.cache import DATA_NUMERICS, described
+from statllama.config.keyed import keyed
+from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.data.cache import DATA_NUMERICS, SELECTION_NUMERICS, described
 from statllama.evaluation.probe import probe_version
+from statllama.model.precision import compute_type
 from statllama.stages import stage_module
 from statllama.store.canonical import digest
 
-KEY_SCHEMA = 1
+KEY_SCHEMA = 2
+TRAINING = 2
+"""Of a stage's numerics, those before that of the choice of its rows: of the stage type and of its data."""
 
 
 def key_material(
@@ -34,33 +39,58 @@ def key_material(
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
     the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of.
     """
-    shared = {"schema": KEY_SCHEMA, "parents": list(below), "base": dict(base)}
-    if isinstance(spec, TrainingSpec):
-        return {**shared, **_trained(spec, root, tasks)}
-    body = spec.model_dump(mode="json", exclude={"name", "parents", "of"})
-    shares = dict(zip(spec.of, spec.shares, strict=True))  # type: ignore[attr-defined]
-    made_of = [[(siblings or {})[name], share] for name, share in shares.items()]
-    return {**shared, "numerics": [stage_module(spec.type).NUMERICS], "stage": body, "of": made_of}
+    return placed(own_material(spec, base, root, tasks), spec, below, siblings)
 
 
-def _trained(spec: TrainingSpec, root: Path, tasks: Sequence[TaskFile]) -> dict[str, Any]:
-    """Return the part of a stage that trains."""
-    body = spec.model_dump(mode="json", exclude={"name", "parents", "data", "decontaminate"})
-    if spec.decontaminate == "drop" and tasks:
+def own_material(
+    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile] = ()
+) -> dict[str, Any]:
+    """Return the material that does not depend on other stages: see `key_material`. Reads the files that it names."""
+    numerics = [stage_module(spec.type).NUMERICS]
+    material = {"schema": KEY_SCHEMA, "base": dict(base), "numerics": numerics}
+    if not isinstance(spec, TrainingSpec):
+        return {**material, "stage": keyed(spec)}
+    body = keyed(spec)
+    del body["data"]
+    drops = drops_questions(spec, tasks)
+    if drops:
         body["drops"] = sorted(map(task_fingerprint, tasks))
-    body["train"] = {k: v for k, v in body["train"].items() if k not in UNKEYED_TRAIN_FIELDS}
-    if body["train"]["steps"] is None and body["train"]["epochs"] is None:
-        body["train"]["epochs"] = 1.0
-    if spec.drift is None:
-        del body["drift"]  # as before there were caps
-    else:
+    if spec.drift is not None:
         body["drift"]["probe"] = probe_version()
+    train = body["train"]
+    if train["steps"] is None and train["epochs"] is None:
+        train["epochs"] = 1.0
+    train["precision"] = compute_type(spec.train.precision)
     extras = getattr(stage_module(spec.type), "key_extras", None)
+    chosen = [SELECTION_NUMERICS] if drops or _chooses(spec) else []
     return {
-        "numerics": [stage_module(spec.type).NUMERICS, DATA_NUMERICS],
+        **material,
+        "numerics": [*numerics, DATA_NUMERICS, *chosen],
         "stage": body | (extras(spec, root) if extras else {}),
-        "data": [described(source, root) for source in spec.data],
+        "data": described(spec.data, root),
     }
+
+
+def drops_questions(spec: TrainingSpec, tasks: Sequence[TaskFile]) -> bool:
+    """Return whether the stage leaves out rows for the benchmarks' sake."""
+    return spec.decontaminate == "drop" and bool(tasks)
+
+
+def _chooses(spec: TrainingSpec) -> bool:
+    """Return whether the stage leaves out rows by their texts."""
+    filters = (bool(s.where or s.min_chars or s.max_chars) for s in spec.data)
+    return spec.deduplicate != "none" or any(filters)
+
+
+def placed(
+    own: Mapping[str, Any], spec: StageSpec, below: Sequence[str], siblings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return a stage's own material with its place: the keys below it and of the siblings that it blends."""
+    material = {**own, "parents": list(below)}
+    if spec.siblings:
+        shares = dict(zip(spec.siblings, spec.shares, strict=True))  # type: ignore[attr-defined]
+        material["of"] = [[(siblings or {})[name], share] for name, share in shares.items()]
+    return material
 
 
 def stage_key(material: Mapping[str, Any]) -> str:
@@ -70,18 +100,72 @@ def stage_key(material: Mapping[str, Any]) -> str:
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Say in words why a stage's key differs from that of the recipe's last run."""
+    if before.get("schema") != after["schema"]:
+        return "this version of statllama makes keys in another way"
     if before.get("base") != after["base"]:
-        return "the base model, tokenizer or chat template changed"
-    if before.get("numerics") != after["numerics"]:
+        what = ", ".join(dict.fromkeys(_of_base(before.get("base", {}), after["base"])))
+        return f"the base model, tokenizer or chat template changed ({what})"
+    old, new = before.get("stage", {}), after["stage"]
+    if old.get("type") != new["type"]:
+        return f"type {old.get('type')} -> {new['type']}"
+    if before["numerics"][:TRAINING] != after["numerics"][:TRAINING]:
         return "this version of statllama trains it differently"
+    if len(before["numerics"]) == len(after["numerics"]) and before["numerics"] != after["numerics"]:
+        return "this version of statllama chooses its rows differently"
     if before.get("parents") != after["parents"]:
         return "a stage below it changed"
-    changes = list(_changed(before.get("stage", {}), after["stage"], ""))
-    if before.get("data") != after.get("data"):
-        changes.append("the data changed")
+    changes = list(_of_stage(old, new))
+    changes += _of_data(before.get("data", []), after.get("data", []))
     if before.get("of") != after.get("of"):
-        changes.append("a stage that it blends changed")
-    return "; ".join(changes) or "the key's schema changed"
+        changes.append("a stage that it blends, or its share, changed")
+    return "; ".join(changes)
+
+
+def _of_base(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Name the files that differ between two identities; where they are not listed, what differs."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and "files" in old and "files" in new:
+            files = sorted({*old["files"], *new["files"]})
+            yield from (file for file in files if old["files"].get(file) != new["files"].get(file))
+        else:
+            words = f" {_short(old)} -> {_short(new)}" if name == "quantization" else ""
+            yield f"{name.replace('_', ' ')}{words}"
+
+
+SPOKEN = {
+    "drops": "the questions that are dropped from its data changed",
+    "rewards_version": "this version of statllama judges completions differently",
+    "local_rewards": "the file of a local reward changed",
+    "libraries": "the libraries that judge its completions changed",
+}
+"""What a difference in a stage's material says, where its name and values would not."""
+
+
+def _of_stage(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*before, *after}):
+        if name in SPOKEN:
+            if before.get(name) != after.get(name):
+                values = ", ".join(_changed(before.get(name), after.get(name), "")) if name == "libraries" else ""
+                yield SPOKEN[name] + (f" ({values})" if values else "")
+        else:
+            for change in _changed(before.get(name), after.get(name), name):
+                is_type = change.startswith("train.precision ")
+                yield f"the compute type: {change} (`auto` is this machine's)" if is_type else change
+
+
+def _of_data(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Name the fields of sources that differ, unless their bytes do."""
+    if len(before) != len(after) or any(
+        old.get(name) != new.get(name) for old, new in zip(before, after, strict=True) for name in ("bytes", "kinds")
+    ):
+        yield "the data changed"
+        return
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        for change in _changed(old, new, f"data.{i}"):
+            yield change.replace(".weight ", " share of the mixture ")
 
 
 def _changed(before: Any, after: Any, path: str) -> list[str]:

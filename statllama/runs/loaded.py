@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import EvaluationError, UsageError
 from statllama.evaluation.probe import LONGEST
+from statllama.model.identity import require_identity
 from statllama.runs.reporting import Reporter
 from statllama.store import Store
 
@@ -75,7 +76,9 @@ class Loaded:
 
         if self.backend == "unsloth":  # it must come before Transformers; else data needs no torch
             start_backend("unsloth")
-        return load_tokenizer(self.spec, self.identity)
+        tokenizer = load_tokenizer(self.spec, self.identity)
+        require_identity(self.spec, self.identity, self.store.memory)  # what was read is what is in the keys
+        return tokenizer
 
     def on_base(self, check: Callable[[Base], None]) -> None:
         """Call `check` with the base: now if it is loaded, else when it is."""
@@ -92,8 +95,10 @@ class Loaded:
             self._base = None
             gc.collect()  # two bases at once may not fit
             with self.reporter.busy(f"loading {self.spec.model}"):
-                self._base = load_base(self.spec, self.identity, precision, self.max_length, self.backend)
-            self._check(self._base)
+                base = load_base(self.spec, self.identity, precision, self.max_length, self.backend)
+            require_identity(self.spec, self.identity, self.store.memory)
+            self._check(base)
+            self._base = base
         return self._base
 
     def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:

@@ -5,24 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from statllama.config.benchmarks import TaskFile
 from statllama.config.specs import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
 from statllama.evaluation.gates import Breach, breaches
 from statllama.model.identity import base_identity
+from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
-from statllama.runs.keys import difference, key_material, stage_key
+from statllama.runs.inputs import input_hashes, require_inputs
+from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
 from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """The part of a plan that no other stage's result changes: a stage, what it reads, and the material of both."""
+
+    spec: StageSpec
+    own: Mapping[str, Any]
+    """See `keys.own_material`."""
+    hashes: Mapping[str, str]
+    """See `inputs.input_hashes`."""
+
+
+@dataclass(frozen=True)
 class PlannedStage:
     """A stage, its key, the keys of the stack below it, and why it will or will not run."""
 
-    spec: StageSpec
+    fixed: Fixed
     key: str
     material: dict[str, Any]
     parents: tuple[str, ...]
@@ -36,6 +51,15 @@ class PlannedStage:
     """Keys of the stages that a blend combines, in its order."""
     breaches: tuple[Breach, ...] = ()
     """Gates that it broke, as far as its scores are known."""
+
+    @property
+    def spec(self) -> StageSpec:
+        """Return the stage, with nothing left open: commits in place of branches."""
+        return self.fixed.spec
+
+    def require_inputs(self, root: Path, tasks: Sequence[TaskFile]) -> None:
+        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`: the recipe's."""
+        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks)
 
     @property
     def cached(self) -> bool:
@@ -58,10 +82,12 @@ class PlannedStage:
         return "; ".join(str(b) for b in self.breaches if b.gate.on_break == "parent")
 
 
-def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[PlannedStage, ...]:
-    """Return the key of every stage and whether the store holds it. Loads no torch; hashes data and, once, the base.
+def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bool = False) -> tuple[PlannedStage, ...]:
+    """Return the key of every stage and whether the store holds it, sound. Hashes data and, once, the base; loads no
+    torch, unless it is a build for GPUs and has to say what `precision: auto` is here.
 
-    A stage that is known to have broken a gate that falls back to the parent is not below those that follow.
+    A result is sound when its files are there and have their sizes; with `contents`, their hashes too. A stage that is
+    known to have broken a gate that falls back to the parent is not below those that follow.
     UsageError when there is no stage `until`, StoreError when the workspace cannot be written.
     """
     if until is not None:
@@ -75,31 +101,50 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> tuple[Planne
         s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) if isinstance(s, TrainingSpec) else s
         for s in wanted
     ]
-    return _arrange(recipe, store, specs, base)
+    tasks = recipe.tasks()
+    fixed = [_fixed(spec, base, recipe.root, tasks) for spec in specs]
+    return _arrange(recipe, store, fixed, tasks, contents)
+
+
+def rearranged(
+    recipe: Recipe, store: Store, planned: Sequence[PlannedStage], tasks: Sequence[TaskFile]
+) -> tuple[PlannedStage, ...]:
+    """Return the plan as it is after a gate may have broken. What the stages read counts as it was planned.
+
+    `tasks`: the recipe's benchmarks, as they were then.
+    """
+    return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True)
+
+
+def _fixed(spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile]) -> Fixed:
+    hashes = input_hashes(spec, root, tasks)  # before the key: a file edited in between is then not as it was hashed
+    return Fixed(spec, own_material(spec, base, root, tasks), hashes)
 
 
 def _arrange(
-    recipe: Recipe, store: Store, specs: Sequence[StageSpec], base: Mapping[str, Any]
+    recipe: Recipe, store: Store, stages: Sequence[Fixed], tasks: Sequence[TaskFile], contents: bool
 ) -> tuple[PlannedStage, ...]:
-    """Return `plan` of settled stages on an identified base: asked again once a gate may have broken.
+    """Return `plan` of settled stages.
 
-    Parents come first in `specs`, so each key is made of known keys. A stage that a gate leaves out hands its own
+    Parents come first in `stages`, so each key is made of known keys. A stage that a gate leaves out hands its own
     parents to its children (`_grounded`) and its key to none, so a broken gate changes the keys of all later stages.
     """
-    tasks = recipe.tasks()
     last = store.last_run(recipe.name)["stages"]
-    book = ScoreBook(store, base, tasks, recipe.evaluate, recipe.precision)
+    book = ScoreBook(store, stages[0].own["base"], tasks, recipe.evaluate, compute_type(recipe.precision))
     planned: dict[str, PlannedStage] = {}
-    for spec in specs:
+    for fixed in stages:
+        spec = fixed.spec
         parents = tuple(dict.fromkeys(_grounded(recipe, spec, planned)))
         below = tuple(planned[s.name].key for s in recipe.stack(spec) if not planned[s.name].left_out)
         siblings = {name: planned[name].key for name in spec.siblings}
-        material = key_material(spec, below, base, recipe.root, tasks, siblings)
+        material = placed(fixed.own, spec, below, siblings)
         key = stage_key(material)
-        entry = store.find("results", key)
-        why = _why(store, key, material, entry, spec.name, last.get(spec.name))
+        entry, wrong = store.find("results", key), None
+        if entry is not None and (wrong := store.flaw(entry, contents=contents)) is not None:
+            entry = None
+        why = f"its {wrong}: made again" if wrong else _why(store, key, material, entry, spec.name, last.get(spec.name))
         parent = parent_stack(parents, below, {name: p.stack for name, p in planned.items()})
-        result = PlannedStage(spec, key, material, parents, below, parent, entry, why, tuple(siblings.values()))
+        result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, tuple(siblings.values()))
         if entry is not None:
             broken = _breaches(book, recipe, result)
             result = replace(result, breaches=broken, why="; ".join([why, *map(str, broken)]))
@@ -170,6 +215,7 @@ def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]
         "evaluate": recipe.evaluate.model_dump(mode="json"),
         "root": str(recipe.root),
         "precision": recipe.precision,
+        "compute": compute_type(recipe.precision),
         "resolved": recipe.to_yaml(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

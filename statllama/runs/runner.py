@@ -14,13 +14,14 @@ from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
 from statllama.runs.loaded import Loaded, require_one_process
-from statllama.runs.plan import PlannedStage, _arrange, plan, record_of
+from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session, count_steps
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import BASE, StackRef
 from statllama.stages import stage_module
 from statllama.store import Store
+from statllama.store.content import content_hash
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def run(
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     """
     require_one_process()
-    planned = plan(recipe, store, until)
+    planned = plan(recipe, store, until, contents=True)
+    edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
     with StopSignal() as stop:
@@ -61,6 +63,7 @@ def run(
         while len(results) < len(planned):
             stage = planned[len(results)]
             entry = stage.entry or session.train(stage)
+            edited.tell()
             results[stage.spec.name] = entry.path
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
@@ -70,7 +73,7 @@ def run(
                     rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
-                planned = _arrange(recipe, store, [p.spec for p in planned], planned[0].material["base"])
+                planned = rearranged(recipe, store, planned, session.tasks)
                 _record(recipe, store, planned)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
@@ -80,6 +83,26 @@ def run(
         if stops := [b for b in stage.breaches if b.gate.on_break == "stop"]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     return RunResult(results, card)
+
+
+class _Edited:
+    """Whether the recipe's file was edited since the run began, which changes nothing about the run."""
+
+    def __init__(self, recipe: Recipe, reporter: Reporter) -> None:
+        self._file, self._reporter = recipe.source, reporter
+        self._before, self._told = self._hash(), False
+
+    def tell(self) -> None:
+        """Note it, once."""
+        if not self._told and self._hash() != self._before:
+            self._told = True
+            self._reporter.note(
+                f"{self._file} changed or was deleted since the run began: this run goes on as it was read then; run "
+                "again for what it says now"
+            )
+
+    def _hash(self) -> str | None:
+        return content_hash(self._file) if self._file.is_file() else None
 
 
 def _stopped(stage: PlannedStage, reporter: Reporter) -> bool:
@@ -112,10 +135,11 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         if stage.cached:
             session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
-            prepared = session.prepare(spec)
-            spec.rows_per_epoch(len(prepared.dataset))  # too few are an error
-            if require := getattr(stage_module(spec.type), "require", None):
-                require(spec, session.recipe.root, session.recipe.trust_local_code)
+            with session.unchanged(stage):
+                prepared = session.prepare(spec)
+                spec.rows_per_epoch(len(prepared.dataset))  # too few are an error
+                if require := getattr(stage_module(spec.type), "require", None):
+                    require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
 

@@ -35,16 +35,16 @@ class ScoreBook:
         identity: Mapping[str, Any],
         tasks: Sequence[TaskFile],
         spec: EvaluateSpec,
-        precision: str,
+        compute: str,
     ) -> None:
-        """Take the base's `identity` (see `identity.base_identity`) and a `precision` as a stage has."""
+        """Take the base's `identity` (see `identity.base_identity`) and compute type (see `precision.compute_type`)."""
         self.store, self.spec = store, spec
-        self.subject = {**identity, "precision": precision}
+        self.identity, self.compute = dict(identity), compute
         self.fingerprints = {task.name: task_fingerprint(task) for task in tasks}
 
     def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
         """Return the key material of the stack's score on a benchmark."""
-        return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.subject)
+        return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.identity, self.compute)
 
     def keys(self, stack: StackRef) -> dict[str, str]:
         """Return {benchmark: key of the stack's score}."""
@@ -57,12 +57,17 @@ class ScoreBook:
 
     def known(self, stack: StackRef) -> dict[str, TaskScore]:
         """Return {benchmark: the stack's score without its samples}, as far as the workspace has them."""
-        entries = {task: self.store.find("scores", key) for task, key in self.keys(stack).items()}
+        entries = {task: self.entry(key) for task, key in self.keys(stack).items()}
         return {task: TaskScore.from_json(e.manifest["score"]) for task, e in entries.items() if e is not None}
+
+    def entry(self, key: str) -> Entry | None:
+        """Return a recorded score whose files are there, with their sizes."""
+        entry = self.store.find("scores", key)
+        return None if entry is None or self.store.flaw(entry, contents=False) else entry
 
     def drift_protocol(self, stack: StackRef) -> dict[str, Any]:
         """Return the key material of the stack's drift."""
-        return {"drift": probe_version(), "base": self.subject, "stack": stack.identity}
+        return {"drift": probe_version(), "base": self.identity, "compute": self.compute, "stack": stack.identity}
 
     def known_drift(self, stack: StackRef) -> Drift | None:
         """Return the stack's drift, if the workspace has it."""
@@ -70,20 +75,21 @@ class ScoreBook:
         return None if entry is None else Drift(**entry.manifest["drift"])
 
 
-def with_samples(entry: Entry) -> TaskScore:
-    """Return a recorded score with its samples."""
+def with_samples(store: Store, key: str) -> TaskScore:
+    """Return a recorded score with its samples. StoreError when they are not what was recorded."""
+    entry = store.verify("scores", key)
     with translate_os_errors(entry.path):
         lines = (entry.path / SAMPLES).read_text(encoding="utf-8").splitlines()
     return TaskScore.from_json(entry.manifest["score"], [json.loads(line) for line in lines])
 
 
-def entries_of(store: Store, subject: Mapping[str, Any], stack: StackRef) -> list[Entry]:
-    """Return all recorded scores of a stack, whatever was asked of it and how. `subject`: see `Scorer.subject`."""
+def entries_of(store: Store, identity: Mapping[str, Any], stack: StackRef) -> list[Entry]:
+    """Return all recorded scores of a stack on a base of that identity, whatever was asked of it and how."""
     return [
         entry
         for entry in store.entries("scores")
         if entry.manifest.get("kind") == "score"
-        and entry.manifest["protocol"]["base"] == dict(subject)
+        and entry.manifest["protocol"]["base"] == dict(identity)
         and entry.manifest["protocol"]["stack"] == stack.identity
     ]
 
@@ -91,25 +97,27 @@ def entries_of(store: Store, subject: Mapping[str, Any], stack: StackRef) -> lis
 def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tuple[Scored, ...]:
     """Return the recorded scores of each (label, subject, its stack), with samples.
 
-    Of a benchmark that was scored in several ways (other data, another limit), the way that all have is taken; of
-    several such ways the one with the most items. Where no way is common, each has its own, for `compare` to refuse.
+    Of a benchmark that was scored in several ways (other data, another limit, another compute type), the way that all
+    have is taken; of several such ways the one with the most items, then that of the first one's own run. Where no way
+    is common, each has its own, for `compare` to refuse.
     UsageError for one that has no score at all.
 
     A way is how a score was made, whatever was scored (`way_of`). The code lists each label's entries by benchmark
     and way, then chooses one way per benchmark among those labels that have it at all, so that a label without the
     benchmark does not rule a common way out.
     """
-    found = {label: _by_task(entries_of(store, subject.scored_as, stack)) for label, subject, stack in wanted}
+    found = {label: _by_task(entries_of(store, subject.identity, stack)) for label, subject, stack in wanted}
     for label, subject, _ in wanted:
         if not found[label]:
             raise UsageError(f"no score is recorded for {label}", remedy=f"statllama eval {subject.name}")
     tasks = list(dict.fromkeys(task for by_task in found.values() for task in by_task))
-    chosen = {task: _chosen([by_task[task] for by_task in found.values() if task in by_task]) for task in tasks}
+    own = wanted[0][1].compute
+    chosen = {task: _chosen([by_task[task] for by_task in found.values() if task in by_task], own) for task in tasks}
     return tuple(
         Scored(
             label,
             {
-                task: _record(ways[chosen[task]] if chosen[task] in ways else _largest(ways))
+                task: _record(store, ways[chosen[task]] if chosen[task] in ways else _largest(ways))
                 for task, ways in by_task.items()
             },
         )
@@ -130,10 +138,14 @@ def _by_task(entries: Sequence[Entry]) -> dict[str, dict[str, Entry]]:
     return found
 
 
-def _chosen(all_ways: Sequence[ByProtocol]) -> str:
-    """Return the way that all have, the one with the most items; empty when there is none."""
-    common = set.intersection(*(set(ways) for ways in all_ways))
-    return max(sorted(common), key=lambda way: _items(all_ways[0][way]), default="")
+def _chosen(all_ways: Sequence[ByProtocol], compute: str) -> str:
+    """Return the way that all have: the one with the most items, then that of a compute type; empty for none."""
+    common, first = set.intersection(*(set(ways) for ways in all_ways)), all_ways[0]
+
+    def rank(way: str) -> tuple[int, bool]:
+        return _items(first[way]), first[way].manifest["protocol"].get("compute") == compute
+
+    return max(sorted(common), key=rank, default="")
 
 
 def _largest(ways: ByProtocol) -> Entry:
@@ -144,5 +156,5 @@ def _items(entry: Entry) -> int:
     return int(entry.manifest["score"]["n"])
 
 
-def _record(entry: Entry) -> Record:
-    return Record(with_samples(entry), entry.manifest["protocol"])
+def _record(store: Store, entry: Entry) -> Record:
+    return Record(with_samples(store, entry.key), entry.manifest["protocol"])

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from statllama.config.benchmarks import TaskFile, chosen_tasks
+from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
-from statllama.errors import EvaluationError, UsageError
+from statllama.errors import EvaluationError, InputChanged, UsageError
 from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import Suite
+from statllama.model.precision import compute_type
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import SAMPLES, ScoreBook
@@ -38,14 +39,14 @@ class Scorer(ScoreBook):
         self, loaded: Loaded, tasks: Sequence[TaskFile], spec: EvaluateSpec, precision: str, *, wait: bool = True
     ) -> None:
         """Take `wait`: whether to wait for a score that another process computes, or raise StoreError at once."""
-        super().__init__(loaded.store, loaded.identity, tasks, spec, precision)
+        super().__init__(loaded.store, loaded.identity, tasks, spec, compute_type(precision))
         self.loaded, self.precision, self.wait = loaded, precision, wait
         self.suite = Suite(tasks, spec)
 
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
         """Return the stack's scores, a benchmark each, without their samples."""
         keys = self.keys(stack)
-        missing = [name for name, key in keys.items() if self.store.find("scores", key) is None]
+        missing = [name for name, key in keys.items() if not self._sound(key)]
         if missing:
             for name in missing:
                 self.suite.load(name)  # what is wrong with a benchmark shows before a model is loaded
@@ -58,6 +59,11 @@ class Scorer(ScoreBook):
         for score in scores:
             self.loaded.reporter.scored(stack.name, score)
         return scores
+
+    def _sound(self, key: str) -> bool:
+        """Return whether the workspace holds the score and its samples, unharmed."""
+        entry = self.entry(key)
+        return entry is not None and self.store.flaw(entry, contents=True) is None
 
     def drift(self, stack: StackRef) -> Drift:
         """Measure how far the stack's predictions have moved on the probe texts: see `drift.py`.
@@ -110,16 +116,18 @@ class Scorer(ScoreBook):
 
     def _compute(self, stack: StackRef, task: str, key: str, model: Any) -> None:
         store, reporter = self.store, self.loaded.reporter
-        waiting = reporter.waiting(f"{stack.name} on {task}")
-        with store.hold("scores", key, on_wait=waiting, wait=self.wait):
-            if store.find("scores", key) is not None:
+        what = f"{stack.name} on {task}"
+        with store.hold("scores", key, on_wait=reporter.waiting(what), wait=self.wait):
+            if store.sound("scores", key, lambda wrong: reporter.note(f"{what}: {wrong}, so it is scored again")):
                 return
+            self._require_unchanged(task)
             answers = Answers(store.partial("scores", key) / ANSWERS)
             try:
                 with reporter.scoring(stack.name, task) as progress:
                     result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)
             finally:
                 answers.close()
+            self._require_unchanged(task)
             out = store.fresh_out("scores", key)
             with translate_os_errors(out):
                 lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in result.samples)
@@ -136,6 +144,16 @@ class Scorer(ScoreBook):
                 "versions": installed_versions(),
             }
             store.publish("scores", key, manifest)
+
+    def _require_unchanged(self, task: str) -> None:
+        """Raise InputChanged when the benchmark's files are not those that the score's key was made of."""
+        file = self.suite.tasks[task]
+        if any(not path.is_file() for path in file.files) or task_fingerprint(file) != self.fingerprints[task]:
+            raise InputChanged(
+                f"benchmark {task}: a file of it ({', '.join(map(str, file.files))}) changed while it was scored, so "
+                "the score is not published",
+                remedy="run again: it is scored with the files as they are now",
+            )
 
 
 def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: bool = True) -> Scorer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.specs import TrainingSpec, TrainSpec
-from statllama.model.identity import base_identity
+from statllama.errors import Interrupted
+from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
@@ -36,6 +38,11 @@ def count_steps(rows: int, train: TrainSpec) -> int:
         return train.steps
     per_epoch = max(1, math.ceil(rows / train.batch_size))
     return math.ceil((train.epochs or 1.0) * per_epoch)
+
+
+def _weights(entry: Entry) -> dict[str, Any]:
+    """Return the records of the entry's files of weights."""
+    return {name: record for name, record in entry.manifest["files"].items() if name.endswith(".safetensors")}
 
 
 class Session:
@@ -93,6 +100,7 @@ class Session:
                 cache=self.store.root,
                 guard=self.guard(spec),
                 progress=progress,
+                note=self.reporter.note,
                 **spec.data_options,
             )
 
@@ -110,7 +118,12 @@ class Session:
 
         with self.reporter.preparing(spec.name) as progress:
             selection = choose_rows(
-                spec.data, root=self.recipe.root, guard=self.guard(spec), cache=self.store.root, progress=progress
+                spec.data,
+                root=self.recipe.root,
+                guard=self.guard(spec),
+                cache=self.store.root,
+                progress=progress,
+                note=self.reporter.note,
             )
         selection.require_clean()
         return selection
@@ -118,16 +131,43 @@ class Session:
     def train(self, stage: PlannedStage) -> Entry:
         """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
         name = stage.spec.name
+
+        def damaged(wrong: str) -> None:
+            self.reporter.note(f"{name}: its {wrong}, so it is made again")
+
         with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait):
-            entry = self.store.find("results", stage.key)
+            lost = self.store.find("results", stage.key)
+            entry = self.store.sound("results", stage.key, damaged)
             if entry is not None:
                 self.reporter.stage_cached(name, entry)
                 return entry
-            manifest = self._fit(stage) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
+            with self.unchanged(stage):
+                manifest = self._fit(stage) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
             entry = self.store.publish("results", stage.key, manifest)
+        if lost is not None and _weights(lost) != _weights(entry):
+            self.reporter.note(f"{name}: it is not bit for bit what was damaged, on which stages above it were trained")
         self.reporter.stage_finished(name, entry)
         self.stop.obey()
         return entry
+
+    @contextmanager
+    def unchanged(self, stage: PlannedStage) -> Iterator[None]:
+        """Enclose work on what a stage reads. InputChanged when a file of it, or of the base, is not what it was in the
+        plan: before, after, or when the work failed, since that may be why.
+        """
+        self._require_unchanged(stage)
+        try:
+            yield
+        except Interrupted:
+            raise
+        except Exception:
+            self._require_unchanged(stage)
+            raise
+        self._require_unchanged(stage)
+
+    def _require_unchanged(self, stage: PlannedStage) -> None:
+        stage.require_inputs(self.recipe.root, self.tasks)
+        require_identity(self.recipe.base, self.identity, self.store.memory)
 
     def _fit(self, stage: PlannedStage) -> dict[str, Any]:
         """Train the stage's adapter into its unpublished folder; the manifest."""

@@ -249,7 +249,7 @@ def _recorded(recipe: Recipe, store: Store) -> Subject:
 
 def _scores(subject: Subject, store: Store) -> dict[str, dict[str, TaskScore]]:
     tasks = chosen_tasks(subject.evaluate, subject.root)
-    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.precision)
+    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
     return {stack.name: known for stack in subject.stacks() if (known := book.known(stack))}
 
 

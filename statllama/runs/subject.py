@@ -80,6 +80,8 @@ class TrainedStage:
     entry: Entry | None
     left_out: str = ""
     """The gate that it broke, so that later stages were not trained on it. Empty otherwise."""
+    flaw: str = ""
+    """Which file of its result is missing or damaged, by its size. Empty when none is."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,9 @@ class Subject:
     root: Path
     """Folder that relative files of `evaluate` refer to."""
     precision: str
+    """What it is loaded in: a stage's `train.precision`, so `auto` is what suits the machine that loads it."""
+    compute: str
+    """Compute type of the scores of its run, whatever machine this is: see `precision.compute_type`."""
     stages: tuple[TrainedStage, ...] = ()
     description: str = ""
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -103,15 +108,17 @@ class Subject:
         """Return the stages whose result is in the workspace."""
         return tuple(stage for stage in self.stages if stage.entry is not None)
 
-    @property
-    def scored_as(self) -> dict[str, Any]:
-        """Return the base as its scores are keyed by it: see `Scorer.subject`."""
-        return {**self.identity, "precision": self.precision}
-
     def stage(self, name: str) -> TrainedStage:
-        """Return the trained stage of that name; UsageError for an unknown or untrained one."""
+        """Return the trained stage of that name; UsageError for an unknown or untrained one, StoreError for a damaged
+        one.
+        """
         for stage in self.stages:
             if stage.name == name:
+                if stage.flaw:
+                    raise StoreError(
+                        f"the result of stage {name!r} of {self.name!r} is not sound: {stage.flaw}",
+                        remedy=f"make it again: statllama run {self.name}",
+                    )
                 if stage.entry is None:
                     raise UsageError(
                         f"stage {name!r} of {self.name!r} is not trained", remedy=f"run it: statllama run {self.name}"
@@ -196,8 +203,9 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
                 tuple(stage["parents"]),
                 stage["key"],
                 tuple(stage["below"]),
-                store.find("results", stage["key"]),
+                entry := store.find("results", stage["key"]),
                 stage.get("left_out", ""),
+                (store.flaw(entry, contents=False) if entry else None) or "",
             )
             for name in record["order"]
             if (stage := record["stages"].get(name)) is not None
@@ -209,6 +217,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
             evaluate=EvaluateSpec.model_validate(record["evaluate"]),
             root=Path(record["root"]),
             precision=record["precision"],
+            compute=record["compute"],
             stages=stages,
             description=record["description"],
             record=record,
@@ -216,7 +225,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"the record of this run is damaged or of another version ({type(error).__name__}: {error})",
-            remedy="run the recipe again; trained stages are not trained again",
+            remedy="run the recipe again; stages with the keys that it has now are not trained again",
         ) from error
 
 

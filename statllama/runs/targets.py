@@ -11,6 +11,7 @@ from statllama.config.shipped import shipped_recipes
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
+from statllama.model.precision import compute_type
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.plan import plan, record_of
 from statllama.runs.subject import StackRef, Subject, factors_of, scaled, subject_of
@@ -52,7 +53,8 @@ def _of_recipe(recipe: Recipe, store: Store) -> Subject:
 def _of_model(model: str, store: Store) -> Subject:
     spec = BaseModelSpec(model=model, quantization="none")
     identity = base_identity(spec, store.memory)
-    return Subject(Path(model).name if os.path.isabs(model) else model, spec, identity, EvaluateSpec(), Path(), "auto")
+    name = Path(model).name if os.path.isabs(model) else model
+    return Subject(name, spec, identity, EvaluateSpec(), Path(), "auto", compute_type("auto"))
 
 
 def chosen_stack(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from statllama.config.specs import Count, Positive, StageSpec
+from statllama.config.keyed import Unkeyed
+from statllama.config.specs import Count, Positive, StageSpec, shares_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +25,9 @@ class Spec(StageSpec):
     """`blend` names the adapters and the method that combines them."""
 
     type: Literal["blend"]
-    of: Annotated[dict[str, Positive], Field(min_length=2)]
-    """{stage: weight}: stages on the same parents. Weights are relative to each other: 2 and 3 are 0.4 and 0.6."""
+    of: Annotated[dict[str, Positive], Field(min_length=2), Unkeyed()]
+    """{stage: weight}: stages on the same parents. Weights are relative to each other: 2 and 3 are 0.4 and 0.6. Not in
+    the key by name: the stages' keys with their shares are."""
     method: Literal["linear", "ties", "dare"] = "linear"
     """`linear`: of the updates, exactly. `ties`: arXiv 2306.01708. `dare`: arXiv 2311.03099."""
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -34,8 +36,8 @@ class Spec(StageSpec):
     """Factor on the result."""
     rank: Count | None = None
     """Rank of the blend. None: the sum of its adapters' ranks, at which `linear` loses nothing."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    """Seed of `dare`'s dropping."""
+    seed: Annotated[int, Field(ge=0, lt=2**32), Unkeyed(unless=("method", "dare"))] = 42
+    """Seed of `dare`'s dropping. Not in the key of the other methods, which draw nothing."""
 
     @model_validator(mode="after")
     def _blend_rules(self) -> Self:
@@ -53,8 +55,7 @@ class Spec(StageSpec):
     @property
     def shares(self) -> tuple[float, ...]:
         """Return the weights, as shares of 1."""
-        total = sum(self.of.values())
-        return tuple(weight / total for weight in self.of.values())
+        return shares_of(tuple(self.of.values()))
 
 
 def make_adapter(spec: Spec, adapters: Sequence[Adapter], on_module: Callable[[int, int], None]) -> Blend:

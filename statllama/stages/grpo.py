@@ -19,7 +19,16 @@ from pydantic import Field, field_validator, model_validator
 from statllama.config.specs import Count, NonNegative, Positive, TrainingSpec
 from statllama.data.questions import QuestionRules
 from statllama.errors import DataError, near
-from statllama.rewards import REWARDS_VERSION, AnyReward, RewardSpec, build, local, required_columns, reward_names
+from statllama.rewards import (
+    REWARDS_VERSION,
+    AnyReward,
+    RewardSpec,
+    build,
+    libraries,
+    local,
+    required_columns,
+    reward_names,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,9 +161,17 @@ def label(reward: RewardSpec) -> str:
 
 
 def key_extras(spec: Spec, root: Path) -> dict[str, Any]:
-    """Return the key's material beside the fields: how rewards judge, and the text of a user's own."""
+    """Return the key's material beside the fields: how rewards judge, with which libraries, and the text of a user's
+    own.
+    """
     own = [local.fingerprint(reward.function, root) for reward in spec.rewards if isinstance(reward, local.Spec)]
-    return {"rewards_version": REWARDS_VERSION, **({"local_rewards": own} if own else {})}
+    judging = {"rewards_version": REWARDS_VERSION, "libraries": libraries(spec.rewards)}
+    return {**judging, **({"local_rewards": own} if own else {})}
+
+
+def key_files(spec: Spec, root: Path) -> list[Path]:
+    """Return the files that `key_extras` reads."""
+    return [local.source(reward.function, root) for reward in spec.rewards if isinstance(reward, local.Spec)]
 
 
 def require(spec: Spec, root: Path, trust_local_code: bool) -> None:

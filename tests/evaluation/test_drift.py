@@ -30,7 +30,6 @@ from statllama.model.adapter import Adapter, load_adapter
 from statllama.model.base_model import Base, load_base, scoring, start_backend
 from statllama.runs.keys import difference, key_material, stage_key
 from statllama.stages import stage_module
-from statllama.store.canonical import digest
 from statllama.train import training
 from statllama.train.job import Job, Outcome
 from statllama.train.trainer import _save_slice
@@ -491,14 +490,6 @@ def _material(tmp_path: Path, **fields: Any) -> dict[str, Any]:
     (tmp_path / "rows.jsonl").write_text('{"messages": []}\n')
     spec = stage_module("sft").Spec.model_validate({**body, "train": {"steps": 6}, **fields})
     return key_material(spec, ["p"], {"model": "b"}, tmp_path)
-
-
-def test_a_stage_without_a_cap_has_the_key_that_it_had_before_there_were_caps(tmp_path: Path) -> None:
-    """The hash was computed before the field was added; schema, numerics and defaults are as they were then."""
-    material = _material(tmp_path)
-    assert "drift" not in material["stage"]
-    then = {**material, "schema": 1, "numerics": [1, 2]}
-    assert digest(then) == "4b1ff7639049587a21ffe7938c432694119804070285c40f88a673cdd4bb2b8e"
 
 
 def test_the_cap_and_the_probe_texts_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

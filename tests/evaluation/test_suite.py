@@ -590,16 +590,21 @@ def test_accepted_fields_are_lm_evals_own() -> None:
 
 
 def test_protocol_key_holds_what_changes_a_score() -> None:
-    def key(stack: tuple[object, ...] = ("s",), base: str = "b", print_: str = "f", **changes: Any) -> str:
-        return json.dumps(protocol_key(EvaluateSpec(**changes), {"choice": print_}, stack, base), sort_keys=True)
+    def key(
+        stack: tuple[object, ...] = ("s",), base: str = "b", print_: str = "f", compute: str = "float32", **changes: Any
+    ) -> str:
+        found = protocol_key(EvaluateSpec(**changes), {"choice": print_}, stack, base, compute)
+        return json.dumps(found, sort_keys=True)
 
     assert key() == key(batch_size=1) == key(tasks=("choice", "other"))
     variants = [
         key(), key(stack=()), key(stack=(["s", 0.5],)), key(base="c"), key(print_="g"), key(limit=5),
-        key(max_length=512), key(seed=2), key(chat_template=False), key(fewshot_as_turns=False),
+        key(compute="bfloat16"), key(max_length=512), key(seed=2), key(chat_template=False),
+        key(fewshot_as_turns=False),
     ]  # fmt: skip
     assert len(set(variants)) == len(variants)
-    assert protocol_key(EvaluateSpec(), {}, (), "b")["lm_eval"].startswith("0.")
+    made = protocol_key(EvaluateSpec(), {}, (), "b", "float32")
+    assert made["lm_eval"].startswith("0.") and made["transformers"].startswith("5.")
 
 
 def test_importing_loads_neither_torch_nor_lm_eval() -> None:

@@ -84,9 +84,10 @@ def test_a_stopped_evaluation_goes_on_item_by_item(trained: tuple[Path, Store], 
     assert again.asked == total - done
     assert score.items == expected.items and score.item_ids == expected.item_ids
     assert (score.truncated, score.unfinished) == (expected.truncated, expected.unfinished)
-    (entry,) = entries_of(store, subject.scored_as, subject.stack("two"))
-    (other,) = entries_of(whole[1].store, whole[0].scored_as, whole[0].stack("two"))
-    for ours, theirs in zip(with_samples(entry).samples, with_samples(other).samples, strict=True):
+    (entry,) = entries_of(store, subject.identity, subject.stack("two"))
+    (other,) = entries_of(whole[1].store, whole[0].identity, whole[0].stack("two"))
+    samples = [with_samples(s, e.key).samples for s, e in ((store, entry), (whole[1].store, other))]
+    for ours, theirs in zip(*samples, strict=True):
         likely = ours.pop("loglikelihoods", []), theirs.pop("loglikelihoods", [])
         assert likely[0] == pytest.approx(likely[1], abs=1e-4)
         assert ours == theirs
@@ -197,7 +198,7 @@ def test_samples_say_what_was_asked_and_answered(trained: tuple[Path, Store]) ->
     path, store = trained
     subject, scorer = scorer_of(path, store, "letters", "replies")
     scorer.score(BASE)
-    found = {e.manifest["score"]["task"]: e for e in entries_of(store, subject.scored_as, BASE)}
+    found = {e.manifest["score"]["task"]: e for e in entries_of(store, subject.identity, BASE)}
     letters = [json.loads(line) for line in (found["letters"].path / SAMPLES).read_text().splitlines()]
     assert [s["row"] for s in letters] == list(range(1, 13))
     assert letters[0]["question"] in letters[0]["prompt"] and letters[0]["topic"] == "topic 0"

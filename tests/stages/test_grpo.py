@@ -714,7 +714,7 @@ def test_a_recipe_with_grpo(recipe: Path, tmp_path: Path) -> None:
     assert [stage_.why for stage_ in plan(loaded, store)] == ["cached", "cached"]
     (recipe.parent / "grader.py").write_text(GRADER.replace("% 5", "% 3"), encoding="utf-8")
     first, second = plan(loaded, store)
-    assert first.cached and not second.cached and "local_rewards" in second.why
+    assert first.cached and not second.cached and "the file of a local reward changed" in second.why
 
 
 def test_commands_on_a_recipe_with_grpo(

@@ -78,6 +78,8 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
     entry = store.find("results", record["key"])
     if entry is None:
         return ("unfinished" if store.unfinished("results", record["key"]) else "to run", "", "", "", "")
+    if wrong := store.flaw(entry, contents=False):
+        return (f"to run: {wrong}", "", "", "", entry.key[:12])
     m = entry.manifest["metrics"]
     loss = f"reward {m['reward']:.3f}" if "reward" in m else f"{m['loss']:.4f}" if "loss" in m else ""
     return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:12])
