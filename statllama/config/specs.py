@@ -225,6 +225,13 @@ class TrainSpec(Spec):
     def _consistent(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give `epochs` or `steps`, not both: set the unwanted one to null")
+        if self.warmup >= 1 and self.warmup % 1:
+            raise ValueError(f"`warmup` {self.warmup:g}: from 1 it is a number of steps, and this is no whole one")
+        if self.steps is not None and self.warmup > self.steps:
+            raise ValueError(
+                f"`warmup` {self.warmup:g} is above `steps` {self.steps}, so the stage would never reach its learning "
+                "rate"
+            )
         return self
 
     @model_validator(mode="before")
@@ -247,10 +254,11 @@ class DriftSpec(Spec):
 
     max: Positive
     """Cap on KL(stack || parent) on the probe texts (eval/probe), in nats per token. The stage ends after the first
-    step measured above it, so the adapter's own drift is above it by up to what `every` steps add. In bfloat16 drifts
-    below about 1e-4 cannot be told from rounding."""
+    step measured above it, and its adapter is the last one measured within it; a stage that is above it at its first
+    measurement fails. In bfloat16 drifts below about 1e-4 cannot be told from rounding."""
     every: Count = 10
-    """Optimizer steps between measurements. One costs two forward passes over the probe texts, about 2,600 tokens."""
+    """Optimizer steps between measurements; the last step is measured too. One costs two forward passes over the probe
+    texts, about 2,600 tokens."""
 
 
 class StageSpec(Spec):
@@ -342,8 +350,8 @@ class TrainingSpec(StageSpec):
     def _cap_is_measured(self) -> Self:
         if self.drift and self.train.steps is not None and self.drift.every > self.train.steps:
             raise ValueError(
-                f"`drift.every` {self.drift.every} is above `train.steps` {self.train.steps}, so drift would never be "
-                "measured"
+                f"`drift.every` {self.drift.every} is above `train.steps` {self.train.steps}, so drift would be measured "
+                "at the end alone"
             )
         return self
 

@@ -8,17 +8,20 @@ texts (`evaluate.probe`). Exact over the full vocabulary, no samples. See eval/p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
-from statllama.config.specs import DriftSpec
-from statllama.errors import EvaluationError
+from statllama.config.specs import DriftSpec, TrainingSpec
+from statllama.errors import EvaluationError, TrainingError
 from statllama.evaluation.probe import LONGEST, Row, probe_rows
 from statllama.evaluation.scores import Drift
 from statllama.model import stack
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
 
 TOKENS = 256  # per forward pass: at a vocabulary of 128,256 the logits are 131 MB in float32
+KEPT = "within_cap.safetensors"  # in a checkpoint: the slice as last measured within the cap
 PIECE = 32  # positions whose distributions are in memory in float64 at once
 
 
@@ -142,37 +146,79 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 class DriftCap(TrainerCallback):
-    """Measures KL(policy || parent) every so many steps of a stage, and ends it after the first one above the cap.
+    """Measures KL(policy || parent) every so many steps and after the last one; keeps the last slice within the cap.
 
-    Measuring draws no random number and changes no weight: the losses are those without a cap, bit for bit.
+    The stage ends after the first measurement above the cap, and `restore` puts the kept slice back for publishing. It
+    is in every checkpoint. Measuring draws no random number and changes no weight: the losses are those without a cap,
+    bit for bit.
     """
 
-    def __init__(self, cap: DriftSpec, model: nn.Module, base: Base) -> None:
-        """Take `model`, the stack that trains (`model.adapt`)."""
-        self.cap, self.model, self.rows = cap, model, rows_for(base)
+    def __init__(self, spec: TrainingSpec, model: nn.Module, base: Base) -> None:
+        """Take `model`, the stack that trains (`model.adapt`), and `spec`, whose `drift` is set."""
+        assert spec.drift is not None
+        self.spec, self.cap, self.model, self.rows = spec, spec.drift, model, rows_for(base)
+        self._kept: dict[str, Tensor] = {}
         self._measured: dict[str, float] = {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Measure drift when due; Transformers calls this after every optimizer step, before it logs and saves."""
-        if state.global_step % self.cap.every:
+        """Measure drift when due; Transformers calls this after every optimizer step, before it logs and saves.
+
+        TrainingError when the first measurement is above the cap: the adapter within it is the one that learned
+        nothing.
+        """
+        step = state.global_step
+        if step % self.cap.every and step < state.max_steps:
             return
         (value,) = divergences(self.model, self.rows, [partial(stack.up_to, self.model)])
         self._measured = {"drift": value}
-        if value > self.cap.max:
+        if value <= self.cap.max:
+            self._kept = {name: p.detach().cpu().clone() for name, p in stack.trainable(self.model).items()}
+        elif self._kept and math.isfinite(value):
             control.should_training_stop = True
+        else:
+            self._refuse(step, value)
+
+    def _refuse(self, step: int, value: float) -> None:
+        name, slower = self.spec.name, f"train.learning_rate={self.spec.train.learning_rate / 4:g}"
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"stage {name}: after step {step} its predictions on the probe texts are not numbers",
+                remedy=f"lower the learning rate: --set stages.{name}.{slower}",
+            )
+        sooner = f"measure sooner (--set stages.{name}.drift.every={max(1, step // 4)}) or " if step > 1 else ""
+        raise TrainingError(
+            f"stage {name}: at its first measurement, after step {step}, it has drifted {value:.3g} nats per token from "
+            f"what it started from, above `drift.max` {self.cap.max:g}: the adapter within the cap has learned nothing",
+            remedy=f"{sooner}lower the learning rate (--set stages.{name}.{slower})",
+        )
 
     def take(self) -> dict[str, float]:
         """Return the figures for this step's log: {"drift": nats per token} if it was measured, else nothing."""
         measured, self._measured = self._measured, {}
         return measured
 
+    def save(self, checkpoint: Path) -> None:
+        """Write the kept slice into a checkpoint, if there is one yet."""
+        if self._kept:
+            save_file(self._kept, checkpoint / KEPT)
+
+    def load(self, checkpoint: Path) -> None:
+        """Take the kept slice from a checkpoint."""
+        self._kept = load_file(checkpoint / KEPT) if (checkpoint / KEPT).exists() else {}
+
+    def restore(self) -> None:
+        """Put the kept slice into the model: after the last step, the adapter to publish."""
+        with torch.no_grad():
+            for name, parameter in stack.trainable(self.model).items():
+                parameter.copy_(self._kept[name])
+
 
 def ended_at(cap: DriftSpec | None, state: TrainerState) -> float | None:
-    """Return the drift that ends the stage at this state of its trainer, before its last step; None if nothing does.
+    """Return the drift above the cap that ends the stage at this state of its trainer; None if nothing does.
 
     It is read from the log, which is in every checkpoint: so is the end of a stage that was killed right after it.
     """
-    if cap is None or state.global_step >= state.max_steps:
+    if cap is None:
         return None
     measured = next((entry.get("drift", 0.0) for entry in reversed(state.log_history) if "loss" in entry), 0.0)
-    return measured if measured > cap.max else None
+    return None if measured <= cap.max else measured

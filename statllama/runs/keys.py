@@ -22,6 +22,8 @@ from statllama.stages import stage_module
 from statllama.store.canonical import digest
 
 KEY_SCHEMA = 2
+DRIFT_NUMERICS = 2
+"""Raised when the same cap on drift would publish another adapter: in the keys of stages that have one."""
 TRAINING = 2
 """Of a stage's numerics, those before that of the choice of its rows: of the stage type and of its data."""
 
@@ -56,7 +58,7 @@ def own_material(
     if drops:
         body["drops"] = sorted(map(task_fingerprint, tasks))
     if spec.drift is not None:
-        body["drift"]["probe"] = probe_version()
+        body["drift"] |= {"probe": probe_version(), "numerics": DRIFT_NUMERICS}
     train = body["train"]
     if train["steps"] is None and train["epochs"] is None:
         train["epochs"] = 1.0

@@ -124,7 +124,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if waiting:
-        from statllama.train.preflight import require_optimizer, require_trackers
+        from statllama.train.preflight import require_optimizer, require_steps, require_trackers
 
         require_trackers(session.recipe.report_to)
         for training in waiting:
@@ -137,7 +137,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         else:
             with session.unchanged(stage):
                 prepared = session.prepare(spec)
-                spec.rows_per_epoch(len(prepared.dataset))  # too few are an error
+                require_steps(spec, count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train))
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]

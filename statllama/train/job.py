@@ -51,6 +51,9 @@ class Outcome:
     """A finished stage's figures for its manifest."""
 
     steps: int
+    """Optimizer steps taken."""
+    adapter_step: int
+    """Step at which the published adapter stood: the last one, or with a cap on drift the last one measured within it."""
     micro_tokens: int
     """The token budget at the end: less than the spec's when memory ran out."""
     resumed_from: int | None
@@ -66,14 +69,15 @@ class Outcome:
     """Further figures of its stage type, by name."""
 
     def metrics(self) -> dict[str, Any]:
-        """Return the figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` the last
-        measured.
+        """Return the figures for the manifest; `loss` is the mean over the last tenth of the steps, `drift` that of the
+        adapter.
         """
         losses = [h["loss"] for h in self.history if "loss" in h]
-        drifts = [h["drift"] for h in self.history if "drift" in h]
+        drifts = [h["drift"] for h in self.history if "drift" in h and h["step"] == self.adapter_step]
         tail = losses[-max(1, len(losses) // 10) :]
         return {
             "steps": self.steps,
+            "adapter_step": self.adapter_step,
             "first_loss": losses[0] if losses else None,
             "loss": sum(tail) / len(tail) if tail else None,
             "seconds": round(self.seconds, 3),

@@ -109,9 +109,13 @@ class StageTrainer(StepTrainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
         _save_slice(self.job, self.model, Path(str(output_dir)))  # type: ignore[attr-defined]
+        if self.cap:
+            self.cap.save(Path(str(output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
+        if self.cap:
+            self.cap.load(Path(resume_from_checkpoint))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no card: TRL would put one into every checkpoint, and the release writes ours."""

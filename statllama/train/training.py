@@ -31,6 +31,8 @@ from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 if TYPE_CHECKING:
     from peft import PeftModel
 
+    from statllama.config.specs import DriftSpec
+
 
 def run(job: Job, stage: ModuleType) -> Outcome:
     """Train the stage and write its adapter to `job.folder/out`. The base is as it was when this returns or raises.
@@ -75,7 +77,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     started = time.monotonic() - _seconds_before(checkpoint)
     watcher = _Watcher(job, trainer, started)
     if job.spec.drift is not None:
-        trainer.cap = DriftCap(job.spec.drift, model, job.base)
+        trainer.cap = DriftCap(job.spec, model, job.base)
         trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
     trainer.add_callback(watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
@@ -85,7 +87,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     with translate_os_errors(job.checkpoints):
         # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
         parameters = sum(p.numel() for p in stack.trainable(model).values())
-        require_bytes(job.folder, 4 * parameters * (3 * (job.spec.train.keep_checkpoints + 1) + 1))
+        copies = 4 if trainer.cap else 3  # with a cap on drift also the last slice within it
+        require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if watcher.stopped:
@@ -94,17 +97,21 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
             "the checkpoint is saved",
             remedy="run the same command again to go on from there",
         )
-    drift = ended_at(job.spec.drift, trainer.state)
+    drift, history = ended_at(job.spec.drift, trainer.state), _history(trainer.state.log_history)
+    adapter_step = _adapter_step(job.spec.drift, history, trainer.state.global_step)
     if drift is not None:
         job.on_note(
             f"stage {job.spec.name}: ended at step {trainer.state.global_step} of {trainer.state.max_steps}: it has "
-            f"drifted {drift:.3g} nats per token from what it started from, above `drift.max`"
+            f"drifted {drift:.3g} nats per token from what it started from, above `drift.max`; its adapter is that of "
+            f"step {adapter_step}, the last one measured within it"
         )
+    if trainer.cap:
+        trainer.cap.restore()
     with translate_os_errors(job.folder):
         _save_slice(job, model, job.folder / "out")
-    history = _history(trainer.state.log_history)
     return Outcome(
         steps=trainer.state.global_step,
+        adapter_step=adapter_step,
         micro_tokens=trainer.micro_tokens,
         resumed_from=resumed,
         seconds=time.monotonic() - started,
@@ -132,6 +139,11 @@ def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
     ]
 
 
+def _adapter_step(cap: DriftSpec | None, history: list[dict[str, float]], steps: int) -> int:
+    """Return the step whose adapter is published: the last one, or with a cap the last one measured within it."""
+    return steps if cap is None else int(max(h["step"] for h in history if h.get("drift", math.inf) <= cap.max))
+
+
 def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
     """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
@@ -139,6 +151,8 @@ def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -
         return False
     trainer.state, trainer.tokens = state, state.num_input_tokens_seen
     stack.restore_slice(model, checkpoint)
+    if trainer.cap:
+        trainer.cap.load(checkpoint)
     return True
 
 

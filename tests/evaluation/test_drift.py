@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
 from statllama.config.specs import BaseModelSpec
+from statllama.errors import TrainingError
 from statllama.evaluation import drift, probe
 from statllama.evaluation.drift import kl, measure, rows_for
 from statllama.evaluation.probe import LONGEST, probe_rows, probe_texts, probe_version
@@ -416,24 +416,49 @@ def cap(fit: Callable[..., Attempt]) -> dict[str, Any]:
     return {"max": (drifts[2] + drifts[4]) / 2, "every": 2}
 
 
-def test_a_cap_ends_the_stage_early(
+def test_a_cap_holds_for_the_adapter_that_is_published(
     cap: dict[str, Any], fit: Callable[..., Attempt], base: Base, adapters: list[Adapter], folder: Path
 ) -> None:
-    """After the first step measured above it; the adapter's drift is what was measured."""
+    """The stage ends after the first step measured above it; its adapter is that of a stage of as many steps as were
+    measured within it.
+    """
     first, second = fit("first", cap), fit("second", cap, checkpoint_every=1)
-    assert first.adapter == second.adapter
+    assert first.adapter == second.adapter == fit("shorter", None, steps=2).adapter
     assert first.losses == second.losses == fit("short", None, steps=4).losses
     got = first.outcome.metrics()
-    assert (got["steps"], got["ended_by"], got["drift"]) == (4, "drift", first.drifts[4])
+    assert (got["steps"], got["adapter_step"], got["ended_by"], got["drift"]) == (4, 2, "drift", first.drifts[2])
     assert first.drifts[2] < cap["max"] < first.drifts[4]
     whole = [*adapters[:2], load_adapter(folder / "first" / "out")]
     with scoring(base, whole) as model:
-        assert measure(model, whole, rows_for(base)[::8]).to_parent == pytest.approx(got["drift"], rel=1e-4)
+        drifted = measure(model, whole, rows_for(base)[::8]).to_parent
+    assert drifted == pytest.approx(got["drift"], rel=1e-4) and drifted < cap["max"]
     (note,) = first.notes
     assert note == (
-        f"stage first: ended at step 4 of 6: it has drifted {got['drift']:.3g} nats per token from what it started "
-        "from, above `drift.max`"
+        f"stage first: ended at step 4 of 6: it has drifted {first.drifts[4]:.3g} nats per token from what it started "
+        "from, above `drift.max`; its adapter is that of step 2, the last one measured within it"
     )
+
+
+def test_the_last_step_is_measured_too(cap: dict[str, Any], fit: Callable[..., Attempt]) -> None:
+    """At 3 of 3 with `every: 2`: within the cap it is published, above it the adapter of step 2 is."""
+    within, above = fit("within", {"max": 100.0, "every": 2}, steps=3), fit("above", cap | {"every": 1}, steps=3)
+    assert list(within.drifts) == [2, 3] and within.outcome.metrics()["adapter_step"] == 3
+    assert within.adapter == fit("three", None, steps=3).adapter
+    tight = {"max": (within.drifts[2] + within.drifts[3]) / 2, "every": 2}
+    late = fit("late", tight, steps=3)
+    assert (late.outcome.ended_by, late.outcome.steps, late.outcome.adapter_step) == ("drift", 3, 2)
+    assert late.adapter == fit("two", None, steps=2).adapter
+    assert above.outcome.metrics()["drift"] <= cap["max"]
+
+
+def test_a_stage_above_the_cap_from_the_start_fails(fit: Callable[..., Attempt], folder: Path) -> None:
+    with pytest.raises(TrainingError, match="at its first measurement, after step 4, it has drifted") as caught:
+        fit("wild", {"max": 1e-9, "every": 4}, checkpoint_every=1)
+    assert "--set stages.wild.drift.every=1" in str(caught.value)
+    assert "--set stages.wild.train.learning_rate=0.0005" in str(caught.value)
+    assert not list((folder / "wild" / "out").iterdir())
+    with pytest.raises(TrainingError, match="after step 4"):  # and again, from the checkpoint before it
+        fit("wild", {"max": 1e-9, "every": 4}, checkpoint_every=1)
 
 
 def test_a_capped_stage_resumes_bit_for_bit(
@@ -513,7 +538,7 @@ def test_the_cap_and_the_probe_texts_are_in_the_key(tmp_path: Path, monkeypatch:
         ({"max": 0.0}, "greater than 0"),
         ({"every": 5}, "Field required"),
         ({"max": 0.1, "every": 0}, "greater than or equal to 1"),
-        ({"max": 0.1}, "`drift.every` 10 is above `train.steps` 6, so drift would never be measured"),
+        ({"max": 0.1}, "`drift.every` 10 is above `train.steps` 6, so drift would be measured"),
     ],
     ids=str,
 )
@@ -524,11 +549,28 @@ def test_caps_that_are_refused(cap: dict[str, Any], message: str, tmp_path: Path
 
 def test_a_recipe_with_a_cap(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
     """Its rows are shorter than the probe texts, which are measured whole."""
-    path = write_recipe([stage("one", drift={"max": 1e-9, "every": 2})])
-    result = run(path, tmp_path / "w")["one"]
+    path = write_recipe([stage("one", drift={"max": 100.0, "every": 1})])
+    history = json.loads((run(path, tmp_path / "free")["one"] / "history.json").read_text())
+    limit = (history[1]["drift"] + history[2]["drift"]) / 2
+    result = run(path, tmp_path / "w", f"stages.one.drift.max={limit!r}")["one"]
     manifest = json.loads((result / "manifest.json").read_text())
-    assert manifest["metrics"]["steps"] == 2
-    assert manifest["metrics"]["ended_by"] == "drift"
-    assert manifest["metrics"]["drift"] > 1e-9
-    assert manifest["config"]["drift"] == {"max": 1e-9, "every": 2}
-    shutil.rmtree(tmp_path / "w")
+    found = {name: manifest["metrics"][name] for name in ("steps", "adapter_step", "ended_by", "drift")}
+    assert found == {"steps": 3, "adapter_step": 2, "ended_by": "drift", "drift": history[1]["drift"]}
+    assert manifest["config"]["drift"] == {"max": limit, "every": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"drift": {"max": 0.1, "every": 13}}, "`drift.every` 13 is above its 12 steps"),
+        ({"train": {"warmup": 13}}, "`train.warmup` 13 is above its 12 steps"),
+    ],
+    ids=str,
+)
+def test_what_epochs_are_too_short_for(
+    fields: dict[str, Any], message: str, write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Before a model is loaded: 48 rows in batches of 4."""
+    fields = {**fields, "train": {"steps": None, "epochs": 1.0, **fields.get("train", {})}}
+    with pytest.raises(TrainingError, match=re.escape(message)):
+        run(write_recipe([stage("one", **fields)]), tmp_path / "w")

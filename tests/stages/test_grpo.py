@@ -657,8 +657,12 @@ def test_completions_are_checked(batch: dict[str, Any], fault: str | None, token
 
 def test_a_cap_on_drift_ends_it(base: Base, tmp_path: Path, pays: Any) -> None:
     pays(varied)
-    outcome, notes = noted(base, tmp_path, drift={"max": 1e-9, "every": 1})
-    assert outcome.ended_by == "drift" and outcome.steps < 4 and "above `drift.max`" in notes[-1]
+    free, _ = noted(base, tmp_path / "free", drift={"max": 100.0, "every": 1})
+    limit = max(entry["drift"] for entry in free.history[:2])  # every step after the second is above it
+    assert limit < min(entry["drift"] for entry in free.history[2:])
+    outcome, notes = noted(base, tmp_path / "capped", drift={"max": limit, "every": 1})
+    assert (outcome.ended_by, outcome.steps, outcome.adapter_step) == ("drift", 3, 2)
+    assert "above `drift.max`" in notes[-1]
 
 
 def test_on_a_4_bit_base(base_folder: Path, parents: Any, tmp_path: Path, pays: Any) -> None:
