@@ -83,7 +83,7 @@ def stacked_switch(base: Base, rows: Any, workspace: Path, index: int) -> tuple[
     folder = store.partial("results", digest(["next", index]))
     job = Job(spec=spec, base=base, parents=(parent,), dataset=rows, data_kind="documents", folder=folder)
     model = adapt(base, LORA, (parent,), seed=1, checkpointing=True)
-    trainer = _language.make_trainer(job, model, training.arguments(job, 4))
+    trainer = _language.make_trainer(job, model, training.arguments(job, True))
     trainer.__class__ = stop_at_first_step(trainer.__class__)
     try:
         trainer.train()

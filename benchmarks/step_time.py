@@ -2,7 +2,7 @@
 
 Both run in turns (A B A B ...), each on its own load of the same base; the medians' ratio is printed. The plain side
 has a process of its own, in which Unsloth is never loaded. A third figure is a stage on two parents (rank 16 + 64
-below a new slice of rank 8) over a plain rank-8 adapter. On a 4-bit base TRL casts the LoRA to bfloat16 and statllama
+below a new slice of rank 8) over a plain rank-8 adapter, a fourth what gradient checkpointing costs. On a 4-bit base TRL casts the LoRA to bfloat16 and statllama
 keeps it in float32; with `--quantization none` both do the same arithmetic.
 """
 
@@ -24,12 +24,15 @@ from statllama.train.job import Job
 NO_HUB: dict[str, Any] = {"model": {}, "tokenizer": {}}
 
 
-def stage_gaps(base: Base, rows: Any, steps: int, rank: int, parents: tuple[Any, ...], folder: Path) -> list[float]:
+def stage_gaps(
+    base: Base, rows: Any, steps: int, rank: int, parents: tuple[Any, ...], folder: Path, checkpointing: bool = False
+) -> list[float]:
     """Seconds a step of a statllama stage."""
     from statllama.stages import sft
     from statllama.train import training
 
-    train = TrainSpec(steps=steps, batch_size=4, learning_rate=1e-4, checkpoint_every=10**6)
+    fields = {"learning_rate": 1e-4, "checkpoint_every": 10**6, "gradient_checkpointing": checkpointing}
+    train = TrainSpec(steps=steps, batch_size=4, **fields)
     source = {"path": "rows.jsonl", "format": "text"}
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=LoraSpec(r=rank, alpha=16.0), train=train)
     clock = Clock()
@@ -79,6 +82,7 @@ def plain_gaps(spec: BaseModelSpec, length: int, steps: int, rank: int, folder: 
         report_to="none",
         disable_tqdm=True,
         bf16=False,
+        gradient_checkpointing=False,
         loss_type="nll",
         max_length=None,
         use_cpu=base.model.device.type == "cpu",
@@ -139,17 +143,19 @@ def main() -> None:
         base = load_base(spec, NO_HUB, "auto", args.length, choose_backend())
         rows = make_rows(args.steps * 4, args.length)
         stack = parents_of(base, (16, 64))
-        stage, plain, stacked, single = [], [], [], []
+        stage, plain, stacked, single, recomputed = [], [], [], [], []
         for i in range(args.rounds):
             plain += plainly(plain_gaps, spec, *size, 16, folder / f"plain{i}")
             stage += stage_gaps(base, rows, args.steps, 16, (), folder / f"stage{i}")
             single += plainly(plain_gaps, spec, *size, 8, folder / f"single{i}")
             stacked += stage_gaps(base, rows, args.steps, 8, stack, folder / f"stacked{i}")
+            recomputed += stage_gaps(base, rows, args.steps, 16, (), folder / f"recomputed{i}", True)
         assert checksum(base.model) == base.checksum
     figures = {
         "settings": {**vars(args), "parameters": parameters, "backend": base.backend},
         "seconds_per_step": {"plain_trl": median(plain), "stage": median(stage)},
         "ratio_stage_over_plain_trl": round(median(stage) / median(plain), 4),
+        "ratio_gradient_checkpointing_on_over_off": round(median(recomputed) / median(stage), 4),
         "ratio_rank_16_64_8_stack_over_plain_rank_8": round(median(stacked) / median(single), 4),
     }
     report(f"step_time_{args.quantization}", figures, args.save)

@@ -186,9 +186,11 @@ class TrainSpec(Spec):
     learning_rate: NonNegative = 2e-5
     """Peak learning rate. Zero is allowed: it leaves every logit unchanged."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Shape after warm-up; linear and cosine end at 0."""
+    """Shape after warm-up, as Transformers has it. Of the n steps after warm-up the first has the peak rate, the last
+    1 / n of it (`linear`) or about 2.5 / n^2 (`cosine`); 0 would be that of the step after. `constant`: the peak."""
     warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Warm-up: below 1 a share of all steps, from 1 a number of steps."""
+    """Warm-up: below 1 a share of all steps (rounded up), from 1 a number of steps. Of w warm-up steps step i has
+    (i - 1) / w of the peak rate, as in Transformers: the first step has rate 0, so it teaches nothing."""
     batch_size: Count = 16
     """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
     micro_tokens: Annotated[Count, Unkeyed()] = 8192
@@ -212,8 +214,9 @@ class TrainSpec(Spec):
     """Compute type of the base: `auto` is bfloat16 on CUDA (float16 where bfloat16 is missing), float32 on a CPU.
     `bfloat16` there too halves activations, and is faster where the CPU multiplies in it (`statllama doctor` says). In
     the key as the type that it is on the machine that trains."""
-    gradient_checkpointing: Annotated[bool, Unkeyed()] = True
-    """Recompute activations in the backward pass: less memory, the same numbers. Not in the key."""
+    gradient_checkpointing: Annotated[bool | Literal["auto"], Unkeyed()] = "auto"
+    """Recompute activations in the backward pass: less memory, about a third more time, the same numbers. `auto`: on,
+    except on a CPU and where a GPU has room for them (`train/activations.py`). Not in the key."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     """Seeds the slice's initial values, data order and dropout."""
     checkpoint_every: Annotated[Count, Unkeyed()] = 50

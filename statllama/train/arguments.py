@@ -52,10 +52,10 @@ FIXED: dict[str, Any] = {
 }
 
 
-def arguments(job: Job) -> dict[str, Any]:
+def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
     """Return every training argument of Transformers that bears on the result, set explicitly.
 
-    Transformers gets the effective batch as one batch: `step.StepTrainer` splits it into forward passes.
+    `checkpointing`: whether activations are recomputed (`activations.recomputes`). Transformers gets the effective batch as one batch: `step.StepTrainer` splits it into forward passes.
     """
     train, cuda = job.spec.train, torch.cuda.is_available()
     constant = "constant_with_warmup" if train.warmup else "constant"
@@ -78,7 +78,7 @@ def arguments(job: Job) -> dict[str, Any]:
         "adam_epsilon": train.adam_epsilon,
         "bf16": job.base.dtype is torch.bfloat16,
         "fp16": job.base.dtype is torch.float16,
-        "gradient_checkpointing": train.gradient_checkpointing,
+        "gradient_checkpointing": checkpointing,
         "seed": train.seed,
         "data_seed": train.seed,
         "dataloader_pin_memory": cuda,

@@ -21,6 +21,7 @@ from statllama.evaluation.drift import DriftCap, ended_at
 from statllama.model import stack
 from statllama.model.base_model import adapt, unsloth_hushed
 from statllama.store.files import read_json, require_bytes, translate_os_errors
+from statllama.train.activations import recomputes
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
@@ -56,11 +57,12 @@ def run(job: Job, stage: ModuleType) -> Outcome:
 
 
 def _attempt(job: Job, stage: ModuleType) -> Outcome:
-    model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, job.spec.train.gradient_checkpointing)
+    checkpointing = recomputes(job)
+    model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, checkpointing)
     try:
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():
-            trainer = stage.make_trainer(job, model, arguments(job))
+            trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
         require_batch(trainer, job.spec.train.batch_size)
         trainer.micro_tokens = job.spec.train.micro_tokens
         _restore(model, start)

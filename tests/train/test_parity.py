@@ -250,7 +250,7 @@ def fields_set(config: str, module: Any, monkeypatch: pytest.MonkeyPatch) -> set
     base = SimpleNamespace(dtype=torch.float32, backend="transformers", tokenizer=SimpleNamespace(pad_token_id=0))
     job = Job(spec, base, (), None, module.DATA_KIND, Path("nowhere"))  # type: ignore[arg-type]
     with pytest.raises(_Stop):
-        module.make_trainer(job, None, training.arguments(job))
+        module.make_trainer(job, None, training.arguments(job, False))
     return set(seen)
 
 

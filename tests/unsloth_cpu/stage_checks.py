@@ -299,7 +299,7 @@ def arguments_survive(world: World) -> None:
             seen["limit"] = trainer.model.max_seq_length
 
         outcome, _ = train(work, look=look)
-        wanted = {**arguments(work), **settings, "report_to": []}
+        wanted = {**arguments(work, False), **settings, "report_to": []}
         # Unsloth sets it to the model's limit, which is that of the longest stage: nothing is cut.
         assert seen["args"].max_length in (None, world.max_length)
         kept = {key: getattr(seen["args"], key) for key in wanted.keys() - {"max_length"}}
