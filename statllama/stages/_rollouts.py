@@ -22,8 +22,9 @@ from statllama.data.questions import unpacked_question
 from statllama.errors import TrainingError
 from statllama.model import stack
 from statllama.stages._reference import require_equal, require_parents
+from statllama.stages._sampling import Drawn, drawing, uniforms
 from statllama.train.budget import split
-from statllama.train.step import Pass
+from statllama.train.step import Pass, free_memory, out_of_memory
 from statllama.train.trainer import StageTrainer
 
 BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left
@@ -81,18 +82,26 @@ class RolloutTrainer(StageTrainer):
     _unvaried = 0
     _note_at = 1
     _asked: list[list[int]]
+    generated_tokens: int
+    """Tokens of prompts and completions that are generated at once at most. Halved when memory runs out meanwhile."""
 
     @property
     def _spec(self) -> Any:
         """Return `stages.grpo.Spec`."""
         return self.job.spec
 
-    def stop_at_end_of_turn(self) -> None:
-        """Make completions end at the template's end-of-turn token too, whatever the base's settings name."""
+    def settle_generation(self) -> None:
+        """Make completions end at the template's end-of-turn token too, whatever the base's settings name, and leave
+        the draws to `_sampling`.
+        """
         trainer: Any = self
         stops = sorted({*trainer.eos_token_ids, *end_tokens(self.job.base.tokenizer)})
         trainer.eos_token_ids = stops
-        trainer.generation_config.eos_token_id = trainer.generation_kwargs["eos_token_id"] = stops
+        greedy = {"do_sample": False, **dict.fromkeys(("temperature", "top_p", "top_k", "min_p"))}
+        for name, value in {"eos_token_id": stops, **greedy}.items():
+            trainer.generation_kwargs[name] = value
+            setattr(trainer.generation_config, name, value)
+        self.generated_tokens = self._spec.train.micro_tokens
 
     # ------------------------------------------------------------------ the step
 
@@ -184,16 +193,53 @@ class RolloutTrainer(StageTrainer):
         """
         return self._asked, None, {}
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
-        """Generate without dropout and gradient checkpointing, so that the samples are the policy's own and
-        use the cache.
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> Any:
+        """Generate without dropout and gradient checkpointing, so that the samples are the policy's own and use the
+        cache, in batches under the budget: a prompt counts with the longest completion, as its cache may become.
         """
         model: Any = self.model  # type: ignore[attr-defined]
         model.eval()
+        limit, found = self._spec.max_completion_length, dict[int, list[int]]()
         try:
-            return super()._generate_single_turn(*args, **kwargs)  # type: ignore[misc]
+            while waiting := [i for i in range(len(prompt_ids)) if i not in found]:
+                first, *_ = split([len(prompt_ids[i]) + limit for i in waiting], self.generated_tokens)
+                rows = [waiting[i] for i in first]
+                asked = [prompt_ids[i] for i in rows]
+                try:
+                    with drawing(model, self._drawn(rows, max(map(len, asked)))):
+                        ids, _ = super()._generate_single_turn(asked, *args, **kwargs)  # type: ignore[misc]
+                except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                else:
+                    found |= dict(zip(rows, ids, strict=True))
+                    continue
+                self._generate_fewer(len(rows), len(rows) * (max(map(len, asked)) + limit))
         finally:
             model.train()
+        return [found[i] for i in range(len(prompt_ids))], None
+
+    def _drawn(self, rows: Sequence[int], prompt: int) -> Drawn:
+        spec, step = self._spec, self.state.global_step  # type: ignore[attr-defined]
+        numbers = uniforms(spec.train.seed, step, rows, spec.max_completion_length)
+        return Drawn(numbers, prompt, spec.temperature, spec.top_p)
+
+    def _generate_fewer(self, rows: int, tokens: int) -> None:
+        """Halve what is generated at once. TrainingError when it was a single completion."""
+        free_memory()  # outside the `except`, whose traceback holds the cache
+        spec = self._spec
+        if rows == 1:
+            raise TrainingError(
+                f"stage {spec.name}: out of memory while it generates a single completion, {tokens:,} tokens with its "
+                "prompt",
+                remedy=f"--set stages.{spec.name}.max_completion_length={max(1, spec.max_completion_length // 2)}, or "
+                "use a smaller base",
+            )
+        self.generated_tokens = min(tokens, self.generated_tokens) // 2
+        self.job.on_note(
+            f"out of memory while generating {rows} completions of {tokens:,} tokens with their prompts: from now on at "
+            f"most {self.generated_tokens:,} at once; forward passes in training stay as they are"
+        )
 
     # ------------------------------------------------------------------ what is told
 

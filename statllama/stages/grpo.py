@@ -5,8 +5,9 @@ is than its siblings. The reference policy is the stack without the new slice, n
 every run, resumed ones too, asserts that, and that the KL divergence from it is 0 before the first step. The defaults
 are the paper's algorithm; `loss: dapo` or `dr_grpo`, `beta: 0.0` and `epsilon_high` are what was proposed later.
 
-`batch_size` counts completions: an optimizer step takes `batch_size / generations` prompts. All completions of a step
-are generated at once; the token budget, which splits them into forward passes, changes rounding alone.
+`batch_size` counts completions: an optimizer step takes `batch_size / generations` prompts. The token budget, which
+splits them into batches to generate and into forward passes, changes rounding alone: each token is drawn with a number
+of its own (`_sampling`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from statllama.train.job import Job
 
-NUMERICS = 2
+NUMERICS = 3
 DATA_KIND = "questions"
 
 
@@ -207,7 +208,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     )
     trainer.job = job
     trainer.data_collator = as_rows
-    trainer.stop_at_end_of_turn()
+    trainer.settle_generation()
     if spec.beta:
         stack.refer_to_parents(model)
     return trainer

@@ -36,6 +36,13 @@ def out_of_memory(error: BaseException) -> bool:
     return any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
+def free_memory() -> None:
+    """Give back what a try that ran out of memory held. Call it outside the `except`: its traceback holds the graph."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 @dataclass(frozen=True)
 class StepRows:
     """The dataset's rows of one optimizer step. No tensor and no container, so that accelerate passes it on as it is.
@@ -171,9 +178,7 @@ class StepTrainer:
         if before.counted is not None:
             self._total_train_tokens = before.counted
         self.tokens = before.tokens
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
     def _shrink(self) -> None:
         """Halve what the pass that failed held. TrainingError when it held a single row or pair."""
