@@ -2,8 +2,9 @@
 
 Both run in turns (A B A B ...), each on its own load of the same base; the medians' ratio is printed. The plain side
 has a process of its own, in which Unsloth is never loaded. A third figure is a stage on two parents (rank 16 + 64
-below a new slice of rank 8) over a plain rank-8 adapter, a fourth what gradient checkpointing costs. On a 4-bit base TRL casts the LoRA to bfloat16 and statllama
-keeps it in float32; with `--quantization none` both do the same arithmetic.
+below a new slice of rank 8) over a plain rank-8 adapter, a fourth what gradient checkpointing costs. On a 4-bit base
+TRL casts the LoRA to bfloat16 and statllama keeps it in float32; with `--quantization none` both do the same
+arithmetic.
 """
 
 from __future__ import annotations

@@ -195,7 +195,8 @@ class TrainSpec(Spec):
     """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
     micro_tokens: Annotated[Count, Unkeyed()] = 8192
     """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
-    one by itself; a grpo stage also generates under it. Halved when memory runs out. Not in the key: it changes rounding, not the mathematics."""
+    one by itself; a grpo stage also generates under it. Halved when memory runs out. Not in the key: it changes
+    rounding, not the mathematics."""
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay (AdamW) on the new slice."""
     max_grad_norm: Positive = 1.0
@@ -353,8 +354,8 @@ class TrainingSpec(StageSpec):
     def _cap_is_measured(self) -> Self:
         if self.drift and self.train.steps is not None and self.drift.every > self.train.steps:
             raise ValueError(
-                f"`drift.every` {self.drift.every} is above `train.steps` {self.train.steps}, so drift would be measured "
-                "at the end alone"
+                f"`drift.every` {self.drift.every} is above `train.steps` {self.train.steps}, so drift would be "
+                "measured at the end alone"
             )
         return self
 

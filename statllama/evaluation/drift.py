@@ -187,8 +187,9 @@ class DriftCap(TrainerCallback):
             )
         sooner = f"measure sooner (--set stages.{name}.drift.every={max(1, step // 4)}) or " if step > 1 else ""
         raise TrainingError(
-            f"stage {name}: at its first measurement, after step {step}, it has drifted {value:.3g} nats per token from "
-            f"what it started from, above `drift.max` {self.cap.max:g}: the adapter within the cap has learned nothing",
+            f"stage {name}: at its first measurement, after step {step}, it has drifted {value:.3g} nats per token "
+            f"from what it started from, above `drift.max` {self.cap.max:g}: the adapter within the cap has learned "
+            "nothing",
             remedy=f"{sooner}lower the learning rate (--set stages.{name}.{slower})",
         )
 

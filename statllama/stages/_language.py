@@ -45,7 +45,8 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         pad_to_multiple_of=None,
         completion_only_loss=False,
         assistant_only_loss=False,
-        loss_type="nll",
+        # The same loss without the logits of a whole pass (see `_chunks`); Unsloth has its own way.
+        loss_type="chunked_nll" if job.base.backend == "transformers" else "nll",
         trust_remote_code=False,
     )
     trainer = Trainer(

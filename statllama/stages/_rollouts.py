@@ -23,12 +23,12 @@ from statllama.errors import TrainingError
 from statllama.model import stack
 from statllama.stages._reference import require_equal, require_parents
 from statllama.stages._sampling import Drawn, drawing, uniforms
+from statllama.stages._unvaried import SAME, why_unvaried
 from statllama.train.budget import split
 from statllama.train.step import Pass, free_memory, out_of_memory
 from statllama.train.trainer import StageTrainer
 
 BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left
-SAME = 1e-8  # rewards that differ by less are the same
 
 
 def as_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -167,11 +167,17 @@ class RolloutTrainer(StageTrainer):
         # `dapo` divides by the tokens of the whole step; the others are means over the pass's completions.
         return loss if self._spec.loss == "dapo" else loss * self.share
 
-    def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Return TRL's log-probabilities; of a step's completions, under the budget."""
-        if kwargs.get("batch_size"):
-            kwargs["batch_size"] = max(1, self.micro_tokens // input_ids.shape[1])
-        return super()._get_per_token_logps_and_entropies(model, input_ids, *args, **kwargs)  # type: ignore[misc]
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, attention_mask: Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return TRL's log-probabilities; of a step's completions (it then names a batch size), under the budget."""
+        compute: Any = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
+        if not kwargs.get("batch_size"):
+            return compute(model, input_ids, attention_mask, *args, **kwargs)
+        kwargs["batch_size"] = rows = max(1, self.micro_tokens // input_ids.shape[1])
+        parts = zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
+        logps, *others = zip(*(compute(model, *part, *args, **kwargs) for part in parts), strict=True)
+        return torch.cat(logps), *(None if other[0] is None else torch.cat(other) for other in others)
 
     # ------------------------------------------------------------------ prompts and completions
 
@@ -237,8 +243,8 @@ class RolloutTrainer(StageTrainer):
             )
         self.generated_tokens = min(tokens, self.generated_tokens) // 2
         self.job.on_note(
-            f"out of memory while generating {rows} completions of {tokens:,} tokens with their prompts: from now on at "
-            f"most {self.generated_tokens:,} at once; forward passes in training stay as they are"
+            f"out of memory while generating {rows} completions of {tokens:,} tokens with their prompts: from now on "
+            f"at most {self.generated_tokens:,} at once; forward passes in training stay as they are"
         )
 
     # ------------------------------------------------------------------ what is told
@@ -254,7 +260,7 @@ class RolloutTrainer(StageTrainer):
             self._unvaried += 1
             if self._unvaried >= self._note_at:
                 self._note_at *= 4  # told at once, and ever more rarely
-                reason = _why_unvaried(self._spec, trainer.reward_func_names, rewards.cpu(), ids, trainer.eos_token_ids)
+                reason = why_unvaried(self._spec, trainer.reward_func_names, rewards.cpu(), ids, trainer.eos_token_ids)
                 self.job.on_note(
                     f"stage {self._spec.name}: all {self._spec.generations} completions of each prompt got the same "
                     f"reward, so this batch teaches nothing ({self._unvaried} of {self._batches} batches): {reason}"
@@ -331,39 +337,6 @@ def _tail(values: Sequence[float]) -> float | None:
     return _mean(values[-max(1, len(values) // 10) :])
 
 
-def _why_unvaried(
-    spec: Any, names: Sequence[str], rewards: Tensor, ids: Sequence[Sequence[int]], stops: Sequence[int]
-) -> str:
-    """Name what all completions of a batch have in common. `rewards`: (completions, rewards), NaN where not
-    judged.
-    """
-    reasons = []
-    groups = [ids[i : i + spec.generations] for i in range(0, len(ids), spec.generations)]
-    if all(len({tuple(one) for one in group}) == 1 for group in groups):
-        reasons.append("each prompt's completions are the same text (raise `temperature`)")
-    if all(one[-1] not in stops for one in ids):
-        reasons.append(f"all are cut at `max_completion_length` {spec.max_completion_length}")
-    for reward, name, column in zip(spec.rewards, names, rewards.T, strict=True):
-        known = column[~column.isnan()]
-        if not len(known):
-            reasons.append(f"{name} judged none")
-        elif float(known.max() - known.min()) <= SAME:
-            reasons.append(f"{name} is {_said(reward, float(known[0]))} for all")
-        else:
-            reasons.append(f"{name} is {float(known.min()):g} to {float(known.max()):g}, alike for each prompt")
-    return "; ".join(reasons)
-
-
-def _said(reward: Any, value: float) -> str:
-    """Return a reward's value, with what it stands for where its options say so (`correct: 2.0`)."""
-    meaning = [
-        name.replace("_", " ")
-        for name, option in reward.model_dump(exclude={"weight"}).items()
-        if name in ("correct", "wrong", "no_answer") and math.isclose(option, value, rel_tol=1e-6)
-    ]
-    return f"{value:g}" + (f" ({meaning[0]})" if meaning else "")
-
-
 # ------------------------------------------------------------------ checks of the first batch
 
 
@@ -374,9 +347,12 @@ def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Non
     ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
     attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
     mask, length = inputs["completion_mask"], inputs["completion_ids"].shape[1]
-    with torch.no_grad(), torch.random.fork_rng():  # dropout here must not shift the training's own draws
-        with stack.up_to(trainer.model):
-            logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits[:, -length - 1 : -1]
+    # Dropout here must not shift the training's own draws. Row by row: the logits of a pass are gigabytes.
+    with torch.no_grad(), torch.random.fork_rng(), stack.up_to(trainer.model):
+        logits = (
+            model(input_ids=row[None], attention_mask=seen[None], use_cache=False).logits[0, -length - 1 : -1]
+            for row, seen in zip(ids, attention, strict=True)
+        )
         rows = zip(logits, inputs["completion_ids"], mask, strict=True)
         parent = torch.stack([_log_prob(*row, trainer._spec.temperature) for row in rows])
     reference = (of_completions(inputs["ref_per_token_logps"], inputs).float() * mask).sum(1)

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from statllama.config.specs import Positive, TrainingSpec
 from statllama.stages import EXPERIMENTAL, NOT_OFFERED
+from statllama.stages._chunks import by_rows, in_chunks
 from statllama.stages._reference import check_first_loss, check_reference
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 2
 DATA_KIND = "preferences"
+KNOWN = ("ref_chosen_logps", "ref_rejected_logps")  # TRL's names of the reference's log-probabilities in a batch
 
 
 class Spec(TrainingSpec):
@@ -63,11 +65,11 @@ def initial_loss(loss: str, beta: float) -> float:
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     """Return TRL's DPOTrainer with the parent stack as reference and every field of its config set."""
-    import torch
     import trl
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     from statllama.model import stack
+    from statllama.stages._known_reference import kept_if_right, seen_again, with_reference
     from statllama.train.step import Pass, Row, StepRows, row_passes
     from statllama.train.trainer import StageTrainer
 
@@ -87,10 +89,16 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids
 
+        def prepare_rows(self) -> None:
+            if seen_again(job):
+                self.train_dataset = with_reference(self, KNOWN, _longer, collate, rows_per_item=2)
+                self.precompute_ref_logps = True  # TRL's: the reference is in the batch
+
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
             if first:
-                check_reference(self, model, inputs, lambda: torch.cat(self.compute_ref_log_probs(model, inputs)))
+                with kept_if_right(job):
+                    _check_reference(self, model, inputs)
             loss = super().compute_loss(model, inputs, *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec.loss, spec.beta), job.base.dtype)
@@ -105,6 +113,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         data_collator=StepRows,
     )
     trainer.job = job
+    in_chunks(trainer, job.base.backend)
     stack.refer_to_parents(model)
     return trainer
 
@@ -135,3 +144,14 @@ def _settings(spec: Spec) -> dict[str, Any]:
 def _longer(pair: Mapping[str, Sequence[int]]) -> int:
     """Return the tokens of the longer of a pair's two rows."""
     return len(pair["prompt_ids"]) + max(len(pair["chosen_ids"]), len(pair["rejected_ids"]))
+
+
+def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
+    """Check the reference that this batch is trained with, known or not."""
+    import torch
+
+    def log_probs(batch: dict[str, Tensor]) -> Tensor:
+        return torch.cat(trainer.compute_ref_log_probs(model, batch))
+
+    known = [inputs[name] for name in KNOWN if name in inputs]
+    by_rows(check_reference, trainer, model, inputs, log_probs, torch.cat(known) if known else None)

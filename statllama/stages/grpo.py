@@ -188,6 +188,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     import trl
 
     from statllama.model import stack
+    from statllama.stages._chunks import in_chunks
     from statllama.stages._rollouts import RolloutTrainer, as_rows
 
     assert isinstance(job.spec, Spec)
@@ -209,6 +210,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     trainer.job = job
     trainer.data_collator = as_rows
     trainer.settle_generation()
+    in_chunks(trainer, job.base.backend)
     if spec.beta:
         stack.refer_to_parents(model)
     return trainer

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from pydantic import model_validator
 
 from statllama.config.specs import Positive, TrainingSpec
+from statllama.stages._chunks import by_rows, in_chunks
 from statllama.stages._reference import check_first_loss, check_reference
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from statllama.train.job import Job
+    from statllama.train.step import Pass
 
 NUMERICS = 2
 DATA_KIND = "judgements"
 KL = "KL_"  # what TRL's names of the mismatched answers begin with
+KNOWN = ("ref_logps", "ref_KL_logps")  # TRL's names of the reference's log-probabilities in a batch
 
 
 class Spec(TrainingSpec):
@@ -102,12 +105,33 @@ def initial_loss(spec: Spec, labels: Sequence[bool]) -> float:
 
 def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     """Return TRL's KTOTrainer with the parent stack as reference and every field of its config set."""
+    import trl
+
+    from statllama.model import stack
+    from statllama.train.step import StepRows
+
+    trainer = _trainer_class(job)(
+        model=model,
+        args=trl.KTOConfig(**(arguments | _settings(cast(Spec, job.spec)))),
+        train_dataset=job.dataset,
+        processing_class=job.base.tokenizer,
+        data_collator=StepRows,
+    )
+    trainer.job = job
+    in_chunks(trainer, job.base.backend)
+    stack.refer_to_parents(model)
+    return trainer
+
+
+def _trainer_class(job: Job) -> Any:
+    """Return TRL's KTOTrainer with exact steps, the KL divergence of the whole step, and checks of the first batch."""
     import torch
     import trl
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
     from statllama.model import stack
-    from statllama.train.step import Pass, Row, StepRows, row_passes
+    from statllama.stages._known_reference import kept_if_right, seen_again, with_reference
+    from statllama.train.step import Row, row_passes
     from statllama.train.trainer import StageTrainer
 
     spec = cast(Spec, job.spec)
@@ -131,6 +155,11 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             self.step_passes, self.step_logps = passes, {}
             return super()._take(model, passes)
 
+        def prepare_rows(self) -> None:
+            if seen_again(job):
+                self.train_dataset = with_reference(self, KNOWN, _longest, collate)
+                self.precompute_ref_logps = True  # TRL's: the reference is in the batch
+
         def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
             """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
             policy, compute = stack.shown(self.model), super()._compute_kl_logps
@@ -142,23 +171,34 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
             if first:
-                check_reference(self, model, inputs, lambda: self.compute_ref_log_probs(model, inputs)[0])
-            loss = super().compute_loss(model, inputs, *args, **kwargs)
+                with kept_if_right(job):
+                    _check_reference(self, model, inputs)
+            loss = super().compute_loss(model, _with_kl_of_step(inputs, self.step_passes), *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
             self.checked = True
             return loss * self.share  # a mean over the pass's rows
 
-    trainer = Trainer(
-        model=model,
-        args=trl.KTOConfig(**(arguments | _settings(spec))),
-        train_dataset=job.dataset,
-        processing_class=job.base.tokenizer,
-        data_collator=StepRows,
-    )
-    trainer.job = job
-    stack.refer_to_parents(model)
-    return trainer
+    return Trainer
+
+
+def _with_kl_of_step(inputs: dict[str, Any], passes: Sequence[Pass]) -> dict[str, Any]:
+    """Return a pass's batch with what is known of the reference's mismatched answers, if anything: the whole step's."""
+    import torch
+
+    if "ref_KL_logps" not in inputs:
+        return inputs
+    return {**inputs, "ref_KL_logps": torch.cat([p.batch["ref_KL_logps"] for p in passes]).to(inputs["label"].device)}
+
+
+def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
+    """Check the reference that this batch is trained with, known or not."""
+
+    def log_probs(batch: dict[str, Tensor]) -> Tensor:
+        found: Tensor = trainer.compute_ref_log_probs(model, batch)[0]
+        return found
+
+    by_rows(check_reference, trainer, model, inputs, log_probs, inputs.get("ref_logps"))
 
 
 def _counts(batch: Mapping[str, Any]) -> dict[str, float]:

@@ -55,7 +55,8 @@ FIXED: dict[str, Any] = {
 def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
     """Return every training argument of Transformers that bears on the result, set explicitly.
 
-    `checkpointing`: whether activations are recomputed (`activations.recomputes`). Transformers gets the effective batch as one batch: `step.StepTrainer` splits it into forward passes.
+    `checkpointing`: whether activations are recomputed (`activations.recomputes`). Transformers gets the effective
+    batch as one batch: `step.StepTrainer` splits it into forward passes.
     """
     train, cuda = job.spec.train, torch.cuda.is_available()
     constant = "constant_with_warmup" if train.warmup else "constant"

@@ -53,7 +53,7 @@ class Outcome:
     steps: int
     """Optimizer steps taken."""
     adapter_step: int
-    """Step at which the published adapter stood: the last one, or with a cap on drift the last one measured within it."""
+    """Step at which the published adapter stood: the last one, or with a cap on drift the last measured within it."""
     micro_tokens: int
     """The token budget at the end: less than the spec's when memory ran out."""
     resumed_from: int | None

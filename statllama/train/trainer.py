@@ -64,6 +64,9 @@ class StageTrainer(StepTrainer):
             self._batch_checked = True
         return super()._take(model, passes)
 
+    def prepare_rows(self) -> None:
+        """Add to the rows what is known before the first step. `training` calls it once all is set up."""
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log as TRL does, with the drift measured after this step."""
         super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]

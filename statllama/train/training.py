@@ -92,6 +92,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         copies = 4 if trainer.cap else 3  # with a cap on drift also the last slice within it
         require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
+            trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if watcher.stopped:
         raise Interrupted(

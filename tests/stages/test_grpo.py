@@ -382,9 +382,9 @@ def ragged(count: int) -> list[dict[str, Any]]:
 def test_any_budget_gives_the_same_adapter(
     iterations: int, base: Base, parents: Any, tmp_path: Path, pays: Any
 ) -> None:
-    """Also of prompts of unequal length, with completions generated one by one or in batches that do not divide them."""
+    """Also of prompts of unequal length, generated one by one or in batches that do not divide them."""
     pays(varied)
-    found, sizes = {}, []
+    found = {}
     for budget in (100_000, 400, 130, 1):
         fields = {"iterations": iterations, "temperature": 1.3, "top_p": 0.95}
         fields["train"] = {"micro_tokens": budget, "batch_size": 12, "adam_epsilon": 1e-4, "learning_rate": 3e-3}

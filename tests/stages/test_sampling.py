@@ -92,5 +92,5 @@ def test_generated_tokens_follow_the_models_distribution(base_folder: Path) -> N
         assert drawn[kept.numpy()].sum() == rows
         expected = (probabilities[kept] / probabilities[kept].sum()).numpy() * rows
         often = expected > 5
-        observed = np.append(drawn[kept.numpy()][often], drawn[kept.numpy()][~often].sum() + 1e-9)
-        assert chisquare(observed, np.append(expected[often], expected[~often].sum() + 1e-9), sum_check=False).pvalue > 1e-3
+        few = (np.append(part[often], part[~often].sum() + 1e-9) for part in (drawn[kept.numpy()], expected))
+        assert chisquare(*few, sum_check=False).pvalue > 1e-3
