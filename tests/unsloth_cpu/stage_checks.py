@@ -89,7 +89,7 @@ def accumulated_is_large_batch(world: World) -> None:
 
 @check
 def dpo_starts_at_ln2(world: World) -> None:
-    """Two parents of different rank: the first loss is ln 2, and the reference is the parent stack."""
+    """Two parents of different rank: the first loss is ln 2, and the reference is the parent stack; computed once."""
     base = world.base("nf4")
     parents = two_parents(base)
     data = pairs(world, 2, size=world.max_length // 5)
@@ -108,6 +108,7 @@ def dpo_starts_at_ln2(world: World) -> None:
 
     outcome, adapter = train(work, look=look)
     first, second = told(world, outcome, adapter, sums)
+    assert (work.folder / "reference.safetensors").exists()
     assert abs(first - math.log(2)) < world.loss_tolerance / 2
     assert abs(second - math.log(2)) > world.loss_tolerance
     base.check_unchanged()
@@ -153,6 +154,7 @@ def kto_starts_at_a_half(world: World) -> None:
 
     outcome, adapter = train(work, look=look)
     first, second = told(world, outcome, adapter, sums)
+    assert (work.folder / "reference.safetensors").exists()
     assert abs(first - 0.5) < world.loss_tolerance / 2
     assert second < 0.5 - world.loss_tolerance
     base.check_unchanged()
