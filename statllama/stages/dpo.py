@@ -19,6 +19,8 @@ from statllama.stages._reference import check_first_loss, check_reference
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import Tensor
+
     from statllama.train.job import Job
 
 NUMERICS = 2

@@ -147,7 +147,7 @@ def test_out_of_memory_halves_its_passes(write_recipe: Write, tmp_path: Path, mo
     monkeypatch.setattr(trl.DPOTrainer, "compute_ref_log_probs", spend)
     most = 4
     fewer = run(recipe(write_recipe, "dpo"), tmp_path / "fewer")["last"]
-    assert max(sizes) > 4 and sum(size for size in sizes if size <= 4) == 2 * 32
+    assert max(sizes) > 4 and sum(size for size in sizes if 1 < size <= 4) == 2 * 32  # of 1: the first batch's check
     assert difference(fewer, whole) < 1e-5
     most = 1
     with pytest.raises(TrainingError, match="out of memory in the reference's forward pass of a single row or pair"):
