@@ -152,7 +152,7 @@ def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> Non
     """Check the reference that this batch is trained with, known or not."""
     import torch
 
-    def log_probs(batch: dict[str, Tensor]) -> Tensor:
+    def log_probs(batch: Mapping[str, Tensor]) -> Tensor:
         return torch.cat(trainer.compute_ref_log_probs(model, batch))
 
     known = [inputs[name] for name in KNOWN if name in inputs]

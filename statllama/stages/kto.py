@@ -194,7 +194,7 @@ def _with_kl_of_step(inputs: dict[str, Any], passes: Sequence[Pass]) -> dict[str
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
     """Check the reference that this batch is trained with, known or not."""
 
-    def log_probs(batch: dict[str, Tensor]) -> Tensor:
+    def log_probs(batch: Mapping[str, Tensor]) -> Tensor:
         found: Tensor = trainer.compute_ref_log_probs(model, batch)[0]
         return found
 

@@ -23,13 +23,13 @@ def test_each_stage_type_trains_near_float32(kind: str, write_recipe: Write, tmp
     """On a parent; the new slice is float32, so that a small step is not rounded away."""
     more: dict[str, Any] = {}
     if kind == "grpo":
-        more = {"rewards": [{"name": "length", "target": 4}], "generations": 4, "max_completion_length": 12}
+        more = {"rewards": [{"name": "length", "target": 4}], "generations": 8, "max_completion_length": 30}
         more["data"] = [{"path": "grpo.jsonl"}]
         rows = [{"prompt": f"Say {n}.", "answer": str(n)} for n in range(12)]
         (tmp_path / "grpo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = {}
     for precision in ("float32", "bfloat16"):
-        train = {"precision": precision, "steps": 4, "learning_rate": 1e-3}
+        train = {"precision": precision, "steps": 4, "learning_rate": 1e-3, "batch_size": 8}
         path = write_recipe([stage("one", train=train), stage("two", kind, train=train, **more)])
         results = run(path, tmp_path / precision)
         found[precision] = losses(results["two"])

@@ -186,7 +186,7 @@ def test_a_resumed_run_asserts_its_reference_too(
 
     monkeypatch.setattr(dpo, "check_reference", check)
     got = run(path, workspace)["two"]
-    assert checked == [2]
+    assert set(checked) == {2}
     assert adapter_bytes(got) == adapter_bytes(run(path, tmp_path / "whole")["two"])
 
 
