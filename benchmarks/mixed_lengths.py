@@ -19,8 +19,8 @@ from common import Clock, make_base, mixed_rows, process_apart, report, require_
 from step_time import NO_HUB
 
 from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
+from statllama.data.budget import split
 from statllama.model.base_model import Base, choose_backend, load_base, start_backend
-from statllama.train.budget import split
 from statllama.train.job import Job
 
 Lengths = tuple[int, int]

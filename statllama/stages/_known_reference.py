@@ -23,7 +23,7 @@ from torch import Tensor
 
 from statllama.errors import Interrupted, TrainingError
 from statllama.store.files import sync
-from statllama.train.budget import split
+from statllama.data.budget import split
 from statllama.train.job import Job
 from statllama.train.step import free_memory, out_of_memory
 

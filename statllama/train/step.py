@@ -14,26 +14,12 @@ from typing import Any
 
 import torch
 
+from statllama.data.budget import out_of_memory, split
 from statllama.data.collate import real_tokens
 from statllama.errors import TrainingError
-from statllama.train.budget import split
 
 Batch = dict[str, Any]
 Row = Mapping[str, Any]
-
-OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
-    "DefaultCPUAllocator: can't allocate memory",
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 def free_memory() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerState
 
+from statllama.data.budget import out_of_memory
 from statllama.errors import Interrupted, TrainingError
 from statllama.evaluation.drift import DriftCap, ended_at
 from statllama.model import stack
@@ -26,7 +27,6 @@ from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
 from statllama.train.preflight import require_batch
-from statllama.train.step import out_of_memory
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from statllama.train.budget import PASS_TOKENS, split
+from statllama.data.budget import PASS_TOKENS, split
 from statllama.train.step import averaged
 from tests.conftest import stage, write_jsonl
 from tests.reference import relative

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
+from statllama.data.budget import out_of_memory
 from statllama.errors import Interrupted, TrainingError
 from statllama.model import stack
 from statllama.model.factor import Factor
 from statllama.runs.reporting import Reporter
 from statllama.stages import dpo
 from statllama.train import training
-from statllama.train.step import out_of_memory
 from statllama.train.trainer import StageTrainer, _save_slice, _Watcher
 from tests.conftest import make_tokenizer, stage
 from tests.running import Recorder, adapter_bytes, run

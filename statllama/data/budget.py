@@ -1,13 +1,23 @@
-"""The token budget: how the rows of one optimizer step are split into forward passes.
+"""The token budget: how rows are split into forward passes, those of an optimizer step and those of an evaluation.
 
 A padded pass computes rows x longest row tokens, so rows of like length go together. The budget bounds what a pass
-holds and decides nothing else: the step's loss is the mean over its rows or tokens, whatever the passes were.
+holds and decides nothing else: a step's loss is the mean over its rows or tokens, and each answer is of its own row,
+whatever the passes were.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+import torch
+
+OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 PASS_TOKENS = 256
 """Fixed cost of one more pass, in tokens: launches, and small matrices that fill no device."""
@@ -40,3 +50,10 @@ def split(lengths: Sequence[int], budget: int, rows_per_item: int = 1) -> list[l
         passes.append(sorted(order[starts[n] : n]))
         n = starts[n]
     return sorted(passes)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(sign in str(error) for sign in OUT_OF_MEMORY)
