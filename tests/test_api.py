@@ -33,8 +33,8 @@ from tests.reference import logits, merged, relative, some_ids
 from tests.running import adapter_bytes
 
 torch.set_num_threads(1)
-FEW = {"evaluate": {"max_length": 200, "batch_size": 8}}
-SETTINGS = ("--set", "evaluate.max_length=200", "--set", "evaluate.batch_size=8")
+FEW = {"evaluate": {"max_length": 200, "micro_tokens": 1600}}
+SETTINGS = ("--set", "evaluate.max_length=200", "--set", "evaluate.micro_tokens=1600")
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

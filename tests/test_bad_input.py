@@ -140,6 +140,13 @@ def test_a_wrong_recipe(name: str, write_recipe: Write, command: Command, tmp_pa
     assert not (tmp_path / "w").exists()
 
 
+def test_an_evaluation_that_counts_a_pass_in_rows(write_recipe: Write, command: Command) -> None:
+    path = write_recipe([stage("a")], evaluate={"batch_size": 32, "max_length": 512})
+    has(
+        command("plan", path), 2, "evaluate.batch_size", "has replaced it: write `micro_tokens: 16384` (32 rows of 512)"
+    )
+
+
 def test_all_mistakes_are_told_at_once(write_recipe: Write, command: Command) -> None:
     path = write_recipe([stage("a", train={"steps": "x", "stps": 1}), stage("a", "dpo")], nmae="x")
     has(command("plan", path), 2, "stages[0].train.steps", "stages[0].train.stps", "nmae", "3 errors")

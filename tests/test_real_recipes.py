@@ -32,7 +32,12 @@ def llama3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(llama3: Path) -> list[str]:
     """Overrides that shrink any of the recipes: 2 steps of 2 rows a stage, a few items a benchmark."""
-    overrides = [f"base.model={llama3}", "evaluate.tasks=[ap_statistics]", "evaluate.limit=4", "evaluate.batch_size=4"]
+    overrides = [
+        f"base.model={llama3}",
+        "evaluate.tasks=[ap_statistics]",
+        "evaluate.limit=4",
+        "evaluate.micro_tokens=4096",
+    ]
     for stage in ("sft", "dpo", "dtft"):
         train = {"steps": 2, "batch_size": 2, "micro_tokens": 512, "optimizer": "adamw_torch", "max_length": 512}
         overrides += [f"stages.{stage}.train.{key}={value}" for key, value in train.items()]

@@ -49,7 +49,7 @@ RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file or a r
 EvaluateSetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a field, as in --set evaluate.batch_size=8; may be repeated."
+        "--set", metavar="KEY=VALUE", help="Override a field, as in --set evaluate.micro_tokens=4096; may be repeated."
     ),
 ]
 

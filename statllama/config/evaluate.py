@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from statllama.config.specs import Count, Spec
+from statllama.config.specs import Count, Spec, replaced_by_tokens
 from statllama.errors import near
 
 
@@ -37,8 +37,10 @@ class EvaluateSpec(Spec):
     relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it replaces."""
     limit: Count | None = None
     """Score only the first items of each task, up to this number (the scorecard then says so)."""
-    batch_size: Count = 16
-    """Sequences per forward pass."""
+    micro_tokens: Count = 4096
+    """Token budget of a forward pass, padding included; a longer row is a pass by itself. Replies made together hold
+    up to four times as many, each with its prompt and its greatest length. Halved when memory runs out. It changes
+    rounding, not what is asked."""
     max_length: Count = 4096
     """Maximum number of context tokens; lm-eval cuts longer prompts on the left."""
     chat_template: bool = True
@@ -49,6 +51,13 @@ class EvaluateSpec(Spec):
     """Seed of few-shot sampling."""
     gates: dict[str, GateSpec] = Field(default_factory=dict)
     """{task: the loss that a stage may cause on it}, such as `{gsm8k: -2.0}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replaced(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "batch_size" in value:
+            raise replaced_by_tokens(cls, "batch_size", value)
+        return value
 
     @field_validator("gates", mode="before")
     @classmethod

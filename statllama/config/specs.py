@@ -176,6 +176,16 @@ class LoraSpec(Spec):
         return self.alpha / (self.r**0.5 if self.rslora else self.r)
 
 
+def replaced_by_tokens(spec: type[Spec], field: str, values: dict[str, Any]) -> ValidationError:
+    """Return the error for `values` of a section with a `field` that counted rows: it names the `micro_tokens`."""
+    rows, length = values[field], values.get("max_length", spec.model_fields["max_length"].default)
+    known = isinstance(rows, int) and isinstance(length, int)
+    tokens = f"`micro_tokens: {rows * length}` ({rows} rows of {length})" if known else "`micro_tokens`"
+    what = f"`micro_tokens`, the tokens of a forward pass, has replaced it: write {tokens}"
+    kind = PydanticCustomError("replaced", "{what}", {"what": what})
+    return ValidationError.from_exception_data(spec.__name__, [InitErrorDetails(type=kind, loc=(field,), input=rows)])
+
+
 class TrainSpec(Spec):
     """A stage's training. Every field reaches the trainer explicitly, so no library default leaks in."""
 
@@ -242,14 +252,7 @@ class TrainSpec(Spec):
     @classmethod
     def _replaced(cls, value: Any) -> Any:
         if isinstance(value, dict) and "micro_batch_size" in value:
-            rows, length = value["micro_batch_size"], value.get("max_length", cls.model_fields["max_length"].default)
-            known = isinstance(rows, int) and isinstance(length, int)
-            tokens = f"`micro_tokens: {rows * length}` ({rows} rows of {length})" if known else "`micro_tokens`"
-            what = f"`micro_tokens`, the tokens of a forward pass, has replaced it: write {tokens}"
-            error = InitErrorDetails(
-                type=PydanticCustomError("replaced", "{what}", {"what": what}), loc=("micro_batch_size",), input=rows
-            )
-            raise ValidationError.from_exception_data(cls.__name__, [error])
+            raise replaced_by_tokens(cls, "micro_batch_size", value)
         return value
 
 

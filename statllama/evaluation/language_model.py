@@ -1,41 +1,49 @@
-"""lm-evaluation-harness' view of a loaded model: progress, answers kept as they come, prompts checked, little memory.
+"""lm-evaluation-harness' view of a loaded model: its prompts and stop strings, answered in passes under a budget.
 
+Answers are kept as they come, what prompts share is computed once, and memory that runs out makes passes smaller.
 Used by `suite.py` alone, which imports it when a model is scored: it loads torch and lm-eval.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import normalize_gen_kwargs
+from lm_eval.models.utils import handle_stop_sequences, has_bos_prefix, normalize_gen_kwargs, postprocess_generated_text
 
 from statllama.config.evaluate import EvaluateSpec
+from statllama.data.budget import out_of_memory, split
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError
 from statllama.evaluation.answers import Answers, Progress
-from statllama.evaluation.shared_context import Answer, batches, forks, likelihoods, takes_forks
+from statllama.evaluation.replies import Manner, replies
+from statllama.evaluation.requests import Requests
+from statllama.evaluation.shared_context import Pair, forks, likelihoods, takes_forks, takes_prefix
+from statllama.evaluation.shared_prefix import Group, Prefix, groups
+
+REPLIES = 4  # passes' tokens that a batch of replies holds: decoding reads all weights for one token of each
+CPU_PASS = 1024  # tokens of choices that a CPU takes at once: with more, its caches are too small
+READ = 4  # tokens of a prefix that hold as much as one that is computed: they are read, layer by layer
 
 
-class _Hook:
-    """lm-eval tells its cache of each answer as it comes: here that keeps the answer and drives the progress."""
+@dataclass
+class Budget:
+    """Tokens that a forward pass may hold. It shrinks when memory runs out, for all models that are asked later too."""
 
-    def __init__(self, answers: Answers, ended: deque[bool], tick: Callable[[], None]) -> None:
-        self.answers, self.ended, self.tick = answers, ended, tick
-
-    def add_partial(self, method: str, request: tuple[Any, ...], answer: Any) -> None:
-        self.answers.add(method, request, answer, self.ended.popleft() if self.ended else True)
-        self.tick()
+    tokens: int
+    note: Callable[[str], None] = lambda text: None
 
 
 class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
     """lm-eval's HFLM of a loaded causal model.
 
-    Requests that `answers` knows are not asked again. EvaluationError for a prompt without exactly one BOS, and for a
-    benchmark whose replies alone fill the context.
+    Requests that `answers` knows are not asked again. EvaluationError for a prompt without exactly one BOS, for a
+    benchmark whose replies alone fill the context, and for a row that does not fit into memory.
     """
 
     cut: set[int]
@@ -50,107 +58,214 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         task: str,
         spec: EvaluateSpec,
         answers: Answers,
+        budget: Budget,
         on_progress: Progress | None,
     ) -> None:
-        device = model.device.type
+        self._encoded: dict[str, list[int]] = {}
         longest = getattr(model.config, "max_position_embeddings", None) or spec.max_length
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
-            batch_size=spec.batch_size,
+            batch_size=1,  # unused: see `_in_passes`
             max_length=min(spec.max_length, longest),
-            softmax_dtype="float32",
-            # HFLM switches a surrounding autocast off unless it is told of it.
-            mixed_precision_dtype=torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None,
             chat_template_args=dict(TEMPLATE_VARIABLES),
         )
-        self.task, self.answers, self.on_progress = task, answers, on_progress
-        self.cut, self.unfinished, self.ended = set(), set(), deque[bool]()
+        self.task, self.answers, self.budget, self.on_progress = task, answers, budget, on_progress
+        self.cut, self.unfinished = set(), set()
 
-    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """Answer as lm-eval does, but only the requests that have no answer yet."""
-        for request in requests:
-            if request.args[0] and self.answers.get("loglikelihood", request.args) is not None:
-                self._note_length(request, *self._encode_pair(*request.args))
-        return self._resumed("loglikelihood", requests, super().loglikelihood)
+    def answer(self, asked: Requests) -> list[Any]:
+        """Return lm-eval's answers to all requests of a benchmark, in order."""
+        requests = asked.loaded.instances
+        self._method, self._args = requests[0].request_type, [request.args for request in requests]
+        self._documents = [request.doc_id for request in requests]
+        choices = self._method == "loglikelihood"
+        if asked.ids is None:
+            asked.ids = self._pairs() if choices else self._prompts()
+        first: dict[str, int] = {}  # equal requests are asked once
+        for number, args in enumerate(self._args):
+            first.setdefault(repr(args), number)
+        waiting = [n for n in first.values() if self.answers.get(self._method, self._args[n]) is None]
+        self._done = len(requests) - len(waiting)
+        self._tick(0)
+        (self._choose if choices else self._reply)(asked.ids, waiting)
+        found = [self.answers.get(self._method, args) for args in self._args]
+        self.unfinished |= {doc for doc, known in zip(self._documents, found, strict=True) if known and not known[1]}
+        return [known[0] for known in found if known is not None]
 
-    def _loglikelihood_tokens(self, requests: list[Any], **kwargs: Any) -> Any:
-        for request, (_, context, continuation) in zip(self.waiting, requests, strict=True):
+    def _keep(self, number: int, answer: Any, ended: bool = True) -> None:
+        self.answers.add(self._method, self._args[number], answer, ended)
+        self._tick(1)
+
+    def _tick(self, more: int) -> None:
+        self._done += more
+        if self.on_progress is not None:
+            self.on_progress(self._done, len(self._args), self.task)
+
+    # ------------------------------------------------------------------ likelihoods of choices
+
+    def _pairs(self) -> list[Pair]:
+        """Encode contexts and continuations by lm-eval's rules, each distinct text once."""
+        texts = {context.rstrip() for context, _ in self._args} | {"".join(args) for args in self._args}
+        bos = self.tokenizer.decode(self.prefix_token_id)
+        for begun in (True, False):
+            if chosen := [text for text in texts if has_bos_prefix(text, bos) == begun]:
+                options = {"add_special_tokens": False} if begun else {}
+                self._encoded.update(zip(chosen, self.tokenizer(chosen, **options).input_ids, strict=True))
+        pairs = [self._encode_pair(*args) if args[0] else self._without_context(args[1]) for args in self._args]
+        self._encoded.clear()
+        for context in {id(context): context for context, _ in pairs}.values():
             _check_bos(self.tokenizer, context, self.task)
-            self._note_length(request, context, continuation)
-        known: dict[int, Answer] = {}
-        if takes_forks(self.model):
-            pairs = [(context, continuation) for _, context, continuation in requests]
-            for batch in batches(forks(pairs, self.max_length), self.batch_size):
-                said = likelihoods(self.model, batch, self.tokenizer.pad_token_id or 0)
-                for fork, answers in zip(batch, said, strict=True):
-                    for number, answer in zip(fork.numbers, answers, strict=True):
-                        known[number] = answer
-                        self.cache_hook.add_partial("loglikelihood", requests[number][0], answer)
-        alone = [number for number in range(len(requests)) if number not in known]
-        if alone:
-            self.longest = max(len(requests[number][2]) for number in alone)
-            rest = super()._loglikelihood_tokens([requests[number] for number in alone], **kwargs)
-            known.update(zip(alone, rest, strict=True))
-        return [known[number] for number in range(len(requests))]
+        return pairs
 
-    def _note_length(self, request: Any, context: list[int], continuation: list[int]) -> None:
-        if len(context) + len(continuation) > self.max_length + 1:
-            self.cut.add(request.doc_id)
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **options: Any) -> list[int]:
+        """Encode a text as lm-eval does: at once where `_pairs` has done so."""
+        if add_special_tokens is None and string in self._encoded:
+            return self._encoded[string]
+        ids: list[int] = super().tok_encode(string, add_special_tokens=add_special_tokens, **options)
+        return ids
 
-    def _model_call(self, inps: torch.Tensor, attn_mask: Any = None, labels: Any = None) -> torch.Tensor:
-        # inps: [batch, width], padded on the right with 0. Only continuations are scored; logits of all
-        # positions would take batch x width x vocabulary floats: keep the last, those that can be needed.
-        width = inps.shape[1]
-        ends = ((inps != 0) * torch.arange(1, width + 1, device=inps.device)).amax(1)
-        keep = min(width, width - int(ends.min()) + self.longest)
-        logits: torch.Tensor = self.model(inps, use_cache=False, logits_to_keep=keep).logits
-        return logits  # [batch, keep, vocabulary]
+    def _without_context(self, continuation: str) -> Pair:
+        ids = self.tok_encode(continuation, add_special_tokens=False)
+        return (ids[:1], ids[1:]) if ids[0] == self.prefix_token_id else ([self.prefix_token_id], ids)
 
-    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """Answer as lm-eval does, but only the requests that have no answer yet."""
-        for request in requests:
-            reply = normalize_gen_kwargs(request.args[1], self.max_gen_toks)["max_gen_toks"]
-            if reply >= self.max_length:
+    def _choose(self, pairs: Sequence[Pair], waiting: Sequence[int]) -> None:
+        """Answer the requests that wait, whose numbers these are."""
+        room = self.max_length + 1
+        for number, (context, continuation) in enumerate(pairs):
+            if len(continuation) >= room:
                 raise EvaluationError(
-                    f"{self.task}: replies of up to {reply} tokens leave no room for a prompt in a context of "
-                    f"{self.max_length}",
+                    f"{self.task}: a choice of {len(continuation)} tokens is longer than a context of {room - 1}",
                     remedy="raise `evaluate.max_length`, if the model has enough positions",
                 )
-            if len(self.tok_encode(request.args[0])) > self.max_length - reply:
-                self.cut.add(request.doc_id)
-        _check_bos(self.tokenizer, self.tok_batch_encode([requests[0].args[0]])[0][0].tolist(), self.task)
-        return self._resumed("generate_until", requests, super().generate_until)
+            if len(context) + len(continuation) > room:
+                self.cut.add(self._documents[number])
+        fitted = [(pairs[n][0][len(pairs[n][1]) - room :], pairs[n][1]) for n in waiting]
+        most = CPU_PASS if self.model.device.type == "cpu" else None
+        rows = forks(fitted, self.max_length, takes_forks(self.model))
 
-    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **kwargs: Any) -> torch.Tensor:
-        rows: torch.Tensor = super()._model_generate(context=context, max_length=max_length, stop=stop, **kwargs)
-        replies = rows[:, context.shape[1] :]  # [batch, new tokens], padded once a row has ended
-        full = replies.shape[1] == max_length - context.shape[1]
-        texts = self.tokenizer.batch_decode(replies) if full else [""] * len(replies)
-        for reply, text in zip(replies, texts, strict=True):
-            padded = full and int(reply[-1]) == self.tokenizer.pad_token_id
-            self.ended.append(not full or padded or any(s in text for s in stop))
-        return rows
+        def choose(prefix: Prefix | None, numbers: Sequence[int]) -> Iterator[int]:
+            chosen = [rows[number] for number in numbers]
+            said = likelihoods(self.model, chosen, self.tokenizer.pad_token_id, prefix)
+            for number, row, answers in zip(numbers, chosen, said, strict=True):
+                for request, answer in zip(row.numbers, answers, strict=True):
+                    self._keep(waiting[request], answer)
+                yield number
 
-    def _resumed(self, method: str, requests: list[Any], ask: Callable[..., Any]) -> list[Any]:
-        """Return the answers to `requests`, in order: those that are kept, and what `ask` says to the others."""
-        self.waiting = [r for r in requests if self.answers.get(method, r.args) is None]
-        done, total = len(requests) - len(self.waiting) - 1, len(requests)
+        for prefix, members in self._shared([row.trunk[: row.start] for row in rows]):
+            known = len(prefix) if prefix else 0
+            for branches in (False, True):  # these need a mask
+                part = [n for n in members if rows[n].branches is branches]
+                self._in_passes(
+                    {n: rows[n].length - known + known // READ for n in part}, partial(choose, prefix), most=most
+                )
 
-        def tick() -> None:
-            nonlocal done
-            done += 1
-            if self.on_progress is not None:
-                self.on_progress(done, total, self.task)
+    # ------------------------------------------------------------------ replies
 
-        tick()
-        self.ended.clear()
-        self.cache_hook = _Hook(self.answers, self.ended, tick)
-        if self.waiting:
-            ask(self.waiting, disable_tqdm=True)
-        known = [self.answers.get(method, r.args) for r in requests]
-        self.unfinished |= {r.doc_id for r, found in zip(requests, known, strict=True) if found and not found[1]}
-        return [found[0] for found in known if found is not None]
+    def _prompts(self) -> list[list[int]]:
+        """Encode prompts by lm-eval's rules."""
+        texts = [args[0] for args in self._args]
+        begun = has_bos_prefix(texts[0], self.tokenizer.bos_token)
+        options = {"add_special_tokens": False} if begun else {}
+        prompts: list[list[int]] = self.tokenizer(texts, **options).input_ids
+        _check_bos(self.tokenizer, prompts[0], self.task)
+        return prompts
+
+    def _reply(self, prompts: Sequence[list[int]], waiting: Sequence[int]) -> None:
+        """Answer the requests that wait, whose numbers these are. A benchmark's replies are all made in one manner."""
+        manner = self._manner(self._args[0][1])
+        room = self.max_length - manner.longest
+        if room <= 0:
+            raise EvaluationError(
+                f"{self.task}: replies of up to {manner.longest} tokens leave no room for a prompt in a context of "
+                f"{self.max_length}",
+                remedy="raise `evaluate.max_length`, if the model has enough positions",
+            )
+        self.cut |= {self._documents[number] for number, prompt in enumerate(prompts) if len(prompt) > room}
+        fitted, caches = [prompts[number][-room:] for number in waiting], takes_prefix(self.model)
+
+        def reply(prefix: Prefix | None, numbers: Sequence[int]) -> Iterator[int]:
+            chosen = [fitted[number] for number in numbers]
+            for said in replies(self.model, self.tokenizer, chosen, manner, prefix, caches):
+                text = postprocess_generated_text(self.tok_decode(said.ids), list(manner.stops), None)
+                self._keep(waiting[numbers[said.number]], text, said.ended)
+                yield numbers[said.number]
+
+        for prefix, members in self._shared(fitted):
+            self._in_passes({n: len(fitted[n]) + manner.longest for n in members}, partial(reply, prefix), REPLIES)
+
+    def _manner(self, asked: dict[str, Any]) -> Manner:
+        options = dict(normalize_gen_kwargs(asked, self.max_gen_toks))
+        options.pop("max_length", None)  # lm-eval's `max_gen_toks` says it
+        stops = handle_stop_sequences(
+            options.pop("until"), self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        )
+        longest = options.pop("max_gen_toks")
+        if options.get("do_sample") is False:
+            options.pop("temperature", None)
+        return Manner(tuple(filter(None, stops)), longest, options)
+
+    # ------------------------------------------------------------------ passes
+
+    def _shared(self, prompts: Sequence[list[int]]) -> Iterator[tuple[Prefix | None, tuple[int, ...]]]:
+        """Yield each prefix that prompts share, computed, and which prompts; None: the others."""
+        alone = Group((), tuple(range(len(prompts))))
+        for group in groups(prompts) if takes_prefix(self.model) else [alone]:
+            made: list[Prefix] = []
+            if group.prefix:
+                self._in_passes({0: len(group.prefix)}, partial(self._remember, made, group.prefix))
+            yield made[0] if made else None, group.numbers
+
+    def _remember(self, made: list[Prefix], ids: Sequence[int], numbers: Sequence[int]) -> Iterator[int]:
+        made.append(Prefix(self.model, ids))
+        yield from numbers
+
+    def _in_passes(
+        self,
+        lengths: Mapping[int, int],
+        run: Callable[[Sequence[int]], Iterator[int]],
+        times: int = 1,
+        most: int | None = None,
+    ) -> None:
+        """Have `run` answer rows in passes under so many `times` the budget, or `most` tokens, the longest first.
+
+        `lengths`: {number: tokens that the row holds}. `run` yields the numbers that it is done with.
+
+        Where memory runs out, what is left goes on in smaller passes.
+        """
+        waiting = dict(lengths)
+        while waiting:
+            numbers = list(waiting)
+            tokens = times * self.budget.tokens
+            passes = split([waiting[number] for number in numbers], min(tokens, most or tokens))
+            for one in sorted(passes, key=lambda rows: -max(waiting[numbers[row]] for row in rows)):
+                failed = True
+                try:
+                    for number in run([numbers[row] for row in one]):
+                        del waiting[number]
+                    failed = False
+                except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                if failed:  # outside the `except`: its traceback holds the pass
+                    self._shrink([lengths[numbers[row]] for row in one], times)
+                    break
+
+    def _shrink(self, held: Sequence[int], times: int) -> None:
+        """Halve the budget of a pass whose rows held so many tokens. EvaluationError when it was one row."""
+        tokens = len(held) * max(held)
+        if len(held) == 1:
+            raise EvaluationError(
+                f"{self.task}: out of memory in a pass of {tokens:,} tokens, a single row",
+                remedy="lower `evaluate.max_length`, or use a smaller base; recorded scores stay valid",
+            )
+        self.budget.tokens = max(1, min(tokens, times * self.budget.tokens) // (2 * times))
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.budget.note(
+            f"{self.task}: out of memory in a pass of {tokens:,} tokens: scoring goes on with at most "
+            f"{times * self.budget.tokens:,}"
+        )
 
 
 def _check_bos(tokenizer: Any, ids: list[int], task: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import TaskFile
 from statllama.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from statllama.evaluation.requests import Item, Requests
 
 # The first of these that a task reports is its headline figure.
 HEADLINE = ("acc", "exact_match")
@@ -95,25 +98,26 @@ def standard_error(items: Sequence[float]) -> float | None:
 
 
 def collect(
-    task: TaskFile, loaded: Any, results: Mapping[str, Any], cut: int, unfinished: int, seconds: float
+    task: TaskFile,
+    asked: Requests,
+    judged: Mapping[str, Sequence[Mapping[str, Any]]],
+    cut: int,
+    unfinished: int,
+    seconds: float,
 ) -> TaskScore:
-    """Return lm-eval's `results` for one task as a TaskScore. `loaded` is lm-eval's task object, `cut` `truncated`.
+    """Return what lm-eval's task object says of a model's answers as a TaskScore. `judged`: see `Requests.judge`,
+    `cut` is `truncated`.
 
     Raises EvaluationError when the headline metric is not the mean of the items' scores.
     """
-    means = {
-        tuple(key.split(",", 1)): float(value)
-        for key, value in results["results"][task.name].items()
-        if "," in key and "_stderr," not in key and isinstance(value, (int, float))
-    }
+    loaded = asked.loaded
+    means = asked.means(judged)
     metrics = list(dict.fromkeys(metric for metric, _ in means))
     if not metrics:
         raise EvaluationError(f"{task.path}: the task reports no metric")
     metric = next((name for name in HEADLINE if name in metrics), metrics[0])
     chosen = next(name for m, name in means if m == metric)
-    logged = [sample for sample in results["samples"][task.name] if sample["filter"] == chosen]
-    logged.sort(key=lambda sample: sample["doc_id"])
-    items = tuple(float(sample[metric]) for sample in logged)
+    items = tuple(float(scores[metric]) for scores in judged[chosen])
     value = math.fsum(items) / len(items)
     if abs(value - means[metric, chosen]) > 1e-9:
         raise EvaluationError(f"{task.path}: `{metric}` is not the mean of the items' scores")
@@ -121,46 +125,46 @@ def collect(
     others = {f"{m},{f}" if several else m: v for (m, f), v in means.items() if (m, f) != (metric, chosen)}
     return TaskScore(
         task=task.name,
-        version=str(results["versions"][task.name]),
+        version=str(loaded.VERSION),
         metric=metric,
         value=value,
         stderr=standard_error(items),
         items=items,
-        item_ids=tuple(sample["doc_hash"][:16] for sample in logged),
+        item_ids=tuple(item.id for item in asked.items),
         n=len(items),
-        total=int(results["n-samples"][task.name]["original"]),
+        total=len(loaded.eval_docs),
         truncated=cut,
         seconds=seconds,
         unfinished=unfinished,
         others=others,
-        samples=tuple(_sample(loaded, sample, score) for sample, score in zip(logged, items, strict=True)),
+        samples=tuple(_sample(loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True)),
     )
 
 
-def _sample(loaded: Any, logged: Mapping[str, Any], score: float) -> dict[str, Any]:
-    """Return one item's record: what the model was shown, what was right, what it answered."""
-    record: dict[str, Any] = {"id": logged["doc_hash"][:16], "row": logged["doc_id"] + 1, "score": score}
-    if isinstance(topic := logged["doc"].get("topic"), str):
+def _sample(loaded: Any, item: Item, chosen: str, score: float) -> dict[str, Any]:
+    """Return one item's record: what the model was shown, what was right, what it answered. `chosen`: a filter."""
+    doc, first = item.doc, item.requests[0]
+    record: dict[str, Any] = {"id": item.id, "row": item.number + 1, "score": score}
+    if isinstance(topic := doc.get("topic"), str):
         record["topic"] = topic
-    if isinstance(question := loaded.doc_to_text(logged["doc"]), str):
+    if isinstance(question := loaded.doc_to_text(doc), str):
         record["question"] = question  # without examples and template
-    record["prompt"] = logged["arguments"][0][0]
-    if loaded.OUTPUT_TYPE == "generate_until":
-        target = logged["target"]  # the number of a choice, where the task has choices
+    record["prompt"] = first.args[0]
+    if loaded.OUTPUT_TYPE == "generate_until":  # the target is the number of a choice, where the task has choices
         return record | {
-            "answer": loaded.doc_to_choice(logged["doc"])[target] if loaded.config.doc_to_choice else target,
-            "generated": logged["resps"][0][0],
-            "prediction": logged["filtered_resps"][0],
+            "answer": loaded.doc_to_choice(doc)[item.target] if loaded.config.doc_to_choice else item.target,
+            "generated": first.resps[0],
+            "prediction": first.filtered_resps[chosen],
         }
     if loaded.OUTPUT_TYPE == "loglikelihood":
-        ((loglikelihood, greedy),) = logged["filtered_resps"]
-        return record | {"answer": logged["target"], "prediction": greedy, "loglikelihoods": [loglikelihood]}
-    choices = loaded.doc_to_choice(logged["doc"])
-    loglikelihoods = [float(answer[0]) for answer in logged["filtered_resps"]][: len(choices)]
+        loglikelihood, greedy = first.filtered_resps[chosen]
+        return record | {"answer": item.target, "prediction": greedy, "loglikelihoods": [loglikelihood]}
+    choices = loaded.doc_to_choice(doc)
+    loglikelihoods = [float(request.filtered_resps[chosen][0]) for request in item.requests][: len(choices)]
     best = max(range(len(choices)), key=loglikelihoods.__getitem__)
     return record | {
         "choices": choices,
-        "answer": logged["target"],
+        "answer": item.target,
         "prediction": best,
         "loglikelihoods": loglikelihoods,
     }

@@ -1,12 +1,15 @@
 """The log-likelihoods of several continuations of one context, from one row: the context is computed once.
 
 Multiple choice asks for the likelihood of every choice after the same question, and lm-eval computes the question anew
-for each. Here a row holds the context and all its continuations. The positions of each go on from the context, and it
-sees the context and itself alone, so its likelihood is what it is in a row of its own, up to rounding.
+for each choice, but for choices that differ in their last token alone. Here a row holds the context, the tokens that
+all its continuations begin with (its stem), and what each goes on with (its tails). The positions of a tail go on from
+the stem, and it sees the context, the stem and itself alone, so its likelihood is what it is in a row of its own, up to
+rounding.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,25 +18,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from statllama.evaluation.shared_prefix import Prefix
 from statllama.model.architectures import architecture, supported
 from statllama.model.layout import window_of
 
 Answer = tuple[float, bool]
 """Log-likelihood of a continuation in nats, and whether greedy decoding would say it."""
+Pair = tuple[list[int], list[int]]
+"""A context and a continuation of it, token ids, at least one each."""
 
 
 @dataclass(frozen=True)
 class Fork:
-    """A context and continuations of it, token ids. `numbers`: which request each continuation is."""
+    """A row: a trunk, which is the context and its stem, and tails. `numbers`: which request each continuation is.
 
-    context: Sequence[int]
-    continuations: tuple[Sequence[int], ...]
+    The last token of a continuation predicts nothing that is asked, so it is in no row.
+    """
+
+    trunk: list[int]
+    start: int
+    """Tokens of the context."""
+    continuations: tuple[list[int], ...]
     numbers: tuple[int, ...]
 
     @property
+    def stem(self) -> int:
+        """Return how many tokens all continuations begin with."""
+        return len(self.trunk) - self.start
+
+    @property
+    def tails(self) -> list[list[int]]:
+        """Return each continuation behind the stem, without its last token."""
+        return [continuation[self.stem : -1] for continuation in self.continuations]
+
+    @property
     def length(self) -> int:
-        """Return the tokens of its row: the last one of a continuation predicts nothing that is asked."""
-        return len(self.context) + sum(len(c) - 1 for c in self.continuations)
+        """Return the tokens of the row."""
+        return len(self.trunk) + sum(map(len, self.tails))
+
+    @property
+    def branches(self) -> bool:
+        """Return whether the row holds tails that must not see each other."""
+        return sum(map(bool, self.tails)) > 1
 
 
 def takes_forks(model: Any) -> bool:
@@ -48,107 +74,137 @@ def takes_forks(model: Any) -> bool:
     return known and attends and window_of(config) is None
 
 
-def forks(pairs: Sequence[tuple[Sequence[int], Sequence[int]]], longest: int) -> list[Fork]:
-    """Return the (context, continuation) pairs that share a context with others, in rows of at most `longest` tokens.
+def takes_prefix(model: Any) -> bool:
+    """Return whether a model goes on, by many tokens at once, from keys and values that it is given.
 
-    A pair that shares with none, or does not fit beside another, is in no fork. Nor are continuations of one token
-    each: lm-eval reads them all from the context's last logits, without a mask.
+    As `takes_forks`, and with Transformers alone: Unsloth's forward pass over a cache takes one token.
     """
-    same: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for number, (context, _) in enumerate(pairs):
-        same[tuple(context)].append(number)
+    return takes_forks(model) and "unsloth" not in sys.modules
+
+
+def forks(pairs: Sequence[Pair], longest: int, branching: bool = True) -> list[Fork]:
+    """Return the (context, continuation) pairs in rows, those of one context together.
+
+    A row is of at most `longest` tokens, unless a pair alone is longer. Without `branching` pairs share a row only if
+    they differ in their last token alone, as in lm-eval.
+    """
+    same: dict[tuple[tuple[int, ...], ...], list[int]] = defaultdict(list)
+    for number, (context, continuation) in enumerate(pairs):
+        same[tuple(context), () if branching else tuple(continuation[:-1])].append(number)
     found = []
-    for context, numbers in same.items():
-        row: list[int] = []
-        for number in numbers:
-            wider = fork_of(context, pairs, [*row, number])
+    for numbers in same.values():
+        row = fork_of(pairs, numbers[:1])
+        for number in numbers[1:]:
+            wider = fork_of(pairs, [*row.numbers, number])
             if wider.length > longest:
-                found.append(fork_of(context, pairs, row))
-                row = []
-            row.append(number)
-        found.append(fork_of(context, pairs, row))
-    return [fork for fork in found if len(fork.numbers) > 1 and fork.length > len(fork.context)]
+                found.append(row)
+                wider = fork_of(pairs, [number])
+            row = wider
+        found.append(row)
+    return found
 
 
-def fork_of(
-    context: Sequence[int], pairs: Sequence[tuple[Sequence[int], Sequence[int]]], numbers: Sequence[int]
-) -> Fork:
-    """Return the fork of these pairs, all of which have this context."""
-    return Fork(context, tuple(pairs[number][1] for number in numbers), tuple(numbers))
+def fork_of(pairs: Sequence[Pair], numbers: Sequence[int]) -> Fork:
+    """Return the row of these pairs, all of which have the same context."""
+    context, continuations = pairs[numbers[0]][0], tuple(pairs[number][1] for number in numbers)
+    stem = 0
+    for tokens in zip(*(continuation[:-1] for continuation in continuations), strict=False):
+        if len(set(tokens)) > 1:
+            break
+        stem += 1
+    return Fork([*context, *continuations[0][:stem]], len(context), continuations, tuple(numbers))
 
 
-def batches(found: Sequence[Fork], size: int) -> Iterator[list[Fork]]:
-    """Yield the forks of like length together, the longest first.
+# ------------------------------------------------------------------ a batch of rows
 
-    A batch takes no more places than `size` rows of the longest context with its longest continuation would.
+
+@dataclass(frozen=True)
+class Layout:
+    """A batch of B rows of L tokens behind a prefix of P."""
+
+    ids: Tensor
+    """Int64, (B, L)."""
+    positions: Tensor
+    """Int64, (B, L)."""
+    seen: Tensor | None
+    """Who sees whom, bool (B, L, P + L); None where each token sees all before it."""
+    ends: list[int]
+    """The place behind each row's trunk."""
+    tails: list[list[int]]
+    """The place where each tail of each row begins."""
+
+
+def layout(batch: Sequence[Fork], pad_id: int, known: int = 0) -> Layout:
+    """Lay the rows out without their first `known` tokens, which are a prefix computed before.
+
+    Rows that do not branch are padded on the right. Otherwise trunks are padded on the left and tails on the right, and
+    padding is seen by padding alone.
     """
-    batch: list[Fork] = []
-    room = 0
-    for fork in sorted(found, key=lambda f: -f.length):
-        if batch and (len(batch) + 1) * sum(_widths([*batch, fork])) > room:
-            yield batch
-            batch = []
-        if not batch:
-            room = size * max(len(fork.context) + len(c) - 1 for c in fork.continuations)
-        batch.append(fork)
-    if batch:
-        yield batch
-
-
-def _widths(batch: Sequence[Fork]) -> tuple[int, int]:
-    """Return the most tokens of a context, and of a fork's continuations."""
-    return max(len(f.context) for f in batch), max(f.length - len(f.context) for f in batch)
-
-
-def layout(batch: Sequence[Fork], pad_id: int) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Return the ids and positions, int64 (B, L); who sees whom, bool (B, L, L); and the place where all contexts end.
-
-    Contexts are padded on the left, continuations on the right. Padding is seen by padding alone.
-    """
-    end, after = _widths(batch)
-    width = end + after
-    ids = torch.full((len(batch), width), pad_id)
-    positions = torch.zeros(len(batch), width, dtype=torch.int64)
-    part = torch.full((len(batch), width), -1)  # padding; 0 is the context, 1 and on its continuations
-    for row, fork in enumerate(batch):
-        length = len(fork.context)
-        pieces = [(end - length, 0, fork.context)]
-        at = end
-        for continuation in fork.continuations:
-            pieces.append((at, length, continuation[:-1]))
-            at += len(continuation) - 1
+    branching = any(fork.branches for fork in batch)
+    trunks = [len(fork.trunk) - known for fork in batch]
+    end = max(trunks)
+    width = end + max(fork.length - len(fork.trunk) for fork in batch)
+    if not branching:
+        width = max(fork.length for fork in batch) - known
+    ids, positions = torch.full((len(batch), width), pad_id), torch.zeros(len(batch), width, dtype=torch.int64)
+    part = torch.full((len(batch), width), -1)  # padding; 0 is the trunk, 1 and on its tails
+    ends, tails = [], []
+    for row, (fork, trunk) in enumerate(zip(batch, trunks, strict=True)):
+        ends.append(end if branching else trunk)
+        pieces, at = [(ends[-1] - trunk, known, fork.trunk[known:])], ends[-1]
+        tails.append([])
+        for tail in fork.tails:
+            tails[-1].append(at)
+            pieces.append((at, len(fork.trunk), tail))
+            at += len(tail)
         for number, (start, position, tokens) in enumerate(pieces):
             place = slice(start, start + len(tokens))
             ids[row, place] = torch.tensor(tokens, dtype=torch.int64)
             positions[row, place] = torch.arange(position, position + len(tokens))
             part[row, place] = number
+    return Layout(ids, positions, _seen(part, known) if branching else None, ends, tails)
+
+
+def _seen(part: Tensor, known: int) -> Tensor:
     keys, queries = part[:, None, :], part[:, :, None]
+    width = part.shape[1]
     before = torch.ones(width, width, dtype=torch.bool).tril()
-    return ids, positions, before & ((keys == queries) | ((keys == 0) & (queries >= 0))), end
+    inside = before & ((keys == queries) | ((keys == 0) & (queries >= 0)))
+    prefix = torch.ones(len(part), width, known, dtype=torch.bool)
+    return torch.cat([prefix, inside], -1)
 
 
-def likelihoods(model: Any, batch: Sequence[Fork], pad_id: int) -> list[list[Answer]]:
-    """Return the answers of each fork's continuations, by one forward pass of a causal model."""
-    ids, positions, seen, end = layout(batch, pad_id)
-    dtype = model.get_input_embeddings().weight.dtype
-    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-    device = model.device
-    logits = model(
-        ids.to(device),
-        attention_mask=mask[:, None].to(device),
-        position_ids=positions.to(device),
-        use_cache=False,
-        logits_to_keep=ids.shape[1] - end + 1,
-    ).logits  # (B, 1 + tokens of the continuations, vocabulary): the first is of the context's last token
-    return [list(_answers(fork, row)) for fork, row in zip(batch, logits, strict=True)]
+def likelihoods(model: Any, batch: Sequence[Fork], pad_id: int, prefix: Prefix | None = None) -> list[list[Answer]]:
+    """Return the answers of each fork's continuations, by one forward pass of a causal model.
+
+    `prefix`: what all trunks start with, computed before; each context is longer.
+    """
+    known = len(prefix) if prefix is not None else 0
+    rows = layout(batch, pad_id, known)
+    options: dict[str, Any] = {"use_cache": False}
+    if prefix is not None:
+        options["past_key_values"] = prefix.lend()
+    if rows.seen is not None:
+        dtype = model.get_input_embeddings().weight.dtype
+        mask = torch.zeros(rows.seen.shape, dtype=dtype).masked_fill(~rows.seen, torch.finfo(dtype).min)
+        options |= {"attention_mask": mask[:, None].to(model.device), "position_ids": rows.positions.to(model.device)}
+    width = rows.ids.shape[1]
+    # Logits of all positions would take rows x width x vocabulary floats: keep the last, those that are asked for.
+    first = min(end - fork.stem - 1 for fork, end in zip(batch, rows.ends, strict=True))
+    logits = model(rows.ids.to(model.device), logits_to_keep=width - first, **options).logits
+    found: list[tuple[Tensor, Tensor]] = []  # (rows, width - first, vocabulary) to scalars
+    for row, fork, end, tails in zip(logits, batch, rows.ends, rows.tails, strict=True):
+        found += _answers(row, fork, end - first, [tail - first for tail in tails])
+    sums, greedy = (torch.stack(values).tolist() for values in zip(*found, strict=True))
+    answers = zip(sums, greedy, strict=True)
+    return [[next(answers) for _ in fork.continuations] for fork in batch]
 
 
-def _answers(fork: Fork, logits: Tensor) -> Iterator[Answer]:
-    at = 1
-    for continuation in fork.continuations:
-        places = [0, *range(at, at + len(continuation) - 1)]
-        at += len(continuation) - 1
+def _answers(logits: Tensor, fork: Fork, end: int, tails: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each continuation's log-likelihood and whether it is greedy. `logits`: (places, vocabulary) of a row."""
+    for continuation, at in zip(fork.continuations, tails, strict=True):
+        behind = len(continuation) - 1 - fork.stem
+        places = [*range(end - fork.stem - 1, end), *range(at, at + behind)]
         wanted = torch.tensor(continuation, device=logits.device)
         chances = logits[places].log_softmax(-1, dtype=torch.float32)
-        likelihood = chances.gather(1, wanted[:, None]).sum()
-        yield float(likelihood), bool((chances.argmax(-1) == wanted).all())
+        yield chances.gather(1, wanted[:, None]).sum(), (chances.argmax(-1) == wanted).all()

@@ -13,11 +13,11 @@ import random
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import FunctionRef, TaskFile
 from statllama.config.evaluate import EvaluateSpec
@@ -25,10 +25,14 @@ from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.evaluation.answers import Answers, Progress
 from statllama.evaluation.items import make_task
+from statllama.evaluation.requests import Requests
 from statllama.evaluation.scores import TaskScore, collect
 
+if TYPE_CHECKING:
+    from statllama.evaluation.language_model import Budget
+
 # Raised when this module would score the same model on the same task file differently.
-PROTOCOL = 2
+PROTOCOL = 3
 ASKED = ("limit", "max_length", "chat_template", "fewshot_as_turns", "seed")  # fields that bear on what is asked
 
 
@@ -39,7 +43,7 @@ def protocol_key(
 
     `stack`: the adapters' keys in order (none: the bare base; see `StackRef.identity`), `base` the JSON-able identity
     of the base model with its quantization, tokenizer and chat template, `compute` its compute type (see
-    `precision.compute_type`). `batch_size` is left out: it changes rounding, not what is asked. So is `data`: the
+    `precision.compute_type`). `micro_tokens` is left out: it changes rounding, not what is asked. So is `data`: the
     fingerprints hold the content of its files. What is done with the scores (`gates`) has no place here.
     """
     return {
@@ -74,11 +78,17 @@ def score(
 class Suite:
     """Benchmarks that are loaded once and then asked of any number of models."""
 
-    def __init__(self, tasks: Iterable[TaskFile], spec: EvaluateSpec) -> None:
+    def __init__(
+        self, tasks: Iterable[TaskFile], spec: EvaluateSpec, on_note: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """Take `on_note`, called with a sentence when memory runs out and scoring goes on in smaller passes."""
         self.tasks, self.spec = {task.name: task for task in tasks}, spec
         for task in self.tasks.values():
             _check_data(task, spec)
         self._loaded: dict[str, Any] = {}
+        self._requests: dict[str, Requests] = {}
+        self._budget: Budget | None = None  # shrinks for all models when memory runs out
+        self._on_note = on_note
 
     @cached_property
     def _cache(self) -> tempfile.TemporaryDirectory[str]:
@@ -93,7 +103,7 @@ class Suite:
         EvaluationError for a benchmark whose data cannot be had, or an item without a valid answer.
         """
         if name not in self._loaded:
-            with _same_draws(), _quiet(), _explained(self.tasks[name], self.spec):
+            with _same_draws(), _quiet(), _explained(self.tasks[name]):
                 self._loaded[name] = _load(self.tasks[name], self.spec, self._cache.name)
         return self._loaded[name]
 
@@ -111,11 +121,7 @@ class Suite:
         Raises EvaluationError: no chat template, a prompt without exactly one BOS, a template that names no column,
         memory that ran out, and what `load` raises.
         """
-        import numpy
-        import torch
-        from lm_eval.evaluator import evaluate
-
-        from statllama.evaluation.language_model import LanguageModel
+        from statllama.evaluation.language_model import Budget, LanguageModel
 
         task, spec, loaded = self.tasks[name], self.spec, self.load(name)
         if spec.chat_template and not getattr(tokenizer, "chat_template", None):
@@ -124,22 +130,14 @@ class Suite:
                 remedy="set `evaluate.chat_template: false`, or give the model a `chat_template`",
             )
         started = time.perf_counter()
-        with _unchanged(model, tokenizer), _quiet(), _explained(task, spec):
-            random.seed(spec.seed)
-            numpy.random.seed(spec.seed % 2**32)
-            torch.manual_seed(spec.seed)
-            loaded.set_fewshot_seed(seed=spec.seed)  # the sampler draws on from where the last model left it
-            lm = LanguageModel(model, tokenizer, name, spec, answers or Answers(), on_progress)
-            results = evaluate(
-                lm=lm,
-                task_dict={"tasks": {name: loaded}, "groups": {}},
-                limit=spec.limit,
-                bootstrap_iters=0,  # a mean needs none: see `scores.standard_error`
-                log_samples=True,
-                apply_chat_template=spec.chat_template,
-                fewshot_as_multiturn=spec.chat_template and spec.fewshot_as_turns,
-            )
-            return collect(task, loaded, results, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
+        with _unchanged(model, tokenizer), _quiet(), _explained(task):
+            self._budget = self._budget or Budget(spec.micro_tokens, self._on_note)
+            lm = LanguageModel(model, tokenizer, name, spec, answers or Answers(), self._budget, on_progress)
+            requests = self._requests.get(name)
+            if requests is None or not requests.are_for(tokenizer):
+                requests = self._requests[name] = Requests.build(loaded, tokenizer, spec, lm.apply_chat_template)
+            judged = requests.judge(lm.answer(requests))
+            return collect(task, requests, judged, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
 
 
 def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
@@ -152,19 +150,12 @@ def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
 
 
 @contextmanager
-def _explained(task: TaskFile, spec: EvaluateSpec) -> Iterator[None]:
+def _explained(task: TaskFile) -> Iterator[None]:
     """Put errors of the libraries below into the user's words."""
-    import torch
-
     try:
         yield
     except StatllamaError:
         raise
-    except torch.OutOfMemoryError as error:
-        raise EvaluationError(
-            f"{task.name}: out of memory with {spec.batch_size} sequences per forward pass",
-            remedy="lower `evaluate.batch_size`; recorded scores stay valid",
-        ) from error
     except Exception as error:
         unreached = isinstance(error, OSError) and not task.is_local
         raise EvaluationError(

@@ -41,7 +41,7 @@ class Scorer(ScoreBook):
         """Take `wait`: whether to wait for a score that another process computes, or raise StoreError at once."""
         super().__init__(loaded.store, loaded.identity, tasks, spec, compute_type(precision))
         self.loaded, self.precision, self.wait = loaded, precision, wait
-        self.suite = Suite(tasks, spec)
+        self.suite = Suite(tasks, spec, loaded.reporter.note)
 
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
         """Return the stack's scores, a benchmark each, without their samples."""

@@ -20,7 +20,7 @@ from tests.conftest import make_llama, make_tokenizer, write_jsonl
 
 torch.set_num_threads(1)
 Command = Callable[..., tuple[int, str]]
-FEW = ("--set", "evaluate.max_length=200", "--set", "evaluate.batch_size=8")
+FEW = ("--set", "evaluate.max_length=200", "--set", "evaluate.micro_tokens=1600")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_questions_of_ones_own(command: Command, tmp_path: Path) -> None:
         (("eval", "tiny", "--task", "letters", "--stage", "one", "--scale", "two=1"), "not in the stack of one"),
         (("eval", "tiny", "--task", "letters", "--data", "letters"), "expected TASK=FILE"),
         (("eval", "tiny", "--task", "letters", "--data", "letters=gone.jsonl"), "no such file"),
-        (("eval", "tiny", "--task", "letters", "--set", "evaluate.batchsize=2"), "did you mean 'batch_size'"),
+        (("eval", "tiny", "--task", "letters", "--set", "evaluate.micro_token=2"), "did you mean 'micro_tokens'"),
         (("eval", "tiny", "--task", "letters", "--set", "base.model=x"), "only fields of `evaluate`"),
         (("eval", "eval", "--task", "letters"), "holds none of config.json"),
         (("compare", "tiny"), "two models or more"),

@@ -22,7 +22,7 @@ from statllama.evaluation.suite import score
 from tests.conftest import REPO, SHARED, WORDS, make_llama, write_jsonl
 
 DATA = SHARED / "data"
-SPEC = EvaluateSpec(tasks=("choice",), batch_size=8, max_length=512)
+SPEC = EvaluateSpec(tasks=("choice",), micro_tokens=2048, max_length=512)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,7 +156,7 @@ def test_batch_size_auto_probes_at_all_positions(
     assert ours(model).n == 6
     for value in ("auto", "auto:4", 0, 1.5):
         with pytest.raises(ValidationError):
-            EvaluateSpec(batch_size=value)  # type: ignore[arg-type]
+            EvaluateSpec(micro_tokens=value)  # type: ignore[arg-type]
 
 
 def test_zero_examples_cannot_be_overridden(
@@ -238,16 +238,15 @@ def llama3() -> Any:
 
 
 @pytest.fixture
-def gsm8k(llama3: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TaskScore]:
+def gsm8k(llama3: Any) -> Callable[..., TaskScore]:
     """Scores GSM8K's 8-shot prompts of Llama 3 with a model that ends each reply at once."""
-    from lm_eval.models.huggingface import HFLM
 
-    def generate(self: Any, context: torch.Tensor, **_: Any) -> torch.Tensor:
-        return torch.cat([context, torch.full((len(context), 1), self.eot_token_id)], dim=1)
+    def generate(input_ids: torch.Tensor, **_: Any) -> torch.Tensor:
+        return torch.cat([input_ids, torch.full((len(input_ids), 1), llama3.eos_token_id)], dim=1)
 
-    monkeypatch.setattr(HFLM, "_model_generate", generate)
-    model = make_llama(len(llama3), hidden_size=8, num_attention_heads=1, num_key_value_heads=1,
+    model: Any = make_llama(len(llama3), hidden_size=8, num_attention_heads=1, num_key_value_heads=1,
                        intermediate_size=8, max_position_embeddings=131072).eval()  # fmt: skip
+    model.generate = generate
     place = {"test": str(DATA / "gsm8k_test_200.jsonl"), "train": str(DATA / "gsm8k_train_1000.jsonl")}
 
     def scored(**fields: Any) -> TaskScore:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statllama.evaluation.shared_context import Fork, batches, forks, layout, likelihoods, takes_forks
+from statllama.evaluation.shared_context import Fork, fork_of, forks, layout, likelihoods, takes_forks
 from tests.conftest import make_llama
 from tests.reference import Lora, peft_lora, randomise
 from tests.small_models import make_model
@@ -35,8 +35,9 @@ def alone(model: Any, context: Sequence[int], continuation: Sequence[int]) -> tu
     return float(chances.sum()), bool((logits.argmax(-1) == wanted).all())
 
 
-def compare(model: Any, pairs: Pairs, longest: int, size: int) -> None:
-    for batch in batches(forks(pairs, longest), size):
+def compare(model: Any, pairs: Pairs, longest: int, size: int, branching: bool = True) -> None:
+    rows = forks(pairs, longest, branching)
+    for batch in (rows[i : i + size] for i in range(0, len(rows), size)):
         with torch.no_grad():
             answers = likelihoods(model, batch, PAD)
         for fork, found in zip(batch, answers, strict=True):
@@ -52,9 +53,9 @@ def model() -> Any:
 
 
 @settings(max_examples=40, deadline=None)
-@given(pairs=pair_lists, longest=st.integers(5, 40), size=st.integers(1, 9))
-def test_the_same_as_in_rows_of_their_own(model: Any, pairs: Pairs, longest: int, size: int) -> None:
-    compare(model, pairs, longest, size)
+@given(pairs=pair_lists, longest=st.integers(5, 40), size=st.integers(1, 9), branching=st.booleans())
+def test_the_same_as_in_rows_of_their_own(model: Any, pairs: Pairs, longest: int, size: int, branching: bool) -> None:
+    compare(model, pairs, longest, size, branching)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -75,7 +76,9 @@ def test_the_same_on_other_architectures(kind: str, attention: str) -> None:
 
 def test_a_sliding_window_is_scored_row_by_row() -> None:
     layers = {"use_sliding_window": True, "sliding_window": 4, "layer_types": ["full_attention", "sliding_attention"]}
-    assert not takes_forks(make_model("mistral", VOCABULARY, sliding_window=4))
+    windowed = make_model("mistral", VOCABULARY, sliding_window=4, initializer_range=0.3).eval()
+    assert not takes_forks(windowed)
+    compare(windowed, [([7, 8, 9, 10, 11], [20, 21, 22]), ([7, 8, 9, 10, 11], [20, 21, 23]), ([7], [8])], 40, 9, False)
     assert not takes_forks(make_model("qwen2", VOCABULARY, **layers))
     assert takes_forks(make_model("qwen2", VOCABULARY, sliding_window=4)), "which is not used"
 
@@ -88,40 +91,43 @@ def test_with_a_stack_and_greedy_continuations(model: Any) -> None:
     for _ in range(4):
         said.append(int(peft(torch.tensor([[*context, *said]])).logits[0, -1].argmax()))
     pairs = [(context, said), (context, [*said[:3], 6]), (context, said[:1]), ([7, 8], [9]), ([7, 8], [9, 40])]
-    found = next(iter(batches(forks(pairs, 64), 16)))
-    (answers,) = [a for f, a in zip(found, likelihoods(peft, found, PAD), strict=True) if len(f.context) == 5]
+    with torch.no_grad():
+        answers, _ = likelihoods(peft, forks(pairs, 64), PAD)
     assert [greedy for _, greedy in answers] == [True, False, True]
     compare(peft, pairs, 64, 16)
     peft.unload()
 
 
 @settings(max_examples=100, deadline=None)
-@given(pairs=pair_lists, longest=st.integers(1, 40), size=st.integers(1, 9))
-def test_every_request_at_most_once_and_no_row_too_long(pairs: Pairs, longest: int, size: int) -> None:
-    found = forks(pairs, longest)
-    numbers = [number for fork in found for number in fork.numbers]
-    assert len(numbers) == len(set(numbers))
-    for fork in found:
-        assert len(fork.numbers) > 1 and fork.length <= longest
-        assert [(list(fork.context), k) for k in fork.continuations] == [pairs[n] for n in fork.numbers]
-    batched = list(batches(found, size))
-    assert sorted(n for batch in batched for fork in batch for n in fork.numbers) == sorted(numbers)
-    for batch in batched:
-        pair = max(len(c) - 1 for c in batch[0].continuations) + len(batch[0].context)
-        assert len(batch) == 1 or layout(batch, PAD)[0].numel() <= size * pair
+@given(pairs=pair_lists, longest=st.integers(1, 40), branching=st.booleans())
+def test_every_request_once_and_no_row_too_long(pairs: Pairs, longest: int, branching: bool) -> None:
+    rows = forks(pairs, longest, branching)
+    assert sorted(number for row in rows for number in row.numbers) == list(range(len(pairs)))
+    for row in rows:
+        assert row.length <= longest or len(row.numbers) == 1
+        assert branching or not row.branches
+        for number, tail in zip(row.numbers, row.tails, strict=True):
+            context, continuation = pairs[number]
+            assert [*row.trunk, *tail, continuation[-1]] == [*context, *continuation] and row.start == len(context)
 
 
 def test_rows_by_hand() -> None:
-    """Two continuations of three tokens, beside a fork with a longer context."""
-    batch = [Fork([7, 8], ([20, 21, 22], [30, 31]), (0, 1)), Fork([9, 10, 11], ([40], [50]), (2, 3))]
-    tokens, positions, seen, end = layout(batch, PAD)
-    assert end == 3
-    assert tokens.tolist() == [[PAD, 7, 8, 20, 21, 30], [9, 10, 11, PAD, PAD, PAD]]
-    assert positions.tolist() == [[0, 0, 1, 2, 3, 2], [0, 1, 2, 0, 0, 0]]
-    assert [int("".join(map(str, row)), 2) for row in seen[0].int().tolist()] == [
+    """A row with two tails, beside one with a longer context whose choices differ in their last token."""
+    pairs = [([7, 8], [20, 21, 22]), ([7, 8], [30, 31]), ([9, 10], [11, 40]), ([9, 10], [11, 50])]
+    batch = [fork_of(pairs, [0, 1]), fork_of(pairs, [2, 3])]
+    assert batch[1] == Fork([9, 10, 11], 2, ([11, 40], [11, 50]), (2, 3))
+    assert [row.branches for row in batch] == [True, False]
+    rows = layout(batch, PAD)
+    assert rows.ends == [3, 3] and rows.tails == [[3, 5], [3, 3]]
+    assert rows.ids.tolist() == [[PAD, 7, 8, 20, 21, 30], [9, 10, 11, PAD, PAD, PAD]]
+    assert rows.positions.tolist() == [[0, 0, 1, 2, 3, 2], [0, 1, 2, 0, 0, 0]]
+    assert rows.seen is not None
+    assert [int("".join(map(str, row)), 2) for row in rows.seen[0].int().tolist()] == [
         0b100000, 0b010000, 0b011000, 0b011100, 0b011110, 0b011001,
     ]  # fmt: skip
-    assert bool(seen.any(-1).all()), "a row that sees nothing is not a number"
+    assert bool(rows.seen.any(-1).all()), "a row that sees nothing is not a number"
+    plain = layout(batch[1:], PAD, known=1)
+    assert plain.seen is None and plain.ids.tolist() == [[10, 11]] and plain.positions.tolist() == [[1, 2]]
 
 
 def test_models_that_see_by_a_mask() -> None:

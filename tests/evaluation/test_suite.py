@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -26,8 +27,9 @@ from statllama.config import benchmarks
 from statllama.config.benchmarks import FIELDS, available, find_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError
+from statllama.evaluation.requests import Requests
 from statllama.evaluation.scores import TaskScore
-from statllama.evaluation.suite import protocol_key, score
+from statllama.evaluation.suite import Suite, protocol_key, score
 
 BOS, EOT = "<|begin_of_text|>", "<|eot_id|>"
 HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
@@ -41,7 +43,7 @@ TEMPLATE = (
     "{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
 )
 WORDS = ("mean", "median!!!", "mode", "range", "n!", "slope", "p-value", "sample", "bias!", "error")
-SPEC = EvaluateSpec(tasks=("choice",), batch_size=8, max_length=512)
+SPEC = EvaluateSpec(tasks=("choice",), micro_tokens=2048, max_length=512)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -166,7 +168,7 @@ def own_loglikelihood(model: Any, tokenizer: Any, prompt: str, continuation: str
 def test_multiple_choice_equals_an_independent_computation(
     model: Any, tokenizer: Any, run: Callable[..., TaskScore], chat: bool
 ) -> None:
-    result = run(spec=EvaluateSpec(batch_size=8, chat_template=chat))
+    result = run(spec=EvaluateSpec(micro_tokens=2048, chat_template=chat))
     rows = choice_rows()
     hits, normed = [], []
     for row, sample in zip(rows, result.samples, strict=True):
@@ -218,10 +220,118 @@ def test_equals_a_plain_lm_eval_run(model: Any, tokenizer: Any, folder: Path, ru
         tasks=[config], task_manager=TaskManager(include_defaults=False), bootstrap_iters=1000,
     )["results"]["choice"]  # fmt: skip
     tokenizer.pad_token = None
-    ours = run(spec=EvaluateSpec(batch_size=8, chat_template=False))
+    ours = run(spec=EvaluateSpec(micro_tokens=2048, chat_template=False))
     assert ours.value == pytest.approx(theirs["acc,none"], abs=1e-12)
     assert ours.stderr == pytest.approx(theirs["acc_stderr,none"], abs=1e-12)
     assert ours.others["acc_norm"] == pytest.approx(theirs["acc_norm,none"], abs=1e-12)
+
+
+SHOTS = {"num_fewshot": 3, "fewshot_split": "test", "fewshot_config": {"sampler": "first_n"}}
+
+
+def plain_lm_eval(model: Any, tokenizer: Any, folder: Path, name: str, size: int = 1) -> list[dict[str, Any]]:
+    """lm-eval's own records of a task's items, asked in batches of `size`."""
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    config = yaml.safe_load((folder / name / f"{name}.yaml").read_text())
+    config["dataset_kwargs"] = {
+        "data_files": {"test": str(folder / name / "test.jsonl")}, "cache_dir": str(folder / "cache" / name)
+    }  # fmt: skip
+    dates = {"date_string": "26 Jul 2024"}
+    results: Any = lm_eval.simple_evaluate(
+        model=HFLM(
+            pretrained=model, tokenizer=tokenizer, batch_size=size, max_length=512, chat_template_args=dates
+        ),
+        tasks=[config], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0,
+        apply_chat_template=True, fewshot_as_multiturn=True,
+    )  # fmt: skip
+    tokenizer.pad_token = None
+    return sorted(results["samples"][name], key=lambda sample: sample["doc_id"])
+
+
+@pytest.fixture
+def prefixes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the prefixes that are computed."""
+    from statllama.evaluation import language_model, shared_prefix
+
+    made: list[int] = []
+
+    def counted(model: Any, ids: Any) -> Any:
+        made.append(len(ids))
+        return shared_prefix.Prefix(model, ids)
+
+    monkeypatch.setattr(language_model, "Prefix", counted)
+    return made
+
+
+@pytest.mark.parametrize("sampler", ["first_n", "default"])
+@pytest.mark.parametrize("tokens", [1, 600, 100_000])
+def test_choices_behind_examples_equal_lm_evals_own(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    run: Callable[..., TaskScore],
+    prefixes: list[int],
+    sampler: str,
+    tokens: int,
+) -> None:
+    """The first items, which are examples, have other ones. With examples drawn anew only the template's head is
+    shared."""
+    write_task(folder, "shots", **SHOTS | {"fewshot_config": {"sampler": sampler}})
+    theirs = plain_lm_eval(model, tokenizer, folder, "shots")
+    ours = run("shots", EvaluateSpec(micro_tokens=tokens, max_length=512))
+    assert ours.items == tuple(sample["acc"] for sample in theirs)
+    for mine, sample in zip(ours.samples, theirs, strict=True):
+        found = [float(answer[0]) for answer in sample["filtered_resps"]]
+        assert mine["prompt"] == sample["arguments"][0][0]
+        assert mine["loglikelihoods"] == pytest.approx(found, abs=1e-4)
+    assert max(prefixes) > (120 if sampler == "first_n" else 40)
+
+
+@pytest.mark.parametrize("sampler", ["first_n", "default"])
+@pytest.mark.parametrize("tokens", [1, 400, 100_000])
+def test_replies_behind_examples_equal_lm_evals_own(
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    run: Callable[..., TaskScore],
+    prefixes: list[int],
+    sampler: str,
+    tokens: int,
+) -> None:
+    rows = [{"question": f"{i} {'x' * (i % 5)}?", "answer": WORDS[i % 10]} for i in range(24)]
+    keep = {"doc_to_choice": None, "output_type": "generate_until"}
+    metric = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    manner = {"do_sample": False, "until": ["z", "!", "ab"], "max_gen_toks": 24}
+    changes = SHOTS | {"fewshot_config": {"sampler": sampler}}
+    write_task(folder, "shots", rows, metric_list=metric, generation_kwargs=manner, **keep, **changes)
+    theirs = plain_lm_eval(model, tokenizer, folder, "shots")
+    ours = run("shots", EvaluateSpec(micro_tokens=tokens, max_length=512))
+    assert [sample["generated"] for sample in ours.samples] == [sample["resps"][0][0] for sample in theirs]
+    assert len({len(sample["generated"]) for sample in ours.samples}) > 3 and 0 < ours.unfinished < 24
+    assert max(prefixes) > (120 if sampler == "first_n" else 40)
+
+
+def test_a_reply_ends_with_its_own_stop_string(
+    model: Any, tokenizer: Any, folder: Path, run: Callable[..., TaskScore]
+) -> None:
+    """In a batch of lm-eval's a reply runs on past a stop string until all replies have said it. Where it is a special
+    token, which the text leaves out, what the reply says then depends on the others."""
+    spoken = [tokenizer.encode(s["generated"], add_special_tokens=False) for s in run("generate").samples]
+    token = next(ids[2] for ids in spoken if len(ids) > 4 and sum(ids[2] in other for other in spoken) == 1)
+    own, word = copy.deepcopy(tokenizer), tokenizer.convert_ids_to_tokens(token)
+    own.add_special_tokens({"extra_special_tokens": [word]})
+    path = folder / "generate" / "generate.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["generation_kwargs"]["until"] = [word]
+    path.write_text(yaml.safe_dump(config))
+    alone, together = (
+        [sample["resps"][0][0] for sample in plain_lm_eval(model, own, folder, "generate", size)] for size in (1, 6)
+    )
+    assert alone != together, "the trap is gone"
+    assert [sample["generated"] for sample in run("generate", tokenizer=own).samples] == alone
 
 
 def test_generation_equals_plain_greedy_decoding(
@@ -245,11 +355,56 @@ def test_generation_equals_plain_greedy_decoding(
 
 @pytest.mark.parametrize("name", ["choice", "generate"])
 def test_twice_and_with_another_batch_size_the_items_are_the_same(run: Callable[..., TaskScore], name: str) -> None:
-    first, second, single = run(name), run(name), run(name, EvaluateSpec(batch_size=1, max_length=512))
+    first, second, single = run(name), run(name), run(name, EvaluateSpec(micro_tokens=1, max_length=512))
     assert first.items == second.items == single.items
     assert first.item_ids == second.item_ids == single.item_ids
     assert first.samples == second.samples
     assert [s["prediction"] for s in first.samples] == [s["prediction"] for s in single.samples]
+
+
+@pytest.mark.parametrize("name", ["choice", "generate"])
+def test_memory_that_runs_out_makes_passes_smaller(
+    model: Any, tokenizer: Any, folder: Path, run: Callable[..., TaskScore], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Answers that were given stay, the rest comes in smaller passes, and the next model starts with those."""
+    right, notes, most = run(name), list[str](), [0]
+    real = LlamaForCausalLM.forward
+
+    def forward(self: Any, input_ids: torch.Tensor, *rest: Any, **options: Any) -> Any:
+        most[0] = max(most[0], input_ids.numel()) if most[0] >= 0 else -1
+        if input_ids.numel() > 300 or most[0] < 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return real(self, input_ids, *rest, **options)
+
+    suite = Suite(find_tasks([name], [folder]).values(), EvaluateSpec(micro_tokens=8192), notes.append)
+    monkeypatch.setattr(LlamaForCausalLM, "forward", forward)
+    first = suite.score(name, model, tokenizer)
+    assert most[0] > 300 and notes and "out of memory in a pass of" in notes[0] and "goes on with at most" in notes[0]
+    notes.clear()
+    assert suite.score(name, model, tokenizer).samples == first.samples and not notes
+    assert first.items == right.items
+    most[0] = -1  # from now on no row fits
+    with pytest.raises(EvaluationError, match="a single row") as caught:
+        suite.score(name, model, tokenizer)
+    assert "evaluate.max_length" in str(caught.value)
+
+
+def test_models_are_asked_what_was_built_once(
+    model: Any, tokenizer: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not so with another chat template."""
+    built = []
+    real = Requests.build
+    monkeypatch.setattr(Requests, "build", lambda *args: built.append(1) or real(*args))
+    suite = Suite(find_tasks(["choice"], [folder]).values(), SPEC)
+    first, second = (suite.score("choice", model, tokenizer) for _ in range(2))
+    assert built == [1] and first.samples == second.samples
+    tokenizer.chat_template = TEMPLATE.replace("Today", "TODAY")
+    try:
+        third = suite.score("choice", model, tokenizer)
+    finally:
+        tokenizer.chat_template = TEMPLATE
+    assert built == [1, 1] and "TODAY Date" in third.samples[0]["prompt"]
 
 
 def test_scoring_leaves_no_trace(model: Any, tokenizer: Any, run: Callable[..., TaskScore]) -> None:
@@ -333,7 +488,7 @@ def test_nothing_is_printed_or_logged(
 
 
 def test_limit_and_truncation_are_reported(run: Callable[..., TaskScore]) -> None:
-    result = run(spec=EvaluateSpec(batch_size=4, limit=5, max_length=60))
+    result = run(spec=EvaluateSpec(micro_tokens=256, limit=5, max_length=60))
     assert (result.n, result.total, result.limited, result.truncated) == (5, 16, True, 5)
     assert run("generate", EvaluateSpec(max_length=60)).truncated == 6
     single = run(spec=EvaluateSpec(limit=1))
@@ -596,7 +751,7 @@ def test_protocol_key_holds_what_changes_a_score() -> None:
         found = protocol_key(EvaluateSpec(**changes), {"choice": print_}, stack, base, compute)
         return json.dumps(found, sort_keys=True)
 
-    assert key() == key(batch_size=1) == key(tasks=("choice", "other"))
+    assert key() == key(micro_tokens=1) == key(tasks=("choice", "other"))
     variants = [
         key(), key(stack=()), key(stack=(["s", 0.5],)), key(base="c"), key(print_="g"), key(limit=5),
         key(compute="bfloat16"), key(max_length=512), key(seed=2), key(chat_template=False),

@@ -56,7 +56,7 @@ def scored(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     recipe = folder / "recipe.yaml"
     body = yaml.safe_load(recipe.read_text())
     body["description"] = "Two small stages."
-    body["evaluate"] = {"tasks": ["letters", "replies"], "batch_size": 8, "max_length": 256}
+    body["evaluate"] = {"tasks": ["letters", "replies"], "micro_tokens": 2048, "max_length": 256}
     recipe.write_text(yaml.safe_dump(body))
     load_recipe(recipe)
     store = Store(folder / "w")

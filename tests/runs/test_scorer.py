@@ -56,7 +56,7 @@ class Watch(Reporter):
 
 
 def scorer_of(path: Path, store: Store, *tasks: str, reporter: Reporter | None = None) -> tuple[Subject, Scorer]:
-    changes = {"tasks": list(tasks), "batch_size": 3, "max_length": 200}
+    changes = {"tasks": list(tasks), "micro_tokens": 600, "max_length": 200}
     subject = find_subject(str(path), store).evaluated(changes)
     return subject, open_scorer(subject, store, reporter or Reporter())
 
@@ -243,7 +243,7 @@ def test_a_killed_evaluation_goes_on(trained_once: Path, tmp_path: Path) -> None
     generator = random.Random(4)
 
     def command(folder: Path) -> int:
-        fields = ("--set", "evaluate.batch_size=2", "--set", "evaluate.max_length=200")
+        fields = ("--set", "evaluate.micro_tokens=400", "--set", "evaluate.max_length=200")
         tasks = ("--task", "replies", "--stage", "two", *fields, "--workspace", folder / "w")
         return worker.start("eval", folder / "recipe.yaml", *tasks)
 

@@ -26,7 +26,7 @@ from tests.conftest import REPO, conversations, stage, write_jsonl
 
 Write = Callable[..., Path]
 FEW = {"steps": 2, "learning_rate": 3e-2}
-CUT = {"evaluate": {"tasks": ["letters"], "batch_size": 8}}
+CUT = {"evaluate": {"tasks": ["letters"], "micro_tokens": 1600}}
 
 
 @pytest.fixture

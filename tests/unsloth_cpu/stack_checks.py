@@ -90,8 +90,8 @@ def _architecture(world: World, kind: str, **changes: Any) -> None:
         said = likelihoods(model, found, 5)
     for fork, answers in zip(found, said, strict=True):
         for continuation, (likelihood, _) in zip(fork.continuations, answers, strict=True):
-            row = torch.tensor([[*fork.context, *continuation]], device=world.device)
-            losses = definition.token_losses(defined(world, base, parents, row), row)[0, len(fork.context) - 1 :]
+            row = torch.tensor([[*fork.trunk[: fork.start], *continuation]], device=world.device)
+            losses = definition.token_losses(defined(world, base, parents, row), row)[0, fork.start - 1 :]
             assert abs(likelihood + float(losses.sum())) < 50 * world.loss_tolerance
 
 
@@ -247,8 +247,8 @@ def continuations_share_their_context(world: World) -> None:
         got, right = [], []
         for fork, said in zip(found, answers, strict=True):
             for continuation, (likelihood, _) in zip(fork.continuations, said, strict=True):
-                row = torch.tensor([[*fork.context, *continuation]], device=world.device)
-                logits = defined(world, base, adapters, row)[0, len(fork.context) - 1 : -1]
+                row = torch.tensor([[*fork.trunk[: fork.start], *continuation]], device=world.device)
+                logits = defined(world, base, adapters, row)[0, fork.start - 1 : -1]
                 chances = logits.double().log_softmax(-1)[range(len(continuation)), list(continuation)]
                 got.append(likelihood)
                 right.append(float(chances.sum()))
