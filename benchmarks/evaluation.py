@@ -1,43 +1,47 @@
 """What it costs to score a base and three stages, against four runs of the `lm_eval` command on merged models.
 
 statllama: one `statllama eval` of the quickstart's base and its stages cpt, sft and dpo, which loads the base once and
-switches the adapters. The other way: each stack merged into a float32 model, saved, and given to the command. Both are
-timed from the start of a process to its end, answer everything anew, and report the same scores (checked). Merging and
-saving are timed apart and not counted.
+switches the adapters. The other way: each stack merged into a float32 model, saved, and given to the command, with the
+batch size that is fastest for it here. Both are timed from the start of a process to its end, answer everything anew,
+and report the same scores (checked). Merging and saving are not counted.
 
-Also measured: choices of a question in one row, against a row for each; replies generated in batches of like length, as
-here and in lm-eval, against batches of random order.
+Asked are multiple choice with choices that are texts (`quickstart_stats`) and letters (`ap_statistics`), and sums to be
+worked out after eight examples, the same for every item (`eight_examples`; with --data GSM8K's own questions). With
+`--task gsm8k` examples are drawn anew for every item, so that prompts share the template's head alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import median, report
+import yaml
+from common import report
 
 REPO = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))  # the command that tests/evaluation/test_lm_eval_parity.py compares with, item by item
 
-from statllama.config.benchmarks import find_tasks  # noqa: E402
+from statllama.config.benchmarks import TaskFile, find_tasks  # noqa: E402
 from statllama.config.evaluate import EvaluateSpec  # noqa: E402
 from tests.evaluation import lm_eval_command  # noqa: E402
 
 STAGES = ("cpt", "sft", "dpo")
-TASKS = ("quickstart_stats", "quickstart_general", "ap_statistics")
-ITEMS, NEW, ROUNDS = 32, 32, 3  # generation: items of each benchmark, tokens of a reply, times
+CHOICES, SUMS = ("quickstart_stats", "ap_statistics"), "eight_examples"
+POSITIONS = 4096  # the quickstart's base has 512, a limit of its config alone
+BATCHES, TRIED = (4, 16, 64), 16  # batch sizes tried for the command, on so many items
+# What the stages learn matters little here.
+BRIEF = {"stages.cpt.train.epochs": 0.05, "stages.sft.train.epochs": 0.4, "stages.dpo.train.epochs": 0.1}
 
 
 def statllama(*arguments: str) -> float:
@@ -47,45 +51,68 @@ def statllama(*arguments: str) -> float:
     return time.perf_counter() - started
 
 
-def trained(given: Path | None, folder: Path) -> Path:
-    """A workspace with the quickstart's stages and no scores: a copy of the given one, or trained now."""
-    if given is not None:
-        shutil.copytree(given, folder, ignore=shutil.ignore_patterns("scores", "tmp"), dirs_exist_ok=True)
-    statllama("run", "quickstart", "--workspace", str(folder), "--set", "evaluate.tasks=[]")
-    return folder
+# ------------------------------------------------------------------ what is asked, of what
 
 
-def in_one_process(workspace: Path, spec: EvaluateSpec) -> tuple[float, dict[str, dict[str, float]]]:
-    """Seconds of one `statllama eval`, and {stack: {task: its value}}."""
-    out = workspace / "scorecard.json"
-    shutil.rmtree(workspace / "scores", ignore_errors=True)
-    chosen = [word for stage in STAGES for word in ("--stage", stage)]
-    chosen += [word for task in spec.tasks for word in ("--task", task)]
-    limit = ["--limit", str(spec.limit)] if spec.limit else []
-    settings = [f"evaluate.batch_size={spec.batch_size}", f"evaluate.max_length={spec.max_length}"]
-    chosen += [word for setting in settings for word in ("--set", setting)]
-    seconds = statllama("eval", "quickstart", *chosen, *limit, "--workspace", str(workspace), "--out", str(out))
-    return seconds, values_of(json.loads(out.read_text("utf-8")))
+def write_sums(folder: Path, data: Path | None) -> None:
+    """Write the benchmark of eight examples: of sums in words, or of the GSM8K files in `data`."""
+    config = yaml.safe_load((REPO / "eval" / "gsm8k" / "gsm8k.yaml").read_text("utf-8"))
+    files = {"train": "train.jsonl", "test": "test.jsonl"}
+    config |= {"task": SUMS, "dataset_path": "json", "dataset_kwargs": {"data_files": files}}
+    config |= {"fewshot_config": {"sampler": "first_n"}}
+    del config["dataset_name"]
+    config["generation_kwargs"]["max_gen_toks"] = 64
+    folder.mkdir(parents=True)
+    (folder / f"{SUMS}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    draw = random.Random(7)
+    for split, name in (("train", "gsm8k_train_1000.jsonl"), ("test", "gsm8k_test_200.jsonl")):
+        if data is not None:
+            shutil.copyfile(data / name, folder / files[split])
+            continue
+        rows = []
+        for person, thing in ((p, t) for p in ("Ann", "Ben", "Eva", "Max", "Zoe") for t in ("pens", "cups", "eggs")):
+            for a, b in (draw.sample(range(2, 60), 2) for _ in range(8)):
+                question = f"{person} has {a} {thing} and buys {b} more. How many {thing} has {person} then?"
+                rows.append({"question": question, "answer": f"{a} + {b} = {a + b}\n#### {a + b}"})
+        draw.shuffle(rows)
+        (folder / files[split]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def values_of(scorecard: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """{stack: {task: headline value}} of a scorecard's JSON."""
-    return {row["name"]: {cell["task"]: cell["value"] for cell in row["cells"]} for row in scorecard["rows"]}
+def write_recipe(folder: Path) -> Path:
+    """Write the quickstart over a base with more positions, and the copy of the base."""
+    if not (folder / "base").is_dir():
+        shutil.copytree(REPO / "recipes" / "quickstart" / "base", folder / "base")
+        for name, field in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+            file = folder / "base" / name
+            file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {field: POSITIONS}, indent=2), "utf-8")
+    recipe = {
+        "name": "evaluation",
+        "extends": str(REPO / "recipes" / "quickstart.yaml"),
+        "base": {"model": str(folder / "base")},
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return folder / "recipe.yaml"
 
 
-def merged_models(workspace: Path, folder: Path) -> tuple[dict[str, Path], float]:
-    """{stack: folder with its float32 model}, and the seconds that merging and saving took."""
+def brief() -> list[str]:
+    """The settings of a short training, as arguments."""
+    return [word for field, value in BRIEF.items() for word in ("--set", f"{field}={value}")]
+
+
+def merged_models(recipe: Path, workspace: Path, folder: Path) -> dict[str, Path]:
+    """{stack: folder with its float32 model}."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from statllama.model.adapter import load_adapter
+    from statllama.model.base_model import load_base, start_backend
     from statllama.runs.targets import find_subject
     from statllama.store import Store
 
     store = Store(workspace)
-    subject = find_subject("quickstart", store)
-    base = load(subject)
-    started = time.perf_counter()
+    subject = find_subject("evaluation", store)
+    start_backend("transformers")
+    base = load_base(subject.base, subject.identity, "float32", POSITIONS, "transformers")
     models = {}
     for name in ("base", *STAGES):
         parts = [store.verify("results", key).path for key in subject.stack(name).keys]
@@ -94,205 +121,160 @@ def merged_models(workspace: Path, folder: Path) -> tuple[dict[str, Path], float
         pairs = list(zip(parts, scales, strict=True))
         lm_eval_command.export(base.model, empty, pairs, base.tokenizer, folder / name)
         models[name] = folder / name
-    return models, time.perf_counter() - started
+    return models
 
 
-def load(subject: Any) -> Any:
-    """The subject's base, as `statllama eval` loads it on a CPU."""
-    from statllama.model.base_model import load_base, start_backend
-
-    start_backend("transformers")
-    return load_base(subject.base, subject.identity, "float32", 4096, "transformers")
+# ------------------------------------------------------------------ the two sides
 
 
-def by_command(models: dict[str, Path], spec: EvaluateSpec, folder: Path) -> dict[str, tuple[float, dict[str, float]]]:
-    """{stack: (seconds of one run of the command, {task: its value})}."""
-    tasks = find_tasks(spec.tasks, [REPO / "eval"])
-    found = {}
-    for name, model in models.items():
-        work = folder / f"lm_eval-{name}"
-        work.mkdir()
-        line = lm_eval_command.command(model, tasks.values(), spec, work)
-        started = time.perf_counter()
-        said = lm_eval_command.run(line, work, seconds=7200)
-        found[name] = (time.perf_counter() - started, {task: said[task].results["acc,none"] for task in spec.tasks})
-    return found
+@dataclass(frozen=True)
+class Clock:
+    """Seconds of a side: all of it, and of that the asking. The rest is starting up, loading and reporting."""
+
+    total: float
+    choices: float
+    replies: float
+
+    def figures(self) -> dict[str, float]:
+        """{part: seconds}."""
+        rest = self.total - self.choices - self.replies
+        return {"total": self.total, "start_up": rest, "multiple_choice": self.choices, "generation": self.replies}
 
 
-# ------------------------------------------------------------------ generation
-
-
-@contextmanager
-def random_batches() -> Iterator[None]:
-    """Within, lm-eval fills its batches in an order that has nothing to do with length."""
-    import lm_eval.models.huggingface as harness
-
-    real = harness.Collator
-
-    class Shuffled(real):  # type: ignore[misc, valid-type]
-        def __init__(self, arr: Any, sort_fn: Any = None, **options: Any) -> None:
-            super().__init__(arr, sort_fn=lambda request: hashlib.sha256(request[0].encode()).digest(), **options)
-
-    harness.Collator = Shuffled
-    try:
-        yield
-    finally:
-        harness.Collator = real
-
-
-@contextmanager
-def clocked() -> Iterator[list[float]]:
-    """Within, the list gets the seconds of each call that generates all replies of a benchmark."""
-    from statllama.evaluation.language_model import LanguageModel
-
-    seconds: list[float] = []
-    real = LanguageModel.generate_until
-
-    def generate_until(self: Any, requests: Any, disable_tqdm: bool = False) -> Any:
-        started = time.perf_counter()
-        replies = real(self, requests, disable_tqdm)
-        seconds.append(time.perf_counter() - started)
-        return replies
-
-    LanguageModel.generate_until = generate_until
-    try:
-        yield seconds
-    finally:
-        LanguageModel.generate_until = real
-
-
-def last_stack(workspace: Path) -> tuple[Any, list[Any]]:
-    """The quickstart's base, and the adapters of its last stage here."""
-    from statllama.model.adapter import load_adapter
-    from statllama.runs.targets import find_subject
+def in_one_process(
+    recipe: Path, workspace: Path, spec: EvaluateSpec, choices: Sequence[str]
+) -> tuple[Clock, dict[str, dict[str, float]]]:
+    """The seconds of one `statllama eval`, and {stack: {task: its value}}."""
     from statllama.store import Store
 
-    store = Store(workspace)
-    subject = find_subject("quickstart", store)
-    return load(subject), [load_adapter(store.verify("results", key).path) for key in subject.stack(STAGES[-1]).keys]
+    out = workspace / "scorecard.json"
+    shutil.rmtree(workspace / "scores", ignore_errors=True)
+    chosen = [word for stage in STAGES for word in ("--stage", stage)]
+    chosen += [word for task in spec.tasks for word in ("--task", task)]
+    chosen += ["--limit", str(spec.limit), *brief(), "--set", f"evaluate.max_length={spec.max_length}"]
+    for task, place in spec.data.items():
+        chosen += ["--set", f"evaluate.data.{task}={json.dumps(place)}"]
+    total = statllama("eval", str(recipe), *chosen, "--workspace", str(workspace), "--out", str(out))
+    scores = [entry.manifest["score"] for entry in Store(workspace).entries("scores") if "score" in entry.manifest]
+    parts = [sum(s["seconds"] for s in scores if (s["task"] in choices) is mc) for mc in (True, False)]
+    rows = json.loads(out.read_text("utf-8"))["rows"]
+    return Clock(total, *parts), {row["name"]: {cell["task"]: cell["value"] for cell in row["cells"]} for row in rows}
 
 
-def generation(base: Any, adapters: Sequence[Any], folder: Path, batch_size: int) -> dict[str, Any]:
-    """New tokens a second in batches of like length and of random order, with NEW of them a reply whatever it says."""
-    from statllama.evaluation.suite import score
-    from statllama.model.base_model import scoring
+def by_command(
+    model: Path, tasks: Sequence[TaskFile], spec: EvaluateSpec, size: int, work: Path
+) -> tuple[Clock, dict[str, float]]:
+    """The seconds of one run of the command, and {task: its value}."""
+    work.mkdir(parents=True)
+    line = lm_eval_command.command(model, tasks, spec, work, batch_size=size)
+    started, said = time.perf_counter(), dict[str, float]()
+    process = subprocess.Popen(
+        line,
+        env=lm_eval_command.environment(work),
+        cwd=work,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    for text in process.stderr:  # bars end with a carriage return, so a line comes when what it tells of begins
+        for kind in ("loglikelihood", "generate_until"):
+            if f"Running {kind} requests" in text:
+                said.setdefault(kind, time.perf_counter() - started)
+        if "requests: 100%" in text:
+            said["end"] = time.perf_counter() - started
+    if process.wait():
+        raise SystemExit(f"lm_eval failed: {' '.join(line)}")
+    total = time.perf_counter() - started
+    end = said.get("end", total)
+    begun = said.get("generate_until", end)
+    results = lm_eval_command.read(work)
+    metric = {
+        task.name: "exact_match,strict-match" if "generation_kwargs" in task.config else "acc,none" for task in tasks
+    }
+    values = {name: results[name].results[key] for name, key in metric.items()}
+    return Clock(total, begun - said.get("loglikelihood", begun), end - begun), values
 
-    rows = []
-    for name in TASKS:
-        lines = (REPO / "eval" / name / "test.jsonl").read_text("utf-8").splitlines()
-        found = [json.loads(line) for line in lines][:ITEMS]
-        rows += [{key: row[key] for key in ("question", "choices", "answer")} for row in found]
-    file = folder / "items.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    name = "ap_statistics_generate"
-    spec = EvaluateSpec(tasks=(name,), data={name: str(file)}, batch_size=batch_size)
-    task = find_tasks([name], [REPO / "eval"], spec.data)[name]
-    kwargs = {"until": [], "max_gen_toks": NEW, "min_new_tokens": NEW, "do_sample": False}
-    task = replace(task, config={**task.config, "generation_kwargs": kwargs})
 
-    def replies(model: Any) -> tuple[dict[str, Any], ...]:
-        return score(model, base.tokenizer, [task], spec)[0].samples
+def best_batch_size(model: Path, tasks: Sequence[TaskFile], spec: EvaluateSpec, work: Path) -> dict[int, float]:
+    """{batch size: seconds that the command asks a few items for}, the fastest first."""
+    few = spec.model_copy(update={"limit": TRIED * 2})
+    clocks = {size: by_command(model, tasks, few, size, work / str(size))[0] for size in BATCHES}
+    seconds = {size: clock.choices + clock.replies for size, clock in clocks.items()}
+    return dict(sorted(seconds.items(), key=lambda one: one[1]))
 
-    by_length, random_order = [], []
-    with scoring(base, adapters) as model, clocked() as seconds:
-        replies(model)  # everything is loaded once
-        for _ in range(ROUNDS):
-            first = replies(model)
-            by_length.append(seconds[-1])
-            with random_batches():
-                second = replies(model)
-            random_order.append(seconds[-1])
-    lengths = [len(base.tokenizer(sample["prompt"], add_special_tokens=False).input_ids) for sample in first]
+
+def added(clocks: Sequence[Clock]) -> Clock:
+    """All of them together."""
+    return Clock(*(sum(getattr(clock, part) for clock in clocks) for part in ("total", "choices", "replies")))
+
+
+def ratios(theirs: Clock, ours: Clock) -> dict[str, float]:
+    """How many times faster each part is."""
+    mine = ours.figures()
+    return {part: seconds / mine[part] for part, seconds in theirs.figures().items() if mine[part] > 0}
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> Mapping[str, Any]:
+    """Train what is not there, ask both sides, compare."""
+    workspace = arguments.workspace or folder / "workspace"
+    workspace.mkdir(parents=True, exist_ok=True)
+    recipe = write_recipe(workspace)
+    if not (workspace / "eval").is_dir():
+        write_sums(workspace / "eval" / SUMS, arguments.data)
+    statllama(
+        "run", str(recipe), "--workspace", str(workspace), "--until", "dpo", "--set", "evaluate.tasks=[]", *brief()
+    )
+    models = merged_models(recipe, workspace, folder / "models")
+
+    names = tuple(arguments.task or (*CHOICES, SUMS))
+    data = {}
+    if "gsm8k" in names:
+        data["gsm8k"] = {s: str(arguments.data / f) for s, f in zip(("train", "test"), GSM8K, strict=True)}
+    spec = EvaluateSpec(tasks=names, data=data, limit=arguments.limit, max_length=POSITIONS)
+    tasks = list(find_tasks(names, [workspace / "eval", REPO / "eval"], spec.data).values())
+    choices = [task.name for task in tasks if task.config["output_type"] == "multiple_choice"]
+    before = os.getloadavg()
+    tried = {} if arguments.batch_size else best_batch_size(models["base"], tasks, spec, folder / "tried")
+    size = arguments.batch_size or next(iter(tried))
+    ours, values = in_one_process(recipe, workspace, spec, choices)
+    theirs = {name: by_command(model, tasks, spec, size, folder / "work" / name) for name, model in models.items()}
+    again, _ = in_one_process(recipe, workspace, spec, choices)  # other work on the machine comes and goes
+    command, own = added([clock for clock, _ in theirs.values()]), added([ours, again])
+    half = Clock(own.total / 2, own.choices / 2, own.replies / 2)
     return {
-        "settings": {"items": len(rows), "batch_size": batch_size, "new_tokens_a_reply": NEW, "rounds": ROUNDS},
-        "prompt_tokens": {"least": min(lengths), "median": median(lengths), "most": max(lengths)},
-        "same_replies": sum(a["generated"] == b["generated"] for a, b in zip(first, second, strict=True)),
-        "new_tokens_a_second_by_length": len(rows) * NEW / median(by_length),
-        "new_tokens_a_second_in_random_order": len(rows) * NEW / median(random_order),
-        "times_faster": median(random_order) / median(by_length),
+        "settings": {"stacks": list(models), "tasks": names, "limit": arguments.limit, "batch_size_of_lm_eval": size},
+        "load_average": {"before": before, "after": os.getloadavg()},
+        "seconds_of_the_command_by_batch_size": tried,
+        "seconds_one_process": [ours.figures(), again.figures()],
+        "seconds_four_commands": command.figures(),
+        "seconds_by_command": {name: clock.figures() for name, (clock, _) in theirs.items()},
+        "same_values": all(
+            abs(values[name][task] - value) < 1e-9 for name, (_, said) in theirs.items() for task, value in said.items()
+        ),
+        "times_faster": ratios(command, half),
+        "values": values,
     }
 
 
-@contextmanager
-def rows_of_their_own() -> Iterator[None]:
-    """Within, each choice has a row of its own, as in lm-eval, which shares a row where choices differ in one token."""
-    import statllama.evaluation.language_model as harness
-
-    real = harness.takes_forks
-    harness.takes_forks = lambda model: False
-    try:
-        yield
-    finally:
-        harness.takes_forks = real
-
-
-def shared_context(base: Any, adapters: Sequence[Any], batch_size: int) -> dict[str, Any]:
-    """Seconds to score a stack with all choices of a question in one row, and with a row for each, by benchmark."""
-    from statllama.evaluation.suite import Suite
-    from statllama.model.base_model import scoring
-
-    spec = EvaluateSpec(tasks=TASKS, batch_size=batch_size, max_length=512)
-    suite = Suite(find_tasks(TASKS, [REPO / "eval"]).values(), spec)
-    found = {}
-    with scoring(base, adapters) as model:
-        for task in TASKS:
-            together, apart = [], []
-            suite.score(task, model, base.tokenizer)  # everything is loaded once
-            for _ in range(ROUNDS):
-                first = suite.score(task, model, base.tokenizer)
-                with rows_of_their_own():
-                    second = suite.score(task, model, base.tokenizer)
-                together.append(first.seconds)
-                apart.append(second.seconds)
-            found[task] = {
-                "seconds_in_one_row": median(together),
-                "seconds_in_rows_of_their_own": median(apart),
-                "times_faster": median(apart) / median(together),
-                "same_scores": sum(a == b for a, b in zip(first.items, second.items, strict=True)),
-                "items": first.n,
-            }
-    return found
+GSM8K = ("gsm8k_train_1000.jsonl", "gsm8k_test_200.jsonl")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workspace", type=Path, help="where the quickstart was trained; default: train it now")
-    parser.add_argument("--task", action="append", help=f"benchmarks with `acc`; default: {', '.join(TASKS)}")
-    parser.add_argument("--limit", type=int, help="items of each benchmark; default: all")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--workspace", type=Path, help="where the quickstart was trained by this script; made if missing"
+    )
+    parser.add_argument("--task", action="append", help=f"benchmarks; default: {', '.join((*CHOICES, SUMS))}")
+    parser.add_argument("--data", type=Path, help=f"folder with {' and '.join(GSM8K)}")
+    parser.add_argument("--batch-size", type=int, help=f"of lm_eval; default: the fastest of {BATCHES}, tried first")
+    parser.add_argument("--limit", type=int, default=64, help="items of each benchmark")
     parser.add_argument("--save", action="store_true", help="write results/evaluation.json")
     arguments = parser.parse_args()
-    spec = EvaluateSpec(
-        tasks=tuple(arguments.task or TASKS), limit=arguments.limit, batch_size=arguments.batch_size, max_length=512
-    )
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        workspace = trained(arguments.workspace, folder / "workspace")
-        models, merging = merged_models(workspace, folder / "models")
-        load_before = os.getloadavg()[0]
-        first, values = in_one_process(workspace, spec)
-        theirs = by_command(models, spec, folder)
-        second, _ = in_one_process(workspace, spec)  # before and after: other work on the machine comes and goes
-        command = {name: seconds for name, (seconds, _) in theirs.items()}
-        figures = {
-            "settings": {"stacks": list(models), **spec.model_dump(include={"tasks", "limit", "batch_size"})},
-            "load_average": {"before": load_before, "after": os.getloadavg()[0]},
-            "seconds_one_process": [first, second],
-            "seconds_by_command": command,
-            "seconds_merging_not_counted": merging,
-            "same_values": all(
-                abs(values[name][task] - found[task]) < 1e-9
-                for name, (_, found) in theirs.items()
-                for task in spec.tasks
-            ),
-            "times_faster": 2 * sum(command.values()) / (first + second),
-            "values": values,
-        }
-        base, adapters = last_stack(workspace)
-        figures["shared_context"] = shared_context(base, adapters, arguments.batch_size)
-        figures["generation"] = generation(base, adapters, folder, arguments.batch_size // 2)
-    report("evaluation", figures, arguments.save)
+        figures = measure(arguments, Path(place))
+    report("evaluation", dict(figures), arguments.save)
 
 
 if __name__ == "__main__":

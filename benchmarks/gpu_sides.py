@@ -32,6 +32,9 @@ NO_HUB: dict[str, Any] = {"model": {}, "tokenizer": {}}
 SEED = 42
 
 
+PROMPT = 2078  # tokens of the longest of GSM8K's 8-shot prompts
+
+
 @dataclass(frozen=True)
 class Case:
     """One measurement. Lengths in tokens, `micro` in rows a forward pass (pairs in dpo), which is also the batch."""
@@ -240,13 +243,12 @@ class Statllama:
         return self._parents[ranks]
 
     def generate(self, case: Case) -> dict[str, Any]:
-        """Replies of `case.new_tokens` tokens to GSM8K's 8-shot prompts, `case.micro` at a time."""
+        """Replies of `case.new_tokens` tokens to GSM8K's 8-shot prompts, `case.micro` at a time (more short ones)."""
         from dataclasses import replace
-
-        from evaluation import clocked
 
         from statllama.config.benchmarks import find_tasks
         from statllama.config.evaluate import EvaluateSpec
+        from statllama.evaluation.language_model import REPLIES
         from statllama.evaluation.suite import score
         from statllama.model.base_model import scoring
 
@@ -256,7 +258,8 @@ class Statllama:
 
         def replies(items: int) -> float:
             length = self.setup["longest"]
-            spec = EvaluateSpec(tasks=("gsm8k",), data=files, batch_size=case.micro, limit=items, max_length=length)
+            tokens = case.micro * (PROMPT + case.new_tokens) // REPLIES
+            spec = EvaluateSpec(tasks=("gsm8k",), data=files, micro_tokens=tokens, limit=items, max_length=length)
             task = find_tasks(["gsm8k"], [eval_folder], spec.data)["gsm8k"]
             task = replace(task, config={**task.config, "generation_kwargs": kwargs})
             with clocked() as seconds:
@@ -426,6 +429,27 @@ def trl_trainer(
 
 
 # ------------------------------------------------------------------ both
+
+
+@contextmanager
+def clocked() -> Iterator[list[float]]:
+    """Within, the list gets the seconds of each call that answers all requests of a benchmark."""
+    from statllama.evaluation.language_model import LanguageModel
+
+    seconds: list[float] = []
+    real = LanguageModel.answer
+
+    def answer(self: Any, asked: Any) -> Any:
+        started = time.perf_counter()
+        answers = real(self, asked)
+        seconds.append(time.perf_counter() - started)
+        return answers
+
+    LanguageModel.answer = answer
+    try:
+        yield seconds
+    finally:
+        LanguageModel.answer = real
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def export(base: Any, empty: Any, adapters: Iterable[tuple[Path, float]], tokeni
     return model
 
 
-def command(model: Path, tasks: Iterable[TaskFile], spec: EvaluateSpec, work: Path, *arguments: str) -> list[str]:
+def command(model: Path, tasks: Iterable[TaskFile], spec: EvaluateSpec, work: Path, batch_size: int = 4) -> list[str]:
     """The command line that scores the model in a folder under `spec`; writes the task files below `work`."""
     tasks = list(tasks)
     for task in tasks:
@@ -58,7 +58,7 @@ def command(model: Path, tasks: Iterable[TaskFile], spec: EvaluateSpec, work: Pa
         "max_length": min(spec.max_length, config["max_position_embeddings"]),
         "chat_template_args": {"date_string": DATE},
     }
-    protocol = ["--batch_size", str(spec.batch_size), "--seed", str(spec.seed), "--device", "cpu"]
+    protocol = ["--batch_size", str(batch_size), "--seed", str(spec.seed), "--device", "cpu"]
     if spec.limit is not None:
         protocol += ["--limit", str(spec.limit)]
     if spec.chat_template:
@@ -66,23 +66,32 @@ def command(model: Path, tasks: Iterable[TaskFile], spec: EvaluateSpec, work: Pa
     return [
         str(COMMAND), "run", "--model", "hf", "--model_args", json.dumps(model_args),
         "--tasks", ",".join(task.name for task in tasks), "--include_path", str(work / "tasks"),
-        "--output_path", str(work / "out"), "--log_samples", *protocol, *arguments,
+        "--output_path", str(work / "out"), "--log_samples", *protocol,
     ]  # fmt: skip
 
 
-def run(arguments: Sequence[str], work: Path, seconds: float = 900) -> dict[str, Said]:
-    """Run it without a network and with a data cache of its own; {task: what it reports}."""
-    environment = {
+def environment(work: Path) -> dict[str, str]:
+    """No network, and a data cache of its own: the shared one may hold an older state of a file."""
+    return {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(work / "cache"),  # the shared one may hold an older state of the file
+        "HF_DATASETS_CACHE": str(work / "cache"),
         "TOKENIZERS_PARALLELISM": "false",
     }
+
+
+def run(arguments: Sequence[str], work: Path, seconds: float = 900) -> dict[str, Said]:
+    """Run it; {task: what it reports}."""
     done = subprocess.run(
-        arguments, env=environment, cwd=work, capture_output=True, text=True, timeout=seconds, check=False
+        arguments, env=environment(work), cwd=work, capture_output=True, text=True, timeout=seconds, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    return read(work)
+
+
+def read(work: Path) -> dict[str, Said]:
+    """Return {task: what the command has reported}."""
     (results,) = (work / "out").rglob("results_*.json")
     found = json.loads(results.read_text("utf-8"))["results"]
     said = {}

@@ -140,7 +140,7 @@ def compare(
         data[name] = file
         if name == "gsm8k":
             data[name] = {"test": file, "train": str(write_jsonl(work / "data" / "train.jsonl", rows["gsm8k_train"]))}
-    spec = EvaluateSpec(tasks=tuple(sizes), data=data, batch_size=4, **fields)
+    spec = EvaluateSpec(tasks=tuple(sizes), data=data, micro_tokens=4096, **fields)
     tasks = find_tasks(spec.tasks, [EVAL], spec.data)
     theirs = lm_eval_command.run(lm_eval_command.command(stacked.folder, tasks.values(), spec, work), work)
     tokenizer = stacked.base.tokenizer
