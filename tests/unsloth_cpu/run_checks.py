@@ -179,7 +179,7 @@ def write_recipe(world: World, folder: Path) -> Path:
     body = {
         "name": "small",
         "base": {"model": str(world.model_folder()), "quantization": "nf4"},
-        "evaluate": {"tasks": ["two_questions"], "max_length": 128, "batch_size": 4},
+        "evaluate": {"tasks": ["two_questions"], "max_length": 128, "micro_tokens": 512},
         "stages": stages,
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
