@@ -148,7 +148,8 @@ def layout(batch: Sequence[Fork], pad_id: int, known: int = 0) -> Layout:
         width = max(fork.length for fork in batch) - known
     ids, positions = torch.full((len(batch), width), pad_id), torch.zeros(len(batch), width, dtype=torch.int64)
     part = torch.full((len(batch), width), -1)  # padding; 0 is the trunk, 1 and on its tails
-    ends, tails = [], []
+    ends: list[int] = []
+    tails: list[list[int]] = []
     for row, (fork, trunk) in enumerate(zip(batch, trunks, strict=True)):
         ends.append(end if branching else trunk)
         pieces, at = [(ends[-1] - trunk, known, fork.trunk[known:])], ends[-1]
