@@ -1,8 +1,9 @@
 """The token budget: how rows are split into forward passes, those of an optimizer step and those of an evaluation.
 
-A padded pass computes rows x longest row tokens, so rows of like length go together. The budget bounds what a pass
-holds and decides nothing else: a step's loss is the mean over its rows or tokens, and each answer is of its own row,
-whatever the passes were.
+A padded pass computes rows x longest row tokens, so rows of like length go together; where a kernel attends within each
+row of a joined pass, nothing is padded, and rows of any length fill it. The budget bounds what a pass holds and decides
+nothing else: a step's loss is the mean over its rows or tokens, and each answer is of its own row, whatever the passes
+were.
 """
 
 from __future__ import annotations
@@ -57,3 +58,20 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def split_joined(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Split rows into forward passes that join them without padding: the longest first, each where it first fits.
+
+    Returns the indices of each pass, rising. A row above the budget is a pass by itself. First-fit decreasing needs
+    at most 11/9 of the least number of passes, and 6/9 of a pass more (Dosa 2007).
+    """
+    passes: list[tuple[int, list[int]]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        for place, (used, rows) in enumerate(passes):
+            if used + lengths[i] <= budget:
+                passes[place] = (used + lengths[i], [*rows, i])
+                break
+        else:
+            passes.append((lengths[i], [i]))
+    return sorted(sorted(rows) for _, rows in passes)

@@ -28,6 +28,8 @@ class RowCollator:
 
     A Trainer needs `remove_unused_columns=False`, or it drops `seq_lengths` before this sees it.
 
+    With `joined`, rows of one example each are joined into one as well, as for `unsloth` packed ones are.
+
     Unpacked: `input_ids`, `labels`, `attention_mask`, int64 (B, L), padded on the right to the longest row.
     Packed: `input_ids`, `labels`, `position_ids`, int64, and `use_cache` False; the shape is (B, L) for
     `transformers`, where padding counts as one more example, and (1, all tokens) for `unsloth`, which also
@@ -37,8 +39,11 @@ class RowCollator:
 
     pad_id: int
     backend: Backend
+    joined: bool = False
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        if self.joined:
+            return self._joined(rows)
         if all(len(row["seq_lengths"]) == 1 for row in rows):
             return self._padded(rows)
         return self._joined(rows) if self.backend == "unsloth" else self._packed(rows)
@@ -82,6 +87,8 @@ def real_tokens(batch: Mapping[str, Any]) -> torch.Tensor:
     example = (
         torch.as_tensor(batch["position_ids"]).eq(0).cumsum(-1)
     )  # (B, L): the number of the example that a place belongs to
+    if "packed_seq_lengths" in batch:  # joined rows: nothing is padded
+        return torch.tensor(example.numel())
     last = example == example[:, -1:]
     learned = (torch.as_tensor(batch["labels"]).ne(IGNORED) & last).any(-1, keepdim=True)  # as in every example
     return (~last | learned).sum()

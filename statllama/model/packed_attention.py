@@ -12,12 +12,35 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from statllama.model.layout import window_of
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 Attention = Callable[..., "Tensor"]
 TOLERANCE = 0.02  # of the largest value: bfloat16 keeps 8 bits, and two kernels sum in different orders
+
+
+def joins_rows(model: PreTrainedModel, backend: str) -> bool:
+    """Return whether rows of one example each are best joined into one: where one call attends within each of them.
+
+    That is so under Unsloth with FlashAttention, with xFormers, or with torch's `varlen_attn` in 16 bits. Elsewhere
+    attention to a joined row would cost its length squared, or one call for each example. Not under a sliding window,
+    which Unsloth's paths count differently.
+    """
+    if backend != "unsloth" or model.device.type != "cuda" or window_of(model.config) is not None:
+        return False
+    import torch
+    from unsloth.utils import attention_dispatch as dispatch
+
+    if dispatch.select_attention_backend(use_varlen=True) != dispatch.SDPA:
+        return True
+    heads_fit = getattr(model.config, "head_dim", None) or model.config.hidden_size // model.config.num_attention_heads
+    ampere = torch.cuda.get_device_capability(model.device)[0] >= 8
+    half = model.dtype in (torch.float16, torch.bfloat16)
+    return dispatch._TORCH_VARLEN_ATTN is not None and ampere and half and heads_fit <= 256 and heads_fit % 8 == 0
 
 
 def varlen_with_groups() -> Attention | None:

@@ -21,11 +21,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from statllama.data.budget import out_of_memory, split
 from statllama.errors import Interrupted, TrainingError
 from statllama.store.files import sync
-from statllama.data.budget import split
 from statllama.train.job import Job
-from statllama.train.step import free_memory, out_of_memory
+from statllama.train.step import free_memory
 
 FILE = "reference.safetensors"
 WINDOW = 256  # rows that are put into passes together, and between two looks for a request to stop

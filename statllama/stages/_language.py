@@ -7,7 +7,7 @@ from typing import Any
 
 from statllama.data.fit import IGNORED
 from statllama.train.job import Job
-from statllama.train.step import Pass, Row, StepRows, row_passes
+from statllama.train.step import Pass, Row, StepRows, joined_passes, row_passes
 from statllama.train.trainer import StageTrainer
 
 
@@ -16,12 +16,15 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     import trl
 
     from statllama.data.collate import RowCollator
+    from statllama.model.packed_attention import joins_rows
 
-    collate = RowCollator(job.base.tokenizer.pad_token_id, job.base.backend)
+    joined = joins_rows(job.base.model, job.base.backend)
+    collate = RowCollator(job.base.tokenizer.pad_token_id, job.base.backend, joined)
+    split_step = joined_passes if joined else row_passes
 
     class Trainer(StageTrainer, trl.SFTTrainer):  # type: ignore[misc]
         def passes(self, step: Sequence[Row]) -> list[Pass]:
-            return row_passes(step, [len(row["input_ids"]) for row in step], self.micro_tokens, collate)
+            return split_step(step, [len(row["input_ids"]) for row in step], self.micro_tokens, collate)
 
         def supervised(self, passes: Sequence[Pass]) -> Any:
             return sum(_with_loss(one) for one in passes)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer
 
-from statllama.data.budget import split
+from statllama.data.budget import out_of_memory, split
 from statllama.data.checks import check_completions, end_tokens
 from statllama.data.questions import unpacked_question
 from statllama.errors import TrainingError
@@ -25,7 +25,7 @@ from statllama.model import stack
 from statllama.stages._reference import require_equal, require_parents
 from statllama.stages._sampling import Drawn, drawing, uniforms
 from statllama.stages._unvaried import SAME, why_unvaried
-from statllama.train.step import Pass, free_memory, out_of_memory
+from statllama.train.step import Pass, free_memory
 from statllama.train.trainer import StageTrainer
 
 BUFFER = "rollouts.safetensors"  # in a checkpoint: the generated batch, when steps on it are left

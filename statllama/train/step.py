@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from statllama.data.budget import out_of_memory, split
+from statllama.data.budget import out_of_memory, split, split_joined
 from statllama.data.collate import real_tokens
 from statllama.errors import TrainingError
 
@@ -194,6 +194,16 @@ def row_passes(
     return [
         Pass(collate([rows[i] for i in group]), len(group), len(group) * rows_per_item * max(lengths[i] for i in group))
         for group in split(lengths, budget, rows_per_item)
+    ]
+
+
+def joined_passes(
+    rows: Sequence[Row], lengths: Sequence[int], budget: int, collate: Callable[[Sequence[Row]], Batch]
+) -> list[Pass]:
+    """Split rows into passes that hold them one after the other, without padding."""
+    return [
+        Pass(collate([rows[i] for i in group]), len(group), sum(lengths[i] for i in group))
+        for group in split_joined(lengths, budget)
     ]
 
 

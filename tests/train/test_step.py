@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from statllama.data.budget import PASS_TOKENS, split
+from statllama.data.budget import PASS_TOKENS, split, split_joined
 from statllama.train.step import averaged
 from tests.conftest import stage, write_jsonl
 from tests.reference import relative
@@ -64,6 +64,17 @@ def test_rows_of_like_length_share_a_pass() -> None:
     assert split([500, 20, 480, 30, 490], 2000) == [[0, 2, 4], [1, 3]]
     assert split([10, 10, 10], 8) == [[0], [1], [2]]
     assert split([100, 100], 10_000) == [[0, 1]]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=40), st.integers(1, 3000))
+def test_joined_rows_fill_passes(lengths: list[int], budget: int) -> None:
+    """Each row once; no pass above the budget but a row by itself; no two passes that would fit into one."""
+    found = split_joined(lengths, budget)
+    assert sorted(i for group in found for i in group) == list(range(len(lengths)))
+    sizes = [sum(lengths[i] for i in group) for group in found]
+    assert all(size <= budget or len(group) == 1 for size, group in zip(sizes, found, strict=True))
+    assert all(a + b > budget for i, a in enumerate(sizes) for b in sizes[:i])
 
 
 # ------------------------------------------------------------------ the figures of a step

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from statllama.config.specs import DEFAULT_MODULES
 from statllama.errors import Interrupted
-from statllama.model import stack
+from statllama.model import packed_attention, stack
 from statllama.model.adapter import Adapter
 from statllama.model.base_model import Base, scoring
 from statllama.stages import dpo, grpo
@@ -85,6 +86,32 @@ def accumulated_is_large_batch(world: World) -> None:
     world.note(f"after the step the slices differ by {error:.1e}")
     assert error < world.adapter_tolerance
     base.check_unchanged()
+
+
+@check
+def joined_is_padded(world: World) -> None:
+    """Rows joined without padding, as where a kernel attends within each: the adapter and losses of padded passes."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    data = rows(world, [9, 6, 12, 5, 7, 11])
+    sizes = {"steps": 2, "batch_size": 3, "micro_tokens": 20}
+    found, passes = [], []
+
+    def look(trainer: Any) -> None:
+        trainer.micro_tokens = sizes["micro_tokens"]
+        passes.append(trainer.passes(data[:3]))
+
+    for name in ("padded", "joined"):
+        with patch.object(packed_attention, "joins_rows", lambda *_, joined=name == "joined": joined):
+            found.append(train(job(world, base, name, data, parents=parents, **sizes), look=look))
+    shapes = [[tuple(one.batch["input_ids"].shape) for one in some] for some in passes]
+    assert all(rows == 1 for rows, _ in shapes[1]) and shapes[0] != shapes[1], shapes
+    losses = [[h["loss"] for h in outcome.history] for outcome, _ in found]
+    error = difference(found[0][1], found[1][1])
+    world.note(f"passes {shapes}; adapters differ by {error:.1e}; losses {losses}")
+    assert error < world.adapter_tolerance
+    assert all(abs(a - b) < world.loss_tolerance for a, b in zip(*losses, strict=True))
+    assert found[0][0].tokens == found[1][0].tokens
 
 
 @check
