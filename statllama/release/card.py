@@ -280,7 +280,7 @@ def _limits(
         said.append("No benchmark was scored, so its abilities are unknown.")
     for stage, _ in stages:
         if _manifest(stage)["metrics"].get("ended_by") == "drift":
-            said.append(f"{stage.name} ended early: its drift reached the recipe's limit.")
+            said.append(f"{stage.name} drifted beyond its cap; its adapter is the last one within it.")
         if stage.left_out:
             said.append(f"{stage.name} broke a gate of its recipe: {stage.left_out}.")
     said.append("Benchmarks measure only what they ask. The model was not tested for safety, bias or public use.")

@@ -265,7 +265,7 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
         if stage.left_out:
             yield f"{stage.name} is left out: later stages are trained on its parent."
         if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
-            yield f"{stage.name} ended before its last step: its drift reached the recipe's limit."
+            yield f"{stage.name} drifted beyond its cap; its adapter is the last one within it."
     for task in subject.evaluate.tasks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
