@@ -182,7 +182,7 @@ def model(tokenizer: Any) -> Any:
 
 
 def run(model: Any, tokenizer: Any, name: str, data: dict[str, Any], **fields: Any) -> TaskScore:
-    spec = EvaluateSpec(tasks=(name,), data={name: data[name]}, max_length=16384, batch_size=4, **fields)
+    spec = EvaluateSpec(tasks=(name,), data={name: data[name]}, max_length=16384, **fields)
     (result,) = score(model, tokenizer, find_tasks([name], [EVAL], spec.data).values(), spec)
     return result
 
