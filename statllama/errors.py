@@ -12,7 +12,7 @@
     +-- EvaluationError             a benchmark that cannot be scored
     |   +-- BenchmarkError (ValueError)       a missing benchmark or a wrong task file; in `config/benchmarks.py`
     |   +-- IncomparableError (ValueError)    scores of different things; in `evaluation/scorecard.py`
-    |   +-- GateBroken              a stage lost more on a benchmark than its recipe allows
+    |   +-- GateBroken              a gate stops the run: a stage lost more than its recipe allows, or may have
     +-- ExportError                 a release that cannot be made, or that does not behave like what was trained
     +-- Interrupted                 SIGINT or SIGTERM
 
@@ -129,7 +129,7 @@ class EvaluationError(StatllamaError):
 
 
 class GateBroken(EvaluationError):
-    """A stage lost more on a benchmark than its recipe allows. The stage and its scores are kept."""
+    """A gate stops the run: a stage lost more on a benchmark than its recipe allows, or may have. It is kept."""
 
 
 class ExportError(StatllamaError):

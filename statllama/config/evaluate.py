@@ -18,9 +18,12 @@ class GateSpec(Spec):
     against: Literal["base", "parent"] = "base"
     """Stack to measure the change from."""
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """A gate breaks when the loss exceeds the budget in a one-sided test at this level."""
+    """Level of two one-sided tests: the gate is broken when one shows a loss beyond the budget, held when the other
+    shows that there is none, else undecided."""
     on_break: Literal["stop", "parent"] = "stop"
     """`stop` the run, or leave the stage out and train later stages on its `parent`."""
+    on_undecided: Literal["continue", "stop"] = "continue"
+    """`continue`, or `stop` the run where the items cannot tell whether the gate is held."""
     stages: Annotated[tuple[str, ...], Field(strict=False)] | None = None
     """Stages that the gate holds. None: all."""
 

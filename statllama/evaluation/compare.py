@@ -204,14 +204,15 @@ def _test(measured: Mapping[K, Measured], level: float) -> dict[K, Tested]:
 
 def _topics(before: TaskScore, after: TaskScore) -> dict[str, Measured]:
     """Return the items of each topic compared by themselves, for those that have one."""
-    rows: dict[str, list[tuple[float, float]]] = {}
-    for old, new in _samples(before, after):
+    rows: dict[str, list[tuple[float, float, str]]] = {}
+    clusters = after.clusters or after.item_ids
+    for (old, new), cluster in zip(_samples(before, after), clusters, strict=False):
         if (topic := old.get("topic")) is not None:
-            rows.setdefault(str(topic), []).append((old["score"], new["score"]))
+            rows.setdefault(str(topic), []).append((old["score"], new["score"], cluster))
     found = {}
     for topic, scores in sorted(rows.items()):
-        olds, news = zip(*scores, strict=True)
-        found[topic] = (fmean(olds), fmean(news), paired_change(olds, news))
+        olds, news, of = zip(*scores, strict=True)
+        found[topic] = (fmean(olds), fmean(news), paired_change(olds, news, of if after.clusters else None))
     return found
 
 

@@ -1,4 +1,8 @@
-"""Gates: the loss that a stage may cause on a benchmark, tested on the same items before and after. Pure, no torch."""
+"""Gates: the loss that a stage may cause on a benchmark, tested on the same items before and after. Pure, no torch.
+
+A gate has three answers. `broken`: the loss is beyond the budget. `held`: it is within it, by a non-inferiority test.
+`undecided`: the items cannot tell, which is no proof of either.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.config.evaluate import GateSpec
-from statllama.evaluation.paired import BudgetTest, breaks
-from statllama.evaluation.scorecard import compare_scores
+from statllama.evaluation.paired import BudgetTest, Held, judge_budget
+from statllama.evaluation.scorecard import require_comparable
 from statllama.evaluation.scores import TaskScore
 
 
 @dataclass(frozen=True)
-class Breach:
-    """A gate that a stage broke, with its test."""
+class GateAnswer:
+    """The answer of a gate on a stage, with its test."""
 
     stage: str
     task: str
@@ -23,13 +27,32 @@ class Breach:
     gate: GateSpec
     test: BudgetTest
 
+    @property
+    def answer(self) -> Held:
+        """Return `held`, `broken` or `undecided`."""
+        return self.test.answer
+
+    @property
+    def stops(self) -> bool:
+        """Return whether the run stops at it."""
+        if self.answer == "broken":
+            return self.gate.on_break == "stop"
+        return self.answer == "undecided" and self.gate.on_undecided == "stop"
+
+    @property
+    def leaves_out(self) -> bool:
+        """Return whether later stages train on the stage's parent instead."""
+        return self.answer == "broken" and self.gate.on_break == "parent"
+
     def __str__(self) -> str:
-        test = self.test
-        p = f"p = {test.p:.3f}" if test.p >= 0.001 else "p < 0.001"
+        test, said = self.test, {"held": "held", "broken": "broke", "undecided": "may or may not have held"}
+        bounds = f"one-sided bounds {test.lower:+.1f} and {test.upper:+.1f} on {self.n} items"
+        if self.answer != "undecided":
+            p = test.p_broken if self.answer == "broken" else test.p_held
+            bounds = f"{'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}, {bounds}"
         return (
-            f"{self.stage} broke its gate on {self.task}: {test.difference:+.1f} points against the "
-            f"{self.gate.against} where {test.budget:+g} are allowed (at most {test.upper:+.1f}, one-sided {p} on "
-            f"{self.n} items)"
+            f"{self.stage} {said[self.answer]} its gate on {self.task}: {test.difference:+.1f} points against the "
+            f"{self.gate.against} where {test.budget:+g} are allowed ({bounds})"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -39,29 +62,26 @@ class Breach:
             "task": self.task,
             "n": self.n,
             "gate": self.gate.model_dump(mode="json"),
+            "answer": self.answer,
             "test": asdict(self.test),
         }
 
 
-def breaches(
+def answers(
     gates: Mapping[str, GateSpec],
     stage: str,
     scores: Sequence[TaskScore],
     base: Sequence[TaskScore],
     parent: Sequence[TaskScore],
-) -> tuple[Breach, ...]:
-    """Return the gates that `stage` broke. The scores are of the same benchmarks, in the same order.
-
-    A gate breaks when the loss is shown to exceed the budget: noise within it, or too few items to tell, breaks none.
-    """
+) -> tuple[GateAnswer, ...]:
+    """Return the answers of the gates that hold `stage`. The scores are of the same benchmarks, in the same order."""
     found = []
     for own, of_base, of_parent in zip(scores, base, parent, strict=True):
         gate = gates.get(own.task)
         if gate is None or (gate.stages is not None and stage not in gate.stages):
             continue
         before = of_base if gate.against == "base" else of_parent
-        change = compare_scores(before, own)
-        test = breaks(before.items, own.items, gate.budget, gate.level)
-        if test.broken:
-            found.append(Breach(stage, own.task, change.n, gate, test))
+        require_comparable(before, own)
+        test = judge_budget(before.items, own.items, gate.budget, gate.level, own.clusters)
+        found.append(GateAnswer(stage, own.task, own.n, gate, test))
     return tuple(found)

@@ -19,6 +19,12 @@ class IncomparableError(EvaluationError, ValueError):
 
 def compare_scores(before: TaskScore, after: TaskScore) -> Change:
     """Return `paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
+    require_comparable(before, after)
+    return paired_change(before.items, after.items, after.clusters)
+
+
+def require_comparable(before: TaskScore, after: TaskScore) -> None:
+    """Raise IncomparableError unless two scores are of the same items."""
     for what in ("task", "metric", "n"):
         old, new = getattr(before, what), getattr(after, what)
         if old != new:
@@ -32,7 +38,6 @@ def compare_scores(before: TaskScore, after: TaskScore) -> Change:
                 f"{before.task}: the scores cannot be compared: item {row} is a different question in each",
                 remedy="the benchmark's data changed in between: score both again",
             )
-    return paired_change(before.items, after.items)
 
 
 @dataclass(frozen=True)

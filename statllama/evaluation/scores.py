@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import TaskFile
 from statllama.errors import EvaluationError
+from statllama.evaluation.paired import clustered_error, sums_of
 
 if TYPE_CHECKING:
     from statllama.evaluation.requests import Item, Requests
@@ -29,7 +30,7 @@ class TaskScore:
     value: float
     """Mean of `items`."""
     stderr: float | None
-    """Standard error of `value`: see `standard_error`."""
+    """Standard error of `value`, of clusters where items have some: see `paired.clustered_error`."""
     items: tuple[float, ...]
     """Each item's score."""
     item_ids: tuple[str, ...]
@@ -46,6 +47,8 @@ class TaskScore:
     """Items whose reply was cut at the benchmark's `max_gen_toks` instead of ending by itself."""
     others: dict[str, float] = field(default_factory=dict)
     """Further metrics of the task: `{metric: mean}`, or `{metric,filter: mean}` with several filters."""
+    clusters: tuple[str, ...] | None = None
+    """The cluster of each item, from the column that the task file's `metadata.cluster` names; None without one."""
     samples: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
     """A JSON-able record of each item: prompt, answer, prediction, score. Not part of `to_json`."""
 
@@ -57,15 +60,17 @@ class TaskScore:
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values without the samples; `from_json` gives an equal TaskScore back."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"}
-        lists = {"items": list(self.items), "item_ids": list(self.item_ids)}
+        clusters = None if self.clusters is None else list(self.clusters)
+        lists = {"items": list(self.items), "item_ids": list(self.item_ids), "clusters": clusters}
         return {**data, **lists, "others": dict(self.others)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], samples: Sequence[dict[str, Any]] = ()) -> TaskScore:
         """Return the TaskScore that `to_json` wrote. Raises EvaluationError for a record of another shape."""
         try:
-            items, ids = tuple(data["items"]), tuple(data["item_ids"])
-            return cls(**{**data, "items": items, "item_ids": ids}, samples=tuple(samples))
+            lists = {name: tuple(data[name]) for name in ("items", "item_ids")}
+            clusters = None if data.get("clusters") is None else tuple(data["clusters"])
+            return cls(**{**data, **lists, "clusters": clusters}, samples=tuple(samples))
         except (KeyError, TypeError) as error:
             raise EvaluationError(f"not a recorded score: {error}", remedy="score it again") from error
 
@@ -85,18 +90,6 @@ class Drift:
     """Positions of the probe texts that were compared."""
 
 
-def standard_error(items: Sequence[float]) -> float | None:
-    """Return the standard error of the mean: the sample standard deviation over sqrt(n), as in lm-eval's `mean_stderr`.
-
-    For 0/1 items with mean p that is sqrt(p (1 - p) / (n - 1)). None for fewer than two items.
-    """
-    n = len(items)
-    if n < 2:
-        return None
-    mean = math.fsum(items) / n
-    return math.sqrt(math.fsum((x - mean) ** 2 for x in items) / (n - 1) / n)
-
-
 def collect(
     task: TaskFile,
     asked: Requests,
@@ -108,7 +101,8 @@ def collect(
     """Return what lm-eval's task object says of a model's answers as a TaskScore. `judged`: see `Requests.judge`,
     `cut` is `truncated`.
 
-    Raises EvaluationError when the headline metric is not the mean of the items' scores.
+    Raises EvaluationError when the headline metric is not the mean of the items' scores, or the column of the clusters
+    is missing or constant.
     """
     loaded = asked.loaded
     means = asked.means(judged)
@@ -121,6 +115,7 @@ def collect(
     value = math.fsum(items) / len(items)
     if abs(value - means[metric, chosen]) > 1e-9:
         raise EvaluationError(f"{task.path}: `{metric}` is not the mean of the items' scores")
+    clusters = _clusters(task, asked.items)
     several = len({name for _, name in means}) > 1
     others = {f"{m},{f}" if several else m: v for (m, f), v in means.items() if (m, f) != (metric, chosen)}
     return TaskScore(
@@ -128,7 +123,7 @@ def collect(
         version=str(loaded.VERSION),
         metric=metric,
         value=value,
-        stderr=standard_error(items),
+        stderr=clustered_error(items, sums_of(items, clusters)),
         items=items,
         item_ids=tuple(item.id for item in asked.items),
         n=len(items),
@@ -137,8 +132,29 @@ def collect(
         seconds=seconds,
         unfinished=unfinished,
         others=others,
+        clusters=clusters,
         samples=tuple(_sample(loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True)),
     )
+
+
+def _clusters(task: TaskFile, items: Sequence[Item]) -> tuple[str, ...] | None:
+    """Return the cluster of each item; None where the task file names no column. A user's own questions may lack it."""
+    column = (task.config.get("metadata") or {}).get("cluster")
+    if column is None or (task.replaced and not any(column in item.doc for item in items)):
+        return None
+    missing = [item.number + 1 for item in items if item.doc.get(column) is None]
+    if missing:
+        raise EvaluationError(
+            f"{task.path}: `metadata.cluster` names the column {column!r}, which row {missing[0]} does not have",
+            remedy="fill the column in every row, or take `cluster` out of the task file's `metadata`",
+        )
+    found = tuple(str(item.doc[column]) for item in items)
+    if len(items) > 1 and len(set(found)) == 1:
+        raise EvaluationError(
+            f"{task.path}: all {len(items)} items have the {column} {found[0]!r}: one cluster says nothing of others",
+            remedy="name a column whose values differ, or take `cluster` out of the task file's `metadata`",
+        )
+    return found
 
 
 def _sample(loaded: Any, item: Item, chosen: str, score: float) -> dict[str, Any]:

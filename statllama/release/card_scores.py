@@ -90,7 +90,7 @@ def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
 
 
 def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, ...]:
-    value, judged = estimate(score.items), found.changes.get((task, name))
+    value, judged = estimate(score.items, score.clusters), found.changes.get((task, name))
     label = f"**{plain(name)}**" if name == found.last else plain(name)
     if judged is None:
         return label, percent(value.value), interval(value), *(DASH,) * 4
@@ -123,9 +123,9 @@ def _how(subject: Subject) -> str:
         f"Scored with lm-evaluation-harness: prompts {asked}, at most {spec.max_length:,} tokens of context, few-shot "
         f"examples drawn under seed {spec.seed}, greedy replies. The models are the stacks of adapters as they were "
         f"trained, on the base {base}; how far the files here are from that is under Verification. Scores have 95 % "
-        "intervals by Wilson (1927), changes those of Agresti and Min (2005) or of the bootstrap. p is two-sided, of "
-        "McNemar's exact test or the sign-flip test on the same items before and after, adjusted by Holm's method for "
-        "all changes in these tables."
+        "intervals by Wilson (1927), changes those of Agresti and Min (2005). p is two-sided, the larger one of that "
+        "interval's test and of McNemar's mid-p test on the same items before and after, adjusted by Holm's method for "
+        "all changes in these tables. Where a benchmark names clusters of items, errors and tests are of clusters."
     )
 
 
@@ -155,7 +155,8 @@ def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
 def _loss(found: Recorded, task: str) -> str:
     judged = found.changes[task, found.last]
     change = judged.change
-    before, after = (estimate(found.scores[task][name].items) for name in (BASE, found.last))
+    scores = [found.scores[task][name] for name in (BASE, found.last)]
+    before, after = (estimate(score.items, score.clusters) for score in scores)
     figures = (
         f"{percent(before.value)} before, {percent(after.value)} after ({points(change.difference)} points, 95 % "
         f"interval {points_interval(change)}, p {p_equals(judged.p_holm)})"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import chosen_tasks
-from statllama.evaluation.gates import breaches
+from statllama.evaluation.gates import answers
 from statllama.evaluation.paired import Judged, judge, paired_change
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import TaskScore
@@ -71,7 +71,7 @@ def collect(subject: Subject, store: Store) -> ReportData:
             if before in found and after in found
         ),
         gates=gates,
-        notes=(*(f"{gate.breach}." for gate in gates if gate.breach), *_notes(subject, stacks, scores)),
+        notes=(*(f"{gate.said}." for gate in gates if gate.answer != "held"), *_notes(subject, stacks, scores)),
         environment=_environment(subject),
         recipe=_readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
@@ -97,7 +97,9 @@ def collect_dial(result: Dial, subject: Subject) -> DialData:
 
 def _setting(notch: Notch) -> DialPoint:
     deltas = {task: _delta("scale 1", judged) for task, judged in notch.changes.items()}
-    return DialPoint(notch.factor, {score.task: estimate(score.items) for score in notch.scores}, deltas)
+    return DialPoint(
+        notch.factor, {score.task: estimate(score.items, score.clusters) for score in notch.scores}, deltas
+    )
 
 
 def _compared(stacks: Sequence[StackRef], last: str | None) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ def _benchmark(
         rows.append(
             Score(
                 stack=stack.name,
-                estimate=estimate(own.items),
+                estimate=estimate(own.items, own.clusters),
                 n=own.n,
                 total=own.total,
                 truncated=own.truncated,
@@ -174,13 +176,16 @@ def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]
     if not places:
         return
     items = {name: [score.items[i] for i in range(score.n)] for name, score in found.items()}
+    all_clusters = found[BASE].clusters
+    clusters = {topic: all_clusters and [all_clusters[i] for i in at] for topic, at in places.items()}
     changes = {}
     if last in items and last != BASE:
         for topic, at in places.items():
-            changes[topic] = paired_change([items[BASE][i] for i in at], [items[last][i] for i in at])
+            before, after = ([items[name][i] for i in at] for name in (BASE, last))
+            changes[topic] = paired_change(before, after, clusters[topic])
     judged = judge(changes)
     for topic, at in places.items():
-        estimates = {name: estimate([values[i] for i in at]) for name, values in items.items()}
+        estimates = {name: estimate([values[i] for i in at], clusters[topic]) for name, values in items.items()}
         yield Topic(topic, len(at), estimates, _delta(BASE, judged[topic]) if topic in judged else None)
 
 
@@ -255,9 +260,9 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             own, before = found.get(stack.name), found.get(against)
             if own is None or before is None or (gate.stages is not None and stack.name not in gate.stages):
                 continue
-            broken = breaches({task: gate}, stack.name, [own], [found[BASE]], [before])
+            (answer,) = answers({task: gate}, stack.name, [own], [found[BASE]], [before])
             change = compare_scores(before, own)
-            yield Gate(stack.name, task, gate.budget, against, change, "; ".join(map(str, broken)))
+            yield Gate(stack.name, task, gate.budget, against, change, answer.answer, str(answer))
 
 
 def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from statllama.evaluation.paired import Change, Verdict, Z
-from statllama.evaluation.scores import standard_error
+from statllama.evaluation.paired import Change, Clusters, Held, Verdict, Z, clustered_error, sums_of
 
 
 @dataclass(frozen=True)
@@ -21,12 +20,12 @@ class Estimate:
     high: float
 
 
-def estimate(items: Sequence[float]) -> Estimate:
+def estimate(items: Sequence[float], clusters: Clusters = None) -> Estimate:
     """Return the mean of the items' scores (each 0 to 1) in per cent, with a 95 % interval. Raises ValueError for no
     items.
 
     For 0/1 items it is Wilson's interval (1927, JASA 22, 209-212), which neither collapses at 0 and 100 nor leaves
-    them; for graded ones the normal interval, cut to 0 to 100.
+    them, of as many items as say as much without clusters; for graded ones the normal interval, cut to 0 to 100.
 
     >>> estimate([1, 1, 1, 0])
     Estimate(value=75.0, low=30.06..., high=95.44...)
@@ -35,12 +34,14 @@ def estimate(items: Sequence[float]) -> Estimate:
     if n == 0:
         raise ValueError("a score needs at least one item")
     mean = sum(items) / n
+    plain, error = clustered_error(items, sums_of(items, None)), clustered_error(items, sums_of(items, clusters))
     if all(x in (0, 1) for x in items):
-        weight = 1 + Z**2 / n
-        center = (mean + Z**2 / (2 * n)) / weight
-        half = Z * (mean * (1 - mean) / n + Z**2 / (4 * n**2)) ** 0.5 / weight
+        said = n / max(1.0, (error / plain) ** 2) if plain and error else n
+        weight = 1 + Z**2 / said
+        center = (mean + Z**2 / (2 * said)) / weight
+        half = Z * (mean * (1 - mean) / said + Z**2 / (4 * said**2)) ** 0.5 / weight
     else:
-        center, half = mean, Z * (standard_error(items) or 1.0)
+        center, half = mean, Z * (error or 1.0)
     return Estimate(100 * mean, 100 * max(0.0, min(mean, center - half)), 100 * min(1.0, max(mean, center + half)))
 
 
@@ -224,8 +225,10 @@ class Gate:
     against: str
     """The stage's comparison: `base`, or its parent."""
     change: Change
-    breach: str = ""
-    """The break, in words. Empty when the gate is kept: no evidence of a loss beyond the budget."""
+    answer: Held
+    """`held`, `broken` or `undecided`."""
+    said: str
+    """The answer in words."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _benchmarks(result: StudyResult) -> Iterator[Benchmark]:
 
 
 def _score(name: str, found: TaskScore) -> Score:
-    return Score(name, estimate(found.items), found.n, found.total, found.truncated)
+    return Score(name, estimate(found.items, found.clusters), found.n, found.total, found.truncated)
 
 
 def _scores(result: StudyResult) -> Table:
@@ -108,7 +108,7 @@ def _scores(result: StudyResult) -> Table:
 
 
 def _cell(score: TaskScore) -> Cell:
-    found = estimate(score.items)
+    found = estimate(score.items, score.clusters)
     return Cell(words.percent(found.value), below=(words.interval(found),))
 
 

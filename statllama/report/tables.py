@@ -150,7 +150,7 @@ def gates(found: Sequence[Gate]) -> Table:
     rows = [
         (
             gate.stage,
-            Cell("broken", "worse") if gate.breach else Cell("kept", "better"),
+            Cell(gate.answer, {"broken": "worse", "held": "better", "undecided": ""}[gate.answer]),
             gate.task,
             words.points(gate.budget),
             Cell(words.points(gate.change.difference), below=(words.points_interval(gate.change),)),

@@ -11,7 +11,7 @@ from typing import Any
 from statllama.config.benchmarks import TaskFile
 from statllama.config.specs import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
-from statllama.evaluation.gates import Breach, breaches
+from statllama.evaluation.gates import GateAnswer, answers
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
@@ -49,8 +49,8 @@ class PlannedStage:
     why: str
     siblings: tuple[str, ...] = ()
     """Keys of the stages that a blend combines, in its order."""
-    breaches: tuple[Breach, ...] = ()
-    """Gates that it broke, as far as its scores are known."""
+    answers: tuple[GateAnswer, ...] = ()
+    """Answers of the gates that hold it, where its scores are known."""
 
     @property
     def spec(self) -> StageSpec:
@@ -79,7 +79,7 @@ class PlannedStage:
     @property
     def left_out(self) -> str:
         """Name the gates that keep later stages from training on it. Empty when it is not left out."""
-        return "; ".join(str(b) for b in self.breaches if b.gate.on_break == "parent")
+        return "; ".join(str(answer) for answer in self.answers if answer.leaves_out)
 
 
 def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bool = False) -> tuple[PlannedStage, ...]:
@@ -146,8 +146,9 @@ def _arrange(
         parent = parent_stack(parents, below, {name: p.stack for name, p in planned.items()})
         result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, tuple(siblings.values()))
         if entry is not None:
-            broken = _breaches(book, recipe, result)
-            result = replace(result, breaches=broken, why="; ".join([why, *map(str, broken)]))
+            found = _answers(book, recipe, result)
+            told = [str(answer) for answer in found if answer.answer == "broken"]
+            result = replace(result, answers=found, why="; ".join([why, *told]))
         planned[spec.name] = result
     return tuple(planned.values())
 
@@ -176,8 +177,8 @@ def _why(
     return difference(before["material"], material)
 
 
-def _breaches(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[Breach, ...]:
-    """Return the gates that a trained stage broke, by the scores that the workspace has; none while some are
+def _answers(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[GateAnswer, ...]:
+    """Return the answers of a trained stage's gates, by the scores that the workspace has; none while some are
     missing.
     """
     gates = recipe.evaluate.gates
@@ -187,7 +188,7 @@ def _breaches(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[Bre
     if any(found is None for found in scores):
         return ()
     own, of_base, of_parent = (found or () for found in scores)
-    return breaches(gates, stage.spec.name, own, of_base, of_parent)
+    return answers(gates, stage.spec.name, own, of_base, of_parent)
 
 
 def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statllama.config.specs import TrainingSpec
 from statllama.data.verdicts import judge
 from statllama.errors import GateBroken
-from statllama.evaluation.gates import Breach
+from statllama.evaluation.gates import GateAnswer
 from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
@@ -80,7 +80,7 @@ def run(
     card = scorecard(rows, drifts) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
-        if stops := [b for b in stage.breaches if b.gate.on_break == "stop"]:
+        if stops := [answer for answer in stage.answers if answer.stops]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     return RunResult(results, card)
 
@@ -106,17 +106,22 @@ class _Edited:
 
 
 def _stopped(stage: PlannedStage, reporter: Reporter) -> bool:
-    """Say which gates the stage broke; whether one of them stops the run."""
-    for breach in stage.breaches:
-        what = "the run stops" if breach.gate.on_break == "stop" else "left out; later stages train on its parent"
-        reporter.note(f"{breach}: {what}")
-    return any(breach.gate.on_break == "stop" for breach in stage.breaches)
+    """Say what the stage's gates answer; whether one of them stops the run."""
+    for answer in stage.answers:
+        if answer.stops:
+            what = ": the run stops"
+        else:
+            what = ": left out; later stages train on its parent" if answer.leaves_out else ""
+        reporter.note(f"{answer}{what}")
+    return any(answer.stops for answer in stage.answers)
 
 
-def _remedy(breach: Breach) -> str:
+def _remedy(answer: GateAnswer) -> str:
+    if answer.answer == "undecided":
+        return f"score more items, or raise the `budget`, or --set evaluate.gates.{answer.task}.on_undecided=continue"
     return (
         f"the stage is kept: change its training, continue from its parent with "
-        f"--set evaluate.gates.{breach.task}.on_break=parent, or raise the `budget`"
+        f"--set evaluate.gates.{answer.task}.on_break=parent, or raise the `budget`"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from statllama.cli.console import scores as console_scores
 from statllama.cli.console import terminal as console
@@ -62,6 +63,15 @@ BEFORE, AFTER = [0.0] * 8 + [1.0] * 4, [1.0] * 7 + [0.0] * 2 + [1.0] * 3  # 7 ga
 REVERSED = AFTER[::-1]
 
 
+def known_p(n: int, gained: int, lost: int) -> float:
+    """The larger one of McNemar's mid-p and of the test whose interval is Agresti and Min's, by scipy."""
+    changed, center = gained + lost, (gained - lost) / (n + 2)
+    unit = math.sqrt((changed + 1 - (gained - lost) ** 2 / (n + 2)) / (n + 2) ** 2)
+    own = stats.binom.pmf(gained, changed, 0.5)
+    mid = 1.0 if gained == lost else stats.binomtest(gained, changed, 0.5).pvalue - own
+    return max(mid, float(2 * stats.t.sf(abs(center) / unit, n - 1)))
+
+
 def test_every_model_is_compared_with_the_first_on_what_all_have() -> None:
     base = model("base", record(BEFORE), record(BEFORE, "general"), record(BEFORE, "alone"))
     sft = model("sft", record(AFTER), record(BEFORE, "general"), record(AFTER, "two"))
@@ -79,21 +89,23 @@ def test_every_model_is_compared_with_the_first_on_what_all_have() -> None:
 
 
 def test_verdicts_take_all_comparisons_into_account() -> None:
-    # McNemar: 8 gained and 0 lost, p = 2 / 2^8 = 1/128; 6 and 0, p = 1/32; 2 and 0, p = 1/2.
+    eight, six, two = (known_p(20, gained, 0) for gained in (8, 6, 2))
+    assert 3 * eight < 0.05 / 2 < 2 * six < 0.05 < two
+
     def scored(name: str, *gained: int) -> Scored:
         tasks = zip(("a", "b", "c"), gained, strict=True)
         return model(name, *(record([1.0] * up + [0.0] * (20 - up), task) for task, up in tasks))
 
     one = compare([model("x", record([0.0] * 20, "b")), model("y", record([1.0] * 6 + [0.0] * 14, "b"))])
     assert one.contrasts[0].overall.verdict == "better"
-    assert one.contrasts[0].overall.p_holm == 1 / 32
+    assert one.contrasts[0].overall.p_holm == pytest.approx(six)
     rows = [c.overall for c in compare([scored("x", 0, 0, 0), scored("y", 8, 6, 2)]).contrasts]
-    assert [row.change.p for row in rows] == [1 / 128, 1 / 32, 1 / 2]
-    assert [row.p_holm for row in rows] == [3 / 128, 2 / 32, 1 / 2]
+    assert [row.change.p for row in rows] == pytest.approx([eight, six, two])
+    assert [row.p_holm for row in rows] == pytest.approx([3 * eight, 2 * six, two])
     nothing = "no evidence of a difference"
-    assert [row.verdict for row in rows] == ["better", nothing, nothing]
-    rows = [c.overall for c in compare([scored("y", 8, 6, 2), scored("x", 0, 0, 0)], level=0.1).contrasts]
-    assert [row.verdict for row in rows] == ["worse", "worse", nothing]
+    assert [row.verdict for row in rows] == ["better", "better", nothing]
+    rows = [c.overall for c in compare([scored("y", 8, 6, 2), scored("x", 0, 0, 0)], level=0.025).contrasts]
+    assert [row.verdict for row in rows] == ["worse", nothing, nothing]
 
 
 def test_flipped_items_both_ways() -> None:
@@ -107,16 +119,17 @@ def test_flipped_items_both_ways() -> None:
 
 
 def test_topics_are_a_family_of_their_own() -> None:
-    # Of 10 items each: 8 gained of `one` (p = 1/128), 6 of `two` (p = 1/32), none of `three` (p = 1).
+    """Of 10 items each: 8 gained of `one`, 5 of `two`, none of `three`."""
     topics = ["two"] * 10 + ["one"] * 10 + ["three"] * 10
-    after = [1.0] * 6 + [0.0] * 4 + [1.0] * 8 + [0.0] * 12
+    after = [1.0] * 5 + [0.0] * 5 + [1.0] * 8 + [0.0] * 12
     result = compare([model("base", record([0.0] * 30, topics=topics)), model("sft", record(after, topics=topics))])
     found = result.contrasts[0].topics
     assert list(found) == ["one", "three", "two"]
     assert {t: (tested.before, tested.after, tested.change.n) for t, tested in found.items()} == {
-        "one": (0, 0.8, 10), "two": (0, 0.6, 10), "three": (0, 0, 10),
+        "one": (0, 0.8, 10), "two": (0, 0.5, 10), "three": (0, 0, 10),
     }  # fmt: skip
-    assert {t: tested.p_holm for t, tested in found.items()} == {"one": 3 / 128, "two": 2 / 32, "three": 1}
+    wanted = {"one": 3 * known_p(10, 8, 0), "two": 2 * known_p(10, 5, 0), "three": 1.0}
+    assert {t: tested.p_holm for t, tested in found.items()} == pytest.approx(wanted)
     assert found["one"].verdict == "better" and found["two"].verdict == "no evidence of a difference"
     assert result.contrasts[0].overall.p_holm == result.contrasts[0].overall.change.p
 
@@ -171,7 +184,6 @@ def test_json_holds_everything() -> None:
     data = json.loads(json.dumps(result.to_json()))
     (contrast,) = data["contrasts"]
     assert contrast["overall"]["verdict"] == result.contrasts[0].overall.verdict
-    assert contrast["overall"]["change"]["bootstrap"] == list(result.contrasts[0].overall.change.bootstrap)
     assert len(contrast["gained"]) == 7 and len(contrast["lost"]) == 1
     assert (contrast["lost"][0]["before"]["score"], contrast["lost"][0]["after"]["score"]) == (1, 0)
     assert set(contrast["topics"]) == {"a", "b"}
@@ -207,7 +219,7 @@ def test_false_claims_on_null_pairs_are_at_most_nominal(monkeypatch: pytest.Monk
     allowed = 0.05 + 2.33 * math.sqrt(0.05 * 0.95 / pairs)  # one-sided 99 % bound of a share of 1,000
     assert any_claim / pairs <= allowed
     assert max(single.values()) / pairs <= allowed
-    assert min(single.values()) / pairs >= 0.01  # the tests are not silent either
+    assert min(single.values()) / pairs >= 0.005  # the tests are not silent either
 
 
 def test_a_real_difference_is_found() -> None:
@@ -243,14 +255,15 @@ def test_printed_comparison(columns: int, monkeypatch: pytest.MonkeyPatch, capsy
     assert "…" not in said
     flat = " ".join(said.split())
     for text in (
-        "33.3", "83.3", "+50.0", "0.070", "0.141", "Sampling [1]", "Holm over 2 comparisons", "their own 2 comparisons",
+        "33.3", "83.3", "+50.0", f"{known_p(12, 7, 1):.3f}", f"{2 * known_p(12, 7, 1):.3f}", "Sampling [1]",
+        "Holm over 2 comparisons", "their own 2 comparisons",
         "left out: x, which is scored for base only", "stats: sft scores higher on 7 items; the first 2:",
         "stats: sft scores lower on 1 item:", "item 1 Question 0: what is it? A. this B. that (Sampling [1])",
         "right this base that sft this",
     ):  # fmt: skip
         assert text in flat, text
     assert "item 3 " not in said and "assistant" not in said
-    assert flat.count("no evidence") >= 4
+    assert flat.count("no evidence") >= 3
 
 
 def test_printed_generated_answers_and_no_items(

@@ -12,7 +12,7 @@ import torch
 
 from statllama.config.evaluate import EvaluateSpec, GateSpec
 from statllama.errors import GateBroken, RecipeError
-from statllama.evaluation.gates import breaches
+from statllama.evaluation.gates import answers
 from statllama.evaluation.scores import TaskScore
 from statllama.report.collect import collect
 from statllama.runs.plan import plan
@@ -43,23 +43,37 @@ SAME = score([0.0] * 4 + [1.0] * 146 + [1.0] * 1 + [0.0] * 49)  # 1.5 points few
 
 
 @pytest.mark.parametrize(
-    ("gate", "own", "broken"),
+    ("gate", "own", "answer"),
     [
-        (GateSpec(budget=-2.0), LOST, True),
-        (GateSpec(budget=-2.0), SAME, False),
-        (GateSpec(budget=0.0), SAME, False),  # 4 lost and 1 gained may be chance
-        (GateSpec(budget=-12.0), LOST, False),
-        (GateSpec(budget=-2.0, against="parent"), LOST, False),  # the parent had lost them already
-        (GateSpec(budget=-2.0, stages=("other",)), LOST, False),
-        (GateSpec(budget=-2.0, stages=("sft",)), LOST, True),
+        (GateSpec(budget=-2.0), LOST, "broken"),
+        (GateSpec(budget=-2.0), SAME, "undecided"),
+        (GateSpec(budget=0.0), SAME, "undecided"),  # 4 lost and 1 gained may be chance
+        (GateSpec(budget=-6.0), SAME, "held"),
+        (GateSpec(budget=-12.0), LOST, "undecided"),
+        (GateSpec(budget=-20.0), LOST, "held"),
+        (GateSpec(budget=-5.0, against="parent"), LOST, "held"),  # the parent had lost them already
+        (GateSpec(budget=-2.0, stages=("other",)), LOST, None),
+        (GateSpec(budget=-2.0, stages=("sft",)), LOST, "broken"),
     ],
 )
-def test_what_breaks_a_gate(gate: GateSpec, own: TaskScore, broken: bool) -> None:
-    found = breaches({"gsm8k": gate}, "sft", [own], [BASE], [LOST])
-    assert bool(found) is broken
-    for breach in found:
-        assert "sft broke its gate on gsm8k: -10.0 points against the base where -2 are allowed" in str(breach)
-        assert json.loads(json.dumps(breach.to_json()))["test"]["budget"] == -2.0
+def test_the_answers_of_a_gate(gate: GateSpec, own: TaskScore, answer: str | None) -> None:
+    found = answers({"gsm8k": gate}, "sft", [own], [BASE], [LOST])
+    assert [one.answer for one in found] == ([] if answer is None else [answer])
+    for one in found:
+        said = json.loads(json.dumps(one.to_json()))
+        assert (said["answer"], said["test"]["budget"]) == (answer, gate.budget)
+        words = {"broken": "broke", "held": "held", "undecided": "may or may not have held"}[one.answer]
+        assert f"sft {words} its gate on gsm8k: {one.test.difference:+.1f} points against the {gate.against}" in str(
+            one
+        )
+        assert (one.stops, one.leaves_out) == (one.answer == "broken", False)
+
+
+def test_what_an_undecided_gate_does() -> None:
+    (one,) = answers({"gsm8k": GateSpec(budget=-2.0, on_undecided="stop")}, "sft", [SAME], [BASE], [BASE])
+    assert one.answer == "undecided" and one.stops and not one.leaves_out
+    (left,) = answers({"gsm8k": GateSpec(budget=-2.0, on_break="parent")}, "sft", [LOST], [BASE], [BASE])
+    assert left.leaves_out and not left.stops
 
 
 def test_a_number_is_a_budget_and_must_be_of_a_task_and_of_stages_that_are_there(write_recipe: Write) -> None:

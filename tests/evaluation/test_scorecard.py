@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from statllama.errors import EvaluationError
-from statllama.evaluation.paired import paired_change
+from statllama.evaluation.paired import clustered_error, paired_change, sums_of
 from statllama.evaluation.scorecard import compare_scores, scorecard
-from statllama.evaluation.scores import TaskScore, standard_error
+from statllama.evaluation.scores import TaskScore
 
 
 def task_score(items: list[float], task: str = "stats", ids: list[str] | None = None) -> TaskScore:
@@ -20,7 +20,7 @@ def task_score(items: list[float], task: str = "stats", ids: list[str] | None = 
         version="1",
         metric="acc",
         value=math.fsum(items) / len(items),
-        stderr=standard_error(items),
+        stderr=clustered_error(items, sums_of(items, None)),
         items=tuple(items),
         item_ids=tuple(ids or [f"item{i}" for i in range(len(items))]),
         n=len(items),
@@ -71,7 +71,7 @@ def test_scorecard_compares_with_base_and_parent() -> None:
 
 def test_the_changes_of_a_scorecard_are_one_family() -> None:
     """Two benchmarks, sft against the base, dpo against both: six changes, after Holm."""
-    base, six, eight = [0.0] * 10, [1.0] * 6 + [0.0] * 4, [1.0] * 8 + [0.0] * 2
+    base, six, eight = [0.0] * 10, [1.0] * 5 + [0.0] * 5, [1.0] * 8 + [0.0] * 2
     card = scorecard(
         [
             ("base", None, [task_score(base), task_score(base, "general")]),
@@ -82,9 +82,10 @@ def test_the_changes_of_a_scorecard_are_one_family() -> None:
     assert card.tests == 6
     sft, dpo = card.rows[1].cells[0], card.rows[2].cells[0]
     assert sft.from_base is not None and dpo.from_base is not None
-    assert sft.from_base.change.p == 2 / 2**6 and sft.from_base.p_holm == 5 * 2 / 2**6
+    assert 0.5**5 < sft.from_base.change.p < 0.05
+    assert sft.from_base.p_holm == pytest.approx(5 * sft.from_base.change.p)
     assert sft.from_base.verdict == "no evidence of a difference"
-    assert dpo.from_base.change.p == 2 / 2**8 and dpo.from_base.p_holm == 6 * 2 / 2**8
+    assert dpo.from_base.change.p == pytest.approx(0.5**8) and dpo.from_base.p_holm == pytest.approx(6 * 0.5**8)
     assert dpo.from_base.verdict == "better"
 
 

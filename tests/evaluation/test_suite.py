@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -768,3 +769,39 @@ def test_importing_loads_neither_torch_nor_lm_eval() -> None:
         "assert not {'torch', 'lm_eval', 'datasets', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# ------------------------------------------------------------------ clusters
+
+
+def clustered(column: str) -> dict[str, Any]:
+    return {"metadata": {"version": 1.0, "cluster": column}}
+
+
+def test_a_task_names_the_clusters_of_its_items(folder: Path, run: Callable[..., TaskScore]) -> None:
+    """Their standard error is that of Liang and Zeger, by hand; it survives JSON."""
+    rows = [{**row, "kind": f"kind {i // 4}"} for i, row in enumerate(choice_rows())]
+    write_task(folder, "together", rows, **clustered("kind"))
+    score = run("together")
+    assert score.clusters == tuple(row["kind"] for row in rows)
+    mean, n = score.value, len(rows)
+    sums = [sum(x - mean for x in score.items[start : start + 4]) for start in range(0, n, 4)]
+    assert score.stderr == pytest.approx((sum(s * s for s in sums) * 4 / 3) ** 0.5 / n)
+    again = TaskScore.from_json(json.loads(json.dumps(score.to_json())))
+    assert (again, again.clusters) == (score, score.clusters)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ([*["a", "b"] * 7, "a", None], "`metadata.cluster` names the column 'kind', which row 16 does not have"),
+        (["a"] * 16, "all 16 items have the kind 'a': one cluster says nothing of others"),
+    ],
+)
+def test_a_cluster_column_that_says_nothing_is_refused(
+    kinds: list[str | None], message: str, folder: Path, run: Callable[..., TaskScore]
+) -> None:
+    rows = [{**row, "kind": kind} for row, kind in zip(choice_rows(), kinds, strict=True)]
+    write_task(folder, "together", rows, **clustered("kind"))
+    with pytest.raises(EvaluationError, match=re.escape(message)):
+        run("together")

@@ -117,12 +117,12 @@ def test_a_verdict_claims_no_more_than_its_test() -> None:
     data = plain()
     first, few = data.benchmarks[0], [0.0] * 100
     score = first.scores[-1]
-    nothing = words.verdict(first, score, delta("base", few, [1.0] * 5 + [0.0] * 95))
-    assert nothing.startswith("No evidence of a difference between dpo and base: 5 items gained and 0 lost of 100")
-    assert "p = 0.062" in nothing and "better" not in nothing  # 2 x 0.5 ** 5: McNemar's smallest for five items
-    surely = words.verdict(first, score, delta("base", few, [1.0] * 6 + [0.0] * 94))
-    assert surely.startswith("dpo is better than base on stats: 6 items gained and 0 lost of 100 (+6.0 points")
-    assert "p = 0.031" in surely
+    nothing = words.verdict(first, score, delta("base", few, [1.0] * 4 + [0.0] * 96))
+    assert nothing.startswith("No evidence of a difference between dpo and base: 4 items gained and 0 lost of 100")
+    assert "p = 0.0" in nothing and "better" not in nothing
+    surely = words.verdict(first, score, delta("base", few, [1.0] * 5 + [0.0] * 95))
+    assert surely.startswith("dpo is better than base on stats: 5 items gained and 0 lost of 100 (+5.0 points")
+    assert "p = 0.040" in surely
 
 
 # ------------------------------------------------------------------ flipped items
@@ -669,7 +669,7 @@ def test_a_report_is_what_the_run_recorded(real: tuple[Path, Path]) -> None:
         assert [f.row for f in flips.gained] == [i + 1 for i, old in enumerate(before) if after[i] > old]
         assert [f.row for f in flips.lost] == [i + 1 for i, old in enumerate(before) if after[i] < old]
         assert all(f.question.startswith(("what is", "write")) for f in (*flips.gained, *flips.lost))
-    assert [(g.stage, g.breach) for g in found.gates] == [("first", ""), ("second", "")]
+    assert [(g.stage, g.answer) for g in found.gates] == [("first", "held"), ("second", "held")]
     assert "sums: only the first 9 of 12 items are scored." in found.notes
     assert any(note.startswith("write: ") and "cut at the token limit" in note for note in found.notes)
     assert str(path.parent) not in found.recipe + found.base, "folders of this machine stay here"

@@ -31,7 +31,7 @@ def print_attribution(result: Attribution) -> None:
         print_table(table)
     Out.print(
         f"[dim]Points. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
-        f"{plain(result.stack)} without the stage to the whole. 95 % intervals, exact McNemar p after Holm over all "
+        f"{plain(result.stack)} without the stage to the whole. 95 % intervals, two-sided p after Holm over all "
         f"{result.tests} changes.[/]"
     )
 

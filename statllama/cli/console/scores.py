@@ -16,7 +16,7 @@ from statllama.evaluation.scorecard import Scorecard
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
 PASSAGE = 300  # characters of a text, from its end: there the question of a prompt stands, and the answer of a solution
-FIGURES = ("reference", "score", "difference", "95 % interval", "bootstrap", "items", "gained", "lost", "p", "p (Holm)")
+FIGURES = ("reference", "score", "difference", "95 % interval", "items", "clusters", "gained", "lost", "p", "p (Holm)")
 BRIEF = FIGURES[:4]  # what is shown beside the verdict where there is no room for all
 
 
@@ -36,12 +36,19 @@ def print_scorecard(card: Scorecard) -> None:
         for row in card.rows:
             if (judged := row.cells[i].from_base) is not None:
                 words.setdefault(judged.verdict, []).append(row.name)
+        changes = [judged.change for row in card.rows if (judged := row.cells[i].from_base) is not None]
+        if any(change.clusters < change.n for change in changes):
+            low, high = (f"{limit(change.effective for change in changes):.0f}" for limit in (min, max))
+            Out.print(
+                f"  {changes[0].n} items in {changes[0].clusters} clusters: for these changes they say as much as "
+                f"{low if low == high else f'{low} to {high}'} that do not belong together"
+            )
         if words:
             Out.print(
                 "  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())
             )
     several = f" after Holm over all {card.tests}" if card.tests > 1 else ""
-    tested = f" Changes are paired: 95 % interval, exact McNemar p{several}." if card.tests else ""
+    tested = f" Changes are paired: 95 % interval, two-sided p{several}." if card.tests else ""
     Out.print(f"[dim]Points ± standard error.{tested}[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
@@ -145,14 +152,13 @@ def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], 
 def _figures(tested: Tested, total: int) -> dict[str, str]:
     """Return the columns of FIGURES."""
     change = tested.change
-    low, high = change.bootstrap
     return {
         "items": f"{change.n} of {total}" if total > change.n else str(change.n),
         "reference": f"{100 * tested.before:.1f}",
         "score": f"{100 * tested.after:.1f}",
         "difference": _coloured(f"{change.difference:+.1f}", tested.verdict),
         "95 % interval": f"[{change.low:+.1f}, {change.high:+.1f}]",
-        "bootstrap": f"[{low:+.1f}, {high:+.1f}]",
+        "clusters": "" if change.clusters == change.n else str(change.clusters),
         "gained": str(change.gained),
         "lost": str(change.lost),
         "p": _p(change.p),
@@ -205,7 +211,7 @@ def _closing(comparison: Comparison) -> str:
     topics = sum(len(contrast.topics) for contrast in comparison.contrasts)
     several = f"Holm over {count} comparisons" if count > 1 else "one comparison"
     text = (
-        f"Points, paired over the same items: exact McNemar p (graded scores: sign-flip test), {several}: the chance "
+        f"Points, paired over the same items: two-sided p, {several}: the chance "
         f"of any false 'better' or 'worse' is at most {comparison.level:g}. Each interval is of its comparison alone."
     )
     if topics:

@@ -97,5 +97,5 @@ def print_study(result: StudyResult) -> None:
 def _cell(score: TaskScore | None) -> str:
     if score is None:
         return ""
-    found = estimate(score.items)
+    found = estimate(score.items, score.clusters)
     return f"{found.value:.1f} [{found.low:.0f}, {found.high:.0f}]"
