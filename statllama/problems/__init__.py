@@ -123,7 +123,7 @@ def _generate(count: int, live: dict[str, list[Kind]], seed: int, split: str) ->
                 f"topic {name!r} ran dry: it has about {turn} different {split} problems of this sort, which is "
                 f"enough for a count of {turn * len(names)} over {len(names)} topics, and {count} were asked for"
             )
-        seen.add(problem.question)
+        seen.add(problem.family or problem.question)
         yield problem
 
 
@@ -133,7 +133,7 @@ def _fresh(topic: str, live: list[Kind], turn: int, split: str, seed: str, seen:
         of = live[turn % len(live)]
         for retry in range(_RETRIES):
             problem = make(topic, of, split, f"{seed}/{retry}")
-            if problem.question not in seen:
+            if (problem.family or problem.question) not in seen:  # whichever of the siblings is asked
                 return problem
         live.remove(of)
     return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ._problem import Draft, Problem, Redraw, Wrong, number_split, plain, solution_text
+from ._siblings import Siblings
 from ._wording import Wordings
 
 _ATTEMPTS = 2_000
@@ -84,13 +86,14 @@ class Draw:
 class Kind:
     """One kind of problem: its name, its difficulty and the function that drafts it.
 
-    A held-out kind occurs in the test split only, so that a benchmark can tell problems of a kind that was
-    trained on from problems of a kind that was never seen.
+    A kind whose function returns `Siblings` is a multiple-choice kind; of a `Draft` no options are offered, since they
+    would give the answer away. A held-out kind occurs in the test split only, so that a benchmark can tell problems of
+    a kind that was trained on from problems of a kind that was never seen.
     """
 
     name: str
     difficulty: int
-    draft: Callable[[Draw], Draft]
+    draft: Callable[[Draw], Draft | Siblings]
     held_out: bool = False
 
     def in_split(self, split: str) -> bool:
@@ -98,10 +101,10 @@ class Kind:
         return split == "test" or not self.held_out
 
 
-def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], Draft]], Kind]:
+def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], Draft | Siblings]], Kind]:
     """Mark a function of a topic as a kind of problem with difficulty 1, 2 or 3."""
 
-    def mark(draft: Callable[[Draw], Draft]) -> Kind:
+    def mark(draft: Callable[[Draw], Draft | Siblings]) -> Kind:
         return Kind(draft.__name__, difficulty, draft, held_out)
 
     return mark
@@ -117,7 +120,8 @@ def make(topic: str, of: Kind, split: str, seed: str) -> Problem:
         try:
             draft = of.draft(draw)
             if of.held_out or number_split(of.name, draft.parameters) in (None, split):
-                return _assemble(topic, of, draft, draw)
+                choose = _chosen if isinstance(draft, Siblings) else _assemble
+                return choose(topic, of, draft, draw)  # type: ignore[arg-type]
         except Redraw:
             continue
     raise RuntimeError(f"{topic}.{of.name}: no fit problem in {_ATTEMPTS} draws for split {split}")
@@ -153,4 +157,34 @@ def _assemble(topic: str, of: Kind, draft: Draft, draw: Draw) -> Problem:
         error=slip.slip,
         idea=draft.idea,
         parameters=dict(draft.parameters),
+    )
+
+
+def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw) -> Problem:
+    """Draw which of four siblings is asked, after the four have been found fit together; `Redraw` when they are not."""
+    answers = [sibling.answer for sibling in drawn.of]
+    draw.need(bool(draw.settings) and all(answer.possible for answer in answers))
+    draw.need(all(a.differs(b) for a, b in itertools.combinations(answers, 2)))
+    asked = draw.rng.randrange(4)
+    others = draw.rng.sample([j for j in range(4) if j != asked], 3)
+    right, slips, taken = drawn.of[asked], drawn.slips[asked], drawn.of[others[0]]
+    return Problem(
+        topic=topic,
+        kind=of.name,
+        difficulty=of.difficulty,
+        held_out=of.held_out,
+        split=draw.split,
+        setting="+".join(draw.settings),
+        question=right.question,
+        steps=tuple(right.steps),
+        answer=right.answer.text,
+        value=right.answer.numbers[0] if len(right.answer.numbers) == 1 else None,
+        tolerance=right.answer.tolerance,
+        distractors=tuple((drawn.of[j].answer.text, slips[j]) for j in others),
+        rejected=solution_text(taken.steps, taken.answer.text),
+        error=slips[others[0]],
+        idea=right.idea,
+        parameters=dict(drawn.parameters),
+        asked=right.asked,
+        family=drawn.of[0].question,
     )

@@ -79,8 +79,9 @@ class Problem:
     settings used. steps: the worked solution, a sentence each. answer: its text with the unit; value: its one
     number, unrounded, or None when the answer is a sentence or an interval; tolerance: absolute, how far from
     `value` a reply may be. distractors: three (text, misconception) pairs. rejected: a worked solution that ends
-    in a wrong answer; error: the one slip it makes. idea: the principle in one sentence. parameters: the numbers
-    and labels the answer follows from.
+    in a wrong answer; error: the slip it makes. idea: the principle in one sentence. parameters: the numbers and
+    labels the answer follows from. asked: which of four siblings it is, in a few words; family: equal for siblings, and
+    for problems that differ in nothing else. Both are empty for a kind without options.
 
     Raises `ValueError` when the parts contradict one another.
     """
@@ -101,6 +102,8 @@ class Problem:
     error: str
     idea: str
     parameters: Mapping[str, object] = field(hash=False)
+    asked: str = ""
+    family: str = ""
 
     def __post_init__(self) -> None:
         options = [self.answer, *(text for text, _ in self.distractors)]
@@ -120,8 +123,8 @@ class Problem:
 
 
 def solution_text(steps: Sequence[str], answer: str) -> str:
-    """Return the worked steps, one a line, and a last line `Answer: ...`."""
-    return "\n".join([*steps, f"Answer: {answer}"])
+    """Return the worked steps, one a line, and a last line `Answer: ...`; formulas lose their backquotes."""
+    return "\n".join([*steps, f"Answer: {answer}"]).replace("`", "")
 
 
 def number(

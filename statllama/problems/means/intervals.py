@@ -10,6 +10,7 @@ from .._problem import (
     Draft,
     Wrong,
     count,
+    fixed,
     interval,
     plain,
     sig,
@@ -19,111 +20,159 @@ from .._scenarios import (
     PAIRINGS,
 )
 from .._settings import MEASURES, VERSUS
+from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
 from .._wording import wordings
 
 # fmt: off
 
 
+_STEM_ONE_MEAN_INTERVAL = wordings("""
+    train: In a random sample of {n} {m.who}, the mean {m.thing} is {mean} {m.unit}.
+    train: The {m.thing} was measured for a random sample of {n} {m.who}; the sample mean is {mean} {m.unit}.
+    train: A study of {m.who} reports a mean {m.thing} of {mean} {m.unit} for a random sample of {n}.
+    train: From all {m.who}, {n} were selected at random. Their mean {m.thing} was {mean} {m.unit}.
+    test: A simple random sample of size {n}, taken from {m.who}, gave an average {m.thing} of {mean} {m.unit}.
+    test: Records of {m.thing} were collected for {m.who}: {n} of them, selected at random, averaged {mean} {m.unit}.
+    test: What is a typical {m.thing} among {m.who}? To find out, a student draws a random sample of {n} and computes
+        an average of {mean} {m.unit}.
+""")
 _ASK_ONE_MEAN_INTERVAL = wordings("""
-    train: A random sample of {n} {m.who} has mean {m.thing} {mean} {m.unit} and standard deviation {sd}
-        {m.unit}. The distribution looks normal. Construct a {level}% confidence interval for the population
-        mean.
-    train: The {m.thing} of {n} {m.many} chosen at random from {m.who} has mean {mean} and standard deviation
-        {sd} {m.unit}, with no outliers or skew. What is the {level}% t interval for the mean?
-    test: Within which limits does the average {m.thing} of all {m.who} lie, with {level}% confidence, if {n} of
-        them, drawn by lot and bell-shaped in the plot, average {mean} with s = {sd} (in {m.unit})?
-    test: Only {n} {m.who} could be measured, picked by chance. Their {m.thing} averaged {mean} {m.unit}, s came
-        to {sd}, and a dotplot raised no doubts about normality. Estimate the population average by an interval
-        at {level}% confidence.
+    train/s: The sample standard deviation is {sd} {m.unit}, and a dotplot shows no strong skew or outliers. Construct
+        a {level}% confidence interval for the population mean.
+    train/s: The sample has a standard deviation of {sd} {m.unit} and looks approximately normal. Find a {level}%
+        confidence interval for the mean {m.thing} of all {m.who}.
+    train/sigma: The population is normal with a known standard deviation of {sd} {m.unit}. Construct a {level}%
+        confidence interval for the population mean.
+    train/sigma: It is known that {m.thing} is normally distributed in the population with standard deviation {sd}
+        {m.unit}. Find a {level}% confidence interval for the mean {m.thing} of all {m.who}.
+    test/s: With s = {sd} {m.unit} for these data, which show no outliers, what is the {level}% confidence interval
+        for mu?
+    test/s: The standard deviation of the sample is {sd} {m.unit}, and its distribution is roughly symmetric. Estimate
+        the population mean with {level}% confidence.
+    test/sigma: With sigma = {sd} {m.unit} for the population, which is normal, what is the {level}% confidence interval
+        for mu?
+    test/sigma: The standard deviation of the population, a normal one, is given as {sd} {m.unit}. Estimate the
+        population mean with {level}% confidence.
 """)
 
 
 @kind(2)
-def one_mean_interval(draw: Draw) -> Draft:
-    """The one-sample t interval."""
+def one_mean_interval(draw: Draw) -> Siblings:
+    """An interval for a mean: t or z, at one of two levels."""
     m = draw.setting(MEASURES)
-    mean, sd, n = draw.decimal(*m.mean, 1), draw.decimal(*m.sd, 1), draw.integer(8, 32)
-    level, digits = draw.confidence(), 2
-    t, z = t_quantile(0.5 + level / 200, n - 1), normal_quantile(0.5 + level / 200)
-    se = sd / math.sqrt(n)
-    first = f"With {n - 1} degrees of freedom, t* = {t:.3f}."
-    error = f"The standard error is {sd} / sqrt({n}) = {sig(se)}."
+    mean, sd, n = draw.decimal(*m.mean, 1), draw.decimal(*m.sd, 1), draw.integer(6, 14)
+    levels = draw.choice(LEVELS)
+    stem, se = draw.ask(_STEM_ONE_MEAN_INTERVAL, m=m, n=n, mean=mean), sd / math.sqrt(n)
 
-    def option(critical: float, spread: float, slip: str, notes: tuple[str, str] | None = None) -> Wrong:
-        steps = ([*notes, f"The interval is {mean} +/- {critical:.3f} * {sig(spread)}, that is {mean} +/- "
-                          f"{sig(critical * spread)}."] if notes else [])
-        return (Wrong(interval(mean - critical * spread, mean + critical * spread, digits, m.unit), slip,
-                      steps))
+    def make(known: int, b: int) -> Sibling:
+        level, quantile = levels[b], 0.5 + levels[b] / 200
+        critical = normal_quantile(quantile) if known else t_quantile(quantile, n - 1)
+        name = "z*" if known else "t*"
+        ask = draw.ask(_ASK_ONE_MEAN_INTERVAL, ("s", "sigma")[known], m=m, sd=sd, level=level)
+        steps = [
+            f"The parameter is mu, the mean {m.thing} of all {m.who} in {m.unit}.",
+            f"The sample is random and normality is plausible, so an interval with the critical value {name} = "
+            f"{critical:.3f} is appropriate.",
+            f"The interval is `x_bar +/- {name} ({('s', 'sigma')[known]} / sqrt(n))`, that is "
+            f"`{mean} +/- {critical:.3f} * {sd} / sqrt({n}) = {mean} +/- {sig(critical * se)}`.",
+            f"We are {level}% confident that the interval from {fixed(mean - critical * se, 2)} to "
+            f"{fixed(mean + critical * se, 2)} {m.unit} captures the mean {m.thing} of all {m.who}.",
+        ]
+        return Sibling(
+            f"{name[0]} interval, {level}%",
+            f"{stem} {ask}",
+            steps,
+            interval(mean - critical * se, mean + critical * se, 2, m.unit),
+            "The critical value is z* when sigma is known, and t* with n - 1 degrees of freedom when s estimates it.",
+        )
 
-    one_sided = t_quantile(level / 100, n - 1)
-    right = option(t, se, "", (first, error))
-    return Draft(
-        draw.ask(_ASK_ONE_MEAN_INTERVAL, m=m, n=n, mean=mean, sd=sd, level=level),
-        right.steps,
-        right.answer,
-        [
-            option(z, se, "used a z critical value although sigma is unknown",
-                   (f"For {level}% confidence, z* = {z:.3f}.", error)),
-            option(t, sd, "used the standard deviation instead of the standard error",
-                   (first, f"The spread is {sd} {m.unit}.")),
-            option(one_sided, se, "took the critical value from one tail only",
-                   (f"With {n - 1} degrees of freedom, t* = {one_sided:.3f}.", error)),
-            option(t, sd / n, "divided the standard deviation by n instead of by its root",
-                   (first, f"The standard error is {sd} / {n} = {sig(sd / n)}.")),
-            option(1.0, se, "left out the critical value"),
-        ],
-        "With sigma unknown, the interval uses t with n - 1 degrees of freedom and s / sqrt(n).",
-        {"mean": mean, "sd": sd, "n": n, "confidence": level},
+    return square(
+        make,
+        ("used z although the standard deviation comes from the sample", "used t although sigma is known"),
+        other_level(levels),
+        {"mean": mean, "sd": sd, "n": n, "levels": levels},
     )
 
 
+_STEM_INTERPRET_CONFIDENCE = wordings("""
+    train: From a random sample of {n} {m.who}, a {level}% confidence interval for the mean {m.thing} is {mean} plus or
+        minus {margin}, from {low} to {high} {m.unit}. The standard error of the mean is {se} {m.unit}.
+    train: A report on the {m.thing} of {m.who}, based on a random sample of {n}, gives a mean of {mean} {m.unit}, a
+        standard error of {se} {m.unit}, and a {level}% confidence interval from {low} to {high} {m.unit}.
+    train: For {n} {m.who}, selected at random, the mean {m.thing} is {mean} {m.unit} with standard error {se} {m.unit};
+        the {level}% confidence interval is ({low}, {high}).
+    train: A {level}% t interval for the mean {m.thing} of {m.who} runs from {low} to {high} {m.unit}. It comes from a
+        random sample of {n} with mean {mean} {m.unit} and standard error {se} {m.unit}.
+    test: Software summarizes a random sample of {n} {m.who}: average {m.thing} {mean} {m.unit}, SE {se}, {level}%
+        confidence interval ({low}, {high}).
+    test: "{mean} +/- {margin} {m.unit}, {level}% confidence" is printed below a chart of {m.thing}; the random sample
+        consists of {n} {m.who}, and the SE of the mean is {se} {m.unit}.
+    test: Students estimate the average {m.thing} among {m.who}. Their random sample of {n} has a standard error of {se}
+        {m.unit} and leads, at {level}% confidence, to the interval between {low} and {high} {m.unit}.
+""")
 _ASK_INTERPRET_CONFIDENCE = wordings("""
-    train: From a random sample of {n} {m.who}, a {level}% confidence interval for the mean {m.thing} is ({low},
-        {high}) {m.unit}. Interpret this interval.
-    train: From a random sample of {n} {m.who}, a {level}% confidence interval for the mean {m.thing} is ({low},
-        {high}) {m.unit}. How should this interval be read?
-    test: Chance selects {n} {m.who}, and their data on {m.thing} lead to the {level}% interval from {low} to
-        {high} {m.unit}. Explain to a reader of the report what this says.
-    test: "{low} to {high} {m.unit} ({level}% confidence)" is printed below the average {m.thing} of {n} {m.who}
-        drawn by lot. What is the meaning of this line?
+    train/interval: Which statement interprets the confidence interval?
+    train/interval: Which sentence says what the confidence interval means?
+    train/level: Which statement interprets the confidence level?
+    train/level: Which sentence says what the confidence level means?
+    train/margin: Which statement interprets the margin of error?
+    train/margin: Which sentence says what the margin of error means?
+    train/se: Which statement interprets the standard error?
+    train/se: Which sentence says what the standard error means?
+    test/interval: How should the interval itself be read?
+    test/interval: Choose the correct interpretation of the interval.
+    test/level: How should "{level}% confidence" be read?
+    test/level: Choose the correct interpretation of "{level}% confidence".
+    test/margin: How should the margin of error be read?
+    test/margin: Choose the correct interpretation of the margin of error.
+    test/se: How should the standard error be read?
+    test/se: Choose the correct interpretation of the standard error.
 """)
 
 
 @kind(1)
-def interpret_confidence(draw: Draw) -> Draft:
-    """What a confidence interval for a mean says."""
+def interpret_confidence(draw: Draw) -> Siblings:
+    """What an interval, its level, its margin of error and its standard error say."""
     m = draw.setting(MEASURES)
-    mean, se, n = draw.decimal(*m.mean, 1), draw.decimal(m.sd[0] / 4, m.sd[1] / 3, 1), draw.integer(15, 60)
-    level = draw.confidence()
-    low, high = plain(mean - 2 * se), plain(mean + 2 * se)
+    mean, n, level = draw.decimal(*m.mean, 1), draw.integer(15, 60), draw.confidence()
+    se = draw.decimal(m.sd[0] / 4, m.sd[1] / 3, 1)
     draw.need(se > 0)
-    texts = [
-        f"We are {level}% confident that the mean {m.thing} of all {m.who} lies between {low} and {high} "
-        f"{m.unit}.",
-        f"About {level}% of all {m.who} have a {m.thing} between {low} and {high} {m.unit}.",
-        f"We are {level}% confident that the mean {m.thing} of the {n} {m.many} in this random sample lies "
-        f"between {low} and {high} {m.unit}.",
-        f"In {level}% of all random samples of {n} {m.many}, the mean {m.thing} lies between {low} and "
-        f"{high} {m.unit}.",
+    margin = t_quantile(0.5 + level / 200, n - 1) * se
+    low, high = fixed(mean - margin, 1), fixed(mean + margin, 1)
+    stem = draw.ask(
+        _STEM_INTERPRET_CONFIDENCE, m=m, n=n, level=level, mean=mean, margin=fixed(margin, 1), se=se, low=low, high=high
+    )
+    sentences = {
+        "interval": f"We are {level}% confident that the mean {m.thing} of all {m.who} is between {low} and {high} "
+                    f"{m.unit}.",
+        "level": f"In the long run, about {level}% of the intervals from random samples of {n} {m.who} capture the "
+                 f"mean {m.thing}.",
+        "margin": f"With {level}% confidence, the sample mean is within {fixed(margin, 1)} {m.unit} of the mean "
+                  f"{m.thing} of all {m.who}.",
+        "se": f"Means of random samples of {n} {m.who} typically differ from the mean {m.thing} by about {se} "
+              f"{m.unit}.",
+    }
+    about = {
+        "interval": "The interval gives plausible values of the parameter, the mean of the whole population.",
+        "level": "The level describes the method: how often it succeeds when samples are drawn again and again.",
+        "margin": "The margin of error bounds how far the estimate is from the parameter, at the given confidence.",
+        "se": "The standard error describes how much sample means vary from sample to sample.",
+    }
+    of = [
+        Sibling(
+            asked,
+            f"{stem} {draw.ask(_ASK_INTERPRET_CONFIDENCE, asked, level=level)}",
+            [idea, f"Here the mean {m.thing} of {m.who} is estimated from {n} of them."],
+            words(sentences[asked]),
+            idea,
+        )
+        for asked, idea in about.items()
     ]
-    return Draft(
-        draw.ask(_ASK_INTERPRET_CONFIDENCE, m=m, n=n, level=level, low=low, high=high),
-        ["The interval estimates a parameter, the mean of the whole population.",
-         f"The {level}% describes the method: about {level}% of such intervals contain the population mean."],
-        words(texts[0]),
-        [
-            Wrong(words(texts[1]), "took an interval for the mean for a range of single values",
-                  [f"The interval goes from {low} to {high} {m.unit}.",
-                   f"So {level}% of the values lie in it."]),
-            Wrong(words(texts[2]), "took the sample mean, which is known, for the thing estimated",
-                  ["The interval was computed from the sample.",
-                   "So it tells where the mean of this sample lies."]),
-            Wrong(words(texts[3]), "thought that the interval predicts other sample means",
-                  ["The confidence level speaks about repeated samples.",
-                   "So it tells where their means will lie."]),
-        ],
-        "A confidence interval makes a claim about the population mean, and its level describes the method.",
-        {"mean": mean, "margin": round(2 * se, 4), "n": n, "confidence": level},
+    names = {"interval": "interval", "level": "confidence level", "margin": "margin of error", "se": "standard error"}
+    return four(
+        of,
+        [f"interpreted the {name} instead" for name in names.values()],
+        {"mean": mean, "se": se, "n": n, "confidence": level},
     )
 
 
