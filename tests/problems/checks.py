@@ -50,7 +50,7 @@ def check_topic(topic: str, oracles: Mapping[str, Oracle]) -> None:
     assert set(oracles) == set(kinds(topic)), "each kind needs an independent computation"
     for kind, oracle in oracles.items():
         for problem in problems(topic, kind):
-            agree(problem, oracle(problem.parameters))
+            agree(problem, oracle({**problem.parameters, "asked": problem.asked}))
             well_formed(problem)
 
 

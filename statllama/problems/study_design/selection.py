@@ -1,0 +1,297 @@
+"""Numbers of a sample: steps on a list, shares of strata, random digits and the chance to be selected."""
+
+from __future__ import annotations
+
+from .._draw import Draw, kind
+from .._problem import Answer, count, fixed, number, ordinal, plain
+from .._scenarios import CENSUSES
+from .._siblings import Sibling, Siblings, four, square
+from .._wording import wordings
+
+# fmt: off
+
+_STEM_SYSTEMATIC_SELECTION = wordings("""
+    train: A systematic sample is taken from a list of {total} {c.many}. The random start is number {start}.
+    train: The {total} {c.many} are numbered from 1 to {total}. A systematic sample starts at number {start}, chosen at
+        random.
+    train: For a systematic sample of the {total} {c.many}, numbered in order, the random start is number {start}.
+    train: Number {start} is the random start of a systematic sample from a numbered list of {total} {c.many}.
+    test: On {c.listing}, {total} {c.many} have consecutive numbers. A systematic sample begins with number {start}, as
+        chance decided.
+    test: An auditor moves through {total} {c.many} in equal steps. They are numbered, and chance has made number
+        {start} the first.
+    test: Chance picks number {start} to begin a systematic sample of {c.many}; their numbers go up to {total}.
+""")
+_ASK_SYSTEMATIC_SELECTION = wordings("""
+    train/size counted: The sample size is {n}. What is the {jth} number in the sample, if the start counts as the
+        first?
+    train/size counted: In all, {n} are to be selected. Counting the start, which number is selected {jth}?
+    train/size after: The sample size is {n}. What is the {jth} number selected after the start?
+    train/size after: In all, {n} are to be selected. Not counting the start, which number is selected {jth}?
+    train/step counted: Every {nth} {c.one} is selected. What is the {jth} number in the sample, if the start counts as
+        the first?
+    train/step counted: The interval between selections is {n}. Counting the start, which number is selected {jth}?
+    train/step after: Every {nth} {c.one} is selected. What is the {jth} number selected after the start?
+    train/step after: The interval between selections is {n}. Not counting the start, which number is selected {jth}?
+    test/size counted: With {n} to be chosen altogether, find member {j} of the sample, where the start is member 1.
+    test/size counted: The sample is to have {n} members. Which number comes {jth} when the start comes first?
+    test/size after: With {n} to be chosen altogether, find the number that lies {j} selections beyond the start.
+    test/size after: The sample is to have {n} members. Which number comes {jth} among those after the start?
+    test/step counted: With steps of {n}, find member {j} of the sample, where the start is member 1.
+    test/step counted: One {c.one} in {n} is taken. Which number comes {jth} when the start comes first?
+    test/step after: With steps of {n}, find the number that lies {j} selections beyond the start.
+    test/step after: One {c.one} in {n} is taken. Which number comes {jth} among those after the start?
+""")
+
+
+@kind(1)
+def systematic_selection(draw: Draw) -> Siblings:
+    """The j-th number of a systematic sample, by its size or its step."""
+    c = draw.setting(CENSUSES)
+    step, n = draw.integer(12, 40), draw.integer(12, 40)
+    start, j = draw.integer(2, min(step, n)), draw.integer(4, 10)
+    total = step * n
+    fields = {"c": c, "n": n, "nth": ordinal(n), "total": total, "start": start, "j": j, "jth": ordinal(j)}
+    stem = draw.ask(_STEM_SYSTEMATIC_SELECTION, **fields)
+
+    def make(by_step: int, after: int) -> Sibling:
+        k, moves = (step, n)[by_step], (j - 1, j)[after]
+        asked = f"{('size', 'step')[by_step]} {('counted', 'after')[after]}"
+        return Sibling(
+            asked,
+            f"{stem} {draw.ask(_ASK_SYSTEMATIC_SELECTION, asked, **fields)}",
+            [
+                (f"The interval is the population size over the sample size, `{total} / {n} = {step}`.",
+                 f"The interval is the step between two selections, which is {n}.")[by_step],
+                (f"With the start as the first, the {ordinal(j)} selection lies `{j} - 1 = {j - 1}` steps from it.",
+                 f"The {ordinal(j)} selection after the start lies {j} steps from it.")[after],
+                f"Its number is `{start} + {moves} * {k} = {start + moves * k}`.",
+            ],
+            count(start + moves * k),
+            "A systematic sample goes on from its random start in steps of k, where k = N / n for a sample of n.",
+        )
+
+    return square(
+        make,
+        ("took the sample size for the interval", "took the interval for the sample size"),
+        ("did not count the start as the first", "counted the start as the first"),
+        {"population": total, "n": n, "start": start, "j": j},
+    )
+
+
+_STEM_STRATIFIED_ALLOCATION = wordings("""
+    train: The {total} {c.many} fall into three {c.strata} of sizes {listing}.
+    train: Three {c.strata} divide the {total} {c.many} into strata of {listing}.
+    train: Of the {total} {c.many}, the numbers in three {c.strata} are {listing}, in that order.
+    train: A survey uses three {c.strata} as strata. They contain {listing} of the {total} {c.many}.
+    test: By {c.stratum}, {total} {c.many} are split into a first, a second and a third group ({listing}).
+    test: Three {c.strata} are found among {total} {c.many}; these groups have {listing} members.
+    test: Altogether there are {total} {c.many}. Counted by {c.stratum}, the groups are {listing}.
+""")
+_ASK_STRATIFIED_ALLOCATION = wordings("""
+    train/inside: A stratified random sample of {n} is allocated in proportion to size. How many come from the {place}
+        stratum?
+    train/inside: For a stratified sample of {n} with proportional allocation, how many are selected from the {place}
+        stratum?
+    train/outside: A stratified random sample of {n} is allocated in proportion to size. How many come from the two
+        strata other than the {place}?
+    train/outside: For a stratified sample of {n} with proportional allocation, how many are selected from outside the
+        {place} stratum?
+    test/inside: If each group has the same weight in a sample of {n} as in the population, how many are taken from the
+        {place} one?
+    test/inside: If {n} places in a sample are shared out by size, how many go to the {place} group?
+    test/outside: If each group has the same weight in a sample of {n} as in the population, how many are taken from all
+        but the {place} one?
+    test/outside: If {n} places in a sample are shared out by size, how many go to the two groups besides the {place}?
+""")
+_PLACES = ("first", "second", "third")
+_SHARES = ((45, 35, 20), (40, 35, 25), (55, 30, 15), (20, 45, 35), (30, 55, 15), (15, 25, 60), (35, 25, 40))
+
+
+@kind(1)
+def stratified_allocation(draw: Draw) -> Siblings:
+    """The number drawn from one stratum, or from the others, under proportional allocation."""
+    c = draw.setting(CENSUSES)
+    shares, scale, n = draw.choice(_SHARES), draw.integer(4, 16), 20 * draw.integer(2, 9)
+    sizes = [scale * share for share in shares]
+    total, pair = sum(sizes), draw.rng.sample(range(3), 2)
+    draw.need(total > 2 * n)
+    fields = {"c": c, "n": n, "total": total, "listing": f"{sizes[0]}, {sizes[1]} and {sizes[2]}"}
+    stem = draw.ask(_STEM_STRATIFIED_ALLOCATION, **fields)
+
+    def make(which: int, outside: int) -> Sibling:
+        i, place = pair[which], _PLACES[pair[which]]
+        size = total - sizes[i] if outside else sizes[i]
+        taken = n * size // total
+        asked = ("inside", "outside")[outside]
+        return Sibling(
+            f"{asked} the {place}",
+            f"{stem} {draw.ask(_ASK_STRATIFIED_ALLOCATION, asked, place=place, **fields)}",
+            [
+                "Under proportional allocation, a stratum has the same share of the sample as of the population.",
+                (f"The {place} stratum has {size} of {total}, a share of `{size} / {total} = {plain(size / total)}`.",
+                 f"The other two strata have {size} of {total}, a share of `{size} / {total} = {plain(size / total)}`.",
+                 )[outside],
+                f"The number selected is `{n} * {plain(size / total)} = {taken}`.",
+            ],
+            count(taken),
+            "Proportional allocation gives each stratum the same share of the sample as it has of the population.",
+        )
+
+    wrong_place = (f"used the {_PLACES[pair[1]]} stratum instead of the {_PLACES[pair[0]]}",
+                   f"used the {_PLACES[pair[0]]} stratum instead of the {_PLACES[pair[1]]}")
+    return square(
+        make, wrong_place,
+        ("gave the number from the other strata", "gave the number from the stratum itself"),
+        {"sizes": sizes, "strata": pair, "n": n},
+    )
+
+
+_STEM_RANDOM_DIGITS = wordings("""
+    test: The {total} {c.many} carry the labels 01 to {total}. Pairs of digits are read from left to right in one of
+        these lines of a table of random digits. Line 1: {first}. Line 2: {second}.
+    test: From a table of random digits: line 1 is {first} and line 2 is {second}. Each pair of digits, from the left,
+        stands for one of {total} {c.many} with labels 01 to {total}.
+    test: A planner labels {total} {c.many} from 01 to {total} and opens a table of random digits (line 1: {first}; line
+        2: {second}), which is read in pairs from the left.
+""")
+_ASK_RANDOM_DIGITS = wordings("""
+    test/without: Sampling is without replacement and begins in line {line}. Which label is the {jth} to be selected?
+    test/without: Using line {line} and skipping labels that have come up before, find the {jth} label selected.
+    test/with: Sampling is with replacement and begins in line {line}. Which label is the {jth} to be selected?
+    test/with: Using line {line} and letting labels be selected more than once, find the {jth} label selected.
+""")
+
+
+def _labels(pairs: list[int], total: int, repeats: bool) -> list[int]:
+    """Return the labels that the pairs select, in order."""
+    known = [pair for pair in pairs if 1 <= pair <= total]
+    return known if repeats else list(dict.fromkeys(known))
+
+
+def _line(draw: Draw, total: int, j: int) -> list[int]:
+    """Return ten pairs of digits in which a repeat comes before the j-th label, and some pair has no label."""
+    pairs = [draw.integer(0, 99) for _ in range(10)]
+    pairs[draw.integer(2, 3)] = pairs[draw.integer(0, 1)]
+    known = _labels(pairs, total, True)[:j]
+    draw.need(len(set(known)) == j - 1 and len(_labels(pairs, total, False)) > j)
+    draw.need(any(not 1 <= pair <= total for pair in pairs[:5]))
+    return pairs
+
+
+@kind(2, held_out=True)
+def random_digits(draw: Draw) -> Siblings:
+    """The j-th label that a line of random digits selects, with or without replacement."""
+    c = draw.setting(CENSUSES)
+    total, j = draw.integer(40, 85), draw.integer(4, 5)
+    lines = [_line(draw, total, j) for _ in range(2)]
+    texts = ["".join(f"{pair:02d}" for pair in pairs) for pairs in lines]
+    rows = [" ".join(text[i : i + 5] for i in range(0, 20, 5)) for text in texts]
+    fields = {"c": c, "total": total, "first": rows[0], "second": rows[1]}
+    stem = draw.ask(_STEM_RANDOM_DIGITS, **fields)
+
+    def make(line: int, repeats: int) -> Sibling:
+        labels = _labels(lines[line], total, bool(repeats))[:j]
+        asked = ("without", "with")[repeats]
+        listed = ", ".join(f"{label:02d}" for label in labels)
+        return Sibling(
+            f"{asked} replacement, line {line + 1}",
+            f"{stem} {draw.ask(_ASK_RANDOM_DIGITS, asked, line=line + 1, jth=ordinal(j))}",
+            [
+                f"The pairs in line {line + 1} are {', '.join(f'{pair:02d}' for pair in lines[line])}.",
+                f"Pairs without a label, 00 and those above {total}, are skipped.",
+                ("Without replacement, a label that comes up again is skipped as well.",
+                 "With replacement, a label that comes up again is selected again.")[repeats],
+                f"The labels selected are {listed}.",
+            ],
+            Answer(f"{labels[-1]:02d}", (float(labels[-1]),), 0.0),
+            "Pairs of random digits select labels; pairs without a label are skipped.",
+        )
+
+    return square(
+        make,
+        ("read the second line instead of the first", "read the first line instead of the second"),
+        ("counted a repeated label again", "skipped a repeated label although sampling is with replacement"),
+        {"lines": lines, "total": total, "j": j},
+    )
+
+
+_STEM_JOINT_SELECTION = wordings("""
+    train: The {total} {c.many} are spread over {groups} {c.clusters}, with {size} in each.
+    train: There are {groups} {c.clusters} with {size} each of the {total} {c.many}.
+    train: The {total} {c.many} belong to {groups} {c.clusters} of {size} each.
+    train: Each of the {groups} {c.clusters} has {size} of the {total} {c.many}.
+    test: A total of {total} {c.many} make up {groups} {c.clusters} of equal size, {size}.
+    test: Equal numbers, {size} each, in {groups} {c.clusters} add up to {total} {c.many}.
+    test: In every one of {groups} {c.clusters}, {size} out of {total} {c.many} are found.
+""")
+_ASK_JOINT_SELECTION = wordings("""
+    train/simple: A simple random sample of {n} is selected from all of them. What is the probability that two given
+        {c.many} are both selected?
+    train/simple: If {n} are selected from all of them by simple random sampling, find the probability that the sample
+        contains both of two given ones.
+    train/same: A random sample of {m} is selected from each of the {c.clusters}. What is the probability that two given
+        {c.many} from the same group are both selected?
+    train/same: If {m} are selected at random from each of the {c.clusters}, find the probability that the sample
+        contains both of two given ones from one group.
+    train/different: A random sample of {m} is selected from each of the {c.clusters}. What is the probability that two
+        given {c.many} from different groups are both selected?
+    train/different: If {m} are selected at random from each of the {c.clusters}, find the probability that the sample
+        contains both of two given ones from different groups.
+    train/cluster: A random sample of {few} {c.clusters} is selected and included as a whole. What is the
+        probability that two given {c.many} from the same group are both selected?
+    train/cluster: If {few} of the {c.clusters} are selected at random and included as a whole, find the probability
+        that the sample contains both of two given ones from one group.
+    test/simple: A computer selects {n} of the whole at random, regardless of groups. How likely is it that a particular
+        pair is in the sample?
+    test/simple: Consider two of them. If {n} labels are drawn from all together, what is the chance that both are
+        drawn?
+    test/same: A computer selects {m} at random in every group. How likely is it that a particular pair from one group
+        is in the sample?
+    test/same: Consider two in one group. If {m} labels are drawn from each group separately, what is the chance that
+        both are drawn?
+    test/different: A computer selects {m} at random in every group. How likely is it that a particular pair, from two
+        different groups, is in the sample?
+    test/different: Consider two in different groups. If {m} labels are drawn from each group separately, what is the
+        chance that both are drawn?
+    test/cluster: A computer selects {few} whole groups at random. How likely is it that a particular pair from one
+        group is in the sample?
+    test/cluster: Consider two in one group. If {few} of the groups are drawn and taken as a whole, what is the chance
+        that both are included?
+""")
+
+
+@kind(2)
+def joint_selection(draw: Draw) -> Siblings:
+    """The probability that two given individuals are both selected, under four plans."""
+    c = draw.setting(CENSUSES)
+    groups, size, m, few = draw.integer(4, 12), draw.integer(6, 15), draw.integer(2, 7), draw.integer(2, 6)
+    total, n = groups * size, groups * m
+    draw.need(m < size - 1 and few < groups - 1)
+    fields = {"c": c, "total": total, "groups": groups, "size": size, "m": m, "n": n, "few": few}
+    stem = draw.ask(_STEM_JOINT_SELECTION, **fields)
+    plans = {
+        "simple": ("All pairs of individuals are equally likely to be in a simple random sample.",
+                   f"({n} / {total}) * ({n - 1} / {total - 1})", n * (n - 1) / (total * (total - 1))),
+        "same": ("Within a group, all pairs are equally likely to be selected.",
+                 f"({m} / {size}) * ({m - 1} / {size - 1})", m * (m - 1) / (size * (size - 1))),
+        "different": ("Selections in different groups are independent.", f"({m} / {size})^2", (m / size) ** 2),
+        "cluster": ("Two in the same group are selected together, whenever their group is.", f"{few} / {groups}",
+                    few / groups),
+    }
+    of = [
+        Sibling(
+            plan,
+            f"{stem} {draw.ask(_ASK_JOINT_SELECTION, plan, **fields)}",
+            [why, f"The probability that both are selected is `{formula} = {fixed(value, 4)}`."],
+            number(value, 4, tolerance=0.0005),
+            "Two individuals are selected together with a probability that depends on the sampling method.",
+        )
+        for plan, (why, formula, value) in plans.items()
+    ]
+    return four(
+        of,
+        ["worked with a simple random sample", "took both from one stratum", "took them from different strata",
+         "worked with a cluster sample"],
+        {"groups": groups, "size": size, "m": m, "few": few},
+    )
