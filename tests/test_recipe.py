@@ -594,6 +594,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "topics": {"topics": ["tests"]},
     "difficulty": {"difficulty": [1]},
     "seed": {"seed": 1},
+    "math": {"math": "latex"},
 }
 
 

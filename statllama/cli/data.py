@@ -82,6 +82,7 @@ def problems(
     topics: Annotated[str | None, typer.Option(metavar="A,B", help="Only these topics.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; another one gives other problems.")] = 0,
     split: Annotated[str, typer.Option(help="train or test; no test problem resembles a train problem.")] = "train",
+    math: Annotated[str, typer.Option(help="Formulas of worked solutions: plain or latex.")] = "plain",
     listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
 ) -> None:
     """Write statistics problems with computed answers. The same arguments give the same bytes."""
@@ -102,7 +103,7 @@ def problems(
     began = time.monotonic()
     try:
         wanted = [name.strip() for name in topics.split(",")] if topics else None
-        found = rows(form, count, topics=wanted, seed=seed, split=split)
+        found = rows(form, count, topics=wanted, seed=seed, split=split, math=math)
         write_text(out, (json.dumps(row, ensure_ascii=False) + "\n" for row in found))
     except ValueError as error:
         raise UsageError(str(error), remedy="statllama data problems --list shows topics and kinds") from None

@@ -72,6 +72,8 @@ class ProblemsSpec(Spec):
     """Difficulties to draw from: 1 (one step), 2, 3 (several steps). None: all."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Another seed gives other problems; all are from the train split."""
+    math: Literal["plain", "latex"] = "plain"
+    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs."""
 
 
 class SourceSpec(Spec):

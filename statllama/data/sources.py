@@ -99,7 +99,8 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
     if source.problems is not None:
         from statllama.problems import PROBLEMS_VERSION
 
-        return digest([PROBLEMS_VERSION, source.problems.model_dump(mode="json")])
+        default = {"math"} if source.problems.math == "plain" else set()  # the rows of recipes from before this field
+        return digest([PROBLEMS_VERSION, source.problems.model_dump(mode="json", exclude=default)])
     if source.path is None:
         return digest([source.hub, source.config, source.split, resolve_commit(source)])
     files = local_files(source, root)
@@ -155,7 +156,7 @@ def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
     spec, name = source.problems, source_name(source)
     assert spec is not None
     try:
-        found = generated(spec.form, spec.count, spec.topics, spec.seed, "train", spec.difficulty)
+        found = generated(spec.form, spec.count, spec.topics, spec.seed, "train", spec.difficulty, spec.math)
         for number, row in enumerate(found, start=1):
             yield f"{name}, row {number}", dict(row)
     except ValueError as error:

@@ -25,7 +25,7 @@ from ._chat import to_chat
 from ._draw import Kind, make
 from ._problem import Problem
 from ._registry import check_split, held_out_kinds, kinds, kinds_of, live_kinds, topics, unknown
-from ._rows import FORMS, Row, to_messages, to_multiple_choice, to_preference, to_prompt_answer
+from ._rows import FORMS, MATHS, Row, to_messages, to_multiple_choice, to_preference, to_prompt_answer
 
 #: Raised whenever the same arguments give other problems or rows than before; caches of rows are keyed on it.
 PROBLEMS_VERSION = 2
@@ -47,7 +47,8 @@ __all__ = [
     "topics",
 ]
 
-_CONVERTERS = {"sft": to_messages, "chat": to_chat, "dpo": to_preference, "grpo": to_prompt_answer}
+_CONVERTERS = {"chat": to_chat, "grpo": to_prompt_answer}
+_WITH_STEPS = {"sft": to_messages, "dpo": to_preference}
 _RETRIES = 50
 
 
@@ -90,8 +91,11 @@ def rows(
     seed: int = 0,
     split: str = "train",
     difficulty: int | Collection[int] | None = None,
+    math: str = "plain",
 ) -> Iterator[Row]:
     """Yield `count` rows of one of the `FORMS`; the other arguments and errors are those of `generate`.
+
+    `math` "latex" writes the formulas of worked solutions ("sft" and "dpo") as $LaTeX$; the other forms have none.
 
     "sft" and "chat" give {messages}, "dpo" {prompt, chosen, rejected}, "grpo" {prompt, answer, value, tolerance, topic,
     kind, difficulty} and "mc" {question, choices, answer, misconceptions, topic, kind, difficulty, held_out};
@@ -99,7 +103,11 @@ def rows(
     """
     if form not in FORMS:
         raise ValueError(unknown("form", form, FORMS))
+    if math not in MATHS:
+        raise ValueError(unknown("math", math, tuple(MATHS)))
     drawn = generate(count, topics, seed, split, difficulty)
+    if form in _WITH_STEPS:
+        return (_WITH_STEPS[form](problem, math) for problem in drawn)
     return _choices(drawn, seed) if form == "mc" else map(_CONVERTERS[form], drawn)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ._problem import Draft, Problem, Redraw, Wrong, number_split, plain, solution_text
+from ._problem import Draft, Problem, Redraw, Wrong, number_split, plain
 from ._siblings import Siblings
 from ._wording import Wordings
 
@@ -153,7 +153,8 @@ def _assemble(topic: str, of: Kind, draft: Draft, draw: Draw) -> Problem:
         value=answer.numbers[0] if len(answer.numbers) == 1 else None,
         tolerance=answer.tolerance,
         distractors=tuple((wrong.answer.text, wrong.slip) for wrong in offered),
-        rejected=solution_text(slip.steps, slip.answer.text),
+        rejected_steps=tuple(slip.steps),
+        rejected_answer=slip.answer.text,
         error=slip.slip,
         idea=draft.idea,
         parameters=dict(draft.parameters),
@@ -181,7 +182,8 @@ def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw) -> Problem:
         value=right.answer.numbers[0] if len(right.answer.numbers) == 1 else None,
         tolerance=right.answer.tolerance,
         distractors=tuple((drawn.of[j].answer.text, slips[j]) for j in others),
-        rejected=solution_text(taken.steps, taken.answer.text),
+        rejected_steps=tuple(taken.steps),
+        rejected_answer=taken.answer.text,
         error=slips[others[0]],
         idea=right.idea,
         parameters=dict(drawn.parameters),

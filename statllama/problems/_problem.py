@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from ._formulas import plain as without_marks
 
 #: Parameters of a question's form, not of its data: they are left out when numbers are compared.
 FORM_PARAMETERS = frozenset({"confidence", "alpha"})
@@ -74,14 +76,14 @@ class Draft:
 class Problem:
     """A statistics problem with a computed answer.
 
-    topic, kind: the module and function it comes from. difficulty: 1 (one step) to 3 (several steps).
-    held_out: true when the kind occurs in the test split only. split: "train" or "test". setting: keys of the
-    settings used. steps: the worked solution, a sentence each. answer: its text with the unit; value: its one
-    number, unrounded, or None when the answer is a sentence or an interval; tolerance: absolute, how far from
-    `value` a reply may be. distractors: three (text, misconception) pairs. rejected: a worked solution that ends
-    in a wrong answer; error: the slip it makes. idea: the principle in one sentence. parameters: the numbers and
-    labels the answer follows from. asked: which of four siblings it is, in a few words; family: equal for siblings, and
-    for problems that differ in nothing else. Both are empty for a kind without options.
+    topic, kind: the module and function it comes from. difficulty: 1 (one step) to 3 (several steps). held_out: true
+    when the kind occurs in the test split only. split: "train" or "test". setting: keys of the settings used. steps:
+    the worked solution, a sentence each, formulas between backquotes. answer: its text with the unit; value: its one
+    number, unrounded, or None when the answer is a sentence or an interval; tolerance: absolute, how far from `value` a
+    reply may be. distractors: three (text, misconception) pairs. rejected_steps: the worked steps to `rejected_answer`,
+    which is wrong; error: the slip they make. idea: the principle in one sentence. parameters: the numbers and labels
+    the answer follows from. asked: which of four siblings it is, in a few words; family: equal for siblings, and for
+    problems that differ in nothing else. Both are empty for a kind without options.
 
     Raises `ValueError` when the parts contradict one another.
     """
@@ -98,7 +100,8 @@ class Problem:
     value: float | None
     tolerance: float
     distractors: tuple[tuple[str, str], ...]
-    rejected: str
+    rejected_steps: tuple[str, ...]
+    rejected_answer: str
     error: str
     idea: str
     parameters: Mapping[str, object] = field(hash=False)
@@ -111,9 +114,9 @@ class Problem:
             raise ValueError(f"{self.kind}: needs four different options, got {options}")
         if self.difficulty not in (1, 2, 3):
             raise ValueError(f"{self.kind}: difficulty must be 1, 2 or 3, got {self.difficulty}")
-        if not (self.question and self.steps and self.rejected and self.error):
-            raise ValueError(f"{self.kind}: question, steps, rejected and error must not be empty")
-        if self.rejected.endswith(f"Answer: {self.answer}"):
+        if not (self.question and self.steps and self.rejected_steps and self.error):
+            raise ValueError(f"{self.kind}: question, steps, rejected steps and error must not be empty")
+        if self.rejected_answer == self.answer:
             raise ValueError(f"{self.kind}: the rejected solution ends in the right answer")
 
     @property
@@ -121,10 +124,15 @@ class Problem:
         """Return the worked solution as text, ending in a line `Answer: ...`."""
         return solution_text(self.steps, self.answer)
 
+    @property
+    def rejected(self) -> str:
+        """Return the worked solution that ends in a wrong answer."""
+        return solution_text(self.rejected_steps, self.rejected_answer)
 
-def solution_text(steps: Sequence[str], answer: str) -> str:
-    """Return the worked steps, one a line, and a last line `Answer: ...`; formulas lose their backquotes."""
-    return "\n".join([*steps, f"Answer: {answer}"]).replace("`", "")
+
+def solution_text(steps: Sequence[str], answer: str, write: Callable[[str], str] = without_marks) -> str:
+    """Return the worked steps, one a line, and a last line `Answer: ...`; `write` turns marked formulas into text."""
+    return write("\n".join([*steps, f"Answer: {answer}"]))
 
 
 def number(

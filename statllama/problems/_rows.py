@@ -5,26 +5,33 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ._problem import Problem
+from ._formulas import latex, plain
+from ._problem import Problem, solution_text
 
 #: The forms of `rows`: worked solutions, short exchanges, preference pairs, prompts with a checkable answer,
 #: four-option items.
 FORMS = ("sft", "chat", "dpo", "grpo", "mc")
 
+#: How the formulas of worked solutions are written.
+MATHS = {"plain": plain, "latex": latex}
+
 Row = dict[str, Any]
 
 
-def to_messages(problem: Problem) -> Row:
+def to_messages(problem: Problem, math: str = "plain") -> Row:
     """Return a chat example for SFT: the question, and the worked solution ending in `Answer: ...`."""
-    return {"messages": [message("user", problem.question), message("assistant", problem.solution)]}
+    solution = solution_text(problem.steps, problem.answer, MATHS[math])
+    return {"messages": [message("user", problem.question), message("assistant", solution)]}
 
 
-def to_preference(problem: Problem) -> Row:
+def to_preference(problem: Problem, math: str = "plain") -> Row:
     """Return a preference pair for DPO: the right worked solution over one that makes the slip `problem.error`."""
+    chosen = solution_text(problem.steps, problem.answer, MATHS[math])
+    rejected = solution_text(problem.rejected_steps, problem.rejected_answer, MATHS[math])
     return {
         "prompt": [message("user", problem.question)],
-        "chosen": [message("assistant", problem.solution)],
-        "rejected": [message("assistant", problem.rejected)],
+        "chosen": [message("assistant", chosen)],
+        "rejected": [message("assistant", rejected)],
     }
 
 

@@ -185,10 +185,17 @@ def test_problems_are_rows(form: Any, format: str) -> None:
 
 @needs_rows
 def test_fingerprint_of_problems_is_how_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    changes: list[dict[str, Any]] = [{}, {"count": 6}, {"seed": 1}, {"form": "dpo"}, {"difficulty": [1]}]
+    changes: list[dict[str, Any]] = [
+        {},
+        {"count": 6},
+        {"seed": 1},
+        {"form": "dpo"},
+        {"difficulty": [1]},
+        {"math": "latex"},
+    ]
     specs = [SourceSpec(problems=ProblemsSpec(**{"count": 5, **change})) for change in changes]
     prints = {fingerprint(spec, Path()) for spec in specs}
-    assert len(prints) == 5
+    assert len(prints) == 6
     monkeypatch.setattr(problems, "PROBLEMS_VERSION", -1)
     assert fingerprint(SourceSpec(problems=ProblemsSpec(count=5)), Path()) not in prints
 

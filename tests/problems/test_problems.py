@@ -238,6 +238,24 @@ def test_rows_are_what_the_converters_make() -> None:
     assert set(FORMS) == {"sft", "chat", "dpo", "grpo", "mc"}
 
 
+def test_formulas_as_latex() -> None:
+    """The words and the numbers are those of the plain rows; only the formulas are written otherwise."""
+    for form, key in (("sft", "messages"), ("dpo", "chosen"), ("dpo", "rejected")):
+        pairs = [rows(form, 60, seed=8, topics=["study_design", "means"], math=math) for math in ("plain", "latex")]
+        texts = [[row[key][-1]["content"] for row in found] for found in pairs]
+        assert texts[0] != texts[1]
+        assert not any("`" in text or r"\frac" in text for text in texts[0])
+        assert any(r"\frac{" in text for text in texts[1])
+        for before, after in zip(*texts, strict=True):
+            assert re.findall(r"[0-9]+", before) == re.findall(r"[0-9]+", after)
+            assert after.count("$") % 2 == 0
+            assert before.splitlines()[-1] == after.splitlines()[-1]
+    for form in ("chat", "grpo", "mc"):
+        assert list(rows(form, 20, seed=8, math="latex")) == list(rows(form, 20, seed=8))
+    with pytest.raises(ValueError, match="unknown math 'latx', did you mean 'latex'"):
+        rows("sft", 1, math="latx")
+
+
 def test_right_choices_are_in_balance() -> None:
     items = list(rows("mc", 200, seed=4, split="test"))
     for start in range(0, 200, 4):
@@ -321,7 +339,7 @@ def test_a_problem_checks_itself() -> None:
     with pytest.raises(ValueError, match="four different options"):
         dataclasses.replace(problem, distractors=(*problem.distractors[:2], (problem.answer, "nothing")))
     with pytest.raises(ValueError, match="rejected solution ends in the right answer"):
-        dataclasses.replace(problem, rejected=problem.solution)
+        dataclasses.replace(problem, rejected_answer=problem.answer)
     with pytest.raises(ValueError, match="difficulty"):
         dataclasses.replace(problem, difficulty=4)
 

@@ -140,6 +140,10 @@ def test_problems_command(tmp_path: Path) -> None:
     assert wrong.returncode == 2 and "means" in wrong.stderr and not (tmp_path / "q.jsonl").exists()
     nowhere = statllama("data", "problems", cwd=tmp_path)
     assert nowhere.returncode == 2 and "--out" in nowhere.stderr
+    written = statllama(
+        *("data", "problems", "--count", "20", "--topics", "means", "--math", "latex", "--out", "m.jsonl"), cwd=tmp_path
+    )
+    assert written.returncode == 0 and r"\\frac{" in (tmp_path / "m.jsonl").read_text(encoding="utf-8")
     listed = statllama("data", "problems", "--list", cwd=tmp_path)
     assert listed.returncode == 0 and "sampling_distributions" in listed.stdout
 
