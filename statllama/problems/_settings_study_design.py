@@ -173,7 +173,7 @@ ROLES = {
         Role("syrup", "bee colonies", "kind of syrup", "cane, beet or corn syrup", "yield of honey"),
         Role("breaks", "apprentices", "length of the breaks", "breaks of 5, 10 or 20 minutes",
             "number of parts finished"),
-        Role("cellar", "cheeses", "cellar temperature", "storage at 8, 11 or 14 degrees", "score for taste"),
+        Role("cellar", "cheeses", "cellar temperature", "storage at 8, 11 or 14 degrees", "taste score"),
         Role("mulch", "saplings", "type of mulch", "bark, straw or leaf mulch", "growth in height"),
     ),
 }

@@ -154,7 +154,7 @@ ORACLES: dict[str, Oracle] = {
             "units": r"The [\w -]+ in the experiment$",
             "factor": r"The (amount|oven temp|length|type|volume|share|kind|cellar temp)",
             "treatments": r"(?!The )",
-            "response": r"The (weight|height|gain|depth|number|breaking|yield|score|growth)(?!.* in the experiment$)",
+            "response": r"The (weight|height|gain|depth|number|breaking|yield|taste score|growth)(?!.* in the experiment$)",
         }[p["asked"]]
     ),
     "factorial_units": _factorial,

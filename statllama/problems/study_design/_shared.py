@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .._draw import Draw
 from .._problem import words
+from .._scenarios import Census
 from .._siblings import Sibling, Siblings, four
 from .._wording import Wordings
 
@@ -30,3 +31,8 @@ def in_words(
         for label, option in options.items()
     ]
     return four(of, [slips[label] for label in options], parameters)
+
+
+def short(census: Census) -> str:
+    """Return the plural of a population alone, once it has been named: students of a high school -> students."""
+    return census.many.partition(" of ")[0]

@@ -176,18 +176,18 @@ _ASK_BIAS_DIRECTION = wordings("""
         to be expected?
     train/frame high: All {n} {p.many} in the sample answer; they were selected at random from {p.high_frame}. How is
         the estimate probably biased?
-    train/frame low: The {n} {p.many} are selected at random from {p.low_frame}, and all of them answer. What bias is
-        to be expected?
-    train/frame low: All {n} {p.many} in the sample answer; they were selected at random from {p.low_frame}. How is
-        the estimate probably biased?
+    train/frame low: The {n} {p.many} are selected at random from {p.low_frame}, and all of them answer. What bias is to
+        be expected?
+    train/frame low: All {n} {p.many} in the sample answer; they were selected at random from {p.low_frame}. How is the
+        estimate probably biased?
     train/loss high: Of {n} {p.many} selected at random from a complete list, {percent}% answer, and {p.high_loss}
         answer least often. What bias is to be expected?
-    train/loss high: The {n} {p.many} are selected at random from a complete list, but few {p.high_loss} answer. How
-        is the estimate probably biased?
-    train/loss low: Of {n} {p.many} selected at random from a complete list, {percent}% answer, and {p.low_loss}
-        answer least often. What bias is to be expected?
-    train/loss low: The {n} {p.many} are selected at random from a complete list, but few {p.low_loss} answer. How
-        is the estimate probably biased?
+    train/loss high: The {n} {p.many} are selected at random from a complete list, but few {p.high_loss} answer. How is
+        the estimate probably biased?
+    train/loss low: Of {n} {p.many} selected at random from a complete list, {percent}% answer, and {p.low_loss} answer
+        least often. What bias is to be expected?
+    train/loss low: The {n} {p.many} are selected at random from a complete list, but few {p.low_loss} answer. How is
+        the estimate probably biased?
     test/frame high: The names come from {p.high_frame}: {n} were drawn at random, and none refused. In which way is the
         result likely to be wrong?
     test/frame high: For convenience, {n} names are drawn at random from {p.high_frame}, and everyone replies. Describe

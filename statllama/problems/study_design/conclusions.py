@@ -20,7 +20,7 @@ _STEM_SCOPE = wordings("""
     train: A significance test compares the mean {v.y} of {v.units} with {v.a} and with {v.b}. There are {n} in the
         study, and the P-value is very small.
     test: Between {v.a} and {v.b}, {n} {v.units} are too far apart in {v.y} for this to be chance.
-    test: The {v.y} of {n} {v.units} turns out to depend on {v.a} or {v.b}: the averages differ, with a tiny P-value.
+    test: The average {v.y} of {n} {v.units} turns out to differ between {v.a} and {v.b}, with a tiny P-value.
     test: Chance alone would hardly make {v.y} so different in two groups of {half} {v.units}, one with {v.a} and one
         with {v.b}.
 """)
@@ -37,8 +37,8 @@ _ASK_SCOPE = wordings("""
         concluded?
     train/assigned: The sample was one of convenience, but the assignment of {v.a} and {v.b} was random. Which
         conclusion does the design support?
-    train/neither: The {v.units} were those easiest to get, and {v.chooser} had chosen between {v.a} and {v.b}. What
-        can be concluded?
+    train/neither: The {v.units} were those easiest to get, and {v.chooser} had chosen between {v.a} and {v.b}. What can
+        be concluded?
     train/neither: The sample was one of convenience, and {v.chooser} decided about {v.a} and {v.b}. Which conclusion
         does the design support?
     test/both: A lottery had selected the {v.units} from a large population, and another had decided which of them got

@@ -149,12 +149,12 @@ _STEM_ASSIGNMENT = wordings("""
         {listing}; the first four are from one of two {v.blocks}, the rest from the other.
     train: A researcher labels four {v.units} from one of two {v.blocks} 1 to 4 and four from the other 5 to 8. The
         random numbers for labels 1 to 8 are {listing}.
-    test: Two {v.blocks} send four {v.units} each (labels 1-4 and 5-8). Next to the labels, software prints {listing} in
-        this order, so that chance decides about {v.a}.
-    test: For a trial of {v.a} against {v.b}, labels 1-4 go to the {v.units} of one of two {v.blocks}, 5-8 to those of
-        the other. Software prints a random number below each label: {listing}.
-    test: Labels 1 through 8 stand for {v.units}; up to 4 they come from one of two {v.blocks}, from 5 on from the
-        other. The random numbers {listing} are printed next to them in this order.
+    test: Two {v.blocks} send four {v.units} each, labels 1-4 and 5-8. For the choice between {v.a} and {v.b}, software
+        gives labels 1 to 8 the random numbers {listing}.
+    test: In a trial of {v.a} against {v.b}, labels 1-4 are {v.units} from one of two {v.blocks}, 5-8 those from the
+        other. Random numbers, in order: {listing}.
+    test: Labels 1-4 are {v.units} from one of two {v.blocks}, labels 5-8 {v.units} from the other. Their random numbers
+        are {listing}, in this order.
 """)
 _ASK_ASSIGNMENT = wordings("""
     train/all smallest: In a completely randomized design, the four with the smallest random numbers get {v.a}. Which
@@ -163,26 +163,28 @@ _ASK_ASSIGNMENT = wordings("""
         get it?
     train/all largest: In a completely randomized design, the four with the largest random numbers get {v.a}. Which
         labels are these?
-    train/all largest: The design is completely randomized: the four largest random numbers mean {v.a}. Which labels
-        get it?
+    train/all largest: The design is completely randomized: the four largest random numbers mean {v.a}. Which labels get
+        it?
     train/block smallest: In a randomized block design, the two with the smallest random numbers in each block get
         {v.a}. Which labels are these?
     train/block smallest: The two {v.blocks} are used as blocks: in each, the two smallest random numbers mean {v.a}.
         Which labels get it?
-    train/block largest: In a randomized block design, the two with the largest random numbers in each block get
-        {v.a}. Which labels are these?
+    train/block largest: In a randomized block design, the two with the largest random numbers in each block get {v.a}.
+        Which labels are these?
     train/block largest: The two {v.blocks} are used as blocks: in each, the two largest random numbers mean {v.a}.
         Which labels get it?
-    test/all smallest: No blocks are formed, and {v.a} is for the lower half of the random numbers. Give the labels.
-    test/all smallest: Treating all eight as one group, list the labels that receive {v.a} if low numbers do.
-    test/all largest: No blocks are formed, and {v.a} is for the upper half of the random numbers. Give the labels.
-    test/all largest: Treating all eight as one group, list the labels that receive {v.a} if high numbers do.
-    test/block smallest: The two {v.blocks} are blocks, and {v.a} is for the lower half of the random numbers in each.
-        Give the labels.
-    test/block smallest: Treating each source as a block, list the labels that receive {v.a} if low numbers do.
-    test/block largest: The two {v.blocks} are blocks, and {v.a} is for the upper half of the random numbers in each.
-        Give the labels.
-    test/block largest: Treating each source as a block, list the labels that receive {v.a} if high numbers do.
+    test/all smallest: No blocks are formed, and {v.a} is for the four lower numbers. Give the labels of these
+        {v.units}.
+    test/all smallest: Treating the {v.units} as one group, list the labels that receive {v.a} if low numbers do.
+    test/all largest: No blocks are formed, and {v.a} is for the four higher numbers. Give the labels of these
+        {v.units}.
+    test/all largest: Treating the {v.units} as one group, list the labels that receive {v.a} if high numbers do.
+    test/block smallest: The {v.blocks} are blocks, and {v.a} is for the two lower numbers in each. Give the labels of
+        these {v.units}.
+    test/block smallest: Treating the {v.blocks} as blocks, list the labels that receive {v.a} if low numbers do.
+    test/block largest: The {v.blocks} are blocks, and {v.a} is for the two higher numbers in each. Give the labels of
+        these {v.units}.
+    test/block largest: Treating the {v.blocks} as blocks, list the labels that receive {v.a} if high numbers do.
 """)
 
 

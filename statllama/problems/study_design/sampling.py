@@ -7,7 +7,7 @@ from .._problem import ordinal
 from .._scenarios import CENSUSES
 from .._siblings import Siblings
 from .._wording import wordings
-from ._shared import in_words
+from ._shared import in_words, short
 
 # fmt: off
 
@@ -38,9 +38,9 @@ _STEM_SAMPLING_METHOD = wordings("""
     train: A survey is to include only some of the {total} {c.many}.
     train: There are {total} {c.many}, too many to study them all.
     train: A sample is to represent the {total} {c.many}.
-    test: Since a census of {total} {c.many} would cost too much, a sample has to do.
-    test: To learn about {total} {c.many}, an analyst looks at a part of them.
-    test: The {c.many} number {total}, and an auditor checks some of them.
+    test: A census of {total} {c.many} would cost too much.
+    test: An analyst looks at some of {total} {c.many}.
+    test: Of {total} {c.many}, some are checked by an auditor.
 """)
 _ASK_SAMPLING_METHOD = wordings("""
     train/simple random: All are numbered, and a computer draws {n} different numbers at random. Which sampling method
@@ -58,20 +58,19 @@ _ASK_SAMPLING_METHOD = wordings("""
         Which sampling method is this?
     train/systematic: A random start is drawn among the first {step} entries of {c.listing}, and every {stepth} {c.one}
         from there on is included. What kind of sample is this?
-    test/simple random: Slips with all the labels are mixed, and {n} of them are drawn without looking. Name the method.
-    test/simple random: Random numbers determine {n} labels out of the whole list, with no grouping of any sort. What is
-        this procedure called?
-    test/stratified: There is a separate list for each {c.stratum}, and {group} labels are drawn at random from each
-        list. Name the method.
-    test/stratified: Random numbers determine {group} labels within the first {c.stratum}, {group} within the second,
+    test/simple random: Slips for all of the {short} are mixed, and {n} slips are drawn. Name the method.
+    test/simple random: Random numbers determine {n} {short} out of {c.listing} as a whole. What is this procedure
+        called?
+    test/stratified: From the list of each {c.stratum}, {group} {short} are drawn at random. Name the method.
+    test/stratified: Random numbers determine {group} {short} within the first {c.stratum}, {group} within the second,
         and so on for all of them. What is this procedure called?
     test/cluster: Chance picks {few} of the {c.clusters}, and each {c.one} found in them is studied. Name the method.
-    test/cluster: Random numbers determine {few} {c.clusters}, which then enter the sample completely. What is this
+    test/cluster: Random numbers determine {few} {c.clusters}, and each {c.one} there enters the sample. What is this
         procedure called?
     test/systematic: Along {c.listing}, one {c.one} in {step} is marked, and a random number tells where to begin. Name
         the method.
-    test/systematic: A random number up to {step} gives the first entry of {c.listing} to be taken; the others follow at
-        a distance of {step} entries each. What is this procedure called?
+    test/systematic: A random number up to {step} gives the first entry of {c.listing}; the others follow at a distance
+        of {step} {short} each. What is this procedure called?
 """)
 
 
@@ -80,7 +79,7 @@ def sampling_method(draw: Draw) -> Siblings:
     """Name the sampling method that a description follows."""
     c = draw.setting(CENSUSES)
     numbers = _numbers(draw, c.size)
-    fields = {"c": c, "stepth": ordinal(numbers["step"]), **numbers}
+    fields = {"c": c, "short": short(c), "stepth": ordinal(numbers["step"]), **numbers}
     seen = {
         "simple random": f"Here chance picks single labels out of all {numbers['total']} at once.",
         "stratified": f"Here chance picks some from every {c.stratum}.",
@@ -136,16 +135,16 @@ def sampling_advantage(draw: Draw) -> Siblings:
     """What each of four sampling methods is good for."""
     c = draw.setting(CENSUSES)
     numbers = _numbers(draw, c.size)
-    fields = {"c": c, "stepth": ordinal(numbers["step"]), **numbers}
+    fields = {"c": c, "short": short(c), "stepth": ordinal(numbers["step"]), **numbers}
     options = {
-        "simple random": f"Every group of {c.many} of the given size is equally likely to be selected.",
+        "simple random": f"Every group of {short(c)} of the given size is equally likely to be selected.",
         "stratified": f"Each {c.stratum} is certain to be represented by a number fixed in advance.",
         "cluster": f"Only a few of the {c.clusters} have to be dealt with, which saves time and expense.",
         "systematic": f"The selections are certain to be spread evenly over {c.listing} from end to end.",
     }
     return in_words(
         draw, draw.ask(_STEM_SAMPLING_ADVANTAGE, **fields), _ASK_SAMPLING_ADVANTAGE, fields, options,
-        {name: [_DEFINED[name], f"So this is what {_METHODS[name].lower()} of {c.many} has to offer."]
+        {name: [_DEFINED[name], f"So this is what {_METHODS[name].lower()} of {short(c)} has to offer."]
          for name in _METHODS},
         {name: f"gave the advantage of {_METHODS[name].lower()}" for name in _METHODS},
         "Strata ensure that every group is represented, clusters save work, and a systematic sample is evenly spread.",

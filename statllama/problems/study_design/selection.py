@@ -7,6 +7,7 @@ from .._problem import Answer, count, fixed, number, ordinal, plain
 from .._scenarios import CENSUSES
 from .._siblings import Sibling, Siblings, four, square
 from .._wording import wordings
+from ._shared import short
 
 # fmt: off
 
@@ -16,11 +17,11 @@ _STEM_SYSTEMATIC_SELECTION = wordings("""
         random.
     train: For a systematic sample of the {total} {c.many}, numbered in order, the random start is number {start}.
     train: Number {start} is the random start of a systematic sample from a numbered list of {total} {c.many}.
-    test: On {c.listing}, {total} {c.many} have consecutive numbers. A systematic sample begins with number {start}, as
+    test: In {c.listing}, {total} {c.many} are numbered in order; a systematic sample begins at number {start}, as
         chance decided.
-    test: An auditor moves through {total} {c.many} in equal steps. They are numbered, and chance has made number
-        {start} the first.
-    test: Chance picks number {start} to begin a systematic sample of {c.many}; their numbers go up to {total}.
+    test: A systematic sample of {c.many} uses {c.listing}, with entries 1 to {total}. By chance, entry {start} is the
+        first.
+    test: By chance, number {start} begins a systematic sample of {c.many}; {c.listing} goes up to number {total}.
 """)
 _ASK_SYSTEMATIC_SELECTION = wordings("""
     train/size counted: The sample size is {n}. What is the {jth} number in the sample, if the start counts as the
@@ -33,14 +34,17 @@ _ASK_SYSTEMATIC_SELECTION = wordings("""
     train/step counted: The interval between selections is {n}. Counting the start, which number is selected {jth}?
     train/step after: Every {nth} {c.one} is selected. What is the {jth} number selected after the start?
     train/step after: The interval between selections is {n}. Not counting the start, which number is selected {jth}?
-    test/size counted: With {n} to be chosen altogether, find member {j} of the sample, where the start is member 1.
-    test/size counted: The sample is to have {n} members. Which number comes {jth} when the start comes first?
-    test/size after: With {n} to be chosen altogether, find the number that lies {j} selections beyond the start.
-    test/size after: The sample is to have {n} members. Which number comes {jth} among those after the start?
-    test/step counted: With steps of {n}, find member {j} of the sample, where the start is member 1.
-    test/step counted: One {c.one} in {n} is taken. Which number comes {jth} when the start comes first?
-    test/step after: With steps of {n}, find the number that lies {j} selections beyond the start.
-    test/step after: One {c.one} in {n} is taken. Which number comes {jth} among those after the start?
+    test/size counted: If {n} {short} are needed, which {c.one} is member {j} of the sample, with the start as member 1?
+        Give its number.
+    test/size counted: The sample is to have {n} {short}. Which number comes {jth} when the start comes first?
+    test/size after: If {n} {short} are needed, which {c.one} lies {j} selections beyond the start? Give its number.
+    test/size after: The sample is to have {n} {short}. Which number comes {jth} after the start?
+    test/step counted: If one {c.one} in {n} is taken, which {c.one} is member {j} of the sample, with the start as
+        member 1? Give its number.
+    test/step counted: Between two {short}, the step is {n}. Which number comes {jth} when the start comes first?
+    test/step after: If one {c.one} in {n} is taken, which {c.one} lies {j} selections beyond the start? Give its
+        number.
+    test/step after: Between two {short}, the step is {n}. Which number comes {jth} after the start?
 """)
 
 
@@ -51,7 +55,8 @@ def systematic_selection(draw: Draw) -> Siblings:
     step, n = draw.integer(12, 40), draw.integer(12, 40)
     start, j = draw.integer(2, min(step, n)), draw.integer(4, 10)
     total = step * n
-    fields = {"c": c, "n": n, "nth": ordinal(n), "total": total, "start": start, "j": j, "jth": ordinal(j)}
+    fields = {"c": c, "short": short(c), "n": n, "nth": ordinal(n), "total": total, "start": start, "j": j,
+              "jth": ordinal(j)}
     stem = draw.ask(_STEM_SYSTEMATIC_SELECTION, **fields)
 
     def make(by_step: int, after: int) -> Sibling:
@@ -84,9 +89,9 @@ _STEM_STRATIFIED_ALLOCATION = wordings("""
     train: Three {c.strata} divide the {total} {c.many} into strata of {listing}.
     train: Of the {total} {c.many}, the numbers in three {c.strata} are {listing}, in that order.
     train: A survey uses three {c.strata} as strata. They contain {listing} of the {total} {c.many}.
-    test: By {c.stratum}, {total} {c.many} are split into a first, a second and a third group ({listing}).
-    test: Three {c.strata} are found among {total} {c.many}; these groups have {listing} members.
-    test: Altogether there are {total} {c.many}. Counted by {c.stratum}, the groups are {listing}.
+    test: By {c.stratum}, {total} {c.many} form three groups of {listing}.
+    test: Among {total} {c.many} there are three {c.strata}, of sizes {listing}.
+    test: The {c.strata} of {total} {c.many} define three groups: {listing}.
 """)
 _ASK_STRATIFIED_ALLOCATION = wordings("""
     train/inside: A stratified random sample of {n} is allocated in proportion to size. How many come from the {place}
@@ -97,12 +102,14 @@ _ASK_STRATIFIED_ALLOCATION = wordings("""
         strata other than the {place}?
     train/outside: For a stratified sample of {n} with proportional allocation, how many are selected from outside the
         {place} stratum?
-    test/inside: If each group has the same weight in a sample of {n} as in the population, how many are taken from the
-        {place} one?
-    test/inside: If {n} places in a sample are shared out by size, how many go to the {place} group?
-    test/outside: If each group has the same weight in a sample of {n} as in the population, how many are taken from all
-        but the {place} one?
-    test/outside: If {n} places in a sample are shared out by size, how many go to the two groups besides the {place}?
+    test/inside: A sample of {n} {short} gives each {c.stratum} its proportional share. How many {short} of the {place}
+        group are in it?
+    test/inside: If {n} places are shared out by {c.stratum} in proportion, how many {short} come from the {place}
+        group?
+    test/outside: A sample of {n} {short} gives each {c.stratum} its proportional share. How many {short} outside the
+        {place} group are in it?
+    test/outside: If {n} places are shared out by {c.stratum} in proportion, how many {short} do not come from the
+        {place} group?
 """)
 _PLACES = ("first", "second", "third")
 _SHARES = ((45, 35, 20), (40, 35, 25), (55, 30, 15), (20, 45, 35), (30, 55, 15), (15, 25, 60), (35, 25, 40))
@@ -116,7 +123,7 @@ def stratified_allocation(draw: Draw) -> Siblings:
     sizes = [scale * share for share in shares]
     total, pair = sum(sizes), draw.rng.sample(range(3), 2)
     draw.need(total > 2 * n)
-    fields = {"c": c, "n": n, "total": total, "listing": f"{sizes[0]}, {sizes[1]} and {sizes[2]}"}
+    fields = {"c": c, "short": short(c), "n": n, "total": total, "listing": f"{sizes[0]}, {sizes[1]} and {sizes[2]}"}
     stem = draw.ask(_STEM_STRATIFIED_ALLOCATION, **fields)
 
     def make(which: int, outside: int) -> Sibling:
@@ -148,18 +155,20 @@ def stratified_allocation(draw: Draw) -> Siblings:
 
 
 _STEM_RANDOM_DIGITS = wordings("""
-    test: The {total} {c.many} carry the labels 01 to {total}. Pairs of digits are read from left to right in one of
-        these lines of a table of random digits. Line 1: {first}. Line 2: {second}.
-    test: From a table of random digits: line 1 is {first} and line 2 is {second}. Each pair of digits, from the left,
-        stands for one of {total} {c.many} with labels 01 to {total}.
-    test: A planner labels {total} {c.many} from 01 to {total} and opens a table of random digits (line 1: {first}; line
-        2: {second}), which is read in pairs from the left.
+    test: A table of random digits serves to sample {c.many}, labeled 01 to {total} in {c.listing} and read in pairs.
+        Line 1 is {first}, line 2 is {second}.
+    test: In {c.listing}, {c.many} are labeled 01 to {total}. Pairs are read from random digits, line 1 ({first}) or
+        line 2 ({second}).
+    test: To sample some of {total} {c.many}, labels 01 to {total} are assigned, and random digits are read in pairs.
+        Line 1: {first}. Line 2: {second}.
 """)
 _ASK_RANDOM_DIGITS = wordings("""
-    test/without: Sampling is without replacement and begins in line {line}. Which label is the {jth} to be selected?
-    test/without: Using line {line} and skipping labels that have come up before, find the {jth} label selected.
-    test/with: Sampling is with replacement and begins in line {line}. Which label is the {jth} to be selected?
-    test/with: Using line {line} and letting labels be selected more than once, find the {jth} label selected.
+    test/without: Using line {line}, which {c.one} is the {jth} selected, if no {c.one} can be selected twice? Give the
+        label.
+    test/without: Sampling {short} without replacement from line {line}, find the {jth} label.
+    test/with: Using line {line}, which {c.one} is the {jth} selected, if each {c.one} can be selected again? Give the
+        label.
+    test/with: Sampling {short} with replacement from line {line}, find the {jth} label.
 """)
 
 
@@ -187,7 +196,7 @@ def random_digits(draw: Draw) -> Siblings:
     lines = [_line(draw, total, j) for _ in range(2)]
     texts = ["".join(f"{pair:02d}" for pair in pairs) for pairs in lines]
     rows = [" ".join(text[i : i + 5] for i in range(0, 20, 5)) for text in texts]
-    fields = {"c": c, "total": total, "first": rows[0], "second": rows[1]}
+    fields = {"c": c, "short": short(c), "total": total, "first": rows[0], "second": rows[1]}
     stem = draw.ask(_STEM_RANDOM_DIGITS, **fields)
 
     def make(line: int, repeats: int) -> Sibling:
@@ -196,7 +205,7 @@ def random_digits(draw: Draw) -> Siblings:
         listed = ", ".join(f"{label:02d}" for label in labels)
         return Sibling(
             f"{asked} replacement, line {line + 1}",
-            f"{stem} {draw.ask(_ASK_RANDOM_DIGITS, asked, line=line + 1, jth=ordinal(j))}",
+            f"{stem} {draw.ask(_ASK_RANDOM_DIGITS, asked, c=c, short=short(c), line=line + 1, jth=ordinal(j))}",
             [
                 f"The pairs in line {line + 1} are {', '.join(f'{pair:02d}' for pair in lines[line])}.",
                 f"Pairs without a label, 00 and those above {total}, are skipped.",
@@ -227,37 +236,37 @@ _STEM_JOINT_SELECTION = wordings("""
 """)
 _ASK_JOINT_SELECTION = wordings("""
     train/simple: A simple random sample of {n} is selected from all of them. What is the probability that two given
-        {c.many} are both selected?
+        {short} are both selected?
     train/simple: If {n} are selected from all of them by simple random sampling, find the probability that the sample
         contains both of two given ones.
     train/same: A random sample of {m} is selected from each of the {c.clusters}. What is the probability that two given
-        {c.many} from the same group are both selected?
+        {short} from the same group are both selected?
     train/same: If {m} are selected at random from each of the {c.clusters}, find the probability that the sample
         contains both of two given ones from one group.
     train/different: A random sample of {m} is selected from each of the {c.clusters}. What is the probability that two
-        given {c.many} from different groups are both selected?
+        given {short} from different groups are both selected?
     train/different: If {m} are selected at random from each of the {c.clusters}, find the probability that the sample
         contains both of two given ones from different groups.
-    train/cluster: A random sample of {few} {c.clusters} is selected and included as a whole. What is the
-        probability that two given {c.many} from the same group are both selected?
+    train/cluster: A random sample of {few} {c.clusters} is selected and included as a whole. What is the probability
+        that two given {short} from the same group are both selected?
     train/cluster: If {few} of the {c.clusters} are selected at random and included as a whole, find the probability
         that the sample contains both of two given ones from one group.
-    test/simple: A computer selects {n} of the whole at random, regardless of groups. How likely is it that a particular
-        pair is in the sample?
-    test/simple: Consider two of them. If {n} labels are drawn from all together, what is the chance that both are
-        drawn?
-    test/same: A computer selects {m} at random in every group. How likely is it that a particular pair from one group
-        is in the sample?
-    test/same: Consider two in one group. If {m} labels are drawn from each group separately, what is the chance that
-        both are drawn?
-    test/different: A computer selects {m} at random in every group. How likely is it that a particular pair, from two
-        different groups, is in the sample?
-    test/different: Consider two in different groups. If {m} labels are drawn from each group separately, what is the
-        chance that both are drawn?
-    test/cluster: A computer selects {few} whole groups at random. How likely is it that a particular pair from one
-        group is in the sample?
-    test/cluster: Consider two in one group. If {few} of the groups are drawn and taken as a whole, what is the chance
-        that both are included?
+    test/simple: A computer selects {n} {short} at random, regardless of {c.clusters}. How likely is it that two
+        particular {short} are both selected?
+    test/simple: If {n} labels are drawn from all {short} together, find the chance that two given {short} are both
+        drawn.
+    test/same: A computer selects {m} {short} at random in each of the {c.clusters}. How likely is it that two
+        particular {short} from one group are both selected?
+    test/same: If {m} {short} are drawn from each group separately, find the chance that two given {short}, from one
+        group, are both drawn.
+    test/different: A computer selects {m} {short} at random in each of the {c.clusters}. How likely is it that two
+        particular {short} from different groups are both selected?
+    test/different: If {m} {short} are drawn from each group separately, find the chance that two given {short}, from
+        different groups, are both drawn.
+    test/cluster: A computer selects {few} {c.clusters} at random as a whole. How likely is it that two particular
+        {short} from one group are both selected?
+    test/cluster: If {few} {c.clusters} are drawn and taken as a whole, find the chance that two given {short}, from one
+        group, are both included.
 """)
 
 
@@ -268,7 +277,7 @@ def joint_selection(draw: Draw) -> Siblings:
     groups, size, m, few = draw.integer(4, 12), draw.integer(6, 15), draw.integer(2, 7), draw.integer(2, 6)
     total, n = groups * size, groups * m
     draw.need(m < size - 1 and few < groups - 1)
-    fields = {"c": c, "total": total, "groups": groups, "size": size, "m": m, "n": n, "few": few}
+    fields = {"c": c, "short": short(c), "total": total, "groups": groups, "size": size, "m": m, "n": n, "few": few}
     stem = draw.ask(_STEM_JOINT_SELECTION, **fields)
     plans = {
         "simple": ("All pairs of individuals are equally likely to be in a simple random sample.",
