@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9])|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
     r"|(?P<critical>[tz]\*(?![A-Za-z0-9]))"
-    r"|(?P<word>[Pp]-value)"
+    r"|(?P<word>[Pp]-value|chi-square)"
     r"|(?P<name>[A-Za-z]+[0-9]*(?:_[A-Za-z0-9]+)*)"
     r"|(?P<sign>\+/-|<=|>=|!=|->|[-+*/^()\[\]|=<>~,;:])"
     r"|(?P<other>.)",
@@ -29,7 +29,8 @@ _GREEK = re.compile(
 )
 _FUNCTIONS = frozenset({"log", "ln", "exp", "min", "max", "sum"})
 _JOINING = frozenset({"and", "or", "not", "if", "for", "of"})
-_RELATIONS = {"=": "=", "<": "<", ">": ">", "<=": r"\le", ">=": r"\ge", "!=": r"\ne", "->": r"\to", "~": r"\sim"}
+_SMALL = frozenset({"a", "of", "for"})
+_RELATIONS = {"=": "=", "<": "<", ">": ">", "<=": r"\leq", ">=": r"\geq", "!=": r"\neq", "->": r"\to", "~": r"\sim"}
 _ADDED = {"+": "+", "-": "-", "+/-": r"\pm"}
 _BETWEEN = {",": ", ", ";": "; ", ":": r"\colon ", "|": r" \mid "}
 _CLOSING = {"(": ")", "[": "]"}
@@ -168,8 +169,9 @@ class _Reader:
     def _gap(self) -> str:
         """Return what stands between two factors: a space that shows beside a word and between two numbers."""
         left, right = self.tokens[self.at - 1], self._next()
-        shown = _is_word(left) or _is_word(right) or left.kind == right.kind == "number"
-        return r"\ " if shown else " "
+        if left.text in _JOINING or right.text in _JOINING:  # these bring spaces of their own
+            return " "
+        return r"\ " if _is_word(left) or _is_word(right) or left.kind == right.kind == "number" else " "
 
     def _signed(self) -> _Part:
         """Return a factor that may have a minus sign: 2 * -3."""
@@ -251,7 +253,23 @@ def _tokens(source: str) -> list[_Token]:
         if kind != "space":
             tokens.append(_Token(kind, found.group(), apart))
         apart = kind == "space"
-    return tokens
+    return _phrases(tokens)
+
+
+def _phrases(tokens: list[_Token]) -> list[_Token]:
+    """Join neighboring words, with small ones between them, into one token each: a "row total" is one quantity."""
+    joined: list[_Token] = []
+    small: list[_Token] = []
+    for i, token in enumerate(tokens):
+        called = i + 1 < len(tokens) and tokens[i + 1].text == "(" and not tokens[i + 1].apart
+        if _is_word(token) and not called and joined and _is_word(joined[-1]):
+            text = " ".join(part.text for part in (joined[-1], *small, token))
+            joined[-1], small = _Token("word", text, joined[-1].apart), []
+        elif token.text in _SMALL:
+            small.append(token)
+        else:
+            joined, small = [*joined, *small, token], []
+    return [*joined, *small]
 
 
 def _depth(tokens: list[_Token]) -> int:
@@ -280,15 +298,16 @@ def _alone(token: _Token) -> str:
 
 
 def _name(text: str) -> str:
-    r"""Return a name as LaTeX: mu_0 is \mu_{0}, x_bar is \bar{x}, p_hat_1 is \hat{p}_{1}, n1 is n_{1}."""
-    head, *rest = text.split("_")
+    r"""Return a name as LaTeX: mu_0 is \mu_{0}, x_bar is \bar{x}, p_hat_1 and p1_hat are \hat{p}_{1}, n1 is n_{1}."""
+    head, *rest = re.sub(r"^(H)(a)$|^([Ss])([xy]{1,2})$", r"\1\3_\2\4", text).split("_")  # Ha, sx, Sxy
     letters, digits = re.fullmatch(r"([A-Za-z]*)([0-9]*)", head).groups()  # type: ignore[union-attr]
     parts = [_symbol(letters or digits)]
     if letters and digits:
         parts.append(digits)
     for word in rest:
         if word in ("hat", "bar"):
-            parts[-1] = rf"\{word}{{{parts[-1]}}}"
+            place = 0 if digits and len(parts) == 2 else -1  # p1_hat is p_hat_1
+            parts[place] = rf"\{word}{{{parts[place]}}}"
         else:
             parts.append(_symbol(word))
     below = ", ".join(parts[1:])
@@ -305,8 +324,9 @@ def _symbol(word: str) -> str:
 
 
 def _is_word(token: _Token) -> bool:
-    """Return True for a name that is written as text and brings no space of its own."""
-    return token.kind == "name" and token.text not in _JOINING and _name(token.text).startswith(r"\text{")
+    """Return True for what is written as text and brings no space of its own."""
+    named = token.kind == "name" and token.text not in {"sqrt", *_JOINING} and _name(token.text).startswith(r"\text{")
+    return named or token.kind == "word"
 
 
 def _escape(text: str) -> str:

@@ -16,15 +16,17 @@ TABLE = [
     ("28.2 +/- 3.055 * 8.1 / sqrt(13)", r"28.2 \pm \frac{3.055 \cdot 8.1}{\sqrt{13}}"),
     ("p_hat", r"\hat{p}"),
     ("p_hat_1 - p_hat_2", r"\hat{p}_{1} - \hat{p}_{2}"),
+    ("p1_hat - p2_hat", r"\hat{p}_{1} - \hat{p}_{2}"),
+    ("Ha: beta < 0", r"H_{a}\colon \beta < 0"),
     ("mu_0", r"\mu_{0}"),
     ("mu_x_bar = mu", r"\mu_{\bar{x}} = \mu"),
     ("chi^2", r"\chi^{2}"),
     ("chi^2 = sum((O - E)^2 / E)", r"\chi^{2} = \sum \frac{(O - E)^{2}}{E}"),
-    ("P(X >= 3)", r"P(X \ge 3)"),
+    ("P(X >= 3)", r"P(X \geq 3)"),
     ("P(A | B) = P(A and B) / P(B)", r"P(A \mid B) = \frac{P(A \text{ and } B)}{P(B)}"),
-    ("n p <= 10", r"n p \le 10"),
+    ("n p <= 10", r"n p \leq 10"),
     ("H_0: mu = 5", r"H_{0}\colon \mu = 5"),
-    ("H_a: p_1 != p_2", r"H_{a}\colon p_{1} \ne p_{2}"),
+    ("H_a: p_1 != p_2", r"H_{a}\colon p_{1} \neq p_{2}"),
     ("a +/- b", r"a \pm b"),
     ("z = (x - mu) / sigma = (71 - 65.5) / 2.5 = 2.2", r"z = \frac{x - \mu}{\sigma} = \frac{71 - 65.5}{2.5} = 2.2"),
     ("sqrt(s1^2 / n1 + s2^2 / n2)", r"\sqrt{\frac{s_{1}^{2}}{n_{1}} + \frac{s_{2}^{2}}{n_{2}}}"),
@@ -44,7 +46,21 @@ TABLE = [
     ("(4 + 5", "( 4 + 5"),
     ("P-value = 2 * 0.013", r"\text{P-value} = 2 \cdot 0.013"),
     ("3 of 12 units", r"3 \text{ of } 12\ \text{units}"),
-    ("first minus second", r"\text{first}\ \text{minus}\ \text{second}"),
+    (
+        "row total * column total / grand total",
+        r"\frac{\text{row total} \cdot \text{column total}}{\text{grand total}}",
+    ),
+    (
+        "predicted retreat of the ice = 6.54 + 4.03 * (time)",
+        r"\text{predicted retreat of the ice} = 6.54 + 4.03 \cdot (\text{time})",
+    ),
+    ("P(C and positive)", r"P(C \text{ and } \text{positive})"),
+    ("chi-square = 1.91", r"\text{chi-square} = 1.91"),
+    ("SE_b = s / (sx sqrt(n - 1))", r"\text{SE}_{b} = \frac{s}{s_{x} \sqrt{n - 1}}"),
+    ("SD = SE sqrt(n)", r"\text{SD} = \text{SE}\ \sqrt{n}"),
+    ("a of 3 for b", r"a \text{ of } 3 \text{ for } b"),
+    ("r * sy / sx", r"\frac{r \cdot s_{y}}{s_{x}}"),
+    ("first minus second", r"\text{first minus second}"),
 ]
 
 
@@ -52,6 +68,12 @@ TABLE = [
 def test_table(source: str, written: str) -> None:
     assert formula(source) == written
     assert latex(f"Here `{source}`.") == f"Here ${written}$."
+
+
+@pytest.mark.parametrize("source", [source for source, _ in TABLE])
+def test_another_reader_of_latex_takes_it(source: str) -> None:
+    mathtext = pytest.importorskip("matplotlib.mathtext")
+    mathtext.MathTextParser("path").parse(f"${formula(source)}$")
 
 
 def test_text_around_formulas() -> None:
