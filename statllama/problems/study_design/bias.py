@@ -39,8 +39,8 @@ _ASK_SOURCE_OF_BIAS = wordings("""
         question. What is the main source of bias?
     train/nonresponse: A neutral question is sent to {n} people selected at random from a complete list, but only
         {percent}% answer. Which type of bias is of most concern?
-    train/voluntary: {s.open_call}. The {n} answers that come in to a neutral question are counted. What is the main
-        source of bias?
+    train/voluntary: {s.open_call}. A neutral question is asked, and the {n} answers that come in are counted. What is
+        the main source of bias?
     train/voluntary: No sample is drawn. {s.open_call}, the question is neutral, and {n} people answer. Which type of
         bias is of most concern?
     train/wording: A random sample of {n} is selected from a complete list. All of them answer the question
@@ -111,8 +111,7 @@ _ASK_BIAS_REMEDY = wordings("""
         question. Which change would reduce the bias most?
     train/nonresponse: The main problem is that of {n} people selected at random, only {percent}% answer. How could the
         survey be improved?
-    train/voluntary: {s.open_call}, and {n} answers to a neutral question come in. Which change would reduce the bias
-        most?
+    train/voluntary: {s.open_call}; {n} people answer a neutral question. Which change would reduce the bias most?
     train/voluntary: The main problem is that the {n} answers come from people who wanted to answer. How could the
         survey be improved?
     train/wording: A random sample of {n} is selected from a complete list; all answer the question "{s.leading}" Which

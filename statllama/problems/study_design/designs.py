@@ -249,21 +249,21 @@ _ASK_BLINDING = wordings("""
     train/both: The control group gets {t.same}, and the {t.judge} who rates the {t.y} does not know the groups. Who is
         blinded?
     test/neither: For comparison, the rest have {t.none}. The {t.y} is judged by {t.judge!a} who holds a list of the
-        treated. Describe the blinding.
-    test/neither: The rest have {t.none}. The {t.judge} who assesses the {t.y} has seen the assignment. Whose
-        expectations cannot affect the result?
+        treated. Identify who is blind.
+    test/neither: The rest have {t.none}. The {t.judge} who assesses the {t.y} has seen the assignment. Who remains
+        unaware of the treatments?
     test/subjects: For comparison, the rest have {t.same}. The {t.y} is judged by {t.judge!a} who holds a list of the
-        treated. Describe the blinding.
-    test/subjects: The rest have {t.same}. The {t.judge} who assesses the {t.y} has seen the assignment. Whose
-        expectations cannot affect the result?
+        treated. Identify who is blind.
+    test/subjects: The rest have {t.same}. The {t.judge} who assesses the {t.y} has seen the assignment. Who remains
+        unaware of the treatments?
     test/evaluators: For comparison, the rest have {t.none}. The {t.y} is judged by {t.judge!a} from whom the list of
-        the treated is kept. Describe the blinding.
-    test/evaluators: The rest have {t.none}. The {t.judge} who assesses the {t.y} has not seen the assignment. Whose
-        expectations cannot affect the result?
+        the treated is kept. Identify who is blind.
+    test/evaluators: The rest have {t.none}. The {t.judge} who assesses the {t.y} has not seen the assignment. Who
+        remains unaware of the treatments?
     test/both: For comparison, the rest have {t.same}. The {t.y} is judged by {t.judge!a} from whom the list of the
-        treated is kept. Describe the blinding.
-    test/both: The rest have {t.same}. The {t.judge} who assesses the {t.y} has not seen the assignment. Whose
-        expectations cannot affect the result?
+        treated is kept. Identify who is blind.
+    test/both: The rest have {t.same}. The {t.judge} who assesses the {t.y} has not seen the assignment. Who remains
+        unaware of the treatments?
 """)
 _BLIND = {
     (0, 0): ("neither", "Neither the subjects nor the evaluator"),

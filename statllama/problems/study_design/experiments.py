@@ -98,9 +98,9 @@ _ASK_FACTORIAL = wordings("""
     train/treatments: Find the number of treatments in this experiment.
     train/units: How many {f.units} are needed in all?
     train/units: Find the total number of {f.units} in this experiment.
-    train/first: How many {f.units} share any one of the {f.first}?
+    train/first: How many {f.units} are there for each one of the {f.first}?
     train/first: Find the number of {f.units} used with each one of the {a} {f.first}.
-    train/second: How many {f.units} share any one of the {f.second}?
+    train/second: How many {f.units} are there for each one of the {f.second}?
     train/second: Find the number of {f.units} used with each one of the {b} {f.second}.
     test/treatments: Into how many groups must the {f.units} be divided?
     test/treatments: State how many different treatments the plan compares.

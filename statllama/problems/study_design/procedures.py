@@ -59,23 +59,25 @@ def procedure_of_sample(draw: Draw) -> Siblings:
     numbers = {"n": draw.integer(60, 240), "value": draw.integer(*r.mean), "percent": 5 * draw.integer(4, 15)}
     fields = {"r": r, **numbers}
     about = {
-        "mean": ("the mean of one quantitative variable", r.y, "its standard deviation is estimated from the sample"),
+        "mean": ("the mean of one quantitative variable", r.y, f"`H_0: mu = {numbers['value']}`",
+                 "the standard deviation is estimated from the sample"),
         "proportion": ("the proportion of one categorical variable", f"whether they {r.does}",
-                       "the null hypothesis gives its standard deviation"),
+                       f"`H_0: p = {numbers['percent'] / 100:.2f}`", "this hypothesis gives the standard deviation"),
         "counts": ("the counts of two categorical variables", f"{r.first} and {r.second}",
-                   "they form a two-way table of one sample"),
-        "slope": ("the slope of a line for two quantitative variables", f"{r.x} and {r.y}",
-                  "its standard error is estimated from the residuals"),
+                   "that they are independent", "the counts form a two-way table of one sample"),
+        "slope": ("the slope of a line for two quantitative variables", f"{r.x} and {r.y}", "`H_0: beta = 0`",
+                  "the standard error is estimated from the residuals"),
     }
     steps = {
-        name: [f"The question is about {what}: {where}.", f"The sample is random, and {why}.",
+        name: [f"The question is about {what}: {where}.", f"The null hypothesis is {null}; {why}.",
+               "The sample is random, and the conditions are met.",
                f"So the procedure is {_OF_A_SAMPLE[name][0].lower()}{_OF_A_SAMPLE[name][1:]}."]
-        for name, (what, where, why) in about.items()
+        for name, (what, where, null, why) in about.items()
     }
     return in_words(
         draw, draw.ask(_STEM_PROCEDURE_OF_SAMPLE, **fields), _ASK_PROCEDURE_OF_SAMPLE, fields,
         _OF_A_SAMPLE, steps,
-        {name: f"took the question for one about {what}" for name, (what, _, _) in about.items()},
+        {name: f"took the question for one about {what}" for name, (what, *_) in about.items()},
         "The parameter decides: t for means and slopes, z for proportions, chi-square for counts in several cells.",
         numbers,
     )
@@ -147,21 +149,25 @@ def procedure_of_experiment(draw: Draw) -> Siblings:
     value = draw.integer(round(v.mean[0]), round(v.mean[1]))
     fields = {"v": v, "n": n, "half": n // 2, "value": value}
     about = {
-        "means": ("two means of independent groups", f"one value of {v.y} is measured on each unit"),
-        "pairs": ("the mean of differences within pairs", f"the values of {v.y} belong together in twos"),
-        "proportions": ("two proportions of independent groups", f"for each unit, {v.y} is either a success or not"),
-        "counts": ("the distribution of counts over several categories", f"the categories of {v.y} are counted"),
+        "means": ("two means of independent groups", f"one value of {v.y} is measured on each unit",
+                  "`H_0: mu_1 - mu_2 = 0`"),
+        "pairs": ("the mean of differences within pairs", f"the values of {v.y} belong together in twos",
+                  "`H_0: mu_d = 0`"),
+        "proportions": ("two proportions of independent groups", f"for each unit, {v.y} is either a success or not",
+                        "`H_0: p_1 - p_2 = 0`"),
+        "counts": ("the distribution of counts over several categories", f"the categories of {v.y} are counted",
+                   "that the two distributions are the same"),
     }
     steps = {
-        name: [f"The comparison is about {what}, since {why}.",
+        name: [f"The comparison is about {what}, since {why}.", f"The null hypothesis is {null}.",
                "The treatments are assigned at random, and the conditions are met.",
                f"So the procedure is {_OF_AN_EXPERIMENT[name][0].lower()}{_OF_AN_EXPERIMENT[name][1:]}."]
-        for name, (what, why) in about.items()
+        for name, (what, why, null) in about.items()
     }
     return in_words(
         draw, draw.ask(_STEM_PROCEDURE_OF_EXPERIMENT, **fields), _ASK_PROCEDURE_OF_EXPERIMENT, fields,
         _OF_AN_EXPERIMENT, steps,
-        {name: f"took the comparison for one of {what}" for name, (what, _) in about.items()},
+        {name: f"took the comparison for one of {what}" for name, (what, *_) in about.items()},
         "Independent groups, pairs, proportions and counts in several categories each have a procedure of their own.",
         {"n": n, "value": value},
     )

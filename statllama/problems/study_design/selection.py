@@ -66,8 +66,8 @@ def systematic_selection(draw: Draw) -> Siblings:
             asked,
             f"{stem} {draw.ask(_ASK_SYSTEMATIC_SELECTION, asked, **fields)}",
             [
-                (f"The interval is the population size over the sample size, `{total} / {n} = {step}`.",
-                 f"The interval is the step between two selections, which is {n}.")[by_step],
+                (f"The interval is `k = N / n = {total} / {n} = {step}`, population size over sample size.",
+                 f"The interval is the step between two selections, `k = {n}`, whatever the sample size.")[by_step],
                 (f"With the start as the first, the {ordinal(j)} selection lies `{j} - 1 = {j - 1}` steps from it.",
                  f"The {ordinal(j)} selection after the start lies {j} steps from it.")[after],
                 f"Its number is `{start} + {moves} * {k} = {start + moves * k}`.",
@@ -238,19 +238,19 @@ _ASK_JOINT_SELECTION = wordings("""
     train/simple: A simple random sample of {n} is selected from all of them. What is the probability that two given
         {short} are both selected?
     train/simple: If {n} are selected from all of them by simple random sampling, find the probability that the sample
-        contains both of two given ones.
+        contains two given {short}.
     train/same: A random sample of {m} is selected from each of the {c.clusters}. What is the probability that two given
         {short} from the same group are both selected?
     train/same: If {m} are selected at random from each of the {c.clusters}, find the probability that the sample
-        contains both of two given ones from one group.
+        contains two given {short} of the same group.
     train/different: A random sample of {m} is selected from each of the {c.clusters}. What is the probability that two
         given {short} from different groups are both selected?
     train/different: If {m} are selected at random from each of the {c.clusters}, find the probability that the sample
-        contains both of two given ones from different groups.
+        contains two given {short} of different groups.
     train/cluster: A random sample of {few} {c.clusters} is selected and included as a whole. What is the probability
         that two given {short} from the same group are both selected?
     train/cluster: If {few} of the {c.clusters} are selected at random and included as a whole, find the probability
-        that the sample contains both of two given ones from one group.
+        that the sample contains two given {short} of the same group.
     test/simple: A computer selects {n} {short} at random, regardless of {c.clusters}. How likely is it that two
         particular {short} are both selected?
     test/simple: If {n} labels are drawn from all {short} together, find the chance that two given {short} are both
@@ -280,19 +280,20 @@ def joint_selection(draw: Draw) -> Siblings:
     fields = {"c": c, "short": short(c), "total": total, "groups": groups, "size": size, "m": m, "n": n, "few": few}
     stem = draw.ask(_STEM_JOINT_SELECTION, **fields)
     plans = {
-        "simple": ("All pairs of individuals are equally likely to be in a simple random sample.",
+        "simple": ("In a simple random sample of n from N, `P(both selected) = (n / N) * ((n - 1) / (N - 1))`.",
                    f"({n} / {total}) * ({n - 1} / {total - 1})", n * (n - 1) / (total * (total - 1))),
-        "same": ("Within a group, all pairs are equally likely to be selected.",
+        "same": ("Within a group of size M, m are selected: `P(both selected) = (m / M) * ((m - 1) / (M - 1))`.",
                  f"({m} / {size}) * ({m - 1} / {size - 1})", m * (m - 1) / (size * (size - 1))),
-        "different": ("Selections in different groups are independent.", f"({m} / {size})^2", (m / size) ** 2),
-        "cluster": ("Two in the same group are selected together, whenever their group is.", f"{few} / {groups}",
-                    few / groups),
+        "different": ("Selections in different groups are independent: `P(both selected) = (m / M) * (m / M)`.",
+                      f"({m} / {size}) * ({m} / {size})", (m / size) ** 2),
+        "cluster": ("With k of K whole groups, two of one group are selected together: `P(both selected) = k / K`.",
+                    f"{few} / {groups}", few / groups),
     }
     of = [
         Sibling(
             plan,
             f"{stem} {draw.ask(_ASK_JOINT_SELECTION, plan, **fields)}",
-            [why, f"The probability that both are selected is `{formula} = {fixed(value, 4)}`."],
+            [why, f"So `P(both selected) = {formula} = {fixed(value, 4)}`."],
             number(value, 4, tolerance=0.0005),
             "Two individuals are selected together with a probability that depends on the sampling method.",
         )
