@@ -72,8 +72,9 @@ class ProblemsSpec(Spec):
     """Difficulties to draw from: 1 (one step), 2, 3 (several steps). None: all."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Another seed gives other problems; all are from the train split."""
-    math: Literal["plain", "latex"] = "plain"
-    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs."""
+    math: Annotated[Literal["plain", "latex"], Unkeyed(unless=("math", "latex"))] = "plain"
+    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs. Plain
+    ones are not in the key: they are what there was before this field."""
 
 
 class SourceSpec(Spec):

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from statllama.config.keyed import keyed
 from statllama.config.specs import SourceSpec
 from statllama.data.files import local_files
 from statllama.data.formats import AUTO, check_source, format_names, recognise
@@ -99,8 +100,7 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
     if source.problems is not None:
         from statllama.problems import PROBLEMS_VERSION
 
-        default = {"math"} if source.problems.math == "plain" else set()  # the rows of recipes from before this field
-        return digest([PROBLEMS_VERSION, source.problems.model_dump(mode="json", exclude=default)])
+        return digest([PROBLEMS_VERSION, keyed(source.problems)])
     if source.path is None:
         return digest([source.hub, source.config, source.split, resolve_commit(source)])
     files = local_files(source, root)
