@@ -164,7 +164,7 @@ def blocking_variable(draw: Draw) -> Siblings:
 
 _STEM_DESIGN_PRINCIPLES = wordings("""
     train: An experiment on {n} {v.units} from two {v.blocks} studies the effect of {v.a} on the {v.y}.
-    train: The effect of {v.a} on {v.y} is tested with {n} {v.units}, which come from two {v.blocks}.
+    train: The effect of {v.a} on {v.y} is tested with {n} {v.units} from two {v.blocks}.
     train: A team plans an experiment with {n} {v.units} from two {v.blocks}. The treatments are {v.a} and {v.b}; the
         response is the {v.y}.
     train: To find out whether {v.a} affects {v.y}, {n} {v.units} are obtained from two {v.blocks}.

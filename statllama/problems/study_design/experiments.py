@@ -175,16 +175,18 @@ _ASK_ASSIGNMENT = wordings("""
         Which labels get it?
     test/all smallest: No blocks are formed, and {v.a} is for the four lower numbers. Give the labels of these
         {v.units}.
-    test/all smallest: Treating the {v.units} as one group, list the labels that receive {v.a} if low numbers do.
+    test/all smallest: Treating the {v.units} as one group, list the four labels that receive {v.a} if low numbers do.
     test/all largest: No blocks are formed, and {v.a} is for the four higher numbers. Give the labels of these
         {v.units}.
-    test/all largest: Treating the {v.units} as one group, list the labels that receive {v.a} if high numbers do.
+    test/all largest: Treating the {v.units} as one group, list the four labels that receive {v.a} if high numbers do.
     test/block smallest: The {v.blocks} are blocks, and {v.a} is for the two lower numbers in each. Give the labels of
         these {v.units}.
-    test/block smallest: Treating the {v.blocks} as blocks, list the labels that receive {v.a} if low numbers do.
+    test/block smallest: Treating the {v.blocks} as blocks, list the labels that receive {v.a} if the two low numbers in
+        each do.
     test/block largest: The {v.blocks} are blocks, and {v.a} is for the two higher numbers in each. Give the labels of
         these {v.units}.
-    test/block largest: Treating the {v.blocks} as blocks, list the labels that receive {v.a} if high numbers do.
+    test/block largest: Treating the {v.blocks} as blocks, list the labels that receive {v.a} if the two high numbers in
+        each do.
 """)
 
 
