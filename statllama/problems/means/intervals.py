@@ -6,20 +6,8 @@ import math
 
 from .._draw import Draw, Given, kind
 from .._numerics import normal_quantile, t_quantile
-from .._problem import (
-    Draft,
-    Wrong,
-    count,
-    fixed,
-    interval,
-    plain,
-    sig,
-    words,
-)
-from .._scenarios import (
-    PAIRINGS,
-)
-from .._settings import MEASURES, VERSUS
+from .._problem import count, fixed, interval, sig, words
+from .._settings import MEASURES
 from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
 from .._wording import wordings
 
@@ -176,164 +164,73 @@ def interpret_confidence(draw: Draw) -> Siblings:
     )
 
 
+_STEM_SAMPLE_SIZE_FOR_MEAN = wordings("""
+    train: A researcher plans to estimate the mean {m.thing} of {m.who} with {level}% confidence. The standard deviation
+        was {pilot} {m.unit} in a pilot study and {past} {m.unit} in an older report.
+    train: The mean {m.thing} of {m.who} is to be estimated with a {level}% confidence interval from a random sample. A
+        pilot study gave a standard deviation of {pilot} {m.unit}, an older report {past} {m.unit}.
+    train: Two guesses are available for the standard deviation of the {m.thing} of {m.who}: {pilot} {m.unit} from a
+        pilot study and {past} {m.unit} from an older report. A {level}% confidence interval for the mean is planned.
+    train: For a {level}% confidence interval for the mean {m.thing} of {m.who}, a random sample is planned. In an older
+        report sigma was {past} {m.unit}; a pilot study suggests {pilot} {m.unit}.
+    test: How variable is the {m.thing} of {m.who}? An older report says sigma = {past} {m.unit}, a pilot study says
+        {pilot} {m.unit}. At {level}% confidence, the average is to be estimated from a simple random sample.
+    test: Someone wants to know the average {m.thing} of {m.who} and settles on {level}% confidence. As values of sigma,
+        {pilot} {m.unit} (pilot study) and {past} {m.unit} (older report) come into question.
+    test: Planning a survey of {m.who}: variable, {m.thing} in {m.unit}; confidence, {level}%; sigma, {pilot} in the
+        pilot study but {past} in an older report.
+""")
 _ASK_SAMPLE_SIZE_FOR_MEAN = wordings("""
-    train: A researcher wants to estimate the mean {m.thing} of {m.who} to within {margin} {m.unit}, with
-        {level}% confidence. The standard deviation is known to be about {sd} {m.unit}. How large a random
-        sample is needed?
-    train: From earlier work, the {m.thing} of {m.who} has a standard deviation of about {sd} {m.unit}. What is
-        the smallest sample size for a {level}% confidence interval with a margin of error of at most {margin}
+    train/margin: Using the value of the {source}, how large a sample makes the margin of error at most {reach}
         {m.unit}?
-    test: How many {m.who} must be drawn by lot so that their average {m.thing} misses the true one by no more
-        than {margin} {m.unit}, with {level}% confidence, if sigma is {sd}?
-    test: An interval at {level}% confidence for the average {m.thing} of {m.who} should reach no farther than
-        {margin} {m.unit} to either side. Take sigma = {sd} and find the least n.
+    train/margin: Based on the {source}, find the smallest sample size for which the margin of error is at most {reach}
+        {m.unit}.
+    train/width: Using the value of the {source}, how large a sample makes the whole interval at most {reach} {m.unit}
+        wide?
+    train/width: Based on the {source}, find the smallest sample size for which the interval has a total width of at
+        most {reach} {m.unit}.
+    test/margin: With sigma from the {source}, what is the least n that gives an error bound of {reach} {m.unit} to
+        either side?
+    test/margin: If the {source} is right, which n just suffices for an interval that reaches {reach} {m.unit} to either
+        side of x-bar?
+    test/width: With sigma from the {source}, what is the least n that gives an interval {reach} {m.unit} long from end
+        to end?
+    test/width: If the {source} is right, which n just suffices for an interval whose ends are {reach} {m.unit} apart?
 """)
 
 
 @kind(2)
-def sample_size_for_mean(draw: Draw) -> Draft:
-    """The sample size for a wanted margin of error of a mean."""
+def sample_size_for_mean(draw: Draw) -> Siblings:
+    """The sample size for a mean: which of two planning values of sigma, and a wanted margin or a wanted width."""
     m = draw.setting(MEASURES)
-    sd, level = draw.decimal(*m.sd, 1), draw.confidence()
-    margin = draw.decimal(max(0.2, 0.08 * sd), 0.3 * sd, 1)
+    sd, level = (draw.decimal(*m.sd, 1), draw.decimal(*m.sd, 1)), draw.confidence()
+    reach = draw.decimal(max(0.2, 0.12 * min(sd)), 0.4 * max(sd), 1)
+    draw.need(reach != 2)  # half of it would be "1 minutes"
     z = normal_quantile(0.5 + level / 200)
-    exact = (z * sd / margin) ** 2
-    right = math.ceil(exact)
-    draw.need(0.05 < exact % 1 < 0.95 and 20 < right < 2000)
+    stem = draw.ask(_STEM_SAMPLE_SIZE_FOR_MEAN, m=m, level=level, pilot=sd[0], past=sd[1])
 
-    def work(formula: str, size: float, last: str) -> list[str]:
-        return [f"n = {formula} = {size:.1f}.", last]
+    def make(a: int, b: int) -> Sibling:
+        source, margin = ("pilot study", "older report")[a], Given(reach / (1, 2)[b])
+        exact = (z * sd[a] / margin) ** 2
+        draw.need(0.05 < exact % 1 < 0.95 and 8 < exact < 3000)
+        ask = draw.ask(_ASK_SAMPLE_SIZE_FOR_MEAN, ("margin", "width")[b], m=m, source=source, reach=reach)
+        steps = [
+            f"The parameter is mu, the mean {m.thing} of all {m.who}; the {source} gives sigma = {sd[a]} {m.unit}.",
+            f"The margin of error may be at most {margin} {m.unit}, and z* = {z:.3f} for {level}% confidence.",
+            f"`n >= (z* sigma / margin)^2`, that is `n >= ({z:.3f} * {sd[a]} / {margin})^2 = {exact:.1f}`.",
+            f"Rounding up, {math.ceil(exact)} {m.many} are needed.",
+        ]
+        return Sibling(
+            f"{source}, {('margin', 'width')[b]}",
+            f"{stem} {ask}",
+            steps,
+            count(math.ceil(exact), m.many),
+            "The sample size for a mean is (z * sigma / margin)^2, rounded up; the margin is half the width.",
+        )
 
-    flat, bare = z * sd / margin, (sd / margin) ** 2
-    whole = f"({z:.3f} * {sd} / {margin})^2"
-    return Draft(
-        draw.ask(_ASK_SAMPLE_SIZE_FOR_MEAN, m=m, sd=sd, margin=margin, level=level),
-        work(whole, exact, f"Rounding up gives {right}."),
-        count(right, m.many),
-        [
-            Wrong(count(right - 1, m.many), "rounded down, which leaves the margin too wide",
-                  work(whole, exact, f"The whole part is {right - 1}.")),
-            Wrong(count(math.ceil(flat), m.many), "forgot to square",
-                  work(f"{z:.3f} * {sd} / {margin}", flat, f"Rounding up gives {math.ceil(flat)}.")),
-            Wrong(count(math.ceil(bare), m.many), "left out the critical value",
-                  work(f"({sd} / {margin})^2", bare, f"Rounding up gives {math.ceil(bare)}.")),
-            Wrong(count(math.ceil(4 * exact), m.many), "halved the margin, as if it were the whole width",
-                  work(f"({z:.3f} * {sd} / ({margin} / 2))^2", 4 * exact,
-                       f"Rounding up gives {math.ceil(4 * exact)}.")),
-            Wrong(count(math.ceil(z * sd**2 / margin**2), m.many), "did not square the critical value"),
-        ],
-        "The sample size for a mean is (z * sigma / margin)^2, rounded up.",
-        {"sd": sd, "margin": margin, "confidence": level},
-    )
-
-
-_ASK_TWO_MEAN_INTERVAL = wordings("""
-    train: In a randomized experiment, {n1} {v.units} get {v.a} and {n2} get {v.b}. The mean {v.y} is {mean1}
-        {v.unit} (SD {sd1}) in the first group and {mean2} {v.unit} (SD {sd2}) in the second. Construct a
-        {level}% confidence interval for the difference of means, first minus second, with the smaller of n1 - 1
-        and n2 - 1 as degrees of freedom.
-    train: A study assigns {n1} {v.units} at random to {v.a} and {n2} to {v.b}. The results for {v.y} are mean
-        {mean1}, SD {sd1} and mean {mean2}, SD {sd2} (in {v.unit}). What is the {level}% two-sample t interval,
-        first minus second, if the degrees of freedom are the smaller sample size minus 1?
-    test: How much more {v.y}, in {v.unit}, comes from {v.a} than from {v.b}? Chance divided the {v.units}: {n1}
-        with x-bar = {mean1} and s = {sd1} against {n2} with x-bar = {mean2} and s = {sd2}. State limits at
-        {level}% confidence; for t*, count one df fewer than the smaller group has members.
-    test: For {v.units}, {v.y} averaged {mean1} {v.unit} (s = {sd1}, n = {n1}) under {v.a} and {mean2} {v.unit}
-        (s = {sd2}, n = {n2}) under {v.b}, as chance had assigned them. Estimate the effect, former less latter,
-        by an interval at {level}% confidence, on the cautious rule df = smaller n less one.
-""")
-
-
-@kind(3)
-def two_mean_interval(draw: Draw) -> Draft:
-    """The two-sample t interval with the conservative degrees of freedom."""
-    v = draw.setting(VERSUS)
-    mean2, sd1, sd2 = draw.decimal(*v.mean, 1), draw.decimal(*v.sd, 1), draw.decimal(*v.sd, 1)
-    mean1 = Given(round(mean2 + draw.choice((-1, 1)) * draw.decimal(*v.gain, 1), 1))
-    n1, n2, level = draw.integer(8, 40), draw.integer(8, 40), draw.confidence()
-    df, gap = min(n1, n2) - 1, mean1 - mean2
-    t, z = t_quantile(0.5 + level / 200, df), normal_quantile(0.5 + level / 200)
-    se1, se2 = sd1 / math.sqrt(n1), sd2 / math.sqrt(n2)
-    se = math.hypot(se1, se2)
-    first = f"With {df} degrees of freedom, t* = {t:.3f}."
-    error = f"The standard error is sqrt({sd1}^2 / {n1} + {sd2}^2 / {n2}) = {sig(se)}."
-
-    def option(critical: float, spread: float, slip: str, *notes: str) -> Wrong:
-        steps = [*notes, f"The interval is {plain(gap)} +/- {critical:.3f} * {sig(spread)}, that is {plain(gap)} +/- "
-                         f"{sig(critical * spread)}."] if notes else []
-        return Wrong(interval(gap - critical * spread, gap + critical * spread, 2, v.unit), slip, steps)
-
-    right = option(t, se, "", first, error)
-    bare = math.hypot(sd1, sd2)
-    return Draft(
-        draw.ask(_ASK_TWO_MEAN_INTERVAL, v=v, n1=n1, n2=n2, mean1=mean1, mean2=mean2, sd1=sd1, sd2=sd2, level=level),
-        right.steps,
-        right.answer,
-        [
-            option(z, se, "used a z critical value instead of t", f"For {level}% confidence, z* = {z:.3f}.", error),
-            option(t, se1 + se2, "added the standard errors instead of the variances", first,
-                   f"The standard error is {sd1} / sqrt({n1}) + {sd2} / sqrt({n2}) = {sig(se1 + se2)}."),
-            option(t, bare, "left out the sample sizes", first,
-                   f"The standard error is sqrt({sd1}^2 + {sd2}^2) = {sig(bare)}."),
-            option(1.0, se, "left out the critical value"),
-            option(t_quantile(level / 100, df), se, "took the critical value from one tail only"),
-        ],
-        "A two-sample interval is the difference of means plus or minus t* times sqrt(s1^2 / n1 + s2^2 / n2).",
-        {"mean1": mean1, "mean2": mean2, "sd1": sd1, "sd2": sd2, "n1": n1, "n2": n2, "confidence": level},
-    )
-
-
-_ASK_PAIRED_INTERVAL = wordings("""
-    test: What does {b.event} do to the {b.y} of {b.who}? For {n} of them, drawn by lot, the values in {b.unit}
-        were {before} at the start and {after} at the end, in one order. Give {level}% confidence limits for the
-        average change, end less start, if changes are roughly normal.
-    test: First {before}, then {after}: such is the {b.y} ({b.unit}) of the same {n} {b.who}, listed in one
-        order, with {b.event} in between. Estimate the mean change, later less earlier, by an interval at
-        {level}% confidence.
-""")
-
-
-@kind(3, held_out=True)
-def paired_interval(draw: Draw) -> Draft:
-    """The t interval for a mean difference from before and after values."""
-    b = draw.setting(PAIRINGS)
-    n, level = 6, draw.confidence()
-    before = [draw.integer(b.level[0] - 6, b.level[1] + 6) for _ in range(n)]
-    changes = [draw.integer(b.change[0] - 3, b.change[1] + 3) for _ in range(n)]
-    draw.need(sum(changes) % n == 0 and len(set(changes)) > 3)
-    after = [x + d for x, d in zip(before, changes, strict=True)]
-    mean = sum(changes) // n
-    sd = math.sqrt(sum((d - mean) ** 2 for d in changes) / (n - 1))
-    se = sd / math.sqrt(n)
-    t, z = t_quantile(0.5 + level / 200, n - 1), normal_quantile(0.5 + level / 200)
-    apart = math.sqrt(sum(sum((x - sum(v) / n) ** 2 for x in v) / (n - 1) for v in (before, after)) / n)
-    listed = (f"The changes are {', '.join(map(str, changes))}, with mean {mean} and standard deviation {sig(sd)}.")
-    first = (f"With {n - 1} degrees of freedom, t* = {t:.3f}, and the standard error is {sig(sd)} / sqrt({n}) = "
-             f"{sig(se)}.")
-
-    def option(critical: float, spread: float, slip: str, how: str = "") -> Wrong:
-        steps = [listed, how, f"The interval is {mean} +/- {critical:.3f} * {sig(spread)}, that is {mean} +/- "
-                              f"{sig(critical * spread)}."] if how else []
-        return Wrong(interval(mean - critical * spread, mean + critical * spread, 2, b.unit), slip, steps)
-
-    right = option(t, se, "", first)
-    return Draft(
-        draw.ask(_ASK_PAIRED_INTERVAL, b=b, n=n, level=level, before=", ".join(map(str, before)),
-                 after=", ".join(map(str, after))),
-        right.steps,
-        right.answer,
-        [
-            option(z, se, "used a z critical value although sigma is unknown",
-                   f"For {level}% confidence, z* = {z:.3f}, and the standard error is {sig(sd)} / sqrt({n}) = "
-                   f"{sig(se)}."),
-            option(t, sd, "used the standard deviation instead of the standard error",
-                   f"With {n - 1} degrees of freedom, t* = {t:.3f}, and the spread is {sig(sd)}."),
-            option(t, apart, "treated the two lists as independent samples",
-                   f"With {n - 1} degrees of freedom, t* = {t:.3f}, and the variances of the two lists give a standard "
-                   f"error of {sig(apart)}."),
-            option(t_quantile(0.5 + level / 200, n), se, "used n degrees of freedom instead of n - 1"),
-            option(1.0, se, "left out the critical value"),
-        ],
-        "Paired data are reduced to differences, and the differences get a one-sample t interval.",
-        {"before": before, "after": after, "confidence": level},
+    return square(
+        make,
+        ("took sigma from the older report", "took sigma from the pilot study"),
+        ("halved the margin, as if it were the whole width", "took the whole width for the margin"),
+        {"sd": sd, "reach": reach, "confidence": level},
     )

@@ -1,0 +1,193 @@
+"""Before and after values: the interval and the test for a mean difference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .._draw import Draw, kind
+from .._numerics import t_quantile
+from .._problem import fixed, interval, number, sig
+from .._scenarios import PAIRINGS, Before
+from .._siblings import LEVELS, Sibling, Siblings, other_level, square
+from .._wording import wordings
+from ._shared import listed
+
+# fmt: off
+
+_ORDERS = ("after minus before", "before minus after")
+_REVERSED = ("subtracted in the wrong order",) * 2
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Two lists of six values, and the numbers they are reduced to."""
+
+    b: Before
+    before: list[int]
+    after: list[int]
+
+    @property
+    def changes(self) -> list[int]:
+        return [y - x for x, y in zip(self.before, self.after, strict=True)]
+
+    @property
+    def mean(self) -> int:
+        return sum(self.changes) // len(self.before)
+
+    def shown(self) -> dict[str, object]:
+        return {"b": self.b, "n": len(self.before), "before": listed(self.before), "after": listed(self.after)}
+
+
+def _lists(draw: Draw) -> _Lists:
+    """Draw six pairs with a whole mean for either list, so that the working stays short."""
+    b, n = draw.setting(PAIRINGS), 6
+    before = [draw.integer(b.level[0] - 4, b.level[1] + 4) for _ in range(n)]
+    changes = [draw.integer(b.change[0] - 4, b.change[1] + 4) for _ in range(n)]
+    draw.need(sum(changes) % n == 0 and sum(before) % n == 0 and len(set(changes)) > 3)
+    return _Lists(b, before, [x + d for x, d in zip(before, changes, strict=True)])
+
+
+def _sd(values: list[int]) -> float:
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((x - mean) ** 2 for x in values) / (len(values) - 1))
+
+
+_STEM_PAIRED_T = wordings("""
+    train: The {b.y} ({b.unit}) of {b.who} was measured in connection with {b.event}. Before: {before}. After:
+        {after}. All distributions are roughly normal.
+    train: Values of {b.y} in {b.unit}, before {b.event}: {before}. After it: {after}. Neither the values nor their
+        differences show outliers.
+    train: Does {b.event} change the mean {b.y} of {b.who}? The values in {b.unit} are {before} before, and {after}
+        after. Dotplots show no strong skew.
+    train: A study of {b.event} records the {b.y} of {b.who} in {b.unit}: {before} before the start and {after} after
+        the end. Normality is plausible.
+    test: {before} before {b.event}, and {after} after it: these are values of {b.y} in {b.unit} for {b.who}, from
+        nearly normal distributions.
+    test: What {b.event} does to the {b.y} of {b.who} is to be tested. Data in {b.unit}, with nothing unusual in a
+        dotplot: first {before}; later {after}, when it was over.
+    test: Two rows of a notebook give {b.y} in {b.unit} for {b.who}: "before {b.event}: {before}" and "after:
+        {after}". Assume normal populations.
+""")
+_ASK_PAIRED_T = wordings("""
+    train/paired: Both lists give the same {n} {b.who}, selected at random, in the same order. Compute the t statistic
+        for the hypothesis of no change, {order}.
+    train/paired: One random sample of {n} was measured twice and listed in the same order. What is the t statistic
+        for a mean difference of 0, {order}?
+    train/apart: The lists give two independent random samples of {n} {b.who} each. Compute the two-sample t statistic
+        for the hypothesis of equal means, {order}.
+    train/apart: A random sample of {n} was measured before, and another one of {n} afterward. What is the two-sample
+        t statistic for equal means, {order}?
+    test/paired: Values at the same place in both rows belong to the same one of {n} randomly drawn {b.who}. Taking
+        {order}, find t under H0: mu_d = 0.
+    test/paired: Each of {n} randomly drawn {b.who} appears in both rows, at the same place. Which t results under H0
+        of no change, {order}?
+    test/apart: The rows come from different {b.who}, {n} drawn at random for each. Taking {order}, find t under H0:
+        mu_1 = mu_2.
+    test/apart: The rows have no {b.who} in common; two simple random samples of {n} were drawn. Which t results under
+        H0 of equal means, {order}?
+""")
+
+
+@kind(3)
+def paired_t(draw: Draw) -> Siblings:
+    """The t statistic from two lists: paired or independent, and which order."""
+    lists = _lists(draw)
+    n, b = len(lists.before), lists.b
+    stem = draw.ask(_STEM_PAIRED_T, **lists.shown())
+    s, s1, s2 = _sd(lists.changes), _sd(lists.before), _sd(lists.after)
+    paired, apart = s / math.sqrt(n), math.sqrt((s1**2 + s2**2) / n)
+    draw.need(abs(lists.mean) / apart > 0.4 and abs(lists.mean) / paired < 14)
+
+    def make(independent: int, turned: int) -> Sibling:
+        gap, order = (lists.mean, -lists.mean)[turned], _ORDERS[turned]
+        error = (paired, apart)[independent]
+        t = gap / error
+        values = lists.changes if not turned else [-d for d in lists.changes]
+        first, reduced, formula = (
+            (f"Let mu_d be the mean difference in {b.y}, {order}. The null hypothesis is `H0: mu_d = 0`.",
+             f"Each difference belongs to one of the {b.who}, so the differences {listed(values)} are one random "
+             f"sample with mean {gap} and standard deviation {sig(s)}.",
+             f"`SE = s_d / sqrt(n)`, that is `{sig(s)} / sqrt({n}) = {sig(error)}`."),
+            (f"Let mu_1 and mu_2 be the mean {b.y} before and after. The null hypothesis is `H0: mu_1 = mu_2`.",
+             f"The samples are random and independent, with means {sum(lists.before) // n} and "
+             f"{sum(lists.after) // n}, difference {gap}, and standard deviations {sig(s1)} and {sig(s2)}.",
+             f"`SE = sqrt(s1^2 / n1 + s2^2 / n2)`, that is `sqrt({sig(s1)}^2 / {n} + {sig(s2)}^2 / {n}) = "
+             f"{sig(error)}`."),
+        )[independent]
+        steps = [
+            first,
+            reduced,
+            formula,
+            f"`t = (difference - 0) / SE`, that is `{gap} / {sig(error)} = {t:.2f}`.",
+            f"The observed difference is {abs(t):.2f} standard errors {'above' if gap > 0 else 'below'} 0.",
+        ]
+        ask = draw.ask(_ASK_PAIRED_T, ("paired", "apart")[independent], n=n, b=b, order=order)
+        return Sibling(
+            f"{('paired', 'independent')[independent]}, {order}",
+            f"{stem} {ask}",
+            steps,
+            number(t, 2, tolerance=0.03),
+            "Paired data are reduced to differences, which are one sample; independent samples keep two variances.",
+        )
+
+    return square(
+        make,
+        ("treated the paired lists as independent samples", "paired values that come from independent samples"),
+        _REVERSED,
+        {"before": lists.before, "after": lists.after},
+    )
+
+
+_STEM_PAIRED_INTERVAL = wordings("""
+    test: {b.event!c} and the {b.y} of {b.who}: for {n} drawn at random, the values in {b.unit} were {before} at the
+        start and {after} at the end, each in the same place of both lists. The changes look nearly normal.
+    test: Six {b.who}, drawn at random and measured twice, had the {b.y} ({b.unit}) {before}, and after {b.event}
+        {after}, listed in one order. A dotplot of the differences shows nothing unusual.
+    test: A table pairs the {b.y} ({b.unit}) of a random sample of {n} {b.who} before {b.event} ({before}) with the
+        values of the same ones afterward ({after}). Assume that differences are normal.
+    test: What does {b.event} do to the {b.y} of {b.who}? First {before}, then {after} (in {b.unit}) is what the same
+        {n}, a simple random sample, scored in this order. The differences have no outliers.
+""")
+_ASK_PAIRED_INTERVAL = wordings("""
+    test: Construct a {level}% confidence interval for the mean difference, {order}.
+    test: Estimate the mean difference ({order}) with {level}% confidence.
+    test: What is the {level}% confidence interval for mu_d, the mean of {order}?
+""")
+
+
+@kind(3, held_out=True)
+def paired_interval(draw: Draw) -> Siblings:
+    """The t interval for a mean difference from before and after values: which order, and which of two levels."""
+    lists, levels = _lists(draw), draw.choice(LEVELS)
+    n, b, s = len(lists.before), lists.b, _sd(lists.changes)
+    stem, se = draw.ask(_STEM_PAIRED_INTERVAL, **lists.shown()), s / math.sqrt(n)
+
+    def make(turned: int, high: int) -> Sibling:
+        gap, order, level = (lists.mean, -lists.mean)[turned], _ORDERS[turned], levels[high]
+        critical = t_quantile(0.5 + level / 200, n - 1)
+        margin = critical * se
+        values = lists.changes if not turned else [-d for d in lists.changes]
+        steps = [
+            f"The parameter is mu_d, the mean difference in {b.y} of all {b.who}, {order}, in {b.unit}.",
+            f"The differences {listed(values)} are one random sample, and normality is plausible. They have mean {gap} "
+            f"and standard deviation {sig(s)}; with {n - 1} degrees of freedom, t* = {critical:.3f}.",
+            f"The interval is `d_bar +/- t* (s_d / sqrt(n))`, that is `{gap} +/- {critical:.3f} * {sig(s)} / "
+            f"sqrt({n}) = {gap} +/- {sig(margin)}`.",
+            f"We are {level}% confident that the mean difference is between {fixed(gap - margin, 2)} and "
+            f"{fixed(gap + margin, 2)} {b.unit}.",
+        ]
+        return Sibling(
+            f"{order}, {level}%",
+            f"{stem} {draw.ask(_ASK_PAIRED_INTERVAL, level=level, order=order)}",
+            steps,
+            interval(gap - margin, gap + margin, 2, b.unit),
+            "Paired data are reduced to differences, and the differences get a one-sample t interval.",
+        )
+
+    return square(
+        make,
+        _REVERSED,
+        other_level(levels),
+        {"before": lists.before, "after": lists.after, "levels": levels},
+    )
