@@ -1,281 +1,222 @@
-"""Intervals for a slope and the accuracy of a line."""
+"""The interval for a slope, what it says, and what follows from it about a claim."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from .._draw import Draw, Given, kind
-from .._numerics import normal_quantile, t_quantile
-from .._problem import (
-    Draft,
-    Wrong,
-    article,
-    fixed,
-    interval,
-    number,
-    sig,
-    single,
-    words,
-)
+from .._numerics import t_quantile
+from .._problem import fixed, interval, sig, single, words
 from .._settings import RELATIONS
+from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
 from .._wording import wordings
-from ._shared import _fit
+from ._shared import OTHER_ROW, OTHER_TERM, ROWS, printout, table
 
 # fmt: off
 
 
-_ASK_STANDARD_ERROR_OF_SLOPE = wordings("""
-    train: For {n} {r.cases}, {r.y} is regressed on {r.x}. The standard deviation of the residuals is {s}
-        {r.y_unit} and that of {r.x} is {sx} {r.x_unit}. What is the standard error of the slope?
-    train: A least-squares line predicts {r.y} from {r.x} for {n} {r.cases}, with residual standard deviation s
-        = {s} {r.y_unit} and sx = {sx} {r.x_unit}. Find the standard error of the slope.
-    test: How precisely does a sample of {n} {r.cases} pin down the effect of {r.x} on {r.y}? The {r.x} values
-        have SD {sx} {r.x_unit}, and points scatter about the fitted line with s = {s} {r.y_unit}. Compute the
-        SE of the line's coefficient.
-    test: Given n = {n}, s = {s} {r.y_unit} (scatter of {r.y} about the line) and an SD of {sx} {r.x_unit} in
-        {r.x}, work out the SE of the fitted coefficient for {r.cases}.
+_STEM_SLOPE_INTERVAL = wordings("""
+    train: The output is for a random sample of {n} {r.cases}, with {r.x} ({r.x_unit}) as explanatory variable and
+        {r.y} ({r.y_unit}) as response. The conditions for inference are met.
+    train: A least-squares line predicts {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}). It was fitted to {n} randomly
+        selected {r.cases}, and residual plots show no problem.
+    train: For {n} {r.cases}, selected at random, a regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) gives this
+        output. All conditions for t intervals are satisfied.
+    train: How is {r.y} ({r.y_unit}) related to {r.x} ({r.x_unit}) for {r.cases}? The line below comes from a random
+        sample of {n}, and its residuals look as they should.
+    test: A spreadsheet fits {r.y} ({r.y_unit}) to {r.x} ({r.x_unit}) for a simple random sample of {r.cases} with n =
+        {n}. The usual assumptions are plausible.
+    test: Estimates of a regression line follow: {r.y} ({r.y_unit}) on the vertical axis, {r.x} ({r.x_unit}) on the
+        horizontal one, {n} {r.cases} drawn at random. Checks of the residuals raised no concerns.
+    test: In a report on {r.cases}, a simple random sample of size {n} is used to model {r.y} ({r.y_unit}) as a line
+        in {r.x} ({r.x_unit}). Nothing speaks against t procedures.
 """)
-
-
-@kind(2)
-def standard_error_of_slope(draw: Draw) -> Draft:
-    """The standard error of a slope from s, sx and n."""
-    r = draw.setting(RELATIONS)
-    n, s = draw.integer(10, 50), draw.decimal(*r.noise, 2)
-    sx = draw.decimal((r.xs[1] - r.xs[0]) * 0.2, (r.xs[1] - r.xs[0]) * 0.32, 2)
-    right = s / (sx * math.sqrt(n - 1))
-    unit = f"{r.y_unit} per {single(r.x_unit)}"
-    digits = 4
-    bare, deep, swapped = s / sx, s / math.sqrt(n), sx / (s * math.sqrt(n - 1))
-    return Draft(
-        draw.ask(_ASK_STANDARD_ERROR_OF_SLOPE, r=r, n=n, s=s, sx=sx),
-        ["The standard error of the slope is s / (sx * sqrt(n - 1)).",
-         f"That is {s} / ({sx} * sqrt({n} - 1)) = {fixed(right, digits)} {unit}."],
-        number(right, digits, unit, tolerance=max(0.0002, 0.01 * right)),
-        [
-            Wrong(number(bare, digits, unit), "left out the sample size",
-                  ["The standard error compares the two standard deviations.",
-                   f"That is {s} / {sx} = {fixed(bare, digits)} {unit}."]),
-            Wrong(number(deep, digits, unit), "left out the spread of x, as for a mean",
-                  ["A standard error is s / sqrt(n).",
-                   f"That is {s} / sqrt({n}) = {fixed(deep, digits)} {unit}."]),
-            Wrong(number(swapped, digits, unit), "exchanged the two standard deviations",
-                  ["The standard error of the slope is sx / (s * sqrt(n - 1)).",
-                   f"That is {sx} / ({s} * sqrt({n} - 1)) = {fixed(swapped, digits)} {unit}."]),
-            Wrong(number(s / (sx * (n - 1)), digits, unit), "divided by n - 1 instead of by its root"),
-        ],
-        "A slope is known better with less scatter about the line, more spread in x and more data.",
-        {"s": s, "sx": sx, "n": n},
-    )
-
-
-_ASK_RESIDUAL_STANDARD_DEVIATION = wordings("""
-    test: A line for {r.y} ({r.y_unit}) in terms of {r.x} was fitted to {n} {r.cases}; the squared residuals add
-        up to {sse}. By how much do points typically miss the line, that is, how large is s?
-    test: Given {sse} as the sum of squared residuals from a least-squares fit of {r.y} to {r.x} with n = {n}
-        {r.cases}, work out s, the SD about the line, in {r.y_unit}.
-""")
-
-
-@kind(2, held_out=True)
-def residual_standard_deviation(draw: Draw) -> Draft:
-    """The standard deviation of the residuals from their sum of squares."""
-    r = draw.setting(RELATIONS)
-    n = draw.integer(8, 30)
-    sse = Given(round((n - 2) * draw.decimal(*r.noise, 2) ** 2, 1))
-    right = math.sqrt(sse / (n - 2))
-    unit = r.y_unit
-    by_n, by_less, square = math.sqrt(sse / n), math.sqrt(sse / (n - 1)), sse / (n - 2)
-    draw.need(sse > 5)
-
-    def option(value: float, slip: str, steps: Sequence[str] = ()) -> Wrong:
-        return Wrong(number(value, 3, unit, tolerance=0.004 * right), slip, steps)
-
-    return Draft(
-        draw.ask(_ASK_RESIDUAL_STANDARD_DEVIATION, r=r, n=n, sse=sse),
-        ["Two parameters, slope and intercept, were fitted, so the divisor is n - 2.",
-         f"s = sqrt({sse} / ({n} - 2)) = {right:.3f} {unit}."],
-        number(right, 3, unit, tolerance=max(0.002, 0.004 * right)),
-        [
-            option(by_less, "divided by n - 1, as for a single list of data",
-                   ["A standard deviation has the divisor n - 1.",
-                    f"s = sqrt({sse} / ({n} - 1)) = {by_less:.3f} {unit}."]),
-            option(by_n, "divided by n instead of n - 2",
-                   ["The mean of the squared residuals is their sum over n.",
-                    f"s = sqrt({sse} / {n}) = {by_n:.3f} {unit}."]),
-            option(square, "forgot the square root",
-                   ["Two parameters were fitted, so the divisor is n - 2.",
-                    f"s = {sse} / ({n} - 2) = {square:.3f} {unit}."]),
-            option(math.sqrt(sse) / (n - 2), "took the root before dividing"),
-        ],
-        "The standard deviation of the residuals is the root of their sum of squares over n - 2.",
-        {"sse": sse, "n": n},
-    )
-
-
 _ASK_SLOPE_INTERVAL = wordings("""
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. Construct a {level}% confidence interval for the true slope.
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. What is the {level}% confidence interval for the slope of the
-        population line?
-    test: Among {n} {r.cases} picked at random, {r.y} ({r.y_unit}) is modeled as a line in {r.x} ({r.x_unit});
-        the printout has {b} for the coefficient and {se} for its SE. Between which limits can the population
-        value of the coefficient be placed with {level}% confidence?
-    test: With {level}% confidence, how large is the change in mean {r.y} ({r.y_unit}) per {x_one} of {r.x}? A
-        sample of {n} {r.cases} drawn by lot has the least-squares slope {b}, SE {se}. Give the interval.
+    train: Construct a {level}% confidence interval for the true {what}.
+    train: Find the {level}% confidence interval for the {what} of the population line.
+    test: Estimate the true {what} by an interval, with {level}% confidence.
+    test: Between which limits does the true {what} lie, with {level}% confidence?
 """)
 
 
 @kind(2)
-def slope_interval(draw: Draw) -> Draft:
-    """The t interval for a slope."""
-    r = draw.setting(RELATIONS)
-    n, b, se = _fit(draw, r)
-    level = draw.confidence()
-    t, z = t_quantile(0.5 + level / 200, n - 2), normal_quantile(0.5 + level / 200)
-    wrong_df, unit = t_quantile(0.5 + level / 200, n - 1), f"{r.y_unit} per {single(r.x_unit)}"
-    digits = 3 if abs(b) < 10 else 2
-    draw.need(t * se > 30 * 10.0**-digits)
+def slope_interval(draw: Draw) -> Siblings:
+    """The t interval from the printout of a line: slope or intercept, at one of two levels."""
+    out, levels = printout(draw), draw.choice(LEVELS)
+    r, n = out.r, out.n
+    stem = draw.ask(_STEM_SLOPE_INTERVAL, r=r, n=n)
 
-    def option(critical: float, spread: float, slip: str, first: str = "") -> Wrong:
-        steps = ([first, f"The interval is {b} +/- {critical:.3f} * {sig(spread)}, that is {b} +/- "
-                         f"{sig(critical * spread)}."] if first else [])
-        return Wrong(interval(b - critical * spread, b + critical * spread, digits, unit), slip, steps)
+    def make(a: int, high: int) -> Sibling:
+        (what, estimate, error), level = out.terms[a], levels[high]
+        critical = t_quantile(0.5 + level / 200, n - 2)
+        margin = critical * error
+        low, high_end = fixed(estimate - margin, 3), fixed(estimate + margin, 3)
+        steps = [
+            f"The parameter is the {what} of the population line that predicts {r.y} from {r.x}.",
+            f"The conditions are met. With `n - 2 = {n} - 2 = {n - 2}` degrees of freedom, t* = {critical:.3f} at "
+            f"{level}% confidence.",
+            f"The interval is `estimate +/- t* SE`, that is `{estimate} +/- {critical:.3f} * {error} = {estimate} +/- "
+            f"{sig(margin)}`.",
+            f"We are {level}% confident that the interval from {low} to {high_end} captures the true {what}.",
+        ]
+        return Sibling(
+            f"{what}, {level}%",
+            f"{stem}\n\n{out.table}\n\n{draw.ask(_ASK_SLOPE_INTERVAL, what=what, level=level)}",
+            steps,
+            interval(estimate - margin, estimate + margin, 3),
+            "An interval for a slope or an intercept uses t with n - 2 degrees of freedom and its own standard error.",
+        )
 
-    right = option(t, se, "", f"A slope has n - 2 = {n - 2} degrees of freedom, so t* = {t:.3f}.")
-    root = se / math.sqrt(n)
-    return Draft(
-        draw.ask(_ASK_SLOPE_INTERVAL, r=r, n=n, b=b, se=se, level=level, x_one=single(r.x_unit)),
-        right.steps,
-        right.answer,
-        [
-            option(z, se, "used a z critical value instead of t", f"For {level}% confidence, z* = {z:.3f}."),
-            option(t, root, "divided the standard error by the root of n once more",
-                   f"With {n - 2} degrees of freedom t* = {t:.3f}, and the standard error is {se} / "
-                   f"sqrt({n}) = {sig(root)}."),
-            option(1.0, se, "left out the critical value", "The margin is the standard error of the slope."),
-            option(wrong_df, se, "used n - 1 degrees of freedom instead of n - 2",
-                   f"A sample of {n} has {n - 1} degrees of freedom, so t* = {wrong_df:.3f}."),
-            option(t_quantile(level / 100, n - 2), se, "took the critical value from one tail only"),
-        ],
-        "An interval for a slope uses t with n - 2 degrees of freedom and the printed standard error.",
-        {"slope": b, "se": se, "n": n, "confidence": level},
-    )
+    return square(make, OTHER_TERM, other_level(levels), {**out.parameters, "levels": levels})
 
 
+_STEM_INTERPRET_SLOPE_INTERVAL = wordings("""
+    train: From a random sample of {n} {r.cases}, a {level}% confidence interval for the slope of the line that
+        predicts {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}) is {b} plus or minus {margin}, from {low} to {high}. The
+        standard error of the slope is {se}.
+    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly selected {r.cases} gives slope
+        {b}, standard error {se}, and the {level}% confidence interval ({low}, {high}) for the slope.
+    train: For {n} {r.cases}, selected at random, the slope of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) is {b} with
+        standard error {se}. At {level}% confidence, the margin of error is {margin}, so that the interval runs from
+        {low} to {high}.
+    train: How does {r.y} ({r.y_unit}) change with {r.x} ({r.x_unit})? In a random sample of {n} {r.cases}, the
+        least-squares slope is {b} (standard error {se}). The {level}% t interval for the true slope is ({low},
+        {high}).
+    test: "Coefficient of {r.x}: {b}, SE {se}, {level}% confidence interval {low} to {high}" stands below a line for
+        {r.y} in {r.y_unit}, fitted to {n} randomly drawn {r.cases}, with {r.x} in {r.x_unit}.
+    test: Software was given the {r.x} ({r.x_unit}) and the {r.y} ({r.y_unit}) of {n} {r.cases}, drawn at random. Its
+        estimate of beta is {b} +/- {margin} at {level}% confidence, or ({low}, {high}), with an SE of {se}.
+    test: Students model {r.y} ({r.y_unit}) as a line in {r.x} ({r.x_unit}). A simple random sample of {r.cases} (n =
+        {n}) has coefficient {b}, SE {se}; with {level}% confidence, beta is between {low} and {high}.
+""")
 _ASK_INTERPRET_SLOPE_INTERVAL = wordings("""
-    train: From {n} randomly chosen {r.cases}, a {level}% confidence interval for the slope of the line that
-        predicts {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}) is ({low}, {high}). Interpret this interval.
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives the
-        {level}% confidence interval ({low}, {high}) for the slope. What does this interval say?
-    test: "Coefficient of {r.x}: {low} to {high} ({level}% confidence)" stands below a fit of {r.y} in
-        {r.y_unit} to {n} {r.cases} drawn by lot, with {r.x} in {r.x_unit}. What is a reader to take from this
-        line?
-    test: With data on {n} {r.cases} selected by chance, an analyst puts the coefficient of {r.x} ({r.x_unit})
-        in a linear model for {r.y} ({r.y_unit}) between {low} and {high} at {level}% confidence. Say what that
-        means.
+    train/interval: Which statement interprets the confidence interval?
+    train/interval: Which sentence says what the confidence interval means?
+    train/level: Which statement interprets the confidence level?
+    train/level: Which sentence says what the confidence level means?
+    train/margin: Which statement interprets the margin of error?
+    train/margin: Which sentence says what the margin of error means?
+    train/se: Which statement interprets the standard error of the slope?
+    train/se: Which sentence says what the standard error of the slope means?
+    test/interval: How should the interval itself be read?
+    test/interval: Choose the correct interpretation of the interval.
+    test/level: How should "{level}% confidence" be read?
+    test/level: Choose the correct interpretation of "{level}% confidence".
+    test/margin: How should the margin of error be read?
+    test/margin: Choose the correct interpretation of the margin of error.
+    test/se: How should the SE be read?
+    test/se: Choose the correct interpretation of the SE.
 """)
+_MEANINGS = {
+    "interval": "The interval gives plausible values of the parameter: the change in mean response per unit of x.",
+    "level": "The level describes the method: how often it succeeds when samples are drawn again and again.",
+    "margin": "The margin of error bounds how far the sample slope is from the true one, at the given confidence.",
+    "se": "The standard error describes how much slopes vary from sample to sample.",
+}
 
 
 @kind(2)
-def interpret_slope_interval(draw: Draw) -> Draft:
-    """What a confidence interval for a slope says."""
-    r = draw.setting(RELATIONS)
-    n, b, se = _fit(draw, r)
-    level = draw.confidence()
-    half = t_quantile(0.5 + level / 200, n - 2) * se
-    low, high = fixed(b - half, 2), fixed(b + half, 2)
-    draw.need(float(low) * float(high) > 0.001 and abs(float(high) - float(low)) > 0.05)
-    small, big = sorted((abs(float(low)), abs(float(high))))
-    size, way = f"between {fixed(small, 2)} and {fixed(big, 2)} {r.y_unit}", "higher" if b > 0 else "lower"
-    more = f"one more {single(r.x_unit)} of {r.x}"
-    texts = [
-        f"We are {level}% confident that, over all {r.cases}, {more} goes with a mean {r.y} that is {size} {way}.",
-        f"For {level}% of all {r.cases}, taken one at a time, {more} goes with {article(r.y)} that is {size} {way}.",
-        f"We are {level}% confident that, over the sample of {n} {r.cases}, {more} goes "
-        f"with a mean {r.y} that is {size} {way}.",
-        f"We are {level}% confident that the mean {r.y} of all {r.cases} is {size}, whatever the {r.x} may be.",
+def interpret_slope_interval(draw: Draw) -> Siblings:
+    """What an interval for a slope, its level, its margin of error and its standard error say."""
+    out, level = printout(draw), draw.confidence()
+    r, n, b, se, one = out.r, out.n, out.slope, out.slope_se, single(out.r.x_unit)
+    margin = t_quantile(0.5 + level / 200, n - 2) * se
+    low, high, reach = fixed(b - margin, 2), fixed(b + margin, 2), fixed(margin, 2)
+    draw.need(low != high and fixed(se, 2) != "0.00")
+    stem = draw.ask(
+        _STEM_INTERPRET_SLOPE_INTERVAL, r=r, n=n, level=level, b=fixed(b, 2), se=fixed(se, 2), margin=reach, low=low,
+        high=high,
+    )
+    texts = {
+        "interval": f"We are {level}% confident that, with each additional {one} of {r.x}, mean {r.y} changes by {low} "
+                    f"to {high} {r.y_unit}.",
+        "level": f"In the long run, about {level}% of the intervals from random samples of {n} {r.cases} capture the "
+                 f"true change in mean {r.y}.",
+        "margin": f"With {level}% confidence, the change in mean {r.y} with each {one} of {r.x} is within {reach} "
+                  f"{r.y_unit} of the sample slope.",
+        "se": f"Slopes from random samples of {n} {r.cases} typically differ from the true change in mean {r.y} by "
+              f"about {fixed(se, 2)} {r.y_unit}.",
+    }
+    of = [
+        Sibling(
+            label,
+            f"{stem} {draw.ask(_ASK_INTERPRET_SLOPE_INTERVAL, label, level=level)}",
+            ["The parameter is the slope of the population line, estimated by the slope of a random sample.",
+             f"{idea} Here x is {r.x}, and the response is {r.y}."],
+            words(texts[label]),
+            idea,
+        )
+        for label, idea in _MEANINGS.items()
     ]
-    return Draft(
-        draw.ask(_ASK_INTERPRET_SLOPE_INTERVAL, r=r, n=n, level=level, low=low, high=high),
-        [f"The slope is the change in the mean of y for {more}.",
-         f"The interval estimates the slope for the whole population; the {level}% describes the method."],
-        words(texts[0]),
-        [
-            Wrong(words(texts[1]), "took the confidence level for a share of the individuals",
-                  ["The slope is a change in y for one more unit of x.",
-                   f"The {level}% tells for how many of the individuals the change lies in the interval."]),
-            Wrong(words(texts[2]), "took the slope of the sample, which is known, for the thing estimated",
-                  ["The slope is the change in the mean of y for one more unit of x.",
-                   "The interval was computed from the sample, so it tells where the slope of the sample lies."]),
-            Wrong(words(texts[3]), "took the interval for a slope for an interval for a mean of y",
-                  ["The interval comes from a model for y.",
-                   f"So it tells, with {level}% confidence, where the mean of y lies."]),
-        ],
-        "An interval for a slope is about the change in mean response per unit of x in the population.",
-        {"slope": b, "se": se, "n": n, "confidence": level},
-    )
+    names = ("interval", "confidence level", "margin of error", "standard error")
+    parameters = {"slope": b, "se": se, "n": n, "confidence": level}
+    return four(of, [f"interpreted the {name} instead" for name in names], parameters)
 
 
+_STEM_SLOPE_CONCLUSION = wordings("""
+    train: One analyst claims that {r.y} ({r.y_unit}) has no linear relation to {r.x} ({r.x_unit}) for {r.cases};
+        another claims that the true slope is {k}. Two independent random samples give these {level}% confidence
+        intervals for the slope.
+    train: For {r.cases}, the slope of the line that predicts {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}) is claimed to
+        be 0 by some and {k} by others. The table shows {level}% confidence intervals for it, from two random samples.
+    train: Two random samples of {r.cases} lead to these {level}% confidence intervals for the slope of {r.y}
+        ({r.y_unit}) on {r.x} ({r.x_unit}). Two claims are to be tested: a slope of 0 and a slope of {k}.
+    train: Is there a linear relation between {r.x} ({r.x_unit}) and {r.y} ({r.y_unit}), and could its slope be {k},
+        as a textbook says? For two random samples of {r.cases}, {level}% confidence intervals for the slope were
+        computed.
+    test: A textbook gives beta = {k} for the dependence of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}); a skeptic says
+        beta = 0. At {level}% confidence, simple random samples A and B of {r.cases} place beta in these intervals.
+    test: With {level}% confidence, beta lies in the intervals below. Here beta is the coefficient of {r.x}
+        ({r.x_unit}) in a line for {r.y} ({r.y_unit}), estimated from two simple random samples of {r.cases}. The
+        values 0 and {k} have been proposed for it.
+    test: Does {r.y} ({r.y_unit}) of {r.cases} go up or down with {r.x} ({r.x_unit}), perhaps at the rate beta = {k}?
+        Simple random samples A and B were drawn independently; both intervals have {level}% confidence.
+""")
 _ASK_SLOPE_CONCLUSION = wordings("""
-    train: From {n} randomly chosen {r.cases}, a 95% confidence interval for the slope of the line that predicts
-        {r.y} from {r.x} is ({low}, {high}). What does it say about a linear relation, at the 5% level?
-    train: From {n} randomly chosen {r.cases}, a 95% confidence interval for the slope of the line that predicts
-        {r.y} from {r.x} is ({low}, {high}). What can be concluded about a linear relation (alpha = 0.05)?
-    test: Does {r.y} depend linearly on {r.x} among {r.cases}? With data on {n} of them, drawn by lot, an
-        inspector is 95% confident that the population line rises by between {low} and {high} per unit. Judge at
-        significance level 0.05.
-    test: Between {low} and {high}: this is where {n} {r.cases}, selected by chance, put the true slope for
-        {r.y} against {r.x} at 95% confidence. Is there evidence of a linear connection at the 5% significance
-        level?
+    train: With sample {row} alone, what can be concluded about a true slope of {claim} at the {alpha} level?
+    train: Use the interval from sample {row} to test a slope of {claim} with alpha = {alpha}. What is the conclusion?
+    test: Judging by row {row}, what follows for H0: beta = {claim} at significance level {alpha}?
+    test: What does row {row} say about beta = {claim} in a two-sided test with alpha = {alpha}?
 """)
 
 
 @kind(2)
-def slope_conclusion(draw: Draw) -> Draft:
-    """What an interval for a slope says about a linear relation."""
-    r = draw.setting(RELATIONS)
-    n, b, se = _fit(draw, r)
-    half = t_quantile(0.975, n - 2) * se
-    low, high = fixed(b - half, 2), fixed(b + half, 2)
-    draw.need(min(abs(float(low)), abs(float(high))) > 0.03)
-    covers = float(low) < 0 < float(high)
-    sign = "positive" if b > 0 else "negative"
-    relation = f"linear relation between {r.x} and {r.y}"
-    yes = f"Zero is outside the interval, so there is convincing evidence of a {sign} {relation}."
-    no = f"Zero is inside the interval, so there is not convincing evidence of a {relation}."
-    look = f"The interval from {low} to {high} {'contains' if covers else 'does not contain'} zero."
-    lies = f"Zero is {'inside' if covers else 'outside'} the interval"
-    turned = (f"{lies}, so there is convincing evidence of a {sign} {relation}." if covers else f"{lies}, so "
-                                                                                                "there is "
-                                                                                                "not "
-                                                                                                "convincing "
-                                                                                                "evidence "
-                                                                                                "of a "
-                                                                                                f"{relation}.")
-    return Draft(
-        draw.ask(_ASK_SLOPE_CONCLUSION, r=r, n=n, low=low, high=high),
-        [look, "A slope of zero would mean no linear relation."],
-        words(no if covers else yes),
-        [
-            Wrong(words(turned), "drew the opposite conclusion from the place of zero",
-                  [look, f"A slope of zero {'in' if covers else 'outside'} the interval "
-                         f"{'confirms' if covers else 'speaks against'} the relation."]),
-            Wrong(words(f"The slope is only an estimate from {n} cases, so an interval for it says nothing "
-                        f"about a {relation}."),
-                  "thought that an interval cannot serve as a test",
-                  [look, "But the slope is only estimated, so no conclusion follows."]),
-            Wrong(words(f"About 95% of all {r.cases} have a slope between {low} and {high}, so the relation "
-                        "holds for most of them."),
-                  "took the interval for a range of individual values",
-                  [f"The interval goes from {low} to {high}.",
-                   "Its level tells how many individuals lie in it."]),
-            Wrong(words(f"One is {'outside' if not float(low) < 1 < float(high) else 'inside'} the interval, "
-                        "and that decides about the relation."), "compared the slope with 1 instead of 0"),
-        ],
-        "A 95% interval for the slope that leaves out zero gives evidence of a linear relation at the 5% "
-        "level.",
-        {"slope": b, "se": se, "n": n},
-    )
+def slope_conclusion(draw: Draw) -> Siblings:
+    """What an interval says about a claim: which sample, and a slope of 0 or another one."""
+    r, level = draw.setting(RELATIONS), draw.confidence()
+    k = draw.decimal(*r.slope, 2)
+    low_end, half = k * draw.decimal(0.05, 0.3, 2), abs(k) * draw.decimal(0.2, 0.6, 2)
+    near = (k + draw.choice((-1, 1)) * half * draw.decimal(0.1, 0.8, 2), half)  # holds k, not 0
+    far = (low_end, abs(k) * draw.decimal(0.35, 0.6, 2))  # holds 0, not k
+    pair = [near, far] if draw.choice((True, False)) else [far, near]
+    ends = [(Given(round(mid - reach, 2)), Given(round(mid + reach, 2))) for mid, reach in pair]
+    claims = (Given(0.0), k)
+    inside = [[low < claim < high for claim in claims] for low, high in ends]
+    edges = [abs(end - claim) for both in ends for end in both for claim in claims]
+    draw.need(sorted(map(tuple, inside)) == [(False, True), (True, False)] and min(edges) > 0.02)
+    stem = draw.ask(_STEM_SLOPE_CONCLUSION, r=r, k=k, level=level)
+    shown = table(("Sample", "Lower limit", "Upper limit"), *((ROWS[i], *map(_two, ends[i])) for i in range(2)))
+    alpha = fixed(1 - level / 100, 2)
+
+    def make(a: int, b: int) -> Sibling:
+        claim, (low, high), kept = claims[b], ends[a], inside[a][b]
+        steps = [
+            f"The hypotheses are `H0: beta = {claim}` and `Ha: beta != {claim}`, for the slope of the population line.",
+            f"A two-sided test at the {alpha} level rejects exactly the values outside the {level}% interval.",
+            f"The interval of sample {ROWS[a]} runs from {low} to {high}; {claim} is {('outside', 'inside')[kept]} it.",
+            f"H0 is {('rejected', 'not rejected')[kept]}: the evidence against a slope of {claim} is "
+            f"{('convincing', 'not convincing')[kept]}.",
+        ]
+        ask = draw.ask(_ASK_SLOPE_CONCLUSION, row=ROWS[a], claim=claim, alpha=alpha)
+        return Sibling(
+            f"sample {ROWS[a]}, claim {claim}",
+            f"{stem}\n\n{shown}\n\n{ask}",
+            steps,
+            words(f"There is {('', 'no ')[kept]}convincing evidence that the true slope differs from {claim}."),
+            "A two-sided test rejects the values outside the interval of the matching confidence level.",
+        )
+
+    slips = f"tested a slope of {k} instead of 0", f"tested a slope of 0 instead of {k}"
+    return square(make, OTHER_ROW, slips, {"k": k, "ends": ends, "confidence": level})
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"

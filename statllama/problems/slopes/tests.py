@@ -1,165 +1,210 @@
-"""Tests for a slope."""
+"""Tests for a slope: the statistic and its p-value."""
 
 from __future__ import annotations
 
-import math
-
 from .._draw import Draw, Given, kind
-from .._numerics import normal_cdf, t_upper_tail
-from .._problem import (
-    Draft,
-    Wrong,
-    number,
-    probability,
-    sig,
-    single,
-    term,
-)
+from .._problem import number, probability, single, term
 from .._settings import RELATIONS
+from .._siblings import Sibling, Siblings, square
+from .._tails import SIGN, THAN, WAYS, area, other_way, p_value
 from .._wording import wordings
-from ._shared import _fit
+from ._shared import OTHER_ROW, OTHER_TERM, ROWS, printout, table, two_samples
 
 # fmt: off
 
 
+_STEM_SLOPE_T_STATISTIC = wordings("""
+    train: Two independent random samples of {r.cases} are used to regress {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}).
+        In both, the conditions for inference about the slope are met.
+    train: The output shows least-squares slopes for {r.y} ({r.y_unit}) against {r.x} ({r.x_unit}), from two random
+        samples of {r.cases}. Residual plots show no problem.
+    train: A line that predicts {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}) is fitted to each of two random samples of
+        {r.cases}. All conditions for a t test are satisfied.
+    train: For {r.cases}, {r.y} ({r.y_unit}) is modeled as a linear function of {r.x} ({r.x_unit}). Samples A and B,
+        both random, give the output below, and the residuals look as they should.
+    test: Samples A and B of {r.cases}, drawn at random and independently, each lead to a fitted line for {r.y}
+        ({r.y_unit}) in terms of {r.x} ({r.x_unit}). Nothing in the residuals speaks against inference.
+    test: How does {r.y} ({r.y_unit}) depend on {r.x} ({r.x_unit})? Two simple random samples of {r.cases} were
+        analyzed, and the usual checks of a regression raised no concerns.
+    test: A report fits {r.y} ({r.y_unit}) to {r.x} ({r.x_unit}) twice, for simple random samples A and B of
+        {r.cases}, and finds the assumptions of the regression model plausible.
+""")
 _ASK_SLOPE_T_STATISTIC = wordings("""
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. Compute the t statistic for testing that the true slope is zero.
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. What is the test statistic for the null hypothesis of zero slope?
-    test: Among {n} {r.cases} picked at random, {r.y} ({r.y_unit}) is modeled as a line in {r.x} ({r.x_unit});
-        the printout has {b} for the coefficient and {se} for its SE. What value of t results if the hypothesis
-        of no linear relation is put to the test?
-    test: An analyst doubts that {r.x} ({r.x_unit}) helps to predict {r.y} ({r.y_unit}). A fit to {n} {r.cases}
-        drawn by lot has {b} as its slope (SE {se}). How large is t under the hypothesis that the population
-        line is flat?
+    train/zero: With sample {row}, compute the t statistic for testing that the true slope is 0.
+    train/zero: What is the t statistic of sample {row} for the null hypothesis of no linear relation?
+    train/some: With sample {row}, compute the t statistic for testing that the true slope is {null}, as an older
+        study states.
+    train/some: What is the t statistic of sample {row} for the null hypothesis of a slope of {null}?
+    test/zero: Which value of t does row {row} give under H0: beta = 0?
+    test/zero: Find t for row {row} if a flat population line is the null hypothesis.
+    test/some: Which value of t does row {row} give under H0: beta = {null}?
+    test/some: Find t for row {row} if a population line of slope {null} is the null hypothesis.
 """)
 
 
 @kind(1)
-def slope_t_statistic(draw: Draw) -> Draft:
-    """The t statistic of a slope against 0."""
-    r = draw.setting(RELATIONS)
-    n, b, se = _fit(draw, r)
-    t = b / se
-    return Draft(
-        draw.ask(_ASK_SLOPE_T_STATISTIC, r=r, n=n, b=b, se=se),
-        ["The statistic is the slope minus its null value, over its standard error.",
-         f"t = ({b} - 0) / {se} = {t:.2f}."],
-        number(t, 2, tolerance=0.02),
-        [
-            Wrong(number(se / b, 2), "divided the standard error by the slope",
-                  ["The statistic compares the standard error with the slope.",
-                   f"t = {se} / {term(b)} = {se / b:.2f}."]),
-            Wrong(number(b / (se / math.sqrt(n)), 2), "divided the standard error by the root of n once more",
-                  [f"The standard error of the slope is {se} / sqrt({n}) = {sig(se / math.sqrt(n))}.",
-                   f"t = {b} / {sig(se / math.sqrt(n))} = {b * math.sqrt(n) / se:.2f}."]),
-            Wrong(number(b * se, 2), "multiplied the slope by its standard error",
-                  ["The slope is weighted with its standard error.", f"t = {b} * {se} = {b * se:.2f}."]),
-            Wrong(number(-t, 2), "lost the sign of the slope"),
-            Wrong(number((b - 1) / se, 2), "tested against a slope of 1 instead of 0"),
-        ],
-        "The printed standard error already belongs to the slope; t is the slope divided by it.",
-        {"slope": b, "se": se, "n": n},
-    )
+def slope_t_statistic(draw: Draw) -> Siblings:
+    """The t statistic of a slope: which sample, and a null value of 0 or another one."""
+    r, sizes, slopes, errors = two_samples(draw)
+    claimed = Given(round(slopes[0] * draw.decimal(0.4, 1.6, 2), 2))
+    draw.need(min(abs(b - claimed) / se for b, se in zip(slopes, errors, strict=True)) > 0.2)
+    rows = [(ROWS[i], sizes[i], f"{slopes[i]:.3f}", f"{errors[i]:.3f}") for i in range(2)]
+    shown = table(("Sample", "n", "Slope", "SE of slope"), *rows)
+    stem = draw.ask(_STEM_SLOPE_T_STATISTIC, r=r)
+
+    def make(a: int, b: int) -> Sibling:
+        null, n = (Given(0.0), claimed)[b], sizes[a]
+        t = (slopes[a] - null) / errors[a]
+        steps = [
+            f"Let beta be the slope of the population line. The null hypothesis is `H0: beta = {null}`.",
+            f"The conditions are met. Sample {ROWS[a]} has slope {slopes[a]} and standard error {errors[a]}, with "
+            f"`n - 2 = {n} - 2 = {n - 2}` degrees of freedom.",
+            f"`t = (b - beta_0) / SE_b`, that is `({slopes[a]} - {term(null)}) / {errors[a]} = {t:.2f}`.",
+            f"The sample slope is {abs(t):.2f} standard errors {'above' if t > 0 else 'below'} {null}.",
+        ]
+        ask = draw.ask(_ASK_SLOPE_T_STATISTIC, ("zero", "some")[b], row=ROWS[a], null=claimed)
+        return Sibling(
+            f"sample {ROWS[a]}, null {null}",
+            f"{stem}\n\n{shown}\n\n{ask}",
+            steps,
+            number(t, 2, tolerance=0.02),
+            "The t statistic of a slope is the slope minus its null value, over the standard error of the slope.",
+        )
+
+    slips = f"tested a slope of {claimed} instead of 0", f"tested a slope of 0 instead of {claimed}"
+    parameters = {"sizes": sizes, "slopes": slopes, "errors": errors, "claimed": claimed}
+    return square(make, OTHER_ROW, slips, parameters)
 
 
+_STEM_SLOPE_P_VALUE = wordings("""
+    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for a random sample of {n} {r.cases} gives this
+        output. The conditions for inference are met.
+    train: From a random sample of {n} {r.cases}, software finds the least-squares line that predicts {r.y}
+        ({r.y_unit}) from {r.x} ({r.x_unit}). Residual plots show no problem.
+    train: The output is for {n} {r.cases}, selected at random, with {r.x} ({r.x_unit}) as explanatory variable and
+        {r.y} ({r.y_unit}) as response. All conditions for t tests are satisfied.
+    train: Is {r.y} ({r.y_unit}) linearly related to {r.x} ({r.x_unit})? The line below was fitted to {n} randomly
+        selected {r.cases}, and the residuals look as they should.
+    test: A spreadsheet models {r.y} ({r.y_unit}) as a line in {r.x} ({r.x_unit}), using a simple random sample of
+        {r.cases} with n = {n}. Checks of the residuals raised no concerns.
+    test: Part of a printout follows; the data are {n} {r.cases}, drawn at random, with {r.x} ({r.x_unit}) on the
+        horizontal axis and {r.y} ({r.y_unit}) on the vertical one. The assumptions of the regression model are
+        plausible.
+    test: Here is how a program sums up the dependence of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) in a simple random
+        sample of size {n} of {r.cases}. Nothing speaks against t procedures.
+""")
 _ASK_SLOPE_P_VALUE = wordings("""
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. Find the p-value of the two-sided test that the true slope is zero.
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. What is the p-value for the alternative that the true slope is not
-        zero?
-    test: Among {n} {r.cases} picked at random, {r.y} ({r.y_unit}) is modeled as a line in {r.x} ({r.x_unit});
-        the printout has {b} for the coefficient and {se} for its SE. If {r.x} had no linear effect at all, how
-        probable would a t at least this far from 0, in either direction, be?
-    test: A reporter doubts that {r.x} ({r.x_unit}) helps to predict {r.y} ({r.y_unit}). A fit to {n} {r.cases}
-        drawn by lot has {b} as its slope (SE {se}). Give the two-tailed p-value for the hypothesis that the
-        population line is flat.
+    train: Find the p-value of the test of whether the true {what} {way} 0.
+    train: What is the p-value for the alternative hypothesis that the true {what} {way} 0?
+    test: How large is the P-value for Ha: {what} {sign} 0, if the {what} is that of the population line?
+    test: Give the P-value of a t test of H0: {what} = 0 against Ha: {what} {sign} 0.
 """)
 
 
 @kind(3)
-def slope_p_value(draw: Draw) -> Draft:
-    """The two-sided p-value for a slope."""
-    r = draw.setting(RELATIONS)
-    n, b, se = _fit(draw, r)
-    t = b / se
-    tail = t_upper_tail(abs(t), n - 2)
-    right = 2 * tail
-    draw.need(right > 0.001)
-    start = ([f"t = {b} / {se} = {t:.2f}, with n - 2 = {n - 2} degrees of freedom.",
-              f"The tail beyond {abs(t):.2f} has area {tail:.5f}."])
-    off = 2 * t_upper_tail(abs(t), n - 1)
-    scaled = t_upper_tail(abs(t) / math.sqrt(n), n - 2) * 2
-    return Draft(
-        draw.ask(_ASK_SLOPE_P_VALUE, r=r, n=n, b=b, se=se),
-        [*start, f"The p-value is 2 * {tail:.5f} = {right:.4f}."],
-        probability(right, 4, 0.001),
-        [
-            Wrong(probability(tail, 4, 0.001), "gave a one-sided p-value for a two-sided test",
-                  [*start, "This tail area is the p-value."]),
-            Wrong(probability(1 - right, 4, 0.001), "gave the area that is not in the tails",
-                  [*start, f"The p-value is 1 - 2 * {tail:.5f} = {1 - right:.4f}."]),
-            Wrong(probability(off, 4, 0.001), "used n - 1 degrees of freedom instead of n - 2"),
-            Wrong(probability(scaled, 4, 0.001), "divided t by the root of n",
-                  [f"t = {b} / ({se} * sqrt({n})) = {t / math.sqrt(n):.2f}, with {n - 2} degrees of "
-                   "freedom.", f"Both tails together have area {scaled:.4f}, which is the p-value."]),
-            Wrong(probability(0.5 - tail, 4, 0.001), "gave the area between the center and t"),
-        ],
-        "The slope's t statistic has n - 2 degrees of freedom, and a two-sided test counts both tails.",
-        {"slope": b, "se": se, "n": n},
-    )
+def slope_p_value(draw: Draw) -> Siblings:
+    """A p-value from the printout of a line: slope or intercept, and which alternative."""
+    out, ways = printout(draw), draw.choice(WAYS)
+    n = out.n
+    stem = draw.ask(_STEM_SLOPE_P_VALUE, r=out.r, n=n)
+
+    def make(a: int, b: int) -> Sibling:
+        (what, estimate, error), way = out.terms[a], ways[b]
+        t = estimate / error
+        value = p_value(t, n - 2, way)
+        steps = [
+            f"The hypotheses are `H0: {what} = 0` and `Ha: {what} {SIGN[way]} 0`, for the population line.",
+            f"The conditions are met, and there are `n - 2 = {n} - 2 = {n - 2}` degrees of freedom.",
+            f"`t = (estimate - 0) / SE`, that is `{estimate} / {error} = {t:.2f}`.",
+            f"The p-value is `{area('T', f'{t:.2f}', way)} = {value:.4f}`.",
+            f"If the true {what} were 0, an estimate at least as extreme in the direction of the alternative would "
+            f"have probability {value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_SLOPE_P_VALUE, what=what, way=THAN[way], sign=SIGN[way])
+        return Sibling(
+            f"{what}, {way}",
+            f"{stem}\n\n{out.table}\n\n{ask}",
+            steps,
+            probability(value, 4, 0.001),
+            "The t statistic is the estimate over its own standard error, with n - 2 degrees of freedom; the "
+            "alternative decides which tail counts.",
+        )
+
+    return square(make, OTHER_TERM, other_way(ways), {**out.parameters, "ways": ways})
 
 
+_STEM_ONE_SIDED_SLOPE_TEST = wordings("""
+    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for a random sample of {n} {r.cases} gives slope
+        {b} with standard error {se}. A textbook states a slope of {first}, an older study a slope of {second}. The
+        conditions for inference are met.
+    train: From {n} randomly selected {r.cases}, the least-squares slope for {r.y} ({r.y_unit}) on {r.x} ({r.x_unit})
+        is {b}, with standard error {se}; residual plots show no problem. Two values are to be tested: {first} from a
+        textbook and {second} from an older study.
+    train: According to a textbook, the true slope for {r.y} ({r.y_unit}) against {r.x} ({r.x_unit}) is {first};
+        according to an older study, it is {second}. A random sample of {n} {r.cases} gives {b} with a standard error
+        of {se}, and all conditions for a t test are satisfied.
+    train: Is the slope of the line that predicts {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}) {first}, as in a
+        textbook, or {second}, as in an older study? For {n} {r.cases} selected at random, the slope is {b} and its
+        standard error {se}. The residuals look as they should.
+    test: By a textbook's rule, {r.y} changes by {first} {r.y_unit} per {x_one} of {r.x}; by an older study, it
+        changes by {second}. With a simple random sample of {r.cases} (n = {n}) and no concerns about residuals, a
+        student gets the coefficient {b}, SE {se}.
+    test: Two claims about how {r.y} ({r.y_unit}) varies with {r.x} ({r.x_unit}), beta = {first} in a textbook and
+        beta = {second} in an older study, are compared with {n} randomly drawn {r.cases}. Their fitted coefficient is
+        {b} (SE {se}), and the regression model is plausible.
+    test: The coefficient of {r.x} ({r.x_unit}) in a line for {r.y} ({r.y_unit}) comes out as {b} (SE {se}) in a
+        simple random sample of {n} {r.cases} that meets the usual assumptions. A textbook has {first} for it, and an
+        older study has {second}.
+""")
 _ASK_ONE_SIDED_SLOPE_TEST = wordings("""
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {n} randomly chosen {r.cases} gives
-        slope {b} with standard error {se}. An older study states a slope of {null}. Find the p-value of a test
-        of whether the true slope is {side} {null}.
-    train: For {n} randomly chosen {r.cases}, the least-squares slope of {r.y} ({r.y_unit}) on {r.x}
-        ({r.x_unit}) is {b}, with standard error {se}. What is the p-value for the null hypothesis that the true
-        slope is {null} against the alternative that it is {side} {null}?
-    test: By a rule of thumb, {r.y} changes by {null} {r.y_unit} per {x_one} of {r.x}. A fit to {n} {r.cases}
-        drawn by lot has the coefficient {b} (SE {se}), which suggests a value {side} the rule. How strong is
-        this evidence, as a one-tailed p-value?
-    test: Let H0 say that the coefficient of {r.x} ({r.x_unit}) in a line for {r.y} ({r.y_unit}) equals {null},
-        and Ha that it is {side} this. Data on {n} {r.cases} picked by chance have {b} for it, SE {se}. Turn
-        them into a p-value.
+    train: Find the p-value of the test of whether the true slope {way} the value in the {source}.
+    train: What is the p-value if the null hypothesis is the value of the {source} and the alternative says that the
+        true slope {way} it?
+    test: Taking beta from the {source} as H0, how large is the P-value for Ha: beta {sign} {null}?
+    test: Give the P-value for the suspicion that the true coefficient {way} the one in the {source}.
 """)
 
 
 @kind(3)
-def one_sided_slope_test(draw: Draw) -> Draft:
-    """The one-sided p-value of a slope against a value other than zero."""
+def one_sided_slope_test(draw: Draw) -> Siblings:
+    """The one-sided p-value of a slope: which null value, and which side."""
     r = draw.setting(RELATIONS)
     n, b = draw.integer(10, 45), draw.decimal(*r.slope, 3)
-    null = Given(round(b * draw.decimal(0.6, 1.4, 2), 1 if abs(b) > 3 else 2))
-    se = Given(round(abs(b - null) / draw.decimal(0.7, 3.2, 2), 3))
-    draw.need(se > 0.004 and abs(b - null) > 0.01)
-    t = (b - null) / se
-    tail = t_upper_tail(abs(t), n - 2)
-    draw.need(0.002 < tail < 0.3)
-    side = "above" if t > 0 else "below"
-    score = f"t = ({b} - {term(null)}) / {se} = {t:.2f}, with n - 2 = {n - 2} degrees of freedom."
-    off, flat = t_upper_tail(abs(t), n - 1), normal_cdf(-abs(t))
-    zero = t_upper_tail(abs(b / se), n - 2)
-    return Draft(
-        draw.ask(_ASK_ONE_SIDED_SLOPE_TEST, r=r, n=n, b=b, se=se, null=null, side=side, x_one=single(r.x_unit)),
-        [score, f"The alternative is one-sided, so the p-value is the area {side} {t:.2f}, which is {tail:.4f}."],
-        probability(tail, 4, 0.001),
-        [
-            Wrong(probability(2 * tail, 4, 0.001), "doubled the p-value of a one-sided test",
-                  [score, f"Both tails together have area 2 * {tail:.4f} = {2 * tail:.4f}."]),
-            Wrong(probability(1 - tail, 4, 0.001), "gave the area that is not in the tail",
-                  [score, f"The area {'below' if t > 0 else 'above'} {t:.2f} is {1 - tail:.4f}."]),
-            Wrong(probability(zero, 4, 0.001), "tested against a slope of zero instead of the stated one",
-                  [f"t = {b} / {se} = {b / se:.2f}, with n - 2 = {n - 2} degrees of freedom.",
-                   f"The tail beyond it has area {zero:.4f}."]),
-            Wrong(probability(flat, 4, 0.001), "used the normal distribution instead of t",
-                  [f"z = ({b} - {term(null)}) / {se} = {t:.2f}.", f"The tail beyond it has area {flat:.4f}."]),
-            Wrong(probability(off, 4, 0.001), "used n - 1 degrees of freedom instead of n - 2"),
-            Wrong(probability(0.5 - tail, 4, 0.001), "gave the area between the center and t"),
-        ],
-        "A slope is tested by its distance from the null value in standard errors, with n - 2 degrees of freedom.",
-        {"slope": b, "null": null, "se": se, "n": n},
+    se = Given(round(abs(b) / draw.decimal(2, 9, 2), 3))
+    nulls = [Given(round(b + draw.choice((-1, 1)) * draw.decimal(0.6, 2.9, 2) * se, 2)) for _ in range(2)]
+    draw.need(se > 0.02 and nulls[0] != nulls[1])
+    ways = ("greater", "less")
+    stem = draw.ask(
+        _STEM_ONE_SIDED_SLOPE_TEST, r=r, n=n, b=b, se=se, first=nulls[0], second=nulls[1],
+        x_one=single(r.x_unit),
+    )
+
+    def make(i: int, j: int) -> Sibling:
+        null, way, source = nulls[i], ways[j], ("textbook", "older study")[i]
+        t = (b - null) / se
+        value = p_value(t, n - 2, way)
+        steps = [
+            f"Let beta be the slope of the population line. The hypotheses are `H0: beta = {null}` and "
+            f"`Ha: beta {SIGN[way]} {null}`.",
+            f"The conditions are met, and there are `n - 2 = {n} - 2 = {n - 2}` degrees of freedom.",
+            f"`t = (b - beta_0) / SE_b`, that is `({b} - {term(null)}) / {se} = {t:.2f}`.",
+            f"The p-value is `{area('T', f'{t:.2f}', way)} = {value:.4f}`.",
+            f"If the true slope were {null}, a sample slope of {b} or {('more', 'less')[j]} would have probability "
+            f"{value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_ONE_SIDED_SLOPE_TEST, way=THAN[way], sign=SIGN[way], null=null, source=source)
+        return Sibling(
+            f"{source}, {way}",
+            f"{stem} {ask}",
+            steps,
+            probability(value, 4, 0.001),
+            "A slope is tested by its distance from the null value in standard errors, with n - 2 degrees of freedom.",
+        )
+
+    return square(
+        make,
+        ("tested the value of the older study instead of the textbook", "tested the value of the textbook instead of "
+                                                                        "the older study"),
+        other_way(ways),
+        {"slope": b, "se": se, "n": n, "nulls": nulls},
     )
