@@ -81,7 +81,7 @@ def _meaning(p: Params) -> re.Pattern[str]:
             "interval": rf"We are {level}% confident that, .* changes by {low:.2f} to {high:.2f} ",
             "level": rf"In the long run, about {level}% of the intervals from random samples of {n} ",
             "margin": rf"With {level}% confidence, .* is within {(high - low) / 2:.2f} .* of the sample slope\.$",
-            "se": rf"Slopes from random samples of {n} .* typically differ from the true .* about {p['se']:.2f} ",
+            "se": rf"Slopes from random samples of {n} .* typically differ from .* by about {p['se']:.2f} ",
         }[p["asked"]]
     )
 

@@ -23,14 +23,12 @@ _STEM_ERRORS_OF_MEAN_TEST = wordings("""
         means that {s.keep}.
     train: With {n} randomly selected {s.who}, a significance test checks whether their mean {s.thing} {way} {null}
         {s.unit}. When the result is significant, {s.act}. When it is not, {s.keep}.
-    test: Whether {s.act} or {s.keep} depends on a one-sample t test: the first happens if {n} {s.who}, drawn at
-        random, convince the inspector that their average {s.thing} {way} {null} {s.unit} (Ha), the second if they do
-        not.
-    test: An inspector asks if the average {s.thing} of {s.who} {way} {null} {s.unit}, which is Ha; H0 says that it
-        equals this value. Depending on n = {n} measurements from a simple random sample, H0 is rejected and {s.act},
-        or it is not rejected and {s.keep}.
-    test: For {s.who}, H0 states an average {s.thing} of {null} {s.unit}, and Ha that it {way} this. In the event of a
-        small p-value from a simple random sample of {n}, {s.act}. In the event of a large one, {s.keep}.
+    test: A one-sample t test with {n} randomly drawn {s.who} has H0: the average {s.thing} is {null} {s.unit}, and
+        Ha: it {way} {null} {s.unit}. The plan is simple: if H0 is rejected, {s.act}; if it is not, {s.keep}.
+    test: An inspector wonders if the average {s.thing} of {s.who} {way} {null} {s.unit} and takes this as Ha. Based
+        on a simple random sample of size {n}, either H0 is rejected and {s.act}, or H0 is not rejected and {s.keep}.
+    test: For {s.who}, H0 states an average {s.thing} of {null} {s.unit}, and Ha says that it {way} this value. After
+        a small p-value from a simple random sample of {n}, {s.act}. After a large one, {s.keep}.
 """)
 _ASK_ERRORS_OF_MEAN_TEST = wordings("""
     train/I: Which outcome is a Type I error?
@@ -45,10 +43,10 @@ _ASK_ERRORS_OF_MEAN_TEST = wordings("""
     test/I: Choose the description of a Type I error.
     test/II: What would be a Type II error here?
     test/II: Choose the description of a Type II error.
-    test/power: If Ha is true, power is the probability of what?
-    test/power: Choose the event that a test of high power makes likely.
+    test/power: A more powerful test would produce which outcome more often?
+    test/power: Choose the outcome that a test of high power makes likely.
     test/right: What would be a correct failure to reject H0?
-    test/right: Choose the description of a correct decision in favor of keeping H0.
+    test/right: Choose the description of a correct decision to retain H0.
 """)
 _CELLS = {
     (0, 1): ("I", "A Type I error is rejecting a null hypothesis that is true"),
@@ -106,11 +104,11 @@ _STEM_PROBABILITIES_OF_T_TEST = wordings("""
         {true} {m.unit}.
     train: At significance level {alpha}, a researcher tests whether the mean {m.thing} of {m.who} {way} {null}
         {m.unit}. The random sample of {n} gives a mean of {mean} {m.unit}. In truth, the mean is {true} {m.unit}.
-    test: Let the true average {m.thing} of {m.who} be {true} {m.unit}, which nobody knows. With a simple random
+    test: Suppose that the average {m.thing} of {m.who} is {true} {m.unit}, which nobody knows. With a simple random
         sample of size {n} and alpha = {alpha}, a student tests H0: mu = {null} against Ha: mu {sign} {null} and
         observes x-bar = {mean}.
-    test: {n} {m.who}, drawn at random, average {mean} {m.unit} in {m.thing}. A t test ({alpha} level) has H0: mu =
-        {null} and Ha: mu {sign} {null}; a later census reveals that mu is {true}.
+    test: In a t test at level {alpha}, {n} randomly drawn {m.who} have an average {m.thing} of {mean} {m.unit}. The
+        hypotheses are H0: mu = {null} and Ha: mu {sign} {null}; a later census reveals that mu is {true}.
     test: A newspaper tests at level {alpha} if the average {m.thing} of {m.who} {way} {null} {m.unit}; its simple
         random sample (n = {n}) averages {mean} {m.unit}. As it happens, the value for all {m.who} is {true} {m.unit}.
 """)

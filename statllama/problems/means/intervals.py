@@ -165,37 +165,38 @@ def interpret_confidence(draw: Draw) -> Siblings:
 
 
 _STEM_SAMPLE_SIZE_FOR_MEAN = wordings("""
-    train: A researcher plans to estimate the mean {m.thing} of {m.who} with {level}% confidence. The standard deviation
-        was {pilot} {m.unit} in a pilot study and {past} {m.unit} in an older report.
-    train: The mean {m.thing} of {m.who} is to be estimated with a {level}% confidence interval from a random sample. A
-        pilot study gave a standard deviation of {pilot} {m.unit}, an older report {past} {m.unit}.
+    train: A researcher plans to estimate the mean {m.thing} of {m.who} with {level}% confidence. The standard
+        deviation was {pilot} {m.unit} in a pilot study and {past} {m.unit} in an older report.
+    train: The mean {m.thing} of {m.who} is to be estimated with a {level}% confidence interval from a random sample.
+        A pilot study gave a standard deviation of {pilot} {m.unit}, an older report {past} {m.unit}.
     train: Two guesses are available for the standard deviation of the {m.thing} of {m.who}: {pilot} {m.unit} from a
         pilot study and {past} {m.unit} from an older report. A {level}% confidence interval for the mean is planned.
-    train: For a {level}% confidence interval for the mean {m.thing} of {m.who}, a random sample is planned. In an older
-        report sigma was {past} {m.unit}; a pilot study suggests {pilot} {m.unit}.
+    train: For a {level}% confidence interval for the mean {m.thing} of {m.who}, a random sample is planned. In an
+        older report sigma was {past} {m.unit}; a pilot study suggests {pilot} {m.unit}.
     test: How variable is the {m.thing} of {m.who}? An older report says sigma = {past} {m.unit}, a pilot study says
         {pilot} {m.unit}. At {level}% confidence, the average is to be estimated from a simple random sample.
-    test: Someone wants to know the average {m.thing} of {m.who} and settles on {level}% confidence. As values of sigma,
-        {pilot} {m.unit} (pilot study) and {past} {m.unit} (older report) come into question.
-    test: Planning a survey of {m.who}: variable, {m.thing} in {m.unit}; confidence, {level}%; sigma, {pilot} in the
-        pilot study but {past} in an older report.
+    test: Someone wants to estimate the average {m.thing} of {m.who} and settles on {level}% confidence. The value of
+        sigma is either {pilot} {m.unit}, as in a pilot study, or {past} {m.unit}, as in an older report.
+    test: A survey of {m.who} will estimate their average {m.thing} at {level}% confidence. Sigma was {pilot} {m.unit}
+        in the pilot study but {past} {m.unit} in an older report.
 """)
 _ASK_SAMPLE_SIZE_FOR_MEAN = wordings("""
     train/margin: Using the value of the {source}, how large a sample makes the margin of error at most {reach}
         {m.unit}?
-    train/margin: Based on the {source}, find the smallest sample size for which the margin of error is at most {reach}
-        {m.unit}.
+    train/margin: Based on the {source}, find the smallest sample size for which the margin of error is at most
+        {reach} {m.unit}.
     train/width: Using the value of the {source}, how large a sample makes the whole interval at most {reach} {m.unit}
         wide?
     train/width: Based on the {source}, find the smallest sample size for which the interval has a total width of at
         most {reach} {m.unit}.
-    test/margin: With sigma from the {source}, what is the least n that gives an error bound of {reach} {m.unit} to
-        either side?
-    test/margin: If the {source} is right, which n just suffices for an interval that reaches {reach} {m.unit} to either
-        side of x-bar?
-    test/width: With sigma from the {source}, what is the least n that gives an interval {reach} {m.unit} long from end
-        to end?
-    test/width: If the {source} is right, which n just suffices for an interval whose ends are {reach} {m.unit} apart?
+    test/margin: Taking sigma from the {source}, what is the smallest n with a margin of error of no more than {reach}
+        {m.unit}?
+    test/margin: If the {source} is right, how many {m.many} are needed to estimate the average to within {reach}
+        {m.unit}?
+    test/width: Taking sigma from the {source}, what is the smallest n for an interval that is no wider than {reach}
+        {m.unit} in all?
+    test/width: If the {source} is right, how many {m.many} are needed for an interval with a total width of {reach}
+        {m.unit} or less?
 """)
 
 

@@ -34,8 +34,8 @@ _STEM_COMPLETE_T_OUTPUT = wordings("""
         symmetric, are used to test the claim; the output has gaps.
     test: Ink has run over a printout of two t tests on the average {m.thing} ({m.unit}) of {m.who}. The null value is
         {null}, and both samples were drawn at random from a normal population.
-    test: A student forgot to copy two columns of a t test printout. It compares the average {m.thing} of {m.who},
-        from two simple random samples that look nearly normal, with {null} {m.unit}.
+    test: A student forgot to copy two columns of a printout. In it, the average {m.thing} of {m.who} is compared with
+        {null} {m.unit} by t tests, for two simple random samples that look nearly normal.
     test: With H0: mu = {null}, a spreadsheet tests the average {m.thing} ({m.unit}) of {m.who} twice, on simple
         random samples that show nothing unusual. Two cells in each row were deleted.
 """)
@@ -103,8 +103,8 @@ _STEM_P_VALUE_FROM_OUTPUT = wordings("""
         mu != {null}, with mu the mean {m.thing} in {m.unit}.
     test: A program prints P-values for the two-sided alternative only. It was given two simple random samples on the
         {m.thing} ({m.unit}) of {m.who}, nearly normal in shape, and the null value {null}.
-    test: Is {null} {m.unit} right as the average {m.thing} of {m.who}? A printout has two-tailed t tests of this
-        value for two simple random samples, in which nothing speaks against normality.
+    test: Is {null} {m.unit} the true average {m.thing} of {m.who}? A printout shows two-tailed t tests of this value
+        for two simple random samples, both nearly normal.
     test: From a report on the {m.thing} of {m.who}: two simple random samples, symmetric and without unusual values,
         were each compared with {null} {m.unit} by a t test with the alternative "not equal".
 """)

@@ -62,11 +62,11 @@ _STEM_PAIRED_T = wordings("""
         after. Dotplots show no strong skew.
     train: A study of {b.event} records the {b.y} of {b.who} in {b.unit}: {before} before the start and {after} after
         the end. Normality is plausible.
-    test: {before} before {b.event}, and {after} after it: these are values of {b.y} in {b.unit} for {b.who}, from
-        nearly normal distributions.
-    test: What {b.event} does to the {b.y} of {b.who} is to be tested. Data in {b.unit}, with nothing unusual in a
-        dotplot: first {before}; later {after}, when it was over.
-    test: Two rows of a notebook give {b.y} in {b.unit} for {b.who}: "before {b.event}: {before}" and "after:
+    test: The {b.y} of {b.who}, in {b.unit}, was {before} before {b.event} and {after} after it. Populations are
+        nearly normal.
+    test: A class tests what {b.event} does to the {b.y} of {b.who}. The values in {b.unit} were first {before} and
+        later {after}, and dotplots show nothing unusual.
+    test: A notebook has two rows with the {b.y} of {b.who} in {b.unit}: "before {b.event}: {before}" and "after:
         {after}". Assume normal populations.
 """)
 _ASK_PAIRED_T = wordings("""
@@ -78,14 +78,14 @@ _ASK_PAIRED_T = wordings("""
         for the hypothesis of equal means, {order}.
     train/apart: A random sample of {n} was measured before, and another one of {n} afterward. What is the two-sample
         t statistic for equal means, {order}?
-    test/paired: Values at the same place in both rows belong to the same one of {n} randomly drawn {b.who}. Taking
+    test/paired: Both sets of values come from the same {n} randomly drawn {b.who}, listed in one order. Taking
         {order}, find t under H0: mu_d = 0.
-    test/paired: Each of {n} randomly drawn {b.who} appears in both rows, at the same place. Which t results under H0
-        of no change, {order}?
-    test/apart: The rows come from different {b.who}, {n} drawn at random for each. Taking {order}, find t under H0:
-        mu_1 = mu_2.
-    test/apart: The rows have no {b.who} in common; two simple random samples of {n} were drawn. Which t results under
-        H0 of equal means, {order}?
+    test/paired: There were {n} randomly drawn {b.who}, and the k-th one has the k-th value both times. What is t for
+        H0 of no change, {order}?
+    test/apart: The sets of values come from different {b.who}, {n} drawn at random for each. Taking {order}, find t
+        under H0: mu_1 = mu_2.
+    test/apart: The sets have no {b.who} in common; each is a simple random sample of {n}. What is t for H0 of equal
+        means, {order}?
 """)
 
 
@@ -140,19 +140,19 @@ def paired_t(draw: Draw) -> Siblings:
 
 
 _STEM_PAIRED_INTERVAL = wordings("""
-    test: {b.event!c} and the {b.y} of {b.who}: for {n} drawn at random, the values in {b.unit} were {before} at the
-        start and {after} at the end, each in the same place of both lists. The changes look nearly normal.
-    test: Six {b.who}, drawn at random and measured twice, had the {b.y} ({b.unit}) {before}, and after {b.event}
-        {after}, listed in one order. A dotplot of the differences shows nothing unusual.
-    test: A table pairs the {b.y} ({b.unit}) of a random sample of {n} {b.who} before {b.event} ({before}) with the
-        values of the same ones afterward ({after}). Assume that differences are normal.
-    test: What does {b.event} do to the {b.y} of {b.who}? First {before}, then {after} (in {b.unit}) is what the same
-        {n}, a simple random sample, scored in this order. The differences have no outliers.
+    test: In a study of {b.event}, the {b.y} ({b.unit}) of {n} randomly drawn {b.who} was {before} at the start and
+        {after} at the end, listed in the same order. The changes look nearly normal.
+    test: Six {b.who}, drawn at random, were measured twice. Their {b.y} ({b.unit}) was {before} before {b.event} and,
+        in the same order, {after} after it. A dotplot of the differences shows nothing unusual.
+    test: A table pairs the {b.y} ({b.unit}) of a random sample of {n} {b.who} before {b.event} ({before}) with their
+        values afterward ({after}). Assume that differences are normal.
+    test: What does {b.event} do to the {b.y} of {b.who}? A simple random sample of {n} was measured first ({before},
+        in {b.unit}) and once more at the end ({after}, in the same order). The differences have no outliers.
 """)
 _ASK_PAIRED_INTERVAL = wordings("""
     test: Construct a {level}% confidence interval for the mean difference, {order}.
     test: Estimate the mean difference ({order}) with {level}% confidence.
-    test: What is the {level}% confidence interval for mu_d, the mean of {order}?
+    test: What is the {level}% confidence interval for mu_d, where differences are {order}?
 """)
 
 

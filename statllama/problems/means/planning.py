@@ -39,18 +39,18 @@ _ASK_HYPOTHESES_FOR_MEAN = wordings("""
         test whether the mean is {way} with it than without it?
     train/two: At random, {n} of {double} {b.who} are assigned to {b.event}; the others serve as a control group.
         State the hypotheses for testing whether the mean is {way} in the treated group.
-    test/one: Only later values are available, from a simple random sample of size {n}. What are H0 and Ha for the
-        question whether {b.event} goes with a {way} average than the usual one?
-    test/one: With one measurement on each of {n} randomly drawn {b.who}, taken at the end, how should H0 and Ha read
-        if {way} values than usual are suspected?
-    test/paired: Two measurements, one at the start and one at the end, are taken on each member of a simple random
-        sample of size {n}. What are H0 and Ha for the question whether values become {way}?
-    test/paired: With a first and a last measurement on each of {n} randomly drawn {b.who}, how should H0 and Ha read
-        if {way} values at the end are suspected?
+    test/one: In all, {n} randomly drawn {b.who} are measured once, at the end. What are H0 and Ha for the question
+        whether their average is then {way} than usual?
+    test/one: A simple random sample of size {n} provides values from the time after {b.event} only. State H0 and Ha
+        if {way} values than usual are expected.
+    test/paired: Each member of a simple random sample of size {n} is measured at the start and at the end. What are
+        H0 and Ha for the question whether values become {way} on average?
+    test/paired: A first and a last value are obtained from each of {n} randomly drawn {b.who}. State H0 and Ha if
+        {way} values are expected at the end.
     test/two: Chance splits {double} {b.who} in half, and one half gets {b.event}. What are H0 and Ha for the question
         whether this half has the {way} average?
-    test/two: With one measurement on each member of two random groups of {n}, of which one got {b.event}, how should
-        H0 and Ha read if {way} values are suspected in that group?
+    test/two: Two groups of {n} are formed at random, and one of them gets {b.event}. State H0 and Ha if {way} values
+        are expected in that group.
 """)
 _DESIGNS = (("one", "paired"), ("paired", "two"), ("one", "two"))
 
@@ -66,7 +66,7 @@ def hypotheses_for_mean(draw: Draw) -> Siblings:
     group = ("with", "without")[flipped]
     parameter = {
         "one": ("mu", str(k), f"mu the mean after {b.event}"),
-        "paired": ("mu_d", "0", f"mu_d the mean of values {order}"),
+        "paired": ("mu_d", "0", f"mu_d the mean of {order}"),
         "two": ("mu_1 - mu_2", "0", f"group 1 the one {group} {b.event}"),
     }
 
@@ -140,8 +140,8 @@ _ASK_CHOOSE_T_PROCEDURE = wordings("""
         {paired_aim}. Name the right procedure.
     test/two: Chance splits {double} {b.who} in half, and one half gets {b.event}, in order to {aim} {two_aim}. Which
         method is called for?
-    test/two: The data are values of {n} randomly drawn {b.who} with {b.event} and of {n} other ones without it,
-        collected to {aim} {two_aim}. Name the right procedure.
+    test/two: The data are values of {n} randomly drawn {b.who} with {b.event} and of {n} others without it, collected
+        to {aim} {two_aim}. Name the right procedure.
     test/slope: A simple random sample of size {n} is observed once, and the age of each is noted, in order to {aim}
         {slope_aim}. Which method is called for?
     test/slope: The data are values of {n} randomly drawn {b.who}, plotted against age in years to {aim} {slope_aim}.
@@ -225,12 +225,13 @@ _ASK_CONDITIONS_FOR_T = wordings("""
         this?
     test/sample: What makes it reasonable to speak of all {v.units} and not only of those in the study?
     test/sample: Choose the fact that lets the findings be extended to the population.
-    test/tenth: What makes it reasonable to ignore that none of them can be drawn twice?
+    test/tenth: What justifies treating the draws as independent, although none of the {v.units} can be drawn twice?
     test/tenth: Choose the fact that keeps draws without replacement close to independent.
-    test/normal: What makes it reasonable to use a t distribution, as far as shape is concerned?
+    test/normal: What justifies a t distribution, as far as the size of the groups or the shape of the data is
+        concerned?
     test/normal: Choose the fact that speaks to the shape of the sampling distribution.
     test/assign: What makes it reasonable to speak of cause and effect?
-    test/assign: Choose the fact that rules out lurking variables as explanations, apart from chance.
+    test/assign: Choose the fact that leaves the treatment and chance as the only likely explanations of a difference.
 """)
 _CONDITIONS = {
     "sample": "A random sample represents its population, so that results can be generalized to it.",

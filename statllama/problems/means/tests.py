@@ -43,9 +43,9 @@ _ASK_ONE_MEAN_T = wordings("""
     train/z: Treat sigma as known and compute the z statistic for testing the claim of the {source}.
     train/z: Relying on the old value of sigma, what is the test statistic for the claim of the {source}?
     test/t: Find the one-sample t statistic when the {source}'s figure is the null value.
-    test/t: With mu as stated by the {source} under H0, what is the value of t?
+    test/t: If H0 says that the {source} is right, what is the value of t?
     test/z: Find the one-sample z statistic when the {source}'s figure is the null value.
-    test/z: With mu as stated by the {source} under H0, what is the value of z?
+    test/z: If H0 says that the {source} is right, what is the value of z?
 """)
 
 
@@ -100,10 +100,10 @@ _STEM_T_P_VALUE = wordings("""
         and the population is normal.
     test: Suppose that {m.thing} is normally distributed among {m.who}. From {n} of them, drawn at random, a class
         tests whether the average is {null} {m.unit}.
-    test: Does {null} {m.unit} hold as the average {m.thing} of {m.who}? An inspector works with a simple random
-        sample of size {n}, in which nothing speaks against normality.
-    test: Under H0 the average {m.thing} of {m.who} is {null} {m.unit}. A simple random sample of {n}, with a dotplot
-        that is single-peaked and symmetric, is at hand.
+    test: Is {null} {m.unit} the average {m.thing} of {m.who}? An inspector has a simple random sample of size {n}, in
+        which nothing contradicts normality.
+    test: Under H0 the average {m.thing} of {m.who} is {null} {m.unit}. A simple random sample of {n} is available,
+        with a dotplot that is single-peaked and symmetric.
 """)
 _ASK_T_P_VALUE = wordings("""
     train/s: The test statistic, computed with the sample standard deviation, is {t}. Find the p-value for the

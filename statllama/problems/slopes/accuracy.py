@@ -118,7 +118,7 @@ def residual_standard_deviation(draw: Draw) -> Siblings:
         n, total, lost, name = sizes[a], (about_line, about_mean)[b][a], (2, 1)[b], ("SSE", "SST")[b]
         value = math.sqrt(total / (n - lost))
         steps = [
-            f"Sample {ROWS[a]} has n = {n}. The deviations are from the {('fitted line', 'mean of ' + r.y)[b]}, so the sum "
+            f"Sample {ROWS[a]} has n = {n}. Deviations are from the {('fitted line', 'mean of ' + r.y)[b]}, so the sum "
             f"of squares is {name} = {total}.",
             ("Slope and intercept were estimated, so the divisor is `n - 2`.",
              "One mean was estimated, so the divisor is `n - 1`.")[b],

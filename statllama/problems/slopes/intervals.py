@@ -129,11 +129,11 @@ def interpret_slope_interval(draw: Draw) -> Siblings:
         "interval": f"We are {level}% confident that, with each additional {one} of {r.x}, mean {r.y} changes by {low} "
                     f"to {high} {r.y_unit}.",
         "level": f"In the long run, about {level}% of the intervals from random samples of {n} {r.cases} capture the "
-                 f"true change in mean {r.y}.",
+                 "slope of the population line.",
         "margin": f"With {level}% confidence, the change in mean {r.y} with each {one} of {r.x} is within {reach} "
                   f"{r.y_unit} of the sample slope.",
-        "se": f"Slopes from random samples of {n} {r.cases} typically differ from the true change in mean {r.y} by "
-              f"about {fixed(se, 2)} {r.y_unit}.",
+        "se": f"Slopes from random samples of {n} {r.cases} typically differ from the slope of the population line "
+              f"by about {fixed(se, 2)} {out.rate}.",
     }
     of = [
         Sibling(

@@ -23,7 +23,7 @@ _STEM_SLOPE_T_STATISTIC = wordings("""
     train: For {r.cases}, {r.y} ({r.y_unit}) is modeled as a linear function of {r.x} ({r.x_unit}). Samples A and B,
         both random, give the output below, and the residuals look as they should.
     test: Samples A and B of {r.cases}, drawn at random and independently, each lead to a fitted line for {r.y}
-        ({r.y_unit}) in terms of {r.x} ({r.x_unit}). Nothing in the residuals speaks against inference.
+        ({r.y_unit}) in terms of {r.x} ({r.x_unit}). The residuals give no reason for concern.
     test: How does {r.y} ({r.y_unit}) depend on {r.x} ({r.x_unit})? Two simple random samples of {r.cases} were
         analyzed, and the usual checks of a regression raised no concerns.
     test: A report fits {r.y} ({r.y_unit}) to {r.x} ({r.x_unit}) twice, for simple random samples A and B of
@@ -96,7 +96,7 @@ _STEM_SLOPE_P_VALUE = wordings("""
 _ASK_SLOPE_P_VALUE = wordings("""
     train: Find the p-value of the test of whether the true {what} {way} 0.
     train: What is the p-value for the alternative hypothesis that the true {what} {way} 0?
-    test: How large is the P-value for Ha: {what} {sign} 0, if the {what} is that of the population line?
+    test: For the population line, Ha says that the {what} {way} 0. How large is the P-value?
     test: Give the P-value of a t test of H0: {what} = 0 against Ha: {what} {sign} 0.
 """)
 
@@ -172,7 +172,7 @@ def one_sided_slope_test(draw: Draw) -> Siblings:
     n, b = draw.integer(10, 45), draw.decimal(*r.slope, 3)
     se = Given(round(abs(b) / draw.decimal(2, 9, 2), 3))
     nulls = [Given(round(b + draw.choice((-1, 1)) * draw.decimal(0.6, 2.9, 2) * se, 2)) for _ in range(2)]
-    draw.need(se > 0.02 and nulls[0] != nulls[1])
+    draw.need(se > 0.02 and nulls[0] != nulls[1] and min(null * b for null in nulls) > 0)
     ways = ("greater", "less")
     stem = draw.ask(
         _STEM_ONE_SIDED_SLOPE_TEST, r=r, n=n, b=b, se=se, first=nulls[0], second=nulls[1],
