@@ -7,7 +7,10 @@ import re
 import numpy as np
 from scipy import special, stats
 
-from .checks import Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Params, agree, check_topic
+from .printed.means import READ
 
 _ALTERNATIVE = {"greater": "greater", "less": "less", "different": "two-sided"}
 
@@ -186,3 +189,12 @@ def test_answers() -> None:
             "p_value_from_output": _other_p_value,
         },
     )
+
+
+def test_the_printed_question_has_all_that_is_needed() -> None:
+    """The answer follows from the words and numbers of the question, read without the generator."""
+    assert set(READ) == set(kinds("means"))
+    for kind, read in READ.items():
+        for seed in range(900, 960):
+            problem = make_problem("means", kind, seed, "test")
+            agree(problem, read(problem.question))

@@ -7,7 +7,10 @@ import re
 import numpy as np
 from scipy import special, stats
 
-from .checks import Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Params, agree, check_topic
+from .printed.slopes import READ
 
 
 def _p_value(t: float, n: int, way: str) -> float:
@@ -144,3 +147,12 @@ def test_answers() -> None:
             "conditions_for_slope": _condition,
         },
     )
+
+
+def test_the_printed_question_has_all_that_is_needed() -> None:
+    """The answer follows from the words and numbers of the question, read without the generator."""
+    assert set(READ) == set(kinds("slopes"))
+    for kind, read in READ.items():
+        for seed in range(900, 960):
+            problem = make_problem("slopes", kind, seed, "test")
+            agree(problem, read(problem.question))
