@@ -18,7 +18,7 @@ _STEM_ERRORS_OF_MEAN_TEST = wordings("""
         the mean {s.thing} in {s.unit}. If H0 is rejected, {s.act}; otherwise, {s.keep}.
     train: The mean {s.thing} of {s.who} is supposed to be {null} {s.unit}. From a random sample of {n}, a t test
         decides whether it {way} this value. If there is convincing evidence, {s.act}; if not, {s.keep}.
-    train: Let mu be the mean {s.thing} of {s.who} in {s.unit}. The hypotheses are H0: mu = {null} and Ha: mu {sign}
+    train: Let mu be the mean {s.thing} (in {s.unit}) of {s.who}. The hypotheses are H0: mu = {null} and Ha: mu {sign}
         {null}, tested with {n} of them selected at random. Rejecting H0 means that {s.act}, and failing to reject H0
         means that {s.keep}.
     train: With {n} randomly selected {s.who}, a significance test checks whether their mean {s.thing} {way} {null}
@@ -97,7 +97,7 @@ _STEM_PROBABILITIES_OF_T_TEST = wordings("""
         population mean {way} {null} {m.unit}, at alpha = {alpha}. Suppose that the population mean is in fact {true}
         {m.unit}.
     train: To test H0: mu = {null} against Ha: mu {sign} {null} at the {alpha} level, where mu is the mean {m.thing}
-        of {m.who} in {m.unit}, {n} of them are selected at random. Their mean is {mean}. Unknown to the researcher,
+        (in {m.unit}) of {m.who}, {n} of them are selected at random. Their mean is {mean}. Unknown to the researcher,
         the true mean is {true}.
     train: The mean {m.thing} of {m.who} was once {null} {m.unit}. A t test with alpha = {alpha} checks whether it now
         {way} this value; {n} {m.many} selected at random have mean {mean} {m.unit}. Suppose that the true mean is now

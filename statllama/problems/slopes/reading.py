@@ -46,7 +46,7 @@ def _output(draw: Draw) -> _Output:
     """Draw output whose numbers fit together: S and both standard errors to the spread of x, R-Sq to t."""
     line = printout(draw)
     (low, high), n, se = line.r.xs, line.n, line.slope_se
-    center, spread = (low + high) / 2, (high - low) * draw.decimal(0.2, 0.32, 2)
+    center, spread = (low + high) / 2, (high - low) * draw.decimal(0.1, 0.2, 2)
     s = se * spread * math.sqrt(n - 1)
     intercept_se = s * math.sqrt(1 / n + center**2 / ((n - 1) * spread**2))
     line = replace(line, intercept_se=Given(round(intercept_se, 3)))
@@ -142,8 +142,8 @@ _STEM_INTERPRET_REGRESSION_OUTPUT = wordings("""
         random.
     train: For {n} randomly selected {r.cases}, {r.x} ({r.x_unit}) is the explanatory variable and {r.y} ({r.y_unit})
         the response. The conditions for inference are met.
-    train: The output below is about {n} {r.cases} in a random sample: how {r.y} ({r.y_unit}) depends on {r.x}
-        ({r.x_unit}).
+    train: The output below shows how {r.y} ({r.y_unit}) depends on {r.x} ({r.x_unit}) in a random sample of {n}
+        {r.cases}.
     test: A student enters the {r.x} ({r.x_unit}) and the {r.y} ({r.y_unit}) of {n} randomly drawn {r.cases} into a
         spreadsheet and fits a line.
     test: Can {r.x} ({r.x_unit}) explain {r.y} ({r.y_unit})? From a simple random sample of {r.cases}, n = {n}, a

@@ -1,4 +1,4 @@
-"""Answers to problems on slopes from the printed question alone: regular expressions and scipy, nothing of the generator."""
+"""Answers to problems on slopes from the printed question alone, without anything of the generator."""
 
 from __future__ import annotations
 
