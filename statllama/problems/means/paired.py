@@ -41,11 +41,17 @@ class _Lists:
 
 def _lists(draw: Draw) -> _Lists:
     """Draw six pairs with a whole mean for either list, so that the working stays short."""
-    b, n = draw.setting(PAIRINGS), 6
-    before = [draw.integer(b.level[0] - 4, b.level[1] + 4) for _ in range(n)]
-    changes = [draw.integer(b.change[0] - 4, b.change[1] + 4) for _ in range(n)]
-    draw.need(sum(changes) % n == 0 and sum(before) % n == 0 and len(set(changes)) > 3)
+    b = draw.setting(PAIRINGS)
+    before = _whole_mean(draw, b.level[0] - 4, b.level[1] + 4)
+    changes = _whole_mean(draw, b.change[0] - 4, b.change[1] + 4)
+    draw.need(len(set(changes)) > 3)
     return _Lists(b, before, [x + d for x, d in zip(before, changes, strict=True)])
+
+
+def _whole_mean(draw: Draw, low: int, high: int, n: int = 6) -> list[int]:
+    """Draw n numbers from `low` to `high`, at least n of them, of which the last makes the mean a whole number."""
+    first = [draw.integer(low, high) for _ in range(n - 1)]
+    return [*first, draw.choice([x for x in range(low, high + 1) if (sum(first) + x) % n == 0])]
 
 
 def _sd(values: list[int]) -> float:
