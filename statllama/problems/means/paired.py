@@ -86,8 +86,8 @@ _ASK_PAIRED_T = wordings("""
         t statistic for equal means, {order}?
     test/paired: Both sets of values come from the same {n} randomly drawn {b.who}, listed in one order. Taking
         {order}, find t under H0: mu_d = 0.
-    test/paired: There were {n} randomly drawn {b.who}, and the k-th one has the k-th value both times. What is t for
-        H0 of no change, {order}?
+    test/paired: Each of {n} randomly drawn {b.who} has one value in each set, at the same place. What is t for H0 of
+        no change, {order}?
     test/apart: The sets of values come from different {b.who}, {n} drawn at random for each. Taking {order}, find t
         under H0: mu_1 = mu_2.
     test/apart: The sets have no {b.who} in common; each is a simple random sample of {n}. What is t for H0 of equal

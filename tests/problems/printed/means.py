@@ -75,7 +75,7 @@ def _lists(q: str) -> tuple[list[int], list[int]]:
 
 
 def _paired_t(q: str) -> Expected:
-    design = choose(q, ("paired", "come from the same|the k-th one"), ("apart", "come from different|in common"))
+    design = choose(q, ("paired", "come from the same|at the same place"), ("apart", "come from different|in common"))
     return float((stats.ttest_rel if design == "paired" else stats.ttest_ind)(*_lists(q)).statistic)
 
 
