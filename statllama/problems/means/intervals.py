@@ -206,7 +206,7 @@ def sample_size_for_mean(draw: Draw) -> Siblings:
     m = draw.setting(MEASURES)
     sd, level = (draw.decimal(*m.sd, 1), draw.decimal(*m.sd, 1)), draw.confidence()
     reach = draw.decimal(max(0.2, 0.12 * min(sd)), 0.4 * max(sd), 1)
-    draw.need(reach != 2)  # half of it would be "1 minutes"
+    draw.need(float(reach) != 2.0)  # half of it would be "1 minutes"
     z = normal_quantile(0.5 + level / 200)
     stem = draw.ask(_STEM_SAMPLE_SIZE_FOR_MEAN, m=m, level=level, pilot=sd[0], past=sd[1])
 
