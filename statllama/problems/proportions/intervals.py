@@ -1,232 +1,243 @@
-"""Intervals for proportions, margins of error and sample sizes."""
+"""Intervals for one proportion and for a difference of two: their limits, their parts and their meaning."""
 
 from __future__ import annotations
 
 import math
 
 from .._draw import Draw, Given, kind
-from .._numerics import normal_quantile
-from .._problem import (
-    Draft,
-    Wrong,
-    count,
-    fixed,
-    interval,
-    number,
-    plain,
-    share_interval,
-    sig,
-)
-from .._settings import SHARES
+from .._problem import fixed, interval, number, share_interval, sig, words
+from .._settings_proportions import CONTRASTS, SHARES
+from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
 from .._wording import wordings
-from ._shared import _sample
+from ._shared import CRITICAL, negated, one_sample, sample, two_samples
 
 # fmt: off
 
 
-_CRITICAL = {level: normal_quantile(0.5 + level / 200) for level in (90, 95, 99)}
-
-
 _ASK_ONE_PROPORTION_INTERVAL = wordings("""
-    train: In a random sample of {n} {s.who}, {x} {s.does}. Construct a {level}% confidence interval for the
-        proportion of all the {s.many} {s.rel} {s.does}.
-    train: Of {n} {s.many} sampled at random from {s.who}, {x} {s.does}. What is the {level}% confidence
-        interval for the population proportion?
-    test: In a draw by lot, {x} out of {n} {s.who} {s.does}. Which values of the true share are plausible, with
-        {level}% confidence? Give the usual z interval.
-    test: A student wants to know what fraction of {s.who} {s.does}. Chance picks {n} of them, and the count
-        comes to {x}. Between which limits does the fraction lie, with {level}% confidence?
+    train: Construct a {level}% confidence interval for the proportion of all {s.who} {s.rel} {does}.
+    train: Find the {level}% z interval for p, the proportion of all {s.who} {s.rel} {does}.
+    test: Estimate, with {level}% confidence, what proportion of all {s.who} {does}.
+    test: Among all {s.who}, let p be the proportion {s.rel} {does}. What are the limits of the {level}% z interval?
 """)
 
 
 @kind(2)
-def one_proportion_interval(draw: Draw) -> Draft:
-    """The large-sample interval for one proportion."""
+def one_proportion_interval(draw: Draw) -> Siblings:
+    """The large-sample interval for the proportion with a trait or without it, at one of two levels."""
     s = draw.setting(SHARES)
-    n, x = _sample(draw, s, 80, 600)
-    level = draw.confidence()
-    z, p = _CRITICAL[level], x / n
-    se = math.sqrt(p * (1 - p) / n)
-    start = f"The sample proportion is {x} / {n} = {p:.4f}."
-    error = f"Its standard error is sqrt({p:.4f} * {1 - p:.4f} / {n}) = {sig(se)}."
+    n, x = sample(draw, s.p, 80, 600)
+    levels, stem = draw.choice(LEVELS), one_sample(draw, s, n, x)
 
-    def work(critical: float, spread: float, how: str) -> list[str]:
-        return ([start, how, f"The interval is {p:.4f} +/- {critical:.3f} * {sig(spread)}, that is {p:.4f} "
-                             f"+/- {sig(critical * spread)}."])
+    def make(a: int, b: int) -> Sibling:
+        hits, does, level = (x, n - x)[a], (s.does, negated(s.does))[a], levels[b]
+        p, z = hits / n, CRITICAL[level]
+        margin = z * math.sqrt(p * (1 - p) / n)
+        steps = [
+            f"The parameter is p, the proportion of all {s.who} {s.rel} {does}.",
+            f"The sample is random, and its counts {hits} and {n - hits} are both at least 10, so a z interval is "
+            "appropriate.",
+            f"`p_hat = {hits} / {n} = {p:.4f}`.",
+            f"The interval is `p_hat +/- z* sqrt(p_hat (1 - p_hat) / n)`, that is `{p:.4f} +/- {z:.3f} * "
+            f"sqrt({p:.4f} * {1 - p:.4f} / {n}) = {p:.4f} +/- {margin:.4f}`.",
+            f"We are {level}% confident that the interval from {p - margin:.3f} to {p + margin:.3f} captures the "
+            f"proportion of all {s.who} {s.rel} {does}.",
+        ]
+        return Sibling(
+            f"{('with', 'without')[a]} the trait, {level}%",
+            f"{stem} {draw.ask(_ASK_ONE_PROPORTION_INTERVAL, s=s, does=does, level=level)}",
+            steps,
+            share_interval(p - margin, p + margin),
+            "A confidence interval is the estimate plus or minus a critical value times the standard error.",
+        )
 
-    def limits(critical: float, spread: float) -> tuple[float, float]:
-        return p - critical * spread, p + critical * spread
-
-    other = {90: 95, 95: 90, 99: 95}[level]
-    wide = math.sqrt(p * (1 - p) / (n / 4))
-    return Draft(
-        draw.ask(_ASK_ONE_PROPORTION_INTERVAL, s=s, n=n, x=x, level=level),
-        work(z, se, error),
-        share_interval(*limits(z, se)),
-        [
-            Wrong(share_interval(*limits(_CRITICAL[other], se)),
-                  f"used the critical value for {other}% confidence", work(_CRITICAL[other], se, error)),
-            Wrong(share_interval(*limits(1.0, se)),
-                  "went one standard error to each side and left out the critical value",
-                  work(1.0, se, error)),
-            Wrong(share_interval(*limits(z, wide / 4)), "halved the standard error"),
-            Wrong(share_interval(*limits(z, p * (1 - p) / math.sqrt(n))),
-                  "left out the square root over p(1 - p)",
-                  work(z, p * (1 - p) / math.sqrt(n),
-                       f"Its standard error is {p:.4f} * {1 - p:.4f} / sqrt({n}) = "
-                       f"{sig(p * (1 - p) / math.sqrt(n))}.")),
-            Wrong(share_interval(1 - p - z * se, 1 - p + z * se), "worked with the proportion of failures"),
-        ],
-        "A confidence interval is the estimate plus or minus a critical value times the standard error.",
-        {"x": x, "n": n, "confidence": level},
-    )
-
-
-_ASK_MARGIN_FROM_INTERVAL = wordings("""
-    train: A {level}% confidence interval for the proportion of {s.who} {s.rel} {s.does} is ({low}, {high}).
-        What is its margin of error?
-    train: From a random sample, the proportion of {s.who} {s.rel} {s.does} is estimated to lie between {low}
-        and {high}, with {level}% confidence. Find the margin of error.
-    test: "Between {low} and {high} ({level}% confidence)" is how a report states the share of {s.who} {s.rel}
-        {s.does}. Rewritten as an estimate plus or minus something, what is the something?
-    test: How far to either side of the estimate does an interval reach that puts the share of {s.who} {s.rel}
-        {s.does} from {low} up to {high} at {level}% confidence?
-""")
-
-
-@kind(1)
-def margin_from_interval(draw: Draw) -> Draft:
-    """The margin of error of a given interval."""
-    s = draw.setting(SHARES)
-    level, center = draw.confidence(), draw.decimal(*s.p, 3)
-    margin = draw.decimal(0.015, 0.07, 3)
-    low, high = fixed(center - margin, 3), fixed(center + margin, 3)
-    width = float(high) - float(low)
-    middle = (float(high) + float(low)) / 2
-    return Draft(
-        draw.ask(_ASK_MARGIN_FROM_INTERVAL, s=s, level=level, low=low, high=high),
-        [f"The interval is {high} - {low} = {plain(width)} wide.",
-         f"The margin of error is half of that: {plain(width)} / 2 = {width / 2:.4f}."],
-        number(width / 2, 4, tolerance=0.0005),
-        [
-            Wrong(number(width, 4), "gave the whole width of the interval",
-                  ["The margin of error is the distance from one end to the other.",
-                   f"That is {high} - {low} = {width:.4f}."]),
-            Wrong(number(middle, 4), "gave the estimate in the middle of the interval",
-                  ["The margin of error is found halfway between the ends.",
-                   f"That is ({low} + {high}) / 2 = {middle:.4f}."]),
-            Wrong(number(float(high) / 2, 4), "halved the upper end instead of the width"),
-            Wrong(number(1 - level / 100, 4), "took the margin of error for one minus the confidence level",
-                  [f"The confidence level is {level}%.",
-                   f"The margin of error is what is left: 1 - {plain(level / 100)} = {1 - level / 100:.4f}."]),
-            Wrong(number(width / 4, 4), "halved the width twice"),
-        ],
-        "The margin of error is half the width of a confidence interval.",
-        {"low": float(low), "high": float(high), "confidence": level},
-    )
-
-
-_ASK_SAMPLE_SIZE_FOR_MARGIN = wordings("""
-    train: A researcher wants to estimate the proportion of {s.who} {s.rel} {s.does}, with {level}% confidence
-        and a margin of error of at most {m}. {known_text} How large a random sample is needed?
-    train: A survey is to estimate the proportion of {s.who} {s.rel} {s.does} to within {m}, with {level}%
-        confidence. {known_text} What is the smallest sample size that will do?
-    test: Nobody wants to examine more {s.many} than necessary. How many, drawn by lot, suffice for a {level}%
-        interval no wider than plus or minus {m} around the share of {s.who} {s.rel} {s.does}? {known_text}
-    test: At {level}% confidence the error in the estimated share of {s.who} {s.rel} {s.does} is not to exceed
-        {m}. {known_text} Find the least n.
-""")
-
-
-@kind(2)
-def sample_size_for_margin(draw: Draw) -> Draft:
-    """The sample size for a wanted margin of error."""
-    s = draw.setting(SHARES)
-    level, margin = draw.confidence(), draw.decimal(2, 6, 1) / 100
-    known = draw.choice((True, False))
-    guess = draw.decimal(*s.p, 2) if known else Given(0.5)
-    draw.need(not known or abs(guess - 0.5) > 0.06)
-    z = _CRITICAL[level]
-    exact = guess * (1 - guess) * (z / margin) ** 2
-    right = math.ceil(exact)
-    draw.need(0.05 < exact % 1 < 0.95)
-    m = plain(margin)
-
-    def work(p: float, critical: float, size: float, last: str) -> list[str]:
-        return [f"n = {plain(p)} * {plain(1 - p)} * ({critical:.3f} / {m})^2 = {size:.1f}.", last]
-
-    other = 0.25 * (z / margin) ** 2 if known else 0.5 * (z / margin) ** 2
-    known_text = (f"An earlier study found that about {guess * 100:g}% of them {s.does}." if known
-                  else "No earlier estimate is available.")
-    return Draft(
-        draw.ask(_ASK_SAMPLE_SIZE_FOR_MARGIN, s=s, level=level, m=m, known_text=known_text),
-        work(guess, z, exact, f"Rounding up gives {right}."),
-        count(right, s.many),
-        [
-            Wrong(count(right - 1, s.many), "rounded down, which leaves the margin too wide",
-                  work(guess, z, exact, f"The whole part is {right - 1}.")),
-            Wrong(count(math.ceil(other), s.many),
-                  "used 0.5 although an earlier estimate is given" if known else "used p = 0.5 without 1 - p",
-                  work(0.5, z, other, f"Rounding up gives {math.ceil(other)}.") if known else ()),
-            Wrong(count(math.ceil(guess * (1 - guess) * z / margin), s.many),
-                  "forgot to square the ratio of critical value and margin",
-                  [f"n = {guess} * {plain(1 - guess)} * {z:.3f} / {m} = "
-                   f"{guess * (1 - guess) * z / margin:.1f}.",
-                   f"Rounding up gives {math.ceil(guess * (1 - guess) * z / margin)}."]),
-            Wrong(count(math.ceil(guess * (1 - guess) / margin**2), s.many), "left out the critical value",
-                  [f"n = {guess} * {plain(1 - guess)} / {m}^2 = {guess * (1 - guess) / margin**2:.1f}.",
-                   f"Rounding up gives {math.ceil(guess * (1 - guess) / margin**2)}."]),
-            Wrong(count(math.ceil(4 * exact), s.many), "halved the margin, as if it were the whole width"),
-        ],
-        "A sample size is rounded up, and 0.5 is used for p when nothing is known.",
-        {"guess": guess, "margin": margin, "confidence": level},
+    return square(
+        make,
+        (f"estimated the proportion {s.rel} {negated(s.does)}", f"estimated the proportion {s.rel} {s.does}"),
+        other_level(levels),
+        {"x": x, "n": n, "levels": levels},
     )
 
 
 _ASK_TWO_PROPORTION_INTERVAL = wordings("""
-    test: By how much do the shares of {s.who} {s.rel} {s.does} differ between spring and autumn? Draws by lot
-        found {x1} out of {n1} in spring and {x2} out of {n2} in autumn. Give the {level}% confidence limits for
-        spring less autumn.
-    test: Chance picks {n1} {s.who} in the north, of which {x1} {s.does}, and {n2} in the south, of which {x2}
-        do. Between which limits does the true difference, north less south, lie with {level}% confidence?
+    test: Estimate the difference in population proportions, {first} minus {second}, with {level}% confidence.
+    test: Let p1 belong to all {first} and p2 to all {second}. Which limits does the {level}% z interval for p1 - p2
+        have?
 """)
 
 
 @kind(3, held_out=True)
-def two_proportion_interval(draw: Draw) -> Draft:
-    """The large-sample interval for a difference of proportions."""
-    s = draw.setting(SHARES)
-    (n1, x1), (n2, x2) = _sample(draw, s, 80, 400), _sample(draw, s, 80, 400)
-    level = draw.confidence()
-    z, p1, p2 = _CRITICAL[level], x1 / n1, x2 / n2
-    se1, se2 = math.sqrt(p1 * (1 - p1) / n1), math.sqrt(p2 * (1 - p2) / n2)
-    se, gap = math.hypot(se1, se2), p1 - p2
-    other = {90: 95, 95: 90, 99: 95}[level]
-    shares = (f"The sample proportions are {x1} / {n1} = {p1:.4f} and {x2} / {n2} = {p2:.4f}, with difference "
-              f"{gap:.4f}.")
-    error = (f"Its standard error is sqrt({p1:.4f} * {1 - p1:.4f} / {n1} + {p2:.4f} * {1 - p2:.4f} / {n2}) = "
-             f"{sig(se)}.")
+def two_proportion_interval(draw: Draw) -> Siblings:
+    """The large-sample interval for a difference of proportions: its order and one of two levels."""
+    c = draw.setting(CONTRASTS)
+    (n1, x1), (n2, x2) = sample(draw, c.p, 80, 400), sample(draw, c.p, 80, 400)
+    levels, stem = draw.choice(LEVELS), two_samples(draw, c, n1, x1, n2, x2)
+    groups = ((c.a, n1, x1), (c.b, n2, x2))
 
-    def option(center: float, critical: float, spread: float, slip: str, how: str = "") -> Wrong:
-        steps = [shares, how, f"The interval is {center:.4f} +/- {critical:.3f} * {sig(spread)}, that is {center:.4f} "
-                              f"+/- {sig(critical * spread)}."] if how else []
-        return Wrong(interval(center - critical * spread, center + critical * spread, 3), slip, steps)
+    def make(a: int, b: int) -> Sibling:
+        (first, n, x), (second, m, y), level = groups[a], groups[1 - a], levels[b]
+        p, q, z = x / n, y / m, CRITICAL[level]
+        se = math.sqrt(p * (1 - p) / n + q * (1 - q) / m)
+        low, high = p - q - z * se, p - q + z * se
+        steps = [
+            f"The parameter is p1 - p2: the proportion of all {first} {c.rel} {c.does} minus that of all {second}.",
+            f"The samples are random and independent, and the counts {x}, {n - x}, {y} and {m - y} are at least 10.",
+            f"`p1_hat = {x} / {n} = {p:.4f}` and `p2_hat = {y} / {m} = {q:.4f}`.",
+            f"The standard error is `sqrt({p:.4f} * {1 - p:.4f} / {n} + {q:.4f} * {1 - q:.4f} / {m}) = {sig(se)}`.",
+            f"The interval is `p1_hat - p2_hat +/- z* SE`, that is `{fixed(p - q, 4)} +/- {z:.3f} * {sig(se)}`.",
+            f"We are {level}% confident that the interval from {fixed(low, 3)} to {fixed(high, 3)} captures p1 - p2.",
+        ]
+        return Sibling(
+            f"{('first minus second', 'second minus first')[a]}, {level}%",
+            f"{stem} {draw.ask(_ASK_TWO_PROPORTION_INTERVAL, first=first, second=second, level=level)}",
+            steps,
+            interval(low, high, 3),
+            "The standard error of a difference of proportions is the root of the sum of the two squared ones, "
+            "unpooled.",
+        )
 
-    joint = math.sqrt((x1 + x2) / (n1 + n2) * (1 - (x1 + x2) / (n1 + n2)) / (n1 + n2))
-    right = option(gap, z, se, "", error)
-    return Draft(
-        draw.ask(_ASK_TWO_PROPORTION_INTERVAL, s=s, n1=n1, x1=x1, n2=n2, x2=x2, level=level),
-        right.steps,
-        right.answer,
-        [
-            option(gap, _CRITICAL[other], se, f"used the critical value for {other}% confidence", error),
-            option(gap, z, se1 + se2, "added the standard errors instead of the variances",
-                   f"The standard errors {sig(se1)} and {sig(se2)} add up to {sig(se1 + se2)}."),
-            option(gap, z, joint, "treated the two samples as one sample of their total size",
-                   f"The pooled sample has size {n1 + n2}, and its proportion has standard error {sig(joint)}."),
-            option(-gap, z, se, "subtracted in the wrong order"),
-            option(gap, 1.0, se, "left out the critical value"),
-        ],
-        "The standard error of a difference of proportions is the root of the sum of the two squared ones, unpooled.",
-        {"x1": x1, "n1": n1, "x2": x2, "n2": n2, "confidence": level},
+    return square(
+        make,
+        ("subtracted the proportions in the wrong order",) * 2,
+        other_level(levels),
+        {"x1": x1, "n1": n1, "x2": x2, "n2": n2, "levels": levels},
     )
+
+
+_STEM_MARGIN_FROM_INTERVAL = wordings("""
+    train: A {level}% z interval for the proportion of {s.who} {s.rel} {s.does} is ({low}, {high}).
+    train: From a random sample of {s.who}, the {level}% z interval for the proportion {s.rel} {s.does} runs from {low}
+        to {high}.
+    train: A report gives ({low}, {high}) as the {level}% z interval for the proportion of all {s.who} {s.rel} {s.does}.
+    train: Using a random sample, a student finds that a {level}% z interval for the proportion of {s.who} {s.rel}
+        {s.does} goes from {low} to {high}.
+    test: How many {s.who} {s.does}? With {level}% confidence, a random sample puts the proportion between {low} and
+        {high} (one-sample z interval).
+    test: ({low}, {high}) is what software returns for a one-sample z interval at {level}% confidence; p is the
+        proportion of {s.who} {s.rel} {s.does}.
+    test: Random sampling of {s.who} leads, at a confidence level of {level}%, to the z interval {low} < p < {high} for
+        the proportion {s.rel} {s.does}.
+""")
+_ASK_MARGIN_FROM_INTERVAL = wordings("""
+    train/estimate: What is the sample proportion?
+    train/estimate: Find the point estimate of the proportion.
+    train/margin: What is the margin of error?
+    train/margin: Find the margin of error of this interval.
+    train/se: What is the standard error of the sample proportion?
+    train/se: Find the standard error that was used.
+    train/other: What would the margin of error be at {other}% confidence?
+    train/other: Find the margin of error of a {other}% interval from the same sample.
+    test/estimate: Recover the sample proportion from these limits.
+    test/estimate: Which value of p_hat do the limits imply?
+    test/margin: Recover the margin of error from these limits.
+    test/margin: Which margin of error do the limits imply?
+    test/se: Recover the standard error of p_hat from these limits.
+    test/se: Which standard error of p_hat do the limits imply?
+    test/other: Recover the margin of error that {other}% confidence would give with the same data.
+    test/other: Which margin of error would the same data give at {other}% confidence?
+""")
+
+
+@kind(1)
+def margin_from_interval(draw: Draw) -> Siblings:
+    """What went into a given interval: estimate, margin of error, standard error, or the margin at another level."""
+    s = draw.setting(SHARES)
+    level, other = draw.rng.sample((90, 95, 99), 2)
+    center, margin = draw.decimal(*s.p, 3), draw.decimal(0.015, 0.07, 3)
+    low, high = fixed(center - margin, 3), fixed(center + margin, 3)
+    stem = draw.ask(_STEM_MARGIN_FROM_INTERVAL, s=s, level=level, low=low, high=high)
+    z, z2 = CRITICAL[level], CRITICAL[other]
+    half, middle = (float(high) - float(low)) / 2, (float(high) + float(low)) / 2
+    halved = f"The margin of error is half of the width, `({high} - {low}) / 2 = {half:.4f}`."
+    scaled = f"The margin of error is `z* SE`, and `z* = {z:.3f}` at {level}% confidence"
+    answers = {
+        "estimate": (middle, ["The sample proportion is the midpoint of the interval.",
+                              f"The midpoint is `({low} + {high}) / 2 = {middle:.4f}`."]),
+        "margin": (half, ["The margin of error is the distance from the midpoint to either end.", halved]),
+        "se": (half / z, [halved, f"{scaled}, so `SE = {half:.4f} / {z:.3f} = {half / z:.4f}`."]),
+        "other": (half * z2 / z, [halved, f"{scaled} and {z2:.3f} at {other}%, so the margin becomes `{half:.4f} * "
+                                          f"{z2:.3f} / {z:.3f} = {half * z2 / z:.4f}`."]),
+    }
+    of = [
+        Sibling(asked, f"{stem} {draw.ask(_ASK_MARGIN_FROM_INTERVAL, asked, other=other)}", steps,
+                number(value, 4, tolerance=0.0005),
+                "A z interval is the sample proportion plus or minus its margin of error, z* times the standard error.")
+        for asked, (value, steps) in answers.items()
+    ]
+    slips = ["gave the midpoint of the interval", "gave the margin of error of this interval",
+             "gave the standard error of the sample proportion", f"gave the margin of error at {other}% confidence"]
+    return four(of, slips, {"low": float(low), "high": float(high), "confidence": level, "other": other})
+
+
+_STEM_DIFFERENCE_INTERVAL_MEANING = wordings("""
+    train: Let p1 be the proportion of all {c.a} {c.rel} {c.does} and p2 that of all {c.b}. From independent random
+        samples of {n} each, a {level}% confidence interval for p1 - p2 is {low} to {high}. The standard error is {se}.
+    train: Independent random samples of {n} {c.a} and {n} {c.b} give p1_hat - p2_hat = {gap} for the proportions
+        {c.rel} {c.does}, with a standard error of {se} and a {level}% confidence interval from {low} to {high}.
+    train: A {level}% confidence interval for the difference in the proportions {c.rel} {c.does}, {c.a} minus {c.b}, is
+        ({low}, {high}). It comes from independent random samples of {n} each, with a standard error of {se}.
+    train: A researcher compares {c.a} (p1) with {c.b} (p2), a random sample of {n} each, in the proportion {c.rel}
+        {c.does}. The results are p1_hat - p2_hat = {gap}, SE = {se} and a {level}% interval of ({low}, {high}).
+    test: Software compares two independent random samples, {n} {c.a} and {n} {c.b}, in the proportion {c.rel} {c.does}.
+        It prints: difference {gap}, SE {se}, {level}% CI ({low}, {high}).
+    test: "{gap} +/- {margin} at {level}% confidence, SE {se}" is how a report states p1 - p2, where p1 refers to {c.a}
+        and p2 to {c.b} {c.rel} {c.does}. Both random samples have size {n}.
+    test: How much do {c.a} and {c.b} differ in the proportion {c.rel} {c.does}? Two random samples, each of size {n},
+        yield SE = {se} and, with {level}% confidence, limits of {low} and {high} for p1 - p2.
+""")
+_ASK_DIFFERENCE_INTERVAL_MEANING = wordings("""
+    train/interval: Which statement interprets the confidence interval?
+    train/interval: Which sentence says what the confidence interval means?
+    train/level: Which statement interprets the confidence level?
+    train/level: Which sentence says what the confidence level means?
+    train/margin: Which statement interprets the margin of error?
+    train/margin: Which sentence says what the margin of error means?
+    train/se: Which statement interprets the standard error?
+    train/se: Which sentence says what the standard error means?
+    test/interval: How should the interval itself be read?
+    test/interval: Choose the correct interpretation of the interval.
+    test/level: How should "{level}% confidence" be read?
+    test/level: Choose the correct interpretation of "{level}% confidence".
+    test/margin: How should the margin of error be read?
+    test/margin: Choose the correct interpretation of the margin of error.
+    test/se: How should the standard error be read?
+    test/se: Choose the correct interpretation of the standard error.
+""")
+
+
+@kind(2)
+def difference_interval_meaning(draw: Draw) -> Siblings:
+    """What an interval for a difference, its level, its margin of error and its standard error say."""
+    c = draw.setting(CONTRASTS)
+    level, n = draw.confidence(), 10 * draw.integer(12, 50)
+    p, q = draw.decimal(*c.p, 2), draw.decimal(*c.p, 2)
+    se = round(math.sqrt(p * (1 - p) / n + q * (1 - q) / n), 3)
+    gap, margin = Given(p - q), CRITICAL[level] * se
+    low, high = fixed(gap - margin, 3), fixed(gap + margin, 3)
+    draw.need(abs(gap) > 0.015)
+    fields = {"level": level, "n": n, "low": low, "high": high, "se": f"{se:.3f}", "gap": fixed(gap, 2),
+              "margin": fixed(margin, 3)}
+    stem = draw.ask(_STEM_DIFFERENCE_INTERVAL_MEANING, c=c, **fields)
+    of_both = f"the difference in population proportions, {c.a} minus {c.b}"
+    of_samples = f"the difference in sample proportions, {c.a} minus {c.b}"
+    about = {
+        "interval": (f"We are {level}% confident that {of_both}, is between {low} and {high}.",
+                     "The interval gives plausible values of the parameter, a difference of population proportions."),
+        "level": (f"In the long run, {level}% of all pairs of random samples give an interval that captures {of_both}.",
+                  "The level describes the method: how often it succeeds when samples are drawn again and again."),
+        "margin": (f"With {level}% confidence, {of_samples}, is within {fixed(margin, 3)} of the population "
+                   "difference.",
+                   "The margin of error bounds how far the estimate is from the parameter, at the given confidence."),
+        "se": (f"In repeated sampling, {of_samples}, typically misses the population difference by about {se:.3f}.",
+               "The standard error describes how much the difference of sample proportions varies between samples."),
+    }
+    of = [
+        Sibling(asked, f"{stem} {draw.ask(_ASK_DIFFERENCE_INTERVAL_MEANING, asked, level=level)}",
+                [f"The parameter is p1 - p2, where p1 is the proportion of {c.a} {c.rel} {c.does} and p2 that of "
+                 f"{c.b}.",
+                 idea], words(sentence), idea)
+        for asked, (sentence, idea) in about.items()
+    ]
+    names = ("interval", "confidence level", "margin of error", "standard error")
+    return four(of, [f"interpreted the {name} instead" for name in names],
+                {"p1": p, "p2": q, "n": n, "se": se, "confidence": level})
