@@ -96,12 +96,12 @@ def _meaning(p: Params) -> re.Pattern[str]:
     value = stats.norm.sf(z) if p["up"] else stats.norm.cdf(z)
     power = round(_power(p, p["alpha"]), 2)
     at, event, size = {
-        "value": (p["null"], f"give a p_hat of {p['x'] / p['n']:.3f} or", f"{value:.3f}"),
-        "alpha": (p["null"], "lead to the rejection", f"{p['alpha']:.2f}"),
-        "power": (p["true"], "lead to the rejection", f"{power:.2f}"),
-        "beta": (p["true"], "do not lead to the rejection", f"{1 - power:.2f}"),
+        "value": (p["null"], f"gives a p_hat of {p['x'] / p['n']:.3f} or", f"{value:.3f}"),
+        "alpha": (p["null"], "leads to a rejection", f"{p['alpha']:.2f}"),
+        "power": (p["true"], "leads to a rejection", f"{power:.2f}"),
+        "beta": (p["true"], "leads to no rejection", f"{1 - power:.2f}"),
     }[p["asked"]]
-    return re.compile(rf"If p = {re.escape(str(at))}, random samples of {p['n']} \w+ {event} .*{re.escape(size)}\.$")
+    return re.compile(rf"If p = {at}, the probability is {size} that a random sample of {p['n']} \w+ {event}")
 
 
 def _change(p: Params) -> re.Pattern[str]:

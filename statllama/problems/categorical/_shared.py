@@ -16,8 +16,7 @@ _COUNTED = wordings("""
     train: The two-way table shows the {t.row} and the {t.column} of {n} randomly selected {t.who}.
     train: For each of {n} {t.who} in a random sample, the {t.row} and the {t.column} are recorded.
     train: In a random sample of {n} {t.who}, the counts by {t.row} and {t.column} are as follows.
-    test: A simple random sample, taken from {t.who}, has size {n}; the table breaks it down into {t.row} and
-        {t.column}.
+    test: A simple random sample, taken from {t.who}, has size {n}; the table breaks it down by {t.row} and {t.column}.
     test: Are {t.row} and {t.column} related among {t.who}? Here are the counts for {n} of them, selected at random.
     test: {t.row!c} and {t.column} of {t.who} were noted in a survey with simple random sampling (sample size {n}).
 """)

@@ -21,12 +21,12 @@ _TWO_CLAIMS = wordings("""
         report B claims {b}.
     train: The {c.variable} of {n} randomly selected {c.who} is recorded: {seen}. According to report A the population
         has {a}; according to report B it has {b}.
-    train: By {c.variable}, {c.who} consist of {a} (report A) or of {b} (report B). A random sample of {n} consists of
-        {seen}.
+    train: By {c.variable}, the distribution of {c.who} is {a} in report A and {b} in report B. The counts in a random
+        sample of {n} are {seen}.
     test: How are {c.who} distributed by {c.variable}? Claim A says {a}, claim B says {b}, and a simple random sample
         contains {seen} ({n} in all).
-    test: {seen} is what a simple random sample of {n} {c.who} shows by {c.variable}. It can be compared with {a} (claim
-        A) or with {b} (claim B).
+    test: A simple random sample of {n} {c.who} shows {seen} by {c.variable}. It can be compared with {a} (claim A) or
+        with {b} (claim B).
     test: Claim A: {a}. Claim B: {b}. These concern the {c.variable} of {c.who}, and {n} of them, drawn by simple random
         sampling, include {seen}.
 """)

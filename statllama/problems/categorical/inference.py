@@ -17,48 +17,48 @@ _LEVELS = ((0.01, 0.05), (0.05, 0.10), (0.01, 0.10))
 
 
 _STEM_CHOOSE_CHI_SQUARE_TEST = wordings("""
-    train: A study of {t.who} concerns their {t.row} ({rows}) and their {t.column} ({columns}).
-    train: For {t.who}, the {t.row} can be {rows}, and the {t.column} can be {columns}.
-    train: A researcher is interested in the {t.row} ({rows}) of {t.who} and in their {t.column} ({columns}).
-    train: {t.who!c} are to be classified by {t.column} ({columns}) and perhaps also by {t.row} ({rows}).
-    test: Two facts about {t.who} are of interest: {t.row}, which is {rows}, and {t.column}, which is {columns}.
-    test: What can be learned about the {t.column} ({columns}) of {t.who}? Their {t.row} ({rows}) may play a part.
-    test: {t.row!c} and {t.column} are categorical variables of {t.who}, with the values {rows} for the former and
-        {columns} for the latter.
+    train: A study of {t.who} concerns two variables, {t.row} ({rows}) and {t.column} ({columns}).
+    train: Among {t.who}, the variables {t.row} ({rows}) and {t.column} ({columns}) are to be studied.
+    train: A researcher is interested in two characteristics of {t.who}: {t.row} ({rows}) and {t.column} ({columns}).
+    train: {t.who!c} can be classified by {t.row} ({rows}) and by {t.column} ({columns}).
+    test: Research on {t.who} deals with two categorical variables: {t.row} ({rows}), {t.column} ({columns}).
+    test: What can be learned about {t.column} ({columns}) among {t.who}? A second variable, {t.row} ({rows}), may
+        matter as well.
+    test: {t.row!c} ({rows}) and {t.column} ({columns}) can both be observed for {t.who}.
 """)
 _ASK_CHOOSE_CHI_SQUARE_TEST = wordings("""
     train/independence: One random sample of {n} is taken, and both variables are recorded for each member. Are they
         associated? Which test should be used?
     train/independence: Which test answers whether {t.row} and {t.column} are related, if a single random sample of {n}
         is classified by both?
-    train/homogeneity: A separate random sample of {n} is taken for each {t.row}. Is the distribution of {t.column} the
-        same in all these populations? Which test should be used?
-    train/homogeneity: Which test compares the distribution of {t.column} between the populations given by {t.row}, if a
-        random sample of {n} is drawn from each?
+    train/homogeneity: A separate random sample of {n} is taken from each category of {t.row}. Is the distribution of
+        {t.column} the same in all of them? Which test should be used?
+    train/homogeneity: Which test compares the distribution of {t.column} across the categories of {t.row}, if a random
+        sample of {n} is drawn from each category?
     train/fit: In one random sample of {n}, the {t.column} is recorded. Do the counts agree with the percentages that a
         report gives for {columns}? Which test should be used?
-    train/fit: Which test answers whether {columns} are equally common as {t.column}, if a random sample of {n} is
-        counted?
+    train/fit: Which test answers whether {columns} are equally common, if one random sample of {n} is classified by
+        {t.column}?
     train/one: In one random sample of {n}, those {t.rel} {does} are counted. Are they more than {percent}% of the
         population? Which test should be used?
-    train/one: Which test answers whether fewer than {percent}% of all {t.who} {does}, if a random sample of {n} is
+    train/one: Which test answers whether less than {percent}% of all {t.who} {does}, if a random sample of {n} is
         counted?
     test/independence: Name the procedure for detecting an association when {n} members of one population, selected at
-        random, are asked about both.
-    test/independence: There is one simple random sample (n = {n}), cross-classified. Which procedure shows whether the
-        two variables depend on each other?
-    test/homogeneity: Name the procedure for finding out if {t.column} is distributed alike when {n} are selected at
-        random within each category of {t.row}.
+        random, are sorted by both.
+    test/independence: There is one simple random sample (n = {n}), sorted into a two-way table. Which procedure shows
+        whether the two variables depend on each other?
+    test/homogeneity: Name the procedure for finding out whether {t.column} has one and the same distribution
+        throughout, when {n} are selected at random within each category of {t.row}.
     test/homogeneity: There is one simple random sample (n = {n}) from each category of {t.row}. Which procedure shows
         whether these populations differ in {t.column}?
     test/fit: Name the procedure for checking a published distribution of {t.column} when {n} members of the population
         are selected at random.
-    test/fit: There is one simple random sample (n = {n}) and a claim that {t.column} is evenly split among {columns}.
-        Which procedure shows whether the claim is tenable?
+    test/fit: There is one simple random sample (n = {n}) and a claim that {columns} occur equally often. Which
+        procedure tests this claim?
     test/one: Name the procedure for checking a claim that {percent}% {does}, when {n} members of the population are
         selected at random.
     test/one: There is one simple random sample (n = {n}) and a suspicion that less than {percent}% {does}. Which
-        procedure shows whether it is justified?
+        procedure tests it?
 """)
 
 
@@ -82,9 +82,10 @@ def choose_chi_square_test(draw: Draw) -> Siblings:
     """Which test answers a question about categorical data, by its samples and its variables."""
     t = _three_columns(draw.setting(TABLES))
     n, percent, j = 10 * draw.integer(8, 50), 5 * draw.integer(4, 14), draw.integer(0, len(t.columns) - 1)
-    rows, columns = (f"{', '.join(names[:-1])} or {names[-1]}" for names in (t.rows, t.columns))
+    rows, columns = (", ".join(names) for names in (t.rows, t.columns))
     stem = draw.ask(_STEM_CHOOSE_CHI_SQUARE_TEST, t=t, rows=rows, columns=columns)
-    fields = {"n": n, "columns": columns.replace(" or ", " and "), "does": t.in_column(j), "percent": percent}
+    fields = {"n": n, "columns": f"{', '.join(t.columns[:-1])} and {t.columns[-1]}", "does": t.in_column(j),
+              "percent": percent}
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_CHOOSE_CHI_SQUARE_TEST, asked, t=t, **fields)}",
                 [f"The question involves {design}.", "Samples are random, and the data are counts.",
@@ -98,14 +99,14 @@ def choose_chi_square_test(draw: Draw) -> Siblings:
 
 
 _STEM_CHI_SQUARE_HYPOTHESES = wordings("""
-    train: The {t.row} ({rows}) and the {t.column} ({columns}) of {t.who} are studied with a chi-square test.
-    train: A researcher plans a chi-square test about the {t.row} ({rows}) and the {t.column} ({columns}) of {t.who}.
-    train: A chi-square test concerns {t.who}: their {t.row} is {rows}, and their {t.column} is {columns}.
+    train: A chi-square test concerns {t.row} ({rows}) and {t.column} ({columns}) among {t.who}.
+    train: A researcher plans a chi-square test about {t.row} ({rows}) and {t.column} ({columns}) among {t.who}.
+    train: {t.row!c} ({rows}) and {t.column} ({columns}) of {t.who} are studied with a chi-square test.
     train: With a chi-square test, a student wants to study {t.row} ({rows}) and {t.column} ({columns}) among {t.who}.
-    test: {t.who!c} differ in {t.row} ({rows}) and in {t.column} ({columns}); chi-square is to be computed from a
-        two-way table.
-    test: A two-way table will have the rows {rows} ({t.row}) and the columns {columns} ({t.column}). Its subject is
-        {t.who}, and chi-square will be used.
+    test: {t.who!c} differ in {t.row} ({rows}) and in {t.column} ({columns}); a two-way table is to be tested with
+        chi-square.
+    test: A two-way table of {t.who} has rows for {t.row} ({rows}) and columns for {t.column} ({columns}). Chi-square
+        will be computed from it.
     test: What does chi-square test when {t.who} are sorted by {t.row} ({rows}) and {t.column} ({columns})?
 """)
 _ASK_CHI_SQUARE_HYPOTHESES = wordings("""
@@ -118,17 +119,14 @@ _ASK_CHI_SQUARE_HYPOTHESES = wordings("""
     train/alternative each: An independent random sample of {n} is taken for each {t.row}. State the alternative
         hypothesis.
     train/alternative each: What is Ha if the data come from separate random samples of {n} for each {t.row}?
-    test/null one: Give the hypothesis assumed to be true, for a design with one simple random sample (n = {n}).
+    test/null one: The design has one simple random sample (n = {n}). Put H0 into words.
     test/null one: All {n} are drawn at random from one population. Which statement is H0?
-    test/alternative one: Give the hypothesis that evidence is sought for, in a design with one simple random sample (n
-        = {n}).
+    test/alternative one: The design has one simple random sample (n = {n}). Put Ha into words.
     test/alternative one: All {n} are drawn at random from one population. Which statement is Ha?
-    test/null each: Give the hypothesis assumed to be true, for a design with a simple random sample (n = {n}) per
-        category of {t.row}.
-    test/null each: Of each {t.row}, {n} are drawn at random as a sample of their own. Which statement is H0?
-    test/alternative each: Give the hypothesis that evidence is sought for, in a design with a simple random sample (n =
-        {n}) per category of {t.row}.
-    test/alternative each: Of each {t.row}, {n} are drawn at random as a sample of their own. Which statement is Ha?
+    test/null each: The design has a simple random sample (n = {n}) for every {t.row}. Put H0 into words.
+    test/null each: Separately for every {t.row}, {n} are drawn at random. Which statement is H0?
+    test/alternative each: The design has a simple random sample (n = {n}) for every {t.row}. Put Ha into words.
+    test/alternative each: Separately for every {t.row}, {n} are drawn at random. Which statement is Ha?
 """)
 
 
@@ -137,7 +135,7 @@ def chi_square_hypotheses(draw: Draw) -> Siblings:
     """The null or the alternative hypothesis of a test of independence or of homogeneity."""
     t = draw.setting(TABLES)
     n = 5 * draw.integer(16, 80)
-    rows, columns = (f"{', '.join(names[:-1])} or {names[-1]}" for names in (t.rows, t.columns))
+    rows, columns = (", ".join(names) for names in (t.rows, t.columns))
     stem = draw.ask(_STEM_CHI_SQUARE_HYPOTHESES, t=t, rows=rows, columns=columns)
     texts = (
         (f"There is no association between {t.row} and {t.column} in the population of {t.who}.",
@@ -151,8 +149,8 @@ def chi_square_hypotheses(draw: Draw) -> Siblings:
         steps = [
             ("One sample classified by two variables calls for a test of independence, about an association.",
              "Separate samples call for a test of homogeneity, which compares distributions.")[a],
-            ("H0 states that there is none: no association, or no difference between distributions.",
-             "Ha states that there is one: an association, or a difference between distributions.")[b],
+            ("The null hypothesis states that there is no effect: no association, or equal distributions.",
+             "The alternative states that there is an effect: an association, or unequal distributions.")[b],
             "Hypotheses are about populations, not about the sample.",
         ]
         return Sibling(label, f"{stem} {draw.ask(_ASK_CHI_SQUARE_HYPOTHESES, label, t=t, n=n)}", steps,

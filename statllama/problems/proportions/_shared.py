@@ -37,7 +37,7 @@ _TWO_SAMPLES = wordings("""
     train: To compare {c.a} with {c.b}, a researcher takes an independent random sample of each. In the samples, {x1} of
         {n1} {c.a} and {x2} of {n2} {c.b} {c.does}.
     test: Is the proportion {c.rel} {c.does} the same for {c.a} and {c.b}? Simple random samples, drawn separately, show
-        {x1} out of {n1} among {c.a} against {x2} out of {n2} among {c.b}.
+        {x1} out of {n1} among {c.a} and {x2} out of {n2} among {c.b}.
     test: A survey draws two separate random samples. Of the {n1} {c.a} surveyed, {x1} {c.does}; of the {n2} {c.b}, {x2}
         do.
     test: The numbers {c.rel} {c.does} are {x1} of {n1} sampled {c.a} and {x2} of {n2} sampled {c.b}. Both samples are

@@ -39,13 +39,13 @@ _ASK_CONDITION_PURPOSE = wordings("""
     train/null: Why does the standard deviation in z contain p_0 and not p_hat?
     train/null: What is the reason for using p_0 in the denominator of z?
     test/random: Explain the need for random selection.
-    test/random: Which purpose does random selection serve here?
+    test/random: What purpose does random selection serve here?
     test/ten: Explain the need for a large population when sampling without replacement.
-    test/ten: Which purpose does a sample of no more than 10% of the population serve here?
+    test/ten: What purpose does a sample of no more than 10% of the population serve here?
     test/large: Explain the need for large expected counts of successes and failures.
-    test/large: Which purpose do expected counts of 10 or more serve here?
+    test/large: What purpose do expected counts of 10 or more serve here?
     test/null: Explain why z is computed with sqrt(p_0 (1 - p_0) / n) in its denominator.
-    test/null: Which purpose does p_0 serve under the square root in z?
+    test/null: What purpose does p_0 serve under the square root in z?
 """)
 
 
@@ -167,9 +167,9 @@ _ASK_HYPOTHESES_IN_WORDS = wordings("""
     test/null: Which statement is assumed to be true when the p-value is computed?
     test/differ: Put Ha into words for a test without a direction.
     test/differ: Which statement is to be supported if any discrepancy at all is of interest?
-    test/more: Put Ha into words for the conjecture that {c.a} are ahead of {c.b}.
+    test/more: Put Ha into words for the conjecture that {c.a} have the higher proportion.
     test/more: Which statement is to be supported if {c.b} are believed to have a lower proportion than {c.a}?
-    test/less: Put Ha into words for the conjecture that {c.b} are ahead of {c.a}.
+    test/less: Put Ha into words for the conjecture that {c.b} have the higher proportion.
     test/less: Which statement is to be supported if {c.a} are believed to have a lower proportion than {c.b}?
 """)
 

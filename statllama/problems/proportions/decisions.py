@@ -45,10 +45,10 @@ _ASK_ERROR_TYPE = wordings("""
     train/power: The power of the test is the probability of which outcome?
     train/kept: Which of these is a correct decision when H0 is true?
     train/kept: What would be the correct decision in this setting if H0 is true?
-    test/I: Describe an error of Type I in context.
-    test/I: Which outcome counts as an error of Type I?
-    test/II: Describe an error of Type II in context.
-    test/II: Which outcome counts as an error of Type II?
+    test/I: Describe a Type I error in context.
+    test/I: Which outcome counts as a Type I error?
+    test/II: Describe a Type II error in context.
+    test/II: Which outcome counts as a Type II error?
     test/power: Describe in context the outcome whose probability is the power.
     test/power: Which outcome counts as a correct rejection?
     test/kept: Describe in context the correct outcome for a true null hypothesis.
@@ -91,13 +91,13 @@ _STEM_ERROR_CONSEQUENCE = wordings("""
         if a random sample of {n} gives convincing evidence that {more} than {null100:g}% of the {d.who} {d.does}.
     train: {d.agent!A} {d.act} if a test at the {level} level, with a random sample of {n}, finds convincing evidence
         that {more} than {null100:g}% of the {d.who} {d.does}. Without such evidence it {d.pause}.
-    test: Suppose {d.agent!a} bases its decision on {n} randomly selected {d.who}. Only if a test at significance level
-        {level} shows that {more} than {null100:g}% {d.does} is action taken: then the {d.agent} {d.act}. Otherwise it
-        {d.pause}.
+    test: Suppose {d.agent!a} bases its decision on {n} randomly selected {d.who}: when a significance test (level
+        {level}) shows that {more} than {null100:g}% {d.does}, the {d.agent} {d.act}, and when it does not, the
+        {d.agent} {d.pause}.
     test: H0: p = {null}. Ha: p {sign} {null}. Here p is the proportion of the {d.who} {d.rel} {d.does}. Rejecting H0
         (random sample of {n}, significance level {level}) means that the {d.agent} {d.act}; failing to reject it, that
         it {d.pause}.
-    test: What {d.agent!a} does next hangs on a significance test ({level} level, {n} {d.who} selected at random). It
+    test: What {d.agent!a} does next depends on a significance test ({level} level, {n} {d.who} selected at random). It
         {d.act} when the sample shows convincingly that {more} than {null100:g}% {d.does}; in any other case it
         {d.pause}.
 """)
@@ -110,9 +110,9 @@ _ASK_ERROR_CONSEQUENCE = wordings("""
     train/power: Which outcome becomes more likely if Ha is true and a larger sample is used?
     train/kept: Which outcome would follow from a correct failure to reject H0?
     train/kept: Which outcome becomes more likely if H0 is true and a smaller alpha is used?
-    test/I: Identify the consequence of an error of Type I.
+    test/I: Identify the consequence of a Type I error.
     test/I: Raising the significance level while H0 is true would make which outcome more probable?
-    test/II: Identify the consequence of an error of Type II.
+    test/II: Identify the consequence of a Type II error.
     test/II: Lowering the significance level while Ha is true would make which outcome more probable?
     test/power: Identify the consequence of rejecting H0 correctly.
     test/power: Taking a larger sample while Ha is true would make which outcome more probable?

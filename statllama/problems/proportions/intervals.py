@@ -181,9 +181,9 @@ _STEM_DIFFERENCE_INTERVAL_MEANING = wordings("""
     test: Software compares two independent random samples, {n} {c.a} and {n} {c.b}, in the proportion {c.rel} {c.does}.
         It prints: difference {gap}, SE {se}, {level}% CI ({low}, {high}).
     test: "{gap} +/- {margin} at {level}% confidence, SE {se}" is how a report states p1 - p2, where p1 refers to {c.a}
-        and p2 to {c.b} {c.rel} {c.does}. Both random samples have size {n}.
-    test: How much do {c.a} and {c.b} differ in the proportion {c.rel} {c.does}? Two random samples, each of size {n},
-        yield SE = {se} and, with {level}% confidence, limits of {low} and {high} for p1 - p2.
+        and p2 to {c.b} {c.rel} {c.does}. The samples are random and independent, of size {n} each.
+    test: How much do {c.a} and {c.b} differ in the proportion {c.rel} {c.does}? Two independent random samples, each of
+        size {n}, yield SE = {se} and, with {level}% confidence, limits of {low} and {high} for p1 - p2.
 """)
 _ASK_DIFFERENCE_INTERVAL_MEANING = wordings("""
     train/interval: Which statement interprets the confidence interval?

@@ -144,7 +144,7 @@ _CLAIM = wordings("""
     train: A report claims that the proportion of all {s.who} {s.rel} {s.does} is {null}. Count {s.many} {s.rel}
         {s.does} as successes.
     train: Let p be the proportion of all {s.who} {s.rel} {s.does} (the successes). A report claims that p = {null}.
-    test: The population proportion is p, and H0 sets it at {null}. A success is to be among those {s.rel} {s.does}.
+    test: The population proportion is p, and H0 sets it at {null}. Those {s.rel} {s.does} count as successes.
     test: A brochure puts the proportion at {null} for the whole population. Those {s.rel} {s.does} are called
         successes.
 """)

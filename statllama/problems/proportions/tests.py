@@ -87,10 +87,10 @@ _ASK_TWO_PROPORTION_Z = wordings("""
     train/unpooled: Find the unpooled z statistic for the difference in proportions, {first} minus {second}.
     test/pooled: Standardize the difference {first} minus {second} with the standard error that combines both samples
         into one proportion.
-    test/pooled: How large is z for {first} less {second} if the standard error is pooled under H0: no difference?
+    test/pooled: How large is z for {first} minus {second} if the standard error is pooled under H0: no difference?
     test/unpooled: Standardize the difference {first} minus {second} with the standard error that keeps the two sample
         proportions separate.
-    test/unpooled: How large is z for {first} less {second} if the standard error is not pooled?
+    test/unpooled: How large is z for {first} minus {second} if the standard error is not pooled?
 """)
 
 
@@ -250,20 +250,21 @@ def p_value_meaning(draw: Draw) -> Siblings:
     draw.need(float(shown["value"]) != alpha)
     stem = draw.ask(_STEM_P_VALUE_MEANING, s=s, null=null, n=n, p_hat=fixed(p, 3), sign=">" if up else "<",
                     side="above" if up else "below", **shown)
-    far, reject = f"give a p_hat of {fixed(p, 3)} or {'more' if up else 'less'}", "lead to the rejection of H0"
+    far, reject = f"gives a p_hat of {fixed(p, 3)} or {'more' if up else 'less'}", "leads to a rejection of H0"
     about = {
         "value": (null, far,
                   "The p-value is the probability, computed as if H0 were true, of a result at least as extreme."),
         "alpha": (null, reject, "The significance level is the probability of rejecting H0 when H0 is true."),
         "power": (true, reject, "The power is the probability of rejecting H0 when a given alternative value is true."),
-        "beta": (true, "do not lead to the rejection of H0",
+        "beta": (true, "leads to no rejection of H0",
                  "The probability of a Type II error is that of not rejecting H0 when a given alternative value is "
                  "true."),
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_P_VALUE_MEANING, asked, **shown)}",
                 [f"The parameter is p, the proportion of all {s.who} {s.rel} {s.does}.", idea],
-                words(f"If p = {at}, random samples of {n} {s.many} {what} with probability {shown[asked]}."), idea)
+                words(f"If p = {at}, the probability is {shown[asked]} that a random sample of {n} {s.many} {what}."),
+                idea)
         for asked, (at, what, idea) in about.items()
     ]
     names = ("p-value", "significance level", "power", "probability of a Type II error")
