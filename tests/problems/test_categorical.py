@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 from scipy import stats
 
-from .checks import Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Params, agree, check_topic
+from .printed.categorical import READ
 
 
 def _residuals(table: list[list[int]]) -> np.ndarray:
@@ -145,3 +149,11 @@ def test_answers() -> None:
             "chi_square_output_meaning": _meaning,
         },
     )
+
+
+@pytest.mark.parametrize("kind", kinds("categorical"))
+def test_printed_questions(kind: str) -> None:
+    """The answer also follows from the printed question alone."""
+    for seed in range(60):
+        problem = make_problem("categorical", kind, 900 + seed, "test")
+        agree(problem, READ[kind](problem.question))

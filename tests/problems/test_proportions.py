@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 from scipy import stats
 
-from .checks import Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Params, agree, check_topic
+from .printed.proportions import READ
 
 
 def _number(text: str) -> float:
@@ -194,3 +198,11 @@ def test_answers() -> None:
             "choose_proportion_procedure": _procedure,
         },
     )
+
+
+@pytest.mark.parametrize("kind", kinds("proportions"))
+def test_printed_questions(kind: str) -> None:
+    """The answer also follows from the printed question alone."""
+    for seed in range(60):
+        problem = make_problem("proportions", kind, 900 + seed, "test")
+        agree(problem, READ[kind](problem.question))
