@@ -77,6 +77,13 @@ def _two_z(p: Params) -> float:
     return float(np.copysign(np.sqrt(chi2), gap))
 
 
+def _difference_shown(p: Params) -> re.Pattern[str]:
+    """There is evidence when both limits have one sign."""
+    year = 0 if p["asked"].startswith("first") else 1
+    low, high = p["limits"][year][p["levels"].index(_number(p["asked"]))]
+    return re.compile(rf"There is {'' if low * high > 0 else 'not '}convincing .* in {p['years'][year]}\.$")
+
+
 def _power(p: Params, alpha: float) -> float:
     tail, limit = (stats.norm.sf, stats.norm.isf) if p["true"] > p["null"] else (stats.norm.cdf, stats.norm.ppf)
     cut = limit(alpha, p["null"], np.sqrt(p["null"] * (1 - p["null"]) / p["n"]))
@@ -181,6 +188,7 @@ def test_answers() -> None:
             "two_proportion_interval": _difference_interval,
             "margin_from_interval": _part,
             "difference_interval_meaning": lambda p: _DIFFERENCE_MEANING[p["asked"]],
+            "conclusion_from_interval": _difference_shown,
             "sample_size_for_margin": _size,
             "raising_power": _change,
             "power_of_test": _power_or_error,

@@ -241,3 +241,73 @@ def difference_interval_meaning(draw: Draw) -> Siblings:
     names = ("interval", "confidence level", "margin of error", "standard error")
     return four(of, [f"interpreted the {name} instead" for name in names],
                 {"p1": p, "p2": q, "n": n, "se": se, "confidence": level})
+
+
+_STEM_CONCLUSION_FROM_INTERVAL = wordings("""
+    train: In {y1} and in {y2}, independent random samples of {c.a} and {c.b} were taken. For the difference in the
+        proportions {c.rel} {c.does}, {c.a} minus {c.b}, the {la}% intervals are {a1} ({y1}) and {a2} ({y2}), and the
+        {lb}% intervals are {b1} ({y1}) and {b2} ({y2}).
+    train: Let p1 be the proportion of {c.a} {c.rel} {c.does} and p2 that of {c.b}. Independent random samples give
+        these intervals for p1 - p2: in {y1}, {a1} at {la}% and {b1} at {lb}% confidence; in {y2}, {a2} at {la}% and
+        {b2} at {lb}% confidence.
+    train: A study compares {c.a} (p1) with {c.b} (p2) in the proportion {c.rel} {c.does}, with independent random
+        samples in two years. Intervals for p1 - p2 with {la}% confidence are {a1} in {y1} and {a2} in {y2}; with {lb}%
+        confidence they are {b1} in {y1} and {b2} in {y2}.
+    train: Independent random samples of {c.a} and {c.b} were taken in {y1}. The difference in the proportions {c.rel}
+        {c.does}, {c.a} minus {c.b}, was estimated by {a1} at {la}% and by {b1} at {lb}% confidence. In {y2}, new
+        samples gave {a2} at {la}% and {b2} at {lb}%.
+    test: {y1}: {a1} with {la}% confidence, {b1} with {lb}%. {y2}: {a2} with {la}% confidence, {b2} with {lb}%. These
+        intervals, from separate simple random samples, are for the proportion of {c.a} {c.rel} {c.does} minus that of
+        {c.b}.
+    test: By how much do {c.a} and {c.b} differ in the proportion {c.rel} {c.does}? Separate simple random samples show,
+        for the first group minus the second, {a1} ({la}%) and {b1} ({lb}%) in {y1}, and {a2} ({la}%) and {b2} ({lb}%)
+        in {y2}.
+    test: Software returns z intervals for p1 - p2, computed from separate simple random samples of {c.a} (p1) and {c.b}
+        (p2) {c.rel} {c.does}. For {y1} it prints {a1} at {la}% and {b1} at {lb}%; for {y2}, {a2} at {la}% and {b2} at
+        {lb}%.
+""")
+_ASK_CONCLUSION_FROM_INTERVAL = wordings("""
+    train: What does the {level}% interval of {y} say about a difference?
+    train: Is there convincing evidence of a difference in {y}, judged by the {level}% interval?
+    test: Judge by the {level}% interval whether the proportions differed in {y}.
+    test: Which conclusion for {y} does the interval with {level}% confidence support?
+""")
+
+
+@kind(2)
+def conclusion_from_interval(draw: Draw) -> Siblings:
+    """Whether an interval for a difference contains 0: in one of two years, at one of two levels."""
+    c = draw.setting(CONTRASTS)
+    levels, y1 = draw.choice(LEVELS), draw.integer(2008, 2020)
+    years = (y1, y1 + draw.integer(2, 5))
+    limits = []
+    for _ in years:
+        se, z = draw.decimal(0.02, 0.05, 3), draw.decimal(CRITICAL[levels[0]] + 0.05, CRITICAL[levels[1]] - 0.05, 2)
+        gap = draw.choice((1, -1)) * round(z * se, 3)
+        limits.append([(gap - CRITICAL[level] * se, gap + CRITICAL[level] * se) for level in levels])
+    shown = [[f"({fixed(low, 3)}, {fixed(high, 3)})" for low, high in year] for year in limits]
+    draw.need(all(abs(end) > 0.0015 for year in limits for pair in year for end in pair))
+    stem = draw.ask(_STEM_CONCLUSION_FROM_INTERVAL, c=c, y1=years[0], y2=years[1], la=levels[0], lb=levels[1],
+                    a1=shown[0][0], b1=shown[0][1], a2=shown[1][0], b2=shown[1][1])
+
+    def make(a: int, b: int) -> Sibling:
+        level, year = levels[b], years[a]
+        claim = f"convincing evidence that the proportions of {c.a} and {c.b} {c.rel} {c.does} differed in {year}"
+        steps = [
+            f"The parameter is p1 - p2 in {year}, where p1 is the proportion of all {c.a} {c.rel} {c.does} and p2 that "
+            f"of all {c.b}.",
+            f"The {level}% interval is {shown[a][b]}.",
+            ("It does not contain 0, so equal proportions are not plausible.",
+             "It contains 0, so equal proportions are plausible.")[b],
+        ]
+        text = (f"There is {claim}.", f"There is not {claim}.")[b]
+        return Sibling(f"{('first', 'second')[a]} year, {level}%",
+                       f"{stem} {draw.ask(_ASK_CONCLUSION_FROM_INTERVAL, level=level, y=year)}", steps, words(text),
+                       "An interval for a difference gives convincing evidence of one when it does not contain 0.")
+
+    return square(
+        make,
+        (f"drew the conclusion about {years[1]}", f"drew the conclusion about {years[0]}"),
+        (f"read the interval at {levels[1]}% confidence", f"read the interval at {levels[0]}% confidence"),
+        {"limits": [[list(pair) for pair in year] for year in limits], "years": list(years), "levels": list(levels)},
+    )

@@ -246,10 +246,10 @@ def p_value_meaning(draw: Draw) -> Siblings:
     strength = power(null, true, n, alpha)
     draw.need(0.002 < value < 0.4 and 0.2 < strength < 0.95 and abs(strength - 0.5) > 0.02)
     shown = {"value": fixed(value, 3), "alpha": fixed(alpha, 2), "power": fixed(strength, 2),
-             "beta": fixed(1 - float(fixed(strength, 2)), 2), "true": true}
+             "beta": fixed(1 - float(fixed(strength, 2)), 2)}
     draw.need(float(shown["value"]) != alpha)
     stem = draw.ask(_STEM_P_VALUE_MEANING, s=s, null=null, n=n, p_hat=fixed(p, 3), sign=">" if up else "<",
-                    side="above" if up else "below", **shown)
+                    side="above" if up else "below", true=true, **shown)
     far, reject = f"gives a p_hat of {fixed(p, 3)} or {'more' if up else 'less'}", "leads to a rejection of H0"
     about = {
         "value": (null, far,
@@ -261,7 +261,7 @@ def p_value_meaning(draw: Draw) -> Siblings:
                  "true."),
     }
     of = [
-        Sibling(asked, f"{stem} {draw.ask(_ASK_P_VALUE_MEANING, asked, **shown)}",
+        Sibling(asked, f"{stem} {draw.ask(_ASK_P_VALUE_MEANING, asked, true=true)}",
                 [f"The parameter is p, the proportion of all {s.who} {s.rel} {s.does}.", idea],
                 words(f"If p = {at}, the probability is {shown[asked]} that a random sample of {n} {s.many} {what}."),
                 idea)

@@ -97,6 +97,16 @@ def difference_interval_meaning(question: str) -> Expected:
     return re.compile(r"In the long run, \d+% of all pairs" if method else r"We are \d+% confident that .*population")
 
 
+def conclusion_from_interval(question: str) -> Expected:
+    ask = re.split(r"(?=Judge by|Which conclusion)", question)[-1]
+    stem = question.removesuffix(ask)
+    year, level = re.findall(r"\d{4}", ask)[-1], re.findall(r"(\d+)%", ask)[-1]
+    years, levels = re.findall(r"\b20\d\d\b", stem), re.findall(r"(\d+)%", stem)
+    limits = re.findall(r"\((-?\d\.\d+), (-?\d\.\d+)\)", stem)  # in each wording year by year, level by level
+    low, high = map(float, limits[2 * years.index(year) + levels.index(level)])
+    return re.compile(rf"There is {'' if low * high > 0 else 'not '}convincing .* in {year}\.$")
+
+
 def sample_size_for_margin(question: str) -> Expected:
     ask = re.split(r"(?=Taking the|Find n for|Assuming nothing)", question)[-1]
     stem = question.removesuffix(ask)
@@ -311,6 +321,7 @@ READ: Mapping[str, Callable[[str], Expected]] = {
         two_proportion_interval,
         margin_from_interval,
         difference_interval_meaning,
+        conclusion_from_interval,
         sample_size_for_margin,
         raising_power,
         power_of_test,
