@@ -77,6 +77,15 @@ def _two_z(p: Params) -> float:
     return float(np.copysign(np.sqrt(chi2), gap))
 
 
+def _two_p_value(p: Params) -> float:
+    """From the chi-square statistic of the 2 x 2 table, which is z squared."""
+    times = 2 if "doubled" in p["asked"] else 1
+    z = _two_z({**{name: times * p[name] for name in ("x1", "n1", "x2", "n2")}, "asked": "first, pooled"})
+    if p["asked"].startswith("two-sided"):
+        return float(stats.chi2.sf(z**2, 1))
+    return float(stats.norm.sf(z) if p["up"] else stats.norm.cdf(z))
+
+
 def _difference_shown(p: Params) -> re.Pattern[str]:
     """There is evidence when both limits have one sign."""
     year = 0 if p["asked"].startswith("first") else 1
@@ -194,6 +203,7 @@ def test_answers() -> None:
             "power_of_test": _power_or_error,
             "one_proportion_z": _p_value,
             "two_proportion_z": _two_z,
+            "two_proportion_p_value": _two_p_value,
             "conclusion_of_test": _conclusion,
             "p_value_meaning": _meaning,
             "error_type": _error,

@@ -74,7 +74,7 @@ def goodness_of_fit_statistic(draw: Draw) -> Siblings:
         draw.need(0.1 < value < 40)
         steps = [
             f"H0: the percentages of claim {'AB'[a]} hold for all {c.who}.",
-            f"The expected counts, n times the claimed proportions, are "
+            "The expected counts, n times the claimed proportions, are "
             f"{listed(c.names, list(map(plain, expected[a])))}.",
             (f"The statistic adds `(observed - expected)^2 / expected` over all categories: "
              f"`{' + '.join(fixed(term, 3) for term in terms)} = {value:.2f}`.",
@@ -157,15 +157,15 @@ _STEM_CHI_SQUARE_DEGREES_OF_FREEDOM = wordings("""
         table of {r} by {c} cells.
 """)
 _ASK_CHI_SQUARE_DEGREES_OF_FREEDOM = wordings("""
-    train/both: How many degrees of freedom does a chi-square test of independence have?
+    train/both: How many degrees of freedom are there in a chi-square test of independence?
     train/both: What are the degrees of freedom for testing whether {t.row} and {t.column} are associated?
-    train/cells: How many degrees of freedom does a chi-square test of whether all {k} cells are equally likely have?
+    train/cells: How many degrees of freedom are there in a chi-square test of whether all {k} cells are equally likely?
     train/cells: What are the degrees of freedom for testing a claim that gives a percentage for each of the {k} cells?
-    train/row: How many degrees of freedom does a chi-square test of whether all {r} categories of {t.row} are equally
-        likely have?
+    train/row: How many degrees of freedom are there in a chi-square test of whether all {r} categories of {t.row} are
+        equally likely?
     train/row: What are the degrees of freedom for testing a claim that gives the percentages of the {t.row} alone?
-    train/column: How many degrees of freedom does a chi-square test of whether all {c} categories of {t.column} are
-        equally likely have?
+    train/column: How many degrees of freedom are there in a chi-square test of whether all {c} categories of {t.column}
+        are equally likely?
     train/column: What are the degrees of freedom for testing a claim that gives the percentages of the {t.column}
         alone?
     test/both: Which df goes with chi-square when the question is whether the two variables are related?

@@ -85,8 +85,7 @@ def expected_count(draw: Draw) -> Siblings:
         steps = [
             f"H0: {t.row} and {t.column} are independent in the population of {t.who}.",
             f"The row total of {t.rows[i]} is {row}, the column total of {t.columns[j]} is {column}, and the grand "
-            "total "
-            f"is {n}.",
+            f"total is {n}.",
             f"`expected count = row total * column total / grand total`, that is `{row} * {column} / {n} = "
             f"{value:.2f}`.",
         ]
@@ -192,9 +191,8 @@ def two_way_statistic(draw: Draw) -> Siblings:
             (f"H0: {t.row} and {t.column} are independent, so an expected count is row total * column total / {n}.",
              f"H0: all {k} cells are equally likely, so each expected count is {n} / {k}.")[b],
             f"The expected counts {part} are {', '.join(f'{e:.2f}' for _, e in pairs)}.",
-            f"Each cell adds `(observed - expected)^2 / expected`: "
-            f"`{' + '.join(f'{(o - e) ** 2 / e:.3f}' for o, e in pairs)}"
-            f" = {value:.2f}`.",
+            "Each cell adds `(observed - expected)^2 / expected`: "
+            f"`{' + '.join(f'{(o - e) ** 2 / e:.3f}' for o, e in pairs)} = {value:.2f}`.",
         ]
         ask = draw.ask(_ASK_TWO_WAY_STATISTIC, f"{('whole', 'row')[a]} {('independent', 'even')[b]}", t=t, k=k,
                        row=t.rows[i])

@@ -38,8 +38,8 @@ def one_proportion_interval(draw: Draw) -> Siblings:
             f"The sample is random, and its counts {hits} and {n - hits} are both at least 10, so a z interval is "
             "appropriate.",
             f"`p_hat = {hits} / {n} = {p:.4f}`.",
-            f"The interval is `p_hat +/- z* sqrt(p_hat (1 - p_hat) / n)`, that is `{p:.4f} +/- {z:.3f} * "
-            f"sqrt({p:.4f} * {1 - p:.4f} / {n}) = {p:.4f} +/- {margin:.4f}`.",
+            f"The interval is `p_hat +/- z* sqrt(p_hat (1 - p_hat) / n)`, that is `{p:.4f} +/- {z:.3f} * sqrt({p:.4f} "
+            f"* {1 - p:.4f} / {n}) = {p:.4f} +/- {margin:.4f}`.",
             f"We are {level}% confident that the interval from {p - margin:.3f} to {p + margin:.3f} captures the "
             f"proportion of all {s.who} {s.rel} {does}.",
         ]

@@ -58,11 +58,9 @@ def one_proportion_z(draw: Draw) -> Siblings:
             f"The sample is random, and `n p_0 = {n * null:.1f}` and `n (1 - p_0) = {n * (1 - null):.1f}` are at least "
             "10.",
             f"`z = (p_hat - p_0) / sqrt(p_0 (1 - p_0) / n)`, that is `({p:.4f} - {null}) / sqrt({null} * "
-            f"{plain(1 - null)} / "
-            f"{n}) = {fixed(z[a], 2)}`.",
+            f"{plain(1 - null)} / {n}) = {fixed(z[a], 2)}`.",
             f"The p-value is {area} under the normal curve: if p = {null}, such a sample proportion or a more extreme "
-            "one has "
-            f"probability {values[a][b]:.4f}.",
+            f"one has probability {values[a][b]:.4f}.",
         ]
         ask = draw.ask(_ASK_ONE_PROPORTION_Z, ("one", "two")[b], r="AB"[a], side=side)
         return Sibling(f"report {'AB'[a]}, {('one-sided', 'two-sided')[b]}", f"{stem} {ask}", steps,
@@ -270,3 +268,77 @@ def p_value_meaning(draw: Draw) -> Siblings:
     names = ("p-value", "significance level", "power", "probability of a Type II error")
     return four(of, [f"interpreted the {name} instead" for name in names],
                 {"n": n, "x": x, "null": null, "true": true, "alpha": alpha, "up": up})
+
+
+_ASK_TWO_PROPORTION_P_VALUE = wordings("""
+    train/one once: Find the p-value of the pooled z test against the alternative that the proportion is {higher} for
+        all {c.a} than for all {c.b}.
+    train/one once: Is the proportion {higher} for all {c.a} than for all {c.b}? Give the p-value of the pooled z test.
+    train/one twice: If all counts were twice as large, what would be the p-value of the pooled z test against the
+        alternative that the proportion is {higher} for all {c.a} than for all {c.b}?
+    train/one twice: Suppose that samples of twice the size had given the same sample proportions. Find the p-value of
+        the pooled z test of whether the proportion is {higher} for all {c.a} than for all {c.b}.
+    train/two once: Find the p-value of the pooled z test against the alternative that the proportions for all {c.a} and
+        all {c.b} differ.
+    train/two once: Do the proportions for all {c.a} and all {c.b} differ? Give the p-value of the pooled z test.
+    train/two twice: If all counts were twice as large, what would be the p-value of the pooled z test against the
+        alternative that the proportions for all {c.a} and all {c.b} differ?
+    train/two twice: Suppose that samples of twice the size had given the same sample proportions. Find the p-value of
+        the pooled z test of whether the proportions for all {c.a} and all {c.b} differ.
+    test/one once: Let Ha state that the population proportion of {c.a} is the {higher} one. Which p-value results when
+        the standard error is pooled?
+    test/one once: Test with a pooled standard error whether the proportion of {c.a} is the {higher} one, and give the
+        p-value.
+    test/one twice: Let Ha state that the population proportion of {c.a} is the {higher} one. Which p-value would
+        result, with a pooled standard error, from counts twice as large?
+    test/one twice: Double all counts. Then test with a pooled standard error whether the proportion of {c.a} is the
+        {higher} one, and give the p-value.
+    test/two once: Let Ha be two-sided. Which p-value results when the standard error is pooled?
+    test/two once: Test with a pooled standard error whether there is any difference between the populations, and give
+        the p-value.
+    test/two twice: Let Ha be two-sided. Which p-value would result, with a pooled standard error, from counts twice as
+        large?
+    test/two twice: Double all counts. Then test with a pooled standard error whether there is any difference between
+        the populations, and give the p-value.
+""")
+
+
+@kind(3)
+def two_proportion_p_value(draw: Draw) -> Siblings:
+    """The p-value of a pooled z test, one-sided or two-sided, with the counts or with twice the counts."""
+    c = draw.setting(CONTRASTS)
+    (n1, x1), (n2, x2) = sample(draw, c.p, 60, 300), sample(draw, c.p, 60, 300)
+    up, stem = draw.choice((True, False)), two_samples(draw, c, n1, x1, n2, x2)
+
+    def make(a: int, b: int) -> Sibling:
+        n, x, m, y = (count * (b + 1) for count in (n1, x1, n2, x2))
+        p, q, pooled = x / n, y / m, (x + y) / (n + m)
+        se = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        z = (p - q) / se
+        value = 2 * normal_cdf(-abs(z)) if a else normal_cdf(-z if up else z)
+        draw.need(0.001 < value < 0.97)
+        sign, side = "!=" if a else ">" if up else "<", "above" if up else "below"
+        steps = [
+            f"H0: p1 = p2; Ha: p1 {sign} p2, where p1 is the proportion of all {c.a} {c.rel} {c.does} and p2 that of "
+            f"all {c.b}.",
+            "The samples are random and independent, and all counts of successes and failures are at least 10.",
+            f"`p1_hat = {x} / {n} = {p:.4f}`, `p2_hat = {y} / {m} = {q:.4f}`, and the pooled proportion is `({x} + "
+            f"{y}) / ({n} + {m}) = {pooled:.4f}`.",
+            f"`SE = sqrt({pooled:.4f} * {1 - pooled:.4f} * (1 / {n} + 1 / {m})) = {sig(se)}`, so `z = ({p:.4f} - "
+            f"{q:.4f}) / {sig(se)} = {fixed(z, 2)}`.",
+            "The p-value is "
+            + (f"twice the area above {fixed(abs(z), 2)}" if a else f"the area {side} {fixed(z, 2)}")
+            + f" under the normal curve, {value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_TWO_PROPORTION_P_VALUE, f"{('one', 'two')[a]} {('once', 'twice')[b]}", c=c,
+                       higher="higher" if up else "lower")
+        return Sibling(f"{('one-sided', 'two-sided')[a]}, {('counts as given', 'counts doubled')[b]}", f"{stem} {ask}",
+                       steps, probability(value),
+                       "The same difference is stronger evidence when the samples are larger.")
+
+    return square(
+        make,
+        ("counted both tails for a one-sided alternative", "counted one tail for a two-sided alternative"),
+        ("doubled the counts", "used the counts as given, without doubling them"),
+        {"x1": x1, "n1": n1, "x2": x2, "n2": n2, "up": up},
+    )

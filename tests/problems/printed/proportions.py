@@ -174,6 +174,17 @@ def two_proportion_z(question: str) -> Expected:
     return float((x / n - y / m) / np.sqrt(variance))
 
 
+def two_proportion_p_value(question: str) -> Expected:
+    ask = re.split(r"(?=Let Ha|Test with|Double all)", question)[-1]
+    times = 2 if "Double" in question or "twice as large" in ask else 1
+    (_, n, x), (_, m, y) = ((name, times * size, times * hits) for name, size, hits in _two(question))
+    both = (x + y) / (n + m)
+    z = float((x / n - y / m) / np.sqrt(both * (1 - both) * (1 / n + 1 / m)))
+    if "two-sided" in ask or "any difference" in ask:
+        return float(2 * stats.norm.sf(abs(z)))
+    return float(stats.norm.sf(z) if "higher" in ask else stats.norm.cdf(z))
+
+
 def conclusion_of_test(question: str) -> Expected:
     found = _find(
         (
@@ -327,6 +338,7 @@ READ: Mapping[str, Callable[[str], Expected]] = {
         power_of_test,
         one_proportion_z,
         two_proportion_z,
+        two_proportion_p_value,
         conclusion_of_test,
         p_value_meaning,
         error_type,
