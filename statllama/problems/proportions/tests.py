@@ -142,7 +142,7 @@ _STEM_CONCLUSION_OF_TEST = wordings("""
         p-value of {pa} for {c.a} and of {pb} for {c.b}.
     test: One random sample of {c.a} and another of {c.b} serve to test Ha: p {sign} {null}, with p the proportion
         {c.rel} {c.does}. Software reports p-values of {pa} ({c.a}) and {pb} ({c.b}).
-    test: "{c.a!c}: P = {pa}. {c.b!c}: P = {pb}." So reads the output of two one-proportion z tests, each with the
+    test: "{c.a!c}: P = {pa}. {c.b!c}: P = {pb}." This is the output of two one-proportion z tests, each with the
         alternative that {more} than {null100:g}% {c.does}; both samples are random.
     test: Two populations, {c.a} and {c.b}, are sampled at random. In each, H0 says that exactly {null100:g}% {c.does}
         and Ha says that {more} do. The tests return the p-values {pa} and {pb}, in this order.
