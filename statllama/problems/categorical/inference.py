@@ -120,13 +120,13 @@ _ASK_CHI_SQUARE_HYPOTHESES = wordings("""
         hypothesis.
     train/alternative each: What is Ha if the data come from separate random samples of {n} for each {t.row}?
     test/null one: The design has one simple random sample (n = {n}). Put H0 into words.
-    test/null one: All {n} are drawn at random from one population. Which statement is H0?
+    test/null one: All {n} belong to a single simple random sample. Which statement is H0?
     test/alternative one: The design has one simple random sample (n = {n}). Put Ha into words.
-    test/alternative one: All {n} are drawn at random from one population. Which statement is Ha?
-    test/null each: The design has a simple random sample (n = {n}) for every {t.row}. Put H0 into words.
-    test/null each: Separately for every {t.row}, {n} are drawn at random. Which statement is H0?
-    test/alternative each: The design has a simple random sample (n = {n}) for every {t.row}. Put Ha into words.
-    test/alternative each: Separately for every {t.row}, {n} are drawn at random. Which statement is Ha?
+    test/alternative one: All {n} belong to a single simple random sample. Which statement is Ha?
+    test/null each: The design has a simple random sample (n = {n}) for each {t.row}. Put H0 into words.
+    test/null each: Separately for each {t.row}, {n} are drawn at random. Which statement is H0?
+    test/alternative each: The design has a simple random sample (n = {n}) for each {t.row}. Put Ha into words.
+    test/alternative each: Separately for each {t.row}, {n} are drawn at random. Which statement is Ha?
 """)
 
 

@@ -168,9 +168,9 @@ _ASK_HYPOTHESES_IN_WORDS = wordings("""
     test/differ: Put Ha into words for a test without a direction.
     test/differ: Which statement is to be supported if any discrepancy at all is of interest?
     test/more: Put Ha into words for the conjecture that {c.a} have the higher proportion.
-    test/more: Which statement is to be supported if {c.b} are believed to have a lower proportion than {c.a}?
+    test/more: Which statement is to be supported if {c.b} are believed to have the lower proportion?
     test/less: Put Ha into words for the conjecture that {c.b} have the higher proportion.
-    test/less: Which statement is to be supported if {c.a} are believed to have a lower proportion than {c.b}?
+    test/less: Which statement is to be supported if {c.a} are believed to have the lower proportion?
 """)
 
 

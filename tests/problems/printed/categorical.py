@@ -149,7 +149,7 @@ def choose_chi_square_test(question: str) -> Expected:
 
 
 def chi_square_hypotheses(question: str) -> Expected:
-    null, several = "H0" in question, " every " in question
+    null, several = "H0" in question, " each " in question
     if several:
         return re.compile(f"The distribution of .* is {'the' if null else 'not the'} same")
     return f"There is {'no' if null else 'an'} association"

@@ -292,9 +292,11 @@ def hypotheses_in_words(question: str) -> Expected:
         question,
     )
     ask = re.split(r"(?=Put H|Which statement)", question)[-1]
-    higher = re.search(r"conjecture that (.+?) have the higher|lower proportion than (.+?)\?", ask)
-    if higher:
-        sign = "greater" if names["a"] in higher.groups() else "less"
+    ahead = re.search(r"conjecture that (.+?) have the higher", ask)
+    behind = re.search(r"if (.+?) are believed to have the lower", ask)
+    if ahead or behind:
+        greater = ahead.group(1) == names["a"] if ahead else names["b"] in ask
+        sign = "greater" if greater else "less"
         return re.compile(f"The proportion of all {names['a']} .* is {sign} than")
     equal = "H0" in ask or "assumed" in ask
     return re.compile(f"The proportion of all {names['a']} .* is {'equal to' if equal else 'different from'}")
