@@ -1,4 +1,4 @@
-"""Binomial and geometric counts."""
+"""Binomial and geometric counts, and the event that at least one succeeds."""
 
 from __future__ import annotations
 
@@ -6,157 +6,242 @@ import math
 
 from .._draw import Draw, kind
 from .._numerics import binomial_pmf
-from .._problem import (
-    Draft,
-    Wrong,
-    number,
-    plain,
-    probability,
-    sig,
-)
+from .._problem import number, ordinal, plain, probability
 from .._settings import SHARES
+from .._settings_probability import negated
+from .._siblings import Sibling, Siblings, four, square
 from .._wording import wordings
 
 # fmt: off
 
 
+_STEM_BINOMIAL_PROBABILITY = wordings("""
+    train: Suppose {p100}% of all {s.who} {s.does}. A random sample of {n} {s.many} is taken.
+    train: Of {s.who}, {p100}% {s.does}. Then {n} {s.many} are chosen at random and independently of one another.
+    train: A company knows that {p100}% of {s.who} {s.does}. It selects {n} of them at random.
+    train: The proportion {s.rel} {s.does} in a large population of {s.who} is
+        {p}. A simple random sample of {n} {s.many} is drawn.
+    test: A proportion of {p} of {s.who} {s.does}. Let X count the {s.many} {s.rel} {s.does} in a random sample of {n}.
+    test: Let X be the number of {s.many} {s.rel} {s.does} among {n} selected at random from {s.who}. The proportion in
+        this large population is {p}.
+    test: How many of {n} randomly selected {s.who} {s.does}? Call this number X. In the long run, {p100}% of all such
+        {s.many} {s.does}.
+""")
 _ASK_BINOMIAL_PROBABILITY = wordings("""
-    train: Suppose {p100:g}% of all {s.who} {s.does}. In a random sample of {n}, what is the probability that
-        {asked} {s.does}?
-    train: Of {s.who}, {p100:g}% {s.does}. Find the probability that {asked} of {n} {s.many} chosen at random
-        {s.does}.
-    test: A share of {p} of {s.who} {s.does}. Chance picks {n} {s.many}: how likely is it to find {asked} of
-        this sort among them?
-    test: Let X count those {s.rel} {s.does} among {n} {s.who} drawn by lot, each with success probability {p}.
-        What is the chance that X is {asked}?
+    train: What is the probability that {words} {k} of the {n} {s.many} {s.does}?
+    train: Find the probability that the number {s.rel} {s.does} is {words} {k}.
+    test: Calculate P(X {sign} {k}) for these {s.many}.
+    test: Find P(X {sign} {k}).
 """)
 
 
 @kind(2)
-def binomial_probability(draw: Draw) -> Draft:
-    """P(X = k) or P(X >= k) for a binomial count."""
+def binomial_probability(draw: Draw) -> Siblings:
+    """P(X = k), P(X >= k), P(X <= k) or P(X > k) for a binomial count."""
     s = draw.setting(SHARES)
-    n, p = draw.integer(6, 14), draw.decimal(*s.p, 2)
-    k, at_least = draw.integer(2, n - 1), draw.choice((True, False))
-    one = binomial_pmf(k, n, p)
-    tail = sum(binomial_pmf(j, n, p) for j in range(k, n + 1))
-    right = tail if at_least else one
-    draw.need(0.004 < right < 0.99)
-    asked = f"at least {k}" if at_least else f"exactly {k}"
-    q = plain(1 - p)
-    single_term = (f"P(X = {k}) = C({n}, {k}) * {p}^{k} * {q}^{n - k} = {math.comb(n, k)} * {p}^{k} * "
-                   f"{q}^{n - k} = {one:.4f}.")
-    start = f"The count X is binomial with n = {n} and p = {p}."
-    full = ([start, f"P(X >= {k}) is the sum of C({n}, j) * {p}^j * {q}^({n} - j) for j = {k} to {n}, which "
-                    f"is {tail:.4f}."] if at_least else [start, single_term])
-    more = tail - one
-    top = n if at_least else k
-    swapped = sum(binomial_pmf(j, n, 1 - p) for j in range(k, top + 1))
-    bare = p**k * (1 - p) ** (n - k)
-    return Draft(
-        draw.ask(_ASK_BINOMIAL_PROBABILITY, s=s, p=p, p100=p * 100, n=n, asked=asked),
-        full,
-        probability(right, 4, 0.0005),
-        [
-            Wrong(probability(bare), "left out the number of arrangements C(n, k)",
-                  [start, f"P = {p}^{k} * {q}^{n - k} = {bare:.4f}."]),
-            Wrong(probability(one if at_least else tail),
-                  "gave P(X = k) instead of P(X >= k)" if at_least else "gave P(X >= k) instead of P(X = k)",
-                  [start, single_term if at_least else f"P(X >= {k}) = {tail:.4f}."]),
-            Wrong(probability(more if at_least else 1 - one),
-                  "left out the value k itself" if at_least else "gave the complement",
-                  [start, f"P(X > {k}) = {more:.4f}."] if at_least else ()),
-            Wrong(probability(swapped), "exchanged success and failure",
-                  [start,
-                   f"With {q} for a success and {p} for a failure, the probability is {swapped:.4f}."]),
-            Wrong(probability(k / n), "took k / n for the probability"),
-            Wrong(probability(1 - tail), "gave the probability of fewer than k"),
-        ],
-        "A binomial probability counts arrangements and adds up all the counts that the words include.",
-        {"n": n, "p": p, "k": k, "at_least": at_least},
-    )
+    n, p = draw.integer(5, 9), draw.decimal(*s.p, 2)
+    k = draw.integer(2, n - 2)
+    pmf = [binomial_pmf(j, n, p) for j in range(n + 1)]
+    stem = draw.ask(_STEM_BINOMIAL_PROBABILITY, s=s, n=n, p=p, p100=round(100 * p))
+    cases = {
+        "exactly": ("=", range(k, k + 1)),
+        "at least": (">=", range(k, n + 1)),
+        "at most": ("<=", range(k + 1)),
+        "more than": (">", range(k + 1, n + 1)),
+    }
+
+    def make(asked: str) -> Sibling:
+        sign, values = cases[asked]
+        value = sum(pmf[j] for j in values)
+        terms = (f"{math.comb(n, k)} * {p}^{k} * {plain(1 - p)}^{n - k}" if asked == "exactly"
+                 else " + ".join(f"{pmf[j]:.4f}" for j in values))
+        steps = [
+            f"The {n} {s.many} are selected at random and independently, so X, the number {s.rel} {s.does}, is binomial "
+            f"with n = {n} and p = {p}.",
+            f"`P(X = k) = C(n, k) * p^k * (1 - p)^(n - k)`, and the values asked for are those with X {sign} {k}.",
+            f"`P(X {sign} {k}) = {terms} = {value:.4f}`.",
+            f"The probability that {asked} {k} of the {n} {s.many} {s.does} is {value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_BINOMIAL_PROBABILITY, s=s, n=n, k=k, words=asked, sign=sign)
+        return Sibling(asked, f"{stem} {ask}", steps, probability(value, 4, 0.0005),
+                       "A binomial probability counts arrangements and adds up all the counts that the words include.")
+
+    return four([make(asked) for asked in cases],
+                [f"gave P(X {sign} k)" for sign, _ in cases.values()],
+                {"n": n, "p": p, "k": k})
 
 
+_STEM_BINOMIAL_SPREAD = wordings("""
+    train: Suppose {p100}% of all {s.who} {s.does}. Two independent random samples are planned, the first of {n1} {s.many}
+        and the second of {n2}.
+    train: Of {s.who}, {p100}% {s.does}. One researcher takes a random sample of {n1} {s.many}; a second researcher takes
+        a random sample of {n2}.
+    train: The proportion of {s.who} {s.rel} {s.does} is {p}. A first random sample has {n1} {s.many} and a second one
+        has {n2}.
+    train: Each month, two random samples are taken from {s.who}, where {p100}% {s.does}: {n1} {s.many} in the first and
+        {n2} in the second.
+    test: A proportion of {p} of {s.who} {s.does}. Two samples of {s.many}, selected at random, have sizes {n1} (first)
+        and {n2} (second).
+    test: From {s.who}, two random samples are selected: {n1} {s.many} in the first and {n2} {s.many} in the second. In
+        the long run, {p100}% {s.does}.
+    test: How much do counts vary when samples are taken from {s.who}? In this large population, {p100}% {s.does}; the
+        first sample has {n1} {s.many}, the second {n2}.
+""")
 _ASK_BINOMIAL_SPREAD = wordings("""
-    train: Suppose {p100:g}% of all {s.who} {s.does}. Let X be the number {s.rel} {s.does} in a random sample of
-        {n}. What is the standard deviation of X?
-    train: Of {s.who}, {p100:g}% {s.does}. A random sample of {n} is taken. Find the standard deviation of the
-        number in it {s.rel} {s.does}.
-    test: Time and again, {n} {s.many} are drawn by lot from {s.who}, where the share {s.rel} {s.does} is {p},
-        and those in the draw {s.rel} {s.does} are counted. By how much does this count typically vary about its
-        average?
-    test: Let X count those {s.rel} {s.does} among {n} {s.who}, drawn by lot at a long-run share of {p}. Work
-        out sigma for this binomial count.
+    train: What is the {measure} of the number {s.rel} {s.does} in the {which} sample?
+    train: Let X be the number of {s.many} {s.rel} {s.does} in the {which} sample. Find the {measure} of X.
+    test: Compute the {measure} of the count of {s.many} {s.rel} {s.does} for the {which} of the two.
+    test: For the {which} sample, how large is the {measure} of the number of {s.many} {s.rel} {s.does}?
 """)
 
 
 @kind(1)
-def binomial_spread(draw: Draw) -> Draft:
-    """The standard deviation of a binomial count."""
+def binomial_spread(draw: Draw) -> Siblings:
+    """The standard deviation or the variance of a binomial count, for one of two samples."""
     s = draw.setting(SHARES)
-    n, p = draw.integer(15, 250), draw.decimal(*s.p, 2)
-    variance = n * p * (1 - p)
-    right = math.sqrt(variance)
-    product = f"n * p * (1 - p) = {n} * {p} * {plain(1 - p)} = {sig(variance)}"
-    return Draft(
-        draw.ask(_ASK_BINOMIAL_SPREAD, s=s, n=n, p=p, p100=p * 100),
-        [f"A binomial count has variance {product}.", f"SD = sqrt({sig(variance)}) = {right:.2f} {s.many}."],
-        number(right, 2, s.many, tolerance=0.02),
-        [
-            Wrong(number(variance, 2, s.many, tolerance=0.02), "gave the variance and forgot the square root",
-                  ["The spread of a binomial count comes from n, p and 1 - p.",
-                   f"It is {product} {s.many}."]),
-            Wrong(number(n * p, 2, s.many, tolerance=0.02), "gave the mean of the count",
-                  ["A binomial count is around n * p.", f"That is {n} * {p} = {n * p:.2f} {s.many}."]),
-            Wrong(number(math.sqrt(n * p), 2, s.many, tolerance=0.02), "left the factor 1 - p out",
-                  [f"A binomial count has variance n * p = {n} * {p} = {plain(n * p)}.",
-                   f"SD = sqrt({plain(n * p)}) = {math.sqrt(n * p):.2f} {s.many}."]),
-            Wrong(number(math.sqrt(p * (1 - p) / n), 2, s.many, tolerance=0.02),
-                  "gave the standard deviation of the proportion instead of the count"),
-        ],
-        "A binomial count has mean np and standard deviation sqrt(np(1 - p)).",
-        {"n": n, "p": p},
+    sizes, p = (draw.integer(12, 90), draw.integer(12, 90)), draw.decimal(*s.p, 2)
+    draw.need(abs(sizes[0] - sizes[1]) > 4 and all(n * p * (1 - p) > 1.5 for n in sizes))
+    stem = draw.ask(_STEM_BINOMIAL_SPREAD, s=s, n1=sizes[0], n2=sizes[1], p=p, p100=round(100 * p))
+
+    def make(squared: int, b: int) -> Sibling:
+        n, which = sizes[b], ("first", "second")[b]
+        measure = ("standard deviation", "variance")[squared]
+        variance = n * p * (1 - p)
+        product = f"{n} * {p} * {plain(1 - p)}"
+        value = variance if squared else math.sqrt(variance)
+        steps = [
+            f"The {n} {s.many} of the {which} sample are selected at random and independently, so the number {s.rel} "
+            f"{s.does} is binomial with n = {n} and p = {p}.",
+            f"Its variance is `n * p * (1 - p)`, and its standard deviation is `sqrt(n * p * (1 - p))`.",
+            f"The {measure} is `{product if squared else f'sqrt({product})'} = {value:.2f}`.",
+        ]
+        ask = draw.ask(_ASK_BINOMIAL_SPREAD, s=s, measure=measure, which=which)
+        return Sibling(f"{measure}, {which}", f"{stem} {ask}", steps, number(value, 2, tolerance=0.02),
+                       "A binomial count has variance np(1 - p) and standard deviation sqrt(np(1 - p)).")
+
+    return square(
+        make,
+        ("forgot the square root", "took a square root although the variance is asked for"),
+        ("used the size of the other sample",) * 2,
+        {"sizes": sizes, "p": p},
     )
 
 
+_STEM_GEOMETRIC_PROBABILITY = wordings("""
+    train: Suppose {p100}% of {s.who} {s.does}. {s.many!c} are checked at random, one after another, until one of those
+        {s.rel} {s.does} is found.
+    train: Of all {s.who}, {p100}% {s.does}. An assistant checks {s.many} in random order.
+    train: An inspector selects {s.who} at random, one at a time. The probability of getting one of those {s.rel} {s.does}
+        is {p} each time.
+    train: A researcher goes through {s.who} in random order and notes whether they {s.does}; this is true of {p100}%.
+    test: One by one, {s.who} are drawn at random. A draw is a success if it brings one of those {s.rel} {s.does}, with
+        probability {p}.
+    test: How long does it take to come across the first of those {s.many} {s.rel} {s.does}, if {p100}% of {s.who} do
+        and they come in random order?
+    test: Some {s.who} {s.does}, namely {p100}% of all {s.many}. They are selected at random until the first of those
+        {s.rel} {s.does} turns up.
+""")
 _ASK_GEOMETRIC_PROBABILITY = wordings("""
-    train: Suppose {p100:g}% of {s.who} {s.does}. {s.many!c} are checked at random, one after another. What is
-        the probability that the {th} one checked is the first of those {s.rel} {s.does}?
-    train: Of all {s.who}, {p100:g}% {s.does}. A clerk checks {s.many} in random order. Find the probability
-        that the {th} {s.one} checked is the first of those {s.rel} {s.does}.
-    test: A clerk keeps drawing {s.who} by lot until the draw hits one of the share of {p} {s.rel} {s.does}. How
-        likely is it that this takes {k} draws, no more and no fewer?
-    test: Let T be the number of {s.who} that have to be drawn by lot, one by one, to meet a first success,
-        where a success is one of those {s.rel} {s.does} and has chance {p} each time. Work out P(T = {k}).
+    train/exactly: What is the probability that the {th} one is the first of those {s.rel} {s.does}?
+    train/exactly: Find the probability that the first of those {s.rel} {s.does} is number {k}.
+    train/within: What is the probability that the first of those {s.rel} {s.does} is among the first {k}?
+    train/within: Find the probability that at most {k} have to be checked to find the first of those {s.rel} {s.does}.
+    train/more: What is the probability that none of the first {k} is one of those {s.rel} {s.does}?
+    train/more: Find the probability that more than {k} have to be checked to find the first of those {s.rel} {s.does}.
+    train/least: What is the probability that at least {k} have to be checked to find the first of those {s.rel} {s.does}?
+    train/least: Find the probability that the first of those {s.rel} {s.does} is number {k} or comes later.
+    test/exactly: How likely is it that exactly {k} {s.many} are drawn until then?
+    test/exactly: Compute the probability that it takes {k} {s.many}, no more and no fewer.
+    test/within: How likely is it that at most {k} {s.many} are drawn until then?
+    test/within: Compute the probability that it takes {k} {s.many} or fewer.
+    test/more: How likely is it that more than {k} {s.many} are drawn until then?
+    test/more: Compute the probability that {k} {s.many} are not enough.
+    test/least: How likely is it that at least {k} {s.many} are drawn until then?
+    test/least: Compute the probability that it takes {k} {s.many} or more.
 """)
 
 
 @kind(2)
-def geometric_probability(draw: Draw) -> Draft:
-    """P(first success on trial k)."""
+def geometric_probability(draw: Draw) -> Siblings:
+    """P(X = k), P(X <= k), P(X > k) or P(X >= k) for the trial of the first success."""
     s = draw.setting(SHARES)
-    p, k = draw.decimal(*s.p, 2), draw.integer(3, 7)
-    q, right = 1 - p, (1 - p) ** (k - 1) * p
-    draw.need(right > 0.004)
-    th = {3: "third", 4: "fourth", 5: "fifth", 6: "sixth", 7: "seventh"}[k]
-    start = f"The first {k - 1} must fail and number {k} must succeed."
-    return Draft(
-        draw.ask(_ASK_GEOMETRIC_PROBABILITY, s=s, p=p, p100=p * 100, th=th, k=k),
-        [start, f"P = {plain(q)}^{k - 1} * {p} = {right:.4f}."],
-        probability(right, 4, 0.0005),
-        [
-            Wrong(probability(q**k * p), "counted one failure too many",
-                  [f"There are {k} trials that fail before the success.",
-                   f"P = {plain(q)}^{k} * {p} = {q**k * p:.4f}."]),
-            Wrong(probability(p ** (k - 1) * q), "exchanged success and failure",
-                  [start, f"P = {p}^{k - 1} * {plain(q)} = {p ** (k - 1) * q:.4f}."]),
-            Wrong(probability(k * q ** (k - 1) * p),
-                  "counted arrangements, as for exactly one success in k trials",
-                  [f"One of {k} succeeds and {k - 1} fail.",
-                   f"P = {k} * {plain(q)}^{k - 1} * {p} = {k * q ** (k - 1) * p:.4f}."]),
-            Wrong(probability(1 - q**k), "gave the probability of a first success within k trials"),
-            Wrong(probability(p), "gave the chance of success on a single trial"),
-        ],
-        "The first success on trial k means k - 1 failures in a row and then one success.",
-        {"p": p, "k": k},
+    p, k = draw.decimal(*s.p, 2), draw.integer(3, 6)
+    q = 1 - p
+    shown = plain(q)
+    stem = draw.ask(_STEM_GEOMETRIC_PROBABILITY, s=s, p=p, p100=round(100 * p))
+    cases = {
+        "exactly": (q ** (k - 1) * p, "=", f"the first {k - 1} fail and number {k} succeeds", f"{shown}^{k - 1} * {p}"),
+        "within": (1 - q**k, "<=", f"not all of the first {k} fail", f"1 - {shown}^{k}"),
+        "more": (q**k, ">", f"all of the first {k} fail", f"{shown}^{k}"),
+        "least": (q ** (k - 1), ">=", f"all of the first {k - 1} fail", f"{shown}^{k - 1}"),
+    }
+
+    def make(asked: str) -> Sibling:
+        value, sign, means, how = cases[asked]
+        steps = [
+            f"Let X be the number of the first of those {s.rel} {s.does}. The trials are independent with p = {p}, so X is "
+            "geometric.",
+            f"X {sign} {k} means that {means}, and a trial fails with probability `1 - {p} = {shown}`.",
+            f"`P(X {sign} {k}) = {how} = {value:.4f}`.",
+        ]
+        ask = draw.ask(_ASK_GEOMETRIC_PROBABILITY, asked, s=s, k=k, th=ordinal(k))
+        return Sibling(f"X {sign} k", f"{stem} {ask}", steps, probability(value, 4, 0.0005),
+                       "Failures in a row multiply: the first success comes after trial k with probability (1 - p)^k.")
+
+    return four([make(asked) for asked in cases], [f"gave P(X {sign} k)" for _, sign, _, _ in cases.values()],
+                {"p": p, "k": k})
+
+
+_STEM_AT_LEAST_ONE = wordings("""
+    train: Suppose {p100}% of all {s.who} {s.does}. A random sample of {n} {s.many} is taken.
+    train: Of {s.who}, {p100}% {s.does}. Then {n} {s.many} are chosen at random and independently of one another.
+    train: The proportion of {s.who} {s.rel} {s.does} is {p}, and {n} {s.many} are selected at random.
+    train: Every day, {n} {s.many} are picked at random from {s.who}, of which {p100}% {s.does}.
+    test: A proportion of {p} of {s.who} {s.does}. Take {n} of these {s.many} at random.
+    test: In a large population of {s.who}, {p100}% {s.does}. A sample consists of {n} {s.many}, selected at random.
+    test: From {s.who}, {n} {s.many} are selected at random. About the population it is known that {p100}% {s.does} and
+        the others do not.
+""")
+_ASK_AT_LEAST_ONE = wordings("""
+    train/least: What is the probability that at least one of the {n} is among those {s.rel} {does}?
+    train/least: Find the probability that the sample includes at least one of those {s.rel} {does}.
+    train/none: What is the probability that not one of the {n} is among those {s.rel} {does}?
+    train/none: Find the probability that the sample includes not even one of those {s.rel} {does}.
+    test/least: How likely is a sample with one or more {s.many} {s.rel} {does}?
+    test/least: Compute the probability of getting one or more of the {s.many} {s.rel} {does}.
+    test/none: How likely is a sample without any {s.many} {s.rel} {does}?
+    test/none: Compute the probability of getting no {s.many} {s.rel} {does}.
+""")
+
+
+@kind(2)
+def at_least_one(draw: Draw) -> Siblings:
+    """P(at least one) or P(none), of those with a trait or of those without it."""
+    s = draw.setting(SHARES)
+    p, n = draw.decimal(*s.p, 2), draw.integer(2, 5)
+    draw.need(abs(p - 0.5) > 0.02)
+    stem = draw.ask(_STEM_AT_LEAST_ONE, s=s, p=p, p100=round(100 * p), n=n)
+
+    def make(none: int, without: int) -> Sibling:
+        does = (s.does, negated(s.does))[without]
+        chance = 1 - p if without else p
+        miss = 1 - chance
+        absent = miss**n
+        steps = [
+            f"The {n} {s.many} are selected at random and independently; each is one of those {s.rel} {does} with "
+            f"probability {plain(chance)}, and is not with probability {plain(miss)}.",
+            f"The probability of none is `{plain(miss)}^{n} = {absent:.4f}`.",
+            f"The sample without any of them has this probability, {absent:.4f}." if none
+            else f"At least one is the complement, `1 - {absent:.4f} = {1 - absent:.4f}`.",
+        ]
+        ask = draw.ask(_ASK_AT_LEAST_ONE, ("least", "none")[none], s=s, does=does, n=n)
+        return Sibling(f"{('at least one', 'none')[none]} {('with', 'without')[without]}", f"{stem} {ask}", steps,
+                       probability(absent if none else 1 - absent, 4, 0.0005),
+                       "At least one is the complement of none, and none means that every single one misses.")
+
+    return square(
+        make,
+        ("gave the probability of none", "gave the probability of at least one"),
+        ("exchanged those with the trait and those without it",) * 2,
+        {"p": p, "n": n},
     )

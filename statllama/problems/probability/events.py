@@ -1,327 +1,255 @@
-"""Probabilities of events: addition, complement, independence and Bayes."""
+"""Two events: union, independence, mutual exclusion."""
 
 from __future__ import annotations
 
-import math
-
 from .._draw import Draw, Given, kind
-from .._problem import (
-    Draft,
-    Wrong,
-    plain,
-    probability,
-    sig,
-    words,
-)
-from .._scenarios import (
-    EVENTS,
-    SCREENINGS,
-    TABLES,
-)
-from .._settings import SHARES
-from .._stories import LOTS
+from .._problem import plain, probability, words
+from .._settings_probability import TRAITS
+from .._siblings import Sibling, Siblings, four, square
 from .._wording import wordings
 
 # fmt: off
 
 
+_STEM_ADDITION_RULE = wordings("""
+    train: Among {e.who}, the probability that {e.one!a} {e.a} is {a}, the probability that the {e.one} {e.b} is {b},
+        and the probability of both is {both}.
+    train: Of {e.who}, {a100}% {e.all_a}, {b100}% {e.all_b}, and {both100}% do both. One {e.one} is chosen at random.
+    train: One {e.one} is chosen at random from {e.who}. Let A be the event that the {e.one} {e.a} and B the event that
+        the {e.one} {e.b}; P(A) = {a}, P(B) = {b} and P(A and B) = {both}.
+    train: A survey of {e.who} shows that {a100}% {e.all_a}, that {b100}% {e.all_b}, and that {both100}% are in both
+        groups.
+    test: For a randomly selected {e.one}, "{e.a}" has probability {a} and "{e.b}" has probability {b}. Both hold with
+        probability {both} among {e.who}.
+    test: Records on {e.who} show a proportion of {a} {who} {e.all_a}, a proportion of {b} {who} {e.all_b}, and an
+        overlap of {both}.
+    test: How do two traits overlap among {e.who}? It turns out that {a100}% {e.all_a}, that {b100}% {e.all_b}, and that
+        the two groups have {both100}% of all {e.many} in common.
+""")
 _ASK_ADDITION_RULE = wordings("""
-    train: Among {e.who}, the probability that {e.one!a} {e.a} is {a}, that the {e.one} {e.b} is {b}, and that
-        both hold is {both}. What is the probability that at least one of the two holds?
-    train: For {e.one!a} chosen at random from {e.who}, the probabilities are {a} for "{e.a}", {b} for "{e.b}"
-        and {both} for both. Find the probability of one or the other or both.
-    test: A share of {a} of {e.who} are such that the {e.one} {e.a}; a share of {b} are such that the {e.one}
-        {e.b}; for {both} the two coincide. Picking one by chance, how likely is it to meet either description?
-    test: Let A mean that {e.one!a}, taken by lot from {e.who}, {e.a}, and B that the {e.one} {e.b}. With P(A) =
-        {a}, P(B) = {b} and P(A and B) = {both}, work out P(A or B).
+    train/or: What is the probability that at least one of the two is true of a randomly chosen {e.one}?
+    train/or: Find the probability that a randomly chosen {e.one} {e.a} or {e.b}, or both.
+    train/neither: What is the probability that neither of the two is true of a randomly chosen {e.one}?
+    train/neither: Find the probability that a randomly chosen {e.one} belongs to neither group.
+    train/one: What is the probability that exactly one of the two is true of a randomly chosen {e.one}?
+    train/one: Find the probability that a randomly chosen {e.one} belongs to one group but not to the other.
+    train/most: What is the probability that at most one of the two is true of a randomly chosen {e.one}?
+    train/most: Find the probability that a randomly chosen {e.one} does not belong to both groups.
+    test/or: If one {e.one} is selected at random, how likely is at least one of the two?
+    test/or: Compute the probability that one of these {e.many}, selected at random, has at least one of the two traits.
+    test/neither: If one {e.one} is selected at random, how likely is neither of the two?
+    test/neither: Compute the probability that one of these {e.many}, selected at random, has neither trait.
+    test/one: If one {e.one} is selected at random, how likely is exactly one of the two?
+    test/one: Compute the probability that one of these {e.many}, selected at random, has just one of the two traits.
+    test/most: If one {e.one} is selected at random, how likely is no more than one of the two?
+    test/most: Compute the probability that one of these {e.many}, selected at random, does not have both traits.
 """)
 
 
 @kind(1)
-def addition_rule(draw: Draw) -> Draft:
-    """P(A or B) from P(A), P(B) and P(A and B)."""
-    e = draw.setting(EVENTS)
-    a, b = draw.decimal(0.2, 0.6, 2), draw.decimal(0.2, 0.6, 2)
-    both = draw.decimal(0.05, min(a, b) - 0.04, 2)
-    right = a + b - both
-    draw.need(right < 0.97 and abs(both - a * b) > 0.01)
-    rule = "By the addition rule, P(A or B) = P(A) + P(B) - P(A and B)."
-    return Draft(
-        draw.ask(_ASK_ADDITION_RULE, e=e, a=a, b=b, both=both),
-        [rule, f"P = {a} + {b} - {both} = {plain(right)}."],
-        probability(right, 2, 0.0),
-        [
-            Wrong(probability(a + b, 2), "added the two probabilities and counted the overlap twice",
-                  ["The word \"or\" means that the probabilities are added.",
-                   f"P = {a} + {b} = {plain(a + b)}."]),
-            Wrong(probability(a + b - a * b, 2), "assumed independence although the overlap is given",
-                  [rule, f"P(A and B) = {a} * {b} = {plain(a * b)}, so P = {a} + {b} - {plain(a * b)} = "
-                         f"{plain(a + b - a * b)}."]),
-            Wrong(probability(a + b - 2 * both, 2), "left out those for whom both hold",
-                  ["Take away the overlap from each part.",
-                   f"P = ({a} - {both}) + ({b} - {both}) = {plain(a + b - 2 * both)}."]),
-            Wrong(probability(1 - right, 2), "gave the probability that neither holds"),
-            Wrong(probability(a * b, 2), "multiplied, as for \"and\" with independent events"),
-        ],
-        "The addition rule takes away the overlap once, because adding counts it twice.",
-        {"a": a, "b": b, "both": both},
-    )
+def addition_rule(draw: Draw) -> Siblings:
+    """At least one, neither, exactly one or at most one of two events."""
+    e = draw.setting(TRAITS)
+    a, b, both = draw.decimal(0.2, 0.7, 2), draw.decimal(0.2, 0.7, 2), draw.decimal(0.05, 0.5, 2)
+    either = round(a + b - both, 2)
+    draw.need(both < min(a, b) - 0.03 and either < 0.97 and abs(both - a * b) > 0.01)
+    stem = draw.ask(_STEM_ADDITION_RULE, e=e, a=a, b=b, both=both, a100=round(100 * a), b100=round(100 * b),
+                    both100=round(100 * both), who="that" if e.many in ("farms", "cars", "households") else "who")
+    ends = {
+        "or": (either, "At least one means A or B, so the probability is the union itself,", plain(either)),
+        "neither": (1 - either, "Neither is the complement of A or B, so the probability is", f"1 - {plain(either)}"),
+        "one": (either - both, "Exactly one leaves out the overlap, so the probability is",
+                f"{plain(either)} - {both}"),
+        "most": (1 - both, "At most one is the complement of A and B, so the probability is", f"1 - {both}"),
+    }
+
+    def make(asked: str) -> Sibling:
+        value, why, how = ends[asked]
+        steps = [
+            f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}.",
+            f"By the general addition rule, `P(A or B) = P(A) + P(B) - P(A and B) = {a} + {b} - {both} = "
+            f"{plain(either)}`.",
+            f"{why} `{how} = {plain(value)}`." if how != plain(value) else f"{why} {how}.",
+        ]
+        return Sibling(asked, f"{stem} {draw.ask(_ASK_ADDITION_RULE, asked, e=e)}", steps, probability(value, 2, 0.0),
+                       "Adding P(A) and P(B) counts the overlap twice, so it is subtracted once.")
+
+    names = ("at least one of the events", "neither event", "exactly one of the events", "at most one of the events")
+    return four([make(asked) for asked in ends], [f"gave the probability of {name}" for name in names],
+                {"a": a, "b": b, "both": both})
 
 
-_ASK_UNION_FROM_TABLE = wordings("""
-    train: The {t.who} of a survey are counted by {t.row} and {t.column}: {shown}. One of them is chosen at
-        random. What is the probability that this one is counted as {row_name} or as {column_name}, or both?
-    train: A table counts {t.who} by {t.row} and {t.column}: {shown}. For one chosen at random, find
-        P({row_name} or {column_name}).
-    test: {shown}. From these {t.who}, classed by {t.row} and {t.column}, one is taken by lot. How likely is it
-        to belong to the class {row_name}, to the class {column_name}, or to both at once?
-    test: Which fraction of the {t.who} in the following two-way table meets at least one of the conditions
-        "{t.row}: {row_name}" and "{t.column}: {column_name}"? The counts are {shown}.
+_STEM_EXCLUSIVE_OR_INDEPENDENT = wordings("""
+    train: For {e.one!a} chosen at random from {e.who}, let A be that the {e.one} {e.a}, with P(A) = {a}, and B that the
+        {e.one} {e.b}, with P(B) = {b}.
+    train: Of {e.who}, {a100}% {e.all_a} (event A) and {b100}% {e.all_b} (event B). One {e.one} is chosen at random.
+    train: The probability that {e.one!a} {e.a} is {a}, and the probability that the {e.one} {e.b} is {b}. Call these
+        events A and B.
+    train: Consider two events for a random member of the population of {e.who}: A, the {e.one} {e.a}, and B, the
+        {e.one} {e.b}. Their probabilities are {a} and {b}.
+    test: From {e.who}, one {e.one} is selected at random. Event A, that the {e.one} {e.a}, has probability {a}; event B, that the
+        {e.one} {e.b}, has probability {b}.
+    test: A student models {e.who} with P(A) = {a} and P(B) = {b}, where A means "{e.a}" and B means "{e.b}".
+    test: In a population of {e.who}, {a100}% {e.all_a} and {b100}% {e.all_b}. For a random {e.one}, write A and B for
+        these events.
+""")
+_ASK_EXCLUSIVE_OR_INDEPENDENT = wordings("""
+    train/or: If A and B are {relation}, what is P(A or B)?
+    train/or: Find the probability that at least one of the events occurs, if they are {relation}.
+    train/neither: If A and B are {relation}, what is the probability that neither occurs?
+    train/neither: Find the probability that neither of the events occurs, if they are {relation}.
+    test/or: Compute the probability that the {e.one} {e.a} or {e.b}, assuming {relation} events.
+    test/or: If the events are {relation}, how likely is it that this {e.one} {e.a} or {e.b}?
+    test/neither: Compute the probability that neither event is true of the {e.one}, assuming {relation} events.
+    test/neither: If the events are {relation}, how likely is none of them for this {e.one}?
 """)
 
 
-@kind(2)
-def union_from_table(draw: Draw) -> Draft:
-    """P(row or column) from a two-way table of counts."""
-    t = draw.setting(TABLES)
-    table = [[draw.integer(8, 70) for _ in t.columns] for _ in t.rows]
-    i, j = draw.integer(0, len(t.rows) - 1), draw.integer(0, len(t.columns) - 1)
-    row, column, cell = sum(table[i]), sum(line[j] for line in table), table[i][j]
-    total = sum(map(sum, table))
-    right = (row + column - cell) / total
-    shown = "; ".join(f"{name} (" + ", ".join(f"{c} {k}" for c, k in zip(t.columns, line, strict=True)) + ")"
-                      for name, line in zip(t.rows, table, strict=True))
-    margins = f"Of {total}, {row} are counted as {t.rows[i]} and {column} as {t.columns[j]}."
-    return Draft(
-        draw.ask(_ASK_UNION_FROM_TABLE, t=t, shown=shown, row_name=t.rows[i], column_name=t.columns[j]),
-        [margins, f"Counted as both are {cell}, which must not count twice.",
-         f"P = ({row} + {column} - {cell}) / {total} = {right:.4f}."],
-        probability(right),
-        [
-            Wrong(probability((row + column) / total), "counted those in both classes twice",
-                  [margins, "The word \"or\" means that the two are added.",
-                   f"P = ({row} + {column}) / {total} = {(row + column) / total:.4f}."]),
-            Wrong(probability(cell / total), "gave the probability of both classes together",
-                  [f"Counted as {t.rows[i]} and as {t.columns[j]} are {cell} of {total}.",
-                   f"P = {cell} / {total} = {cell / total:.4f}."]),
-            Wrong(probability((row + column - 2 * cell) / total), "left out those in both classes",
-                  [margins, f"Those in both, {cell}, are taken off each of the two.",
-                   f"P = ({row} + {column} - 2 * {cell}) / {total} = {(row + column - 2 * cell) / total:.4f}."]),
-            Wrong(probability(cell / row), "gave a conditional probability"),
-            Wrong(probability(1 - right), "gave the probability of neither class"),
-        ],
-        "P(A or B) counts everything in A or in B once: add the margins and take away the cell.",
-        {"table": table, "row": i, "column": j},
+@kind(1)
+def exclusive_or_independent(draw: Draw) -> Siblings:
+    """A union or its complement when two events are independent or mutually exclusive."""
+    e = draw.setting(TRAITS)
+    a, b = draw.decimal(0.1, 0.6, 2), draw.decimal(0.1, 0.6, 2)
+    draw.need(a + b < 0.96)
+    stem = draw.ask(_STEM_EXCLUSIVE_OR_INDEPENDENT, e=e, a=a, b=b, a100=round(100 * a), b100=round(100 * b))
+
+    def make(exclusive: int, neither: int) -> Sibling:
+        relation = ("independent", "mutually exclusive")[exclusive]
+        both = 0.0 if exclusive else a * b
+        either = a + b - both
+        joint = "0" if exclusive else f"P(A) * P(B) = {a} * {b} = {plain(both)}"
+        steps = [
+            f"For {relation} events, `P(A and B) = {joint}`.",
+            f"By the addition rule, `P(A or B) = P(A) + P(B) - P(A and B) = {a} + {b} - {plain(both)} = "
+            f"{plain(either)}`.",
+            f"The probability of neither is the complement, `1 - {plain(either)} = {plain(1 - either)}`." if neither
+            else f"The probability that at least one of the events occurs is {plain(either)}.",
+        ]
+        ask = draw.ask(_ASK_EXCLUSIVE_OR_INDEPENDENT, ("or", "neither")[neither], e=e, relation=relation)
+        return Sibling(f"{('union', 'neither')[neither]} of {relation} events", f"{stem} {ask}", steps,
+                       probability(1 - either if neither else either, 4, 0.0005),
+                       "Mutually exclusive events have no overlap; independent events overlap in P(A) * P(B).")
+
+    return square(
+        make,
+        ("treated independent events as mutually exclusive", "treated mutually exclusive events as independent"),
+        ("gave the probability of neither event", "gave the probability of at least one event"),
+        {"a": a, "b": b},
     )
 
 
-_ASK_AT_LEAST_ONE = wordings("""
-    train: Suppose {p100:g}% of all {s.who} {s.does}. What is the probability that at least one of {n} {s.many}
-        chosen at random is among those {s.rel} {s.does}?
-    train: Of {s.who}, {p100:g}% {s.does}. Find the probability that a random sample of {n} includes at least
-        one of those {s.rel} {s.does}.
-    test: A share of {p} of {s.who} {s.does}. How likely is it that {n} draws by lot do not all miss this group?
-    test: What are the chances of meeting one or more {s.many} {s.rel} {s.does} when {n} are drawn by lot from
-        {s.who}, where the long-run share is {p}?
+_STEM_INDEPENDENCE_CHECK = wordings("""
+    train: Let A be that {e.one!a} {e.a} and B that the {e.one} {e.b}. For {e.who} in the north, P(A) = {a0}, P(B) =
+        {b0} and P(A and B) = {j0}; in the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
+    train: Two surveys of {e.who} asked about A, "{e.a}", and B, "{e.b}". In the north, P(A) = {a0}, P(B) = {b0} and P(A
+        and B) = {j0}. In the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
+    train: The events A ({e.one!a} {e.a}) and B ({e.one!a} {e.b}) have these probabilities among {e.who}. North: P(A) =
+        {a0}, P(B) = {b0}, P(A and B) = {j0}. South: P(A) = {a1}, P(B) = {b1}, P(A and B) = {j1}.
+    train: A report on {e.who} compares the north with the south. P(A), the probability that {e.one!a} {e.a}, is {a0} in
+        the north and {a1} in the south; P(B), that the {e.one} {e.b}, is {b0} and {b1}; P(A and B) is {j0} and {j1}.
+    test: In the north, proportions of {a0}, {b0} and {j0} of {e.who} {e.all_a} (event A), {e.all_b} (event B), and do
+        both. In the south, these proportions are {a1}, {b1} and {j1}.
+    test: Write A for "{e.a}" and B for "{e.b}". A study of {e.who} lists, for the north, A {a0}, B {b0}, both {j0}, and
+        for the south, A {a1}, B {b1}, both {j1}.
+    test: Northern and southern {e.many} differ. A, that the {e.one} {e.a}, has probability {a0} in the north and {a1}
+        in the south; B, that the {e.one} {e.b}, has {b0} and {b1}; both together have {j0} and {j1}.
 """)
-
-
-@kind(2)
-def at_least_one(draw: Draw) -> Draft:
-    """P(at least one success) through the complement."""
-    s = draw.setting(SHARES)
-    p, n = draw.decimal(*s.p, 2), draw.integer(3, 9)
-    q = 1 - p
-    none = q**n
-    right = 1 - none
-    draw.need(right < 0.995)
-    one = n * p * q ** (n - 1)
-    start = f"All of {n} fail with probability {plain(q)}^{n} = {none:.4f}."
-    return Draft(
-        draw.ask(_ASK_AT_LEAST_ONE, s=s, p=p, p100=p * 100, n=n),
-        [start, f"At least one is the complement: 1 - {none:.4f} = {right:.4f}."],
-        probability(right, 4, 0.0005),
-        [
-            Wrong(probability(none), "gave the probability of no success at all",
-                  [f"The probability of a miss is 1 - {p} = {plain(q)}.",
-                   f"For {n} draws this gives {plain(q)}^{n} = {none:.4f}."]),
-            Wrong(probability(1 - p**n), "took the complement of all instead of the complement of no success",
-                  [f"All of {n} succeed with probability {p}^{n} = {p**n:.4f}.",
-                   f"The complement is 1 - {p**n:.4f} = {1 - p**n:.4f}."]),
-            Wrong(probability(one), "gave the probability of exactly one",
-                  [f"One of the {n} must succeed and the others must not.",
-                   f"P = {n} * {p} * {plain(q)}^{n - 1} = {one:.4f}."]),
-            Wrong(probability(n * p), "added the single probabilities, which counts some outcomes more than once",
-                  [f"Each of the {n} draws has probability {p}.", f"Together that is {n} * {p} = {plain(n * p)}."]),
-            Wrong(probability(p), "gave the probability for a single draw"),
-            Wrong(probability(p**n), "gave the probability that all of them do"),
-        ],
-        "At least one success is the complement of no success at all.",
-        {"p": p, "n": n},
-    )
-
-
 _ASK_INDEPENDENCE_CHECK = wordings("""
-    train: Among {e.who}, let A be that {e.one!a} {e.a} and B that the {e.one} {e.b}. P(A) = {pa}, P(B) = {pb}
-        and P(A and B) = {both}. Are A and B independent?
-    train: Among {e.who}, let A be that {e.one!a} {e.a} and B that the {e.one} {e.b}. P(A) = {pa}, P(B) = {pb}
-        and P(A and B) = {both}. Do A and B meet the definition of independence?
-    test: Does knowing that {e.one!a} {e.a} (event A) change how likely it is that the {e.one} {e.b} (event B)?
-        For {e.who} drawn by lot the chances are {pa} for A, {pb} for B and {both} for the two jointly. Decide
-        whether the events are independent.
-    test: Of {e.who}, a share of {pa} have property A (the {e.one} {e.a}), a share of {pb} have property B (the
-        {e.one} {e.b}), and a share of {both} have A as well as B. Is either property independent of the other?
+    train: Are A and B independent in the {place}, and what is P({first} | {second}) there?
+    train: For the {place}, decide whether the events are independent, and find P({first} | {second}).
+    test: For the {place}, are "{e.a}" and "{e.b}" independent, and how likely is {first} given {second}?
+    test: Is it true of the {place} that whether {e.one!a} {e.a} is independent of whether the {e.one} {e.b}? Compute
+        P({first} | {second}) as well.
+""")
+
+
+@kind(2)
+def independence_check(draw: Draw) -> Siblings:
+    """Independence in one of two regions, and a conditional probability in one of two directions."""
+    e = draw.setting(TRAITS)
+    u, v = draw.decimal(0.2, 0.8, 1), draw.decimal(0.2, 0.8, 1)  # P(A | B) and P(B | A), the same in both regions
+    other, even = draw.decimal(0.2, 0.8, 1), draw.integer(0, 1)
+    draw.need(abs(u - v) > 0.05 and abs(other - v) > 0.15)
+    regions = [(u * b / v, b, u * b) for b in ((v, other), (other, v))[even]]
+    draw.need(all(a < 0.95 and a + b - j < 0.98 and abs(100 * a - round(100 * a)) < 1e-6 for a, b, j in regions))
+    shown = {f"{name}{i}": plain(x) for i, region in enumerate(regions) for name, x in zip("abj", region, strict=True)}
+    stem = draw.ask(_STEM_INDEPENDENCE_CHECK, e=e, **shown)
+
+    def make(i: int, k: int) -> Sibling:
+        a, b, j = regions[i]
+        place, first, second = ("north", "south")[i], "AB"[k], "BA"[k]
+        verdict = "independent" if i == even else "not independent"
+        steps = [
+            f"In the {place}, `P(A) * P(B) = {plain(a)} * {plain(b)} = {plain(a * b)}`, and P(A and B) = {plain(j)}.",
+            f"Events are independent exactly when the two are equal, so A and B are {verdict} there.",
+            f"`P({first} | {second}) = P(A and B) / P({second}) = {plain(j)} / {plain((b, a)[k])} = "
+            f"{plain((u, v)[k])}`.",
+        ]
+        return Sibling(
+            f"{place}, P({first} | {second})",
+            f"{stem} {draw.ask(_ASK_INDEPENDENCE_CHECK, e=e, place=place, first=first, second=second)}",
+            steps,
+            words(f"{verdict.capitalize()}; the conditional probability is {plain((u, v)[k])}."),
+            "Two events are independent exactly when P(A and B) = P(A) * P(B).",
+        )
+
+    return square(make, ("used the probabilities of the other region",) * 2,
+                  ("exchanged the event and the condition",) * 2,
+                  {"regions": [[round(x, 4) for x in region] for region in regions]})
+
+
+_STEM_EVENT_RELATION = wordings("""
+    train: For {e.who}, let A be that a randomly chosen {e.one} {e.a} and B that the {e.one} {e.b}. P(A) = {a} and P(B)
+        = {b}.
+    train: A randomly chosen {e.one} {e.a} with probability {a} (event A) and {e.b} with probability {b} (event B).
+    train: Among {e.who}, {a100}% {e.all_a} (event A) and {b100}% {e.all_b} (event B).
+    train: Two events are defined for {e.one!a} chosen at random from {e.who}: A, the {e.one} {e.a}, has probability {a};
+        B, the {e.one} {e.b}, has probability {b}.
+    test: Suppose that {e.many} {e.all_a} in {a100}% of all cases (A) and {e.all_b} in {b100}% of all cases (B).
+    test: A table for {e.who} gives P(A) = {a} for the event that the {e.one} {e.a} and P(B) = {b} for the event that
+        the {e.one} {e.b}.
+    test: Select one of the {e.who} at random. With probability {a}, the {e.one} {e.a}; call this A. With probability
+        {b}, the {e.one} {e.b}; call this B.
+""")
+_ASK_EVENT_RELATION = wordings("""
+    train: Which statement about A and B is correct if P(A and B) = {joint}?
+    train: Both events occur with probability {joint}. How are A and B related?
+    test: What follows if {e.one!a} {e.a} and {e.b} with probability {joint}?
+    test: With a probability of {joint} that {e.one!a} {e.a} and {e.b}, which description fits the events?
 """)
 
 
 @kind(1)
-def independence_check(draw: Draw) -> Draft:
-    """Are two events independent, given their joint probability?"""
-    e = draw.setting(EVENTS)
-    a, b = draw.decimal(2, 7, 0) / 10, draw.decimal(2, 7, 0) / 10
-    product = round(a * b, 4)
-    independent = draw.choice((True, False))
-    both = (Given(product if independent else round(product + draw.choice((-0.05, -0.03, 0.03, 0.05, 0.08)),
-                                                    4)))
-    draw.need(0.02 < both < min(a, b) - 0.02 and a + b - both < 0.98)
-    pa, pb = plain(a), plain(b)
-    compare = f"P(A) * P(B) = {pa} * {pb} = {plain(product)}, and P(A and B) = {both}."
-    yes = f"Yes: P(A and B) equals P(A) * P(B), which is {plain(product)}."
-    no = f"No: P(A and B) is {both}, but P(A) * P(B) is {plain(product)}."
-    swapped = (f"No: P(A and B) is {both}, so the two can happen together." if independent else "Yes: "
-                                                                                                "knowing one "
-                                                                                                "tells "
-                                                                                                "nothing, as "
-                                                                                                "both are "
-                                                                                                "traits of "
-                                                                                                "the same "
-                                                                                                "group.")
-    return Draft(
-        draw.ask(_ASK_INDEPENDENCE_CHECK, e=e, pa=pa, pb=pb, both=both),
-        [compare, "Events are independent exactly when these two numbers are equal."],
-        words(yes if independent else no),
-        [
-            Wrong(words(swapped),
-                  "confused independent with mutually exclusive" if independent else "judged independence by "
-                                                                                     "the story and not by "
-                                                                                     "the numbers",
-                  ["Events that can happen together influence each other."] if independent else ["The two "
-                                                                                                 "traits "
-                                                                                                 "have "
-                                                                                                 "nothing to "
-                                                                                                 "do with "
-                                                                                                 "one "
-                                                                                                 "another in "
-                                                                                                 "the "
-                                                                                                 "description."]),
-            Wrong(words(f"Only if P(A) + P(B) is 1, and here it is {plain(a + b)}."),
-                  "took independent events for complementary ones",
-                  [f"P(A) + P(B) = {pa} + {pb} = {plain(a + b)}.",
-                   "Independent events share the whole probability between them."]),
-            Wrong(words("It cannot be told without P(A or B)."),
-                  "thought that the definition needs P(A or B)"),
-            Wrong(words(f"No: P(A) and P(B) are different, {pa} and {pb}.") if a != b else words("Yes: P(A) "
-                                                                                                 "and P(B) "
-                                                                                                 "are "
-                                                                                                 "equal."),
-                                                                                                 "compared "
-                                                                                                 "P(A) with "
-                                                                                                 "P(B)"),
-        ],
-        "Two events are independent exactly when P(A and B) = P(A) * P(B).",
-        {"a": a, "b": b, "both": both, "independent": independent},
-    )
+def event_relation(draw: Draw) -> Siblings:
+    """Independent, mutually exclusive, or dependent in one of two directions."""
+    e = draw.setting(TRAITS)
+    a, b = draw.decimal(0.2, 0.5, 1), draw.decimal(0.2, 0.5, 1)
+    product, step = a * b, draw.choice((0.02, 0.03, 0.04, 0.05))
+    draw.need(a + b < 0.9 and product - step > 0.01 and product + step < min(a, b) - 0.02)
+    stem = draw.ask(_STEM_EVENT_RELATION, e=e, a=a, b=b, a100=round(100 * a), b100=round(100 * b))
+    cases = {
+        "independent": (product, "equal to", "They are independent: knowing A leaves B exactly as likely as before."),
+        "mutually exclusive": (0.0, "less than", "They are mutually exclusive: knowing A makes B entirely impossible."),
+        "dependent, B more likely": (product + step, "greater than",
+                                     "They are dependent: knowing A makes B more likely than it was before."),
+        "dependent, B less likely": (product - step, "less than",
+                                     "They are dependent: knowing A makes B less likely but still possible."),
+    }
 
+    def make(asked: str) -> Sibling:
+        joint, compared, statement = cases[asked]
+        shown = Given(round(joint, 4))
+        steps = [
+            f"Independent events have `P(A and B) = P(A) * P(B) = {a} * {b} = {plain(product)}`; mutually exclusive "
+            "events have P(A and B) = 0.",
+            f"Here P(A and B) = {shown}, which is {compared} {plain(product)}.",
+            f"Then `P(B | A) = {shown} / {a} = {joint / a:.3f}`, and P(B) = {b}.",
+            statement,
+        ]
+        return Sibling(asked, f"{stem} {draw.ask(_ASK_EVENT_RELATION, e=e, joint=shown)}", steps, words(statement),
+                       "Independence compares P(A and B) with P(A) * P(B); mutual exclusion compares it with 0.")
 
-_ASK_POSITIVE_PREDICTIVE_VALUE = wordings("""
-    train: Among {s.who}, {prior100:g}% have {s.condition}. {s.test!c} is positive for {sens100:g}% of those
-        with it and negative for {spec100:g}% of those without it. One {s.one} tests positive. What is the
-        probability that the {s.one} has {s.condition}?
-    train: Among {s.who}, {prior100:g}% have {s.condition}. {s.test!c} is positive for {sens100:g}% of those
-        with it and negative for {spec100:g}% of those without it. What proportion of those that test positive
-        have {s.condition}?
-    test: How far can a positive result be trusted? {s.test!c} for {s.condition} has sensitivity {sens:g} and
-        specificity {spec:g}, and it is applied to {s.who}, of which a share of {prior:g} have {s.condition}.
-        Given a positive result, how likely is {s.condition}?
-    test: Let C stand for {s.condition} and + for a positive outcome of {s.test}. For {s.who} drawn by lot, P(C)
-        = {prior:g}, P(+ | C) = {sens:g} and P(+ | not C) = {alarm:g}. Work out P(C | +).
-""")
-
-
-@kind(3)
-def positive_predictive_value(draw: Draw) -> Draft:
-    """P(condition | positive test) by Bayes' rule."""
-    s = draw.setting(SCREENINGS)
-    prior = draw.integer(*s.prevalence) / 1000
-    sens, spec = draw.integer(80, 98) / 100, draw.integer(84, 97) / 100
-    hit, false = prior * sens, (1 - prior) * (1 - spec)
-    right = hit / (hit + false)
-    given = ([f"P(condition and positive) = {prior:g} * {sens:g} = {sig(hit)}.",
-              f"P(no condition and positive) = {1 - prior:g} * {1 - spec:.2f} = {sig(false)}."])
-    return Draft(
-        draw.ask(_ASK_POSITIVE_PREDICTIVE_VALUE, s=s, prior=prior, sens=sens, spec=spec,
-                 prior100=prior * 100, sens100=sens * 100, spec100=spec * 100, alarm=round(1 - spec, 2)),
-        [*given, f"P(condition | positive) = {sig(hit)} / ({sig(hit)} + {sig(false)}) = {right:.4f}."],
-        probability(right),
-        [
-            Wrong(probability(sens), "turned the condition around and gave P(positive | condition)",
-                  [f"The test finds {sens * 100:g}% of those with the condition.",
-                   f"So a positive result is right with probability {sens:.4f}."]),
-            Wrong(probability(hit), "gave the joint probability and did not divide by P(positive)",
-                  [given[0], f"This is the probability asked for: {hit:.4f}."]),
-            Wrong(probability(hit + false), "gave the probability of a positive result"),
-            Wrong(probability(hit / (hit + (1 - prior) * spec)),
-                  "used the specificity where its complement belongs",
-                  [given[0], f"P(no condition and positive) = {1 - prior:g} * {spec:g} = "
-                             f"{sig((1 - prior) * spec)}.",
-                             f"P = {sig(hit)} / ({sig(hit)} + {sig((1 - prior) * spec)}) = "
-                             f"{hit / (hit + (1 - prior) * spec):.4f}."]),
-            Wrong(probability(1 - right), "gave the probability of a false alarm among the positives"),
-        ],
-        "A positive result must be weighed against all ways to be positive; a rare condition makes false "
-        "alarms count.",
-        {"prevalence": prior, "sensitivity": sens, "specificity": spec},
-    )
-
-
-_ASK_WITHOUT_REPLACEMENT = wordings("""
-    test: In {l.place} there are {total} {l.many}, and {bad} of them are {l.bad}. A hand takes out {k}, one
-        after another, and puts none back. How likely is it that {every} are {l.good}?
-    test: Of {total} {l.many} in {l.place}, {bad} are {l.bad} and the rest {l.good}. If {k} are taken at once,
-        without looking, what are the chances of getting {l.good} ones only?
-""")
-
-
-@kind(2, held_out=True)
-def without_replacement(draw: Draw) -> Draft:
-    """P(all of k are good) when drawing without replacement."""
-    lot = draw.setting({"train": LOTS["test"], **LOTS})
-    total, k = draw.integer(10, 24), draw.choice((2, 3))
-    bad = draw.integer(3, total // 2)
-    good = total - bad
-    right = math.prod((good - i) / (total - i) for i in range(k))
-    again, stuck = (good / total) ** k, math.prod(good / (total - i) for i in range(k))
-    factors = " * ".join(f"({good - i} / {total - i})" for i in range(k))
-    same = " * ".join([f"({good} / {total})"] * k)
-    fixed_top = " * ".join(f"({good} / {total - i})" for i in range(k))
-    start = f"The first is {lot.good} with probability {good} / {total}."
-    return Draft(
-        draw.ask(_ASK_WITHOUT_REPLACEMENT, l=lot, total=total, bad=bad, k=k,
-                 every="both" if k == 2 else f"all {k}"),
-        [start, "After each draw there is one fewer of this sort and one fewer in all.",
-         f"P = {factors} = {right:.4f}."],
-        probability(right, 4, 0.0005),
-        [
-            Wrong(probability(again), "multiplied as if each were put back before the next is drawn",
-                  [start, "The same holds for each of the others.", f"P = {same} = {again:.4f}."]),
-            Wrong(probability(stuck), "took one off the total after each draw but not off those of this sort",
-                  [start, "After each draw there is one fewer in all.", f"P = {fixed_top} = {stuck:.4f}."]),
-            Wrong(probability(1 - right), "gave the probability that at least one is of the other sort",
-                  [start, f"All of this sort has probability {right:.4f}.",
-                   f"The answer is 1 - {right:.4f} = {1 - right:.4f}."]),
-            Wrong(probability(good / total), "gave the probability for the first draw alone"),
-            Wrong(probability(math.prod((bad - i) / (total - i) for i in range(k))), "exchanged the two sorts"),
-        ],
-        "Without replacement both the favorable and the total number go down by one after each draw.",
-        {"total": total, "bad": bad, "k": k},
-    )
+    return four([make(asked) for asked in cases],
+                [f"took the events for {asked}" for asked in ("independent", "mutually exclusive", "ones that favor each "
+                 "other", "ones that partly hinder each other")],
+                {"a": a, "b": b, "step": step})

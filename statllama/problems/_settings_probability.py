@@ -1,0 +1,60 @@
+"""Settings of probability and sampling distributions: two traits of one individual, and offices that take samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Two yes-or-no traits; `a` and `b` complete "the {one} ...", `all_a` and `all_b` complete "the {many} ..."."""
+
+    key: str
+    who: str
+    many: str
+    one: str
+    a: str
+    b: str
+    all_a: str
+    all_b: str
+
+
+# fmt: off
+TRAITS = {
+    "train": (
+        Traits("language", "students at a college", "students", "student", "studies a foreign language",
+            "plays a team sport", "study a foreign language", "play a team sport"),
+        Traits("pets", "households in a suburb", "households", "household", "has a cat", "has a garden",
+            "have a cat", "have a garden"),
+        Traits("travel", "customers of a travel agency", "customers", "customer", "books a hotel", "rents a car",
+            "book a hotel", "rent a car"),
+        Traits("media", "adults in a city", "adults", "adult", "reads a newspaper", "listens to podcasts",
+            "read a newspaper", "listen to podcasts"),
+        Traits("store", "shoppers at a supermarket", "shoppers", "shopper", "buys bread", "buys milk", "buy bread",
+            "buy milk"),
+        Traits("cars", "cars at an inspection", "cars", "car", "has worn brakes", "has a faulty light",
+            "have worn brakes", "have a faulty light"),
+        Traits("gym", "members of a gym", "members", "member", "takes a yoga class", "uses the pool",
+            "take a yoga class", "use the pool"),
+        Traits("staff", "employees of a bank", "employees", "employee", "speaks Spanish", "works on Saturdays",
+            "speak Spanish", "work on Saturdays"),
+    ),
+    "test": (
+        Traits("concert", "visitors to a music festival", "visitors", "visitor", "camps on the site",
+            "buys a program", "camp on the site", "buy a program"),
+        Traits("farm", "farms in a valley", "farms", "farm", "keeps goats", "grows olives", "keep goats",
+            "grow olives"),
+        Traits("clinic", "patients of an eye clinic", "patients", "patient", "wears contact lenses",
+            "has dry eyes", "wear contact lenses", "have dry eyes"),
+        Traits("hostel", "guests of a mountain hostel", "guests", "guest", "brings skis",
+            "orders a packed lunch", "bring skis", "order a packed lunch"),
+        Traits("chess", "players in a chess league", "players", "player", "owns a chess clock",
+            "takes private lessons", "own a chess clock", "take private lessons"),
+    ),
+}
+# fmt: on
+
+
+def negated(does: str) -> str:
+    """Return a plural predicate negated: "own a dog" -> "do not own a dog", "are bruised" -> "are not bruised"."""
+    return does.replace("are ", "are not ", 1) if does.startswith("are ") else f"do not {does}"
