@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._scenarios import PARTS, Parts
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -50,6 +52,20 @@ TRAITS = {
             "orders a packed lunch", "bring skis", "order a packed lunch"),
         Traits("chess", "players in a chess league", "players", "player", "owns a chess clock",
             "takes private lessons", "own a chess clock", "take private lessons"),
+    ),
+}
+
+PIECES = {
+    "train": PARTS["train"],
+    "test": (
+        Parts("dough", "the kneading time for a dough", "the baking time for the bread", "the working time", "minutes",
+            (14, 40), (1.2, 4.5)),
+        Parts("freight", "the weight of a machine", "the weight of its packaging", "the shipping weight", "kilograms",
+            (5, 18), (0.5, 2.2)),
+        Parts("canoe", "a canoeist's time upstream", "the same canoeist's time downstream", "the round-trip time",
+            "seconds", (92, 150), (3, 9)),
+        Parts("dam", "the morning inflow of a reservoir", "its evening inflow", "the inflow of the day", "liters",
+            (40, 90), (2, 7)),
     ),
 }
 # fmt: on

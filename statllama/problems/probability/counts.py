@@ -19,8 +19,8 @@ _STEM_BINOMIAL_PROBABILITY = wordings("""
     train: Suppose {p100}% of all {s.who} {s.does}. A random sample of {n} {s.many} is taken.
     train: Of {s.who}, {p100}% {s.does}. Then {n} {s.many} are chosen at random and independently of one another.
     train: A company knows that {p100}% of {s.who} {s.does}. It selects {n} of them at random.
-    train: The proportion {s.rel} {s.does} in a large population of {s.who} is
-        {p}. A simple random sample of {n} {s.many} is drawn.
+    train: The proportion {s.rel} {s.does} in a large population of {s.who} is {p}. A simple random sample of {n}
+        {s.many} is drawn.
     test: A proportion of {p} of {s.who} {s.does}. Let X count the {s.many} {s.rel} {s.does} in a random sample of {n}.
     test: Let X be the number of {s.many} {s.rel} {s.does} among {n} selected at random from {s.who}. The proportion in
         this large population is {p}.
@@ -56,7 +56,8 @@ def binomial_probability(draw: Draw) -> Siblings:
         terms = (f"{math.comb(n, k)} * {p}^{k} * {plain(1 - p)}^{n - k}" if asked == "exactly"
                  else " + ".join(f"{pmf[j]:.4f}" for j in values))
         steps = [
-            f"The {n} {s.many} are selected at random and independently, so X, the number {s.rel} {s.does}, is binomial "
+            f"The {n} {s.many} are selected at random and independently, so X, the number {s.rel} {s.does}, is "
+            f"binomial "
             f"with n = {n} and p = {p}.",
             f"`P(X = k) = C(n, k) * p^k * (1 - p)^(n - k)`, and the values asked for are those with X {sign} {k}.",
             f"`P(X {sign} {k}) = {terms} = {value:.4f}`.",
@@ -72,14 +73,14 @@ def binomial_probability(draw: Draw) -> Siblings:
 
 
 _STEM_BINOMIAL_SPREAD = wordings("""
-    train: Suppose {p100}% of all {s.who} {s.does}. Two independent random samples are planned, the first of {n1} {s.many}
-        and the second of {n2}.
-    train: Of {s.who}, {p100}% {s.does}. One researcher takes a random sample of {n1} {s.many}; a second researcher takes
-        a random sample of {n2}.
+    train: Suppose {p100}% of all {s.who} {s.does}. Two independent random samples are planned, the first of {n1}
+        {s.many} and the second of {n2}.
+    train: Of {s.who}, {p100}% {s.does}. One researcher takes a random sample of {n1} {s.many}; a second researcher
+        takes a random sample of {n2}.
     train: The proportion of {s.who} {s.rel} {s.does} is {p}. A first random sample has {n1} {s.many} and a second one
         has {n2}.
-    train: Each month, two random samples are taken from {s.who}, where {p100}% {s.does}: {n1} {s.many} in the first and
-        {n2} in the second.
+    train: Each month, two random samples are taken from {s.who}, where {p100}% {s.does}: {n1} {s.many} in the first
+        and {n2} in the second.
     test: A proportion of {p} of {s.who} {s.does}. Two samples of {s.many}, selected at random, have sizes {n1} (first)
         and {n2} (second).
     test: From {s.who}, two random samples are selected: {n1} {s.many} in the first and {n2} {s.many} in the second. In
@@ -112,7 +113,7 @@ def binomial_spread(draw: Draw) -> Siblings:
         steps = [
             f"The {n} {s.many} of the {which} sample are selected at random and independently, so the number {s.rel} "
             f"{s.does} is binomial with n = {n} and p = {p}.",
-            f"Its variance is `n * p * (1 - p)`, and its standard deviation is `sqrt(n * p * (1 - p))`.",
+            "Its variance is `n * p * (1 - p)`, and its standard deviation is `sqrt(n * p * (1 - p))`.",
             f"The {measure} is `{product if squared else f'sqrt({product})'} = {value:.2f}`.",
         ]
         ask = draw.ask(_ASK_BINOMIAL_SPREAD, s=s, measure=measure, which=which)
@@ -131,8 +132,8 @@ _STEM_GEOMETRIC_PROBABILITY = wordings("""
     train: Suppose {p100}% of {s.who} {s.does}. {s.many!c} are checked at random, one after another, until one of those
         {s.rel} {s.does} is found.
     train: Of all {s.who}, {p100}% {s.does}. An assistant checks {s.many} in random order.
-    train: An inspector selects {s.who} at random, one at a time. The probability of getting one of those {s.rel} {s.does}
-        is {p} each time.
+    train: An inspector selects {s.who} at random, one at a time. The probability of getting one of those {s.rel}
+        {s.does} is {p} each time.
     train: A researcher goes through {s.who} in random order and notes whether they {s.does}; this is true of {p100}%.
     test: One by one, {s.who} are drawn at random. A draw is a success if it brings one of those {s.rel} {s.does}, with
         probability {p}.
@@ -148,7 +149,8 @@ _ASK_GEOMETRIC_PROBABILITY = wordings("""
     train/within: Find the probability that at most {k} have to be checked to find the first of those {s.rel} {s.does}.
     train/more: What is the probability that none of the first {k} is one of those {s.rel} {s.does}?
     train/more: Find the probability that more than {k} have to be checked to find the first of those {s.rel} {s.does}.
-    train/least: What is the probability that at least {k} have to be checked to find the first of those {s.rel} {s.does}?
+    train/least: What is the probability that at least {k} have to be checked to find the first of those {s.rel}
+        {s.does}?
     train/least: Find the probability that the first of those {s.rel} {s.does} is number {k} or comes later.
     test/exactly: How likely is it that exactly {k} {s.many} are drawn until then?
     test/exactly: Compute the probability that it takes {k} {s.many}, no more and no fewer.
@@ -179,7 +181,8 @@ def geometric_probability(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         value, sign, means, how = cases[asked]
         steps = [
-            f"Let X be the number of the first of those {s.rel} {s.does}. The trials are independent with p = {p}, so X is "
+            f"Let X be the number of the first of those {s.rel} {s.does}. The trials are independent with p = {p}, so "
+            f"X is "
             "geometric.",
             f"X {sign} {k} means that {means}, and a trial fails with probability `1 - {p} = {shown}`.",
             f"`P(X {sign} {k}) = {how} = {value:.4f}`.",

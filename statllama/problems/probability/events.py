@@ -23,8 +23,8 @@ _STEM_ADDITION_RULE = wordings("""
         probability {both} among {e.who}.
     test: Records on {e.who} show a proportion of {a} {who} {e.all_a}, a proportion of {b} {who} {e.all_b}, and an
         overlap of {both}.
-    test: How do two traits overlap among {e.who}? It turns out that {a100}% {e.all_a}, that {b100}% {e.all_b}, and that
-        the two groups have {both100}% of all {e.many} in common.
+    test: How do two traits overlap among {e.who}? It turns out that {a100}% {e.all_a}, that {b100}% {e.all_b}, and
+        that the two groups have {both100}% of all {e.many} in common.
 """)
 _ASK_ADDITION_RULE = wordings("""
     train/or: What is the probability that at least one of the two is true of a randomly chosen {e.one}?
@@ -36,7 +36,8 @@ _ASK_ADDITION_RULE = wordings("""
     train/most: What is the probability that at most one of the two is true of a randomly chosen {e.one}?
     train/most: Find the probability that a randomly chosen {e.one} does not belong to both groups.
     test/or: If one {e.one} is selected at random, how likely is at least one of the two?
-    test/or: Compute the probability that one of these {e.many}, selected at random, has at least one of the two traits.
+    test/or: Compute the probability that one of these {e.many}, selected at random, has at least one of the two
+        traits.
     test/neither: If one {e.one} is selected at random, how likely is neither of the two?
     test/neither: Compute the probability that one of these {e.many}, selected at random, has neither trait.
     test/one: If one {e.one} is selected at random, how likely is exactly one of the two?
@@ -80,15 +81,15 @@ def addition_rule(draw: Draw) -> Siblings:
 
 
 _STEM_EXCLUSIVE_OR_INDEPENDENT = wordings("""
-    train: For {e.one!a} chosen at random from {e.who}, let A be that the {e.one} {e.a}, with P(A) = {a}, and B that the
-        {e.one} {e.b}, with P(B) = {b}.
+    train: For {e.one!a} chosen at random from {e.who}, let A be that the {e.one} {e.a}, with P(A) = {a}, and B that
+        the {e.one} {e.b}, with P(B) = {b}.
     train: Of {e.who}, {a100}% {e.all_a} (event A) and {b100}% {e.all_b} (event B). One {e.one} is chosen at random.
     train: The probability that {e.one!a} {e.a} is {a}, and the probability that the {e.one} {e.b} is {b}. Call these
         events A and B.
     train: Consider two events for a random member of the population of {e.who}: A, the {e.one} {e.a}, and B, the
         {e.one} {e.b}. Their probabilities are {a} and {b}.
-    test: From {e.who}, one {e.one} is selected at random. Event A, that the {e.one} {e.a}, has probability {a}; event B, that the
-        {e.one} {e.b}, has probability {b}.
+    test: From {e.who}, one {e.one} is selected at random. Event A, that the {e.one} {e.a}, has probability {a}; event
+        B, that the {e.one} {e.b}, has probability {b}.
     test: A student models {e.who} with P(A) = {a} and P(B) = {b}, where A means "{e.a}" and B means "{e.b}".
     test: In a population of {e.who}, {a100}% {e.all_a} and {b100}% {e.all_b}. For a random {e.one}, write A and B for
         these events.
@@ -141,16 +142,17 @@ def exclusive_or_independent(draw: Draw) -> Siblings:
 _STEM_INDEPENDENCE_CHECK = wordings("""
     train: Let A be that {e.one!a} {e.a} and B that the {e.one} {e.b}. For {e.who} in the north, P(A) = {a0}, P(B) =
         {b0} and P(A and B) = {j0}; in the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
-    train: Two surveys of {e.who} asked about A, "{e.a}", and B, "{e.b}". In the north, P(A) = {a0}, P(B) = {b0} and P(A
-        and B) = {j0}. In the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
+    train: Two surveys of {e.who} asked about A, "{e.a}", and B, "{e.b}". In the north, P(A) = {a0}, P(B) = {b0} and
+        P(A and B) = {j0}. In the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
     train: The events A ({e.one!a} {e.a}) and B ({e.one!a} {e.b}) have these probabilities among {e.who}. North: P(A) =
         {a0}, P(B) = {b0}, P(A and B) = {j0}. South: P(A) = {a1}, P(B) = {b1}, P(A and B) = {j1}.
-    train: A report on {e.who} compares the north with the south. P(A), the probability that {e.one!a} {e.a}, is {a0} in
-        the north and {a1} in the south; P(B), that the {e.one} {e.b}, is {b0} and {b1}; P(A and B) is {j0} and {j1}.
+    train: A report on {e.who} compares the north with the south. P(A), the probability that {e.one!a} {e.a}, is {a0}
+        in the north and {a1} in the south; P(B), that the {e.one} {e.b}, is {b0} and {b1}; P(A and B) is {j0} and
+        {j1}.
     test: In the north, proportions of {a0}, {b0} and {j0} of {e.who} {e.all_a} (event A), {e.all_b} (event B), and do
         both. In the south, these proportions are {a1}, {b1} and {j1}.
-    test: Write A for "{e.a}" and B for "{e.b}". A study of {e.who} lists, for the north, A {a0}, B {b0}, both {j0}, and
-        for the south, A {a1}, B {b1}, both {j1}.
+    test: Write A for "{e.a}" and B for "{e.b}". A study of {e.who} lists, for the north, A {a0}, B {b0}, both {j0},
+        and for the south, A {a1}, B {b1}, both {j1}.
     test: Northern and southern {e.many} differ. A, that the {e.one} {e.a}, has probability {a0} in the north and {a1}
         in the south; B, that the {e.one} {e.b}, has {b0} and {b1}; both together have {j0} and {j1}.
 """)
@@ -203,8 +205,8 @@ _STEM_EVENT_RELATION = wordings("""
         = {b}.
     train: A randomly chosen {e.one} {e.a} with probability {a} (event A) and {e.b} with probability {b} (event B).
     train: Among {e.who}, {a100}% {e.all_a} (event A) and {b100}% {e.all_b} (event B).
-    train: Two events are defined for {e.one!a} chosen at random from {e.who}: A, the {e.one} {e.a}, has probability {a};
-        B, the {e.one} {e.b}, has probability {b}.
+    train: Two events are defined for {e.one!a} chosen at random from {e.who}: A, the {e.one} {e.a}, has probability
+        {a}; B, the {e.one} {e.b}, has probability {b}.
     test: Suppose that {e.many} {e.all_a} in {a100}% of all cases (A) and {e.all_b} in {b100}% of all cases (B).
     test: A table for {e.who} gives P(A) = {a} for the event that the {e.one} {e.a} and P(B) = {b} for the event that
         the {e.one} {e.b}.
@@ -250,6 +252,6 @@ def event_relation(draw: Draw) -> Siblings:
                        "Independence compares P(A and B) with P(A) * P(B); mutual exclusion compares it with 0.")
 
     return four([make(asked) for asked in cases],
-                [f"took the events for {asked}" for asked in ("independent", "mutually exclusive", "ones that favor each "
-                 "other", "ones that partly hinder each other")],
+                ["called the events independent", "called the events mutually exclusive",
+                 "thought that A makes B more likely", "thought that A makes B less likely but possible"],
                 {"a": a, "b": b, "step": step})

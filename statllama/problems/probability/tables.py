@@ -16,7 +16,8 @@ from .._wording import wordings
 
 
 _STEM_UNION_FROM_TABLE = wordings("""
-    train: A survey of {t.who} recorded {t.row} and {t.column}, with these counts. {shown}. One of them is chosen at random.
+    train: A survey of {t.who} recorded {t.row} and {t.column}, with these counts. {shown}. One of them is chosen at
+        random.
     train: The {t.who} of a survey are counted by {t.row} and {t.column}: {shown}. One of them is chosen at random.
     train: A two-way table of {t.row} by {t.column} for {total} {t.who} has these rows. {shown}. One of the {total} is
         chosen at random.
@@ -34,8 +35,8 @@ _ASK_UNION_FROM_TABLE = wordings("""
     test/or: What proportion of these {total} {row}, {column}, or both?
     test/or: If one is selected at random, compute the probability of getting one of those {t.rel} {row} or {column}.
     test/neither: What proportion of these {total} neither {row} nor {column}?
-    test/neither: If one is selected at random, compute the probability of getting one of those {t.rel} neither {row} nor
-        {column}.
+    test/neither: If one is selected at random, compute the probability of getting one of those {t.rel} neither {row}
+        nor {column}.
 """)
 
 
@@ -56,7 +57,8 @@ def union_from_table(draw: Draw) -> Siblings:
         column, cell = sum(line[j] for line in table), table[i][j]
         either = row + column - cell
         does = {"row": t.in_row(i), "column": t.in_column(j)}
-        last = (f"The rest are `{total} - {either} = {total - either}`, so the probability is `{total - either} / {total} "
+        last = (f"The rest are `{total} - {either} = {total - either}`, so the probability is `{total - either} / "
+                f"{total} "
                 f"= {(total - either) / total:.4f}`." if neither
                 else f"So the probability is `{either} / {total} = {either / total:.4f}`.")
         steps = [
@@ -65,7 +67,7 @@ def union_from_table(draw: Draw) -> Siblings:
             last,
         ]
         ask = draw.ask(_ASK_UNION_FROM_TABLE, ("or", "neither")[neither], t=t, total=total, **does)
-        return Sibling(f"{('or', 'neither')[neither]}, {t.columns[j]}", f"{stem} {ask}", steps,
+        return Sibling(f"{('or', 'neither')[neither]}, column {j}", f"{stem} {ask}", steps,
                        probability((total - either if neither else either) / total),
                        "A or B counts everything in A or in B once: add the margins and take away the cell.")
 
@@ -79,14 +81,14 @@ def union_from_table(draw: Draw) -> Siblings:
 
 _STEM_VENN_COUNTS = wordings("""
     train: Of {total} {e.who}, {na} {e.all_a}, {nb} {e.all_b}, and {both} do both.
-    train: A Venn diagram for {total} {e.who} has two circles. The circle for those that {e.all_a} holds {na} in all, the
-        circle for those that {e.all_b} holds {nb} in all, and {both} are in the overlap.
+    train: A Venn diagram for {total} {e.who} has two circles. The circle for those that {e.all_a} holds {na} in all,
+        the circle for those that {e.all_b} holds {nb} in all, and {both} are in the overlap.
     train: In a survey of {total} {e.who}, {only_a} only {e.all_a}, {only_b} only {e.all_b}, {both} do both, and
         {neither} do neither.
     train: Records of {total} {e.who} show {both} that {e.all_a} and {e.all_b}, {only_a} with only the first and
         {only_b} with only the second of these two, and {neither} with neither.
-    test: A Venn diagram describes {total} {e.who}: {only_a} in the part for "{e.all_a}" alone, {only_b} in the part for
-        "{e.all_b}" alone, {both} in the overlap, {neither} outside.
+    test: A Venn diagram describes {total} {e.who}: {only_a} in the part for "{e.all_a}" alone, {only_b} in the part
+        for "{e.all_b}" alone, {both} in the overlap, {neither} outside.
     test: Out of {total} {e.many}, there are {na} {who} {e.all_a} and {nb} {who} {e.all_b}; these two numbers include
         {both} {who} do both. The data come from {e.who}.
     test: To describe {total} {e.who}, a student sorts them into four groups: {both} {e.all_a} and also {e.all_b},
@@ -123,7 +125,8 @@ def venn_counts(draw: Draw) -> Siblings:
     stem = draw.ask(_STEM_VENN_COUNTS, e=e, total=total, na=na, nb=nb, only_a=only_a, only_b=only_b, both=both,
                     neither=neither, who=who)
     parts = {
-        "or": (na + nb - both, total, "P(A or B)", f"at least one of the two, `{na} + {nb} - {both} = {na + nb - both}`,"
+        "or": (na + nb - both, total, "P(A or B)", f"at least one of the two, `{na} + {nb} - {both} = "
+                                                   f"{na + nb - both}`,"
                                                    f" of all {total}"),
         "and": (both, total, "P(A and B)", f"both of the two, {both}, of all {total}"),
         "a": (both, nb, "P(A | B)", f"both of the two, {both}, of the {nb} with B"),
@@ -133,7 +136,8 @@ def venn_counts(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         part, whole, name, which = parts[asked]
         steps = [
-            f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}. In all, {na} have A, {nb} have B and {both} "
+            f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}. In all, {na} have A, {nb} have B and "
+            f"{both} "
             "have both.",
             f"{name} counts those with {which}.",
             f"`{name} = {part} / {whole} = {part / whole:.4f}`.",
@@ -147,20 +151,20 @@ def venn_counts(draw: Draw) -> Siblings:
 
 
 _STEM_POSITIVE_PREDICTIVE_VALUE = wordings("""
-    train: Among {s.who}, {prior100:g}% have {s.condition}. {s.test!c} is positive for {sens100:g}% of those with it and
-        negative for {spec100:g}% of those without it.
+    train: Among {s.who}, {prior100:g}% have {s.condition}. {s.test!c} is positive for {sens100:g}% of those with it
+        and negative for {spec100:g}% of those without it.
     train: Suppose that {prior100:g}% of {s.who} have {s.condition}. When {s.test} is used, the result is positive for
         {sens100:g}% of those that have it and for {alarm100:g}% of those that do not.
-    train: {s.test!c} for {s.condition} misses {miss100:g}% of all true cases and gives a false alarm for {alarm100:g}% of
-        the others. Of {s.who}, {prior100:g}% have {s.condition}.
+    train: {s.test!c} for {s.condition} misses {miss100:g}% of all true cases and gives a false alarm for {alarm100:g}%
+        of the others. Of {s.who}, {prior100:g}% have {s.condition}.
     train: The probability that one of the {s.who} has {s.condition} is {prior:g}. With it, {s.test} is positive with
         probability {sens:g}; without it, {s.test} is negative with probability {spec:g}.
     test: {s.test!c} for {s.condition} has sensitivity {sens:g} and specificity {spec:g}. It is used on {s.who}, and a
         proportion of {prior:g} of these have {s.condition}.
-    test: Let C be that one of the {s.who} has {s.condition}. P(C) = {prior:g}, and {s.test} is positive for
-        {s.one!a} with C at a rate of {sens:g} and for {s.one!a} without C at a rate of {alarm:g}.
-    test: How far can {s.test} be trusted? Of {s.who}, {prior100:g}% have {s.condition}. With it, {sens100:g}% test positive;
-        without it, {alarm100:g}% do.
+    test: Let C be that one of the {s.who} has {s.condition}. P(C) = {prior:g}, and {s.test} is positive for {s.one!a}
+        with C at a rate of {sens:g} and for {s.one!a} without C at a rate of {alarm:g}.
+    test: How far can {s.test} be trusted? Of {s.who}, {prior100:g}% have {s.condition}. With it, {sens100:g}% test
+        positive; without it, {alarm100:g}% do.
 """)
 _ASK_POSITIVE_PREDICTIVE_VALUE = wordings("""
     train/has: One {s.one} tests {result}. What is the probability that this {s.one} has {s.condition}?
@@ -193,7 +197,8 @@ def positive_predictive_value(draw: Draw) -> Siblings:
         steps = [
             f"Let C be that the {s.one} has {s.condition}. P({result} | C) = {given[0]:g} and P({result} | not C) = "
             f"{given[1]:g}.",
-            f"`P(C and {result}) = {prior:g} * {given[0]:g} = {plain(with_it)}` and `P(not C and {result}) = {1 - prior:g} * "
+            f"`P(C and {result}) = {prior:g} * {given[0]:g} = {plain(with_it)}` and `P(not C and {result}) = "
+            f"{1 - prior:g} * "
             f"{given[1]:g} = {plain(without)}`.",
             f"`P({result}) = {plain(with_it)} + {plain(without)} = {plain(with_it + without)}`.",
             f"`P({name} | {result}) = {plain(wanted)} / {plain(with_it + without)} = {value:.4f}`.",
@@ -211,8 +216,8 @@ def positive_predictive_value(draw: Draw) -> Siblings:
 
 
 _STEM_WITHOUT_REPLACEMENT = wordings("""
-    test: In {l.place} there are {total} {l.many}, of which {bad} are {l.bad} and {good} are {l.good}. A worker takes out
-        {k} at random, one after another.
+    test: In {l.place} there are {total} {l.many}, of which {bad} are {l.bad} and {good} are {l.good}. A worker takes
+        out {k} at random, one after another.
     test: Of {total} {l.many} in {l.place}, {bad} are {l.bad} and the rest are {l.good}. Someone picks {k} {l.many} at
         random.
     test: How often are all {l.many} in a small draw of the same sort? From {l.place} with {good} {l.good} and {bad}
@@ -220,7 +225,8 @@ _STEM_WITHOUT_REPLACEMENT = wordings("""
     test: {l.place!c} holds {good} {l.many} that are {l.good} and {bad} that are {l.bad}; {k} are to be drawn blindly.
 """)
 _ASK_WITHOUT_REPLACEMENT = wordings("""
-    test/without: The draws are made without replacement. What is the probability that {every} {l.many} drawn are {sort}?
+    test/without: The draws are made without replacement. What is the probability that {every} {l.many} drawn are
+        {sort}?
     test/without: Not one of the {l.many} is put back. How likely are {sort} {l.many} only?
     test/with: The draws are made with replacement. What is the probability that {every} {l.many} drawn are {sort}?
     test/with: Each of the {l.many} is put back at once. How likely are {sort} {l.many} only?

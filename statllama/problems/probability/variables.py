@@ -1,232 +1,286 @@
-"""Discrete and normal random variables, sums and expected gain."""
+"""Discrete random variables: a distribution table read, and an expected gain."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from .._draw import Draw, Given, kind
-from .._numerics import normal_cdf
-from .._problem import (
-    Draft,
-    Wrong,
-    number,
-    plain,
-    probability,
-    sig,
-)
-from .._scenarios import (
-    PARTS,
-    TALLIES,
-)
+from .._problem import number, plain, probability
+from .._scenarios import TALLIES
+from .._siblings import Sibling, Siblings, square
 from .._stories import WAGERS
 from .._wording import wordings
 
 # fmt: off
 
 
+def _probabilities(draw: Draw, values: int) -> list[float]:
+    """Return that many probabilities, multiples of 0.05 that add up to 1."""
+    cuts = sorted(draw.rng.sample(range(1, 20), values - 1))
+    return [round((b - a) / 20, 2) for a, b in zip([0, *cuts], [*cuts, 20], strict=True)]
+
+
+def _table(ps: Sequence[float]) -> str:
+    """Return a distribution on 0, 1, 2, ... as text: "0 (0.25), 1 (0.4), 2 (0.35)"."""
+    return ", ".join(f"{x} ({plain(p)})" for x, p in enumerate(ps))
+
+
+def _weighted(ps: Sequence[float], center: float | None = None) -> str:
+    """Return the sum that gives the mean, or the variance around `center`; terms of weight 0 are left out."""
+    terms = [(x, p) for x, p in enumerate(ps) if p]
+    if center is None:
+        return " + ".join(f"{x} * {plain(p)}" for x, p in terms)
+    return " + ".join(f"({x} - {plain(center)})^2 * {plain(p)}" for x, p in terms)
+
+
+def _plural(each: str) -> str:
+    """Return the plural of what a tally is counted in: days, nest boxes."""
+    return f"{each}es" if each.endswith("x") else f"{each}s"
+
+
+def _moments(ps: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and the variance of a distribution on 0, 1, 2, ..."""
+    mean = sum(x * p for x, p in enumerate(ps))
+    return mean, sum((x - mean) ** 2 * p for x, p in enumerate(ps))
+
+
+_STEM_DISCRETE_SPREAD = wordings("""
+    train: Let X be {t.what} per {t.each}. The values of X, with their probabilities in parentheses, are {table}.
+    train: The distribution of X, {t.what} per {t.each}, is as follows, with probabilities in parentheses. {table}.
+    train: In the long run, {t.what} per {t.each} has this distribution, value (probability). {table}.
+    train: A probability model for {t.what} per {t.each} has the values and probabilities {table}.
+    test: {table}. These are the values, with probabilities in parentheses, of {t.what} per {t.each}.
+    test: How variable is {t.what} per {t.each}? Past records suggest the probabilities in parentheses for the values
+        {table}.
+    test: A student models {t.what} per {t.each}. The possible values, each with its probability, are {table}.
+""")
 _ASK_DISCRETE_SPREAD = wordings("""
-    train: Let X be {t.what} per {t.each}, with {table}. Find the standard deviation of X.
-    train: Let X be {t.what} per {t.each}, with {table}. What is the standard deviation of X?
-    train: The distribution of X, {t.what} per {t.each}, is {table}. Compute the standard deviation of X in
-        {t.unit}.
-    test: For {t.what} per {t.each} the chances are {table}. How widely does this number vary about its long-run
-        average, measured by the standard deviation?
-    test: {table}: these are the chances of each value of {t.what} per {t.each}. Work out sigma.
+    train/one: Find the {measure} of the number of {t.unit} in one {t.each}.
+    train/one: What is the {measure} of the number of {t.unit} for a single {t.each}?
+    train/two: Find the {measure} of the total number of {t.unit} in two independent {eaches}.
+    train/two: What is the {measure} of the number of {t.unit} for two independent {eaches} taken together?
+    test/one: Compute the {measure} of {t.what} in one {t.each}.
+    test/one: For one randomly selected {t.each}, what is the {measure} of {t.what}?
+    test/two: Compute the {measure} of {t.what} in two independent {eaches}, taken together.
+    test/two: If {t.what} is added up over two independent {eaches}, what is the {measure}?
 """)
 
 
 @kind(2)
-def discrete_spread(draw: Draw) -> Draft:
-    """The standard deviation of a discrete random variable from its table."""
+def discrete_spread(draw: Draw) -> Siblings:
+    """The standard deviation or variance of one value from a table, or of the sum of two."""
     t = draw.setting(TALLIES)
-    cuts = sorted(draw.rng.sample(range(1, 20), 3))
-    ps = [round((b - a) / 20, 2) for a, b in zip([0, *cuts], [*cuts, 20], strict=True)]
-    mean = sum(x * p for x, p in enumerate(ps))
-    square = sum(x * x * p for x, p in enumerate(ps))
-    var = square - mean**2
-    right = math.sqrt(var)
-    table = ", ".join(f"P({x}) = {plain(p)}" for x, p in enumerate(ps))
-    start = f"The mean is the sum of x * P(x), which is {plain(mean)}."
-    flat = math.sqrt(sum((x - 1.5) ** 2 for x in range(4)) / 4)
-    return Draft(
-        draw.ask(_ASK_DISCRETE_SPREAD, t=t, table=table),
-        [start, f"The variance is the sum of x^2 * P(x) minus the squared mean: {plain(square)} - "
-                f"{plain(mean**2)} = {plain(var)}.", f"SD = sqrt({plain(var)}) = {right:.3f} {t.unit}."],
-        number(right, 3, t.unit, tolerance=0.005),
-        [
-            Wrong(number(var, 3, t.unit), "gave the variance and forgot the square root",
-                  [start, f"The spread is {plain(square)} - {plain(mean**2)} = {plain(var)} {t.unit}."]),
-            Wrong(number(math.sqrt(square), 3, t.unit), "forgot to subtract the squared mean",
-                  [start, f"The mean of X^2 is {plain(square)}.",
-                   f"SD = sqrt({plain(square)}) = {math.sqrt(square):.3f} {t.unit}."]),
-            Wrong(number(flat, 3, t.unit), "treated the four values as equally likely",
-                  ["The values 0, 1, 2, 3 have mean 1.5.",
-                   f"Their standard deviation is {flat:.3f} {t.unit}."]),
-            Wrong(number(mean, 3, t.unit), "gave the mean instead of the standard deviation"),
-        ],
-        "The variance of X is the mean of X^2 minus the square of the mean, with probabilities as weights.",
+    ps = _probabilities(draw, 4)
+    mean, variance = _moments(ps)
+    draw.need(abs(variance - 1) > 0.05 and abs(variance - 0.5) > 0.03)
+    stem = draw.ask(_STEM_DISCRETE_SPREAD, t=t, table=_table(ps))
+
+    def make(squared: int, b: int) -> Sibling:
+        measure, times = ("standard deviation", "variance")[squared], b + 1
+        value = times * variance if squared else math.sqrt(times * variance)
+        inside = f"{times} * {plain(variance)}" if b else plain(variance)
+        how = inside if squared else f"sqrt({inside})"
+        amount = (f"one {t.each}", f"two independent {_plural(t.each)}")[b]
+        end = f"{value:.3f}." if squared and not b else f"`{how} = {value:.3f}`."
+        steps = [
+            f"The mean for one {t.each} is `{_weighted(ps)} = {plain(mean)}`.",
+            f"Its variance is `{_weighted(ps, mean)} = {plain(variance)}`.",
+            f"Variances of independent variables add, and the standard deviation is the square root of the variance. "
+            f"For "
+            f"{amount}, the {measure} is {end}",
+        ]
+        ask = draw.ask(_ASK_DISCRETE_SPREAD, ("one", "two")[b], t=t, eaches=_plural(t.each), measure=measure)
+        return Sibling(f"{measure}, {('one', 'two')[b]}", f"{stem} {ask}", steps, number(value, 3, tolerance=0.005),
+                       "The variance weights squared distances from the mean with the probabilities.")
+
+    return square(
+        make,
+        ("forgot the square root", "took a square root although the variance is asked for"),
+        ("added a second independent value", "left out the second independent value"),
         {"probabilities": ps},
     )
 
 
-_ASK_EXPECTED_GAIN = wordings("""
-    train: {w.offer} for {price} dollars. It pays {pay} dollars for {w.big}, which has probability {p1}, and
-        {less} dollars for {w.small}, which has probability {p2}; the two never occur together. What is the
-        expected gain of {w.gainer} per {w.per}?
-    train: {w.offer} at a price of {price} dollars. The payment is {pay} dollars for {w.big} (probability {p1}),
-        {less} dollars for {w.small} (probability {p2}) and nothing otherwise. Find how much {w.gainer} gains
-        per {w.per} on average.
-    test: Is it worth it for {w.gainer}? {w.offer}. The charge is {price} dollars; a payment of {pay} dollars
-        falls due for {w.big} with chance {p1}, one of {less} for {w.small} with chance {p2}, and none
-        otherwise. State the long-run average gain per {w.per}.
-    test: With chance {p1} there are {pay} dollars to be paid out (for {w.big}), with chance {p2} only {less}
-        (for {w.small}), else none; the charge is {price} dollars. {w.offer} on these terms. How much does
-        {w.gainer} make per {w.per} in the long run?
+_STEM_DISTRIBUTION_EVENT = wordings("""
+    train: Let X be {t.what} per {t.each}. The values of X, with their probabilities in parentheses, are {table}.
+    train: The probability distribution of X, {t.what} per {t.each}, is given as value (probability). {table}.
+    train: For {t.what} per {t.each}, called X, the following probabilities are in parentheses. {table}.
+    train: From long experience, X, {t.what} per {t.each}, takes the values {table}, with probabilities in parentheses.
+    test: {table}. So reads the distribution, value (probability), of X, {t.what} per {t.each}.
+    test: Records of {t.what} per {t.each} lead to a distribution for X with the following values (and probabilities).
+        {table}.
+    test: {t.what!c} per {t.each} is modeled by X, with values (and probabilities) {table}.
+""")
+_ASK_DISTRIBUTION_EVENT = wordings("""
+    train/all: What is the probability that X is {words} {k}?
+    train/all: Find P(X {sign} {k}).
+    train/given: Given that X is not 0, what is the probability that X is {words} {k}?
+    train/given: Find P(X {sign} {k} | X > 0).
+    test/all: Compute P(X {sign} {k}) for {t.what} in a randomly selected {t.each}.
+    test/all: In what proportion of all {eaches} is the number of {t.unit} {words} {k}?
+    test/given: Compute P(X {sign} {k} | X > 0) for {t.what} in a randomly selected {t.each}.
+    test/given: Of the {eaches} in which X is not 0, in what proportion is the number of {t.unit} {words} {k}?
+""")
+
+
+@kind(1)
+def distribution_event(draw: Draw) -> Siblings:
+    """The probability of an event from a table, with or without a condition."""
+    t = draw.setting(TALLIES)
+    ps, k = _probabilities(draw, 5), draw.choice((2, 3))
+    stem, positive = draw.ask(_STEM_DISTRIBUTION_EVENT, t=t, table=_table(ps)), round(1 - ps[0], 2)
+
+    def make(given: int, tail: int) -> Sibling:
+        said, sign = (("exactly", "="), ("at least", ">="))[tail]
+        kept = ps[k:] if tail else ps[k : k + 1]
+        part = sum(kept)
+        value = part / positive if given else part
+        steps = [
+            f"The values with X {sign} {k} have probability "
+            + (f"`{' + '.join(map(plain, kept))} = {plain(part)}`." if tail else f"{plain(part)}."),
+            f"The condition X > 0 has probability `1 - {plain(ps[0])} = {plain(positive)}`, and every value with X "
+            f"{sign} "
+            f"{k} meets it." if given else "There is no condition, so all values of X are possible.",
+            f"`P(X {sign} {k} | X > 0) = {plain(part)} / {plain(positive)} = {value:.4f}`." if given
+            else f"P(X {sign} {k}) is {value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_DISTRIBUTION_EVENT, ("all", "given")[given], t=t, eaches=_plural(t.each), words=said,
+                       sign=sign, k=k)
+        return Sibling(f"X {sign} k{', given X > 0' if given else ''}", f"{stem} {ask}", steps,
+                       probability(value, 4, 0.0005),
+                       "A condition restricts the table to some values and divides by their total probability.")
+
+    return square(
+        make,
+        ("divided by the probability that X is not 0", "left out the condition that X is not 0"),
+        ("gave the probability of at least k", "gave the probability of exactly k"),
+        {"probabilities": ps, "k": k},
+    )
+
+
+_STEM_DISTRIBUTION_MEAN = wordings("""
+    train: Let X be {t.what} per {t.each} this year and Y the same number last year. With probabilities in parentheses,
+        the values of X are {first}, and the values of Y are {second}.
+    train: Two models, X and Y, are proposed for {t.what} per {t.each}. The values, with probabilities in parentheses,
+        are {first} for X and {second} for Y.
+    train: A new model X for {t.what} per {t.each} replaces an old model Y. With probabilities in parentheses, X has
+        the values {first}, and Y has the values {second}.
+    train: The probability distributions of X and Y, {t.what} per {t.each} in summer and in winter, are as follows,
+        value (probability). X: {first}. Y: {second}.
+    test: {t.what!c} per {t.each} at two sites: X, {first}; Y, {second} (probabilities in parentheses).
+    test: Is {t.what} per {t.each} better described by X, with values (and probabilities) {first}, or by Y, with
+        {second}?
+    test: For {t.what} per {t.each}, one student proposes X, with values (and probabilities) {first}; another proposes
+        Y, with {second}.
+""")
+_ASK_DISTRIBUTION_MEAN = wordings("""
+    train: What is the {measure} of {name}?
+    train: Find the {measure} of {name}, in {t.unit}.
+    test: According to {name}, what is the {measure} of {t.what} per {t.each}?
+    test: Compute the {measure} of {name}, in {t.unit} per {t.each}.
 """)
 
 
 @kind(2)
-def expected_gain(draw: Draw) -> Draft:
-    """The expected gain of one side of an offer that pays one of two amounts."""
+def distribution_mean(draw: Draw) -> Siblings:
+    """The mean or the standard deviation of one of two distribution tables."""
+    t = draw.setting(TALLIES)
+    tables = (_probabilities(draw, 4), _probabilities(draw, 4))
+    stem = draw.ask(_STEM_DISTRIBUTION_MEAN, t=t, first=_table(tables[0]), second=_table(tables[1]))
+
+    def make(spread: int, b: int) -> Sibling:
+        name, measure, ps = "XY"[b], ("mean", "standard deviation")[spread], tables[b]
+        mean, variance = _moments(ps)
+        value = math.sqrt(variance) if spread else mean
+        steps = [
+            f"The mean of {name} is the sum of each value times its probability, `{_weighted(ps)} = {plain(mean)}`.",
+            f"Its variance is the sum of each squared distance from the mean times its probability, "
+            f"`{_weighted(ps, mean)} "
+            f"= {plain(variance)}`.",
+            f"So the standard deviation is `sqrt({plain(variance)}) = {math.sqrt(variance):.3f}`.",
+            f"The {measure} of {name} is {value:.3f} {t.unit} per {t.each}.",
+        ]
+        ask = draw.ask(_ASK_DISTRIBUTION_MEAN, t=t, measure=measure, name=name)
+        return Sibling(f"{measure} of {name}", f"{stem} {ask}", steps, number(value, 3, t.unit, tolerance=0.005),
+                       "A mean weights the values, and a variance the squared distances, with the probabilities.")
+
+    return square(
+        make,
+        ("gave the standard deviation instead of the mean", "gave the mean instead of the standard deviation"),
+        ("read the other table",) * 2,
+        {"tables": tables},
+    )
+
+
+_STEM_EXPECTED_GAIN = wordings("""
+    train: {w.offer}. Offer A costs {price0} dollars and pays {pay0} dollars for {w.big} and {less0} dollars for
+        {w.small}; offer B costs {price1} dollars and pays {pay1} and {less1} dollars. Per {w.per}, {w.big} has
+        probability {p1} and {w.small} has probability {p2}; the two never occur together.
+    train: {w.offer}, in two versions. A: the price is {price0} dollars, with {pay0} dollars for {w.big} and {less0}
+        dollars for {w.small}. B: the price is {price1} dollars, with {pay1} and {less1} dollars. Always, {w.big} has
+        probability {p1} and {w.small} {p2}, never both.
+    train: With probability {p1} there is {w.big}, with probability {p2} there is {w.small}, otherwise neither.
+        {w.offer}. Offer A, for {price0} dollars, pays {pay0} dollars in the first case and {less0} in the second;
+        offer B, for {price1} dollars, pays {pay1} and {less1}.
+    train: {w.offer}. The price is {price0} dollars under offer A and {price1} dollars under offer B. For {w.big}
+        (probability {p1}), A pays {pay0} dollars and B pays {pay1}; for {w.small} (probability {p2}), A pays {less0}
+        dollars and B pays {less1}; nothing is paid otherwise.
+    test: Is A or B better for {w.gainer}? {w.offer}: A at {price0} dollars, B at {price1}. If there is {w.big}, with
+        probability {p1}, A pays {pay0} dollars and B {pay1}; if there is {w.small}, with probability {p2}, A pays
+        {less0} and B {less1}.
+    test: {w.offer}. Under A, {price0} dollars buy {pay0} dollars in case of {w.big} and {less0} in case of {w.small};
+        under B, {price1} dollars buy {pay1} and {less1}. The chance of {w.big} is {p1} and that of {w.small} is {p2}.
+    test: For {w.big}, of probability {p1}, A pays {pay0} dollars and B {pay1}; for {w.small}, of probability {p2}, A
+        pays {less0} and B {less1}. {w.offer} on these terms, with a price of {price0} dollars for A and {price1} for
+        B.
+""")
+_ASK_EXPECTED_GAIN = wordings("""
+    train/gain: What is the expected gain of {w.gainer} per {w.per} under offer {name}?
+    train/gain: Find how much {w.gainer} gains per {w.per}, on average, under offer {name}.
+    train/pay: What is the expected payment per {w.per} under offer {name}?
+    train/pay: Find how much is paid out per {w.per}, on average, under offer {name}.
+    test/gain: Compute the expected net gain of {w.gainer} per {w.per} from {name}.
+    test/gain: In the long run, what does {w.gainer} make per {w.per} with {name}?
+    test/pay: Compute the expected payment of {name} per {w.per}.
+    test/pay: Leaving the price aside, what does {name} pay out per {w.per} in the long run?
+""")
+
+
+@kind(2)
+def expected_gain(draw: Draw) -> Siblings:
+    """The expected payment, or the expected gain of one side, under one of two offers."""
     w = draw.setting(WAGERS)
-    price, pay, less = draw.integer(*w.price), draw.integer(*w.pay), draw.integer(*w.less)
+    offers = [(draw.integer(*w.price), draw.integer(*w.pay), draw.integer(*w.less)) for _ in "AB"]
     p1 = Given(draw.integer(*w.percent) / 100)
     p2 = Given(round(p1 * draw.integer(2, 4), 2))
-    paid = p1 * pay + p2 * less
-    sign = -1 if w.sells else 1
-    right = sign * (paid - price)
-    draw.need(0.1 < price - paid < 0.9 * price and p1 + p2 < 0.6)  # no seller offers a loss
-    unit = "dollars"
-    mean_paid = f"The expected payment is {p1} * {pay} + {p2} * {less} = {plain(paid)} dollars."
+    paid = [p1 * pay + p2 * less for _, pay, less in offers]
+    draw.need(all(0.1 < price - out < 0.9 * price for (price, _, _), out in zip(offers, paid, strict=True)))
+    draw.need(p1 + p2 < 0.6 and offers[0][0] != offers[1][0])  # no seller offers a loss
+    names = ("price", "pay", "less")
+    shown = {f"{name}{i}": x for i, offer in enumerate(offers) for name, x in zip(names, offer, strict=True)}
+    stem = draw.ask(_STEM_EXPECTED_GAIN, w=w, p1=p1, p2=p2, **shown)
 
-    def gain(paid: float, how: str) -> list[str]:
-        sides = f"{price} - {plain(paid)}" if w.sells else f"{plain(paid)} - {price}"
-        return [how, f"The expected gain is {sides} = {plain(sign * (paid - price))} dollars."]
+    def make(net: int, b: int) -> Sibling:
+        name, (price, pay, less), out = "AB"[b], offers[b], paid[b]
+        gain = price - out if w.sells else out - price
+        sides = f"{price} - {plain(out)}" if w.sells else f"{plain(out)} - {price}"
+        steps = [
+            f"The expected payment under {name} is `{p1} * {pay} + {p2} * {less} = {plain(out)}` dollars.",
+            f"The gain of {w.gainer} counts the price of {price} dollars, so it is `{sides} = {plain(gain)}` dollars "
+            f"on "
+            "average." if net else "The question is what is paid out, so the price does not enter.",
+            f"In the long run, {w.gainer} gains {number(gain, 2).text} dollars per {w.per}." if net
+            else f"In the long run, {number(out, 2).text} dollars are paid out per {w.per}.",
+        ]
+        ask = draw.ask(_ASK_EXPECTED_GAIN, ("pay", "gain")[net], w=w, name=name)
+        return Sibling(f"{('payment', 'gain')[net]}, {name}", f"{stem} {ask}", steps,
+                       number(gain if net else out, 2, "dollars"),
+                       "An expected gain weights each payment with its probability and counts the price.")
 
-    return Draft(
-        draw.ask(_ASK_EXPECTED_GAIN, w=w, price=price, pay=pay, less=less, p1=p1, p2=p2),
-        gain(paid, mean_paid),
-        number(right, 2, unit),
-        [
-            Wrong(number(paid, 2, unit), "gave the expected payment and left out the price",
-                  [mean_paid, "This is what changes hands on average, so it is the gain."]),
-            Wrong(number(-right, 2, unit), "took the point of view of the other side",
-                  [mean_paid, f"The expected gain is {plain(paid)} - {price} = {plain(-right)} dollars." if w.sells
-                   else f"The expected gain is {price} - {plain(paid)} = {plain(-right)} dollars."]),
-            Wrong(number(sign * (p1 * pay - price), 2, unit), "left out the smaller payment",
-                  gain(p1 * pay, f"The expected payment is {p1} * {pay} = {plain(p1 * pay)} dollars.")),
-            Wrong(number(sign * (p1 * (pay + less) - price), 2, unit),
-                  "gave the smaller payment the probability of the larger one",
-                  gain(p1 * (pay + less), f"The expected payment is {p1} * ({pay} + {less}) = "
-                                          f"{plain(p1 * (pay + less))} dollars.")),
-            Wrong(number(sign * (paid + price), 2, unit), "added the price instead of subtracting it"),
-        ],
-        "An expected gain weights each payment with its probability and counts the price.",
-        {"price": price, "pay": pay, "less": less, "p1": p1, "p2": p2, "sells": w.sells},
-    )
-
-
-_ASK_SPREAD_OF_SUM = wordings("""
-    train: {p.first!c} has mean {mean1} and standard deviation {sd1} {p.unit}; {p.second} has mean {mean2} and
-        standard deviation {sd2} {p.unit}. The two are independent. What is the standard deviation of {asked}?
-    train: {p.first!c} has mean {mean1} and standard deviation {sd1} {p.unit}; {p.second} has mean {mean2} and
-        standard deviation {sd2} {p.unit}. The two are independent. Find the standard deviation of {asked}.
-    test: Two amounts vary independently of one another: {p.first} around {mean1} {p.unit} with an SD of {sd1},
-        {p.second} around {mean2} {p.unit} with an SD of {sd2}. By how much does {asked} typically vary? Give
-        the SD.
-    test: If {p.first} (average {mean1}, SD {sd1}) has no bearing on {p.second} (average {mean2}, SD {sd2}), all
-        in {p.unit}, which SD belongs to {asked}?
-""")
-
-
-@kind(2)
-def spread_of_sum(draw: Draw) -> Draft:
-    """The standard deviation of a sum or a difference of independent variables."""
-    p = draw.setting(PARTS)
-    sd1, sd2 = draw.decimal(*p.sd, 1), draw.decimal(*p.sd, 1)
-    mean1, mean2 = draw.decimal(*p.mean, 0), draw.decimal(*p.mean, 0)
-    draw.need(abs(sd1 - sd2) >= 0.2 and min(sd1, sd2) * 4 < min(mean1, mean2))
-    add = draw.choice((True, False))
-    right = math.hypot(sd1, sd2)
-    asked = p.total if add else f"the difference between {p.first} and {p.second}"
-    squares = f"Variance = {sd1}^2 + {sd2}^2 = {plain(sd1**2 + sd2**2)}."
-    rule = "For independent variables the variances add, for a sum and for a difference."
-    minus = math.sqrt(abs(sd1**2 - sd2**2))
-    return Draft(
-        draw.ask(_ASK_SPREAD_OF_SUM, p=p, mean1=mean1, sd1=sd1, mean2=mean2, sd2=sd2, asked=asked),
-        [rule, squares, f"SD = sqrt({plain(sd1**2 + sd2**2)}) = {right:.3f} {p.unit}."],
-        number(right, 3, p.unit, tolerance=0.01),
-        [
-            Wrong(number(sd1 + sd2, 3, p.unit), "added the standard deviations",
-                  ["Spreads of independent parts add up.",
-                   f"SD = {sd1} + {sd2} = {plain(sd1 + sd2)} {p.unit}."]),
-            Wrong(number(minus, 3, p.unit), "subtracted the variances",
-                  ["The variances are combined like the variables.",
-                   f"SD = sqrt(|{sd1}^2 - {sd2}^2|) = {minus:.3f} {p.unit}."]),
-            Wrong(number(right**2, 3, p.unit), "gave the variance and forgot the square root",
-                  [rule, f"SD = {sd1}^2 + {sd2}^2 = {plain(right**2)} {p.unit}."]),
-            Wrong(number(abs(sd1 - sd2), 3, p.unit), "subtracted the standard deviations"),
-            Wrong(number((sd1 + sd2) / 2, 3, p.unit), "averaged the standard deviations"),
-        ],
-        "For independent variables variances add, whether the variables are added or subtracted.",
-        {"sd1": sd1, "sd2": sd2, "add": add},
-    )
-
-
-_ASK_NORMAL_SUM = wordings("""
-    train: {p.first!c} is normal with mean {mean1} and standard deviation {sd1} {p.unit}; {p.second} is normal
-        with mean {mean2} and standard deviation {sd2} {p.unit}. The two are independent. What is the
-        probability that {p.total} is {side} {cut} {p.unit}?
-    train: Two independent normal variables are {p.first} (mean {mean1}, SD {sd1}, in {p.unit}) and {p.second}
-        (mean {mean2}, SD {sd2}). Find the probability that {p.total} is {side} {cut} {p.unit}.
-    test: How often does {p.total} come out {side} {cut} {p.unit}, if {p.first} varies normally around {mean1}
-        with an SD of {sd1}, {p.second} around {mean2} with an SD of {sd2}, and neither has a bearing on the
-        other?
-    test: Let T be {p.total} in {p.unit}. Its parts vary independently and normally: {p.first} has center
-        {mean1} and SD {sd1}, {p.second} has center {mean2} and SD {sd2}. Work out P(T {sign} {cut}).
-""")
-
-
-@kind(3)
-def normal_sum(draw: Draw) -> Draft:
-    """P(sum of two independent normal variables above or below a value)."""
-    p = draw.setting(PARTS)
-    mean1, mean2 = draw.decimal(*p.mean, 0), draw.decimal(*p.mean, 0)
-    sd1, sd2 = draw.decimal(*p.sd, 1), draw.decimal(*p.sd, 1)
-    draw.need(max(sd1, sd2) * 4 < min(mean1, mean2))
-    mean, sd = mean1 + mean2, math.hypot(sd1, sd2)
-    cut = draw.decimal(mean - 2.2 * sd, mean + 2.2 * sd, 1)
-    above = draw.choice((True, False))
-    z = (cut - mean) / sd
-    draw.need(abs(z) > 0.25)
-
-    def tail(spread: float) -> float:
-        score = (cut - mean) / spread
-        return normal_cdf(-score if above else score)
-
-    def work(spread: float, how: str) -> list[str]:
-        return [f"The total has mean {mean1} + {mean2} = {plain(mean)} {p.unit}.", how,
-                f"z = ({cut} - {plain(mean)}) / {sig(spread)} = {(cut - mean) / spread:.2f}, and the area "
-                f"{'above' if above else 'below'} it is {tail(spread):.4f}."]
-
-    right = tail(sd)
-    rule = f"Its standard deviation is sqrt({sd1}^2 + {sd2}^2) = {sig(sd)}, because variances add."
-    return Draft(
-        draw.ask(_ASK_NORMAL_SUM, p=p, mean1=mean1, sd1=sd1, mean2=mean2, sd2=sd2, cut=cut,
-                 side="above" if above else "below", sign=">" if above else "<"),
-        work(sd, rule),
-        probability(right),
-        [
-            Wrong(probability(tail(sd1 + sd2)), "added the standard deviations instead of the variances",
-                  work(sd1 + sd2, f"Its standard deviation is {sd1} + {sd2} = {plain(sd1 + sd2)}.")),
-            Wrong(probability(tail(sd * sd)), "standardized with the variance instead of the standard deviation",
-                  work(sd * sd, f"Its spread is {sd1}^2 + {sd2}^2 = {plain(sd1**2 + sd2**2)}.")),
-            Wrong(probability(1 - right), "gave the area on the wrong side of the value",
-                  [rule, f"z = ({cut} - {plain(mean)}) / {sig(sd)} = {z:.2f}.",
-                   f"The area on the other side is {right:.4f}, so P = 1 - {right:.4f} = {1 - right:.4f}."]),
-            Wrong(probability(abs(0.5 - right)), "gave the area between the mean and the value"),
-            Wrong(probability(tail((sd1 + sd2) / 2)), "averaged the standard deviations"),
-        ],
-        "A sum of independent normal variables is normal; means add and variances add.",
-        {"mean1": mean1, "mean2": mean2, "sd1": sd1, "sd2": sd2, "cut": cut, "above": above},
+    return square(
+        make,
+        ("counted the price, although the payment is asked for", "gave the expected payment and left out the price"),
+        ("used the terms of the other offer",) * 2,
+        {"offers": offers, "p1": p1, "p2": p2, "sells": w.sells},
     )
