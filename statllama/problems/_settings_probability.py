@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._scenarios import PARTS, Parts
+from ._settings import MEASURES, Measure
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,20 @@ PIECES = {
             (40, 90), (2, 7)),
     ),
 }
+_ADDED_UP = (
+    "weight", "net weight", "birth weight", "lifetime", "duration", "fill volume", "commute time", "battery life",
+)
+ADDITIVE = {
+    "train": tuple(measure for measure in MEASURES["train"] if measure.thing in _ADDED_UP),
+    "test": (
+        *(measure for measure in MEASURES["test"] if measure.thing in _ADDED_UP),
+        Measure("salmon", "salmon from a fish farm", "salmon", "salmon", "weight", "kilograms", (3.2, 5.6),
+            (0.4, 0.9), 1),
+        Measure("episodes", "episodes of a radio series", "episodes", "episode", "running time", "minutes", (24, 48),
+            (2, 6), 1),
+    ),
+}
+"""Quantities of which a sum makes sense."""
 # fmt: on
 
 

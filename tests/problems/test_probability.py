@@ -31,7 +31,7 @@ def _exclusive_or_independent(p: Params) -> float:
 
 
 def _independence(p: Params) -> str:
-    a, b, both = p["regions"][p["asked"].startswith("south")]
+    a, b, both = p["years"][p["asked"].startswith("this")]
     table = np.array([[both, a - both], [b - both, 1 - a - b + both]])
     independent = np.allclose(table, np.outer(table.sum(axis=1), table.sum(axis=0)))
     value = both / (b if "P(A | B)" in p["asked"] else a)
@@ -173,7 +173,7 @@ def _estimate(p: Params) -> float:
 def _long_run(p: Params) -> Expected:
     n, chance = p["n"], p["p"]
     beginnings = {
-        "law": r"The proportion .* gets close to ",
+        "law": r"The proportion .* settles down near ",
         "next": r"The next .* whatever came before",
         "spread": rf"In samples of {n}, .* by about {stats.binom.std(n, chance) / n:.3f}\.",
         "mean": rf"In samples of {n}, the number .* is about {stats.binom.mean(n, chance):.1f} on average",

@@ -140,50 +140,51 @@ def exclusive_or_independent(draw: Draw) -> Siblings:
 
 
 _STEM_INDEPENDENCE_CHECK = wordings("""
-    train: Let A be that {e.one!a} {e.a} and B that the {e.one} {e.b}. For {e.who} in the north, P(A) = {a0}, P(B) =
-        {b0} and P(A and B) = {j0}; in the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
-    train: Two surveys of {e.who} asked about A, "{e.a}", and B, "{e.b}". In the north, P(A) = {a0}, P(B) = {b0} and
-        P(A and B) = {j0}. In the south, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
-    train: The events A ({e.one!a} {e.a}) and B ({e.one!a} {e.b}) have these probabilities among {e.who}. North: P(A) =
-        {a0}, P(B) = {b0}, P(A and B) = {j0}. South: P(A) = {a1}, P(B) = {b1}, P(A and B) = {j1}.
-    train: A report on {e.who} compares the north with the south. P(A), the probability that {e.one!a} {e.a}, is {a0}
-        in the north and {a1} in the south; P(B), that the {e.one} {e.b}, is {b0} and {b1}; P(A and B) is {j0} and
+    train: Let A be that {e.one!a} {e.a} and B that the {e.one} {e.b}. For {e.who} last year, P(A) = {a0}, P(B) = {b0}
+        and P(A and B) = {j0}; this year, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
+    train: Two surveys of {e.who} asked about A, "{e.a}", and B, "{e.b}". Last year, P(A) = {a0}, P(B) = {b0} and P(A
+        and B) = {j0}. This year, P(A) = {a1}, P(B) = {b1} and P(A and B) = {j1}.
+    train: The events A ({e.one!a} {e.a}) and B ({e.one!a} {e.b}) have these probabilities among {e.who}. Last year:
+        P(A) = {a0}, P(B) = {b0}, P(A and B) = {j0}. This year: P(A) = {a1}, P(B) = {b1}, P(A and B) = {j1}.
+    train: A report on {e.who} compares last year with this year. P(A), the probability that {e.one!a} {e.a}, was {a0}
+        last year and is {a1} this year; P(B), that the {e.one} {e.b}, was {b0} and is {b1}; P(A and B) was {j0} and is
         {j1}.
-    test: In the north, proportions of {a0}, {b0} and {j0} of {e.who} {e.all_a} (event A), {e.all_b} (event B), and do
-        both. In the south, these proportions are {a1}, {b1} and {j1}.
-    test: Write A for "{e.a}" and B for "{e.b}". A study of {e.who} lists, for the north, A {a0}, B {b0}, both {j0},
-        and for the south, A {a1}, B {b1}, both {j1}.
-    test: Northern and southern {e.many} differ. A, that the {e.one} {e.a}, has probability {a0} in the north and {a1}
-        in the south; B, that the {e.one} {e.b}, has {b0} and {b1}; both together have {j0} and {j1}.
+    test: Proportions of {a0}, {b0} and {j0} of all {e.who}, in last year's records, {e.all_a} (event A), {e.all_b}
+        (event B), and do both. In this year's records, the proportions are {a1}, {b1} and {j1}.
+    test: Write A for "{e.a}" and B for "{e.b}". A study of {e.who} lists, for last year, A {a0}, B {b0}, both {j0},
+        and for this year, A {a1}, B {b1}, both {j1}.
+    test: Much has changed for {e.who}. A, that {e.one!a} {e.a}, had probability {a0} last year and has {a1} this year;
+        B, that {e.one!a} {e.b}, had {b0} and has {b1}; both together had {j0} and have {j1}.
 """)
 _ASK_INDEPENDENCE_CHECK = wordings("""
-    train: Are A and B independent in the {place}, and what is P({first} | {second}) there?
-    train: For the {place}, decide whether the events are independent, and find P({first} | {second}).
-    test: For the {place}, are "{e.a}" and "{e.b}" independent, and how likely is {first} given {second}?
-    test: Is it true of the {place} that whether {e.one!a} {e.a} is independent of whether the {e.one} {e.b}? Compute
+    train: For {place}, are A and B independent, and what is P({first} | {second})?
+    train: Based on {place}, decide whether the events are independent, and find P({first} | {second}).
+    test: With the probabilities of {place}, are "{e.a}" and "{e.b}" independent, and how likely is {first} given
+        {second}?
+    test: Is it true of {place} that whether {e.one!a} {e.a} is independent of whether the {e.one} {e.b}? Compute
         P({first} | {second}) as well.
 """)
 
 
 @kind(2)
 def independence_check(draw: Draw) -> Siblings:
-    """Independence in one of two regions, and a conditional probability in one of two directions."""
+    """Independence in one of two years, and a conditional probability in one of two directions."""
     e = draw.setting(TRAITS)
-    u, v = draw.decimal(0.2, 0.8, 1), draw.decimal(0.2, 0.8, 1)  # P(A | B) and P(B | A), the same in both regions
+    u, v = draw.decimal(0.2, 0.8, 1), draw.decimal(0.2, 0.8, 1)  # P(A | B) and P(B | A), the same in both years
     other, even = draw.decimal(0.2, 0.8, 1), draw.integer(0, 1)
     draw.need(abs(u - v) > 0.05 and abs(other - v) > 0.15)
-    regions = [(u * b / v, b, u * b) for b in ((v, other), (other, v))[even]]
-    draw.need(all(a < 0.95 and a + b - j < 0.98 and abs(100 * a - round(100 * a)) < 1e-6 for a, b, j in regions))
-    shown = {f"{name}{i}": plain(x) for i, region in enumerate(regions) for name, x in zip("abj", region, strict=True)}
+    years = [(u * b / v, b, u * b) for b in ((v, other), (other, v))[even]]
+    draw.need(all(a < 0.95 and a + b - j < 0.98 and abs(100 * a - round(100 * a)) < 1e-6 for a, b, j in years))
+    shown = {f"{name}{i}": plain(x) for i, year in enumerate(years) for name, x in zip("abj", year, strict=True)}
     stem = draw.ask(_STEM_INDEPENDENCE_CHECK, e=e, **shown)
 
     def make(i: int, k: int) -> Sibling:
-        a, b, j = regions[i]
-        place, first, second = ("north", "south")[i], "AB"[k], "BA"[k]
+        a, b, j = years[i]
+        place, first, second = ("last year", "this year")[i], "AB"[k], "BA"[k]
         verdict = "independent" if i == even else "not independent"
         steps = [
-            f"In the {place}, `P(A) * P(B) = {plain(a)} * {plain(b)} = {plain(a * b)}`, and P(A and B) = {plain(j)}.",
-            f"Events are independent exactly when the two are equal, so A and B are {verdict} there.",
+            f"For {place}, `P(A) * P(B) = {plain(a)} * {plain(b)} = {plain(a * b)}`, and P(A and B) = {plain(j)}.",
+            f"Events are independent exactly when the two are equal, so A and B are {verdict}.",
             f"`P({first} | {second}) = P(A and B) / P({second}) = {plain(j)} / {plain((b, a)[k])} = "
             f"{plain((u, v)[k])}`.",
         ]
@@ -195,9 +196,9 @@ def independence_check(draw: Draw) -> Siblings:
             "Two events are independent exactly when P(A and B) = P(A) * P(B).",
         )
 
-    return square(make, ("used the probabilities of the other region",) * 2,
+    return square(make, ("used the probabilities of the other year",) * 2,
                   ("exchanged the event and the condition",) * 2,
-                  {"regions": [[round(x, 4) for x in region] for region in regions]})
+                  {"years": [[round(x, 4) for x in year] for year in years]})
 
 
 _STEM_EVENT_RELATION = wordings("""

@@ -153,24 +153,21 @@ _STEM_LONG_RUN = wordings("""
         them {s.does}.
 """)
 _ASK_LONG_RUN = wordings("""
-    train/law: Someone asks what becomes of the sample proportion if the selection goes on and on. Which answer is
-        correct?
+    train/law: Someone asks what happens to this after thousands of {s.many}. Which answer is correct?
     train/law: Which statement is the law of large numbers for these {s.many}?
-    train/next: Someone says that the results so far change the chances for the very next {s.one}. Which reply is
-        correct?
+    train/next: Someone says that the results so far change the chances from now on. Which reply is correct?
     train/next: Which statement says that the selections are independent?
-    train/spread: Someone wonders how far apart from {p} a proportion from another {n} {s.many} usually is. Which
-        answer is correct?
-    train/spread: Which statement describes the sampling variability of the proportion?
-    train/mean: Someone asks what number to expect among another {n} {s.many}. Which answer is correct?
-    train/mean: Which statement gives the expected value of the count?
+    train/spread: Someone wonders how far from {p} the results of such samples usually are. Which answer is correct?
+    train/spread: Which statement describes sampling variability?
+    train/mean: Someone asks what to expect of another {n} {s.many}. Which answer is correct?
+    train/mean: Which statement gives an expected value?
     test/law: What does the law of large numbers promise here?
-    test/law: How should the sample proportion be expected to behave as more and more {s.many} are drawn?
-    test/next: What does independence imply for the next {s.one} drawn?
-    test/next: How should one answer a student who claims that the next {s.one} has to make up for this?
-    test/spread: What does the standard deviation say about the proportion of {s.many} {s.rel} {s.does}?
-    test/spread: How much should the proportion {s.rel} {s.does} vary among samples of this size?
-    test/mean: What does the binomial mean say about the number of {s.many} {s.rel} {s.does}?
+    test/law: What should be expected as more and more {s.many} are drawn?
+    test/next: What does independence imply for these {s.many}?
+    test/next: How should one answer a student who claims that other {s.many} have to make up for this?
+    test/spread: How much variation is usual from one sample of {s.many} to another of this size?
+    test/spread: What does a standard deviation say about such {s.many}?
+    test/mean: What does the binomial mean say about such {s.many}?
     test/mean: How many {s.many} of this sort should be expected in a new sample of this size?
 """)
 
@@ -188,7 +185,7 @@ def long_run(draw: Draw) -> Siblings:
     says = {
         "law": ("The law of large numbers is about the proportion after very many trials; it does not balance a short "
                 "run.",
-                f"The proportion {s.rel} {s.does} gets close to {p} as the number of selections becomes very large."),
+                f"The proportion {s.rel} {s.does} settles down near {p} if the selection goes on and on."),
         "next": ("Random selections from a large population are independent; earlier results do not matter.",
                  f"The next {s.one} is one of those {s.rel} {s.does} with probability {p}, whatever came before."),
         "spread": (f"A sample proportion has standard deviation `sqrt({p} * {plain(1 - p)} / {n}) = {fixed(sd, 3)}`.",

@@ -3,319 +3,315 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from .._draw import Draw, Given, kind
-from .._numerics import normal_cdf
-from .._problem import (
-    Draft,
-    Wrong,
-    count,
-    fixed,
-    number,
-    plain,
-    probability,
-    sig,
-    words,
-)
-from .._settings import MEASURES, SKEWED
+from .._draw import Draw, kind
+from .._problem import count, number, plain, probability, sig
+from .._settings import MEASURES
+from .._settings_probability import ADDITIVE
+from .._siblings import Sibling, Siblings, square
 from .._wording import wordings
+from ._shared import SIDES, WRONG_SIDE, tail
 
 # fmt: off
 
 
-_SQUARES = (9, 16, 25, 36, 49, 64, 81, 100, 20, 30, 40, 50, 60, 75)
-
-
+_STEM_STANDARD_ERROR_OF_MEAN = wordings("""
+    train: The {m.thing} of {m.who} has standard deviation {sd} {m.unit}. Two random samples are planned, the first of
+        {n1} {m.many} and the second of {n2}.
+    train: Random samples are taken from {m.who}, whose {m.thing} has a standard deviation of {sd} {m.unit}. The first
+        sample has size {n1}, the second has size {n2}.
+    train: For {m.who}, the standard deviation of {m.thing} is {sd} {m.unit}. One student selects {n1} {m.many} at
+        random (first sample), another selects {n2} (second sample).
+    train: A population of {m.who} has a standard deviation of {sd} {m.unit} in {m.thing}. Two independent random
+        samples have sizes {n1} (first) and {n2} (second).
+    test: {m.thing!c} varies among {m.who} with SD {sd} {m.unit}. Two samples, of {n1} and {n2} {m.many}, are selected
+        at random.
+    test: From {m.who}, two samples are drawn at random: {n1} {m.many} (first) and {n2} {m.many} (second). A single
+        {m.thing} has sigma = {sd} {m.unit}.
+    test: How reliable are samples of {m.who}? The {m.thing} of one {m.one} has an SD of {sd} {m.unit}, and random
+        samples of {n1} (first) and {n2} (second) are compared.
+""")
 _ASK_STANDARD_ERROR_OF_MEAN = wordings("""
-    train: The {m.thing} of {m.who} has standard deviation {sd} {m.unit}. What is the standard deviation of the
-        sample mean for random samples of size {n}?
-    train: Random samples of {n} are taken from {m.who}, whose {m.thing} has a standard deviation of {sd}
-        {m.unit}. Find the standard deviation of the sampling distribution of the mean.
-    test: By how much do averages of {n} randomly selected {m.many} typically differ from the population average
-        in {m.thing}, if single {m.who} vary with an SD of {sd} {m.unit}? Compute the SD of such averages.
-    test: Suppose {m.thing} varies among {m.who} with SD {sd} {m.unit}. Over and over, a teacher draws {n} of
-        them at random and notes the average. What SD do the averages have?
+    train/mean: What is the standard deviation of the mean {m.thing} of the {which} sample?
+    train/mean: Find the standard deviation of the sampling distribution of the mean for the {which} sample.
+    train/total: What is the standard deviation of the sum of the {n} values of the {which} sample?
+    train/total: Find the standard deviation of the sampling distribution of the total for the {which} sample.
+    test/mean: For samples of {m.many} like the {which}, what is the SD of the average {m.thing}?
+    test/mean: Compute the SD of x-bar, the average {m.thing}, for the {which} of these.
+    test/total: For samples of {m.many} like the {which}, what is the SD of the total {m.thing}?
+    test/total: Compute the SD of the total {m.thing} for the {which} of these.
 """)
 
 
 @kind(1)
-def standard_error_of_mean(draw: Draw) -> Draft:
-    """The standard deviation of the sample mean."""
-    m = draw.setting(MEASURES)
-    sd, n = draw.decimal(*m.sd, 1), draw.choice(_SQUARES)
-    right = sd / math.sqrt(n)
-    return Draft(
-        draw.ask(_ASK_STANDARD_ERROR_OF_MEAN, m=m, sd=sd, n=n),
-        ["The sample mean has standard deviation sigma / sqrt(n).",
-         f"That is {sd} / sqrt({n}) = {right:.3f} {m.unit}."],
-        number(right, 3, m.unit, tolerance=max(0.002, 0.005 * right)),
-        [
-            Wrong(number(sd, 3, m.unit), "gave the standard deviation of single values",
-                  ["A sample comes from the population, so its mean has the same spread.",
-                   f"The standard deviation stays {sd} {m.unit}."]),
-            Wrong(number(sd / n, 3, m.unit), "divided by n instead of by its square root",
-                  ["The sample mean has standard deviation sigma / n.",
-                   f"That is {sd} / {n} = {sd / n:.3f} {m.unit}."]),
-            Wrong(number(sd / math.sqrt(n - 1), 3, m.unit), "divided by the root of n - 1"),
-            Wrong(number(sd**2 / n, 3, m.unit), "gave the variance of the mean",
-                  ["The sample mean has variance sigma^2 / n.",
-                   f"That is {sd}^2 / {n} = {sd**2 / n:.3f} {m.unit}."]),
-            Wrong(number(sd * math.sqrt(n), 3, m.unit), "multiplied by the root of n, as for a total"),
-        ],
-        "A mean of n values varies less than one value, by the factor of the square root of n.",
-        {"sd": sd, "n": n},
+def standard_error_of_mean(draw: Draw) -> Siblings:
+    """The standard deviation of a sample mean or total, for one of two samples."""
+    m = draw.setting(ADDITIVE)
+    sd, sizes = draw.decimal(*m.sd, 1), (draw.integer(4, 90), draw.integer(4, 90))
+    draw.need(abs(sizes[0] - sizes[1]) > 4)
+    stem = draw.ask(_STEM_STANDARD_ERROR_OF_MEAN, m=m, sd=sd, n1=sizes[0], n2=sizes[1])
+
+    def make(total: int, b: int) -> Sibling:
+        n, which = sizes[b], ("first", "second")[b]
+        name = ("mean", "total")[total]
+        value = sd * math.sqrt(n) if total else sd / math.sqrt(n)
+        formula = "sqrt(n) * sigma" if total else "sigma / sqrt(n)"
+        worked = f"sqrt({n}) * {sd}" if total else f"{sd} / sqrt({n})"
+        steps = [
+            f"The {n} {m.many} of the {which} sample are selected at random from a much larger population, so the "
+            f"values are "
+            "independent.",
+            f"The variance of the {name} is " + ("`n * sigma^2`" if total else "`sigma^2 / n`")
+            + f", so its standard deviation is `{formula}`.",
+            f"The standard deviation of the {name} of the {which} sample is `{worked} = {value:.2f}` {m.unit}.",
+        ]
+        ask = draw.ask(_ASK_STANDARD_ERROR_OF_MEAN, name, m=m, n=n, which=which)
+        return Sibling(f"{name}, {which}", f"{stem} {ask}", steps,
+                       number(value, 2, m.unit, tolerance=max(0.01, 0.005 * value)),
+                       "A mean of n values varies less than one value, and a total more, by the factor sqrt(n).")
+
+    return square(
+        make,
+        ("multiplied by the root of n, as for a total", "divided by the root of n, as for a mean"),
+        ("used the size of the other sample",) * 2,
+        {"sd": sd, "sizes": sizes},
     )
 
 
+_STEM_SAMPLE_MEAN_PROBABILITY = wordings("""
+    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation {sd}
+        {m.unit}. A random sample of {n} {m.many} is taken.
+    train: For {m.who}, {m.thing} follows a normal distribution with mean {mean} and standard deviation {sd} {m.unit}.
+        Then {n} of them are selected at random, one after another.
+    train: A normal distribution with mean {mean} {m.unit} and standard deviation {sd} {m.unit} describes the {m.thing}
+        of {m.who}. Consider {n} {m.many} chosen at random.
+    train: Suppose that the {m.thing} of {m.who} is normally distributed, with mu = {mean} and sigma = {sd} {m.unit}. A
+        researcher selects {n} {m.many} at random.
+    test: Values of {m.thing} for {m.who} are N({mean}, {sd}) in {m.unit}, where the second number is the SD. A sample
+        consists of {n} {m.many} drawn at random.
+    test: The {m.thing} of {m.who} fits a normal model, centered at {mean} {m.unit} with an SD of {sd} {m.unit}. A
+        sample of {n} {m.many} is picked at random.
+    test: How unusual are high or low values of {m.thing} among {m.who}? In {m.unit}, they have a normal distribution,
+        mean {mean}, SD {sd}; {n} {m.many} are sampled at random.
+""")
 _ASK_SAMPLE_MEAN_PROBABILITY = wordings("""
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. What is the probability that the mean of a random sample of {n} is {side} {cut} {m.unit}?
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. A random sample of {n} {m.many} is taken. Find the probability that its mean {m.thing} is
-        {side} {cut} {m.unit}.
-    test: How often will {n} {m.who}, picked by chance, average {side} {cut} {m.unit} in {m.thing}? Assume a
-        normal population centered at {mean} with SD {sd}.
-    test: A consultant averages the {m.thing} of {n} {m.many} selected at random. If single values follow a
-        normal curve (center {mean}, SD {sd}, in {m.unit}) for {m.who}, what are the chances that the average
-        comes out {side} {cut}?
+    train/one: What is the probability that the first {m.one} selected has a {m.thing} {side} {cut} {m.unit}?
+    train/one: Find the probability that a single one of these {m.many} has a {m.thing} {side} {cut} {m.unit}.
+    train/mean: What is the probability that the mean {m.thing} of the sample is {side} {cut} {m.unit}?
+    train/mean: Find the probability that the {n} {m.many} have a mean {m.thing} {side} {cut} {m.unit}.
+    test/one: How likely is {m.thing!a} {side} {cut} {m.unit} for the first {m.one}?
+    test/one: For one of these {m.many}, compute the probability of a value {side} {cut} {m.unit}.
+    test/mean: How likely is an average {m.thing} {side} {cut} {m.unit} for all {n} {m.many}?
+    test/mean: For the average of these {m.many}, compute the probability of a value {side} {cut} {m.unit}.
 """)
 
 
 @kind(2)
-def sample_mean_probability(draw: Draw) -> Draft:
-    """P(sample mean above or below a value)."""
+def sample_mean_probability(draw: Draw) -> Siblings:
+    """P(one value, or the sample mean, above or below a value)."""
     m = draw.setting(MEASURES)
-    mean, sd, n = draw.decimal(*m.mean, m.digits), draw.decimal(*m.sd, 1), draw.choice(_SQUARES)
-    se, digits = sd / math.sqrt(n), m.digits + 1
-    cut = draw.decimal(mean - 2.3 * se, mean + 2.3 * se, digits)
-    z = (cut - mean) / se
-    draw.need(abs(z) > 0.25)
-    above = draw.choice((True, False))
-    side = "above" if above else "below"
+    mean, sd, n = draw.decimal(*m.mean, m.digits), draw.decimal(*m.sd, 1), draw.integer(3, 9)
+    cut = draw.decimal(mean - 1.2 * sd, mean + 1.2 * sd, m.digits + 1)
+    scores = ((cut - mean) / sd, (cut - mean) / sd * math.sqrt(n))
+    draw.need(abs(scores[0]) > 0.15 and abs(scores[1]) < 2.9)
+    stem = draw.ask(_STEM_SAMPLE_MEAN_PROBABILITY, m=m, mean=mean, sd=sd, n=n)
 
-    def tail(score: float) -> float:
-        return normal_cdf(-score if above else score)
+    def make(average: int, below: int) -> Sibling:
+        z, side = scores[average], SIDES[below]
+        value = tail(z, below)
+        spread = f"`{sd} / sqrt({n}) = {sig(sd / math.sqrt(n))}`" if average else str(sd)
+        what = f"the mean of {n} values" if average else "a single value"
+        steps = [
+            f"The distribution of {what} is normal, as the population is, with mean {mean} {m.unit}.",
+            f"The standard deviation of {what} is {spread} {m.unit}.",
+            f"`z = ({cut} - {mean}) / {sig(sd / math.sqrt(n)) if average else sd} = {z:.2f}`.",
+            f"The probability that {what} is {side} {cut} {m.unit} is {value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_SAMPLE_MEAN_PROBABILITY, ("one", "mean")[average], m=m, n=n, side=side, cut=cut)
+        return Sibling(f"{('one', 'mean')[average]} {side}", f"{stem} {ask}", steps, probability(value),
+                       "A single value is standardized with sigma, the mean of n values with sigma / sqrt(n).")
 
-    def work(spread: float, how: str) -> list[str]:
-        score = (cut - mean) / spread
-        return ([how, f"z = ({cut} - {mean}) / {sig(spread)} = {score:.2f}.",
-                 f"P(mean {side} {cut}) = {tail(score):.4f}."])
-
-    right = tail(z)
-    return Draft(
-        draw.ask(_ASK_SAMPLE_MEAN_PROBABILITY, m=m, mean=mean, sd=sd, n=n, side=side, cut=cut),
-        work(se, f"The sample mean has standard deviation {sd} / sqrt({n}) = {sig(se)}."),
-        probability(right),
-        [
-            Wrong(probability(tail((cut - mean) / sd)),
-                  "used the spread of single values instead of the spread of the mean",
-                  work(sd, f"The standard deviation is {sd} {m.unit}.")),
-            Wrong(probability(1 - right), "gave the area on the wrong side of the value",
-                  [f"The sample mean has standard deviation {sig(se)}, so z = {z:.2f}.",
-                   f"The area on the other side is {right:.4f}, so P = {1 - right:.4f}."]),
-            Wrong(probability(tail((cut - mean) / (sd / n))),
-                  "divided the standard deviation by n instead of by its root",
-                  work(sd / n, f"The sample mean has standard deviation {sd} / {n} = {sig(sd / n)}.")),
-            Wrong(probability(abs(0.5 - right)), "gave the area between the mean and the value"),
-            Wrong(probability(2 * min(right, 1 - right)), "doubled the tail"),
-        ],
-        "A question about a sample mean is standardized with sigma / sqrt(n), not with sigma.",
-        {"mean": mean, "sd": sd, "n": n, "cut": cut, "above": above},
-    )
-
-
-_ASK_SAMPLE_SIZE_EFFECT = wordings("""
-    train: A random sample of {n} {m.who} gives a certain standard error for the mean {m.thing}. What sample
-        size would make the standard error {times} as large?
-    train: To estimate the mean {m.thing} of {m.who}, {n} {m.many} were sampled. How many must be sampled to cut
-        the standard error to {times} of its value?
-    test: With {n} {m.who} drawn by lot, the average {m.thing} is known only roughly. How many in all should be
-        drawn if its SE is to shrink to {times} of what it is?
-    test: A clerk plans to repeat a survey of the {m.thing} of {n} {m.who} with a bigger sample, so large that
-        the SE of the average becomes {times} of the former one. Find the new n.
-""")
-
-
-@kind(1)
-def sample_size_effect(draw: Draw) -> Draft:
-    """The sample size that divides the standard error by a factor."""
-    m = draw.setting(MEASURES)
-    n, factor = draw.integer(12, 90), draw.choice((2, 3, 4, 5))
-    times = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth"}[factor]
-    right = n * factor**2
-    start = "The standard error is sigma / sqrt(n), so n must grow by the square of the factor."
-    return Draft(
-        draw.ask(_ASK_SAMPLE_SIZE_EFFECT, m=m, n=n, times=times),
-        [start, f"n = {n} * {factor}^2 = {right}."],
-        count(right),
-        [
-            Wrong(count(n * factor), "multiplied n by the factor and not by its square",
-                  ["The standard error shrinks in proportion to the sample size.",
-                   f"n = {n} * {factor} = {n * factor}."]),
-            Wrong(count(round(n / factor)), "made the sample smaller instead of larger"),
-            Wrong(count(round(n * math.sqrt(factor))), "multiplied n by the root of the factor",
-                  ["The standard error goes with a square root.",
-                   f"n = {n} * sqrt({factor}), about {round(n * math.sqrt(factor))}."]),
-            Wrong(count(right + n), "counted the present sample on top of the new one",
-                  [start, f"That takes {n} * {factor}^2 = {right}, and with the {n} there are, n = {right + n}."]),
-            Wrong(count(n * (factor**2 - 1)), "gave the number of additional observations",
-                  [start, f"That takes {right} - {n} = {right - n} more, so n = {right - n}."]),
-        ],
-        "To divide a standard error by k, the sample must be k squared times as large.",
-        {"n": n, "factor": factor},
-    )
-
-
-_ASK_CENTRAL_LIMIT_THEOREM = wordings("""
-    train: Suppose that the distribution of the {s.what} is strongly skewed to the {tail}, with mean {mean}
-        {s.unit} and standard deviation {sd} {s.unit}. Describe the sampling distribution of the mean of {n} of
-        them chosen at random.
-    train: The {s.what} are strongly skewed to the {tail}, with mean {mean} {s.unit} and standard deviation {sd}
-        {s.unit}. For random samples of {n}, what is the distribution of the sample mean like?
-    test: A student repeatedly draws {n} of the {s.what} at random and notes the average. Single values have a
-        long {tail} tail, center {mean} {s.unit} and SD {sd} {s.unit}. What shape, center and SD do the averages
-        have?
-    test: How do averages of {n} independent values behave, if the values are {s.what}, with an SD of {sd}
-        {s.unit}, a mean of {mean} {s.unit} and a histogram stretched far to the {tail}?
-""")
-
-
-@kind(1)
-def central_limit_theorem(draw: Draw) -> Draft:
-    """The shape, center and spread of the mean of many values from a skewed population."""
-    s = draw.setting(SKEWED)
-    gap = draw.integer(*s.gap)
-    mean, tail = (draw.integer(*s.middle) + (gap if s.high else -gap), "right" if s.high else "left")
-    sd = Given(round(gap * draw.decimal(1.4, 2.4, 1), 1))
-    n = draw.choice((36, 40, 49, 64, 81, 100, 121, 144))
-    se = sd / math.sqrt(n)
-
-    def claim(shape: str, spread: float) -> str:
-        return f"{shape}, with mean {mean} and standard deviation {fixed(spread, 2)} {s.unit}."
-
-    draw.need(fixed(se, 2) != fixed(sd / n, 2))
-    first = "By the central limit theorem, means of large random samples are approximately normal."
-    return Draft(
-        draw.ask(_ASK_CENTRAL_LIMIT_THEOREM, s=s, tail=tail, mean=mean, sd=sd, n=n),
-        [first, f"The mean of the sample mean is {mean}, and its standard deviation is {sd} / sqrt({n}) = "
-                f"{fixed(se, 2)} {s.unit}."],
-        words(claim("Approximately normal", se)),
-        [
-            Wrong(words(claim("Strongly skewed", se)),
-                  "thought that sample means keep the skew of the population",
-                  ["Samples look like the population they come from.",
-                   f"So the sample mean is skewed too, with standard deviation {sd} / sqrt({n}) = "
-                   f"{fixed(se, 2)} {s.unit}."]),
-            Wrong(words(claim("Approximately normal", sd)),
-                  "left the spread of the mean equal to that of single values",
-                  [first, f"Its standard deviation is that of the population, {sd} {s.unit}."]),
-            Wrong(words(claim("Approximately normal", sd / n)),
-                  "divided the standard deviation by n instead of by its root",
-                  [first, f"Its standard deviation is {sd} / {n} = {fixed(sd / n, 2)} {s.unit}."]),
-            Wrong(words(claim("Skewed like the population", sd)),
-                  "took the distribution of the sample for that of the sample mean"),
-        ],
-        "For large samples the mean is nearly normal whatever the population, with spread sigma / sqrt(n).",
-        {"mean": mean, "sd": sd, "n": n},
-    )
-
-
-_ASK_TOTAL_OF_SAMPLE = wordings("""
-    train: The {m.thing} of {m.who} has mean {mean} {m.unit} and standard deviation {sd} {m.unit}. For a random
-        sample of {n}, what is the probability that the values of {m.thing} add up to more than {cut} {m.unit}?
-    train: For {m.who}, {m.thing} has mean {mean} and standard deviation {sd} {m.unit}. A random sample of {n}
-        is taken. Find the approximate probability that the sum of the {n} values exceeds {cut} {m.unit}.
-    test: How likely is it that {n} {m.who}, picked by chance, come to more than {cut} {m.unit} in {m.thing} all
-        told? Singly they average {mean} {m.unit} and vary with an SD of {sd}.
-    test: Add up the {m.thing} of {n} {m.many} drawn by lot. With {mean} as average and {sd} as SD (in {m.unit})
-        for single {m.who}, what are the chances that the sum is greater than {cut}?
-""")
-
-
-@kind(3)
-def total_of_sample(draw: Draw) -> Draft:
-    """P(sum of n independent values above a value)."""
-    m = draw.setting(MEASURES)
-    mean, sd, n = draw.decimal(*m.mean, m.digits), draw.decimal(*m.sd, 1), draw.integer(30, 60)
-    center, spread = n * mean, math.sqrt(n) * sd
-    cut = draw.decimal(center - 2.2 * spread, center + 2.2 * spread, 0)
-    z = (cut - center) / spread
-    draw.need(abs(z) > 0.25)
-    first = f"The total has mean {n} * {mean} = {plain(center)} {m.unit}."
-    last = "By the central limit theorem it is approximately normal"
-
-    def work(used: float, how: str) -> list[str]:
-        score = (cut - center) / used
-        return [first, how, f"{last}: z = ({cut} - {plain(center)}) / {sig(used)} = {score:.2f}, and the area above it "
-                            f"is {normal_cdf(-score):.4f}."]
-
-    right, scaled, root = normal_cdf(-z), n * sd, sd / math.sqrt(n)
-    return Draft(
-        draw.ask(_ASK_TOTAL_OF_SAMPLE, m=m, mean=mean, sd=sd, n=n, cut=cut),
-        work(spread, f"Its standard deviation is sqrt({n}) * {sd} = {sig(spread)} {m.unit}."),
-        probability(right),
-        [
-            Wrong(probability(normal_cdf(-(cut - center) / scaled)),
-                  "multiplied the standard deviation by n instead of by its root",
-                  work(scaled, f"Its standard deviation is {n} * {sd} = {sig(scaled)} {m.unit}.")),
-            Wrong(probability(1 - right), "gave the area on the wrong side of the value",
-                  [first, f"Its standard deviation is sqrt({n}) * {sd} = {sig(spread)} {m.unit}.",
-                   f"z = {z:.2f}, and the area below it is {1 - right:.4f}."]),
-            Wrong(probability(normal_cdf(-(cut - center) / root)),
-                  "used the standard deviation of a mean for the total",
-                  work(root, f"Its standard deviation is {sd} / sqrt({n}) = {sig(root)} {m.unit}.")),
-            Wrong(probability(abs(0.5 - right)), "gave the area between the mean and the value"),
-            Wrong(probability(2 * min(right, 1 - right)), "doubled the tail"),
-        ],
-        "A total of n independent values has mean n * mu and standard deviation sqrt(n) * sigma.",
+    return square(
+        make,
+        ("used sigma / sqrt(n) although one value is asked about", "used sigma although the sample mean is asked "
+                                                                   "about"),
+        WRONG_SIDE,
         {"mean": mean, "sd": sd, "n": n, "cut": cut},
     )
 
 
+_STEM_TOTAL_OF_SAMPLE = wordings("""
+    train: The {m.thing} of {m.who} has mean {mean} {m.unit} and standard deviation {sd} {m.unit}. A random sample of
+        {n} {m.many} is taken.
+    train: For {m.who}, {m.thing} has mean {mean} and standard deviation {sd} {m.unit}; the shape of the distribution
+        is not known. Then {n} of them are selected at random.
+    train: Records on {m.who} show a mean {m.thing} of {mean} {m.unit} with a standard deviation of {sd} {m.unit}.
+        Consider {n} {m.many} chosen at random.
+    train: In a large population of {m.who}, {m.thing} has mu = {mean} and sigma = {sd} {m.unit}. A researcher measures
+        {n} {m.many}, selected at random.
+    test: Singly, {m.who} average {mean} {m.unit} in {m.thing}, with an SD of {sd} {m.unit}. Now {n} {m.many} are drawn
+        at random.
+    test: Take {n} {m.many} at random from {m.who}. In {m.unit}, the {m.thing} of one {m.one} has expected value {mean}
+        and SD {sd}.
+    test: A random sample has {n} {m.many}. For {m.who}, the expected {m.thing} is {mean} {m.unit}, and its SD is {sd}
+        {m.unit}.
+""")
+_ASK_TOTAL_OF_SAMPLE = wordings("""
+    train/total: What is the approximate probability that the {n} values of {m.thing} add up to {side} than {cut}
+        {m.unit}?
+    train/total: Find the approximate probability that the sum of the {n} values is {side} than {cut} {m.unit}.
+    train/mean: What is the approximate probability that the {n} values of {m.thing} have a mean of {side} than {cut}
+        {m.unit}?
+    train/mean: Find the approximate probability that the mean of the {n} values is {side} than {cut} {m.unit}.
+    test/total: About how likely is a total {m.thing} of {side} than {cut} {m.unit}?
+    test/total: By a normal approximation, how likely are these {m.many} to have a total of {side} than {cut} {m.unit}?
+    test/mean: About how likely is an average {m.thing} of {side} than {cut} {m.unit}?
+    test/mean: By a normal approximation, how likely are these {m.many} to have an average of {side} than {cut}
+        {m.unit}?
+""")
+
+
+@kind(3)
+def total_of_sample(draw: Draw) -> Siblings:
+    """P(sum or mean of n independent values above or below a value), by the central limit theorem."""
+    m = draw.setting(ADDITIVE)
+    mean, sd, n = draw.decimal(*m.mean, m.digits), draw.decimal(*m.sd, 1), draw.integer(30, 60)
+    centers, spreads = (n * mean, float(mean)), (math.sqrt(n) * sd, sd / math.sqrt(n))
+    reach = [draw.choice((-1, 1)) * draw.integer(25, 220) / 100 for _ in centers]
+    cuts = [type(mean)(round(center + z * spread, digits))
+            for center, z, spread, digits in zip(centers, reach, spreads, (m.digits, m.digits + 1), strict=True)]
+    scores = [(cut - center) / spread for cut, center, spread in zip(cuts, centers, spreads, strict=True)]
+    draw.need(all(0.2 < abs(z) < 2.4 for z in scores))
+    stem = draw.ask(_STEM_TOTAL_OF_SAMPLE, m=m, mean=mean, sd=sd, n=n)
+
+    def make(average: int, below: int) -> Sibling:
+        cut, center, spread, z = cuts[average], centers[average], spreads[average], scores[average]
+        value, name = tail(z, below), ("total", "mean")[average]
+        worked = f"{sd} / sqrt({n})" if average else f"sqrt({n}) * {sd}"
+        steps = [
+            f"The sample is random and n = {n} is at least 30, so by the central limit theorem the {name} is "
+            f"approximately "
+            "normal.",
+            f"Its mean is {plain(center)} {m.unit}, and its standard deviation is `{worked} = {sig(spread)}` {m.unit}.",
+            f"`z = ({cut} - {plain(center)}) / {sig(spread)} = {z:.2f}`.",
+            f"The probability that the {name} is {SIDES[below]} {cut} {m.unit} is about {value:.4f}.",
+        ]
+        ask = draw.ask(_ASK_TOTAL_OF_SAMPLE, name, m=m, n=n, side=("more", "less")[below], cut=cut)
+        return Sibling(f"{name} {SIDES[below]}", f"{stem} {ask}", steps, probability(value),
+                       "A total of n values has mean n mu and standard deviation sqrt(n) sigma; a mean has mu and "
+                       "sigma / sqrt(n).")
+
+    return square(
+        make,
+        ("worked with the mean instead of the total", "worked with the total instead of the mean"),
+        WRONG_SIDE,
+        {"mean": mean, "sd": sd, "n": n, "cuts": cuts},
+    )
+
+
+_STEM_SAMPLE_SIZE_EFFECT = wordings("""
+    train: A random sample of {n} {m.who} gives a certain standard error for the mean {m.thing}.
+    train: To estimate the mean {m.thing} of {m.who}, a researcher plans a random sample of {n} {m.many} and works out
+        the standard error.
+    train: The mean {m.thing} of {m.who} was estimated from {n} {m.many}, selected at random.
+    train: Last year, a random sample of {n} {m.many} was used to estimate the mean {m.thing} of {m.who}. A new study
+        will use another sample size.
+    test: With {n} {m.many} drawn at random, the average {m.thing} of {m.who} is known to within some SE.
+    test: How large should a sample of {m.who} be? So far, the average {m.thing} is computed from {n} {m.many}.
+    test: A survey of the {m.thing} of {m.who} is to be repeated. It had {n} {m.many}, selected at random.
+""")
+_ASK_SAMPLE_SIZE_EFFECT = wordings("""
+    train: What sample size would make the standard error {times} as large?
+    train: How many {m.many} should be sampled for a standard error that is {times} as large?
+    test: Find the n for which the SE of the average {m.thing} would be {times} as large as it is now.
+    test: With how many {m.many} would the SE be {times} as large as before?
+""")
+
+
+@kind(1)
+def sample_size_effect(draw: Draw) -> Siblings:
+    """The sample size that divides or multiplies the standard error by a factor."""
+    m = draw.setting(MEASURES)
+    factors = draw.choice(((2, 3), (2, 4), (3, 4), (2, 5), (3, 5)))
+    unit = math.lcm(*(f * f for f in factors))
+    n = unit * draw.integer(1, max(1, 1600 // unit))
+    stem = draw.ask(_STEM_SAMPLE_SIZE_EFFECT, m=m, n=n)
+    shares, times = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth"}, {2: "twice", 3: "three times",
+                                                                         4: "four times", 5: "five times"}
+
+    def make(larger: int, b: int) -> Sibling:
+        factor = factors[b]
+        wanted = (times if larger else shares)[factor]
+        value = n // factor**2 if larger else n * factor**2
+        steps = [
+            "The standard error of a mean is `sigma / sqrt(n)`, so it is inversely proportional to the square root of "
+            "n.",
+            f"For a standard error {wanted} as large, n must be " + ("divided" if larger else "multiplied")
+            + f" by `{factor}^2 = {factor**2}`.",
+            f"The sample size is `{n} {'*/'[larger]} {factor**2} = {value}` {m.many}.",
+        ]
+        return Sibling(f"{wanted} as large", f"{stem} {draw.ask(_ASK_SAMPLE_SIZE_EFFECT, m=m, times=wanted)}", steps,
+                       count(value), "To divide a standard error by k, multiply the sample size by k squared.")
+
+    return square(
+        make,
+        ("made the standard error larger instead of smaller", "made the standard error smaller instead of larger"),
+        tuple(f"changed the standard error by a factor of {f} instead of {g}"  # type: ignore[arg-type]
+              for g, f in (factors, factors[::-1])),
+        {"n": n, "factors": factors},
+    )
+
+
+_STEM_FINITE_POPULATION_SPREAD = wordings("""
+    test: There are only {total} {m.who} on a list, with a standard deviation of {sd} {m.unit} in {m.thing}, and {n}
+        are selected at random.
+    test: Out of {total} {m.who} in all, {n} {m.many} are measured, chosen at random. In the whole list, the {m.thing}
+        has an SD of {sd} {m.unit}.
+    test: How precise is a sample of {n} {m.many}, if there are no more than {total} {m.who} altogether? Their
+        {m.thing} varies with sigma = {sd} {m.unit}.
+    test: A small population consists of {total} {m.who}; their {m.thing} has a standard deviation of {sd} {m.unit}. A
+        random sample of {n} {m.many} is taken.
+""")
 _ASK_FINITE_POPULATION_SPREAD = wordings("""
-    test: There are only {total} {m.who} on a list, with an SD of {sd} {m.unit} in {m.thing}, and {n} of them
-        are drawn by lot, none twice. Since that is well over a tenth of the list, the finite population
-        correction is called for. What is the SD of the average of the draw?
-    test: Out of {total} {m.who} in all, {n} are to be measured, drawn by lot without replacement. Their
-        {m.thing} varies with an SD of {sd} {m.unit}. Give the SD of the average, with the correction for a
-        finite population.
+    test/without: Without replacement (finite population correction), what is the SD of the {name} {m.thing} of the
+        {m.many}?
+    test/without: If no {m.one} can be selected twice (apply the finite population correction), what is the SD of the
+        {name} {m.thing}?
+    test/with: With replacement (no correction), what is the SD of the {name} {m.thing} of the {m.many}?
+    test/with: If every {m.one} can be selected again each time (no correction applies), what is the SD of the {name}
+        {m.thing}?
 """)
 
 
 @kind(2, held_out=True)
-def finite_population_spread(draw: Draw) -> Draft:
-    """The standard deviation of a mean when the sample is a large part of the population."""
-    m = draw.setting(MEASURES)
+def finite_population_spread(draw: Draw) -> Siblings:
+    """The standard deviation of a mean or total of much of a population, with or without replacement."""
+    m = draw.setting(ADDITIVE)
     total, sd = 10 * draw.integer(8, 40), draw.decimal(*m.sd, 1)
     n = draw.integer(total // 5, total // 2)
-    bare = sd / math.sqrt(n)
-    share = (total - n) / (total - 1)
-    right = bare * math.sqrt(share)
-    start = f"Without the correction the standard deviation is {sd} / sqrt({n}) = {sig(bare)} {m.unit}."
+    stem = draw.ask(_STEM_FINITE_POPULATION_SPREAD, m=m, total=total, n=n, sd=sd)
 
-    def option(value: float, slip: str, steps: Sequence[str] = ()) -> Wrong:
-        return Wrong(number(value, 3, m.unit, tolerance=0.005 * right), slip, steps)
+    def make(back: int, b: int) -> Sibling:
+        name, root = ("mean", "total")[b], f"sqrt(({total} - {n}) / ({total} - 1))"
+        share = 1.0 if back else math.sqrt((total - n) / (total - 1))
+        bare = sd * math.sqrt(n) if b else sd / math.sqrt(n)
+        worked = f"{sd} * sqrt({n})" if b else f"{sd} / sqrt({n})"
+        steps = [
+            f"For independent values, the standard deviation of the {name} is `{worked} = {sig(bare)}` {m.unit}.",
+            "With replacement, the values are independent, so this holds as it is." if back else
+            f"Without replacement, it is multiplied by the finite population correction `{root} = {sig(share)}`.",
+            f"The standard deviation of the {name} is " + (f"{bare:.3f} {m.unit}." if back else
+                                                           f"`{sig(bare)} * {sig(share)} = {bare * share:.3f}` "
+                                                           f"{m.unit}."),
+        ]
+        ask = draw.ask(_ASK_FINITE_POPULATION_SPREAD, ("without", "with")[back], m=m, name=name)
+        return Sibling(f"{('without', 'with')[back]} replacement, {name}", f"{stem} {ask}", steps,
+                       number(bare * share, 3, m.unit, tolerance=0.005 * bare * share),
+                       "A sample that takes much of a population varies less, by the factor sqrt((N - n) / (N - 1)).")
 
-    return Draft(
-        draw.ask(_ASK_FINITE_POPULATION_SPREAD, m=m, total=total, n=n, sd=sd),
-        [start, f"The correction is sqrt(({total} - {n}) / ({total} - 1)) = {sig(math.sqrt(share))}.",
-         f"Together that is {sig(bare)} * {sig(math.sqrt(share))} = {right:.3f} {m.unit}."],
-        number(right, 3, m.unit, tolerance=max(0.001, 0.005 * right)),
-        [
-            option(bare, "left out the finite population correction",
-                   [f"The mean of {n} values has standard deviation sigma / sqrt(n).",
-                    f"That is {sd} / sqrt({n}) = {bare:.3f} {m.unit}, whatever the size of the population."]),
-            option(bare * share, "forgot the square root in the correction",
-                   [start, f"The correction is ({total} - {n}) / ({total} - 1) = {sig(share)}.",
-                    f"Together that is {sig(bare)} * {sig(share)} = {bare * share:.3f} {m.unit}."]),
-            option(bare / math.sqrt(share), "divided by the correction instead of multiplying",
-                   [start, f"The correction is sqrt(({total} - {n}) / ({total} - 1)) = {sig(math.sqrt(share))}.",
-                    f"Together that is {sig(bare)} / {sig(math.sqrt(share))} = {bare / math.sqrt(share):.3f} "
-                    f"{m.unit}."]),
-            option(sd * math.sqrt(share), "corrected the standard deviation of single values"),
-            option(sd / math.sqrt(total), "divided by the root of the population size"),
-        ],
-        "A sample that takes much of a population varies less, by the factor sqrt((N - n) / (N - 1)).",
+    return square(
+        make,
+        ("left out the finite population correction", "applied the finite population correction without need"),
+        ("gave the standard deviation of the total", "gave the standard deviation of the mean"),
         {"total": total, "n": n, "sd": sd},
     )
