@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._scenarios import PARTS, Parts
-from ._settings import MEASURES, Measure
+from ._settings import MEASURES, SKEWED, Measure, Skewed
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,17 @@ ADDITIVE = {
     ),
 }
 """Quantities of which a sum makes sense."""
+LOPSIDED = {
+    "train": SKEWED["train"],
+    "test": (
+        Skewed("hail", "amounts claimed from a farm insurer after hailstorms", "dollars", (2100, 4800), (700, 2000),
+            True),
+        Skewed("choir", "numbers of rehearsals attended by choir members in a season of 30", "rehearsals", (25, 28),
+            (2, 5), False),
+        Skewed("bank", "times that callers to a telephone bank spend on hold", "seconds", (45, 110), (15, 50), True),
+        Skewed("songs", "numbers of plays per song on a small music site", "plays", (120, 300), (60, 160), True),
+    ),
+}
 # fmt: on
 
 

@@ -57,8 +57,7 @@ def binomial_probability(draw: Draw) -> Siblings:
                  else " + ".join(f"{pmf[j]:.4f}" for j in values))
         steps = [
             f"The {n} {s.many} are selected at random and independently, so X, the number {s.rel} {s.does}, is "
-            f"binomial "
-            f"with n = {n} and p = {p}.",
+            f"binomial with n = {n} and p = {p}.",
             f"`P(X = k) = C(n, k) * p^k * (1 - p)^(n - k)`, and the values asked for are those with X {sign} {k}.",
             f"`P(X {sign} {k}) = {terms} = {value:.4f}`.",
             f"The probability that {asked} {k} of the {n} {s.many} {s.does} is {value:.4f}.",
@@ -182,8 +181,7 @@ def geometric_probability(draw: Draw) -> Siblings:
         value, sign, means, how = cases[asked]
         steps = [
             f"Let X be the number of the first of those {s.rel} {s.does}. The trials are independent with p = {p}, so "
-            f"X is "
-            "geometric.",
+            "X is geometric.",
             f"X {sign} {k} means that {means}, and a trial fails with probability `1 - {p} = {shown}`.",
             f"`P(X {sign} {k}) = {how} = {value:.4f}`.",
         ]

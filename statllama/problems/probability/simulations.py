@@ -193,18 +193,18 @@ def long_run(draw: Draw) -> Siblings:
                    f"{fixed(sd, 3)}."),
         "mean": (f"A binomial count has mean `{n} * {p} = {fixed(mean, 1)}`.",
                  f"In samples of {n}, the number {s.rel} {s.does} is about {fixed(mean, 1)} on average over many "
-                 f"samples."),
+                 "samples."),
     }
 
     def make(asked: str) -> Sibling:
         idea, statement = says[asked]
         steps = [f"The {s.many} are selected at random, and the probability is {p} each time; {x} of {n} is one short "
-                 f"run.",
+                 "run.",
                  idea, statement]
         ask = draw.ask(_ASK_LONG_RUN, asked, s=s, p=p, n=n)
         return Sibling(asked, f"{stem} {ask}", steps, words(statement),
-                       "In the long run a proportion settles near the probability; no single result has to make up for "
-                       "earlier ones.")
+                       "In the long run a proportion settles near the probability; no single result has to make up "
+                       "for earlier ones.")
 
     names = ("the law of large numbers", "independence", "the spread of sample proportions", "the expected count")
     return four([make(asked) for asked in says], [f"answered with {name}" for name in names], {"p": p, "n": n, "x": x})

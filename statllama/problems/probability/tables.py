@@ -58,8 +58,7 @@ def union_from_table(draw: Draw) -> Siblings:
         either = row + column - cell
         does = {"row": t.in_row(i), "column": t.in_column(j)}
         last = (f"The rest are `{total} - {either} = {total - either}`, so the probability is `{total - either} / "
-                f"{total} "
-                f"= {(total - either) / total:.4f}`." if neither
+                f"{total} = {(total - either) / total:.4f}`." if neither
                 else f"So the probability is `{either} / {total} = {either / total:.4f}`.")
         steps = [
             f"Of {total} in all, {row} {does['row']} and {column} {does['column']}; {cell} are in both groups.",
@@ -126,8 +125,7 @@ def venn_counts(draw: Draw) -> Siblings:
                     neither=neither, who=who)
     parts = {
         "or": (na + nb - both, total, "P(A or B)", f"at least one of the two, `{na} + {nb} - {both} = "
-                                                   f"{na + nb - both}`,"
-                                                   f" of all {total}"),
+                                                   f"{na + nb - both}`, of all {total}"),
         "and": (both, total, "P(A and B)", f"both of the two, {both}, of all {total}"),
         "a": (both, nb, "P(A | B)", f"both of the two, {both}, of the {nb} with B"),
         "b": (both, na, "P(B | A)", f"both of the two, {both}, of the {na} with A"),
@@ -137,8 +135,7 @@ def venn_counts(draw: Draw) -> Siblings:
         part, whole, name, which = parts[asked]
         steps = [
             f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}. In all, {na} have A, {nb} have B and "
-            f"{both} "
-            "have both.",
+            f"{both} have both.",
             f"{name} counts those with {which}.",
             f"`{name} = {part} / {whole} = {part / whole:.4f}`.",
         ]
@@ -198,8 +195,7 @@ def positive_predictive_value(draw: Draw) -> Siblings:
             f"Let C be that the {s.one} has {s.condition}. P({result} | C) = {given[0]:g} and P({result} | not C) = "
             f"{given[1]:g}.",
             f"`P(C and {result}) = {prior:g} * {given[0]:g} = {plain(with_it)}` and `P(not C and {result}) = "
-            f"{1 - prior:g} * "
-            f"{given[1]:g} = {plain(without)}`.",
+            f"{1 - prior:g} * {given[1]:g} = {plain(without)}`.",
             f"`P({result}) = {plain(with_it)} + {plain(without)} = {plain(with_it + without)}`.",
             f"`P({name} | {result}) = {plain(wanted)} / {plain(with_it + without)} = {value:.4f}`.",
         ]

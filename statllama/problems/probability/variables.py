@@ -86,9 +86,8 @@ def discrete_spread(draw: Draw) -> Siblings:
         steps = [
             f"The mean for one {t.each} is `{_weighted(ps)} = {plain(mean)}`.",
             f"Its variance is `{_weighted(ps, mean)} = {plain(variance)}`.",
-            f"Variances of independent variables add, and the standard deviation is the square root of the variance. "
-            f"For "
-            f"{amount}, the {measure} is {end}",
+            "Variances of independent variables add, and the standard deviation is the square root of the variance. "
+            f"For {amount}, the {measure} is {end}",
         ]
         ask = draw.ask(_ASK_DISCRETE_SPREAD, ("one", "two")[b], t=t, eaches=_plural(t.each), measure=measure)
         return Sibling(f"{measure}, {('one', 'two')[b]}", f"{stem} {ask}", steps, number(value, 3, tolerance=0.005),
@@ -140,8 +139,7 @@ def distribution_event(draw: Draw) -> Siblings:
             f"The values with X {sign} {k} have probability "
             + (f"`{' + '.join(map(plain, kept))} = {plain(part)}`." if tail else f"{plain(part)}."),
             f"The condition X > 0 has probability `1 - {plain(ps[0])} = {plain(positive)}`, and every value with X "
-            f"{sign} "
-            f"{k} meets it." if given else "There is no condition, so all values of X are possible.",
+            f"{sign} {k} meets it." if given else "There is no condition, so all values of X are possible.",
             f"`P(X {sign} {k} | X > 0) = {plain(part)} / {plain(positive)} = {value:.4f}`." if given
             else f"P(X {sign} {k}) is {value:.4f}.",
         ]
@@ -195,9 +193,8 @@ def distribution_mean(draw: Draw) -> Siblings:
         value = math.sqrt(variance) if spread else mean
         steps = [
             f"The mean of {name} is the sum of each value times its probability, `{_weighted(ps)} = {plain(mean)}`.",
-            f"Its variance is the sum of each squared distance from the mean times its probability, "
-            f"`{_weighted(ps, mean)} "
-            f"= {plain(variance)}`.",
+            "Its variance is the sum of each squared distance from the mean times its probability, "
+            f"`{_weighted(ps, mean)} = {plain(variance)}`.",
             f"So the standard deviation is `sqrt({plain(variance)}) = {math.sqrt(variance):.3f}`.",
             f"The {measure} of {name} is {value:.3f} {t.unit} per {t.each}.",
         ]
@@ -268,8 +265,7 @@ def expected_gain(draw: Draw) -> Siblings:
         steps = [
             f"The expected payment under {name} is `{p1} * {pay} + {p2} * {less} = {plain(out)}` dollars.",
             f"The gain of {w.gainer} counts the price of {price} dollars, so it is `{sides} = {plain(gain)}` dollars "
-            f"on "
-            "average." if net else "The question is what is paid out, so the price does not enter.",
+            "on average." if net else "The question is what is paid out, so the price does not enter.",
             f"In the long run, {w.gainer} gains {number(gain, 2).text} dollars per {w.per}." if net
             else f"In the long run, {number(out, 2).text} dollars are paid out per {w.per}.",
         ]

@@ -128,20 +128,19 @@ def interpret_sampling_spread(draw: Draw) -> Siblings:
     xbar = Given(round(mean + draw.choice((-1, 1)) * draw.integer(6, 20) / 10 * se, 1))
     s = Given(round(sd * draw.integer(85, 116) / 100, 1))
     error = abs(xbar - mean)
-    draw.need(s != sd and error >= 0.1 and len({fixed(x, 2) for x in (sd, s, se, error)}) == 4)
+    draw.need(error >= 0.1 and abs(error - 1) > 0.01 and len({fixed(x, 2) for x in (sd, s, se, error)}) == 4)
     stem = draw.ask(_STEM_INTERPRET_SAMPLING_SPREAD, m=m, mean=mean, sd=sd, n=n, xbar=xbar, s=s)
     says = {
         "population": ("sigma describes single members of the population.",
-                       f"The {m.thing} of a single {m.one} typically differs from {mean} {m.unit} by about {sd} {m.unit}."),
+                       f"The {m.thing} of a single {m.one} typically differs from {mean} {m.unit} by about {sd} "
+                       f"{m.unit}."),
         "sample": ("s describes the values in this one sample.",
                    f"The {m.thing} of one of these {n} {m.many} typically differs from {xbar} {m.unit} by about {s} "
                    f"{m.unit}."),
-        "mean": (f"The standard deviation of x_bar is `sigma / sqrt(n) = {sd} / sqrt({n}) = {fixed(se, 2)}`; it "
-                 f"describes "
+        "mean": (f"x_bar has standard deviation `sigma / sqrt(n) = {sd} / sqrt({n}) = {fixed(se, 2)}`; it describes "
                  "means over many samples.",
                  f"The mean {m.thing} of {n} randomly selected {m.many} typically differs from {mean} {m.unit} by "
-                 f"about "
-                 f"{fixed(se, 2)} {m.unit}."),
+                 f"about {fixed(se, 2)} {m.unit}."),
         "error": (f"The sampling error compares this one estimate with the parameter: `{xbar} - {mean} = "
                   f"{plain(xbar - mean)}`.",
                   f"The mean {m.thing} of these {n} {m.many} in the sample differs from {mean} {m.unit} by "
@@ -151,12 +150,10 @@ def interpret_sampling_spread(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         idea, statement = says[asked]
         steps = [f"The parameter is mu = {mean}, with sigma = {sd}; the statistics are x_bar = {xbar} and s = {s}, "
-                 f"from n = "
-                 f"{n}, all in {m.unit}.", idea, statement]
+                 f"from n = {n}, all in {m.unit}.", idea, statement]
         return Sibling(asked, f"{stem} {draw.ask(_ASK_INTERPRET_SAMPLING_SPREAD, asked, m=m)}", steps, words(statement),
                        "A standard deviation says how far its own distribution typically strays from its mean: of "
-                       "single "
-                       "values or of sample means.")
+                       "single values or of sample means.")
 
     names = ("population standard deviation", "sample standard deviation", "standard deviation of the sample mean",
              "sampling error")
@@ -173,12 +170,12 @@ _STEM_ESTIMATOR_QUALITY = wordings("""
         true mean {m.thing} is {mean} {m.unit}. Center and, in parentheses, range of the results: {dots}.
     train: A simulation draws {trials} random samples of {m.who} and estimates the mean {m.thing} in four ways. The
         true mean is {mean} {m.unit}. The dotplots have the centers (and ranges) {dots}.
-    test: {dots}: here are the centers (and ranges) of four estimates of the average {m.thing} of {m.who}, in truth
-        {mean} {m.unit}, in {trials} samples drawn at random.
+    test: {dots}: these centers (and ranges) result from {trials} samples of {m.who} and four estimates of the average
+        {m.thing}, in truth {mean} {m.unit}.
     test: Among {m.who}, the true average {m.thing} is {mean} {m.unit}. Software estimates it in four ways from
         {trials} samples of {m.many}. Centers (ranges): {dots}.
-    test: Software draws {trials} samples of {m.who} to see how four statistics estimate the average {m.thing}, known
-        to be {mean} {m.unit}. Centers and, in parentheses, ranges: {dots}.
+    test: Software draws {trials} samples of {m.who}. Four statistics estimate the average {m.thing} ({mean} {m.unit})
+        with these centers (and ranges): {dots}.
 """)
 _ASK_ESTIMATOR_QUALITY = wordings("""
     train: Which statistic appears to be {bias}, with {spread} variability?
@@ -210,8 +207,8 @@ def estimator_quality(draw: Draw) -> Siblings:
         place = (biased, wide)
         bias, spread, (low, high) = ("unbiased", "biased")[biased], ("low", "high")[wide], span[place]
         steps = [
-            "A statistic is unbiased if its sampling distribution is centered at the parameter, here "
-            f"{mean} {m.unit}; its variability is the spread of that distribution.",
+            f"A statistic is unbiased if its sampling distribution is centered at the parameter, here {mean} {m.unit}; "
+            "its variability is the spread of that distribution.",
             f"Statistic {name_of[place]} is centered at {plain(center[place])}, which is "
             f"{'away from' if biased else 'equal to'} {mean}.",
             f"Its estimates spread over `{plain(high)} - {plain(low)} = {plain(high - low)}` {m.unit}, a "

@@ -28,8 +28,8 @@ _STEM_STANDARD_ERROR_OF_MEAN = wordings("""
         at random.
     test: From {m.who}, two samples are drawn at random: {n1} {m.many} (first) and {n2} {m.many} (second). A single
         {m.thing} has sigma = {sd} {m.unit}.
-    test: How reliable are samples of {m.who}? The {m.thing} of one {m.one} has an SD of {sd} {m.unit}, and random
-        samples of {n1} (first) and {n2} (second) are compared.
+    test: The {m.thing} of one of the {m.who} has an SD of {sd} {m.unit}. A first random sample consists of {n1}
+        {m.many}, a second of {n2}.
 """)
 _ASK_STANDARD_ERROR_OF_MEAN = wordings("""
     train/mean: What is the standard deviation of the mean {m.thing} of the {which} sample?
@@ -59,8 +59,7 @@ def standard_error_of_mean(draw: Draw) -> Siblings:
         worked = f"sqrt({n}) * {sd}" if total else f"{sd} / sqrt({n})"
         steps = [
             f"The {n} {m.many} of the {which} sample are selected at random from a much larger population, so the "
-            f"values are "
-            "independent.",
+            "values are independent.",
             f"The variance of the {name} is " + ("`n * sigma^2`" if total else "`sigma^2 / n`")
             + f", so its standard deviation is `{formula}`.",
             f"The standard deviation of the {name} of the {which} sample is `{worked} = {value:.2f}` {m.unit}.",
@@ -190,8 +189,7 @@ def total_of_sample(draw: Draw) -> Siblings:
         worked = f"{sd} / sqrt({n})" if average else f"sqrt({n}) * {sd}"
         steps = [
             f"The sample is random and n = {n} is at least 30, so by the central limit theorem the {name} is "
-            f"approximately "
-            "normal.",
+            "approximately normal.",
             f"Its mean is {plain(center)} {m.unit}, and its standard deviation is `{worked} = {sig(spread)}` {m.unit}.",
             f"`z = ({cut} - {plain(center)}) / {sig(spread)} = {z:.2f}`.",
             f"The probability that the {name} is {SIDES[below]} {cut} {m.unit} is about {value:.4f}.",

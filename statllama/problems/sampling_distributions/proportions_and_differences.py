@@ -18,8 +18,8 @@ from ._shared import SIDES, WRONG_SIDE, tail
 _STEM_SAMPLE_PROPORTION_PROBABILITY = wordings("""
     train: Suppose {p100}% of all {s.who} {s.does}. Two independent random samples are taken, the first of {n1}
         {s.many} and the second of {n2}.
-    train: Of {s.who}, {p100}% {s.does}. One polling firm selects {n1} {s.many} at random (first sample), another
-        selects {n2} (second sample).
+    train: Of {s.who}, {p100}% {s.does}. One researcher selects {n1} {s.many} at random (first sample), another selects
+        {n2} (second sample).
     train: In a large population of {s.who}, the proportion {s.rel} {s.does} is {p}. A first random sample has size
         {n1} and a second one has size {n2}.
     train: The true proportion of {s.who} {s.rel} {s.does} is {p}. A researcher takes a random sample of {n1} {s.many}
@@ -80,8 +80,7 @@ _STEM_NORMAL_APPROXIMATION_OF_COUNT = wordings("""
         their number. The population consists of {s.who}.
     test: A proportion of {p} of {s.who} {s.does}. For {n} {s.many} drawn at random, X stands for the count of those
         {s.rel} {s.does}.
-    test: Write X for how many of {n} {s.many} {s.does}, when they are drawn at random from {s.who}. In the long run,
-        {p100}% do.
+    test: Of {s.who}, {p100}% {s.does}. Write X for how many {s.many} {s.does} among {n} drawn at random.
     test: How many of {n} randomly drawn {s.who} {s.does}? X counts these; for one {s.one}, the probability is {p}.
 """)
 _ASK_NORMAL_APPROXIMATION_OF_COUNT = wordings("""
@@ -114,21 +113,18 @@ def normal_approximation_of_count(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         value, said, how = cases[asked]
         steps = [
-            f"X is binomial; `n p = {n} * {p} = {plain(mean)}` and `n (1 - p) = {plain(n - mean)}` are at least 10, "
-            f"so X is "
-            "approximately normal.",
+            f"X is binomial; `n p = {n} * {p} = {plain(mean)}` and `n (1 - p) = {plain(n - mean)}` are at least 10, so "
+            "X is approximately normal.",
             f"Its mean is {plain(mean)} and its standard deviation is `sqrt({n} * {p} * {plain(1 - p)}) = {sig(sd)}`.",
-            f"For {low}, `z = ({low} - {plain(mean)}) / {sig(sd)} = {z[0]:.2f}` with {below:.4f} below it; for "
-            f"{high}, `z = "
-            f"({high} - {plain(mean)}) / {sig(sd)} = {z[1]:.2f}` with {above:.4f} above it.",
+            f"For {low}, `z = ({low} - {plain(mean)}) / {sig(sd)} = {z[0]:.2f}` with {below:.4f} below it; for {high}, "
+            f"`z = ({high} - {plain(mean)}) / {sig(sd)} = {z[1]:.2f}` with {above:.4f} above it.",
             f"The probability that X is {said} is " + (f"`{how} = {value:.4f}`." if " " in how else f"{how}."),
         ]
         ask = draw.ask(_ASK_NORMAL_APPROXIMATION_OF_COUNT, s=s, words=said,
                        number=said.replace("less", "fewer").replace("greater", "more"))
         return Sibling(asked, f"{stem} {ask}", steps, probability(value),
                        "A binomial count is nearly normal with mean np and standard deviation sqrt(np(1 - p)) when "
-                       "both np "
-                       "and n(1 - p) are at least 10.")
+                       "both np and n(1 - p) are at least 10.")
 
     names = ("below the lower value", "above the upper value", "between the two values", "outside the two values")
     return four([make(asked) for asked in cases], [f"gave the area {name}" for name in names],
@@ -185,8 +181,7 @@ def difference_of_means_probability(draw: Draw) -> Siblings:
         center, value = -gap if turned else gap, tail(z, below)
         steps = [
             "Both populations are normal and the samples are random and independent, so the difference of the sample "
-            "means "
-            "is normal.",
+            "means is normal.",
             f"For {one} minus {other}, its mean is `{means[turned]} - {means[1 - turned]} = {plain(center)}` {v.unit}.",
             f"Variances add: the standard deviation is `sqrt({sds[0]}^2 / {sizes[0]} + {sds[1]}^2 / {sizes[1]}) = "
             f"{sig(se)}` {v.unit}.",
@@ -247,8 +242,7 @@ def difference_of_proportions_probability(draw: Draw) -> Siblings:
         terms = " + ".join(f"{q} * {plain(1 - q)} / {n}" for q, n in zip(p, sizes, strict=True))
         steps = [
             "The samples are random and independent, and all expected counts of successes and failures are at least "
-            "10, so "
-            "the difference of the sample proportions is approximately normal.",
+            "10, so the difference of the sample proportions is approximately normal.",
             f"For {one} minus {other}, its mean is `{p[turned]} - {p[1 - turned]} = {plain(center)}`.",
             f"Variances add: the standard deviation is `sqrt({terms}) = {sig(se)}`.",
             f"`z = ({cut} - {term(center)}) / {sig(se)} = {z:.2f}`, and the area {SIDES[below]} it is {value:.4f}.",

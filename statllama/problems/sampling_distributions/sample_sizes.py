@@ -7,7 +7,8 @@ import math
 from .._draw import Draw, Given, kind
 from .._numerics import binomial_pmf
 from .._problem import fixed, plain, words
-from .._settings import SHARES, SKEWED
+from .._settings import SHARES
+from .._settings_probability import LOPSIDED
 from .._siblings import Sibling, Siblings, square
 from .._wording import wordings
 
@@ -23,10 +24,9 @@ _STEM_CENTRAL_LIMIT_THEOREM = wordings("""
         is strongly skewed to the {tail}. Two designs use random samples of size {n1} and of size {n2}.
     train: A strongly {tail}-skewed population, the {s.what}, has mean {mean} {s.unit} and standard deviation {sd}
         {s.unit}. Random samples may have {n1} or {n2} values.
-    test: A long {tail} tail is typical of the {s.what}; in {s.unit}, the mean is {mean} and the SD {sd}. Someone draws
-        {n1} at random, someone else {n2}.
-    test: In {s.unit}, the {s.what} have mean {mean} and SD {sd}, with a tail far to the {tail}. Random samples have
-        size {n1} or {n2}.
+    test: A long {tail} tail is typical of the {s.what}; in {s.unit}, the mean is {mean} and the SD {sd}. Random
+        samples have size {n1} or {n2}.
+    test: With a long {tail} tail, the {s.what} have mean {mean} and SD {sd} {s.unit}. Take {n1} or {n2} at random.
     test: The {s.what} are far from symmetric, with a long tail on the {tail}, mean {mean} {s.unit} and SD {sd}
         {s.unit}. Both {n1} and {n2} are possible sizes of a random sample.
 """)
@@ -41,7 +41,7 @@ _ASK_CENTRAL_LIMIT_THEOREM = wordings("""
 @kind(2)
 def central_limit_theorem(draw: Draw) -> Siblings:
     """Shape, center and spread of a mean or a total of a few or of many values from a skewed population."""
-    s = draw.setting(SKEWED)
+    s = draw.setting(LOPSIDED)
     gap = draw.integer(*s.gap)
     mean, side = (draw.integer(*s.middle) + (gap if s.high else -gap), "right" if s.high else "left")
     sd = Given(round(gap * draw.decimal(1.4, 2.4, 1), 1))
@@ -55,11 +55,11 @@ def central_limit_theorem(draw: Draw) -> Siblings:
         center, spread = (n * mean, sd * math.sqrt(n)) if total else (mean, sd / math.sqrt(n))
         shape = "Approximately normal" if large else f"Skewed to the {side}"
         worked = (f"{n} * {mean} = {center}", f"sqrt({n}) * {sd}") if total else (str(mean), f"{sd} / sqrt({n})")
+        why = ("far below 30, so the distribution",
+               "at least 30, so by the central limit theorem the distribution")[large]
         steps = [
-            f"The population is strongly skewed, and n = {n} is " + ("at least 30, so by the central limit theorem the "
-            f"{name} is approximately normal." if large else f"far below 30, so the {name} is still skewed to the "
-                                                             f"{side}."),
-            "The mean of the sampling distribution is " + (f"`{worked[0]}`" if total else worked[0]) + f" {s.unit}.",
+            f"The population is strongly skewed, and n = {n} is {why} of the sample {name} is {shape.lower()}.",
+            f"The mean of the sampling distribution is {f'`{worked[0]}`' if total else worked[0]} {s.unit}.",
             f"Its standard deviation is `{worked[1]} = {fixed(spread, 2)}` {s.unit}.",
         ]
         answer = words(f"{shape}, with mean {center} and standard deviation {fixed(spread, 2)} {s.unit}.")
@@ -83,8 +83,7 @@ _STEM_EFFECT_OF_SAMPLE_SIZE = wordings("""
         samples of {n2}.
     train: In a large population of {s.who}, {p100}% {s.does}. Samples are selected at random; their size is either
         {n1} or {n2} {s.many}.
-    test: A proportion of {p} of {s.who} {s.does}. Two polls of {s.many} differ in size: {n1} against {n2}, both
-        selected at random.
+    test: A proportion of {p} of {s.who} {s.does}. Two random samples of {s.many} differ in size: {n1} against {n2}.
     test: Should {n1} or {n2} {s.many} be drawn at random from {s.who}? In this large population, {p100}% {s.does}.
     test: Of all {s.who}, {p100}% {s.does}. A teacher shows samples of {n1} and of {n2} {s.many}, drawn at random.
 """)
@@ -94,8 +93,8 @@ _ASK_EFFECT_OF_SAMPLE_SIZE = wordings("""
     train: How does a change from n = {old} to n = {new} affect the sampling distribution of the {name} {s.rel}
         {s.does}?
     test: Going from {old} to {new} {s.many}, what becomes of the distribution of the sample {name} {s.rel} {s.does}?
-    test: With n = {new} in place of n = {old}, how different is the distribution of the {name} of {s.many} {s.rel}
-        {s.does}?
+    test: How would the distribution of the {name} of {s.many} {s.rel} {s.does} differ with {new} {s.many} in place of
+        {old}?
 """)
 
 
@@ -142,14 +141,13 @@ def effect_of_sample_size(draw: Draw) -> Siblings:
 _STEM_WHICH_SAMPLE_SIZE = wordings("""
     train: Suppose {p100}% of all {s.who} {s.does}. One random sample has {n1} {s.many}, another has {n2}.
     train: Of {s.who}, {p100}% {s.does}. Two students select {n1} and {n2} {s.many} at random.
-    train: In a large population of {s.who}, the proportion {s.rel} {s.does} is {p}. Two polls are based on random
+    train: In a large population of {s.who}, the proportion {s.rel} {s.does} is {p}. Two studies are based on random
         samples of {n1} and of {n2} {s.many}.
     train: The true proportion of {s.who} {s.rel} {s.does} is {p}. A small study and a large one use random samples;
         their sizes are {n1} and {n2} {s.many}.
-    test: A proportion of {p} of {s.who} {s.does}. At random, {n1} {s.many} are drawn in one town and {n2} in another.
+    test: A proportion of {p} of {s.who} {s.does}. At random, {n1} {s.many} are drawn first, then another {n2}.
     test: Compare two random samples from {s.who}, with {n1} and {n2} {s.many}. In this population, {p100}% {s.does}.
-    test: Two newspapers ask about {s.who}, of which {p100}% {s.does}. They use random samples of {n1} and of {n2}
-        {s.many}.
+    test: Two studies of {s.who}, of which {p100}% {s.does}, use random samples. One has {n1} {s.many}, the other {n2}.
 """)
 _ASK_WHICH_SAMPLE_SIZE = wordings("""
     train/proportion far: In which sample is the proportion {s.rel} {s.does} more likely to differ from {p} by more
