@@ -65,7 +65,7 @@ PIECES = {
             (5, 18), (0.5, 2.2)),
         Parts("canoe", "a canoeist's time upstream", "the same canoeist's time downstream", "the round-trip time",
             "seconds", (92, 150), (3, 9)),
-        Parts("dam", "the morning inflow of a reservoir", "its evening inflow", "the inflow of the day", "liters",
+        Parts("dam", "the morning inflow of a reservoir", "the evening inflow", "the inflow of the day", "liters",
             (40, 90), (2, 7)),
     ),
 }

@@ -151,13 +151,13 @@ _ASK_GEOMETRIC_PROBABILITY = wordings("""
     train/least: What is the probability that at least {k} have to be checked to find the first of those {s.rel}
         {s.does}?
     train/least: Find the probability that the first of those {s.rel} {s.does} is number {k} or comes later.
-    test/exactly: How likely is it that exactly {k} {s.many} are drawn until then?
+    test/exactly: How likely is it that exactly {k} {s.many} are needed?
     test/exactly: Compute the probability that it takes {k} {s.many}, no more and no fewer.
-    test/within: How likely is it that at most {k} {s.many} are drawn until then?
+    test/within: How likely is it that at most {k} {s.many} are needed?
     test/within: Compute the probability that it takes {k} {s.many} or fewer.
-    test/more: How likely is it that more than {k} {s.many} are drawn until then?
+    test/more: How likely is it that more than {k} {s.many} are needed?
     test/more: Compute the probability that {k} {s.many} are not enough.
-    test/least: How likely is it that at least {k} {s.many} are drawn until then?
+    test/least: How likely is it that at least {k} {s.many} are needed?
     test/least: Compute the probability that it takes {k} {s.many} or more.
 """)
 

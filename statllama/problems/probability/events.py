@@ -99,10 +99,10 @@ _ASK_EXCLUSIVE_OR_INDEPENDENT = wordings("""
     train/or: Find the probability that at least one of the events occurs, if they are {relation}.
     train/neither: If A and B are {relation}, what is the probability that neither occurs?
     train/neither: Find the probability that neither of the events occurs, if they are {relation}.
-    test/or: Compute the probability that the {e.one} {e.a} or {e.b}, assuming {relation} events.
-    test/or: If the events are {relation}, how likely is it that this {e.one} {e.a} or {e.b}?
-    test/neither: Compute the probability that neither event is true of the {e.one}, assuming {relation} events.
-    test/neither: If the events are {relation}, how likely is none of them for this {e.one}?
+    test/or: Compute the probability that {e.one!a} {e.a} or {e.b}, assuming {relation} events.
+    test/or: If the events are {relation}, how likely is it that {e.one!a} {e.a} or {e.b}?
+    test/neither: Compute the probability that neither event is true of {e.one!a}, assuming {relation} events.
+    test/neither: If the events are {relation}, how likely is it that neither is true of {e.one!a}?
 """)
 
 
@@ -149,8 +149,8 @@ _STEM_INDEPENDENCE_CHECK = wordings("""
     train: A report on {e.who} compares last year with this year. P(A), the probability that {e.one!a} {e.a}, was {a0}
         last year and is {a1} this year; P(B), that the {e.one} {e.b}, was {b0} and is {b1}; P(A and B) was {j0} and is
         {j1}.
-    test: Proportions of {a0}, {b0} and {j0} of all {e.who}, in last year's records, {e.all_a} (event A), {e.all_b}
-        (event B), and do both. In this year's records, the proportions are {a1}, {b1} and {j1}.
+    test: In last year's records of {e.who}, the proportions for A ("{e.a}"), B ("{e.b}") and both are {a0}, {b0} and
+        {j0}; in this year's records, they are {a1}, {b1} and {j1}.
     test: Write A for "{e.a}" and B for "{e.b}". A study of {e.who} lists, for last year, A {a0}, B {b0}, both {j0},
         and for this year, A {a1}, B {b1}, both {j1}.
     test: Much has changed for {e.who}. A, that {e.one!a} {e.a}, had probability {a0} last year and has {a1} this year;
@@ -161,8 +161,8 @@ _ASK_INDEPENDENCE_CHECK = wordings("""
     train: Based on {place}, decide whether the events are independent, and find P({first} | {second}).
     test: With the probabilities of {place}, are "{e.a}" and "{e.b}" independent, and how likely is {first} given
         {second}?
-    test: Is it true of {place} that whether {e.one!a} {e.a} is independent of whether the {e.one} {e.b}? Compute
-        P({first} | {second}) as well.
+    test: Judging by {place}, is the event "{e.a}" independent of the event "{e.b}"? Also compute P({first} |
+        {second}).
 """)
 
 
@@ -208,7 +208,7 @@ _STEM_EVENT_RELATION = wordings("""
     train: Among {e.who}, {a100}% {e.all_a} (event A) and {b100}% {e.all_b} (event B).
     train: Two events are defined for {e.one!a} chosen at random from {e.who}: A, the {e.one} {e.a}, has probability
         {a}; B, the {e.one} {e.b}, has probability {b}.
-    test: Suppose that {e.many} {e.all_a} in {a100}% of all cases (A) and {e.all_b} in {b100}% of all cases (B).
+    test: Suppose that {a100}% of {e.who} {e.all_a} (A), and that {b100}% {e.all_b} (B).
     test: A table for {e.who} gives P(A) = {a} for the event that the {e.one} {e.a} and P(B) = {b} for the event that
         the {e.one} {e.b}.
     test: Select one of the {e.who} at random. With probability {a}, the {e.one} {e.a}; call this A. With probability

@@ -34,10 +34,10 @@ _ASK_SIMULATION_TRIAL = wordings("""
     train/wait: Which is one trial, if the quantity of interest is the number of {s.many} checked up to the first of
         those {s.rel} {does}?
     train/wait: Describe one trial that shows how many {s.many} are checked up to the first of those {s.rel} {does}.
-    test/count: What makes up one trial, when the question is how many of the {s.many} {does}?
+    test/count: What does one trial consist of, when the question is how many of the {s.many} {does}?
     test/count: Choose a trial that gives the count of {s.many} {s.rel} {does}.
-    test/wait: What makes up one trial, when the question is how many {s.many} it takes to get one of those {s.rel}
-        {does}?
+    test/wait: What does one trial consist of, when the question is how many {s.many} it takes to get one of those
+        {s.rel} {does}?
     test/wait: Choose a trial that gives the number of {s.many} it takes to get one of those {s.rel} {does}.
 """)
 
@@ -87,8 +87,7 @@ _STEM_SIMULATION_ESTIMATE = wordings("""
         a random sample of {n} {s.many} from {s.who}.
     test: A class simulates {trials} samples of {n} {s.who}, where a proportion of {p} {s.does}. The counts of those
         {s.rel} {s.does}: {table}.
-    test: {table}: so often did these counts come up in {trials} simulated samples of {n} {s.many}. A count is the
-        number of {s.who} in the sample {s.rel} {s.does}.
+    test: {table}: these counts, of {s.who} {s.rel} {s.does}, came up in {trials} simulated samples of {n} {s.many}.
     test: Of {n} {s.many}, how many {s.does}? A dotplot for {trials} simulated samples of {s.who} has {dots}.
 """)
 _ASK_SIMULATION_ESTIMATE = wordings("""
@@ -166,8 +165,8 @@ _ASK_LONG_RUN = wordings("""
     test/next: What does independence imply for these {s.many}?
     test/next: How should one answer a student who claims that other {s.many} have to make up for this?
     test/spread: How much variation is usual from one sample of {s.many} to another of this size?
-    test/spread: What does a standard deviation say about such {s.many}?
-    test/mean: What does the binomial mean say about such {s.many}?
+    test/spread: How far off is a single sample of {n} {s.many} usually?
+    test/mean: What does the binomial mean say about {s.many} drawn in this way?
     test/mean: How many {s.many} of this sort should be expected in a new sample of this size?
 """)
 

@@ -106,7 +106,7 @@ _STEM_DISTRIBUTION_EVENT = wordings("""
     train: The probability distribution of X, {t.what} per {t.each}, is given as value (probability). {table}.
     train: For {t.what} per {t.each}, called X, the following probabilities are in parentheses. {table}.
     train: From long experience, X, {t.what} per {t.each}, takes the values {table}, with probabilities in parentheses.
-    test: {table}. So reads the distribution, value (probability), of X, {t.what} per {t.each}.
+    test: {table}. This is the distribution, with probabilities in parentheses, of X, {t.what} per {t.each}.
     test: Records of {t.what} per {t.each} lead to a distribution for X with the following values (and probabilities).
         {table}.
     test: {t.what!c} per {t.each} is modeled by X, with values (and probabilities) {table}.
@@ -166,7 +166,8 @@ _STEM_DISTRIBUTION_MEAN = wordings("""
         the values {first}, and Y has the values {second}.
     train: The probability distributions of X and Y, {t.what} per {t.each} in summer and in winter, are as follows,
         value (probability). X: {first}. Y: {second}.
-    test: {t.what!c} per {t.each} at two sites: X, {first}; Y, {second} (probabilities in parentheses).
+    test: {t.what!c} per {t.each} is modeled for two sites: X has the values (and probabilities) {first}; Y has
+        {second}.
     test: Is {t.what} per {t.each} better described by X, with values (and probabilities) {first}, or by Y, with
         {second}?
     test: For {t.what} per {t.each}, one student proposes X, with values (and probabilities) {first}; another proposes
@@ -175,7 +176,7 @@ _STEM_DISTRIBUTION_MEAN = wordings("""
 _ASK_DISTRIBUTION_MEAN = wordings("""
     train: What is the {measure} of {name}?
     train: Find the {measure} of {name}, in {t.unit}.
-    test: According to {name}, what is the {measure} of {t.what} per {t.each}?
+    test: According to {name}, what is the {measure} of {t.what} per {t.each}, in {t.unit}?
     test: Compute the {measure} of {name}, in {t.unit} per {t.each}.
 """)
 
@@ -239,7 +240,7 @@ _ASK_EXPECTED_GAIN = wordings("""
     train/pay: Find how much is paid out per {w.per}, on average, under offer {name}.
     test/gain: Compute the expected net gain of {w.gainer} per {w.per} from {name}.
     test/gain: In the long run, what does {w.gainer} make per {w.per} with {name}?
-    test/pay: Compute the expected payment of {name} per {w.per}.
+    test/pay: Per {w.per}, what payment for {w.big} or {w.small} is to be expected from {name}?
     test/pay: Leaving the price aside, what does {name} pay out per {w.per} in the long run?
 """)
 

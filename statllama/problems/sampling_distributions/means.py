@@ -100,7 +100,7 @@ _ASK_SAMPLE_MEAN_PROBABILITY = wordings("""
     train/mean: Find the probability that the {n} {m.many} have a mean {m.thing} {side} {cut} {m.unit}.
     test/one: How likely is {m.thing!a} {side} {cut} {m.unit} for the first {m.one}?
     test/one: For one of these {m.many}, compute the probability of a value {side} {cut} {m.unit}.
-    test/mean: How likely is an average {m.thing} {side} {cut} {m.unit} for all {n} {m.many}?
+    test/mean: How likely is an average {m.thing} {side} {cut} {m.unit} for the {n} {m.many}?
     test/mean: For the average of these {m.many}, compute the probability of a value {side} {cut} {m.unit}.
 """)
 
@@ -214,7 +214,7 @@ _STEM_SAMPLE_SIZE_EFFECT = wordings("""
     train: The mean {m.thing} of {m.who} was estimated from {n} {m.many}, selected at random.
     train: Last year, a random sample of {n} {m.many} was used to estimate the mean {m.thing} of {m.who}. A new study
         will use another sample size.
-    test: With {n} {m.many} drawn at random, the average {m.thing} of {m.who} is known to within some SE.
+    test: With {n} {m.many} drawn at random, the average {m.thing} of {m.who} was estimated with a certain SE.
     test: How large should a sample of {m.who} be? So far, the average {m.thing} is computed from {n} {m.many}.
     test: A survey of the {m.thing} of {m.who} is to be repeated. It had {n} {m.many}, selected at random.
 """)

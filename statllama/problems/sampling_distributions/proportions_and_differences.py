@@ -157,7 +157,7 @@ _ASK_DIFFERENCE_OF_MEANS_PROBABILITY = wordings("""
     train: Find the probability that the difference of sample means, {one} minus {other}, is {side} than {cut}
         {v.unit}.
     test: Let D be the average with {one} less the average with {other}. Compute P(D {sign} {cut}).
-    test: How likely is it that the averages, {one} less {other}, have a difference {side} than {cut} {v.unit}?
+    test: How likely is it that the average with {one} less the average with {other} is {side} than {cut} {v.unit}?
 """)
 
 
@@ -208,8 +208,8 @@ _STEM_DIFFERENCE_OF_PROPORTIONS_PROBABILITY = wordings("""
         {s.does}. Independent random samples of sizes {n1} and {n2} are drawn.
     test: At random, {n1} {s.who} were drawn last year, when {a100}% of all {s.many} {s.does}, and {n2} {s.many} this
         year, when {b100}% do.
-    test: Times change: among {s.who}, {a100}% last year and {b100}% this year {s.does}. In each year, independently,
-        {s.many} are drawn at random, {n1} in the first and {n2} in the second.
+    test: Among {s.who}, {a100}% last year and {b100}% this year {s.does}. Independent random samples of {s.many} have
+        sizes {n1} (last year) and {n2} (this year).
     test: Of {s.who}, a proportion of {a} last year and of {b} this year {s.does}. Independent random samples have {n1}
         and {n2} {s.many}.
 """)
@@ -218,8 +218,8 @@ _ASK_DIFFERENCE_OF_PROPORTIONS_PROBABILITY = wordings("""
     train: Find the probability that the difference of sample proportions, {one} minus {other}, is {side} than {cut}.
     test: Let D be the sample proportion of {s.many} {s.rel} {s.does} {one} less that of {other}. Compute P(D {sign}
         {cut}).
-    test: For {s.many} {s.rel} {s.does}, how likely is a sample fraction of {one} less that of {other} {side} than
-        {cut}?
+    test: How likely is it that the sample fraction of {one}, less that of {other}, is {side} than {cut} for {s.many}
+        {s.rel} {s.does}?
 """)
 
 

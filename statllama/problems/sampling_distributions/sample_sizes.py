@@ -85,7 +85,7 @@ _STEM_EFFECT_OF_SAMPLE_SIZE = wordings("""
         {n1} or {n2} {s.many}.
     test: A proportion of {p} of {s.who} {s.does}. Two random samples of {s.many} differ in size: {n1} against {n2}.
     test: Should {n1} or {n2} {s.many} be drawn at random from {s.who}? In this large population, {p100}% {s.does}.
-    test: Of all {s.who}, {p100}% {s.does}. A teacher shows samples of {n1} and of {n2} {s.many}, drawn at random.
+    test: Of all {s.who}, {p100}% {s.does}. A class draws random samples of {n1} and of {n2} {s.many}.
 """)
 _ASK_EFFECT_OF_SAMPLE_SIZE = wordings("""
     train: What happens to the sampling distribution of the {name} {s.rel} {s.does} if the sample size changes from
@@ -171,12 +171,12 @@ _ASK_WHICH_SAMPLE_SIZE = wordings("""
         {p} by no more than {d}?
     test/proportion close: Which is the likelier of the two to give a fraction of {s.many} {s.rel} {s.does} no farther
         than {d} from {p}?
-    test/number far: For which of the two is it more probable that the count {s.rel} {s.does} deviates from its mean by
-        over {k}?
+    test/number far: For which of the two is it more probable that the count of those {s.rel} {s.does} deviates from
+        its mean by over {k}?
     test/number far: Which is the likelier of the two to give a count of {s.many} {s.rel} {s.does} farther than {k}
         from its mean?
-    test/number close: For which of the two is it more probable that the count {s.rel} {s.does} deviates from its mean
-        by no more than {k}?
+    test/number close: For which of the two is it more probable that the count of those {s.rel} {s.does} deviates from
+        its mean by no more than {k}?
     test/number close: Which is the likelier of the two to give a count of {s.many} {s.rel} {s.does} no farther than
         {k} from its mean?
 """)
