@@ -10,7 +10,10 @@ from fractions import Fraction
 import numpy as np
 from scipy import stats
 
-from .checks import Expected, Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Expected, Params, agree, check_topic
+from .printed.probability import READ
 
 
 def _cells(p: Params) -> tuple[float, float, float, float]:
@@ -208,3 +211,12 @@ def test_answers() -> None:
             "without_replacement": _lot,
         },
     )
+
+
+def test_the_printed_question_has_all_that_is_needed() -> None:
+    """The answer follows from the words and numbers of a test question, read without the generator."""
+    assert set(READ) == set(kinds("probability"))
+    for kind, read in READ.items():
+        for seed in range(900, 960):
+            problem = make_problem("probability", kind, seed, "test")
+            agree(problem, read(problem.question))

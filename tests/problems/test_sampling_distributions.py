@@ -7,7 +7,10 @@ import re
 import numpy as np
 from scipy import stats
 
-from .checks import Expected, Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Expected, Params, agree, check_topic
+from .printed.sampling_distributions import READ
 
 _UNTIL_UNIT = r" [a-z]"
 
@@ -165,3 +168,12 @@ def test_answers() -> None:
             "which_sample_size": _likelier,
         },
     )
+
+
+def test_the_printed_question_has_all_that_is_needed() -> None:
+    """The answer follows from the words and numbers of a test question, read without the generator."""
+    assert set(READ) == set(kinds("sampling_distributions"))
+    for kind, read in READ.items():
+        for seed in range(900, 960):
+            problem = make_problem("sampling_distributions", kind, seed, "test")
+            agree(problem, read(problem.question))

@@ -147,7 +147,8 @@ _STEM_DIFFERENCE_OF_MEANS_PROBABILITY = wordings("""
     test: The first of two independent random samples has {n1} {v.units} with {v.a}, the second {n2} with {v.b}. Normal
         models for {v.y} have means {mean1} and {mean2} and SDs {sd1} and {sd2}, in {v.unit}.
     test: In the long run, {v.y} averages {mean1} {v.unit} (SD {sd1}) under {v.a} and {mean2} {v.unit} (SD {sd2}) under
-        {v.b}, with normal shapes. At random, {n1} {v.units} are drawn for the former and {n2} for the latter.
+        {v.b}, with normal shapes. At random and independently, {n1} {v.units} are drawn for the former and {n2} for
+        the latter.
     test: How much may {v.a} and {v.b} differ in a study of {v.y}? With {n1} and {n2} {v.units}, drawn independently
         and at random, the populations are N({mean1}, {sd1}) and N({mean2}, {sd2}), in {v.unit}, with SDs given second.
 """)
