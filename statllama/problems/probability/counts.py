@@ -131,9 +131,9 @@ _STEM_GEOMETRIC_PROBABILITY = wordings("""
     train: Suppose {p100}% of {s.who} {s.does}. {s.many!c} are checked at random, one after another, until one of those
         {s.rel} {s.does} is found.
     train: Of all {s.who}, {p100}% {s.does}. An assistant checks {s.many} in random order.
-    train: An inspector selects {s.who} at random, one at a time. The probability of getting one of those {s.rel}
+    train: A researcher selects {s.who} at random, one at a time. The probability of getting one of those {s.rel}
         {s.does} is {p} each time.
-    train: A researcher goes through {s.who} in random order and notes whether they {s.does}; this is true of {p100}%.
+    train: A student goes through {s.who} in random order and notes whether they {s.does}; this is true of {p100}%.
     test: One by one, {s.who} are drawn at random. A draw is a success if it brings one of those {s.rel} {s.does}, with
         probability {p}.
     test: How long does it take to come across the first of those {s.many} {s.rel} {s.does}, if {p100}% of {s.who} do
@@ -232,7 +232,7 @@ def at_least_one(draw: Draw) -> Siblings:
             f"The {n} {s.many} are selected at random and independently; each is one of those {s.rel} {does} with "
             f"probability {plain(chance)}, and is not with probability {plain(miss)}.",
             f"The probability of none is `{plain(miss)}^{n} = {absent:.4f}`.",
-            f"The sample without any of them has this probability, {absent:.4f}." if none
+            f"So the probability that the sample includes none of them is {absent:.4f}." if none
             else f"At least one is the complement, `1 - {absent:.4f} = {1 - absent:.4f}`.",
         ]
         ask = draw.ask(_ASK_AT_LEAST_ONE, ("least", "none")[none], s=s, does=does, n=n)

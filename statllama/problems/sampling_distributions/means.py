@@ -143,7 +143,7 @@ _STEM_TOTAL_OF_SAMPLE = wordings("""
     train: The {m.thing} of {m.who} has mean {mean} {m.unit} and standard deviation {sd} {m.unit}. A random sample of
         {n} {m.many} is taken.
     train: For {m.who}, {m.thing} has mean {mean} and standard deviation {sd} {m.unit}; the shape of the distribution
-        is not known. Then {n} of them are selected at random.
+        is not known. A sample of {n} is selected at random.
     train: Records on {m.who} show a mean {m.thing} of {mean} {m.unit} with a standard deviation of {sd} {m.unit}.
         Consider {n} {m.many} chosen at random.
     train: In a large population of {m.who}, {m.thing} has mu = {mean} and sigma = {sd} {m.unit}. A researcher measures
