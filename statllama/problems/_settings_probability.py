@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._scenarios import PARTS, Parts
+from ._scenarios import PARTS, TALLIES, Parts, Tally
 from ._settings import MEASURES, SKEWED, Measure, Skewed
 
 
@@ -56,6 +56,15 @@ TRAITS = {
     ),
 }
 
+SMALL_COUNTS = {
+    "train": TALLIES["train"],
+    "test": (
+        Tally("owls", "the number of owl chicks that rangers find", "nest box", "chicks"),
+        Tally("ferry", "the number of bicycles carried by a harbor ferry", "crossing", "bicycles"),
+        Tally("cakes", "the number of wedding cakes that a baker delivers", "weekend", "cakes"),
+        Tally("alarms", "the number of false alarms at a fire station", "night shift", "alarms"),
+    ),
+}
 PIECES = {
     "train": PARTS["train"],
     "test": (

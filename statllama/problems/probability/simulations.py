@@ -188,7 +188,7 @@ def long_run(draw: Draw) -> Siblings:
         "next": ("Random selections from a large population are independent; earlier results do not matter.",
                  f"The next {s.one} is one of those {s.rel} {s.does} with probability {p}, whatever came before."),
         "spread": (f"A sample proportion has standard deviation `sqrt({p} * {plain(1 - p)} / {n}) = {fixed(sd, 3)}`.",
-                   f"In samples of {n}, the proportion {s.rel} {s.does} typically differs from {p} by about "
+                   f"In samples of {n}, the proportion {s.rel} {s.does} typically misses {p} by about "
                    f"{fixed(sd, 3)}."),
         "mean": (f"A binomial count has mean `{n} * {p} = {fixed(mean, 1)}`.",
                  f"In samples of {n}, the number {s.rel} {s.does} is about {fixed(mean, 1)} on average over many "

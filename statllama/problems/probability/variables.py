@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .._draw import Draw, Given, kind
 from .._problem import number, plain, probability
-from .._scenarios import TALLIES
+from .._settings_probability import SMALL_COUNTS
 from .._siblings import Sibling, Siblings, square
 from .._stories import WAGERS
 from .._wording import wordings
@@ -70,7 +70,7 @@ _ASK_DISCRETE_SPREAD = wordings("""
 @kind(2)
 def discrete_spread(draw: Draw) -> Siblings:
     """The standard deviation or variance of one value from a table, or of the sum of two."""
-    t = draw.setting(TALLIES)
+    t = draw.setting(SMALL_COUNTS)
     ps = _probabilities(draw, 4)
     mean, variance = _moments(ps)
     draw.need(abs(variance - 1) > 0.05 and abs(variance - 0.5) > 0.03)
@@ -126,7 +126,7 @@ _ASK_DISTRIBUTION_EVENT = wordings("""
 @kind(1)
 def distribution_event(draw: Draw) -> Siblings:
     """The probability of an event from a table, with or without a condition."""
-    t = draw.setting(TALLIES)
+    t = draw.setting(SMALL_COUNTS)
     ps, k = _probabilities(draw, 5), draw.choice((2, 3))
     stem, positive = draw.ask(_STEM_DISTRIBUTION_EVENT, t=t, table=_table(ps)), round(1 - ps[0], 2)
 
@@ -166,8 +166,7 @@ _STEM_DISTRIBUTION_MEAN = wordings("""
         the values {first}, and Y has the values {second}.
     train: The probability distributions of X and Y, {t.what} per {t.each} in summer and in winter, are as follows,
         value (probability). X: {first}. Y: {second}.
-    test: {t.what!c} per {t.each} is modeled for two sites: X has the values (and probabilities) {first}; Y has
-        {second}.
+    test: X has the values (and probabilities) {first}, and Y has {second}; both are models of {t.what} per {t.each}.
     test: Is {t.what} per {t.each} better described by X, with values (and probabilities) {first}, or by Y, with
         {second}?
     test: For {t.what} per {t.each}, one student proposes X, with values (and probabilities) {first}; another proposes
@@ -184,7 +183,7 @@ _ASK_DISTRIBUTION_MEAN = wordings("""
 @kind(2)
 def distribution_mean(draw: Draw) -> Siblings:
     """The mean or the standard deviation of one of two distribution tables."""
-    t = draw.setting(TALLIES)
+    t = draw.setting(SMALL_COUNTS)
     tables = (_probabilities(draw, 4), _probabilities(draw, 4))
     stem = draw.ask(_STEM_DISTRIBUTION_MEAN, t=t, first=_table(tables[0]), second=_table(tables[1]))
 
