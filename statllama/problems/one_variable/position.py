@@ -1,341 +1,198 @@
-"""Position in a distribution: z-scores, percentiles and the normal model."""
+"""Position in a distribution: z-scores, percentiles and comparisons."""
 
 from __future__ import annotations
 
-import math
-
 from .._draw import Draw, kind
-from .._numerics import normal_cdf, normal_quantile
-from .._problem import (
-    Draft,
-    Wrong,
-    number,
-    plain,
-    probability,
-    sig,
-    words,
-)
-from .._scenarios import (
-    TALLIES,
-)
+from .._problem import number, plain, words
+from .._scenarios import TALLIES
 from .._settings import MEASURES
+from .._siblings import Sibling, Siblings, square
 from .._stories import CONTESTS
-from .._wording import wordings
-from ._shared import _center_and_spread
+from .._wording import capital, wordings
+from ._shared import YEARS, two_years
 
 # fmt: off
 
 
+_STEM_Z_SCORE = wordings("""
+    train: The {m.thing} of {m.who} had mean {m1} {m.unit} and standard deviation {s1} {m.unit} in the first year of a
+        study, and mean {m2} {m.unit} and standard deviation {s2} {m.unit} in the second year.
+    train: For {m.who}, the mean {m.thing} was {m1} {m.unit} in the first year (SD {s1}) and {m2} {m.unit} in the second
+        year (SD {s2}).
+    train: Records of {m.who} give the following for {m.thing}, in {m.unit}. First year: mean {m1}, standard deviation
+        {s1}. Second year: mean {m2}, standard deviation {s2}.
+    train: In two successive years, the {m.thing} of {m.who} was recorded. The distribution had mean {m1} and standard
+        deviation {s1} {m.unit} in the first year, mean {m2} and standard deviation {s2} {m.unit} in the second.
+    test: {m.who!c} were studied twice. Their average {m.thing} was {m1} {m.unit} in the first year, when the SD was
+        {s1}, and {m2} {m.unit} in the second, when the SD was {s2}.
+    test: A table of {m.thing} ({m.unit}) among {m.who} lists x-bar = {m1} and s = {s1} under "first year" and x-bar =
+        {m2} and s = {s2} under "second year".
+    test: With an average of {m1} {m.unit} and an SD of {s1} {m.unit}, the first year's data on {m.who} describe {m.thing}
+        before a change; the second year's average of {m2} and SD of {s2} describe it afterward.
+""")
 _ASK_Z_SCORE = wordings("""
-    train: The {m.thing} of {m.who} has mean {mean} {m.unit} and standard deviation {sd} {m.unit}. One {m.one}
-        has {m.thing!a} of {x} {m.unit}. What is the z-score of this {m.one}?
-    train: For {m.who}, the mean {m.thing} is {mean} {m.unit} with a standard deviation of {sd} {m.unit}. Find
-        the standardized score of {m.thing!a} of {x} {m.unit}.
-    train: Records of {m.who} show a mean {m.thing} of {mean} {m.unit} and a standard deviation of {sd}
-        {m.unit}. What z-score belongs to {m.one!a} with {m.thing!a} of {x} {m.unit}?
-    test: {m.one!A} picked by chance turns out at {x} {m.unit}. How many standard deviations above (+) or below
-        (-) the mean is that, when {m.who} average {mean} with an SD of {sd} in {m.thing}?
-    test: Suppose an SD of {sd} and a mean of {mean} ({m.unit}) sum up how {m.thing} varies among {m.who}.
-        Convert the value {x} into a z-score.
+    train: What is the z-score of {m.thing!a} of {x} {m.unit} in the {year} year?
+    train: Find the standardized score of {m.one!a} with {m.thing!a} of {x} {m.unit} in the {year} year.
+    test: In the {year} year, how many standard deviations above (+) or below (-) the mean is {m.one!a} at {x} {m.unit}?
+    test: Convert {x} {m.unit}, recorded for {m.one!a} of the {year} year, to standard units.
 """)
 
 
 @kind(1)
-def z_score(draw: Draw) -> Draft:
-    """The standardised score of one value."""
+def z_score(draw: Draw) -> Siblings:
+    """The standardized score of one of two values in one of two years."""
     m = draw.setting(MEASURES)
-    mean, sd = _center_and_spread(draw, m)
-    x = draw.decimal(mean - 2.8 * sd, mean + 2.8 * sd, m.digits)
-    draw.need(abs(x - mean) > 0.3 * sd)
-    z = (x - mean) / sd
-    question = draw.ask(_ASK_Z_SCORE, m=m, mean=mean, sd=sd, x=x)
-    side = "above" if z > 0 else "below"
-    rule = "The z-score counts standard deviations from the mean: z = (value - mean) / standard deviation."
-    return Draft(
-        question,
-        [rule, f"z = ({x} - {mean}) / {sd} = {plain(x - mean)} / {sd} = {z:.2f}.",
-         f"The value lies {abs(z):.2f} standard deviations {side} the mean."],
-        number(z, 2),
-        [
-            Wrong(number(-z, 2), "subtracted the value from the mean, which turns the sign around",
-                  ["The z-score counts standard deviations from the mean.",
-                   f"z = ({mean} - {x}) / {sd} = {plain(mean - x)} / {sd} = {-z:.2f}.",
-                   f"The value lies {abs(z):.2f} standard deviations from the mean."]),
-            Wrong(number((x - mean) / sd**2, 2), "divided by the variance instead of the standard deviation",
-                  ["The z-score compares the distance from the mean with the spread of the data.",
-                   f"The spread is {sd}^2 = {sig(sd**2)}.",
-                   f"z = ({x} - {mean}) / {sig(sd**2)} = {(x - mean) / sd**2:.2f}."]),
-            Wrong(number(x - mean, 2), "stopped at the distance from the mean and did not divide by the "
-                                       "standard deviation"),
-            Wrong(number(x / sd, 2), "divided the value itself by the standard deviation without subtracting "
-                                     "the mean"),
-        ],
-        "A z-score is a signed distance from the mean, measured in standard deviations.",
-        {"mean": mean, "sd": sd, "x": x},
+    means, sds = two_years(draw, m)
+    xs = tuple(draw.decimal(means[0] - 2.6 * sds[0], means[0] + 2.6 * sds[0], m.digits) for _ in "ab")
+    draw.need(abs(xs[0] - xs[1]) > 0.4 * sds[0])
+    stem = draw.ask(_STEM_Z_SCORE, m=m, m1=means[0], m2=means[1], s1=sds[0], s2=sds[1])
+
+    def make(a: int, b: int) -> Sibling:
+        mean, sd, x = means[a], sds[a], xs[b]
+        z = (x - mean) / sd
+        steps = [
+            "The z-score counts standard deviations from the mean: `z = (x - mean) / SD`.",
+            f"For {x} {m.unit} in the {YEARS[a]} year, `z = ({x} - {mean}) / {sd} = {plain(x - mean)} / {sd} = {z:.2f}`.",
+            f"The value is {abs(z):.2f} standard deviations {'above' if z > 0 else 'below'} that year's mean.",
+        ]
+        return Sibling(
+            f"{YEARS[a]} year, {x}",
+            f"{stem} {draw.ask(_ASK_Z_SCORE, m=m, x=x, year=YEARS[a])}",
+            steps,
+            number(z, 2),
+            "A z-score is a signed distance from the mean of its own distribution, in standard deviations.",
+        )
+
+    return square(
+        make,
+        ("standardized with the mean and SD of the second year", "standardized with the mean and SD of the first year"),
+        (f"put in {xs[1]} instead of {xs[0]}", f"put in {xs[0]} instead of {xs[1]}"),
+        {"means": means, "sds": sds, "xs": xs},
     )
 
 
+_STEM_COMPARE_Z_SCORES = wordings("""
+    train: {c.who} gets {x1} {c.unit} in {c.first} and {x2} {c.unit} in {c.second}. The results of all participants
+        have mean {m1} and standard deviation {s1} in {c.first}, and mean {m2} and standard deviation {s2} in
+        {c.second}.
+    train: In {c.first}, all results have mean {m1} and standard deviation {s1}; in {c.second}, mean {m2} and standard
+        deviation {s2}. {c.who} gets {x1} {c.unit} in the former and {x2} {c.unit} in the latter.
+    train: {c.who} takes part twice, with {x1} {c.unit} in {c.first} (mean of all results {m1}, standard deviation {s1})
+        and {x2} {c.unit} in {c.second} (mean {m2}, standard deviation {s2}).
+    train: The mean of all results is {m1} {c.unit} in {c.first} and {m2} {c.unit} in {c.second}; the standard deviations
+        are {s1} and {s2}. {c.who} gets {x1} in the former and {x2} in the latter.
+    test: {c.who} comes home with {x1} {c.unit} from {c.first} (field average {m1}, SD {s1}) and {x2} {c.unit} from
+        {c.second} (field average {m2}, SD {s2}).
+    test: The score sheet for {c.first} shows a field average of {m1} {c.unit} and an SD of {s1}; for {c.second}, {m2}
+        and {s2}. {c.who} appears on both, with {x1} and {x2} {c.unit}.
+    test: Two events, two fields: {c.first} averages {m1} {c.unit} with SD {s1}, while {c.second} averages {m2} with SD
+        {s2}. {c.who} scores {x1} in one and {x2} in the other.
+""")
 _ASK_COMPARE_Z_SCORES = wordings("""
-    train: {c.who} gets {x1} {c.unit} in {first} and {x2} {c.unit} in {second}. The results of all participants
-        have mean {m1} and standard deviation {s1} in {first}, and mean {m2} and standard deviation {s2} in
-        {second}. Relative to the others, in which of the two is the result better?
-    train: In {first}, all results have mean {m1} and standard deviation {s1}; in {second}, mean {m2} and
-        standard deviation {s2}. {c.who} gets {x1} {c.unit} in the former and {x2} {c.unit} in the latter. Which
-        result stands out more among its kind?
-    test: Which is the greater feat for its field: {x1} {c.unit} in {first}, where the average was {m1} with an
-        SD of {s1}, or {x2} {c.unit} in {second}, where it was {m2} with an SD of {s2}? {c.who} achieved both.
-    test: {c.who} comes home with {x1} {c.unit} from {first} (field average {m1}, SD {s1}) and {x2} {c.unit}
-        from {second} (field average {m2}, SD {s2}). Allowing for how each field did, where was the showing
-        stronger?
+    train/z: Relative to the variation among all participants, in which of the two is the result {better}, and by how much?
+    train/z: Judged by z-scores, in which of the two is the result {better}, and by how much?
+    train/raw: Leaving the variation aside, in which of the two is the result {farther} above the mean, and by how much?
+    train/raw: Judged by plain distance above the mean, in which of the two is the result {better}, and by how much?
+    test/z: Allowing for how much each field varied, where was the {stronger} showing, and what is the gap?
+    test/z: Which of the two performances is the {stronger} one once both are standardized, and what is the gap?
+    test/raw: Ignoring how much each field varied, where was the {larger} lead over the average, and what is the gap?
+    test/raw: Which performance has the {larger} lead over its field average before any standardizing, and what is the gap?
 """)
 
 
 @kind(2)
-def compare_z_scores(draw: Draw) -> Draft:
-    """Which of two results is better relative to its own distribution."""
+def compare_z_scores(draw: Draw) -> Siblings:
+    """Which of two results is better, by z-scores or by plain distances from the mean."""
     c = draw.setting(CONTESTS)
-    m1, m2 = sorted(draw.integer(*c.mean) for _ in range(2))
-    s1, s2 = sorted(draw.decimal(*c.sd, 1) for _ in range(2))
-    x1, x2 = round(m1 + draw.decimal(0.6, 2.4, 2) * s1), round(m2 + draw.decimal(0.3, 2.0, 2) * s2)
-    d1, d2, z1, z2 = x1 - m1, x2 - m2, (x1 - m1) / s1, (x2 - m2) / s2
-    draw.need(z1 > z2 + 0.25 and d2 > d1 + 1 and x2 > x1 and m1 < m2 and min(d1, d2) > 1)
-    better, other = (c.first, c.second) if draw.choice((True, False)) else (c.second, c.first)
-    asked = (better, x1, m1, s1, other, x2, m2, s2)
-    if better == c.second:
-        asked = (other, x2, m2, s2, better, x1, m1, s1)
-    fields = dict(zip(("first", "x1", "m1", "s1", "second", "x2", "m2", "s2"), asked, strict=True))
-    off1, off2 = d1 / s2, d2 / s1
-    return Draft(
-        draw.ask(_ASK_COMPARE_Z_SCORES, c=c, **fields),
-        [f"In {better}, z = ({x1} - {m1}) / {s1} = {z1:.2f}.",
-         f"In {other}, z = ({x2} - {m2}) / {s2} = {z2:.2f}.",
-         "The larger z-score is the better result relative to the others."],
-        words(f"In {better}: {z1:.2f} standard deviations above its mean, against {z2:.2f} in {other}."),
-        [
-            Wrong(words(f"In {other}: {d2} {c.unit} above its mean, against {d1} {c.unit} in {better}."),
-                  "compared distances from the mean without dividing by the standard deviations",
-                  [f"In {better}, the result is {x1} - {m1} = {d1} {c.unit} above the mean.",
-                   f"In {other}, it is {x2} - {m2} = {d2} {c.unit} above the mean.",
-                   "The larger distance is the better result."]),
-            Wrong(words(f"In {other}: the result of {x2} {c.unit} there is higher than the {x1} in {better}."),
-                  "compared the raw results, although the two have different means and spreads",
-                  [f"The result in {other} is {x2} {c.unit}, and in {better} it is {x1} {c.unit}.",
-                   "The higher of the two is the better result."]),
-            Wrong(words(f"In {other}: {off2:.2f} standard deviations above its mean, against {off1:.2f} in "
-                        f"{better}."), "divided each distance by the standard deviation of the other",
-                  [f"In {better}, z = ({x1} - {m1}) / {s2} = {off1:.2f}.",
-                   f"In {other}, z = ({x2} - {m2}) / {s1} = {off2:.2f}.",
-                   "The larger z-score is the better result."]),
-            Wrong(words(f"In {better}: its mean of {m1} {c.unit} is lower than {m2}, so it was the harder one."),
-                  "compared the means alone and left out the results"),
-        ],
-        "Results from different distributions are compared by their z-scores.",
-        {"x1": x1, "m1": m1, "s1": s1, "x2": x2, "m2": m2, "s2": s2, "better": better, "other": other},
+    m = tuple(draw.integer(*c.mean) for _ in "ab")
+    s = tuple(draw.decimal(*c.sd, 1) for _ in "ab")
+    x = tuple(round(m[k] + draw.decimal(0.3, 2.4, 2) * s[k]) for k in (0, 1))
+    d = tuple(x[k] - m[k] for k in (0, 1))
+    z = tuple(d[k] / s[k] for k in (0, 1))
+    draw.need(abs(z[0] - z[1]) > 0.2 and abs(d[0] - d[1]) > 1 and min(d) > 1 and m[0] != m[1])
+    gaps = (f"{abs(z[0] - z[1]):.2f} standard deviations", f"{abs(d[0] - d[1])} {c.unit}")
+    stem = draw.ask(_STEM_COMPARE_Z_SCORES, c=c, x1=x[0], x2=x[1], m1=m[0], m2=m[1], s1=s[0], s2=s[1])
+    names = (c.first, c.second)
+    working = (
+        f"The z-scores are `({x[0]} - {m[0]}) / {s[0]} = {z[0]:.2f}` in {names[0]} and "
+        f"`({x[1]} - {m[1]}) / {s[1]} = {z[1]:.2f}` in {names[1]}.",
+        f"The distances above the mean are `{x[0]} - {m[0]} = {d[0]}` in {names[0]} and `{x[1]} - {m[1]} = {d[1]}` in "
+        f"{names[1]}.",
+    )
+
+    def make(raw: int, k: int) -> Sibling:
+        wins = (z, d)[raw][k] > (z, d)[raw][1 - k]
+        way = ("better", "farther", "larger", "stronger") if wins else ("weaker", "less far", "smaller", "weaker")
+        fields = dict(zip(("better", "farther", "larger", "stronger"), way, strict=True))
+        steps = [
+            working[raw],
+            f"The {('z-score', 'distance')[raw]} in {names[k]} is the {'larger' if wins else 'smaller'} one, by {gaps[raw]}.",
+        ]
+        return Sibling(
+            f"{('z-scores', 'distances')[raw]}, {names[k]}",
+            f"{stem} {draw.ask(_ASK_COMPARE_Z_SCORES, ('z', 'raw')[raw], c=c, **fields)}",
+            steps,
+            words(f"{capital(names[k])}, by {gaps[raw]}."),
+            "Results from different distributions are compared by z-scores, which allow for mean and spread.",
+        )
+
+    return square(
+        make,
+        ("compared distances from the mean without dividing by the standard deviations",
+         "divided by the standard deviations although plain distances were asked for"),
+        ("turned the comparison around", "turned the comparison around"),
+        {"x": x, "m": m, "s": s, "names": names},
     )
 
 
+_STEM_CUMULATIVE_PERCENT = wordings("""
+    train: {t.what!c} per {t.each} was recorded {n} times: {table}.
+    train: A frequency table of {t.what} per {t.each} has these entries: {table}.
+    train: For a random sample of {n}, {t.what} per {t.each} was as follows: {table}.
+    train: A dotplot of {t.what} per {t.each} has these numbers of dots above 0 to 4: {counts}.
+    test: Of {n} entries in a log of {t.what} per {t.each}, the tally reads {table}.
+    test: Above the values 0, 1, 2, 3 and 4, a bar graph of {t.what} per {t.each} shows bars of height {counts}.
+    test: {table}: this is the tally of {t.what} per {t.each}, kept for a report.
+""")
 _ASK_CUMULATIVE_PERCENT = wordings("""
-    train: {t.what!c} per {t.each} was recorded {n} times: {table}. What percent of these values are {k} or
-        less?
-    train: A frequency table of {t.what} per {t.each} has these entries: {table}. Find the cumulative relative
-        frequency of {k}, in percent.
-    test: Of {n} entries in a log of {t.what} per {t.each}, the tally reads {table}. At which percentile does
-        the value {k} stand, counting everything up to and including it?
-    test: {table}: this is the tally of {t.what} per {t.each}. How many in a hundred entries are no greater than
-        {k}?
+    train: What percent of these values are {range}?
+    train: Find the relative frequency, in percent, of values that are {range}.
+    test: How many in a hundred entries are {range}?
+    test: Which percentage of the recorded values is {range}?
 """)
 
 
 @kind(1)
-def cumulative_percent(draw: Draw) -> Draft:
-    """The percent of values at or below one value of a frequency table."""
+def cumulative_percent(draw: Draw) -> Siblings:
+    """The percent of values of a frequency table at, below or above one value."""
     t = draw.setting(TALLIES)
-    counts, k = [draw.integer(3, 24) for _ in range(5)], draw.integer(1, 3)
-    n, upto, below = sum(counts), sum(counts[: k + 1]), sum(counts[:k])
+    counts, k = tuple(draw.integer(3, 24) for _ in range(5)), draw.integer(1, 3)
+    n = sum(counts)
     draw.need(n != 100)
-    right = 100 * upto / n
     table = ", ".join(f"{value} ({times} times)" for value, times in enumerate(counts))
-    added = " + ".join(map(str, counts[: k + 1]))
-    unit = "percent"
+    shown = ", ".join(map(str, counts[:-1])) + f" and {counts[-1]}"
+    stem = draw.ask(_STEM_CUMULATIVE_PERCENT, t=t, n=n, table=table, counts=shown)
+    ranges = ((f"{k} or less", f"less than {k}"), (f"{k} or more", f"more than {k}"))
 
-    def share(part: int) -> float:
-        return 100 * part / n
+    def make(up: int, strict: int) -> Sibling:
+        part = counts[k + strict:] if up else counts[: k + 1 - strict]
+        right = 100 * sum(part) / n
+        steps = [
+            f"There are {n} values in all.",
+            f"The number of values that are {ranges[up][strict]} is `{' + '.join(map(str, part))} = {sum(part)}`.",
+            f"As a percent, that is `100 * {sum(part)} / {n} = {right:.1f}`.",
+        ]
+        return Sibling(
+            ranges[up][strict],
+            f"{stem} {draw.ask(_ASK_CUMULATIVE_PERCENT, range=ranges[up][strict])}",
+            steps,
+            number(right, 1, "percent"),
+            "A cumulative relative frequency adds the counts of all values in the range and divides by the total.",
+        )
 
-    return Draft(
-        draw.ask(_ASK_CUMULATIVE_PERCENT, t=t, n=n, table=table, k=k),
-        [f"Of the {n} values, {added} = {upto} are {k} or less.",
-         f"That is 100 * {upto} / {n} = {right:.1f} percent."],
-        number(right, 1, unit),
-        [
-            Wrong(number(share(below), 1, unit), f"left out the value {k} itself",
-                  [f"Of the {n} values, {below} come before {k}.",
-                   f"That is 100 * {below} / {n} = {share(below):.1f} percent."]),
-            Wrong(number(share(counts[k]), 1, unit), "gave the relative frequency of that one value",
-                  [f"The value {k} occurs {counts[k]} times in {n}.",
-                   f"That is 100 * {counts[k]} / {n} = {share(counts[k]):.1f} percent."]),
-            Wrong(number(share(n - upto), 1, unit), "gave the percent of values above instead of up to the value",
-                  [f"Of the {n} values, {n} - {upto} = {n - upto} are left.",
-                   f"That is 100 * {n - upto} / {n} = {share(n - upto):.1f} percent."]),
-            Wrong(number(upto, 1, unit), "gave the count as if it were a percent"),
-            Wrong(number(20 * (k + 1), 1, unit), "treated the five values as equally frequent"),
-        ],
-        "A cumulative relative frequency counts all values up to and including the one named.",
+    return square(
+        make,
+        ("counted the values on the upper side", "counted the values on the lower side"),
+        (f"left out the value {k} itself", f"included the value {k} itself"),
         {"counts": counts, "k": k},
-    )
-
-
-_ASK_NORMAL_TAIL = wordings("""
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. What proportion of these {m.many} has {m.thing!a} {side} {cut} {m.unit}?
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. Find the probability that a randomly chosen {m.one} has {m.thing!a} {side} {cut}
-        {m.unit}.
-    train: Among {m.who}, {m.thing} follows a normal curve centered at {mean} {m.unit} with a standard deviation
-        of {sd} {m.unit}. What share of them lies {side} {cut} {m.unit}?
-    test: How likely is it that the next {m.one} taken at random shows {m.thing!a} {side} {cut} {m.unit}? Treat
-        {m.who} as normally distributed in {m.thing}, averaging {mean} with an SD of {sd}.
-    test: A normal model with SD {sd} and center {mean}, both in {m.unit}, is used for the {m.thing} of {m.who}.
-        According to the model, which fraction of all values falls {side} {cut}?
-""")
-
-
-@kind(2)
-def normal_tail(draw: Draw) -> Draft:
-    """A proportion of a normal distribution above or below one value."""
-    m = draw.setting(MEASURES)
-    mean, sd = _center_and_spread(draw, m)
-    cut = draw.decimal(mean - 2.4 * sd, mean + 2.4 * sd, m.digits)
-    draw.need(abs(cut - mean) > 0.2 * sd)
-    above = draw.choice((True, False))
-    z, side = (cut - mean) / sd, "above" if above else "below"
-    flat = (cut - mean) / sd**2
-
-    def area(score: float) -> float:
-        return normal_cdf(-score) if above else normal_cdf(score)
-
-    def work(score: float, formula: str, wanted: bool) -> list[str]:
-        where = "right" if above == wanted else "left"
-        value = area(score) if wanted else 1 - area(score)
-        return [f"z = ({cut} - {mean}) / {formula} = {score:.2f}.",
-                f"The question asks for the values {side} {cut} {m.unit}.",
-                f"That is the area to the {where} of z = {score:.2f}, which is {value:.4f}."]
-
-    right = area(z)
-    return Draft(
-        draw.ask(_ASK_NORMAL_TAIL, m=m, mean=mean, sd=sd, side=side, cut=cut),
-        work(z, plain(sd), True),
-        probability(right),
-        [
-            Wrong(probability(1 - right), "gave the area on the wrong side of the value",
-                  work(z, plain(sd), False)),
-            Wrong(probability(area(flat)), "divided by the variance instead of the standard deviation",
-                  work(flat, f"{plain(sd)}^2", True)),
-            Wrong(probability(abs(right - 0.5)), "gave only the area between the mean and the value"),
-            Wrong(probability(min(right, 1 - right) * 2), "doubled the tail, as for a two-sided question"),
-        ],
-        "Standardize first, then decide which side of the value the question asks for.",
-        {"mean": mean, "sd": sd, "cut": cut, "above": above},
-    )
-
-
-_ASK_NORMAL_BETWEEN = wordings("""
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. What proportion of these {m.many} has {m.thing!a} between {low} and {high} {m.unit}?
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. Find the probability that a randomly chosen {m.one} has {m.thing!a} from {low} to {high}
-        {m.unit}.
-    train: Among {m.who}, {m.thing} follows a normal curve centered at {mean} {m.unit} with a standard deviation
-        of {sd} {m.unit}. What share of them lies between {low} and {high} {m.unit}?
-    test: A teacher calls {m.one!a} typical when the {m.thing} is at least {low} and at most {high} {m.unit}. If
-        a normal model with center {mean} and SD {sd} holds for {m.who}, which fraction of them is typical in
-        this sense?
-    test: From {low} up to {high} {m.unit}: how much of the distribution lies in this range, given that {m.who}
-        average {mean} {m.unit} in {m.thing}, with SD {sd} and a normal shape?
-""")
-
-
-@kind(2)
-def normal_between(draw: Draw) -> Draft:
-    """A proportion of a normal distribution between two values."""
-    m = draw.setting(MEASURES)
-    mean, sd = _center_and_spread(draw, m)
-    low, high = sorted(draw.decimal(mean - 2.4 * sd, mean + 2.4 * sd, m.digits) for _ in range(2))
-    draw.need(high - low > 0.6 * sd)
-    z1, z2 = (low - mean) / sd, (high - mean) / sd
-    left1, left2 = normal_cdf(z1), normal_cdf(z2)
-    right = left2 - left1
-    scores = f"The z-scores are ({low} - {mean}) / {sd} = {z1:.2f} and ({high} - {mean}) / {sd} = {z2:.2f}."
-    areas = f"The areas to their left are {left1:.5f} and {left2:.5f}."
-    return Draft(
-        draw.ask(_ASK_NORMAL_BETWEEN, m=m, mean=mean, sd=sd, low=low, high=high),
-        [scores, areas, f"The area between them is {left2:.5f} - {left1:.5f} = {right:.4f}."],
-        probability(right),
-        [
-            Wrong(probability(1 - right), "gave the area outside the two values instead of between them",
-                  [scores, areas, f"The two tails leave 1 - ({left2:.5f} - {left1:.5f}) = {1 - right:.4f}."]),
-            Wrong(probability(left2), "used only the upper value and kept the area below the lower one",
-                  [scores, areas, f"Values up to the upper limit make up {left2:.4f} of the distribution."]),
-            Wrong(probability(1 - left1), "used only the lower value and kept the area above the upper one"),
-            Wrong(probability(right / 2), "halved the area"),
-            Wrong(probability(left1), "gave the area below the lower value"),
-        ],
-        "The proportion between two values is the difference of the areas to their left.",
-        {"mean": mean, "sd": sd, "low": low, "high": high},
-    )
-
-
-_ASK_NORMAL_PERCENTILE = wordings("""
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. Find the {percent}th percentile of the {m.thing}.
-    train: The {m.thing} of {m.who} is approximately normal with mean {mean} {m.unit} and standard deviation
-        {sd} {m.unit}. What {m.thing} cuts off the {end} {share}% of values among these {m.many}?
-    train: Among {m.who}, {m.thing} follows a normal curve centered at {mean} {m.unit} with a standard deviation
-        of {sd} {m.unit}. Below what {m.thing} do {percent}% of them lie?
-    test: Which value has {percent}% of the distribution to its left if the {m.thing} of {m.who} is modeled as
-        normal, with center {mean} and SD {sd} (in {m.unit})?
-    test: A consultant wants to single out the {share}% of {m.who} with the {end} {m.thing}. Where should the
-        limit be put if a normal model, averaging {mean} {m.unit} with SD {sd}, describes them?
-""")
-
-
-@kind(2)
-def normal_percentile(draw: Draw) -> Draft:
-    """The value at a percentile of a normal distribution."""
-    m = draw.setting(MEASURES)
-    mean, sd = _center_and_spread(draw, m)
-    percent = draw.choice((5, 10, 15, 20, 30, 70, 80, 85, 90, 95, 98))
-    z = normal_quantile(percent / 100)
-    value, digits = mean + z * sd, m.digits + 1
-    top = percent >= 70
-    end, share = ("highest", 100 - percent) if top else ("lowest", percent)
-    question = draw.ask(_ASK_NORMAL_PERCENTILE, m=m, mean=mean, sd=sd, percent=percent, end=end, share=share)
-
-    def work(used_z: float, used_sd: float, start: str) -> list[str]:
-        sign = "+" if used_z >= 0 else "-"
-        result = mean + used_z * used_sd
-        return [start, f"x = mean + z * SD = {mean} {sign} {abs(used_z):.3f} * {plain(used_sd)} = "
-                       f"{result:.{digits}f}."]
-
-    start = f"The z with {percent}% of the area to its left is {z:.3f}."
-    return Draft(
-        question,
-        work(z, sd, start),
-        number(value, digits, m.unit, tolerance=max(10.0**-digits, 0.01 * sd)),
-        [
-            Wrong(number(mean - z * sd, digits, m.unit), "took the percentile on the wrong side of the mean",
-                  work(-z, sd, f"The z that cuts off {percent}% of the area is {-z:.3f}.")),
-            Wrong(number(mean + z, digits, m.unit),
-                  "added the z-score without multiplying it by the standard deviation",
-                  work(z, 1.0, start)),
-            Wrong(number(mean * (0.5 + percent / 100), digits, m.unit),
-                  "treated a percentile as a percentage of the mean"),
-            Wrong(number(mean + math.copysign(2 * sd, z), digits, m.unit),
-                  "went two standard deviations from the mean whatever the percentile",
-                  work(math.copysign(2, z), sd,
-                       "A value far from the mean lies about 2 standard deviations away.")),
-            Wrong(number(mean + percent / 100 * sd, digits, m.unit),
-                  "used the percentile as if it were a z-score"),
-        ],
-        "A percentile is found by undoing the z-score: x = mean + z * SD, with z from the area to the left.",
-        {"mean": mean, "sd": sd, "percent": percent},
     )

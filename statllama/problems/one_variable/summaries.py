@@ -5,317 +5,267 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, Given, kind
-from .._problem import (
-    Draft,
-    Wrong,
-    number,
-    plain,
-    sig,
-    words,
-)
-from .._settings import MEASURES, RESCALES, SKEWED
+from .._problem import number, plain, sig, words
+from .._settings import MEASURES, SKEWED
+from .._siblings import Sibling, Siblings, square
 from .._wording import wordings
-from ._shared import _center_and_spread
+from ._shared import center_and_spread
 
 # fmt: off
 
 
-_ASK_SAMPLE_STANDARD_DEVIATION = wordings("""
-    train: A random sample of {n} {m.who} gave these values of {m.thing} in {m.unit}: {listing}. Compute the
-        sample standard deviation.
-    train: The {m.thing} in {m.unit} was recorded for {n} {m.many} chosen at random from all {m.who}: {listing}.
-        What is the sample standard deviation?
-    train: Here is the {m.thing}, in {m.unit}, of each of {n} randomly chosen {m.who}: {listing}. Find s, the
-        sample standard deviation.
-    test: {listing}: such were the readings of {m.thing} ({m.unit}) for {n} {m.many}, picked by lot among
-        {m.who}. By how much do they vary, measured by the standard deviation with divisor n - 1?
-    test: Work out the standard deviation s of the following sample, in which every number is the {m.thing} of
-        one {m.one} and the unit is {m.unit}: {listing}. The population is {m.who}.
+_STEM_STANDARD_DEVIATION = wordings("""
+    train: The {m.thing}, in {m.unit}, of {n} {m.who} is as follows: {listing}.
+    train: These values of {m.thing} in {m.unit} were recorded for {n} {m.who}: {listing}.
+    train: A data set gives the {m.thing} of {n} {m.who}. The values, in {m.unit}, are {listing}.
+    train: For {n} {m.who}, measurements of {m.thing} gave {listing} ({m.unit}).
+    test: {listing}: so read the {n} entries for {m.thing} ({m.unit}) in a file on {m.who}.
+    test: The file has one row for each of {n} {m.who}; its column "{m.thing}" ({m.unit}) reads {listing}.
+    test: Measured in {m.unit}, the {n} {m.many} on a list have {m.thing} {listing}. All are {m.who}.
+""")
+_ASK_STANDARD_DEVIATION = wordings("""
+    train/sample: They are a random sample from a large population. Find the sample {measure}.
+    train/sample: Treat them as a random sample from a much larger group. What is the {measure} of this sample?
+    train/all: They are the whole population of interest. Find the population {measure}.
+    train/all: Nothing else belongs to the population of interest. What is the {measure} of this population?
+    test/sample: If these were drawn at random from many others, what {measure} does the sample have?
+    test/sample: Compute the {measure}, given that the rows are a random sample from a longer file.
+    test/all: If these are the only ones of interest, what {measure} does the population have?
+    test/all: Compute the {measure}, given that the rows make up the complete population.
 """)
 
 
 @kind(2)
-def sample_standard_deviation(draw: Draw) -> Draft:
-    """The sample standard deviation of a short list with a whole-number mean."""
+def sample_standard_deviation(draw: Draw) -> Siblings:
+    """The standard deviation or the variance of a short list with a whole-number mean: sample or population."""
     m = draw.setting(MEASURES)
-    n = draw.integer(5, 6)
+    n, spread = draw.integer(5, 6), max(2, round(m.sd[0]))
     center = draw.integer(math.ceil(m.mean[0]), math.floor(m.mean[1]))
-    spread = max(2, round(m.sd[0]))
     data = [center + draw.integer(-2 * spread, 2 * spread) for _ in range(n)]
     draw.need(sum(data) % n == 0 and len(set(data)) >= 4)
     mean = sum(data) // n
     squares = sum((x - mean) ** 2 for x in data)
-    s, population = math.sqrt(squares / (n - 1)), math.sqrt(squares / n)
-    absolute = sum(abs(x - mean) for x in data) / n
-    listing = ", ".join(map(str, data))
-    start = [f"The mean is {sum(data)} / {n} = {mean}.",
-             f"The squared deviations are {', '.join(str((x - mean) ** 2) for x in data)}; they add up to "
-             f"{squares}."]
-    question = draw.ask(_ASK_SAMPLE_STANDARD_DEVIATION, m=m, n=n, listing=listing)
-    return Draft(
-        question,
-        [*start, f"s = sqrt({squares} / ({n} - 1)) = sqrt({sig(squares / (n - 1))}) = {s:.2f} {m.unit}."],
-        number(s, 2, m.unit),
-        [
-            Wrong(number(population, 2, m.unit), "divided by n instead of n - 1",
-                  [*start, f"s = sqrt({squares} / {n}) = sqrt({sig(squares / n)}) = {population:.2f} "
-                           f"{m.unit}."]),
-            Wrong(number(squares / (n - 1), 2, m.unit), "gave the variance and forgot the square root",
-                  [*start, f"s = {squares} / ({n} - 1) = {squares / (n - 1):.2f} {m.unit}."]),
-            Wrong(number(absolute, 2, m.unit),
-                  "averaged the absolute deviations instead of the squared ones"),
-            Wrong(number(max(data) - min(data), 2, m.unit), "gave the range"),
-        ],
-        "A sample standard deviation is the square root of the squared deviations divided by n - 1.",
+    stem = draw.ask(_STEM_STANDARD_DEVIATION, m=m, n=n, listing=", ".join(map(str, data)))
+
+    def make(whole: int, variance: int) -> Sibling:
+        divisor, shown = (n, str(n)) if whole else (n - 1, f"({n} - 1)")
+        value = squares / divisor
+        measure = ("standard deviation", "variance")[variance]
+        last = f"The variance is `{squares} / {shown} = {sig(value, 5)}`"
+        right = value if variance else math.sqrt(value)
+        steps = [
+            f"The mean is `{sum(data)} / {n} = {mean}` {m.unit}.",
+            f"The squared deviations are {', '.join(str((x - mean) ** 2) for x in data)}; they add up to {squares}.",
+            f"The divisor is {('n - 1 for a sample', 'n for a whole population')[whole]}.",
+            f"{last}." if variance else f"{last}, and its square root is {right:.2f}.",
+        ]
+        return Sibling(
+            f"{('sample', 'population')[whole]} {measure}",
+            f"{stem} {draw.ask(_ASK_STANDARD_DEVIATION, ('sample', 'all')[whole], measure=measure)}",
+            steps,
+            number(right, 2),
+            "The sum of squared deviations is divided by n - 1 for a sample and by n for a whole population.",
+        )
+
+    return square(
+        make,
+        ("divided by n instead of n - 1", "divided by n - 1 although the whole population is given"),
+        ("forgot the square root", "took a square root although the variance is asked for"),
         {"data": data},
     )
 
 
+_STEM_WEIGHTED_MEAN = wordings("""
+    train: Three groups of {m.who} were measured. The mean {m.thing} is {x1} {m.unit} for the {n1} in the first group,
+        {x2} {m.unit} for the {n2} in the second, and {x3} {m.unit} for the {n3} in the third.
+    train: The mean {m.thing} of {n1} {m.who} is {x1} {m.unit}. A second group, of {n2}, has mean {x2} {m.unit}, and a third
+        group, of {n3}, has mean {x3} {m.unit}.
+    train: A study of {m.who} has three groups, of {n1}, {n2} and {n3} {m.many}. Their means of {m.thing} are {x1}, {x2} and
+        {x3} {m.unit}, in this order.
+    train: For {m.who}, a report lists the group sizes {n1}, {n2} and {n3}, and beside them the group means of {m.thing}:
+        {x1}, {x2} and {x3} {m.unit}.
+    test: On a first day {n1} {m.who} averaged {x1} {m.unit} in {m.thing}; on a second day {n2} others averaged {x2}, and
+        on a third day {n3} averaged {x3}.
+    test: Group 1: n = {n1}, x-bar = {x1}. Group 2: n = {n2}, x-bar = {x2}. Group 3: n = {n3}, x-bar = {x3}. The variable
+        is the {m.thing} ({m.unit}) of {m.who}.
+    test: Three students pool their data on {m.thing} among {m.who}: one has {n1} values with average {x1} {m.unit}, one has
+        {n2} with average {x2}, and one has {n3} with average {x3}.
+""")
 _ASK_WEIGHTED_MEAN = wordings("""
-    train: Two groups of {m.who} were measured. The mean {m.thing} is {mean1} {m.unit} for the {n1} in the first
-        group and {mean2} {m.unit} for the {n2} in the second. What is the mean of all of them together?
-    train: A sample of {n1} {m.who} has mean {m.thing} {mean1} {m.unit}, and another sample of {n2} has mean
-        {mean2} {m.unit}. Find the mean of the combined sample.
-    test: On one day {n1} {m.who} averaged {mean1} {m.unit} in {m.thing}; on another, {n2} others averaged
-        {mean2}. Which average results when all the values are pooled?
-    test: What do {n1} plus {n2} {m.many} average in {m.thing} overall, if the former came to {mean1} {m.unit}
-        on average and the latter to {mean2}? All were {m.who}.
+    train/each: What is the mean of all individual values in {groups}?
+    train/each: Find the mean {m.thing} when the individual {m.many} of {groups} are combined.
+    train/group: Each group is to count equally, whatever its size. What is the mean of {groups}?
+    train/group: Find the average of the group means of {groups}, with the same weight for each group.
+    test/each: What is the average over every single one of the {m.many} in {groups}?
+    test/each: If all values of {groups} are put on one list, what is the average of the list?
+    test/group: What is the average of {groups} if a small group has as much weight as a large one?
+    test/group: If only the averages of {groups} are put on a list, what is the average of the list?
 """)
 
 
 @kind(2)
-def weighted_mean(draw: Draw) -> Draft:
-    """The mean of two groups of different size put together."""
+def weighted_mean(draw: Draw) -> Siblings:
+    """The mean of two or three groups, each value or each group counting once."""
     m = draw.setting(MEASURES)
-    mean1, gap = draw.decimal(*m.mean, 1), draw.choice((-1, 1)) * draw.decimal(0.5 * m.sd[0], 1.5 * m.sd[1], 1)
-    mean2 = Given(round(mean1 + gap, 1))
-    n1, n2 = draw.integer(8, 90), draw.integer(8, 90)
-    draw.need(max(n1, n2) > 1.5 * min(n1, n2) and abs(mean1 - mean2) > 0.4)
-    total, n = n1 * mean1 + n2 * mean2, n1 + n2
-    right, plain_mean, swapped = total / n, (mean1 + mean2) / 2, (n2 * mean1 + n1 * mean2) / n
-    larger = mean1 if n1 > n2 else mean2
-    return Draft(
-        draw.ask(_ASK_WEIGHTED_MEAN, m=m, n1=n1, n2=n2, mean1=mean1, mean2=mean2),
-        [f"The sum of all values is {n1} * {mean1} + {n2} * {mean2} = {plain(total)} {m.unit}.",
-         f"Divided among {n1} + {n2} = {n} values, this gives {plain(total)} / {n} = {right:.2f} {m.unit}."],
-        number(right, 2, m.unit, tolerance=0.02),
-        [
-            Wrong(number(plain_mean, 2, m.unit, tolerance=0.02),
-                  "averaged the two means although the groups differ in size",
-                  ["The mean of all lies halfway between the two means.",
-                   f"It is ({mean1} + {mean2}) / 2 = {plain_mean:.2f} {m.unit}."]),
-            Wrong(number(swapped, 2, m.unit, tolerance=0.02), "gave each mean the size of the other group as weight",
-                  [f"The weighted sum is {n2} * {mean1} + {n1} * {mean2} = {plain(n2 * mean1 + n1 * mean2)}.",
-                   f"Divided by {n1} + {n2} = {n}, this gives {swapped:.2f} {m.unit}."]),
-            Wrong(number(larger, 2, m.unit, tolerance=0.02), "took the mean of the larger group for the mean of all",
-                  [f"The larger group has {max(n1, n2)} of the {n} values and sets the mean.",
-                   f"So the mean is {larger:.2f} {m.unit}."]),
-            Wrong(number(min(mean1, mean2), 2, m.unit, tolerance=0.02), "took the smaller mean for the mean of all"),
-            Wrong(number(max(mean1, mean2), 2, m.unit, tolerance=0.02), "took the larger mean for the mean of all"),
-        ],
-        "The mean of two groups together weights each mean with the size of its group.",
-        {"mean1": mean1, "mean2": mean2, "n1": n1, "n2": n2},
+    first = draw.decimal(*m.mean, 1)
+    gaps = [draw.choice((-1, 1)) * draw.decimal(0.5 * m.sd[0], 1.5 * m.sd[1], 1) for _ in "ab"]
+    means = (first, *(Given(round(first + gap, 1)) for gap in gaps))
+    sizes = tuple(draw.integer(8, 90) for _ in range(3))
+    draw.need(max(sizes[:2]) > 1.5 * min(sizes[:2]) and len(set(means)) == 3 and len(set(sizes)) == 3)
+    named = {f"x{i + 1}": x for i, x in enumerate(means)} | {f"n{i + 1}": n for i, n in enumerate(sizes)}
+    stem = draw.ask(_STEM_WEIGHTED_MEAN, m=m, **named)
+
+    def make(equal: int, all_three: int) -> Sibling:
+        k, groups = 2 + all_three, ("the first two groups", "all three groups")[all_three]
+        weights = [1] * k if equal else list(sizes[:k])
+        total, weight = sum(w * x for w, x in zip(weights, means, strict=False)), sum(weights)
+        terms = " + ".join(str(x) if equal else f"{w} * {x}" for w, x in zip(weights, means, strict=False))
+        steps = [
+            f"The means of {groups} count {('with their group sizes as weights', 'equally')[equal]}.",
+            f"The sum is `{terms} = {plain(total)}`.",
+            f"The mean is `{plain(total)} / {weight} = {total / weight:.2f}` {m.unit}.",
+        ]
+        return Sibling(
+            f"{('values', 'groups')[equal]}, {k}",
+            f"{stem} {draw.ask(_ASK_WEIGHTED_MEAN, ('each', 'group')[equal], m=m, groups=groups)}",
+            steps,
+            number(total / weight, 2, m.unit, tolerance=0.02),
+            "The mean of all values weights each group mean with the size of its group.",
+        )
+
+    return square(
+        make,
+        ("averaged the group means although the groups differ in size",
+         "weighted by size although each group was to count equally"),
+        ("included the third group", "left out the third group"),
+        {"means": means, "sizes": sizes},
     )
 
 
-_ASK_MEAN_AFTER_CORRECTION = wordings("""
-    test: A typing slip came to light: among the {n} values of {m.thing} of {m.who}, one had been entered as
-        {false} {m.unit} and should read {true}. The mean had been reported as {mean} {m.unit}. What should the
-        report say?
-    test: Before a check, {n} {m.who} were thought to average {mean} {m.unit} in {m.thing}. The check moved a
-        single {m.one} from {false} to {true} {m.unit}. Work out the mean after the check.
+_STEM_OUTLIER_FENCE = wordings("""
+    train: For a random sample of {m.who}, the {m.thing} in {m.unit} has mean {mean}, standard deviation {sd}, first quartile
+        {q1} and third quartile {q3}.
+    train: Summary statistics of {m.thing} ({m.unit}) for {m.who} are mean {mean}, SD {sd}, Q1 {q1} and Q3 {q3}.
+    train: The {m.thing} of some {m.who} has quartiles {q1} and {q3} {m.unit}; its mean is {mean} {m.unit}, with a standard
+        deviation of {sd} {m.unit}.
+    train: Software reports Q1 = {q1}, Q3 = {q3}, mean = {mean} and s = {sd} for the {m.thing}, in {m.unit}, of a group of
+        {m.who}.
+    test: Half of the {m.who} in a file have {m.thing!a} from {q1} to {q3} {m.unit}, the two quartiles. The average is
+        {mean} and the SD {sd}.
+    test: x-bar = {mean}, s = {sd}, Q1 = {q1}, Q3 = {q3} (in {m.unit}): these summaries describe {m.thing} for a number of
+        {m.who}.
+    test: The middle half of a boxplot of {m.thing} for {m.who} reaches from {q1} to {q3} {m.unit}, and a note gives the
+        average, {mean}, and the SD, {sd}.
 """)
-
-
-@kind(2, held_out=True)
-def mean_after_correction(draw: Draw) -> Draft:
-    """The mean after one mistaken value is corrected."""
-    m = draw.setting(MEASURES)
-    n, mean = draw.integer(8, 40), draw.decimal(*m.mean, 1)
-    true = draw.decimal(mean - m.sd[1], mean + m.sd[1], m.digits)
-    false = Given(round(true + draw.choice((-1, 1)) * draw.decimal(2 * m.sd[0], 5 * m.sd[1], m.digits), m.digits))
-    move = true - false
-    right = mean + move / n
-    draw.need(false > 0 and abs(move / n) > 0.05)
-    change = f"The sum of the values changes by {true} - {false} = {plain(move)} {m.unit}."
-
-    def to(value: float, divisor: str, change_by: float) -> str:
-        sign = "+" if change_by >= 0 else "-"
-        return f"The new mean is {mean} {sign} {plain(abs(change_by))}{divisor} = {value:.2f} {m.unit}."
-
-    return Draft(
-        draw.ask(_ASK_MEAN_AFTER_CORRECTION, m=m, n=n, mean=mean, true=true, false=false),
-        [change, to(right, f" / {n}", move)],
-        number(right, 2, m.unit, tolerance=0.02),
-        [
-            Wrong(number(mean + move, 2, m.unit), "added the whole change to the mean instead of its n-th part",
-                  [change, to(mean + move, "", move)]),
-            Wrong(number(mean - move / n, 2, m.unit), "moved the mean the wrong way",
-                  [f"The sum of the values changes by {false} - {true} = {plain(-move)} {m.unit}.",
-                   to(mean - move / n, f" / {n}", -move)]),
-            Wrong(number((n * mean - false) / (n - 1), 2, m.unit), "left the value out instead of correcting it",
-                  [f"Without the mistaken value the sum is {n} * {mean} - {false} = {plain(n * mean - false)}.",
-                   f"The new mean is {plain(n * mean - false)} / ({n} - 1) = "
-                   f"{(n * mean - false) / (n - 1):.2f} {m.unit}."]),
-            Wrong(number((n * mean + true) / (n + 1), 2, m.unit), "added the correct value and kept the false one"),
-            Wrong(number(mean, 2, m.unit), "thought that one value cannot change a mean"),
-        ],
-        "Changing one value by d changes the mean of n values by d / n.",
-        {"n": n, "mean": mean, "false": false, "true": true},
-    )
-
-
 _ASK_OUTLIER_FENCE = wordings("""
-    train: For a sample of {m.who}, the {m.thing} in {m.unit} has {five}. By the 1.5 IQR rule, {side} what value
-        is an observation an outlier?
-    train: A boxplot of {m.thing} for {m.who} shows {five} {m.unit}. Find the {limit} fence that the 1.5 IQR
-        rule uses to flag outliers.
-    test: Q1 = {q1}, median = {middle}, Q3 = {q3} (in {m.unit}) sum up the {m.thing} of some {m.who}. Where is
-        the {limit} boundary for suspected outliers if 1.5 times the interquartile range is the criterion?
-    test: Is an extreme {m.one} an outlier? The middle half of the {m.who} studied has {m.thing!a} from {q1} to
-        {q3} {m.unit}, around a median of {middle}. Compute the {limit} cutoff with the usual multiple, 1.5, of
-        the IQR.
+    train/iqr: By the 1.5 IQR rule, {side} what value is an observation an outlier?
+    train/iqr: Find the {limit} fence of the rule that uses 1.5 times the interquartile range.
+    train/sd: If an outlier lies more than two standard deviations from the mean, {side} what value is an observation one?
+    train/sd: Find the {limit} limit of the rule that flags values more than two standard deviations from the mean.
+    test/iqr: Where is the {limit} cutoff for outliers when 1.5 times the IQR is the criterion?
+    test/iqr: An analyst marks values {side} a boxplot's usual 1.5 IQR boundary. What is the boundary?
+    test/sd: Where is the {limit} cutoff for outliers when a distance of two SDs from the average is the criterion?
+    test/sd: An analyst marks values {side} the average by more than two SDs. What is the boundary?
 """)
 
 
 @kind(2)
-def outlier_fence(draw: Draw) -> Draft:
-    """The 1.5 IQR fence on one side."""
+def outlier_fence(draw: Draw) -> Siblings:
+    """A limit for outliers on one side: 1.5 IQR outside the quartile, or two standard deviations from the mean."""
     m = draw.setting(MEASURES)
-    mean, sd = _center_and_spread(draw, m)
-    q1 = Given(round(mean - draw.decimal(0.55, 0.8, 2) * sd, m.digits))
-    q3 = Given(round(mean + draw.decimal(0.55, 0.8, 2) * sd, m.digits))
-    middle = Given(round(mean + draw.decimal(-0.2, 0.2, 2) * sd, m.digits))
-    iqr, upper = q3 - q1, draw.choice((True, False))
-    draw.need(iqr > 0 and q1 < middle < q3)
-    digits, sign, quartile = m.digits + 1, 1 if upper else -1, q3 if upper else q1
-    name, op = ("Q3", "+") if upper else ("Q1", "-")
-    side, limit = ("above", "upper") if upper else ("below", "lower")
-    five = f"first quartile {q1}, median {middle} and third quartile {q3}"
-    question = draw.ask(_ASK_OUTLIER_FENCE, m=m, five=five, side=side, limit=limit, q1=q1, middle=middle, q3=q3)
-    start = f"IQR = Q3 - Q1 = {q3} - {q1} = {plain(iqr)}."
+    mean, sd = center_and_spread(draw, m)
+    q1, q3 = (Given(round(mean + way * draw.decimal(0.5, 0.95, 2) * sd, m.digits)) for way in (-1, 1))
+    draw.need(q1 < mean < q3)
+    iqr = q3 - q1
+    stem = draw.ask(_STEM_OUTLIER_FENCE, m=m, mean=mean, sd=sd, q1=q1, q3=q3)
 
-    def work(base: str, from_value: float, factor: str, step: float) -> list[str]:
-        result = from_value + sign * step
-        return [start, f"The fence is {base} {op} {factor} = {plain(from_value)} {op} {plain(step)} = "
-                       f"{plain(result)} {m.unit}."]
+    def make(by_sd: int, lower: int) -> Sibling:
+        side, limit, sign = (("above", "upper", 1), ("below", "lower", -1))[lower]
+        base, name = (mean, "mean") if by_sd else (q1, "Q1") if lower else (q3, "Q3")
+        step, shown, of = (2 * sd, f"2 * {sd}", "2 * SD") if by_sd else (1.5 * iqr, f"1.5 * {plain(iqr)}", "1.5 * IQR")
+        value = base + sign * step
+        op = "-" if lower else "+"
+        steps = [
+            f"The standard deviation is {sd}." if by_sd else f"The interquartile range is `{q3} - {q1} = {plain(iqr)}`.",
+            f"The {limit} limit is `{name} {op} {of} = {base} {op} {shown} = {plain(value)}` {m.unit}.",
+            f"Values {side} {plain(value)} {m.unit} are outliers by this rule.",
+        ]
+        return Sibling(
+            f"{('1.5 IQR', '2 SD')[by_sd]}, {limit}",
+            f"{stem} {draw.ask(_ASK_OUTLIER_FENCE, ('iqr', 'sd')[by_sd], side=side, limit=limit)}",
+            steps,
+            number(value, m.digits + 1, m.unit),
+            "The 1.5 IQR rule starts at the quartiles; the rule of two standard deviations starts at the mean.",
+        )
 
-    return Draft(
-        question,
-        work(name, quartile, "1.5 * IQR", 1.5 * iqr),
-        number(quartile + sign * 1.5 * iqr, digits, m.unit),
-        [
-            Wrong(number(middle + sign * 1.5 * iqr, digits, m.unit),
-                  "measured 1.5 IQR from the median instead of from the quartile",
-                  work("median", middle, "1.5 * IQR", 1.5 * iqr)),
-            Wrong(number(quartile + sign * iqr, digits, m.unit),
-                  "went one IQR from the quartile instead of 1.5",
-                  work(name, quartile, "IQR", iqr)),
-            Wrong(number((q1 if upper else q3) + sign * 1.5 * iqr, digits, m.unit),
-            "started from the wrong quartile"),
-            Wrong(number(quartile + sign * 3 * iqr, digits, m.unit), "used three IQR instead of 1.5"),
-        ],
-        "The outlier fences lie 1.5 IQR outside the quartiles.",
-        {"q1": q1, "median": middle, "q3": q3, "upper": upper},
+    return square(
+        make,
+        ("went two standard deviations from the mean", "went 1.5 IQR beyond the quartile"),
+        ("gave the lower limit", "gave the upper limit"),
+        {"q1": q1, "q3": q3, "mean": mean, "sd": sd},
     )
 
 
-_ASK_LINEAR_CHANGE = wordings("""
-    train: The {measure} of a set of {r.before} is {old}. Each value is turned into {r.after} by {r.rule}. What
-        is the new {measure}?
-    train: A set of {r.before} has {measure} {old}. Every value is converted to {r.after} by {r.rule}. Find the
-        {measure} of the converted values.
-    test: Some {r.before} are on file, and their {measure} comes to {old}. A clerk replaces each entry by
-        {r.after}, which means {r.rule}. What {measure} do the results have?
-    test: What happens to the {measure}, {old} so far, when a list of {r.before} is rewritten as {r.after} by
-        {r.rule}? State the {measure} of the rewritten list.
+_STEM_SKEW_FROM_CENTER = wordings("""
+    train: The {h.what} have mean {h_mean} and median {h_mid} {h.unit}. The {l.what} have mean {l_mean} and median {l_mid}
+        {l.unit}.
+    train: A report gives the mean and the median of two variables: {h_mean} and {h_mid} {h.unit} for the {h.what}, and
+        {l_mean} and {l_mid} {l.unit} for the {l.what}.
+    train: For the {l.what}, the median is {l_mid} {l.unit} and the mean {l_mean} {l.unit}. For the {h.what}, the median is
+        {h_mid} {h.unit} and the mean {h_mean} {h.unit}.
+    train: Two histograms, each with one peak, show the {l.what} (mean {l_mean}, median {l_mid} {l.unit}) and the {h.what}
+        (mean {h_mean}, median {h_mid} {h.unit}).
+    test: A planner notes two averages and two middle values: {h_mean} and {h_mid} {h.unit} for the {h.what}, but {l_mean}
+        and {l_mid} {l.unit} for the {l.what}.
+    test: With {l_mid} {l.unit} as the value in the middle, the {l.what} average {l_mean}. The {h.what} average {h_mean}
+        {h.unit}, with {h_mid} in the middle.
+    test: Average and median differ clearly in two one-peaked distributions. They are {h_mean} and {h_mid} {h.unit} for the
+        {h.what}; for the {l.what} they are {l_mean} and {l_mid} {l.unit}.
 """)
-
-
-@kind(2)
-def linear_change(draw: Draw) -> Draft:
-    """The mean or the standard deviation after new = a + b old."""
-    r = draw.setting(RESCALES)
-    mean, sd = draw.decimal(*r.mean, 1), draw.decimal(*r.sd, 1)
-    measure = draw.choice(("mean", "median", "standard deviation", "interquartile range"))
-    of_center = measure in ("mean", "median")
-    old = mean if of_center else sd
-    right = r.a + r.b * old if of_center else r.b * old
-    a, b = plain(r.a), plain(r.b)
-    question = draw.ask(_ASK_LINEAR_CHANGE, r=r, measure=measure, old=old)
-    both = f"New {measure} = {a} + {b} * {old} = {plain(r.a + r.b * old)} {r.unit}."
-    scaled = f"New {measure} = {b} * {old} = {plain(r.b * old)} {r.unit}."
-    if of_center:
-        reason = "A measure of center follows every value, so it is multiplied and shifted too."
-        slip = "left out the added constant, which moves the center"
-        claim = "Only multiplying changes a summary; adding a constant leaves it alone."
-    else:
-        reason = "Adding a constant leaves the spread alone; multiplying stretches it."
-        slip = "added the constant, which does not change the spread"
-        claim = "The same rule that is applied to each value is applied to the summary."
-    return Draft(
-        question,
-        [reason, both if of_center else scaled],
-        number(right, 2, r.unit),
-        [
-            Wrong(number(r.b * old if of_center else r.a + r.b * old, 2, r.unit), slip,
-                  [claim, scaled if of_center else both]),
-            Wrong(number(old, 2, r.unit), "left the summary unchanged",
-                  ["The conversion changes the units and not the shape of the data.",
-                   f"So the {measure} stays {old} {r.unit}."]),
-            Wrong(number(r.a + old, 2, r.unit), "added the constant but did not multiply"),
-            Wrong(number(r.b**2 * old, 2, r.unit),
-                  "multiplied by the square of the factor, as a variance would be"),
-        ],
-        "Center follows both shift and scale; spread follows the scale alone.",
-        {"measure": measure, "old": old, "a": r.a, "b": r.b},
-    )
-
-
 _ASK_SKEW_FROM_CENTER = wordings("""
-    train: The {s.what} have mean {mean} {s.unit} and median {median} {s.unit}. What do these two numbers
-        suggest about the shape of the distribution?
-    train: A report on the {s.what} gives a median of {median} {s.unit} and a mean of {mean} {s.unit}. What
-        shape does the distribution probably have?
-    test: With {median} {s.unit} as the value in the middle and {mean} {s.unit} as the average, to what shape do
-        the {s.what} point?
-    test: A planner notes that the average of the {s.what}, {mean}, differs clearly from the value in the
-        middle, {median} (both in {s.unit}). Describe the likely shape of a histogram.
+    train/shape: What do these numbers suggest about the shape of the distribution of the {what}?
+    train/shape: Which shape does the distribution of the {what} probably have?
+    train/effect: A few of the most extreme values in the tail of the {what} are left out. What is the likely effect?
+    train/effect: What probably happens when the most extreme values in the tail of the {what} are dropped?
+    test/shape: To what shape do the numbers for the {what} point?
+    test/shape: How would you expect a histogram of the {what} to look?
+    test/effect: What is to be expected if the farthest values in the long tail of the {what} are deleted?
+    test/effect: How would the summaries of the {what} respond to the loss of the farthest values in the long tail?
 """)
 
 
 @kind(1)
-def skew_from_center(draw: Draw) -> Draft:
-    """The direction of skew from mean and median."""
-    s = draw.setting(SKEWED)
-    median, gap = draw.integer(*s.middle), draw.integer(*s.gap)
-    mean = median + gap if s.high else median - gap
-    side, other = ("right", "left") if s.high else ("left", "right")
-    relation, pull = ("above", "high") if s.high else ("below", "low")
-    question = draw.ask(_ASK_SKEW_FROM_CENTER, s=s, mean=mean, median=median)
-    right = f"Skewed to the {side}: unusually {pull} values pull the mean {relation} the median."
-    turned = f"Skewed to the {other}: most of the values lie on the {other} side."
-    return Draft(
-        question,
-        [f"The mean ({mean}) is {relation} the median ({median}).",
-         "Extreme values pull the mean toward the long tail, while the median hardly moves."],
-        words(right),
-        [
-            Wrong(words(turned), "named the skew after the side where most values lie instead of the long "
-                                 "tail",
-                  [f"The mean ({mean}) is {relation} the median ({median}).",
-                   f"So most of the values lie on the {other} side, and the skew is named after them."]),
-            Wrong(words("Roughly symmetric: the mean and the median both measure the center."),
-                  "took a clear gap between mean and median for symmetry",
-                  [f"The mean is {mean} and the median is {median}.",
-                   "Both measure the center of the data, so the two sides balance."]),
-            Wrong(words("Bimodal: one peak of the distribution lies at the mean and the other at the "
-                        "median."),
-                  "took the mean and the median for two peaks"),
-            Wrong(words("Nothing: the shape of a distribution can only be judged from its standard "
-                        "deviation."),
-                  "thought that only the standard deviation tells about shape"),
-        ],
-        "The mean is pulled toward the long tail, and skew is named after that tail.",
-        {"mean": mean, "median": median},
+def skew_from_center(draw: Draw) -> Siblings:
+    """The direction of skew from mean and median, and what the tail does to the mean, for two variables."""
+    h, low = draw.setting(SKEWED), draw.setting(SKEWED)
+    draw.need(h.high and not low.high)
+    middles, gaps = [draw.integer(*s.middle) for s in (h, low)], [draw.integer(*s.gap) for s in (h, low)]
+    means = [middles[0] + gaps[0], middles[1] - gaps[1]]
+    stem = draw.ask(_STEM_SKEW_FROM_CENTER, h=h, l=low, h_mean=means[0], h_mid=middles[0], l_mean=means[1], l_mid=middles[1])
+    facts = (("above", "right", "high", "falls"), ("below", "left", "low", "rises"))
+    answers = [[f"It is skewed to the {side}: the long tail is on the {end} side of the median."
+                for _, side, end, _ in facts],
+               [f"The mean {way} toward the median, and the median changes by much less." for *_, way in facts]]
+
+    def make(effect: int, k: int) -> Sibling:
+        relation, side, end, _ = facts[k]
+        what = (h, low)[k].what
+        steps = [
+            f"For the {what}, the mean ({means[k]}) is {relation} the median ({middles[k]}).",
+            f"Unusually {end} values, in a long tail on the {side}, pull the mean {relation} the median.",
+            ("A distribution is named after its long tail.", "The median is resistant to such values.")[effect],
+        ]
+        return Sibling(
+            f"{('shape', 'effect')[effect]}, {what}",
+            f"{stem} {draw.ask(_ASK_SKEW_FROM_CENTER, ('shape', 'effect')[effect], what=what)}",
+            steps,
+            words(answers[effect][k]),
+            "The mean is pulled toward the long tail, and skew is named after that tail.",
+        )
+
+    return square(
+        make,
+        ("described the effect of the tail instead of the shape", "described the shape instead of the effect of the tail"),
+        ("took the tail to be on the low side", "took the tail to be on the high side"),
+        {"means": means, "medians": middles, "names": (h.what, low.what)},
     )
