@@ -46,7 +46,9 @@ def _comparison(p: Params) -> str:
     by, _, name = p["asked"].partition(", ")
     away = np.subtract(p["x"], p["m"]) / (p["s"] if by == "z-scores" else 1)
     gap = abs(float(np.diff(away)[0]))
-    return f"{name[0].upper()}{name[1:]}, by " + (f"{gap:.2f} standard deviations." if by == "z-scores" else f"{gap:.0f} ")
+    return f"{name[0].upper()}{name[1:]}, by " + (
+        f"{gap:.2f} standard deviations." if by == "z-scores" else f"{gap:.0f} "
+    )
 
 
 def _weighted(p: Params) -> float:
@@ -94,7 +96,8 @@ def _skew(p: Params) -> str:
     k = p["names"].index(name)
     high = p["means"][k] > p["medians"][k]
     if asked == "shape":
-        return f"It is skewed to the {'right' if high else 'left'}: the long tail is on the {'high' if high else 'low'} side"
+        side, end = ("right", "high") if high else ("left", "low")
+        return f"It is skewed to the {side}: the long tail is on the {end} side"
     return f"The mean {'falls' if high else 'rises'} toward the median"
 
 
@@ -114,20 +117,29 @@ def _effect(p: Params) -> str:
         before = np.append(after, x)
     assert np.isclose(before.mean(), p["mean"]) and np.isclose(before.std(ddof=1), p["sd"])
     names = {1: "increases", 0: "stays the same", -1: "decreases"}
-    moved = [np.sign(round(b - a, 9)) for a, b in ((before.mean(), after.mean()), (before.std(ddof=1), after.std(ddof=1)))]
+    moved = [
+        np.sign(round(b - a, 9)) for a, b in ((before.mean(), after.mean()), (before.std(ddof=1), after.std(ddof=1)))
+    ]
     return f"The mean {names[moved[0]]}, and the standard deviation {names[moved[1]]}."
 
 
 def _histogram_share(p: Params) -> float:
     values, words = np.repeat(p["limits"][:-1], p["counts"]), p["asked"].split()
-    tests = {"from": lambda: (values >= int(words[1])) & (values < int(words[-1])), "less": lambda: values < int(words[-1])}
+    tests = {
+        "from": lambda: (values >= int(words[1])) & (values < int(words[-1])),
+        "less": lambda: values < int(words[-1]),
+    }
     return float(100 * np.mean(tests.get(words[0], lambda: values >= int(words[0]))()))
 
 
 def _histogram_quartile(p: Params) -> str:
     p_of = {"first quartile": 25, "median": 50, "third quartile": 75, "90th percentile": 90}[p["asked"]]
     start = int(np.percentile(np.repeat(p["limits"][:-1], p["counts"]), p_of, method="inverted_cdf"))
-    return f"{start} to {2 * start - p['limits'][p['limits'].index(start) - 1]} " if start != p["limits"][0] else f"{start} "
+    return (
+        f"{start} to {2 * start - p['limits'][p['limits'].index(start) - 1]} "
+        if start != p["limits"][0]
+        else f"{start} "
+    )
 
 
 def _stem_and_leaf(p: Params) -> float:
@@ -217,5 +229,3 @@ def test_answers() -> None:
             "compare_box_plots": _box_comparison,
         },
     )
-
-

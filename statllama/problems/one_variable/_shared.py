@@ -29,7 +29,8 @@ def five_numbers(draw: Draw, m: Measure, near: float | None = None) -> Five:
     """Return minimum, quartiles and maximum of a plausible box plot, all different; its center is close to `near`."""
     mean, sd = center_and_spread(draw, m)
     center = mean if near is None else near + draw.decimal(-0.8, 0.8, 2) * sd
-    steps = (draw.decimal(*span, 2) * sd for span in ((-2.6, -1.5), (-0.9, -0.5), (-0.25, 0.25), (0.5, 0.9), (1.5, 2.6)))
+    spans = ((-2.6, -1.5), (-0.9, -0.5), (-0.25, 0.25), (0.5, 0.9), (1.5, 2.6))
+    steps = (draw.decimal(*span, 2) * sd for span in spans)
     low, q1, middle, q3, high = (Given(round(center + step, m.digits)) for step in steps)
     draw.need(low < q1 < middle < q3 < high)
     return low, q1, middle, q3, high

@@ -13,19 +13,20 @@ from ._shared import YEARS, five_numbers
 
 
 _STEM_BOX_PLOT_SPREAD = wordings("""
-    train: A boxplot of {m.thing} for {m.who} shows minimum {low}, first quartile {q1}, median {mid}, third quartile {q3}
-        and maximum {high} {m.unit}.
-    train: The five-number summary of {m.thing}, in {m.unit}, for a sample of {m.who} is {low}, {q1}, {mid}, {q3}, {high}.
-    train: For {m.who}, the box of a boxplot of {m.thing} reaches from {q1} to {q3} {m.unit} with the median at {mid}; the
-        whiskers end at {low} and {high}.
-    train: In a boxplot of the {m.thing} of some {m.who}, the whiskers end at {low} and {high} {m.unit}, the ends of the box are
-        {q1} and {q3}, and the line in the box is at {mid}.
+    train: A boxplot of {m.thing} for {m.who} shows minimum {low}, first quartile {q1}, median {mid}, third quartile
+        {q3} and maximum {high} {m.unit}.
+    train: The five-number summary of {m.thing}, in {m.unit}, for a sample of {m.who} is {low}, {q1}, {mid}, {q3},
+        {high}.
+    train: For {m.who}, the box of a boxplot of {m.thing} reaches from {q1} to {q3} {m.unit} with the median at {mid};
+        the whiskers end at {low} and {high}.
+    train: In a boxplot of the {m.thing} of some {m.who}, the whiskers end at {low} and {high} {m.unit}, the ends of the
+        box are {q1} and {q3}, and the line in the box is at {mid}.
     test: Min = {low}, Q1 = {q1}, Med = {mid}, Q3 = {q3}, Max = {high}: a calculator displays this for the {m.thing}
         ({m.unit}) of a group of {m.who}.
-    test: Above an axis for {m.thing} in {m.unit}, a line from {low} leads to a box that starts at {q1}, is divided at {mid}
-        and stops at {q3}; another line goes on to {high}. The plot describes {m.who}.
-    test: {m.thing!c} among {m.who} goes from {low} up to {high} {m.unit}, with {mid} as the middle value and quartiles of {q1}
-        and {q3}.
+    test: Above an axis for {m.thing} in {m.unit}, a line from {low} leads to a box that starts at {q1}, is divided at
+        {mid} and stops at {q3}; another line goes on to {high}. The plot describes {m.who}.
+    test: {m.thing!c} among {m.who} goes from {low} up to {high} {m.unit}, with {mid} as the middle value and quartiles
+        of {q1} and {q3}.
 """)
 _ASK_BOX_PLOT_SPREAD = wordings("""
     train/range: What is the range of the {m.thing}?
@@ -64,8 +65,10 @@ def box_plot_spread(draw: Draw) -> Siblings:
             f"The interval from the {first}, {start}, to the {last}, {end}, holds {what}.",
             f"Its width is `{end} - {start} = {plain(end - start)}` {m.unit}.",
         ]
-        return Sibling(name, f"{stem} {draw.ask(_ASK_BOX_PLOT_SPREAD, name, m=m)}", steps, number(end - start, m.digits, m.unit),
-                       "The quartiles and the median divide the data into four parts with a quarter of the values each.")
+        return Sibling(name, f"{stem} {draw.ask(_ASK_BOX_PLOT_SPREAD, name, m=m)}", steps,
+                       number(end - start, m.digits, m.unit),
+                       "The quartiles and the median divide the data into four parts with a quarter of the values "
+                       "each.")
 
     return four(
         [make(name) for name in parts],
@@ -75,20 +78,21 @@ def box_plot_spread(draw: Draw) -> Siblings:
 
 
 _STEM_BOX_PLOT_COUNTS = wordings("""
-    train: Boxplots show the {m.thing} of {n1} {m.who} in the first year (Q1 {p0}, median {p1}, Q3 {p2} {m.unit}) and of {n2}
-        in the second year (Q1 {q0}, median {q1}, Q3 {q2} {m.unit}).
-    train: For the {m.thing} of {m.who} in {m.unit}, the quartiles and the median are {p0}, {p1}, {p2} in the first year,
-        with {n1} values, and {q0}, {q1}, {q2} in the second year, with {n2} values.
-    train: Two boxplots compare the {m.thing} ({m.unit}) of {m.who}. In the first year, with {n1} values, the box runs from {p0}
-        to {p2}, median {p1}; in the second year, with {n2} values, from {q0} to {q2}, median {q1}.
-    train: A summary of {m.thing}, in {m.unit}, for {m.who} lists n = {n1}, Q1 = {p0}, median = {p1}, Q3 = {p2} in the first
-        year and n = {n2}, Q1 = {q0}, median = {q1}, Q3 = {q2} in the second.
-    test: The box for the first year's {n1} {m.who} starts at {p0}, is divided at {p1} and stops at {p2} {m.unit} on the axis
-        for {m.thing}. The box for the second year's {n2} starts at {q0}, is divided at {q1} and stops at {q2}.
-    test: {m.thing!c} of {m.who}, year by year, in {m.unit}: half of the {n1} values of the first year are from {p0} to {p2}
-        (the quartiles) around a median of {p1}, half of the {n2} values of the second from {q0} to {q2} around {q1}.
-    test: A calculator gives Q1 = {p0}, Med = {p1}, Q3 = {p2} for {m.thing} ({m.unit}) among {n1} {m.who} of the first year;
-        for {n2} of the second year it gives Q1 = {q0}, Med = {q1}, Q3 = {q2}.
+    train: Boxplots show the {m.thing} of {n1} {m.who} in the first year (Q1 {p0}, median {p1}, Q3 {p2} {m.unit}) and of
+        {n2} in the second year (Q1 {q0}, median {q1}, Q3 {q2} {m.unit}).
+    train: For the {m.thing} of {m.who} in {m.unit}, the quartiles and the median are {p0}, {p1}, {p2} in the first
+        year, with {n1} values, and {q0}, {q1}, {q2} in the second year, with {n2} values.
+    train: Two boxplots compare the {m.thing} ({m.unit}) of {m.who}. In the first year, with {n1} values, the box runs
+        from {p0} to {p2}, median {p1}; in the second year, with {n2} values, from {q0} to {q2}, median {q1}.
+    train: A summary of {m.thing}, in {m.unit}, for {m.who} lists n = {n1}, Q1 = {p0}, median = {p1}, Q3 = {p2} in the
+        first year and n = {n2}, Q1 = {q0}, median = {q1}, Q3 = {q2} in the second.
+    test: The box for the first year's {n1} {m.who} starts at {p0}, is divided at {p1} and stops at {p2} {m.unit} on the
+        axis for {m.thing}. The box for the second year's {n2} starts at {q0}, is divided at {q1} and stops at {q2}.
+    test: {m.thing!c} of {m.who}, year by year, in {m.unit}: half of the {n1} values of the first year are from {p0} to
+        {p2} (the quartiles) around a median of {p1}, half of the {n2} values of the second from {q0} to {q2} around
+        {q1}.
+    test: A calculator gives Q1 = {p0}, Med = {p1}, Q3 = {p2} for {m.thing} ({m.unit}) among {n1} {m.who} of the first
+        year; for {n2} of the second year it gives Q1 = {q0}, Med = {q1}, Q3 = {q2}.
 """)
 _ASK_BOX_PLOT_COUNTS = wordings("""
     train: About how many of the {year} year's values are {side} {cut} {m.unit}?
@@ -116,7 +120,8 @@ def box_plot_counts(draw: Draw) -> Siblings:
         share = 25 if is_q1 == bool(below) else 75
         steps = [
             f"In the {YEARS[k]} year, {cut} {m.unit} is the {'first' if is_q1 else 'third'} quartile.",
-            f"About {share}% of the values are {side} it: `{share / 100:.2f} * {sizes[k]} = {sizes[k] * share // 100}`.",
+            f"About {share}% of the values are {side} it: `{share / 100:.2f} * {sizes[k]} = "
+            f"{sizes[k] * share // 100}`.",
         ]
         ask = draw.ask(_ASK_BOX_PLOT_COUNTS, m=m, year=YEARS[k], side=side, cut=cut)
         return Sibling(f"{YEARS[k]} year, {side}", f"{stem} {ask}", steps, count(sizes[k] * share // 100, m.many),
@@ -133,18 +138,18 @@ def box_plot_counts(draw: Draw) -> Siblings:
 _STEM_COMPARE_BOX_PLOTS = wordings("""
     train: Boxplots of the {m.thing} of {m.who}, in {m.unit}, have these five numbers. First year: {first}. Second year:
         {second}.
-    train: The five-number summaries of {m.thing} ({m.unit}) for {m.who} are {first} in the first year and {second} in the second
-        year.
-    train: Side-by-side boxplots compare the {m.thing} of {m.who} in two years. In {m.unit}, minimum, quartiles and maximum are
-        {first} for the first year, and {second} for the second.
-    train: For {m.who}, minimum, first quartile, median, third quartile and maximum of {m.thing} are {first} {m.unit} in the first
-        year and {second} {m.unit} in the second.
-    test: Min, Q1, Med, Q3 and Max of {m.thing} ({m.unit}) among {m.who} read {first} for one year, called the first here, and
-        {second} for the year after, the second.
-    test: Two boxplots above one axis describe {m.who} of a first and a second year. Marked on them, as {m.thing} in {m.unit}, are
-        {first} and {second}.
-    test: A calculator was fed with data on {m.thing} among {m.who}, in {m.unit}. Its five numbers for the first year are {first};
-        for the second year they are {second}.
+    train: The five-number summaries of {m.thing} ({m.unit}) for {m.who} are {first} in the first year and {second} in
+        the second year.
+    train: Side-by-side boxplots compare the {m.thing} of {m.who} in two years. In {m.unit}, minimum, quartiles and
+        maximum are {first} for the first year, and {second} for the second.
+    train: For {m.who}, minimum, first quartile, median, third quartile and maximum of {m.thing} are {first} {m.unit} in
+        the first year and {second} {m.unit} in the second.
+    test: Min, Q1, Med, Q3 and Max of {m.thing} ({m.unit}) among {m.who} read {first} for one year, called the first
+        here, and {second} for the year after, the second.
+    test: Two boxplots above one axis describe {m.who} of a first and a second year. Marked on them, as {m.thing} in
+        {m.unit}, are {first} and {second}.
+    test: A calculator was fed with data on {m.thing} among {m.who}, in {m.unit}. Its five numbers for the first year
+        are {first}; for the second year they are {second}.
 """)
 _ASK_COMPARE_BOX_PLOTS = wordings("""
     train: In which year is the {measure} larger, and by how much?
@@ -164,17 +169,20 @@ def compare_box_plots(draw: Draw) -> Siblings:
               "range": [p[4] - p[0] for p in plots], "maximum": [p[4] for p in plots]}
     gaps = {name: round(v[0] - v[1], m.digits) for name, v in values.items()}
     draw.need(all(abs(gap) not in (0, 1) for gap in gaps.values()))
-    stem = draw.ask(_STEM_COMPARE_BOX_PLOTS, m=m, **{y: ", ".join(map(str, p)) for y, p in zip(YEARS, plots, strict=True)})
+    shown = {year: ", ".join(map(str, plot)) for year, plot in zip(YEARS, plots, strict=True)}
+    stem = draw.ask(_STEM_COMPARE_BOX_PLOTS, m=m, **shown)
 
     def make(name: str) -> Sibling:
         pair = [plain(v) for v in values[name]]
         ahead = 0 if gaps[name] > 0 else 1
         steps = [
             f"The {name} is {pair[0]} {m.unit} in the first year and {pair[1]} {m.unit} in the second.",
-            f"The {YEARS[ahead]} year is ahead by `{pair[ahead]} - {pair[1 - ahead]} = {plain(abs(gaps[name]))}` {m.unit}.",
+            f"The {YEARS[ahead]} year is ahead by `{pair[ahead]} - {pair[1 - ahead]} = {plain(abs(gaps[name]))}` "
+            f"{m.unit}.",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_COMPARE_BOX_PLOTS, measure=name)}", steps,
                        words(f"The {YEARS[ahead]} year, by {plain(abs(gaps[name]))} {m.unit}."),
                        "Boxplots are compared by median (center), IQR and range (spread), and extremes.")
 
-    return four([make(name) for name in values], [f"compared the years by the {name}" for name in values], {"plots": plots})
+    slips = [f"compared the years by the {name}" for name in values]
+    return four([make(name) for name in values], slips, {"plots": plots})

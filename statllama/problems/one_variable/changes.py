@@ -16,19 +16,21 @@ from ._shared import center_and_spread
 _STEM_LINEAR_CHANGE = wordings("""
     train: A set of {t.quantity} has {center} {c} and {spread} {s} {t.unit}. For {t.result} in {t.new_unit}, {t.first}
         multiplies each value by {b1} and adds {a1}; {t.second} multiplies by {b2} and adds {a2}.
-    train: The {center} of some {t.quantity} is {c} {t.unit} and the {spread} is {s} {t.unit}. They are turned into {t.result}
-        ({t.new_unit}) by `new = {a1} + {b1} * old` at {t.first} and by `new = {a2} + {b2} * old` at {t.second}.
-    train: From {t.quantity} in {t.unit}, with {center} {c} and {spread} {s}, {t.first} computes {t.result} in {t.new_unit} as
-        {a1} plus {b1} times the value, and {t.second} as {a2} plus {b2} times the value.
-    train: Two rules turn {t.quantity} x ({t.unit}) into {t.result} y ({t.new_unit}): `y = {a1} + {b1} * x` with {t.first},
-        `y = {a2} + {b2} * x` with {t.second}. The values of x have {center} {c} and {spread} {s}.
+    train: The {center} of some {t.quantity} is {c} {t.unit} and the {spread} is {s} {t.unit}. They are turned into
+        {t.result} ({t.new_unit}) by `new = {a1} + {b1} * old` at {t.first} and by `new = {a2} + {b2} * old` at
+        {t.second}.
+    train: From {t.quantity} in {t.unit}, with {center} {c} and {spread} {s}, {t.first} computes {t.result} in
+        {t.new_unit} as {a1} plus {b1} times the value, and {t.second} as {a2} plus {b2} times the value.
+    train: Two rules turn {t.quantity} x ({t.unit}) into {t.result} y ({t.new_unit}): `y = {a1} + {b1} * x` with
+        {t.first}, `y = {a2} + {b2} * x` with {t.second}. The values of x have {center} {c} and {spread} {s}.
     test: Some {t.quantity} are on file; their {center} comes to {c} {t.unit} and their {spread} to {s} {t.unit}. With
-        {t.first}, each entry x becomes {a1} + {b1} x {t.new_unit}; with {t.second}, {a2} + {b2} x {t.new_unit}. The results are {t.result}.
+        {t.first}, each entry x becomes {a1} + {b1} x {t.new_unit}; with {t.second}, {a2} + {b2} x {t.new_unit}. The
+        results are {t.result}.
     test: How {t.result} in {t.new_unit} depend on {t.quantity} in {t.unit}: {t.first} takes {a1} and {b1} per unit,
         {t.second} takes {a2} and {b2} per unit. A list of such {t.quantity} has {spread} {s} and {center} {c}.
-    test: A basic amount of {a1} plus {b1} for every unit ({t.first}), or {a2} plus {b2} for every unit ({t.second}): that is
-        how {t.quantity} ({t.unit}) lead to {t.result} ({t.new_unit}). On a list with {center} {c} and {spread} {s}, both rules
-        are tried.
+    test: A basic amount of {a1} plus {b1} for every unit ({t.first}), or {a2} plus {b2} for every unit ({t.second}):
+        that is how {t.quantity} ({t.unit}) lead to {t.result} ({t.new_unit}). On a list with {center} {c} and {spread}
+        {s}, both rules are tried.
 """)
 _ASK_LINEAR_CHANGE = wordings("""
     train: What is the {measure} of the {t.result} with {name}?
@@ -46,7 +48,8 @@ def linear_change(draw: Draw) -> Siblings:
     a, b = [draw.decimal(*t.a, 0) for _ in "ab"], [draw.decimal(*t.b, 1) for _ in "ab"]
     draw.need(a[0] != a[1] and b[0] != b[1])
     names = (draw.choice(("mean", "median")), draw.choice(("standard deviation", "interquartile range")))
-    stem = draw.ask(_STEM_LINEAR_CHANGE, t=t, center=names[0], spread=names[1], c=c, s=s, a1=a[0], b1=b[0], a2=a[1], b2=b[1])
+    rules = {"a1": a[0], "b1": b[0], "a2": a[1], "b2": b[1]}
+    stem = draw.ask(_STEM_LINEAR_CHANGE, t=t, center=names[0], spread=names[1], c=c, s=s, **rules)
 
     def make(spread: int, k: int) -> Sibling:
         old, measure, who = (c, s)[spread], names[spread], (t.first, t.second)[k]
@@ -54,7 +57,7 @@ def linear_change(draw: Draw) -> Siblings:
         shown = f"{b[k]} * {old}" if spread else f"{a[k]} + {b[k]} * {old}"
         steps = [
             (f"The {measure} is a measure of center: it is multiplied and shifted like each value.",
-             f"The {measure} is a measure of spread: it is multiplied, and adding a constant leaves it as it is.")[spread],
+             f"The {measure} is a measure of spread: it is multiplied, and a constant does not change it.")[spread],
             f"With {who}, the new {measure} is `{shown} = {right:.2f}` {t.new_unit}.",
         ]
         return Sibling(
@@ -124,9 +127,10 @@ def mean_after_correction(draw: Draw) -> Siblings:
 _STEM_EFFECT_OF_A_VALUE = wordings("""
     train: The {m.thing} of {n} {m.who} has mean {mean} {m.unit} and standard deviation {sd} {m.unit}.
     train: For {n} {m.who}, the mean {m.thing} is {mean} {m.unit}, with a standard deviation of {sd} {m.unit}.
-    train: A list of {n} values of {m.thing}, for {m.who}, has a mean of {mean} and a standard deviation of {sd} {m.unit}.
-    train: In a study of {m.who}, {n} values of {m.thing} were recorded; their mean is {mean} {m.unit} and their standard
-        deviation {sd} {m.unit}.
+    train: A list of {n} values of {m.thing}, for {m.who}, has a mean of {mean} and a standard deviation of {sd}
+        {m.unit}.
+    train: In a study of {m.who}, {n} values of {m.thing} were recorded; their mean is {mean} {m.unit} and their
+        standard deviation {sd} {m.unit}.
     test: {n} {m.who} average {mean} {m.unit} in {m.thing}, and the SD of these data is {sd}.
     test: x-bar = {mean} and s = {sd} ({m.unit}) describe how {m.thing} varies among {n} {m.who}.
     test: A file on {m.who} holds {n} values of {m.thing}. Their average is {mean} {m.unit}, their SD {sd} {m.unit}.
@@ -165,7 +169,8 @@ def effect_of_a_value(draw: Draw) -> Siblings:
         steps = [
             f"The value {x} is {place}, so {('removing', 'adding')[how == 'add']} it means that the mean "
             f"{_CHANGED[way * side]}.",
-            f"It is {'more than two standard deviations' if side else '0 standard deviations'} from the mean, so the spread "
+            f"It is {'more than two standard deviations' if side else '0 standard deviations'} from the mean, so the "
+            f"spread "
             f"about the mean {_CHANGED[spread]}.",
         ]
         return Sibling(

@@ -29,20 +29,20 @@ def _table(limits: Sequence[int], counts: Sequence[int]) -> str:
 
 
 _STEM_HISTOGRAM_SHARES = wordings("""
-    train: A histogram of {m.thing} ({m.unit}) for {n} {m.who} has these classes and counts: {table}. Each class includes
-        its lower limit but not its upper limit.
+    train: A histogram of {m.thing} ({m.unit}) for {n} {m.who} has these classes and counts: {table}. Each class
+        includes its lower limit but not its upper limit.
     train: The {m.thing} of {n} {m.who}, in {m.unit}, is grouped into classes that include their lower limits only. The
         counts are {table}.
-    train: For {n} {m.who}, the bars of a histogram of {m.thing} in {m.unit} have the following heights, with lower limits
-        included and upper limits excluded: {table}.
-    train: A frequency table shows {m.thing}, in {m.unit}, for a random sample of {n} {m.who}: {table}. A value at a limit
-        belongs to the upper class.
-    test: {table}: these are the classes and bar heights in a histogram of {m.thing} ({m.unit}) among {n} {m.who}. A value on
-        a boundary is counted in the class that starts there.
+    train: For {n} {m.who}, the bars of a histogram of {m.thing} in {m.unit} have the following heights, with lower
+        limits included and upper limits excluded: {table}.
+    train: A frequency table shows {m.thing}, in {m.unit}, for a random sample of {n} {m.who}: {table}. A value at a
+        limit belongs to the upper class.
+    test: {table}: these are the classes and bar heights in a histogram of {m.thing} ({m.unit}) among {n} {m.who}. A
+        value on a boundary is counted in the class that starts there.
     test: A student sorts {n} {m.who} by {m.thing} in {m.unit}, putting each boundary value into the class above it, and
         draws bars of these heights: {table}.
-    test: How {m.thing} varies among {n} {m.who} is shown by bars over classes, which start with their lower boundary and
-        stop short of the upper one. In {m.unit}, the bars read {table}.
+    test: How {m.thing} varies among {n} {m.who} is shown by bars over classes, which start with their lower boundary
+        and stop short of the upper one. In {m.unit}, the bars read {table}.
 """)
 _ASK_HISTOGRAM_SHARES = wordings("""
     train: What percent of the {m.many} have {m.thing!a} {range} {m.unit}?
@@ -75,8 +75,8 @@ def histogram_shares(draw: Draw) -> Siblings:
             f"The classes with values {name} {m.unit} have a count of {added}.",
             f"As a percent, that is `100 * {total} / {n} = {100 * total / n:.1f}`.",
         ]
-        in_train = draw.split == "train"
-        ask = draw.ask(_ASK_HISTOGRAM_SHARES, m=m, range=name if in_train else f"at {said}" if "or more" in name else name)
+        place = name.replace("of ", "at ") if draw.split == "test" else name
+        ask = draw.ask(_ASK_HISTOGRAM_SHARES, m=m, range=place)
         return Sibling(said, f"{stem} {ask}", steps, number(100 * total / n, 1, "percent"),
                        "A relative frequency adds the counts of the classes in the range and divides by the total.")
 
@@ -89,7 +89,8 @@ def histogram_shares(draw: Draw) -> Siblings:
 
 
 _STEM_HISTOGRAM_QUARTILES = wordings("""
-    train: The {m.thing} of {n} {m.who} is summarized by a histogram with these classes, in {m.unit}, and counts: {table}.
+    train: The {m.thing} of {n} {m.who} is summarized by a histogram with these classes, in {m.unit}, and counts:
+        {table}.
     train: In a histogram of {m.thing} ({m.unit}), {n} {m.who} are grouped as follows: {table}.
     train: A grouped frequency table for the {m.thing}, in {m.unit}, of {n} {m.who} reads {table}.
     train: A sample of {n} {m.who} was grouped by {m.thing} in {m.unit}. The class counts are {table}.
@@ -121,21 +122,24 @@ def histogram_quartiles(draw: Draw) -> Siblings:
         i, p = at[name], _PLACES[name]
         steps = [
             f"The {name} has {100 * p:.0f}% of the values below it, that is `{p} * {n} = {p * n:.1f}` of {n}.",
-            f"There are {sums[i - 1] if i else 0} values below {limits[i]} and {sums[i]} below {limits[i + 1]} {m.unit}.",
+            f"There are {sums[i - 1] if i else 0} values below {limits[i]} and {sums[i]} below {limits[i + 1]} "
+            f"{m.unit}.",
             f"So the {name} is between {limits[i]} and {limits[i + 1]} {m.unit}.",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_HISTOGRAM_QUARTILES, measure=name)}", steps,
                        words(f"{limits[i]} to {limits[i + 1]} {m.unit}"),
                        "A quartile or percentile is located by adding the counts from the lowest class upward.")
 
-    return four([make(name) for name in at], [f"located the {name}" for name in at], {"limits": limits, "counts": counts})
+    slips = [f"located the {name}" for name in at]
+    return four([make(name) for name in at], slips, {"limits": limits, "counts": counts})
 
 
 _STEM_STEM_AND_LEAF = wordings("""
     train: A stemplot shows the {m.thing} of {n} {m.who}: {plot}. Here {key} stands for {value} {m.unit}.
-    train: The {m.thing} of a random sample of {n} {m.who} is shown in a stem-and-leaf plot with the rows {plot}, where {key}
-        represents {value} {m.unit}.
-    train: For {n} {m.who}, a stemplot of {m.thing} has these rows: {plot}. The key says that {key} means {value} {m.unit}.
+    train: The {m.thing} of a random sample of {n} {m.who} is shown in a stem-and-leaf plot with the rows {plot}, where
+        {key} represents {value} {m.unit}.
+    train: For {n} {m.who}, a stemplot of {m.thing} has these rows: {plot}. The key says that {key} means {value}
+        {m.unit}.
     train: The rows of a stem-and-leaf plot of {m.thing} for {n} {m.who} are {plot}. (Key: {key} is {value} {m.unit}.)
     test: {plot}: these rows, in which {key} is to be read as {value} {m.unit}, list {m.thing} for {n} {m.who}.
     test: Reading {key} as {value} {m.unit}, take the {m.thing} of {n} {m.who} from the stems and leaves {plot}.
@@ -184,8 +188,8 @@ _STEM_CUMULATIVE_GRAPH = wordings("""
         {points}.
     train: For {m.who}, the cumulative relative frequency of {m.thing} ({m.unit}) at several values is {points}.
     train: The {m.thing} of {m.who} in {m.unit} is summarized by a table of cumulative relative frequencies: {points}.
-    train: An ogive, the graph of cumulative relative frequency, is drawn for the {m.thing} ({m.unit}) of {m.who}. Its points
-        are {points}.
+    train: An ogive, the graph of cumulative relative frequency, is drawn for the {m.thing} ({m.unit}) of {m.who}. Its
+        points are {points}.
     test: {points}: this is how the cumulative share of {m.who} grows with {m.thing}, measured in {m.unit}.
     test: A rising curve shows, for each {m.thing} in {m.unit}, the share of {m.who} at or below it. It goes through
         {points}.
@@ -211,16 +215,19 @@ def cumulative_graph(draw: Draw) -> Siblings:
     stem = draw.ask(_STEM_CUMULATIVE_GRAPH, m=m, points=points)
     a, b, p, q = limits[low], limits[high], shares[low], shares[high]
     ranges = {f"at most {a}": (p, f"{p:.2f}"), f"above {b}": (1 - q, f"`1 - {q:.2f} = {1 - q:.2f}`"),
-              f"above {a} but at most {b}": (q - p, f"`{q:.2f} - {p:.2f} = {q - p:.2f}`"), f"at most {b}": (q, f"{q:.2f}")}
+              f"above {a} but at most {b}": (q - p, f"`{q:.2f} - {p:.2f} = {q - p:.2f}`"),
+              f"at most {b}": (q, f"{q:.2f}")}
 
     def make(name: str) -> Sibling:
         value, shown = ranges[name]
         steps = [
-            f"The graph shows the proportion of values up to each point: {p:.2f} up to {a} and {q:.2f} up to {b} {m.unit}.",
+            f"The graph shows the proportion of values up to each point: {p:.2f} up to {a} and {q:.2f} up to {b} "
+            f"{m.unit}.",
             f"The proportion of values that are {name} {m.unit} is therefore {shown}.",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_CUMULATIVE_GRAPH, m=m, range=name)}", steps, number(value, 2),
-                       "A cumulative relative frequency counts everything up to its value; other ranges are differences.")
+                       "A cumulative relative frequency counts everything up to its value; other ranges are "
+                       "differences.")
 
     return four(
         [make(name) for name in ranges],

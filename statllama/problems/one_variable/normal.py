@@ -21,20 +21,21 @@ _STEM_NORMAL_TAIL = wordings("""
         second.
     train: In two years, {m.thing} among {m.who} followed a normal distribution. Its mean was {m1} {m.unit} in the first
         year and {m2} {m.unit} in the second; its standard deviation was {s1} and then {s2} {m.unit}.
-    train: For {m.who}, {m.thing} is modeled by a normal distribution with mean {m1} and standard deviation {s1} {m.unit}
-        in the first year of a study, and with mean {m2} and standard deviation {s2} {m.unit} in the second.
-    train: Histograms of {m.thing} for {m.who} were close to normal in two years: mean {m1} {m.unit}, SD {s1} {m.unit} in
-        the first year and mean {m2} {m.unit}, SD {s2} {m.unit} in the second.
+    train: For {m.who}, {m.thing} is modeled by a normal distribution with mean {m1} and standard deviation {s1}
+        {m.unit} in the first year of a study, and with mean {m2} and standard deviation {s2} {m.unit} in the second.
+    train: Histograms of {m.thing} for {m.who} were close to normal in two years: mean {m1} {m.unit}, SD {s1} {m.unit}
+        in the first year and mean {m2} {m.unit}, SD {s2} {m.unit} in the second.
     test: Normal curves fit the {m.thing} of {m.who} in two years. The first year's is centered at {m1} {m.unit} with SD
         {s1}, the second year's at {m2} {m.unit} with SD {s2}.
     test: N({m1}, {s1}) in the first year and N({m2}, {s2}) in the second, given as mean and SD in {m.unit}: these are
         the models for {m.thing} among {m.who}.
-    test: Suppose {m.who} averaged {m1} {m.unit} in {m.thing}, with SD {s1}, in the first year, and {m2} {m.unit}, with SD
-        {s2}, in the second. Both distributions were bell-shaped and close to normal.
+    test: Suppose {m.who} averaged {m1} {m.unit} in {m.thing}, with SD {s1}, in the first year, and {m2} {m.unit}, with
+        SD {s2}, in the second. Both distributions were bell-shaped and close to normal.
 """)
 _ASK_NORMAL_TAIL = wordings("""
     train: What proportion of the {m.many} had {m.thing!a} {side} {cut} {m.unit} in the {year} year?
-    train: Find the probability that {m.one!a} chosen at random in the {year} year had {m.thing!a} {side} {cut} {m.unit}.
+    train: Find the probability that {m.one!a} chosen at random in the {year} year had {m.thing!a} {side} {cut}
+        {m.unit}.
     test: According to the model for the {year} year, what fraction of all values lies {side} {cut} {m.unit}?
     test: How likely was a value {side} {cut} {m.unit} for a randomly selected {m.one} of the {year} year?
 """)
@@ -92,7 +93,8 @@ def normal_percentile(draw: Draw) -> Siblings:
         z, end = normal_quantile(percent / 100), ("lowest", "highest")[top]
         value = mean + z * sd
         steps = [
-            f"The {end} {share}% are cut off by the {ordinal(percent)} percentile, which has {percent}% of the area to its "
+            f"The {end} {share}% are cut off by the {ordinal(percent)} percentile, which has {percent}% of the area "
+            f"to its "
             f"left: z = {z:.3f}.",
             f"In the {YEARS[a]} year, `x = mean + z * SD = {mean} {'+' if z > 0 else '-'} {abs(z):.3f} * {sd} = "
             f"{value:.{digits}f}`.",
@@ -121,11 +123,13 @@ _STEM_NORMAL_BETWEEN = wordings("""
     test: {m.who!c} average {mean} {m.unit} in {m.thing}, with SD {sd}, and a histogram of them is close to a normal
         curve.
     test: For {m.who}, take N({mean}, {sd}), given as mean and SD in {m.unit}, as the model of {m.thing}.
-    test: The bell curve that describes {m.thing} among {m.who} has its peak at {mean} {m.unit} and an SD of {sd} {m.unit}.
+    test: The bell curve that describes {m.thing} among {m.who} has its peak at {mean} {m.unit} and an SD of {sd}
+        {m.unit}.
 """)
 _ASK_NORMAL_BETWEEN = wordings("""
     train/between: What proportion of the {m.many} has {m.thing!a} between {low} and {high} {m.unit}?
-    train/between: Find the probability that a randomly chosen {m.one} has {m.thing!a} between {low} and {high} {m.unit}.
+    train/between: Find the probability that a randomly chosen {m.one} has {m.thing!a} between {low} and {high}
+        {m.unit}.
     train/outside: What proportion of the {m.many} has {m.thing!a} below {low} or above {high} {m.unit}?
     train/outside: Find the probability that a randomly chosen {m.one} has {m.thing!a} below {low} or above {high}
         {m.unit}.
@@ -167,7 +171,7 @@ def normal_between(draw: Draw) -> Siblings:
     a, b, c = cuts
     return four(
         [make(a, b, "between"), make(b, c, "between"), make(a, c, "between"), make(a, c, "outside")],
-        [f"gave the area between {a} and {b}", f"gave the area between {b} and {c}", f"gave the area between {a} and {c}",
-         f"gave the area outside {a} to {c}"],
+        [f"gave the area between {a} and {b}", f"gave the area between {b} and {c}",
+         f"gave the area between {a} and {c}", f"gave the area outside {a} to {c}"],
         {"mean": mean, "sd": sd, "cuts": cuts},
     )

@@ -27,8 +27,8 @@ _STEM_Z_SCORE = wordings("""
         {s1}, and {m2} {m.unit} in the second, when the SD was {s2}.
     test: A table of {m.thing} ({m.unit}) among {m.who} lists x-bar = {m1} and s = {s1} under "first year" and x-bar =
         {m2} and s = {s2} under "second year".
-    test: With an average of {m1} {m.unit} and an SD of {s1} {m.unit}, the first year's data on {m.who} describe {m.thing}
-        before a change; the second year's average of {m2} and SD of {s2} describe it afterward.
+    test: With an average of {m1} {m.unit} and an SD of {s1} {m.unit}, the first year's data on {m.who} describe
+        {m.thing} before a change; the second year's average of {m2} and SD of {s2} describe it afterward.
 """)
 _ASK_Z_SCORE = wordings("""
     train: What is the z-score of {m.thing!a} of {x} {m.unit} in the {year} year?
@@ -52,7 +52,8 @@ def z_score(draw: Draw) -> Siblings:
         z = (x - mean) / sd
         steps = [
             "The z-score counts standard deviations from the mean: `z = (x - mean) / SD`.",
-            f"For {x} {m.unit} in the {YEARS[a]} year, `z = ({x} - {mean}) / {sd} = {plain(x - mean)} / {sd} = {z:.2f}`.",
+            f"For {x} {m.unit} in the {YEARS[a]} year, `z = ({x} - {mean}) / {sd} = {plain(x - mean)} / {sd} = "
+            f"{z:.2f}`.",
             f"The value is {abs(z):.2f} standard deviations {'above' if z > 0 else 'below'} that year's mean.",
         ]
         return Sibling(
@@ -72,15 +73,14 @@ def z_score(draw: Draw) -> Siblings:
 
 
 _STEM_COMPARE_Z_SCORES = wordings("""
-    train: {c.who} gets {x1} {c.unit} in {c.first} and {x2} {c.unit} in {c.second}. The results of all participants
-        have mean {m1} and standard deviation {s1} in {c.first}, and mean {m2} and standard deviation {s2} in
-        {c.second}.
+    train: {c.who} gets {x1} {c.unit} in {c.first} and {x2} {c.unit} in {c.second}. The results of all participants have
+        mean {m1} and standard deviation {s1} in {c.first}, and mean {m2} and standard deviation {s2} in {c.second}.
     train: In {c.first}, all results have mean {m1} and standard deviation {s1}; in {c.second}, mean {m2} and standard
         deviation {s2}. {c.who} gets {x1} {c.unit} in the former and {x2} {c.unit} in the latter.
     train: {c.who} takes part twice, with {x1} {c.unit} in {c.first} (mean of all results {m1}, standard deviation {s1})
         and {x2} {c.unit} in {c.second} (mean {m2}, standard deviation {s2}).
-    train: The mean of all results is {m1} {c.unit} in {c.first} and {m2} {c.unit} in {c.second}; the standard deviations
-        are {s1} and {s2}. {c.who} gets {x1} in the former and {x2} in the latter.
+    train: The mean of all results is {m1} {c.unit} in {c.first} and {m2} {c.unit} in {c.second}; the standard
+        deviations are {s1} and {s2}. {c.who} gets {x1} in the former and {x2} in the latter.
     test: {c.who} comes home with {x1} {c.unit} from {c.first} (field average {m1}, SD {s1}) and {x2} {c.unit} from
         {c.second} (field average {m2}, SD {s2}).
     test: The score sheet for {c.first} shows a field average of {m1} {c.unit} and an SD of {s1}; for {c.second}, {m2}
@@ -89,14 +89,16 @@ _STEM_COMPARE_Z_SCORES = wordings("""
         {s2}. {c.who} scores {x1} in one and {x2} in the other.
 """)
 _ASK_COMPARE_Z_SCORES = wordings("""
-    train/z: Relative to the variation among all participants, in which of the two is the result {better}, and by how much?
+    train/z: Relative to the variation among all participants, in which of the two is the result {better}, and by how
+        much?
     train/z: Judged by z-scores, in which of the two is the result {better}, and by how much?
     train/raw: Leaving the variation aside, in which of the two is the result {farther} above the mean, and by how much?
     train/raw: Judged by plain distance above the mean, in which of the two is the result {better}, and by how much?
     test/z: Allowing for how much each field varied, where was the {stronger} showing, and what is the gap?
     test/z: Which of the two performances is the {stronger} one once both are standardized, and what is the gap?
     test/raw: Ignoring how much each field varied, where was the {larger} lead over the average, and what is the gap?
-    test/raw: Which performance has the {larger} lead over its field average before any standardizing, and what is the gap?
+    test/raw: Which performance has the {larger} lead over its field average before any standardizing, and what is the
+        gap?
 """)
 
 
@@ -126,7 +128,8 @@ def compare_z_scores(draw: Draw) -> Siblings:
         fields = dict(zip(("better", "farther", "larger", "stronger"), way, strict=True))
         steps = [
             working[raw],
-            f"The {('z-score', 'distance')[raw]} in {names[k]} is the {'larger' if wins else 'smaller'} one, by {gaps[raw]}.",
+            f"The {('z-score', 'distance')[raw]} in {names[k]} is the {'larger' if wins else 'smaller'} one, by "
+            f"{gaps[raw]}.",
         ]
         return Sibling(
             f"{('z-scores', 'distances')[raw]}, {names[k]}",

@@ -12,16 +12,16 @@ from .._wording import wordings
 
 
 _STEM_DESCRIBE_DISTRIBUTION = wordings("""
-    train: The {m.thing} of {m.who} was recorded in four samples. Histograms with eight classes of equal width, from low to
-        high {m.thing}, have these counts. {tables}.
-    train: Four samples of {m.who} were compared by {m.thing}. From the lowest class to the highest, the counts in eight equal
-        classes are as follows. {tables}.
+    train: The {m.thing} of {m.who} was recorded in four samples. Histograms with eight classes of equal width, from low
+        to high {m.thing}, have these counts. {tables}.
+    train: Four samples of {m.who} were compared by {m.thing}. From the lowest class to the highest, the counts in eight
+        equal classes are as follows. {tables}.
     train: For four samples of {m.who}, the bars of a histogram of {m.thing} in eight classes of equal width have these
         heights, starting with the lowest class. {tables}.
-    train: Each of four students measured the {m.thing} of a random sample of {m.who} and grouped the values into the same
-        eight classes, lowest first. {tables}.
-    test: Eight bars over equal classes, drawn from small values to large ones, show how {m.thing} varies in four sets of {m.who}.
-        Their heights follow. {tables}.
+    train: Each of four students measured the {m.thing} of a random sample of {m.who} and grouped the values into the
+        same eight classes, lowest first. {tables}.
+    test: Eight bars over equal classes, drawn from small values to large ones, show how {m.thing} varies in four sets
+        of {m.who}. Their heights follow. {tables}.
     test: Read from left to right, histograms of {m.thing} for four sets of {m.who} have eight bars of these heights.
         {tables}.
     test: How does {m.thing} vary among {m.who}? Four sets of data gave these bar heights over eight equal classes in

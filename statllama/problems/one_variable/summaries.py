@@ -78,18 +78,18 @@ def sample_standard_deviation(draw: Draw) -> Siblings:
 _STEM_WEIGHTED_MEAN = wordings("""
     train: Three groups of {m.who} were measured. The mean {m.thing} is {x1} {m.unit} for the {n1} in the first group,
         {x2} {m.unit} for the {n2} in the second, and {x3} {m.unit} for the {n3} in the third.
-    train: The mean {m.thing} of {n1} {m.who} is {x1} {m.unit}. A second group, of {n2}, has mean {x2} {m.unit}, and a third
-        group, of {n3}, has mean {x3} {m.unit}.
-    train: A study of {m.who} has three groups, of {n1}, {n2} and {n3} {m.many}. Their means of {m.thing} are {x1}, {x2} and
-        {x3} {m.unit}, in this order.
-    train: For {m.who}, a report lists the group sizes {n1}, {n2} and {n3}, and beside them the group means of {m.thing}:
-        {x1}, {x2} and {x3} {m.unit}.
-    test: On a first day {n1} {m.who} averaged {x1} {m.unit} in {m.thing}; on a second day {n2} others averaged {x2}, and
-        on a third day {n3} averaged {x3}.
-    test: Group 1: n = {n1}, x-bar = {x1}. Group 2: n = {n2}, x-bar = {x2}. Group 3: n = {n3}, x-bar = {x3}. The variable
-        is the {m.thing} ({m.unit}) of {m.who}.
-    test: Three students pool their data on {m.thing} among {m.who}: one has {n1} values with average {x1} {m.unit}, one has
-        {n2} with average {x2}, and one has {n3} with average {x3}.
+    train: The mean {m.thing} of {n1} {m.who} is {x1} {m.unit}. A second group, of {n2}, has mean {x2} {m.unit}, and a
+        third group, of {n3}, has mean {x3} {m.unit}.
+    train: A study of {m.who} has three groups, of {n1}, {n2} and {n3} {m.many}. Their means of {m.thing} are {x1}, {x2}
+        and {x3} {m.unit}, in this order.
+    train: For {m.who}, a report lists the group sizes {n1}, {n2} and {n3}, and beside them the group means of
+        {m.thing}: {x1}, {x2} and {x3} {m.unit}.
+    test: On a first day {n1} {m.who} averaged {x1} {m.unit} in {m.thing}; on a second day {n2} others averaged {x2},
+        and on a third day {n3} averaged {x3}.
+    test: Group 1: n = {n1}, x-bar = {x1}. Group 2: n = {n2}, x-bar = {x2}. Group 3: n = {n3}, x-bar = {x3}. The
+        variable is the {m.thing} ({m.unit}) of {m.who}.
+    test: Three students pool their data on {m.thing} among {m.who}: one has {n1} values with average {x1} {m.unit}, one
+        has {n2} with average {x2}, and one has {n3} with average {x3}.
 """)
 _ASK_WEIGHTED_MEAN = wordings("""
     train/each: What is the mean of all individual values in {groups}?
@@ -143,24 +143,25 @@ def weighted_mean(draw: Draw) -> Siblings:
 
 
 _STEM_OUTLIER_FENCE = wordings("""
-    train: For a random sample of {m.who}, the {m.thing} in {m.unit} has mean {mean}, standard deviation {sd}, first quartile
-        {q1} and third quartile {q3}.
+    train: For a random sample of {m.who}, the {m.thing} in {m.unit} has mean {mean}, standard deviation {sd}, first
+        quartile {q1} and third quartile {q3}.
     train: Summary statistics of {m.thing} ({m.unit}) for {m.who} are mean {mean}, SD {sd}, Q1 {q1} and Q3 {q3}.
-    train: The {m.thing} of some {m.who} has quartiles {q1} and {q3} {m.unit}; its mean is {mean} {m.unit}, with a standard
-        deviation of {sd} {m.unit}.
-    train: Software reports Q1 = {q1}, Q3 = {q3}, mean = {mean} and s = {sd} for the {m.thing}, in {m.unit}, of a group of
-        {m.who}.
+    train: The {m.thing} of some {m.who} has quartiles {q1} and {q3} {m.unit}; its mean is {mean} {m.unit}, with a
+        standard deviation of {sd} {m.unit}.
+    train: Software reports Q1 = {q1}, Q3 = {q3}, mean = {mean} and s = {sd} for the {m.thing}, in {m.unit}, of a group
+        of {m.who}.
     test: Half of the {m.who} in a file have {m.thing!a} from {q1} to {q3} {m.unit}, the two quartiles. The average is
         {mean} and the SD {sd}.
-    test: x-bar = {mean}, s = {sd}, Q1 = {q1}, Q3 = {q3} (in {m.unit}): these summaries describe {m.thing} for a number of
-        {m.who}.
+    test: x-bar = {mean}, s = {sd}, Q1 = {q1}, Q3 = {q3} (in {m.unit}): these summaries describe {m.thing} for a number
+        of {m.who}.
     test: The middle half of a boxplot of {m.thing} for {m.who} reaches from {q1} to {q3} {m.unit}, and a note gives the
         average, {mean}, and the SD, {sd}.
 """)
 _ASK_OUTLIER_FENCE = wordings("""
     train/iqr: By the 1.5 IQR rule, {side} what value is an observation an outlier?
     train/iqr: Find the {limit} fence of the rule that uses 1.5 times the interquartile range.
-    train/sd: If an outlier lies more than two standard deviations from the mean, {side} what value is an observation one?
+    train/sd: If an outlier lies more than two standard deviations from the mean, {side} what value is an observation
+        one?
     train/sd: Find the {limit} limit of the rule that flags values more than two standard deviations from the mean.
     test/iqr: Where is the {limit} cutoff for outliers when 1.5 times the IQR is the criterion?
     test/iqr: An analyst marks values {side} a boxplot's usual 1.5 IQR boundary. What is the boundary?
@@ -186,7 +187,7 @@ def outlier_fence(draw: Draw) -> Siblings:
         value = base + sign * step
         op = "-" if lower else "+"
         steps = [
-            f"The standard deviation is {sd}." if by_sd else f"The interquartile range is `{q3} - {q1} = {plain(iqr)}`.",
+            (f"The interquartile range is `{q3} - {q1} = {plain(iqr)}`.", f"The standard deviation is {sd}.")[by_sd],
             f"The {limit} limit is `{name} {op} {of} = {base} {op} {shown} = {plain(value)}` {m.unit}.",
             f"Values {side} {plain(value)} {m.unit} are outliers by this rule.",
         ]
@@ -207,20 +208,20 @@ def outlier_fence(draw: Draw) -> Siblings:
 
 
 _STEM_SKEW_FROM_CENTER = wordings("""
-    train: The {h.what} have mean {h_mean} and median {h_mid} {h.unit}. The {l.what} have mean {l_mean} and median {l_mid}
-        {l.unit}.
+    train: The {h.what} have mean {h_mean} and median {h_mid} {h.unit}. The {l.what} have mean {l_mean} and median
+        {l_mid} {l.unit}.
     train: A report gives the mean and the median of two variables: {h_mean} and {h_mid} {h.unit} for the {h.what}, and
         {l_mean} and {l_mid} {l.unit} for the {l.what}.
-    train: For the {l.what}, the median is {l_mid} {l.unit} and the mean {l_mean} {l.unit}. For the {h.what}, the median is
-        {h_mid} {h.unit} and the mean {h_mean} {h.unit}.
-    train: Two histograms, each with one peak, show the {l.what} (mean {l_mean}, median {l_mid} {l.unit}) and the {h.what}
-        (mean {h_mean}, median {h_mid} {h.unit}).
-    test: A planner notes two averages and two middle values: {h_mean} and {h_mid} {h.unit} for the {h.what}, but {l_mean}
-        and {l_mid} {l.unit} for the {l.what}.
+    train: For the {l.what}, the median is {l_mid} {l.unit} and the mean {l_mean} {l.unit}. For the {h.what}, the median
+        is {h_mid} {h.unit} and the mean {h_mean} {h.unit}.
+    train: Two histograms, each with one peak, show the {l.what} (mean {l_mean}, median {l_mid} {l.unit}) and the
+        {h.what} (mean {h_mean}, median {h_mid} {h.unit}).
+    test: A planner notes two averages and two middle values: {h_mean} and {h_mid} {h.unit} for the {h.what}, but
+        {l_mean} and {l_mid} {l.unit} for the {l.what}.
     test: With {l_mid} {l.unit} as the value in the middle, the {l.what} average {l_mean}. The {h.what} average {h_mean}
         {h.unit}, with {h_mid} in the middle.
-    test: Average and median differ clearly in two one-peaked distributions. They are {h_mean} and {h_mid} {h.unit} for the
-        {h.what}; for the {l.what} they are {l_mean} and {l_mid} {l.unit}.
+    test: Average and median differ clearly in two one-peaked distributions. They are {h_mean} and {h_mid} {h.unit} for
+        the {h.what}; for the {l.what} they are {l_mean} and {l_mid} {l.unit}.
 """)
 _ASK_SKEW_FROM_CENTER = wordings("""
     train/shape: What do these numbers suggest about the shape of the distribution of the {what}?
@@ -241,7 +242,8 @@ def skew_from_center(draw: Draw) -> Siblings:
     draw.need(h.high and not low.high)
     middles, gaps = [draw.integer(*s.middle) for s in (h, low)], [draw.integer(*s.gap) for s in (h, low)]
     means = [middles[0] + gaps[0], middles[1] - gaps[1]]
-    stem = draw.ask(_STEM_SKEW_FROM_CENTER, h=h, l=low, h_mean=means[0], h_mid=middles[0], l_mean=means[1], l_mid=middles[1])
+    numbers = {"h_mean": means[0], "h_mid": middles[0], "l_mean": means[1], "l_mid": middles[1]}
+    stem = draw.ask(_STEM_SKEW_FROM_CENTER, h=h, l=low, **numbers)
     facts = (("above", "right", "high", "falls"), ("below", "left", "low", "rises"))
     answers = [[f"It is skewed to the {side}: the long tail is on the {end} side of the median."
                 for _, side, end, _ in facts],
@@ -265,7 +267,8 @@ def skew_from_center(draw: Draw) -> Siblings:
 
     return square(
         make,
-        ("described the effect of the tail instead of the shape", "described the shape instead of the effect of the tail"),
+        ("described the effect of the tail instead of the shape", 
+         "described the shape instead of the effect of the tail"),
         ("took the tail to be on the low side", "took the tail to be on the high side"),
         {"means": means, "medians": middles, "names": (h.what, low.what)},
     )

@@ -1,95 +1,60 @@
-"""Strength of association: correlation, r squared, influence and two-way tables."""
+"""Strength of association: correlation, influence and two-way tables."""
 
 from __future__ import annotations
 
 import math
 
 from .._draw import Draw, Given, kind
-from .._problem import (
-    Draft,
-    Wrong,
-    number,
-    probability,
-    term,
-    words,
-)
-from .._scenarios import (
-    TABLES,
-)
+from .._problem import number, probability, term, words
+from .._scenarios import TABLES
 from .._settings import RELATIONS
+from .._siblings import Sibling, Siblings, four
 from .._wording import wordings
 
 # fmt: off
 
 
-_ASK_INTERPRET_R_SQUARED = wordings("""
-    train: For {r.cases}, the correlation between {r.x} and {r.y} is {corr}. What does r squared say about a
-        line that predicts {r.y} from {r.x}?
-    train: For {r.cases}, the correlation between {r.x} and {r.y} is {corr}. What share of the variation in
-        {r.y} does the least-squares line on {r.x} account for?
-    train: A study of {r.cases} finds a correlation of {corr} between {r.x} and {r.y}. Interpret r squared in
-        context.
-    test: {r.x!c} and {r.y} were recorded for {r.cases} and turned out to correlate at {corr}. Put into words
-        what the square of this number means for a straight-line fit with {r.y} as response.
-    test: With r = {corr} for {r.cases}, how should one read the coefficient of determination of a model that
-        has {r.x} as its only predictor of {r.y}?
-""")
-
-
-@kind(2)
-def interpret_r_squared(draw: Draw) -> Draft:
-    """What r squared says, in words, given r."""
-    r = draw.setting(RELATIONS)
-    corr = Given(math.copysign(draw.decimal(0.35, 0.95, 2), r.slope[0]))
-    square, flat = corr**2 * 100, abs(corr) * 100
-    draw.need(abs(square - flat) > 3)
-    start = f"r^2 = ({corr})^2 = {square / 100:.4f}."
-    tail = f"of the variation in {r.y} is explained by its linear relation with {r.x}."
-    return Draft(
-        draw.ask(_ASK_INTERPRET_R_SQUARED, r=r, corr=corr),
-        [start, "r squared is the share of the variation in the response that the line accounts for."],
-        words(f"About {square:.1f}% {tail}"),
-        [
-            Wrong(words(f"About {flat:.1f}% {tail}"), "used r instead of r squared",
-                  [f"The correlation is {corr}, and its size is {flat / 100:.2f}.",
-            "That is the share of the variation that the line accounts for."]),
-            Wrong(words(f"About {100 - square:.1f}% {tail}"), "gave the share that is left unexplained",
-                  [start, f"The line accounts for the rest, 1 - {square / 100:.4f} = "
-                          f"{1 - square / 100:.4f}."]),
-            Wrong(words(f"About {square:.1f}% of the points lie exactly on the line of {r.y} on {r.x}."),
-            "took r squared for the share of points on the line",
-                  [start, "r squared counts how many of the points the line meets."]),
-            Wrong(words(f"About {square:.1f}% of the predictions of {r.y} that the line makes from {r.x} "
-                        "turn out to be right."),
-            "took r squared for a rate of correct predictions"),
-        ],
-        "r squared is the share of the variation in the response that the line accounts for.",
-        {"r": corr},
-    )
-
-
 def _whole_mean(values: list[int]) -> list[int]:
-    """The values with the last one moved, as little as possible, so that their mean is a whole number."""
+    """Return the values with the last one moved, as little as possible, so that their mean is a whole number."""
     excess = sum(values) % len(values)
     move = -excess if excess <= len(values) // 2 else len(values) - excess
     return [*values[:-1], values[-1] + move]
 
 
+_STEM_CORRELATION_FROM_DATA = wordings("""
+    train: A random sample of five {r.cases} gave these pairs of {r.x} ({r.x_unit}) and {r.y} ({r.y_unit}): {pairs}.
+    train: For a sample of five {r.cases}, {r.x} in {r.x_unit} and {r.y} in {r.y_unit} are {pairs}.
+    train: The points {pairs} show {r.x} ({r.x_unit}) and {r.y} ({r.y_unit}) for five {r.cases}.
+    train: Five {r.cases} were selected at random. Their values of {r.x} ({r.x_unit}) and {r.y} ({r.y_unit}) are
+        {pairs}.
+    test: {r.x!c} ({r.x_unit}) comes first in each pair and {r.y} ({r.y_unit}) second in these data on {r.cases}:
+        {pairs}.
+    test: {pairs}: each point stands for one {r.one}, with x = {r.x} in {r.x_unit} and y = {r.y} in {r.y_unit}.
+    test: A student enters the {r.x} ({r.x_unit}) and the {r.y} ({r.y_unit}) of five {r.cases} as {pairs}.
+""")
 _ASK_CORRELATION_FROM_DATA = wordings("""
-    train: A random sample of five {r.cases} gave these pairs of {r.x} ({r.x_unit}) and {r.y} ({r.y_unit}):
-        {pairs}. Compute the correlation.
-    train: For a sample of five {r.cases}, {r.x} in {r.x_unit} and {r.y} in {r.y_unit} are {pairs}. What is the
-        correlation coefficient r?
-    test: How strong is the linear association in these data on {r.cases}, measured by r? {r.x!c} ({r.x_unit})
-        comes first in each pair and {r.y} ({r.y_unit}) second: {pairs}.
-    test: Work out r for the points {pairs}. Each stands for one {r.one}, with {r.x} in {r.x_unit} across and
-        {r.y} in {r.y_unit} up.
+    train/r: Compute the correlation of {r.x} and {r.y}.
+    train/r: What is the correlation coefficient?
+    train/square: What proportion of the variation in {r.y} is explained by a least-squares line on {r.x}?
+    train/square: Compute the coefficient of determination.
+    train/y: What is the slope of the least-squares line that predicts {r.y} from {r.x}?
+    train/y: Compute the slope of the least-squares line with {r.y} as the response.
+    train/x: What is the slope of the least-squares line that predicts {r.x} from {r.y}?
+    train/x: Compute the slope of the least-squares line with {r.x} as the response.
+    test/r: How strong is the linear association, measured by r?
+    test/r: Work out r for these data.
+    test/square: How large is the share of the variability of {r.y} for which its linear relation with {r.x} accounts?
+    test/square: Work out r squared for these data.
+    test/y: How much does the least-squares prediction of {r.y} rise (+) or fall (-) per unit of {r.x}?
+    test/y: Work out the least-squares slope of {r.y} on {r.x}.
+    test/x: How much does the least-squares prediction of {r.x} rise (+) or fall (-) per unit of {r.y}?
+    test/x: Work out the least-squares slope of {r.x} on {r.y}.
 """)
 
 
 @kind(3)
-def correlation_from_data(draw: Draw) -> Draft:
-    """The correlation of five pairs with whole-number means."""
+def correlation_from_data(draw: Draw) -> Siblings:
+    """The correlation of five pairs with whole-number means, its square, or one of the two least-squares slopes."""
     r = draw.setting(RELATIONS)
     n, low = 5, math.ceil(r.xs[0])
     xs = _whole_mean([low + draw.integer(0, min(9, int(r.xs[1]) - low)) for _ in range(n)])
@@ -99,129 +64,154 @@ def correlation_from_data(draw: Draw) -> Draft:
     mx, my = sum(xs) // n, sum(ys) // n
     sxy = sum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True))
     sxx, syy = sum((x - mx) ** 2 for x in xs), sum((y - my) ** 2 for y in ys)
-    right = sxy / math.sqrt(sxx * syy)
-    draw.need(0.2 < abs(right) < 0.985)
+    draw.need(sxx > 0 and syy > 0 and 0.2 < abs(sxy) / math.sqrt(sxx * syy) < 0.985 and abs(sxy) / syy > 0.03)
     pairs = "; ".join(f"({x}, {y})" for x, y in zip(xs, ys, strict=True))
-    start = ([f"The means are {mx} and {my}.",
-              f"The sums of squares are Sxx = {sxx}, Syy = {syy}, and the sum of products is Sxy = {sxy}."])
-    return Draft(
-        draw.ask(_ASK_CORRELATION_FROM_DATA, r=r, pairs=pairs),
-        [*start, f"r = Sxy / sqrt(Sxx * Syy) = {sxy} / sqrt({sxx} * {syy}) = {right:.3f}."],
-        number(right, 3, low=-1, high=1, tolerance=0.002),
-        [
-            Wrong(number(right**2, 3, low=-1, high=1), "gave r squared instead of r",
-                  [*start, f"r = Sxy^2 / (Sxx * Syy) = {term(sxy)}^2 / ({sxx} * {syy}) = {right**2:.3f}."]),
-            Wrong(number(-right, 3, low=-1, high=1), "lost the sign of the sum of products",
-                  [*start, f"r = -Sxy / sqrt(Sxx * Syy) = {-sxy} / sqrt({sxx} * {syy}) = {-right:.3f}."]),
-            Wrong(number(math.copysign(math.sqrt(abs(right)), right), 3, low=-1, high=1),
-            "took a square root once too often"),
-            Wrong(number(1 - right**2, 3, low=-1, high=1), "gave the unexplained share of the variation"),
-            Wrong(number(sxy / sxx, 3, low=-1, high=1),
-                  "gave the slope of the line instead of the correlation"),
-        ],
-        "Correlation divides the sum of products by the root of the product of the sums of squares.",
+    stem = draw.ask(_STEM_CORRELATION_FROM_DATA, r=r, pairs=pairs)
+    corr = sxy / math.sqrt(sxx * syy)
+    found = {"r": (corr, f"r = Sxy / sqrt(Sxx * Syy) = {sxy} / sqrt({sxx} * {syy})"),
+             "square": (corr**2, f"r^2 = Sxy^2 / (Sxx * Syy) = {term(sxy)}^2 / ({sxx} * {syy})"),
+             "y": (sxy / sxx, f"b = Sxy / Sxx = {sxy} / {sxx}"),
+             "x": (sxy / syy, f"b = Sxy / Syy = {sxy} / {syy}")}
+
+    def make(name: str) -> Sibling:
+        value, formula = found[name]
+        steps = [
+            f"The mean of x, {r.x}, is {mx}, and the mean of y, {r.y}, is {my}.",
+            f"The sums of squares are Sxx = {sxx} and Syy = {syy}, and the sum of products is Sxy = {sxy}.",
+            f"So `{formula} = {value:.3f}`.",
+        ]
+        return Sibling(name, f"{stem} {draw.ask(_ASK_CORRELATION_FROM_DATA, name, r=r)}", steps,
+                       number(value, 3, tolerance=0.002),
+                       "Correlation and both slopes divide the sum of products, each by another sum of squares.")
+
+    return four(
+        [make(name) for name in found],
+        ["gave the correlation", "gave the square of the correlation", 
+         f"gave the slope for predicting {r.y} from {r.x}",
+         f"gave the slope for predicting {r.x} from {r.y}"],
         {"xs": xs, "ys": ys},
     )
 
 
-_ASK_INFLUENTIAL_POINT = wordings("""
-    test/in line: Data on {n} {r.cases} show {r.x} and {r.y} in a {way} straight-line pattern, r = {corr}. Then
-        {r.one!a} joins whose {r.x} is far beyond all the others and whose {r.y} is just what the line had
-        foretold. What becomes of slope and correlation?
-    test/off line: Data on {n} {r.cases} show {r.x} and {r.y} in a {way} straight-line pattern, r = {corr}. Then
-        {r.one!a} joins whose {r.x} is far beyond all the others and whose {r.y} is only average. What becomes
-        of slope and correlation?
-    test/middle: Data on {n} {r.cases} show {r.x} and {r.y} in a {way} straight-line pattern, r = {corr}. Then
-        {r.one!a} joins whose {r.x} is average and whose {r.y} is far above all the others. What becomes of
-        slope and correlation?
+_STEM_INFLUENTIAL_POINT = wordings("""
+    test: Data on {n} {r.cases} show {r.x} and {r.y} in a {way} straight-line pattern, r = {corr}.
+    test: A scatterplot of {r.y} against {r.x} for {n} {r.cases} has a {way} linear pattern with a correlation of
+        {corr}.
+    test: Among {n} {r.cases}, {r.y} follows {r.x} along a {way} line, and the correlation is {corr}.
 """)
-
-
+_ASK_INFLUENTIAL_POINT = wordings("""
+    test/in line: Then {r.one!a} joins whose {r.x} is far beyond all the others and whose {r.y} is just what the line
+        predicts. What becomes of slope and correlation?
+    test/in line: How do slope and correlation respond to one more {r.one} with {r.x} far beyond the others and {r.y}
+        exactly as the line predicts?
+    test/flat: Then {r.one!a} joins whose {r.x} is far beyond all the others and whose {r.y} is only average. What
+        becomes of slope and correlation?
+    test/flat: How do slope and correlation respond to one more {r.one} with {r.x} far beyond the others and {r.y} at
+        its mean?
+    test/middle: Then {r.one!a} joins whose {r.x} is average and whose {r.y} is far above all the others. What becomes
+        of slope and correlation?
+    test/middle: How do slope and correlation respond to one more {r.one} with {r.x} at its mean and {r.y} far above the
+        others?
+    test/steep: Then {r.one!a} joins whose {r.x} is far beyond all the others and whose {r.y} is twice as far from the
+        mean as the line predicts. What becomes of slope and correlation?
+    test/steep: How do slope and correlation respond to one more {r.one} with {r.x} far beyond the others and {r.y}
+        twice as far from its mean as the line predicts?
+""")
 _EFFECTS = {
-    "in line": "The slope stays about as it was, and the correlation becomes stronger.",
-    "off line": "The slope becomes flatter, and the correlation becomes weaker.",
-    "middle": "The slope stays about as it was, and the correlation becomes weaker.",
-    "none": "Neither changes to speak of, because a single point cannot matter.",
+    "in line": ("The slope stays about as it was, and the correlation becomes stronger.",
+                "The point is far out in x and on the line, so it does not turn the line.",
+                "It stretches the pattern along the line, so r moves away from 0.", 
+                "extends the pattern along the line"),
+    "flat": ("The slope becomes flatter, and the correlation becomes weaker.",
+             "The point is far out in x and between the line and the mean of y, so it pulls the line toward the mean.",
+             "It does not fit the pattern, so r moves toward 0.", "pulls the line toward the mean"),
+    "middle": ("The slope stays about as it was, and the correlation becomes weaker.",
+               "The point is at the mean of x, so it shifts the line a little but does not turn it.",
+               "It adds scatter about the line, so r moves toward 0.", "adds scatter without turning the line"),
+    "steep": ("The slope becomes steeper, and the correlation becomes stronger.",
+              "The point is far out in x and beyond the line, so it pulls the line away from the mean.",
+              "It stretches the pattern in the direction of the slope, so r moves away from 0.", 
+              "pulls the line away from the mean"),
 }
 
 
 @kind(2, held_out=True)
-def influential_point(draw: Draw) -> Draft:
+def influential_point(draw: Draw) -> Siblings:
     """What one added point does to the slope and the correlation."""
     r = draw.setting(RELATIONS)
-    place = draw.choice(("in line", "off line", "middle"))
-    corr = Given(math.copysign(draw.decimal(0.55, 0.85, 2), r.slope[0]))
-    n = draw.integer(12, 30)
-    where = {
-        "in line": "The point is far out in x and lies on the line, so it does not turn the line.",
-        "off line": "The point is far out in x and away from the line, so it pulls the line toward itself.",
-        "middle": "The point is at the mean of x, so it lifts the line a little but does not turn it.",
-        "none": f"The point is one of {n + 1}.",
-    }
-    effect = {
-        "in line": "It stretches the pattern along the line, so r moves away from 0.",
-        "off line": "It does not fit the pattern, so r moves toward 0.",
-        "middle": "It adds scatter about the line, so r moves toward 0.",
-        "none": "The others decide about the line and about r.",
-    }
-    slips = {"in line": "took the point for one that extends the pattern",
-             "off line": "took the point for one that turns the line",
-             "middle": "took the point for an outlier in the middle of the x values",
-             "none": "thought that one point among many has no influence"}
-    return Draft(
-        draw.ask(_ASK_INFLUENTIAL_POINT, place, r=r, n=n, corr=corr, way="falling" if corr < 0 else "rising"),
-        [where[place], effect[place]],
-        words(_EFFECTS[place]),
-        [Wrong(words(text), slips[name], [where[place] if name == "none" else where[name], effect[name]])
-         for name, text in _EFFECTS.items() if name != place],
-        "A point far out in x turns the line unless it lies on it; a point off the line weakens r.",
-        {"place": place, "r": corr, "n": n},
+    corr = Given(math.copysign(draw.decimal(0.55, 0.8, 2), r.slope[0]))
+    n = draw.integer(14, 30)
+    stem = draw.ask(_STEM_INFLUENTIAL_POINT, r=r, n=n, corr=corr, way="falling" if corr < 0 else "rising")
+    return four(
+        [Sibling(place, f"{stem} {draw.ask(_ASK_INFLUENTIAL_POINT, place, r=r)}", [where, effect], words(text),
+                 "A point far out in x turns the line unless it lies on it; r says how closely points follow a line.")
+         for place, (text, where, effect, _) in _EFFECTS.items()],
+        [f"took the point for one that {slip}" for *_, slip in _EFFECTS.values()],
+        {"r": corr, "n": n},
     )
 
 
+_STEM_CONDITIONAL_PROPORTION = wordings("""
+    train: A table counts {t.who} by {t.row} and {t.column}: {shown}.
+    train: The {t.who} in a survey are counted by {t.row} and {t.column}: {shown}.
+    train: A random sample of {n} {t.who} was classified by {t.row} and {t.column}, with these counts: {shown}.
+    train: The following two-way table, given row by row, has {t.row} in the rows and {t.column} in the columns for {n}
+        {t.who}: {shown}.
+    test: {shown}. This is how a group of {n} {t.who} breaks down by {t.row} and {t.column}.
+    test: How {t.row} goes with {t.column} among {t.who} can be seen from these counts: {shown}.
+    test: {n} {t.who} were sorted twice, by {t.row} and then by {t.column}. The cells hold {shown}.
+""")
 _ASK_CONDITIONAL_PROPORTION = wordings("""
-    train: A table counts {t.who} by {t.row} and {t.column}: {shown}. Of the {t.who} {t.rel} {in_row}, what
-        proportion {in_column}?
-    train: The {t.who} in a survey are counted by {t.row} and {t.column}: {shown}. Find the conditional
-        proportion of those {t.rel} {in_column}, given that they {in_row}.
-    test: {shown}. This is how a group of {t.who} breaks down by {t.row} and {t.column}. Look only at those
-        {t.rel} {in_row}: which fraction of them {in_column}?
-    test: Restrict attention to {t.who} {t.rel} {in_row}. How large is the relative frequency of "{label}" for
-        {t.column} within this group, if the counts by {t.row} and {t.column} are {shown}?
+    train/row: Of the {t.who} {t.rel} {in_row}, what proportion {in_column}?
+    train/row: Find the conditional proportion of {t.who} {t.rel} {in_column}, given that they {in_row}.
+    train/column: Of the {t.who} {t.rel} {in_column}, what proportion {in_row}?
+    train/column: Find the conditional proportion of {t.who} {t.rel} {in_row}, given that they {in_column}.
+    train/joint: Of all {t.who} in the table, what proportion {in_row} and also {in_column}?
+    train/joint: Find the proportion of all {t.who} {t.rel} both {in_row} and {in_column}.
+    train/margin: Of all {t.who} in the table, what proportion {in_column}?
+    train/margin: Find the marginal proportion of {t.who} {t.rel} {in_column}.
+    test/row: Look only at those {t.rel} {in_row}: what fraction of them {in_column}?
+    test/row: Among those {t.rel} {in_row}, how large is the share that {in_column}?
+    test/column: Look only at those {t.rel} {in_column}: what fraction of them {in_row}?
+    test/column: Among those {t.rel} {in_column}, how large is the share that {in_row}?
+    test/joint: Look at the whole group: what fraction of it has both properties, so that they {in_row} and {in_column}?
+    test/joint: In the group as a whole, how large is the share that {in_row} and at the same time {in_column}?
+    test/margin: Look at the whole group: what fraction of the {t.who} {in_column}?
+    test/margin: In the group as a whole, how large is the share that {in_column}?
 """)
 
 
 @kind(1)
-def conditional_proportion(draw: Draw) -> Draft:
-    """A conditional proportion from a two-way table."""
+def conditional_proportion(draw: Draw) -> Siblings:
+    """A conditional, joint or marginal proportion from a two-way table."""
     t = draw.setting(TABLES)
     table = [[draw.integer(8, 70) for _ in t.columns] for _ in t.rows]
     i, j = draw.integer(0, len(t.rows) - 1), draw.integer(0, len(t.columns) - 1)
-    cell, row_total = table[i][j], sum(table[i])
-    column_total, total = sum(row[j] for row in table), sum(map(sum, table))
-    rows = (f"{name} (" + ", ".join(f"{c} {k}" for c, k in zip(t.columns, row, strict=True)) + ")"
-            for name, row in zip(t.rows, table, strict=True))
-    shown = "; ".join(rows)
+    cell, row, column, total = table[i][j], sum(table[i]), sum(cells[j] for cells in table), sum(map(sum, table))
+    shown = "; ".join(f"{name} (" + ", ".join(f"{c} {k}" for c, k in zip(t.columns, cells, strict=True)) + ")"
+                      for name, cells in zip(t.rows, table, strict=True))
+    stem = draw.ask(_STEM_CONDITIONAL_PROPORTION, t=t, shown=shown, n=total)
+    in_row, in_column = t.in_row(i), t.in_column(j)
+    found = {"row": (cell, row, f"those {t.rel} {in_row}", in_column),
+             "column": (cell, column, f"those {t.rel} {in_column}", in_row),
+             "joint": (cell, total, f"all {t.who}", f"{in_row} and {in_column}"),
+             "margin": (column, total, f"all {t.who}", in_column)}
 
-    def work(of: str, size: int, top: int = cell) -> list[str]:
-        return ([f"The question is about {of}, of whom there are {size}." if t.rel == "who" else
-                 f"The question is about {of}, of which there are {size}.",
-                 f"The proportion is {top} / {size} = {top / size:.4f}."])
+    def make(name: str) -> Sibling:
+        part, whole, group, does = found[name]
+        steps = [
+            f"The proportion is taken of {group}, {whole} in all.",
+            f"Of these, {part} {does}.",
+            f"The proportion is `{part} / {whole} = {part / whole:.4f}`.",
+        ]
+        ask = draw.ask(_ASK_CONDITIONAL_PROPORTION, name, t=t, in_row=in_row, in_column=in_column)
+        return Sibling(name, f"{stem} {ask}", steps, probability(part / whole),
+                       "A conditional proportion divides by the total of the group named in the condition.")
 
-    return Draft(
-        draw.ask(_ASK_CONDITIONAL_PROPORTION, t=t, shown=shown, in_row=t.in_row(i), in_column=t.in_column(j),
-                 label=t.columns[j]),
-        work(f"those {t.rel} {t.in_row(i)}", row_total),
-        probability(cell / row_total, 4),
-        [
-            Wrong(probability(cell / column_total), "divided by the total of the wrong variable",
-                  work(f"those {t.rel} {t.in_column(j)}", column_total)),
-            Wrong(probability(cell / total), "divided by the grand total, which gives a joint proportion",
-                  work(f"all {t.who}", total)),
-            Wrong(probability(column_total / total), "gave the overall proportion and ignored the condition",
-                  work(f"all {t.who}", total, column_total)),
-            Wrong(probability(row_total / total), "gave the proportion of the condition itself"),
-        ],
-        "A conditional proportion divides by the total of the group named in the condition.",
+    return four(
+        [make(name) for name in found],
+        [f"divided by the number {t.rel} {in_row}", f"divided by the number {t.rel} {in_column}",
+         "divided by the grand total, which gives a joint proportion", 
+         "gave the overall proportion and ignored the other variable"],
         {"table": table, "row": i, "column": j},
     )

@@ -1,299 +1,226 @@
-"""Least-squares lines, residuals and re-expression."""
+"""Least-squares lines and residuals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from .._draw import Draw, Given, kind
-from .._problem import (
-    Draft,
-    Wrong,
-    fixed,
-    number,
-    plain,
-    sig,
-    single,
-    term,
-    words,
-)
-from .._settings import RELATIONS, Relation
-from .._stories import GROWTHS
+from .._problem import fixed, number, plain, single, term
+from .._settings import RELATIONS
+from .._siblings import Sibling, Siblings, square
 from .._wording import wordings
+from ._shared import ORDER, equation, line, plus, shown, side
 
 # fmt: off
 
 
-def _line(draw: Draw, r: Relation) -> tuple[Given, Given]:
-    """Intercept and slope of a fitted line, rounded as software prints them."""
-    return draw.decimal(*r.intercept, 1), draw.decimal(*r.slope, 2)
+_OTHER_CASE = ("answered for the second case", "answered for the first case")
 
-
-def _equation(r: Relation, a: float, b: float) -> str:
-    return f"predicted {r.y} = {a} {'-' if b < 0 else '+'} {plain(abs(b))} * ({r.x})"
-
-
+_STEM_RESIDUAL = wordings("""
+    train: For {r.cases}, the least-squares line is {equation}, with {r.x} in {r.x_unit} and {r.y} in {r.y_unit}. One
+        {r.one} has {r.x} {x1} and {r.y} {y1}; a second one has {r.x} {x2} and {r.y} {y2}.
+    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {r.cases} gives {equation}. Two of the points
+        are ({x1}, {y1}), the first, and ({x2}, {y2}), the second.
+    train: {equation!c}: this line was fitted by least squares to data on {r.cases}, in {r.x_unit} and {r.y_unit}. The
+        first {r.one} on the list has {r.x} {x1} and {r.y} {y1}, the second {x2} and {y2}.
+    train: A least-squares line for predicting {r.y} ({r.y_unit}) from {r.x} ({r.x_unit}) among {r.cases} is {equation}.
+        The data include a first {r.one} with values {x1} and {y1}, and a second with {x2} and {y2}.
+    test: Data on {r.cases}, with {r.x} ({r.x_unit}) across and {r.y} ({r.y_unit}) up, are fitted by {equation}. Take
+        the point ({x1}, {y1}) as the first {r.one} and the point ({x2}, {y2}) as the second.
+    test: Two rows of a file on {r.cases} read {x1} and {y1} (first {r.one}) and {x2} and {y2} (second {r.one}), for
+        {r.x} in {r.x_unit} and {r.y} in {r.y_unit}. Least squares applied to the whole file yields {equation}.
+    test: A student measures {r.x} in {r.x_unit} and {r.y} in {r.y_unit} on {r.cases} and obtains {equation}. Her first
+        {r.one} came out at {x1} and {y1}, her second at {x2} and {y2}.
+""")
 _ASK_RESIDUAL = wordings("""
-    train: For {r.cases}, the least-squares line is {equation}, with {r.x} in {r.x_unit} and {r.y} in
-        {r.y_unit}. One {r.one} has {r.x} {x} and {r.y} {y}. What is its residual?
-    train: A regression of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) for {r.cases} gives {equation}. Find the
-        residual of {r.one!a} whose {r.x} is {x} and whose {r.y} is {y}.
-    test: A clerk measures {r.x} in {r.x_unit} and {r.y} in {r.y_unit} on {r.cases}, and least squares yields
-        {equation}. A certain {r.one} came out at {x} and {y}. By how much, and with which sign, does the
-        observed {r.y} miss the predicted one?
-    test: Compute the residual that belongs to the point ({x}, {y}) when data on {r.cases}, with {r.x}
-        ({r.x_unit}) across and {r.y} ({r.y_unit}) up, are fitted by {equation}.
+    train/residual: What is the residual of the {which} {r.one}?
+    train/residual: Find the residual, in {r.y_unit}, of the {which} {r.one}.
+    train/over: By how much does the line overpredict the {r.y} of the {which} {r.one}, with a negative answer where it
+        predicts too little?
+    train/over: Find how far the prediction for the {which} {r.one} is above (+) or below (-) the actual {r.y}.
+    test/residual: How far above (+) or below (-) its predicted value is the {which} {r.one}?
+    test/residual: Which residual belongs to the {which} {r.one}?
+    test/over: How far above (+) or below (-) the observed value is the line at the {which} {r.one}?
+    test/over: How large is the overprediction for the {which} {r.one}, counted as negative if the line is too low?
 """)
 
 
 @kind(1)
-def residual(draw: Draw) -> Draft:
-    """The residual of one observation."""
+def residual(draw: Draw) -> Siblings:
+    """The residual of one of two observations, or how much the line overpredicts it."""
     r = draw.setting(RELATIONS)
-    a, b = _line(draw, r)
-    x = draw.decimal(*r.xs, 0)
-    predicted = a + b * x
-    y = Given(round(predicted + draw.rng.gauss(0, 1) * r.noise[1], r.digits))
-    right = y - predicted
-    draw.need(abs(right) > 0.2 * r.noise[0] and abs(right + predicted) > 0 and y > 0 < predicted)
-    fit = (f"The prediction is {a} {'-' if b < 0 else '+'} {plain(abs(b))} * {x} = {plain(predicted)} "
-           f"{r.y_unit}.")
-    return Draft(
-        draw.ask(_ASK_RESIDUAL, r=r, equation=_equation(r, a, b), x=x, y=y),
-        [fit, f"Residual = observed - predicted = {y} - {plain(predicted)} = {plain(right)} {r.y_unit}."],
-        number(right, 2, r.y_unit),
-        [
-            Wrong(number(-right, 2, r.y_unit), "subtracted the observed value from the predicted one",
-                  [fit, f"Residual = predicted - observed = {plain(predicted)} - {y} = {plain(-right)} "
-                        f"{r.y_unit}."]),
-            Wrong(number(predicted, 2, r.y_unit), "gave the predicted value instead of the residual",
-                  [fit, "The line gives this value at the observed x, so this is the residual."]),
-            Wrong(number(y - b * x, 2, r.y_unit), "left the intercept out of the prediction",
-                  [f"The prediction is {b} * {x} = {plain(b * x)} {r.y_unit}.",
-                   f"Residual = {y} - {term(b * x)} = {plain(y - b * x)} {r.y_unit}."]),
-            Wrong(number(y - a, 2, r.y_unit), "subtracted only the intercept"),
-        ],
-        "A residual is observed minus predicted.",
-        {"a": a, "b": b, "x": x, "y": y},
+    a, b = line(draw, r)
+    xs = [draw.decimal(*r.xs, 0) for _ in "ab"]
+    fits = [a + b * x for x in xs]
+    ys = [Given(round(fit + draw.rng.gauss(0, 1) * r.noise[1], r.digits)) for fit in fits]
+    misses = [y - fit for y, fit in zip(ys, fits, strict=True)]
+    draw.need(min(map(abs, misses)) > 0.2 * r.noise[0] and xs[0] != xs[1] and min(*ys, *fits) > 0)
+    stem = draw.ask(_STEM_RESIDUAL, r=r, equation=equation(r, a, b), x1=xs[0], y1=ys[0], x2=xs[1], y2=ys[1])
+
+    def make(k: int, over: int) -> Sibling:
+        fit, y = fits[k], ys[k]
+        value = fit - y if over else y - fit
+        names, parts = ("predicted - observed", f"{plain(fit)} - {y}") if over else (
+            "observed - predicted", f"{y} - {plain(fit)}")
+        steps = [
+            f"For the {ORDER[k]} {r.one}, the predicted {r.y} is `{a} {plus(b)} * {xs[k]} = {plain(fit)}` {r.y_unit}.",
+            f"The {('residual', 'overprediction')[over]} is `{names} = {parts} = {fixed(value, 2)}` {r.y_unit}.",
+        ]
+        ask = draw.ask(_ASK_RESIDUAL, ("residual", "over")[over], r=r, which=ORDER[k])
+        return Sibling(f"{ORDER[k]}, {('residual', 'overprediction')[over]}", f"{stem} {ask}", steps,
+                       number(value, 2, r.y_unit), "A residual is observed minus predicted; it is negative below the "
+                                                   "line.")
+
+    return square(
+        make,
+        _OTHER_CASE,
+        ("subtracted the observed value from the predicted one", 
+         "subtracted the predicted value from the observed one"),
+        {"a": a, "b": b, "xs": xs, "ys": ys},
     )
 
 
+_STEM_SLOPE_FROM_SUMMARY = wordings("""
+    train: For {r.cases}, {r.x} has standard deviation {sx} {r.x_unit}, {r.y} has standard deviation {sy} {r.y_unit},
+        and their correlation is {corr}.
+    train: A study of {r.cases} reports a correlation of {corr} between {r.x} (SD {sx} {r.x_unit}) and {r.y} (SD {sy}
+        {r.y_unit}).
+    train: The correlation between {r.x} and {r.y} for {r.cases} is {corr}. The standard deviations are {sx} {r.x_unit}
+        and {sy} {r.y_unit}, in this order.
+    train: Measured on {r.cases}, {r.y} has a standard deviation of {sy} {r.y_unit} and {r.x} one of {sx} {r.x_unit};
+        the correlation is {corr}.
+    test: The raw data on {r.cases} are lost, but r = {corr}, sx = {sx} {r.x_unit} for {r.x} and sy = {sy} {r.y_unit}
+        for {r.y} are known.
+    test: Among {r.cases}, {r.x} and {r.y} correlate at {corr} and vary with SDs of {sx} {r.x_unit} and {sy} {r.y_unit}.
+    test: SDs of {sx} {r.x_unit} ({r.x}) and {sy} {r.y_unit} ({r.y}) and a correlation of {corr} sum up what a class
+        measured on {r.cases}.
+""")
 _ASK_SLOPE_FROM_SUMMARY = wordings("""
-    train: For {r.cases}, {r.x} has standard deviation {sx} {r.x_unit}, {r.y} has standard deviation {sy}
-        {r.y_unit}, and their correlation is {corr}. Find the slope of the least-squares line that predicts
-        {r.y} from {r.x}.
-    train: A study of {r.cases} reports a correlation of {corr} between {r.x} (SD {sx} {r.x_unit}) and {r.y} (SD
-        {sy} {r.y_unit}). What is the slope of the regression line of {r.y} on {r.x}?
-    test: The raw data on {r.cases} are lost, but r = {corr}, sx = {sx} {r.x_unit} for {r.x} and sy = {sy}
-        {r.y_unit} for {r.y} survive. Recover the slope that least squares gave, with {r.y} as the response.
-    test: By how many {r.y_unit} does the fitted {r.y} change for each additional {x_one} of {r.x}, when the two
-        correlate at {corr} among {r.cases} and vary with SDs of {sy} and {sx}, in this order?
+    train/slope: What is the slope of the least-squares line that predicts {to} from {of}?
+    train/slope: By how many {to_unit} does the least-squares prediction of {to} change for each additional {one} of
+        {of}?
+    train/sd: By how many {to_unit} does the least-squares prediction of {to} change when {of} is one standard deviation
+        larger?
+    train/sd: On the least-squares line that predicts {to} from {of}, what change goes with one more standard deviation
+        of {of}?
+    test/slope: Which slope does least squares give with {to} as the response and {of} as the explanatory variable?
+    test/slope: With {to} as the response, how much does its fitted value move per {one} of {of}?
+    test/sd: How much does the fitted {to} move along the least-squares line when {of} goes up by one SD?
+    test/sd: With {to} as the response, how much does its fitted value move per SD of {of}?
 """)
 
 
 @kind(2)
-def slope_from_summary(draw: Draw) -> Draft:
-    """The least-squares slope from r and the two standard deviations."""
+def slope_from_summary(draw: Draw) -> Siblings:
+    """The change in a least-squares prediction for one more unit, or one more SD, with either variable as the "
+      "response."""
     r = draw.setting(RELATIONS)
-    sx = draw.decimal((r.xs[1] - r.xs[0]) * 0.2, (r.xs[1] - r.xs[0]) * 0.32, 1)
-    b = draw.decimal(*r.slope, 2)
-    corr = draw.decimal(0.55, 0.95, 2)
-    corr = Given(math.copysign(corr, b))
+    sx, b = draw.decimal((r.xs[1] - r.xs[0]) * 0.2, (r.xs[1] - r.xs[0]) * 0.32, 1), draw.decimal(*r.slope, 2)
+    corr = Given(math.copysign(draw.decimal(0.45, 0.95, 2), b))
     sy = Given(round(b * sx / corr, 1))
-    draw.need(sx > 0.5 and sy > 0.5)
-    right = corr * sy / sx
-    unit = f"{r.y_unit} per {single(r.x_unit)}"
-    return Draft(
-        draw.ask(_ASK_SLOPE_FROM_SUMMARY, r=r, sx=sx, sy=sy, corr=corr, x_one=single(r.x_unit)),
-        ["The slope is b = r * sy / sx.", f"b = {corr} * {sy} / {sx} = {sig(right)} {unit}."],
-        number(right, 3, unit, tolerance=max(0.002, 0.005 * abs(right))),
-        [
-            Wrong(number(corr * sx / sy, 3, unit), "turned the ratio of the standard deviations around",
-                  ["The slope is b = r * sx / sy.",
-                   f"b = {corr} * {sx} / {sy} = {sig(corr * sx / sy)} {unit}."]),
-            Wrong(number(sy / sx, 3, unit), "left out the correlation",
-                  ["The slope compares the spread of y with the spread of x.",
-                   f"b = sy / sx = {sy} / {sx} = {sig(sy / sx)} {unit}."]),
-            Wrong(number(corr**2 * sy / sx, 3, unit), "used r squared instead of r",
-                  ["The slope is b = r^2 * sy / sx.",
-                   f"b = {plain(corr**2)} * {sy} / {sx} = {sig(corr**2 * sy / sx)} {unit}."]),
-            Wrong(number(corr, 3, unit), "took the correlation itself for the slope"),
-        ],
-        "The least-squares slope is the correlation times the ratio of the standard deviations, sy over sx.",
+    draw.need(min(sx, sy) > 0.5 and 0.06 < sy / sx < 16)
+    stem = draw.ask(_STEM_SLOPE_FROM_SUMMARY, r=r, sx=sx, sy=sy, corr=corr)
+    sides = ((r.y, r.y_unit, sy, "sy"), (r.x, r.x_unit, sx, "sx"))
+
+    def make(turned: int, per_sd: int) -> Sibling:
+        (to, to_unit, s_to, name_to), (of, of_unit, s_of, name_of) = sides[turned], sides[1 - turned]
+        slope = corr * s_to / s_of
+        value = corr * s_to if per_sd else slope
+        one = single(of_unit)
+        last = (f"`r * {name_to} = {corr} * {s_to} = {value:.3f}` {to_unit} per standard deviation" if per_sd else
+                f"`r * {name_to} / {name_of} = {corr} * {s_to} / {s_of} = {value:.3f}` {to_unit} per {one}")
+        steps = [
+            f"The response is {to}, and the explanatory variable is {of}.",
+            f"The slope of the least-squares line is r times the ratio of the SD of {to} to the SD of {of}.",
+            f"So the prediction changes by {last}.",
+        ]
+        ask = draw.ask(_ASK_SLOPE_FROM_SUMMARY, ("slope", "sd")[per_sd], to=to, of=of, to_unit=to_unit, one=one)
+        return Sibling(f"{'xy'[1 - turned]} as response, per {('unit', 'SD')[per_sd]}", f"{stem} {ask}", steps,
+                       number(value, 3, tolerance=max(0.002, 0.005 * abs(value))),
+                       "The slope is r times the SD of the response over the SD of the explanatory variable.")
+
+    return square(
+        make,
+        ("exchanged the response and the explanatory variable", "exchanged the response and the explanatory variable"),
+        ("gave the change for one more standard deviation", "gave the change for one more unit"),
         {"r": corr, "sx": sx, "sy": sy},
     )
 
 
-_ASK_INTERPRET_SLOPE = wordings("""
-    train: For {r.cases}, the least-squares line is {equation}, with {r.x} in {r.x_unit} and {r.y} in
-        {r.y_unit}. What does the slope say?
-    train: For {r.cases}, the least-squares line is {equation}, with {r.x} in {r.x_unit} and {r.y} in
-        {r.y_unit}. Interpret the slope in context.
-    train: A line fitted by least squares to data on {r.cases} is {equation}. The units are {r.x_unit} for {r.x}
-        and {r.y_unit} for {r.y}. Explain what the slope means.
-    test: Data on {r.cases} led to the model {equation}, in {r.x_unit} and {r.y_unit}. Say in words what the
-        coefficient of {r.x} tells a reader.
-    test: What does the number {b} mean in the regression equation {equation}, which a student obtained from
-        {r.cases} (measured in {r.x_unit} and {r.y_unit})?
+_STEM_LINE_FROM_SUMMARY = wordings("""
+    train: For {r.cases}, {r.x} has mean {mx} and standard deviation {sx} {r.x_unit}, {r.y} has mean {my} and standard
+        deviation {sy} {r.y_unit}, and their correlation is {corr}. A first {r.one} has {r.x} {x1} and {r.y} {y1}, a
+        second {x2} and {y2}.
+    train: A study of {r.cases} reports a correlation of {corr} between {r.x} (mean {mx}, SD {sx}, in {r.x_unit}) and
+        {r.y} (mean {my}, SD {sy}, in {r.y_unit}). Two of the points are ({x1}, {y1}), the first, and ({x2}, {y2}), the
+        second.
+    train: Summary statistics for {r.cases} are mean {mx}, SD {sx} for {r.x} ({r.x_unit}), mean {my}, SD {sy} for {r.y}
+        ({r.y_unit}), and r = {corr}. In the data, the first {r.one} has values {x1} and {y1}, the second {x2} and {y2}.
+    train: The {r.y} of {r.cases} (mean {my}, SD {sy} {r.y_unit}) has correlation {corr} with {r.x} (mean {mx}, SD {sx}
+        {r.x_unit}). One {r.one}, the first, has {r.x} {x1} and {r.y} {y1}; another, the second, has {x2} and {y2}.
+    test: Only summaries are left of the data on {r.cases}: x-bar = {mx}, sx = {sx} ({r.x}, {r.x_unit}), y-bar = {my},
+        sy = {sy} ({r.y}, {r.y_unit}), r = {corr}. Two points are remembered, ({x1}, {y1}) as the first and ({x2}, {y2})
+        as the second.
+    test: Among {r.cases}, {r.x} averages {mx} and {r.y} averages {my}; the SDs are {sx} {r.x_unit} and {sy} {r.y_unit},
+        and the two correlate at {corr}. Take {x1} and {y1} as the first {r.one}, {x2} and {y2} as the second.
+    test: Someone notes y = {y1} at x = {x1} for a first {r.one} and y = {y2} at x = {x2} for a second. Here x is {r.x}
+        (average {mx}, SD {sx} {r.x_unit}), y is {r.y} (average {my}, SD {sy} {r.y_unit}), and r = {corr} for all
+        {r.cases}.
 """)
-
-
-@kind(1)
-def interpret_slope(draw: Draw) -> Draft:
-    """What a fitted slope says, in words."""
-    r = draw.setting(RELATIONS)
-    a, b = _line(draw, r)
-    size, way = plain(abs(b)), "higher" if b > 0 else "lower"
-    up = f"When the {r.x} goes up by one {single(r.x_unit)},"
-    opposite = "lower" if b > 0 else "higher"
-    steps = [f"The slope is {b}, in {r.y_unit} per {single(r.x_unit)}.",
-             "It is the change in the predicted y for one more unit of x."]
-    return Draft(
-        draw.ask(_ASK_INTERPRET_SLOPE, r=r, equation=_equation(r, a, b), b=b),
-        steps,
-        words(f"{up} the predicted {r.y} is {size} {r.y_unit} {way}."),
-        [
-            Wrong(words(f"{up} the predicted {r.y} is {size} {r.y_unit} {opposite}."),
-                  "read the sign of the slope the wrong way",
-                  [f"The slope has size {size}.", f"A higher {r.x} goes with a {opposite} predicted value."]),
-            Wrong(words(f"When the {r.y} goes up by one {single(r.y_unit)}, the predicted {r.x} is {size} "
-                        f"{r.x_unit} {way}."), "exchanged the explanatory and the response variable",
-                  [f"The slope is {b}.", f"It is the change in {r.x} for one more unit of {r.y}."]),
-            Wrong(words(f"When the {r.x} is zero, the predicted {r.y} is {size} {r.y_unit}, and from there "
-                        f"the line goes {'up' if b > 0 else 'down'}."),
-                  "took the slope for the intercept",
-                  [f"The line has the constants {a} and {b}.", f"At {r.x} zero the prediction is {size}."]),
-            Wrong(words(f"The line accounts for {size} percent of the variation in {r.y} among the {r.cases} "
-                        "that were measured."),
-                  "took the slope for r squared"),
-        ],
-        "A slope is the change in the predicted response for one more unit of the explanatory variable.",
-        {"a": a, "b": b, "explanatory": r.x, "response": r.y},
-    )
-
-
-def _shown(value: float) -> str:
-    """A number of a longer calculation: five significant figures, or four when it is small."""
-    return sig(value, 5 if abs(value) >= 0.1 else 4)
-
-
 _ASK_LINE_FROM_SUMMARY = wordings("""
-    train: For {r.cases}, {r.x} has mean {mx} and standard deviation {sx} {r.x_unit}, {r.y} has mean {my} and
-        standard deviation {sy} {r.y_unit}, and their correlation is {corr}. Find the least-squares line that
-        predicts {r.y}, and with it the residual of {r.one!a} with {r.x} {x} and {r.y} {y}.
-    train: A study of {r.cases} reports a correlation of {corr} between {r.x} (mean {mx}, SD {sx}, in
-        {r.x_unit}) and {r.y} (mean {my}, SD {sy}, in {r.y_unit}). One {r.one} has {r.x} {x} and {r.y} {y}. What
-        is its residual from the least-squares line?
-    test: Only summaries are left of the data on {r.cases}: x-bar = {mx}, sx = {sx} ({r.x}, {r.x_unit}), y-bar =
-        {my}, sy = {sy} ({r.y}, {r.y_unit}), r = {corr}. By how much, and with which sign, does the point ({x},
-        {y}) miss the fitted line?
-    test: How far above (+) or below (-) its fitted value is {r.y} {y} {r.y_unit}, seen at {r.x} {x} {r.x_unit}?
-        Among all {r.cases} the averages are {mx} for {r.x} and {my} for {r.y}, the SDs {sx} and {sy}, and the
-        two correlate at {corr}.
+    train/line: How far above (+) or below (-) the least-squares line is the {which} {r.one}, in {r.y_unit}?
+    train/line: Find the residual of the {which} {r.one} from the least-squares line that predicts {r.y}.
+    train/mean: How far above (+) or below (-) the mean {r.y} is the {which} {r.one}, in {r.y_unit}?
+    train/mean: Find the deviation of the {which} {r.one} from the mean of {r.y}.
+    test/line: By how much, and with which sign, does the {which} point deviate from the {r.y} that the fitted line
+        gives?
+    test/line: What is left of the {r.y} of the {which} {r.one} when the value predicted from {r.x} is subtracted?
+    test/mean: By how much, and with which sign, does the {which} point deviate from the {r.y} averaged over all?
+    test/mean: What is left of the {r.y} of the {which} {r.one} when the average of all {r.cases} is subtracted?
 """)
 
 
 @kind(3)
-def line_from_summary(draw: Draw) -> Draft:
-    """The residual of a point from the line that means, standard deviations and r determine."""
+def line_from_summary(draw: Draw) -> Siblings:
+    """The deviation of one of two points from the line that the summaries determine, or from the mean."""
     r = draw.setting(RELATIONS)
     width = r.xs[1] - r.xs[0]
     mx, sx = draw.decimal(r.xs[0] + 0.4 * width, r.xs[0] + 0.6 * width, 1), draw.decimal(0.2 * width, 0.32 * width, 1)
     b = draw.decimal(*r.slope, 2)
     corr = Given(math.copysign(draw.decimal(0.55, 0.95, 2), b))
     sy, my = Given(round(b * sx / corr, 1)), Given(round(sum(r.intercept) / 2 + b * mx, 1))
-    slope = corr * sy / sx
-    x = draw.decimal(*r.xs, 0)
-    draw.need(abs(x - mx) > 0.4 * sx)
-    fit = my + slope * (x - mx)
-    y = Given(round(fit + draw.rng.gauss(0, 1) * r.noise[1], r.digits))
-    right = y - fit
-    draw.need(abs(right) > 0.3 * r.noise[0] and y > 0 < fit)
-    slack = 0.02 + 0.01 * abs(x - mx)
+    slope, xs = corr * sy / sx, [draw.decimal(*r.xs, 0) for _ in "ab"]
+    fits = [my + slope * (x - mx) for x in xs]
+    ys = [Given(round(fit + draw.rng.gauss(0, 1) * r.noise[1], r.digits)) for fit in fits]
+    draw.need(min(abs(x - mx) for x in xs) > 0.4 * sx and min(*ys, *fits) > 0 and xs[0] != xs[1])
+    draw.need(min(abs(y - fit) for y, fit in zip(ys, fits, strict=True)) > 0.3 * r.noise[0])
+    rate = f"({shown(slope)})" if slope < 0 else shown(slope)
+    slack = 0.02 + 0.01 * max(abs(x - mx) for x in xs)
+    points = {"x1": xs[0], "y1": ys[0], "x2": xs[1], "y2": ys[1]}
+    stem = draw.ask(_STEM_LINE_FROM_SUMMARY, r=r, mx=mx, sx=sx, my=my, sy=sy, corr=corr, **points)
 
-    def work(b: float, how: str, turned: bool = False) -> list[str]:
-        a, at = my - b * mx, my + b * (x - mx)
-        name, end = "observed - predicted", f"{y} - {term(round(at, 2))} = {fixed(y - at, 2)}"
-        if turned:
-            name, end = "predicted - observed", f"{fixed(at, 2)} - {y} = {fixed(at - y, 2)}"
-        sign = "-" if b < 0 else "+"
-        return [how, f"The intercept is {my} {'+' if b < 0 else '-'} {_shown(abs(b))} * {mx} = {fixed(a, 2)}, so the "
-                     f"prediction at {x} is {fixed(a, 2)} {sign} {_shown(abs(b))} * {x} = {fixed(at, 2)}.",
-                f"Residual = {name} = {end} {r.y_unit}."]
+    def make(k: int, mean: int) -> Sibling:
+        base = my if mean else fits[k]
+        value = ys[k] - base
+        first = (f"The mean {r.y} of all {r.cases} is {my} {r.y_unit}, and it does not depend on the {r.x} of the "
+                 f"{ORDER[k]} {r.one}." if mean else
+                 f"The slope is `r * sy / sx = {corr} * {sy} / {sx} = {shown(slope)}`, and the line passes through "
+                 f"the point of "
+                 f"means: at {r.x} {xs[k]} it predicts `{my} + {rate} * ({xs[k]} - {mx}) = {fixed(base, 2)}`.")
+        steps = [
+            first,
+            f"The deviation is `observed - {('predicted', 'mean')[mean]} = {ys[k]} - {term(round(base, 2))} = "
+            f"{fixed(value, 2)}`.",
+            f"The {ORDER[k]} {r.one} is {fixed(abs(value), 2)} {r.y_unit} {side(value)} the {('line', 'mean')[mean]}.",
+        ]
+        ask = draw.ask(_ASK_LINE_FROM_SUMMARY, ("line", "mean")[mean], r=r, which=ORDER[k])
+        return Sibling(f"{ORDER[k]}, from the {('line', 'mean')[mean]}", f"{stem} {ask}", steps,
+                       number(value, 2, r.y_unit, tolerance=slack),
+                       "Slope r * sy / sx and the point of means fix the line; a residual is observed minus predicted.")
 
-    rule = f"The slope is r * sy / sx = {corr} * {sy} / {sx} = {_shown(slope)}."
-    flipped = corr * sx / sy
-
-    def residual_with(b: float) -> float:
-        return y - my - b * (x - mx)
-
-    def option(value: float, slip: str, steps: Sequence[str] = ()) -> Wrong:
-        return Wrong(number(value, 2, r.y_unit, tolerance=slack), slip, steps)
-
-    return Draft(
-        draw.ask(_ASK_LINE_FROM_SUMMARY, r=r, mx=mx, sx=sx, my=my, sy=sy, corr=corr, x=x, y=y),
-        work(slope, rule),
-        number(right, 2, r.y_unit, tolerance=slack),
-        [
-            option(-right, "subtracted the observed value from the predicted one", work(slope, rule, True)),
-            option(residual_with(flipped), "turned the ratio of the standard deviations around",
-                   work(flipped, f"The slope is r * sx / sy = {corr} * {sx} / {sy} = {_shown(flipped)}.")),
-            option(residual_with(sy / sx), "left the correlation out of the slope",
-                   work(sy / sx, f"The slope is sy / sx = {sy} / {sx} = {_shown(sy / sx)}.")),
-            option(y - my, "subtracted the mean of y instead of the prediction"),
-            option(fit, "gave the predicted value instead of the residual"),
-        ],
-        "Slope r * sy / sx and the point of means fix the line; a residual is observed minus predicted.",
-        {"mx": mx, "sx": sx, "my": my, "sy": sy, "r": corr, "x": x, "y": y},
-    )
-
-
-_ASK_LOG_PREDICTION = wordings("""
-    train: A scatterplot of {g.y} against {g.x} is curved, but the base-10 logarithm of {g.y} is linear in
-        {g.x}: predicted log10({g.y}) = {a} + {b} * ({g.x}), with {g.x} in {g.x_unit}. Predict the {g.y}
-        ({g.unit}) at {g.x} {x}.
-    train: After a log transformation, a least-squares line gives predicted log10({g.y}) = {a} + {b} * ({g.x}),
-        where {g.x} is in {g.x_unit}. What {g.y}, in {g.unit}, does the model predict for {g.x} {x}?
-    test: Taking common logarithms straightened a plot of {g.y} ({g.unit}) over {g.x} ({g.x_unit}). The fitted
-        line starts at {a} on the log scale and climbs {b} per unit of {g.x}. Which {g.y} goes with {g.x} {x},
-        back on the original scale?
-    test: How large is the {g.y}, in {g.unit}, that a model foretells for {g.x} {x} ({g.x_unit}), if its
-        equation is log10(y) = {a} + {b} x?
-""")
-
-
-@kind(3)
-def log_prediction(draw: Draw) -> Draft:
-    """A prediction from a line fitted to logarithms, taken back to the original scale."""
-    g = draw.setting(GROWTHS)
-    a, b, x = draw.decimal(*g.a, 2), draw.decimal(*g.b, 3), draw.integer(*g.xs)
-    log = a + b * x
-    right = 10**log
-    draw.need(right > 60)
-    fit = f"On the log scale the prediction is {a} + {b} * {x} = {plain(log)}."
-
-    def option(value: float, slip: str, steps: Sequence[str] = ()) -> Wrong:
-        return Wrong(number(value, 1, g.unit, tolerance=0.005 * value), slip, steps)
-
-    return Draft(
-        draw.ask(_ASK_LOG_PREDICTION, g=g, a=a, b=b, x=x),
-        [fit, f"Undoing the logarithm gives 10^{plain(log)} = {right:.1f} {g.unit}."],
-        number(right, 1, g.unit, tolerance=0.01 * right),
-        [
-            option(log, "stopped at the logarithm", [fit, f"So the model predicts {log:.1f} {g.unit}."]),
-            option(math.exp(log), "undid a base-10 logarithm with the number e",
-                   [fit, f"Undoing the logarithm gives e to the power {plain(log)}, which is {math.exp(log):.1f} "
-                         f"{g.unit}."]),
-            option(10 * log, "multiplied by 10 instead of raising 10 to the power",
-                   [fit, f"Undoing the logarithm gives 10 * {plain(log)} = {10 * log:.1f} {g.unit}."]),
-            option(10 ** (b * x), "left out the intercept",
-                   [f"On the log scale the prediction is {b} * {x} = {plain(b * x)}.",
-                    f"Undoing the logarithm gives 10^{plain(b * x)} = {10 ** (b * x):.1f} {g.unit}."]),
-            option(10 ** (a + b) * x, "multiplied by x after undoing the logarithm instead of before",
-                   [f"Undoing the logarithm of the two constants gives 10^({a} + {b}) = {10 ** (a + b):.1f}.",
-                    f"Times {x}, that is {10 ** (a + b) * x:.1f} {g.unit}."]),
-            option(10**a + b * x, "undid the logarithm of the intercept alone"),
-        ],
-        "A prediction of log10 y is undone by raising 10 to it.",
-        {"a": a, "b": b, "x": x},
+    return square(
+        make,
+        _OTHER_CASE,
+        ("subtracted the mean instead of the prediction", "subtracted the prediction instead of the mean"),
+        {"mx": mx, "sx": sx, "my": my, "sy": sy, "r": corr, "xs": xs, "ys": ys},
     )

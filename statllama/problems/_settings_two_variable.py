@@ -1,0 +1,37 @@
+"""Settings for two-variable data: amounts that can be assigned or observed; train and test lists share none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A variable x that can be assigned to `units` or observed on them; `xs` is its range in `x_unit`."""
+
+    key: str
+    units: str
+    x: str
+    x_unit: str
+    y: str
+    xs: tuple[int, int]
+
+
+# fmt: off
+AMOUNTS = {
+    "train": (
+        Amount("nitrogen", "field plots", "amount of fertilizer", "kilograms", "wheat yield", (20, 120)),
+        Amount("salt", "patients", "daily amount of salt", "grams", "blood pressure", (2, 14)),
+        Amount("nap", "night nurses", "length of a nap before work", "minutes", "score in an attention test", (10, 90)),
+        Amount("heat", "ceramic tiles", "firing temperature", "degrees Celsius", "breaking strength", (900, 1250)),
+        Amount("light", "lettuce plants", "daily duration of light", "hours", "leaf weight", (8, 18)),
+        Amount("practice", "language learners", "daily practice time", "minutes", "vocabulary score", (10, 60)),
+    ),
+    "test": (
+        Amount("feed", "carp in fish tanks", "daily amount of feed", "grams", "growth in a month", (5, 40)),
+        Amount("pressure", "boards of plywood", "pressing force", "kilonewtons", "strength of the bond", (20, 90)),
+        Amount("caffeine", "adult volunteers", "dose of caffeine", "milligrams", "time to fall asleep", (40, 240)),
+        Amount("watering", "potted ferns", "weekly amount of water", "milliliters", "length of new fronds", (100, 600)),
+    ),
+}
+# fmt: on
