@@ -29,7 +29,7 @@ AMOUNTS = {
     ),
     "test": (
         Amount("feed", "carp in fish tanks", "daily amount of feed", "grams", "growth in a month", (5, 40)),
-        Amount("pressure", "boards of plywood", "pressing force", "kilonewtons", "strength of the bond", (20, 90)),
+        Amount("pressure", "plywood boards", "pressing force", "kilonewtons", "strength of the bond", (20, 90)),
         Amount("caffeine", "adult volunteers", "dose of caffeine", "milligrams", "time to fall asleep", (40, 240)),
         Amount("watering", "potted ferns", "weekly amount of water", "milliliters", "length of new fronds", (100, 600)),
     ),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import stats
 
-from .checks import Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Params, agree, check_topic
+from .printed.one_variable import READ
 
 YEARS = ("first year", "second year")
 
@@ -229,3 +233,10 @@ def test_answers() -> None:
             "compare_box_plots": _box_comparison,
         },
     )
+
+
+@pytest.mark.parametrize("kind", kinds("one_variable"))
+def test_answers_follow_from_the_printed_question(kind: str) -> None:
+    for seed in range(60):
+        problem = make_problem("one_variable", kind, seed, "test")
+        agree(problem, READ[kind](problem.question))

@@ -6,9 +6,13 @@ import math
 import re
 
 import numpy as np
+import pytest
 from scipy import stats
 
-from .checks import Params, check_topic
+from statllama.problems import kinds, make_problem
+
+from .checks import Params, agree, check_topic
+from .printed.two_variable import READ
 
 ORDER = ("first", "second")
 
@@ -200,3 +204,10 @@ def test_answers() -> None:
             "unusual_points": _unusual,
         },
     )
+
+
+@pytest.mark.parametrize("kind", kinds("two_variable"))
+def test_answers_follow_from_the_printed_question(kind: str) -> None:
+    for seed in range(60):
+        problem = make_problem("two_variable", kind, seed, "test")
+        agree(problem, READ[kind](problem.question))

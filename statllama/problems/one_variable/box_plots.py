@@ -29,9 +29,9 @@ _STEM_BOX_PLOT_SPREAD = wordings("""
         of {q1} and {q3}.
 """)
 _ASK_BOX_PLOT_SPREAD = wordings("""
-    train/range: What is the range of the {m.thing}?
+    train/range: What is the range of these data?
     train/range: Find the width of the interval that holds all of the values.
-    train/iqr: What is the interquartile range of the {m.thing}?
+    train/iqr: What is the interquartile range of these data?
     train/iqr: Find the width of the interval that holds the middle 50% of the values.
     train/upper: How far does the upper half of the values extend?
     train/upper: Find the width of the interval that holds the upper 50% of the values.
@@ -144,18 +144,18 @@ _STEM_COMPARE_BOX_PLOTS = wordings("""
         maximum are {first} for the first year, and {second} for the second.
     train: For {m.who}, minimum, first quartile, median, third quartile and maximum of {m.thing} are {first} {m.unit} in
         the first year and {second} {m.unit} in the second.
-    test: Min, Q1, Med, Q3 and Max of {m.thing} ({m.unit}) among {m.who} read {first} for one year, called the first
-        here, and {second} for the year after, the second.
-    test: Two boxplots above one axis describe {m.who} of a first and a second year. Marked on them, as {m.thing} in
-        {m.unit}, are {first} and {second}.
-    test: A calculator was fed with data on {m.thing} among {m.who}, in {m.unit}. Its five numbers for the first year
-        are {first}; for the second year they are {second}.
+    test: Min, Q1, Med, Q3 and Max of {m.thing} ({m.unit}) among {m.who} read {first} in a first year and {second} in a
+        second one.
+    test: Two boxplots above one axis, of a first and a second year, show {m.thing} in {m.unit} for {m.who}. Their five
+        marks are at {first} and at {second}.
+    test: From data on {m.who} a calculator finds the five numbers of {m.thing}, in {m.unit}: {first} for the first year
+        and {second} for the second.
 """)
 _ASK_COMPARE_BOX_PLOTS = wordings("""
     train: In which year is the {measure} larger, and by how much?
     train: Which year has the larger {measure}, and what is the difference?
-    test: Compare the two years in {measure}: which one has more, and how much more?
-    test: Where do you find the greater {measure}, and how great is the gap?
+    test: Which of the two years has the greater {measure}, and how great is the gap?
+    test: In {measure}, which year is ahead, and how far?
 """)
 
 

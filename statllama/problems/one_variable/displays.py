@@ -75,7 +75,8 @@ def histogram_shares(draw: Draw) -> Siblings:
             f"The classes with values {name} {m.unit} have a count of {added}.",
             f"As a percent, that is `100 * {total} / {n} = {100 * total / n:.1f}`.",
         ]
-        place = name.replace("of ", "at ") if draw.split == "test" else name
+        place = name if draw.split == "train" else {"less": f"below {said[10:]}", "of": f"at or above {low}"}.get(
+            name.split()[0], name)
         ask = draw.ask(_ASK_HISTOGRAM_SHARES, m=m, range=place)
         return Sibling(said, f"{stem} {ask}", steps, number(100 * total / n, 1, "percent"),
                        "A relative frequency adds the counts of the classes in the range and divides by the total.")
@@ -90,13 +91,19 @@ def histogram_shares(draw: Draw) -> Siblings:
 
 _STEM_HISTOGRAM_QUARTILES = wordings("""
     train: The {m.thing} of {n} {m.who} is summarized by a histogram with these classes, in {m.unit}, and counts:
-        {table}.
-    train: In a histogram of {m.thing} ({m.unit}), {n} {m.who} are grouped as follows: {table}.
-    train: A grouped frequency table for the {m.thing}, in {m.unit}, of {n} {m.who} reads {table}.
-    train: A sample of {n} {m.who} was grouped by {m.thing} in {m.unit}. The class counts are {table}.
-    test: {table}. So many of {n} {m.who} fall into each class of {m.thing} ({m.unit}).
-    test: Only grouped data on {n} {m.who} are at hand; their {m.thing} in {m.unit} is given by {table}.
-    test: On the bars of a graph of {m.thing} among {n} {m.who}, the classes ({m.unit}) and heights read {table}.
+        {table}. Lower limits are included.
+    train: In a histogram of {m.thing} ({m.unit}), {n} {m.who} are grouped as follows, with lower limits included in the
+        classes: {table}.
+    train: A grouped frequency table for the {m.thing}, in {m.unit}, of {n} {m.who} reads {table}. Each class includes
+        its lower limit only.
+    train: A sample of {n} {m.who} was grouped by {m.thing} in {m.unit}. The class counts, where a class includes its
+        lower limit, are {table}.
+    test: {table}. So many of {n} {m.who} fall into each class of {m.thing} ({m.unit}); boundary values are counted in
+        the upper class.
+    test: Only grouped data on {n} {m.who} are at hand; their {m.thing} in {m.unit} is given by {table}, where each
+        class starts with its first boundary.
+    test: On the bars of a graph of {m.thing} among {n} {m.who}, the classes ({m.unit}) and heights read {table}. A
+        value on a boundary belongs to the bar on its right.
 """)
 _ASK_HISTOGRAM_QUARTILES = wordings("""
     train: Which class contains the {measure}?

@@ -127,10 +127,10 @@ _STEM_NORMAL_BETWEEN = wordings("""
         {m.unit}.
 """)
 _ASK_NORMAL_BETWEEN = wordings("""
-    train/between: What proportion of the {m.many} has {m.thing!a} between {low} and {high} {m.unit}?
+    train/between: What proportion of the {m.many} have {m.thing!a} between {low} and {high} {m.unit}?
     train/between: Find the probability that a randomly chosen {m.one} has {m.thing!a} between {low} and {high}
         {m.unit}.
-    train/outside: What proportion of the {m.many} has {m.thing!a} below {low} or above {high} {m.unit}?
+    train/outside: What proportion of the {m.many} have {m.thing!a} below {low} or above {high} {m.unit}?
     train/outside: Find the probability that a randomly chosen {m.one} has {m.thing!a} below {low} or above {high}
         {m.unit}.
     test/between: How much of the distribution lies from {low} up to {high} {m.unit}?

@@ -30,14 +30,14 @@ _STEM_LOG_PREDICTION = wordings("""
         intercept {a}.
 """)
 _ASK_LOG_PREDICTION = wordings("""
-    train/ten: The logarithm is to base 10. Predict the {g.y} at {g.x} {x}.
-    train/ten: If common logarithms were used, what {g.y} does the model predict for {g.x} {x}?
-    train/e: The logarithm is natural, to base e. Predict the {g.y} at {g.x} {x}.
-    train/e: If natural logarithms were used, what {g.y} does the model predict for {g.x} {x}?
-    test/ten: On the original scale, which {g.y} goes with {g.x} {x} when log stands for the base-10 logarithm?
-    test/ten: Back-transform the prediction for {g.x} {x}, given that log is log10.
-    test/e: On the original scale, which {g.y} goes with {g.x} {x} when log stands for the natural logarithm?
-    test/e: Back-transform the prediction for {g.x} {x}, given that log is ln.
+    train/ten: The logarithm is to base 10. Predict the {g.y} at {g.x!a} of {x} {g.x_unit}.
+    train/ten: If common logarithms were used, what {g.y} does the model predict for {g.x!a} of {x} {g.x_unit}?
+    train/e: The logarithm is natural, to base e. Predict the {g.y} at {g.x!a} of {x} {g.x_unit}.
+    train/e: If natural logarithms were used, what {g.y} does the model predict for {g.x!a} of {x} {g.x_unit}?
+    test/ten: On the original scale, which {g.y} goes with {x} {g.x_unit} when log stands for the base-10 logarithm?
+    test/ten: Back-transform the prediction for {x} {g.x_unit}, given that log is log10.
+    test/e: On the original scale, which {g.y} goes with {x} {g.x_unit} when log stands for the natural logarithm?
+    test/e: Back-transform the prediction for {x} {g.x_unit}, given that log is ln.
 """)
 
 
@@ -89,10 +89,10 @@ _STEM_POWER_OR_EXPONENTIAL = wordings("""
         {g.y} (y, in {g.unit}) and {g.x} (x, in {g.x_unit}); its log is to base 10.
 """)
 _ASK_POWER_OR_EXPONENTIAL = wordings("""
-    train: What {g.y} does the {which} model predict for {g.x} {x}?
-    train: Use the {which} model to predict the {g.y} at {g.x} {x}.
-    test: By the {which} model, how large is the predicted {g.y} when {g.x} is {x}?
-    test: Which {g.y} follows from the {which} model for {g.x} {x}?
+    train: What {g.y} does the {which} model predict for {g.x!a} of {x} {g.x_unit}?
+    train: Use the {which} model to predict the {g.y} at {g.x!a} of {x} {g.x_unit}.
+    test: By the {which} model, how large is the predicted {g.y} when x is {x}?
+    test: Which {g.y} follows from the {which} model for x = {x}?
 """)
 
 
