@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -178,6 +180,18 @@ def _shape(p: Params) -> str:
     return f"Roughly symmetric, with {'two peaks' if counts[3:5].sum() < counts[1:3].sum() / 2 else 'a single peak'}"
 
 
+def _summary(p: Params) -> re.Pattern[str]:
+    z = (p["x"] - p["mean"]) / p["sd"]
+    return re.compile(
+        {
+            "standard deviation": rf"The .* typically differs from the mean by about {p['sd']:g} ",
+            "interquartile range": rf"The .* of the middle half of .* extends over {p['iqr']:g} ",
+            "percentile": rf"The .* of about {p['percent']}% of .* is at or below {p['x']:g} ",
+            "z-score": rf"The .* of {p['x']:g} .* is {abs(z):.2f} standard deviations {'above' if z > 0 else 'below'} ",
+        }[p["asked"]]
+    )
+
+
 def _box_spread(p: Params) -> float:
     low, q1, middle, q3, high = p["five"]
     return {"range": high - low, "iqr": q3 - q1, "upper": high - middle, "lower": middle - low}[p["asked"]]
@@ -228,6 +242,7 @@ def test_answers() -> None:
             "stem_and_leaf": _stem_and_leaf,
             "cumulative_graph": _cumulative,
             "describe_distribution": _shape,
+            "interpret_summary": _summary,
             "box_plot_spread": _box_spread,
             "box_plot_counts": _box_count,
             "compare_box_plots": _box_comparison,

@@ -151,13 +151,15 @@ def _seen(p: Params) -> str:
 def _conclusion(p: Params) -> str | re.Pattern[str]:
     text = p["seen"]["ABCD".index(p["asked"])]
     if re.search("in the middle|at both ends", text):
-        return "A line is not suitable, because the relation"
+        return "A line is not suitable for these cases"
     if fan := re.search("for (small|large) ones|(wider|narrower) as", text):
         end = fan[1] or ("large" if fan[2] == "wider" else "small")
-        return f"A line is suitable, but its predictions are less precise for {end} values"
+        return f"A line is suitable for all cases, but with less precise predictions for {end} values"
     if point := re.search("one is far (above|below)|single point very far (above|below)", text):
-        return re.compile(rf"A line is suitable, but one {p['one']} has an? .* that is far {point[1] or point[2]} what")
-    return "A line is suitable, and its predictions are about equally precise"
+        return re.compile(
+            rf"A line is suitable for all cases but one, an? {p['one']} with .* far {point[1] or point[2]} the"
+        )
+    return "A line is suitable for all cases, with equally precise predictions"
 
 
 def _unusual(p: Params) -> str:

@@ -1,12 +1,14 @@
-"""The shape of a distribution, told from the counts of a histogram."""
+"""The shape of a distribution, told from the counts of a histogram, and its summaries in words."""
 
 from __future__ import annotations
 
-from .._draw import Draw, kind
-from .._problem import words
+from .._draw import Draw, Given, kind
+from .._numerics import normal_cdf
+from .._problem import fixed, ordinal, words
 from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, four
 from .._wording import wordings
+from ._shared import center_and_spread
 
 # fmt: off
 
@@ -74,4 +76,62 @@ def describe_distribution(draw: Draw) -> Siblings:
         [make(i) for i in range(4)],
         [f"described {label.lower()} {name}" for name in names],
         {"tables": tables},
+    )
+
+
+_STEM_INTERPRET_SUMMARY = wordings("""
+    train: The {m.thing} of {n} {m.who} has mean {mean}, standard deviation {sd} and interquartile range {iqr} {m.unit}.
+        One {m.one} has {m.thing!a} of {x} {m.unit}, with a z-score of {z}, and is at the {p} percentile.
+    train: For {n} {m.who}, {m.thing} has a mean of {mean} {m.unit}, an SD of {sd} {m.unit} and an IQR of {iqr}
+        {m.unit}. A value of {x} {m.unit} is at the {p} percentile and has the z-score {z}.
+    train: A report on the {m.thing} of {n} {m.who} gives the mean ({mean} {m.unit}), the standard deviation ({sd}
+        {m.unit}) and the interquartile range ({iqr} {m.unit}). It adds that {x} {m.unit} is the {p} percentile, with
+        z-score {z}.
+    train: Software summarizes the {m.thing} of {n} {m.who}: mean {mean}, SD {sd}, IQR {iqr} (all in {m.unit}). For
+        {m.one!a} at {x} {m.unit} it shows the z-score {z} and the percentile {p}.
+    test: x-bar = {mean}, s = {sd} and IQR = {iqr} ({m.unit}) sum up {m.thing} for {n} {m.who}. A certain {m.one}, at
+        {x} {m.unit}, has z = {z} and belongs to the {p} percentile.
+    test: {n} {m.who} average {mean} {m.unit} in {m.thing}; the SD is {sd}, the IQR {iqr}. The {p} percentile is {x}
+        {m.unit}, for which z = {z}.
+    test: A file on {m.who} has {n} values of {m.thing} with average {mean}, SD {sd} and IQR {iqr} {m.unit}. One of
+        them, {x} {m.unit}, is marked "z = {z}, {p} percentile".
+""")
+_ASK_INTERPRET_SUMMARY = wordings("""
+    train: Which statement interprets the {name}?
+    train: Which sentence says what the {name} means in context?
+    test: How should the {name} be read here?
+    test: Choose the correct interpretation of the {name}.
+""")
+
+
+@kind(1)
+def interpret_summary(draw: Draw) -> Siblings:
+    """What a standard deviation, an interquartile range, a percentile and a z-score say, in words."""
+    m = draw.setting(MEASURES)
+    mean, sd = center_and_spread(draw, m)
+    n, iqr = draw.integer(40, 200), Given(round(draw.decimal(1.2, 1.5, 2) * sd, max(m.digits, 1)))
+    x = draw.decimal(mean - 2 * sd, mean + 2 * sd, m.digits)
+    z = fixed((x - mean) / sd, 2)
+    percent = round(100 * normal_cdf(float(z)))
+    draw.need(abs(float(z)) > 0.2 and abs(iqr - sd) > 0.15 * sd)
+    place = "above" if x > mean else "below"
+    stem = draw.ask(_STEM_INTERPRET_SUMMARY, m=m, n=n, mean=mean, sd=sd, iqr=iqr, x=x, z=z, p=ordinal(percent))
+    sentences = {
+        "standard deviation": (f"The {m.thing} of these {m.many} typically differs from the mean by about {sd} "
+                               f"{m.unit}.",
+                               "A standard deviation is the size of a typical distance from the mean."),
+        "interquartile range": (f"The {m.thing} of the middle half of these {m.many} extends over {iqr} {m.unit}.",
+                                "An interquartile range is the width of the interval that holds the middle half."),
+        "percentile": (f"The {m.thing} of about {percent}% of these {m.many} is at or below {x} {m.unit}.",
+                       "A percentile tells how many percent of the values are at or below a value."),
+        "z-score": (f"The {m.thing} of {x} {m.unit} is {z.lstrip('-')} standard deviations {place} the mean.",
+                    "A z-score counts the standard deviations between a value and the mean."),
+    }
+    return four(
+        [Sibling(name, f"{stem} {draw.ask(_ASK_INTERPRET_SUMMARY, name=name)}",
+                 [reason, f"Here the variable is the {m.thing} of {n} {m.who}, in {m.unit}."], words(text),
+                 "A summary is interpreted in context, with its unit and with what it compares.")
+         for name, (text, reason) in sentences.items()],
+        [f"interpreted the {name} instead" for name in sentences],
+        {"n": n, "mean": mean, "sd": sd, "iqr": iqr, "x": x, "percent": percent},
     )

@@ -106,13 +106,14 @@ def _residual_patterns(draw: Draw, x: str, y: str, one: str) -> dict[str, tuple[
                     f"a narrow cloud about 0 of even width, with a single point very far {side} it"),
     }
     follows = {
-        "none": (f"A line is suitable, and its predictions are about equally precise for all values of {x}.",
+        "none": (f"A line is suitable for all cases, with equally precise predictions for all values of {x}.",
                  "Residuals without a pattern mean that the form is linear and the spread about the line constant."),
-        "curve": (f"A line is not suitable, because the relation between {y} and {x} is clearly curved.",
+        "curve": (f"A line is not suitable for these cases, because the relation of {y} to {x} is curved.",
                   "Residuals that change sign in a systematic way mean that the form is not linear."),
-        "fan": (f"A line is suitable, but its predictions are less precise for {ends[1]} values of {x}.",
+        "fan": (f"A line is suitable for all cases, but with less precise predictions for {ends[1]} values of {x}.",
                 "Residuals that fan out mean that the spread about the line is not constant."),
-        "outlier": (f"A line is suitable, but one {one} has {article(y)} that is far {side} what it predicts.",
+        "outlier": (f"A line is suitable for all cases but one, {article(one)} with {article(y)} far {side} the "
+                    f"prediction.",
                     "A single residual of unusual size belongs to an outlier in the regression."),
     }
     return {name: (texts[test], *follows[name]) for name, texts in seen.items()}

@@ -256,6 +256,26 @@ def _describe_distribution(q: str) -> Expected:
     return f"Roughly symmetric, with {'two peaks' if counts[3] + counts[4] < counts[1] else 'a single peak'}"
 
 
+def _interpret_summary(q: str) -> Expected:
+    sd, iqr = find(q, r"s = # and IQR = #", r"SD is #, the IQR #\.", r"SD # and IQR # ")
+    (x,) = find(q, r"at # \D*, has", r"percentile is # ", r"One of them, # ")
+    z, percent = (
+        find(q, r"z = # and belongs to the #", r"z = #, #\w\w percentile")
+        if "for which" not in q
+        else (find(q, r"for which z = #\.") + find(q, r"The #\w\w percentile is"))
+    )
+    (name,) = words(q, "How should the (.*) be read", "interpretation of the (.*)\\.$")
+    side = "above" if z > 0 else "below"
+    return re.compile(
+        {
+            "standard deviation": rf"The .* typically differs from the mean by about {sd:g} ",
+            "interquartile range": rf"The .* of the middle half of .* extends over {iqr:g} ",
+            "percentile": rf"The .* of about {percent:g}% of these .* is at or below {x:g} ",
+            "z-score": rf"The .* of {x:g} .* is {abs(z):.2f} standard deviations {side} the mean",
+        }[name]
+    )
+
+
 def _box_plot_spread(q: str) -> Expected:
     if "goes from" in q:
         low, high, middle, q1, q3 = find(
@@ -330,6 +350,7 @@ READ: Mapping[str, Callable[[str], Expected]] = {
     "stem_and_leaf": _stem_and_leaf,
     "cumulative_graph": _cumulative_graph,
     "describe_distribution": _describe_distribution,
+    "interpret_summary": _interpret_summary,
     "box_plot_spread": _box_plot_spread,
     "box_plot_counts": _box_plot_counts,
     "compare_box_plots": _compare_box_plots,

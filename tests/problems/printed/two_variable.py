@@ -257,13 +257,13 @@ def _describe_scatterplot(q: str) -> Expected:
 def _residual_plot(q: str) -> Expected:
     text = _plot(q)
     if "both ends" in text:
-        return "A line is not suitable, because the relation between"
+        return "A line is not suitable for these cases"
     if becomes := re.search("becomes (wider|narrower)", text):
         end = "large" if becomes[1] == "wider" else "small"
-        return f"A line is suitable, but its predictions are less precise for {end} values"
+        return f"A line is suitable for all cases, but with less precise predictions for {end} values"
     if point := re.search("single point very far (above|below)", text):
-        return re.compile(f"A line is suitable, but one .* far {point[1]} what it predicts")
-    return "A line is suitable, and its predictions are about equally precise"
+        return re.compile(f"A line is suitable for all cases but one, .* far {point[1]} the prediction")
+    return "A line is suitable for all cases, with equally precise predictions"
 
 
 def _unusual_points(q: str) -> Expected:
