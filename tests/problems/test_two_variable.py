@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -129,8 +130,8 @@ def _model(p: Params) -> float:
 def _property(p: Params) -> str:
     """What an exact model of this form does when x grows by one unit or is doubled."""
     v, _, u = p["asked"].partition(" on ")
-    forward = {"x": float, "log(x)": math.log}[u]
-    back = {"y": float, "log(y)": math.exp}[v]
+    forward: Callable[[float], float] = math.log if u == "log(x)" else float
+    back: Callable[[float], float] = math.exp if v == "log(y)" else float
     at = [back(1.0 + 0.3 * forward(x)) for x in (2.0, 3.0, 4.0, 8.0, 9.0)]
     by_unit, by_double = (at[0], at[1], at[3], at[4]), (at[0], at[2], at[2], at[3])
     for start, (a, b, c, d) in (("An increase of one ", by_unit), ("A twofold increase ", by_double)):

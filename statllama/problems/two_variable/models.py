@@ -131,17 +131,20 @@ def power_or_exponential(draw: Draw) -> Siblings:
 
 
 _STEM_TRANSFORMED_MODEL = wordings("""
-    train: Four scatterplots of {g.y} y and {g.x} x ({g.x_unit}) were drawn: y against x, log(y) against x, y against
-        log(x), and log(y) against log(x).
-    train: The {g.y} y was plotted against {g.x} x ({g.x_unit}), with and without taking logarithms of y and of x.
-    train: To model {g.y} y by {g.x} x, in {g.x_unit}, a student tries lines for y and for log(y), on x and on log(x).
-    train: A model is wanted for {g.y} y as a function of {g.x} x, measured in {g.x_unit}. Logarithms of either variable
-        may be taken.
-    test: How y, the {g.y}, depends on x, the {g.x} in {g.x_unit}, is examined with and without log scales on the two
-        axes.
-    test: Each axis of a scatterplot of {g.y} (y) over {g.x} (x, in {g.x_unit}) can be switched to a log scale.
-    test: Software fits a line to {g.y} (y) or its logarithm, with {g.x} (x, in {g.x_unit}) or its logarithm as the
-        predictor.
+    train: From {n} pairs of values, four scatterplots of {g.y} y and {g.x} x ({g.x_unit}) were drawn: y against x,
+        log(y) against x, y against log(x), and log(y) against log(x).
+    train: The {g.y} y was plotted against {g.x} x ({g.x_unit}) for {n} observations, with and without taking logarithms
+        of y and of x.
+    train: To model {g.y} y by {g.x} x, in {g.x_unit}, a student with {n} data points tries lines for y and for log(y),
+        on x and on log(x).
+    train: A model is wanted for {g.y} y as a function of {g.x} x, measured in {g.x_unit}. There are {n} points, and
+        logarithms of either variable may be taken.
+    test: How y, the {g.y}, depends on x, the {g.x} in {g.x_unit}, is examined with {n} points, with and without log
+        scales on the two axes.
+    test: Each axis of a scatterplot of {g.y} (y) over {g.x} (x, in {g.x_unit}), with {n} points, can be switched to a
+        log scale.
+    test: Software fits a line to {n} values of {g.y} (y) or its logarithm, with {g.x} (x, in {g.x_unit}) or its
+        logarithm as the predictor.
 """)
 _ASK_TRANSFORMED_MODEL = wordings("""
     train: Only the plot of {v} against {u} is straight, with a residual plot that shows no pattern. What does the model
@@ -156,7 +159,8 @@ _ASK_TRANSFORMED_MODEL = wordings("""
 def transformed_model(draw: Draw) -> Siblings:
     """What a line means when none, one or both of the variables are logarithms."""
     g = draw.setting(GROWTHS)
-    stem = draw.ask(_STEM_TRANSFORMED_MODEL, g=g)
+    n = draw.integer(12, 80)
+    stem = draw.ask(_STEM_TRANSFORMED_MODEL, g=g, n=n)
     starts = (f"An increase of one {single(g.x_unit)} in the {g.x}", f"A twofold increase in the {g.x}")
     ends = (f"adds the same amount to the predicted {g.y}", f"multiplies the predicted {g.y} by the same factor")
     reasons = ("A line in x changes by the same amount for each unit of x.",
@@ -178,5 +182,5 @@ def transformed_model(draw: Draw) -> Siblings:
         make,
         ("took the logarithm of x to be used", "overlooked the logarithm of x"),
         ("took the logarithm of y to be used", "overlooked the logarithm of y"),
-        {"y": g.y},
+        {"n": n},
     )
