@@ -1,8 +1,10 @@
-"""Settings for one-variable data: charges that follow a linear rule; train and test lists share none."""
+"""Settings for one-variable data: linear rules and long tails; train and test lists share none."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from ._settings import SKEWED, Skewed
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,22 @@ TARIFFS = {
             "the green plan", (8, 20), (1.5, 4), (4, 14), (1.5, 4)),
         Tariff("lessons", "lengths of sailing lessons", "minutes", "lesson fees", "dollars", "the lake school",
             "the harbor school", (10, 30), (0.6, 1.4), (45, 80), (8, 16)),
+    ),
+}
+
+TAILS = {
+    "train": (
+        *SKEWED["train"],
+        Skewed("gestation", "pregnancy lengths at a maternity ward", "days", (276, 281), (3, 8), False),
+        Skewed("battery", "charge levels of rental scooters at dawn", "percent", (82, 91), (4, 12), False),
+        Skewed("follow", "follower counts of hobby photographers", "followers", (180, 420), (60, 240), True),
+    ),
+    "test": (
+        *SKEWED["test"],
+        Skewed("theory", "scores on a theory test for drivers", "points", (42, 47), (2, 6), False),
+        Skewed("arrival", "ages of the residents of a care home", "years", (84, 88), (3, 7), False),
+        Skewed("strings", "numbers of weeks for which violin strings are used", "weeks", (30, 44), (3, 9), False),
+        Skewed("tickets", "prices of resold concert tickets", "dollars", (70, 130), (15, 50), True),
     ),
 }
 # fmt: on

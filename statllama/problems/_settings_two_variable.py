@@ -1,4 +1,4 @@
-"""Settings for two-variable data: amounts that can be assigned or observed; train and test lists share none."""
+"""Settings for two-variable data: amounts to be assigned, and pairs of variables; train and test lists share none."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ class Amount:
     xs: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A response y and an explanatory variable x; `rises` tells whether y goes up with x."""
+
+    key: str
+    y: str
+    x: str
+    rises: bool
+
+
 # fmt: off
 AMOUNTS = {
     "train": (
@@ -32,6 +42,24 @@ AMOUNTS = {
         Amount("pressure", "plywood boards", "pressing force", "kilonewtons", "strength of the bond", (20, 90)),
         Amount("caffeine", "adult volunteers", "dose of caffeine", "milligrams", "time to fall asleep", (40, 240)),
         Amount("watering", "potted ferns", "weekly amount of water", "milliliters", "length of new fronds", (100, 600)),
+    ),
+}
+
+PAIRS = {
+    "train": (
+        Pair("rent", "monthly rent", "floor area", True), Pair("exam", "exam score", "study time", True),
+        Pair("height", "tree height", "trunk diameter", True), Pair("delivery", "delivery time", "distance", True),
+        Pair("crop", "crop yield", "rainfall", True), Pair("shoe", "shoe size", "body height", True),
+        Pair("car", "asking price", "age of the car", False), Pair("gas", "gas use", "outdoor temperature", False),
+        Pair("run", "finishing time", "training distance", False), Pair("air", "air pressure", "altitude", False),
+        Pair("fuel", "miles per gallon", "weight of the car", False), Pair("wet", "umbrella sales", "sunshine", False),
+    ),
+    "test": (
+        Pair("pike", "weight", "length of the fish", True), Pair("solar", "energy output", "hours of sun", True),
+        Pair("ice", "retreat of the ice", "summer temperature", True), Pair("kiln", "drying time", "moisture", True),
+        Pair("wing", "wing span", "age of the chick", True), Pair("oxygen", "dissolved oxygen", "water depth", False),
+        Pair("errors", "error count", "weekly practice", False), Pair("coffee", "temperature of coffee", "time", False),
+        Pair("birth", "birth rate", "years of schooling", False), Pair("brake", "tread depth", "mileage", False),
     ),
 }
 # fmt: on

@@ -66,8 +66,8 @@ def describe_distribution(draw: Draw) -> Siblings:
     def make(i: int) -> Sibling:
         _, answer, reason = _SHAPES[shapes[i]]
         steps = [
-            f"In {label.lower()} {names[i]}, {reason}.",
             "A description of the shape names the peaks, symmetry or the direction of the longer tail, and outliers.",
+            f"In {label.lower()} {names[i]}, {reason}.",
         ]
         return Sibling(names[i], f"{stem} {draw.ask(_ASK_DESCRIBE_DISTRIBUTION, name=names[i])}", steps, words(answer),
                        "Shape is described by peaks, symmetry or skew, and unusual features such as gaps and outliers.")
@@ -129,7 +129,7 @@ def interpret_summary(draw: Draw) -> Siblings:
     }
     return four(
         [Sibling(name, f"{stem} {draw.ask(_ASK_INTERPRET_SUMMARY, name=name)}",
-                 [reason, f"Here the variable is the {m.thing} of {n} {m.who}, in {m.unit}."], words(text),
+                 [f"The variable is the {m.thing} of {n} {m.who}, in {m.unit}.", reason], words(text),
                  "A summary is interpreted in context, with its unit and with what it compares.")
          for name, (text, reason) in sentences.items()],
         [f"interpreted the {name} instead" for name in sentences],

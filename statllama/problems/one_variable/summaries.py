@@ -6,7 +6,8 @@ import math
 
 from .._draw import Draw, Given, kind
 from .._problem import number, plain, sig, words
-from .._settings import MEASURES, SKEWED
+from .._settings import MEASURES
+from .._settings_one_variable import TAILS
 from .._siblings import Sibling, Siblings, square
 from .._wording import wordings
 from ._shared import center_and_spread
@@ -238,7 +239,7 @@ _ASK_SKEW_FROM_CENTER = wordings("""
 @kind(1)
 def skew_from_center(draw: Draw) -> Siblings:
     """The direction of skew from mean and median, and what the tail does to the mean, for two variables."""
-    h, low = draw.setting(SKEWED), draw.setting(SKEWED)
+    h, low = draw.setting(TAILS), draw.setting(TAILS)
     draw.need(h.high and not low.high)
     middles, gaps = [draw.integer(*s.middle) for s in (h, low)], [draw.integer(*s.gap) for s in (h, low)]
     means = [middles[0] + gaps[0], middles[1] - gaps[1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._draw import Draw, Given, kind
 from .._problem import article, fixed, term, words
 from .._settings import RELATIONS
+from .._settings_two_variable import PAIRS
 from .._siblings import Sibling, Siblings, four, square
 from .._wording import wordings
 from ._shared import equation, line, plus
@@ -42,14 +43,15 @@ _MOVES = {"positive": ("rise", "go up"), "negative": ("fall", "go down")}
 def describe_scatterplot(draw: Draw) -> Siblings:
     """Direction, form and strength of one of four described scatterplots."""
     test = draw.split == "test"
-    relations = [draw.setting(RELATIONS) for _ in _LETTERS]
+    pairs = [draw.setting(PAIRS) for _ in _LETTERS]
     features = [draw.choice(sorted(_SEEN)) for _ in _LETTERS]
-    ways = ["positive" if r.slope[0] > 0 else "negative" for r in relations]
+    ways = ["positive" if pair.rises else "negative" for pair in pairs]
     plots = [(way, *feature) for way, feature in zip(ways, features, strict=True)]
-    draw.need(len({r.key for r in relations}) == 4 and len(set(plots)) == 4)
+    draw.need(len({pair.key for pair in pairs}) == 4 and len(set(plots)) == 4)
     seen = [f"the points {_MOVES[way][test]} {_SEEN[strength, form][test]}" for way, strength, form in plots]
-    stem = draw.ask(_STEM_DESCRIBE_SCATTERPLOT, plots=" ".join(
-        f"Plot {name}, {r.y} against {r.x}: {text}." for name, r, text in zip(_LETTERS, relations, seen, strict=True)))
+    shown = [f"Plot {name}, {pair.y} against {pair.x}: {text}."
+             for name, pair, text in zip(_LETTERS, pairs, seen, strict=True)]
+    stem = draw.ask(_STEM_DESCRIBE_SCATTERPLOT, plots=" ".join(shown))
 
     def make(i: int) -> Sibling:
         way, strength, form = plots[i]
