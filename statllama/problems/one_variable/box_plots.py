@@ -7,7 +7,7 @@ from .._problem import count, number, plain, words
 from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, four, square
 from .._wording import wordings
-from ._shared import YEARS, Five, five_numbers
+from ._shared import YEARS, five_numbers
 
 # fmt: off
 
@@ -164,9 +164,11 @@ def compare_box_plots(draw: Draw) -> Siblings:
     """Which of two box plots has the larger median, interquartile range, range or maximum, and by how much."""
     m = draw.setting(MEASURES)
     first = five_numbers(draw, m)
-    plots: list[Five] = [first, five_numbers(draw, m, first[2])]
-    values = {"median": [p[2] for p in plots], "interquartile range": [p[3] - p[1] for p in plots],
-              "range": [p[4] - p[0] for p in plots], "maximum": [p[4] for p in plots]}
+    plots = [first, five_numbers(draw, m, first[2])]
+    values: dict[str, list[float]] = {
+        "median": [p[2] for p in plots], "interquartile range": [p[3] - p[1] for p in plots],
+        "range": [p[4] - p[0] for p in plots], "maximum": [p[4] for p in plots],
+    }
     gaps = {name: round(v[0] - v[1], m.digits) for name, v in values.items()}
     draw.need(all(abs(gap) not in (0, 1) for gap in gaps.values()))
     shown = {year: ", ".join(map(str, plot)) for year, plot in zip(YEARS, plots, strict=True)}
