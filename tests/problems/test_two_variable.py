@@ -144,7 +144,7 @@ def _property(p: Params) -> str:
 
 def _seen(p: Params) -> str:
     text = p["seen"]["ABCD".index(p["asked"])]
-    weak, bent, down = "cloud" in text or "scatter" in text, "curve" in text, "fall" in text or "down" in text
+    weak, bent, down = re.search("cloud|scatter|loosely", text), "curve" in text, re.search("fall|down|drop", text)
     names = "weak" if weak else "strong", "negative" if down else "positive", "nonlinear" if bent else "linear"
     return f"A {names[0]}, {names[1]}, {names[2]} association."
 

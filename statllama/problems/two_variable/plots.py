@@ -31,12 +31,17 @@ _ASK_DESCRIBE_SCATTERPLOT = wordings("""
     test: What association does plot {name} show?
 """)
 _SEEN = {
-    ("strong", "linear"): ("in a narrow band around a straight line", "close to a straight line throughout"),
-    ("weak", "linear"): ("in a wide cloud around a straight line", "about a straight line, with much scatter"),
-    ("strong", "nonlinear"): ("in a narrow band around a bent curve", "close to a curve that levels off"),
-    ("weak", "nonlinear"): ("in a wide cloud around a bent curve", "about a curve that levels off, with much scatter"),
+    ("strong", "linear"): (("in a narrow band around a straight line",),
+                           ("close to a straight line throughout", "and keep near one straight line")),
+    ("weak", "linear"): (("in a wide cloud around a straight line",),
+                         ("about a straight line, with much scatter", "loosely along a straight line")),
+    ("strong", "nonlinear"): (("in a narrow band around a bent curve",),
+                              ("close to a curve that levels off", "and keep near one curve that levels off")),
+    ("weak", "nonlinear"): (("in a wide cloud around a bent curve",),
+                            ("about a curve that levels off, with much scatter", "loosely along a curve that levels "
+                                                                                 "off")),
 }
-_MOVES = {"positive": ("rise", "go up"), "negative": ("fall", "go down")}
+_MOVES = {"positive": (("rise",), ("go up", "climb")), "negative": (("fall",), ("go down", "drop"))}
 
 
 @kind(1)
@@ -48,7 +53,8 @@ def describe_scatterplot(draw: Draw) -> Siblings:
     ways = ["positive" if pair.rises else "negative" for pair in pairs]
     plots = [(way, *feature) for way, feature in zip(ways, features, strict=True)]
     draw.need(len({pair.key for pair in pairs}) == 4 and len(set(plots)) == 4)
-    seen = [f"the points {_MOVES[way][test]} {_SEEN[strength, form][test]}" for way, strength, form in plots]
+    seen = [f"the points {draw.choice(_MOVES[way][test])} {draw.choice(_SEEN[strength, form][test])}"
+            for way, strength, form in plots]
     shown = [f"Plot {name}, {pair.y} against {pair.x}: {text}."
              for name, pair, text in zip(_LETTERS, pairs, seen, strict=True)]
     stem = draw.ask(_STEM_DESCRIBE_SCATTERPLOT, plots=" ".join(shown))
@@ -98,14 +104,18 @@ def _residual_patterns(draw: Draw, x: str, y: str, one: str) -> dict[str, tuple[
     side, test = "above" if high else "below", draw.split == "test"
     seen = {
         "none": (f"the points scatter about 0 without a pattern, equally far for all values of {x}",
-                 "a cloud about 0 of even width, which shows no pattern"),
+                 "a cloud about 0 of even width, which shows no pattern",
+                 "an even scatter on both sides of 0, with no pattern"),
         "curve": (f"the points are mostly {signs[0]} on the left, {signs[1]} in the middle and {signs[0]} on the right",
-                  f"a band that is {places[0]} 0 at both ends and {places[1]} 0 between them"),
-        "fan": (f"the points scatter about 0, close to it for {ends[0]} values of {x} and far from it "
-                f"for {ends[1]} ones",
-                f"a cloud about 0 that becomes {becomes} as {x} increases"),
+                  f"a band that is {places[0]} 0 at both ends and {places[1]} 0 between them",
+                  f"an arc, {places[0]} 0 at both ends and {places[1]} 0 elsewhere"),
+        "fan": (f"the points scatter about 0, close to it for {ends[0]} values of {x} and far from it for {ends[1]} "
+                f"ones",
+                f"a cloud about 0 that becomes {becomes} as {x} increases",
+                f"an uneven scatter that becomes {becomes} as {x} increases"),
         "outlier": (f"the points scatter closely about 0 without a pattern, but one is far {side} all the others",
-                    f"a narrow cloud about 0 of even width, with a single point very far {side} it"),
+                    f"a narrow cloud about 0 of even width, with a single point very far {side} it",
+                    f"a small, even scatter on both sides of 0, and a single point very far {side} it"),
     }
     follows = {
         "none": (f"A line is suitable for all cases, with equally precise predictions for all values of {x}.",
@@ -118,7 +128,7 @@ def _residual_patterns(draw: Draw, x: str, y: str, one: str) -> dict[str, tuple[
                     f"prediction.",
                     "A single residual of unusual size belongs to an outlier in the regression."),
     }
-    return {name: (texts[test], *follows[name]) for name, texts in seen.items()}
+    return {name: (draw.choice(texts[test:] if test else texts[:1]), *follows[name]) for name, texts in seen.items()}
 
 
 @kind(1)

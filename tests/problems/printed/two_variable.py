@@ -249,8 +249,8 @@ def _plot(q: str) -> str:
 
 def _describe_scatterplot(q: str) -> Expected:
     text = _plot(q)
-    strength = "weak" if "much scatter" in text else "strong"
-    way = "positive" if "go up" in text else "negative"
+    strength = "weak" if re.search("much scatter|loosely", text) else "strong"
+    way = "positive" if re.search("go up|climb", text) else "negative"
     return f"A {strength}, {way}, {'nonlinear' if 'levels off' in text else 'linear'} association."
 
 
