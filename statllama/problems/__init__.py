@@ -28,7 +28,7 @@ from ._registry import check_split, held_out_kinds, kinds, kinds_of, live_kinds,
 from ._rows import FORMS, MATHS, Row, to_messages, to_multiple_choice, to_preference, to_prompt_answer
 
 #: Raised whenever the same arguments give other problems or rows than before; caches of rows are keyed on it.
-PROBLEMS_VERSION = 2
+PROBLEMS_VERSION = 3
 
 __all__ = [
     "FORMS",
@@ -131,7 +131,7 @@ def _generate(count: int, live: dict[str, list[Kind]], seed: int, split: str) ->
                 f"topic {name!r} ran dry: it has about {turn} different {split} problems of this sort, which is "
                 f"enough for a count of {turn * len(names)} over {len(names)} topics, and {count} were asked for"
             )
-        seen.add(problem.family or problem.question)
+        seen.add(problem.family)
         yield problem
 
 
@@ -141,7 +141,7 @@ def _fresh(topic: str, live: list[Kind], turn: int, split: str, seed: str, seen:
         of = live[turn % len(live)]
         for retry in range(_RETRIES):
             problem = make(topic, of, split, f"{seed}/{retry}")
-            if (problem.family or problem.question) not in seen:  # whichever of the siblings is asked
+            if problem.family not in seen:  # whichever of the siblings is asked
                 return problem
         live.remove(of)
     return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ._problem import Draft, Problem, Redraw, Wrong, number_split, plain
+from ._problem import Problem, Redraw, number_split, plain
 from ._siblings import Siblings
 from ._wording import Wordings
 
@@ -86,14 +86,13 @@ class Draw:
 class Kind:
     """One kind of problem: its name, its difficulty and the function that drafts it.
 
-    A kind whose function returns `Siblings` is a multiple-choice kind; of a `Draft` no options are offered, since they
-    would give the answer away. A held-out kind occurs in the test split only, so that a benchmark can tell problems of
-    a kind that was trained on from problems of a kind that was never seen.
+    A held-out kind occurs in the test split only, so that a benchmark can tell problems of a kind that was trained on
+    from problems of a kind that was never seen.
     """
 
     name: str
     difficulty: int
-    draft: Callable[[Draw], Draft | Siblings]
+    draft: Callable[[Draw], Siblings]
     held_out: bool = False
 
     def in_split(self, split: str) -> bool:
@@ -101,10 +100,10 @@ class Kind:
         return split == "test" or not self.held_out
 
 
-def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], Draft | Siblings]], Kind]:
+def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], Siblings]], Kind]:
     """Mark a function of a topic as a kind of problem with difficulty 1, 2 or 3."""
 
-    def mark(draft: Callable[[Draw], Draft | Siblings]) -> Kind:
+    def mark(draft: Callable[[Draw], Siblings]) -> Kind:
         return Kind(draft.__name__, difficulty, draft, held_out)
 
     return mark
@@ -120,45 +119,10 @@ def make(topic: str, of: Kind, split: str, seed: str) -> Problem:
         try:
             draft = of.draft(draw)
             if of.held_out or number_split(of.name, draft.parameters) in (None, split):
-                choose = _chosen if isinstance(draft, Siblings) else _assemble
-                return choose(topic, of, draft, draw)  # type: ignore[arg-type]
+                return _chosen(topic, of, draft, draw)
         except Redraw:
             continue
     raise RuntimeError(f"{topic}.{of.name}: no fit problem in {_ATTEMPTS} draws for split {split}")
-
-
-def _assemble(topic: str, of: Kind, draft: Draft, draw: Draw) -> Problem:
-    """Choose three distractors and the rejected solution; `Redraw` when fewer than three are usable."""
-    draw.need(draft.answer.possible and bool(draw.settings))
-    usable: list[Wrong] = []
-    for wrong in draft.wrong:
-        others = [draft.answer, *(kept.answer for kept in usable)]
-        if wrong.answer.possible and all(wrong.answer.differs(other) for other in others):
-            usable.append(wrong)
-    argued = [wrong for wrong in usable if wrong.steps]
-    draw.need(len(usable) >= 3 and bool(argued))
-    offered = draw.rng.sample(usable, 3)
-    slip = draw.choice(argued)
-    answer = draft.answer
-    return Problem(
-        topic=topic,
-        kind=of.name,
-        difficulty=of.difficulty,
-        held_out=of.held_out,
-        split=draw.split,
-        setting="+".join(draw.settings),
-        question=draft.question,
-        steps=tuple(draft.steps),
-        answer=answer.text,
-        value=answer.numbers[0] if len(answer.numbers) == 1 else None,
-        tolerance=answer.tolerance,
-        distractors=tuple((wrong.answer.text, wrong.slip) for wrong in offered),
-        rejected_steps=tuple(slip.steps),
-        rejected_answer=slip.answer.text,
-        error=slip.slip,
-        idea=draft.idea,
-        parameters=dict(draft.parameters),
-    )
 
 
 def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw) -> Problem:

@@ -45,34 +45,6 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """A wrong answer, the misconception behind it and, where it can be argued well, the worked steps to it.
-
-    `slip` is a past-tense phrase that completes "The student ...", such as "divided by n instead of n - 1".
-    """
-
-    answer: Answer
-    slip: str
-    steps: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What a kind's function returns: the parts of a problem before options are chosen and checked.
-
-    `parameters` holds everything that an independent computation of the answer needs; `idea` is the principle
-    that the problem turns on, in one sentence.
-    """
-
-    question: str
-    steps: Sequence[str]
-    answer: Answer
-    wrong: Sequence[Wrong]
-    idea: str
-    parameters: Mapping[str, object]
-
-
-@dataclass(frozen=True)
 class Problem:
     """A statistics problem with a computed answer.
 
@@ -83,7 +55,7 @@ class Problem:
     reply may be. distractors: three (text, misconception) pairs. rejected_steps: the worked steps to `rejected_answer`,
     which is wrong; error: the slip they make. idea: the principle in one sentence. parameters: the numbers and labels
     the answer follows from. asked: which of four siblings it is, in a few words; family: equal for siblings, and for
-    problems that differ in nothing else. Both are empty for a kind without options.
+    problems that differ in nothing else.
 
     Raises `ValueError` when the parts contradict one another.
     """
@@ -105,8 +77,8 @@ class Problem:
     error: str
     idea: str
     parameters: Mapping[str, object] = field(hash=False)
-    asked: str = ""
-    family: str = ""
+    asked: str
+    family: str
 
     def __post_init__(self) -> None:
         options = [self.answer, *(text for text, _ in self.distractors)]

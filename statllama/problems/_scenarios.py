@@ -239,45 +239,6 @@ BROAD_TABLES = {
     ),
 }
 
-CATEGORIES = {
-    "train": (
-        Categories("days", "emergency calls", "part of the day", ("morning", "afternoon", "evening", "night"),
-            (25, 25, 25, 25)),
-        Categories("blood", "blood donors", "blood group", ("O", "A", "B", "AB"), (45, 40, 11, 4)),
-        Categories("colors", "candies of one brand", "color", ("red", "green", "yellow", "blue"),
-            (30, 25, 25, 20)),
-        Categories("peas", "pea plants of a cross", "seed type",
-            ("round yellow", "round green", "wrinkled yellow", "wrinkled green"), (56, 19, 19, 6)),
-        Categories("exits", "highway drivers", "exit", ("north", "east", "south"), (40, 35, 25)),
-        Categories("sizes", "shirts sold", "size", ("small", "medium", "large", "extra large"),
-            (20, 35, 30, 15)),
-    ),
-    "test": (
-        Categories("birds", "birds ringed at a station", "species group",
-            ("finches", "thrushes", "warblers", "others"), (35, 25, 25, 15)),
-        Categories("routes", "hikers at a trailhead", "route", ("lake", "ridge", "waterfall"), (50, 30, 20)),
-        Categories("tea", "cups of tea sold", "type", ("black", "green", "herbal", "white"),
-            (40, 30, 20, 10)),
-    ),
-}
-
-EVENTS = {
-    "train": (
-        Events("language", "students at a college", "student", "studies a foreign language", "plays a sport"),
-        Events("pets", "households in a suburb", "household", "has a cat", "has a garden"),
-        Events("travel", "customers of a travel agency", "customer", "books a hotel", "rents a car"),
-        Events("media", "adults in a city", "adult", "reads a newspaper", "listens to podcasts"),
-        Events("store", "shoppers at a supermarket", "shopper", "buys bread", "buys milk"),
-        Events("cars", "cars at an inspection", "car", "has worn brakes", "has a faulty light"),
-    ),
-    "test": (
-        Events("concert", "visitors to a music festival", "visitor", "camps on the site", "buys a program"),
-        Events("farm", "farms in a valley", "farm", "keeps goats", "grows olives"),
-        Events("clinic", "patients of an eye clinic", "patient", "wears contact lenses", "has dry eyes"),
-        Events("hostel", "guests of a mountain hostel", "guest", "brings skis", "orders a packed lunch"),
-    ),
-}
-
 SCREENINGS = {
     "train": (
         Screening("allergy", "children in a region", "child", "a nut allergy", "a skin test", (15, 60)),

@@ -32,7 +32,8 @@ from statllama.problems import (
     topics,
 )
 from statllama.problems._draw import Draw, Kind
-from statllama.problems._problem import Draft, Wrong, fingerprint, words
+from statllama.problems._problem import fingerprint, words
+from statllama.problems._siblings import Sibling, Siblings, four
 from statllama.problems._registry import kinds_of
 from statllama.problems._wording import wordings
 
@@ -204,10 +205,10 @@ def test_an_exhausted_topic_says_how_many_it_has() -> None:
         list(drawn)
 
 
-def _three(draw: Draw) -> Draft:
+def _three(draw: Draw) -> Siblings:
     draw.settings.append("nowhere")
-    options = [Wrong(words(text), "slipped", ["Step."]) for text in "bcd"]
-    return Draft(f"Q{draw.integer(1, 3)}?", ["Step."], words("a"), options, "Idea.", {})
+    number = draw.integer(1, 3)
+    return four([Sibling(t, f"{t}{number}?", ["Step."], words(t), "Idea.") for t in "abcd"], ["slipped"] * 4, {})
 
 
 def test_held_out_kinds_are_in_the_test_split_only(train: list[Problem], held_out: list[Problem]) -> None:
