@@ -2,9 +2,9 @@
 
     python eval/ap_statistics/make_test.py [FILE]
 
-The items are problems of the test split of `statllama.problems`: of each kind its four siblings, one item each, and a
-second one of some in topics with few kinds. No two items share more than half of the shorter one's word 5-grams, numbers
-and names masked.
+The items are problems of the test split of `statllama.problems`: of each kind its four siblings, one item each, and
+a second one of some in topics with few kinds. No two items share more than half of the shorter one's word 5-grams,
+numbers and names masked.
 """
 
 from __future__ import annotations

@@ -55,14 +55,15 @@ def to_prompt_answer(problem: Problem) -> Row:
 def to_multiple_choice(problem: Problem, seed: int = 0, place: int | None = None) -> Row:
     """Return a four-option item: `answer` is the index of the right one of the `choices`.
 
-    `misconceptions` names, in the order of the choices, the misconception behind each wrong one, and is None at
-    the right one. `place`, 0 to 3, puts the right choice there; otherwise it is drawn with `seed`. `held_out`
-    is true for a kind of problem that the train split never shows.
+    `misconceptions` names, in the order of the choices, the misconception behind each wrong one, and is "" at the
+    right one. `place`, 0 to 3, puts the right choice there; otherwise it is drawn with `seed`. `held_out` is true for a
+    kind of problem that the train split never shows.
     """
     draw = random.Random(f"{seed}/{problem.question}")
-    options: list[tuple[str, str | None]] = list(problem.distractors)
+    options = list(problem.distractors)
     draw.shuffle(options)
-    options.insert(draw.randrange(4) if place is None else place, (problem.answer, None))
+    right = (problem.answer, "")  # not None: pyarrow 26 loses one that is the first thing in a file
+    options.insert(draw.randrange(4) if place is None else place, right)
     choices = [text for text, _ in options]
     return {
         "question": problem.question,

@@ -62,28 +62,6 @@ class TwoWay:
 
 
 @dataclass(frozen=True)
-class Categories:
-    """One categorical variable with the proportions a claim gives, in percent."""
-
-    key: str
-    who: str
-    variable: str
-    names: tuple[str, ...]
-    percents: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Events:
-    """Two yes-or-no traits of one individual; `a` and `b` complete "the {one} ..."."""
-
-    key: str
-    who: str
-    one: str
-    a: str
-    b: str
-
-
-@dataclass(frozen=True)
 class Screening:
     """A test for a condition, with ranges of prevalence in tenths of a percent."""
 

@@ -76,6 +76,16 @@ def agree(problem: Problem, expected: Expected) -> None:
         assert abs(float(first.group()) - expected) <= 0.5 * 10**-decimals + 1e-9, where
 
 
+def shows(option: str, expected: Expected) -> bool:
+    """Whether an option is what is expected, as its printed decimals round it."""
+    if isinstance(expected, str | re.Pattern):
+        return re.match(re.escape(expected) if isinstance(expected, str) else expected, option) is not None
+    wanted = expected if isinstance(expected, tuple) else (expected,)
+    shown = re.findall(_NUMBER, option)[: len(wanted)]
+    near = [abs(float(x) - y) <= 0.501 * 10.0 ** -len(x.partition(".")[2]) for x, y in zip(shown, wanted, strict=False)]
+    return len(near) == len(wanted) and all(near)
+
+
 def well_formed(problem: Problem) -> None:
     """Options differ, misconceptions are named, and no text holds an impossible number or a stray sign."""
     options = [problem.answer, *(text for text, _ in problem.distractors)]

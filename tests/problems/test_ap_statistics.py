@@ -1,8 +1,9 @@
-"""The benchmark ap_statistics: reproducible, well formed, and clear of what recipes train on; and the glossary."""
+"""The benchmark ap_statistics: reproducible, right, not to be guessed, clear of what recipes train on; the glossary."""
 
 from __future__ import annotations
 
 import collections
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 
 from statllama.config.benchmarks import find_tasks
 from statllama.data.contamination import Questions, read_questions
-from statllama.problems import rows
+from statllama.problems import kinds, rows, topics
 from tests.conftest import REPO
+
+from .blind import options_right, pairs_right
+from .checks import shows
+from .test_near_copies import grams
 
 FOLDER = REPO / "eval" / "ap_statistics"
 
@@ -33,15 +38,63 @@ def test_the_script_writes_the_committed_bytes(tmp_path: Path) -> None:
 
 def test_items() -> None:
     items = lines(FOLDER / "test.jsonl")
-    assert len({item["question"] for item in items}) == len(items) == 450
+    assert len({item["question"] for item in items}) == len(items) == 662
     for item in items:
         assert len(set(item["choices"])) == 4 == len(item["misconceptions"])
-        assert [i for i, slip in enumerate(item["misconceptions"]) if slip is None] == [item["answer"]]
-    topics = collections.Counter(item["topic"] for item in items)
-    assert len(topics) == 9 and set(topics.values()) == {50}
+        assert [i for i, slip in enumerate(item["misconceptions"]) if slip == ""] == [item["answer"]]
+    assert {(item["topic"], item["kind"]) for item in items} == {
+        (name, kind) for name in topics() for kind in kinds(name)
+    }
+    assert min(collections.Counter(item["topic"] for item in items).values()) >= 64
+    siblings = collections.Counter((item["kind"], item["asked"]) for item in items)
+    assert max(siblings.values()) <= 2
+    of_kind = collections.Counter(kind for kind, _ in siblings)
+    assert len(of_kind) == 155 and min(of_kind.values()) >= 3
+    assert sum(count < 4 for count in of_kind.values()) <= 2  # where no fourth is far enough from the other items
     letters = collections.Counter(item["answer"] for item in items)
     assert max(letters.values()) - min(letters.values()) <= 1
-    assert any(item["held_out"] for item in items)
+    assert len({item["kind"] for item in items if item["held_out"]}) == 9
+
+
+def test_answers_follow_from_what_is_printed() -> None:
+    """The keyed option, and no other, is what an independent reader of the question computes."""
+    for item in lines(FOLDER / "test.jsonl"):
+        read = importlib.import_module(f".printed.{item['topic']}", __package__).READ[item["kind"]]
+        expected = read(item["question"])
+        right = [place for place, choice in enumerate(item["choices"]) if shows(choice, expected)]
+        assert right == [item["answer"]], (item, expected)
+
+
+def test_no_two_items_are_near_copies() -> None:
+    """At most half of the shorter question's 5-grams, numbers and names masked, are the other's."""
+    items = lines(FOLDER / "test.jsonl")
+    sets = [grams(item["question"]) for item in items]
+    places = collections.defaultdict(list)
+    for item, found in enumerate(sets):
+        shared = collections.Counter(other for gram in found for other in places[gram])
+        copies = [n for n, count in shared.items() if count > 0.5 * min(len(found), len(sets[n]))]
+        assert not copies, (items[item]["question"], items[copies[0]]["question"])
+        for gram in found:
+            places[gram].append(item)
+
+
+def test_options_and_replies_alone_tell_nothing() -> None:
+    """Chance is 25 % of the items (within 3 standard errors) and 50 % of the pairs."""
+    train = list(rows("mc", 2000, seed=7))
+    assert options_right(train, lines(FOLDER / "test.jsonl")) <= 0.30
+    pairs = list(rows("dpo", 2000, seed=8))
+    assert pairs_right(pairs[:1400], pairs[1400:]) <= 0.55
+
+
+def test_the_blind_classifiers_find_what_gives_an_answer_away() -> None:
+    items = [{"choices": ["1 kg", "2 kg", "3 kg", "4 kg"], "answer": i % 4} for i in range(200)]
+    for item in items:
+        item["choices"] = [f"{c} exactly" if i == item["answer"] else c for i, c in enumerate(item["choices"])]
+    assert options_right(items[:150], items[150:]) == 1.0
+    largest = [{"choices": [str(9 * (i == n % 4) + i) for i in range(4)], "answer": n % 4} for n in range(200)]
+    assert options_right(largest[:150], largest[150:]) > 0.9
+    pairs = [{"chosen": [{"content": f"So x = {n}."}], "rejected": [{"content": f"So x is {n}."}]} for n in range(200)]
+    assert pairs_right(pairs[:150], pairs[150:]) == 1.0
 
 
 def test_no_training_row_copies_an_item() -> None:
@@ -63,7 +116,9 @@ def loaded(name: str, file: Path | None = None) -> Any:
 def test_task_files() -> None:
     tasks = find_tasks(["ap_statistics", "ap_statistics_generate"], [REPO / "eval"])
     letters, generate = (dict(task.config) for task in tasks.values())
-    assert letters["metadata"] == {"version": 2} and letters["num_fewshot"] == generate["num_fewshot"] == 0
+    assert letters["metadata"] == {"version": 3, "cluster": "kind"}
+    assert generate["metadata"] == {"version": 2, "cluster": "kind"}
+    assert letters["num_fewshot"] == generate["num_fewshot"] == 0
     assert [metric["metric"] for metric in letters["metric_list"]] == ["acc", "acc_norm"]
     assert tasks["ap_statistics"].files == tasks["ap_statistics_generate"].files == (FOLDER / "test.jsonl",)
     assert generate["generation_kwargs"] == {
@@ -72,7 +127,7 @@ def test_task_files() -> None:
 
 
 def test_prompts_are_what_they_were() -> None:
-    """For four choices, byte by byte the prompt of version 2 before it took more of them."""
+    """For four choices, byte by byte the prompt since version 2."""
     task, generate = loaded("ap_statistics"), loaded("ap_statistics_generate")
     items = lines(FOLDER / "test.jsonl")
     docs = list(task.test_docs())

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from statllama import rewards
 from statllama.errors import TrainingError, UsageError
-from statllama.problems import generate, to_prompt_answer
+from statllama.problems import generate, kinds, make_problem, to_prompt_answer, topics
 from statllama.rewards import AnyReward, build, checked, correctness, format, length, local, reasoning, required_columns
 from statllama.rewards.bounds import admitted
 from statllama.rewards.completions import final_answer, texts
@@ -194,8 +194,9 @@ def test_real_answers_are_right_for_themselves_and_wrong_for_other_questions(fil
 
 
 def test_generated_problems_are_right_with_their_solution_and_wrong_with_each_slip() -> None:
-    """All 88 kinds; a distractor or a rejected solution differs from the answer by more than the row's tolerance."""
-    problems = [*generate(200, seed=11), *generate(100, seed=12, split="test")]
+    """All 155 kinds; a distractor or a rejected solution differs from the answer by more than the row's tolerance."""
+    problems = [make_problem(topic, kind, 11, "test") for topic in topics() for kind in kinds(topic)]
+    problems += generate(200, seed=11)
     rows = [to_prompt_answer(p) for p in problems]
     columns = {key: [row[key] for row in rows] for key in ("answer", "value", "tolerance")}
     reward = build(spec(name="correctness"))
@@ -203,7 +204,7 @@ def test_generated_problems_are_right_with_their_solution_and_wrong_with_each_sl
     def said(completions: list[str]) -> set[float | None]:
         return set(reward(prompts=[p.question for p in problems], completions=completions, **columns))
 
-    assert len({p.kind for p in problems}) > 80
+    assert len({(p.topic, p.kind) for p in problems}) == 155
     assert said([p.solution for p in problems]) == {2.0}
     assert said([f"<reasoning>.</reasoning><answer>{p.answer}</answer>" for p in problems]) == {2.0}
     assert said([p.rejected for p in problems]) == {-1.5}

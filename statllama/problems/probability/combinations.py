@@ -52,7 +52,11 @@ def spread_of_sum(draw: Draw) -> Siblings:
         name = "XY"[b]
         double = f"({name}1 + {name}2)" if twice else f"2{name}"
         form = f"X {sign} {double}" if b else f"{double} {sign} Y"
-        note = f", where {name}1 and {name}2 are two observations of {(p.first, p.second)[b]}" if twice else ""
+        pair = f"{name}1 and {name}2"
+        note = {
+            "train": f", where {pair} are two observations of {(p.first, p.second)[b]}",
+            "test": f" if {pair} stand for two separate values of {name}",
+        }[draw.split] if twice else ""
         factor, own, other = ("2", "2^2")[not twice], sds[b], sds[1 - b]
         variance = (2 if twice else 4) * own**2 + other**2
         doubled = f"{factor} * {own}^2"
