@@ -78,21 +78,6 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Rescale:
-    """A linear change of units: new = a + b old."""
-
-    key: str
-    before: str
-    after: str
-    rule: str
-    unit: str
-    a: float
-    b: float
-    mean: tuple[float, float]
-    sd: tuple[float, float]
-
-
-@dataclass(frozen=True)
 class Skewed:
     """A skewed quantity: `middle` is the range of its median, `gap` of the distance from median to mean.
 
@@ -260,29 +245,6 @@ RELATIONS = {
             "retreat of the ice", "meters", (4, 13), (2.4, 4.2), (3, 8), (2, 4.5)),
         Relation("kiln", "batches fired in a kiln", "batch", "moisture content", "percent", "drying time",
             "hours", (8, 26), (0.8, 1.5), (3, 8), (1.2, 2.8)),
-    ),
-}
-
-RESCALES = {
-    "train": (
-        Rescale("celsius", "July temperatures in degrees Celsius", "degrees Fahrenheit",
-            "multiplying by 1.8 and adding 32", "degrees Fahrenheit", 32, 1.8, (17, 29), (2, 5)),
-        Rescale("taxi", "taxi trip lengths in kilometers", "fares in dollars",
-            "multiplying by 2.5 and adding 4", "dollars", 4, 2.5, (6, 14), (1.5, 4)),
-        Rescale("wages", "hourly wages in dollars", "wages after the raise",
-            "multiplying by 1.04 and adding 0.5", "dollars", 0.5, 1.04, (18, 31), (3, 7)),
-        Rescale("curve", "raw quiz scores in points", "curved scores", "multiplying by 1.5 and adding 20",
-            "points", 20, 1.5, (28, 44), (5, 10)),
-        Rescale("parcels", "parcel weights in kilograms", "shipping costs in dollars",
-            "multiplying by 3.2 and adding 6", "dollars", 6, 3.2, (2, 9), (0.5, 2)),
-    ),
-    "test": (
-        Rescale("printing", "numbers of pages in print orders", "order prices in dollars",
-            "multiplying by 0.15 and adding 2", "dollars", 2, 0.15, (60, 140), (15, 40)),
-        Rescale("data", "amounts of mobile data in gigabytes", "monthly bills in dollars",
-            "multiplying by 3.5 and adding 12", "dollars", 12, 3.5, (4, 14), (1.5, 4)),
-        Rescale("rental", "driving distances in miles for rental vans", "rental charges in dollars",
-            "multiplying by 0.4 and adding 35", "dollars", 35, 0.4, (70, 150), (18, 45)),
     ),
 }
 

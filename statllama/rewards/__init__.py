@@ -35,7 +35,7 @@ from statllama.rewards.spec import Reward, RewardSpec
 from statllama.store.versions import installed_version
 
 #: Raised when a reward would judge the same completion otherwise: a stage trained by rewards has it in its key.
-REWARDS_VERSION = 1
+REWARDS_VERSION = 2
 
 #: The type of an item of a recipe's `rewards`.
 AnyReward = Annotated[

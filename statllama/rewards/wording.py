@@ -44,10 +44,10 @@ def alike(reply: str, reference: str, least: float, rtol: float, atol: float) ->
     """Return True when two texts say the same in nearly the same words.
 
     Their likeness (100 times difflib's ratio over the words that carry meaning) is at least `least`; their numbers
-    agree one by one within the tolerances; and each word has a partner of nearly the same spelling in the other
-    text, beginning with the same two letters. That last rule is what tells `Type I` from `Type II`, `dependent`
-    from `independent`, `increases` from `decreases` and `significant` from `not significant`, all of which are
-    likelier spellings of one another than many a right answer.
+    agree one by one within the tolerances, whole numbers (a year, a count) exactly; and each word has nearly the
+    spelling of the word at its place in the other text, beginning with the same two letters. That last rule is what
+    tells `Type I` from `Type II`, `dependent` from `independent`, `increases` from `decreases` and `significant` from
+    `not significant`, all of which are likelier spellings of one another than many a right answer.
 
     >>> alike("positive linear assocation", "A positive, linear association", 85, 1e-2, 1e-4)
     True
@@ -59,26 +59,27 @@ def alike(reply: str, reference: str, least: float, rtol: float, atol: float) ->
         return True
     if not (0 < len(one) <= MOST_WORDS and 0 < len(other) <= MOST_WORDS):
         return False
-    numbers = [[float(w.replace(",", "")) for w in text if _NUMBER.fullmatch(w)] for text in (one, other)]
+    numbers = [[w.replace(",", "") for w in text if _NUMBER.fullmatch(w)] for text in (one, other)]
     if len(numbers[0]) != len(numbers[1]):
         return False
-    if not all(close(got, wanted, rtol, atol) for got, wanted in zip(*numbers, strict=True)):
+    if not all(_same_number(got, wanted, rtol, atol) for got, wanted in zip(*numbers, strict=True)):
         return False
     telling = [[w for w in text if w not in _FILLERS and not _NUMBER.fullmatch(w)] for text in (one, other)]
     if telling[0] == telling[1]:
         return bool(telling[0]) or one == other
     ratio = SequenceMatcher(None, " ".join(telling[0]), " ".join(telling[1]), autojunk=False).ratio()
-    return 100 * ratio >= least and _paired(*telling) and _paired(*reversed(telling))
+    return 100 * ratio >= least and _same_words(*telling)
 
 
-def _paired(some: list[str], others: list[str]) -> bool:
-    left = list(others)
-    for word in some:
-        partner = word if word in left else next((o for o in left if _same_word(word, o)), None)
-        if partner is None:
-            return False
-        left.remove(partner)
-    return True
+def _same_number(got: str, wanted: str, rtol: float, atol: float) -> bool:
+    if "." in got or "." in wanted:
+        return close(float(got), float(wanted), rtol, atol)
+    return int(got) == int(wanted)
+
+
+def _same_words(some: list[str], others: list[str]) -> bool:
+    pairs = zip(some, others, strict=False)
+    return len(some) == len(others) and all(word == other or _same_word(word, other) for word, other in pairs)
 
 
 def _same_word(one: str, other: str) -> bool:
