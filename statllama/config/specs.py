@@ -73,8 +73,8 @@ class ProblemsSpec(Spec):
     seed: Annotated[int, Field(ge=0)] = 0
     """Another seed gives other problems; all are from the train split."""
     math: Annotated[Literal["plain", "latex"], Unkeyed(unless=("math", "latex"))] = "plain"
-    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs. Plain
-    ones are not in the key: they are what there was before this field."""
+    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs. Not
+    in the key while plain: that is what there was before this field."""
 
 
 class SourceSpec(Spec):
