@@ -39,7 +39,14 @@ def small(llama3: Path) -> list[str]:
         "evaluate.micro_tokens=4096",
     ]
     for stage in ("sft", "dpo", "dtft"):
-        train = {"steps": 2, "batch_size": 2, "micro_tokens": 512, "optimizer": "adamw_torch", "max_length": 512}
+        train = {
+            "steps": 2,
+            "warmup": 0.0,
+            "batch_size": 2,
+            "micro_tokens": 512,
+            "optimizer": "adamw_torch",
+            "max_length": 512,
+        }
         overrides += [f"stages.{stage}.train.{key}={value}" for key, value in train.items()]
         overrides.append(f"stages.{stage}.train.epochs=null")
     return overrides

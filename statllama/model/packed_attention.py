@@ -23,14 +23,14 @@ Attention = Callable[..., "Tensor"]
 TOLERANCE = 0.02  # of the largest value: bfloat16 keeps 8 bits, and two kernels sum in different orders
 
 
-def joins_rows(model: PreTrainedModel, backend: str) -> bool:
-    """Return whether rows of one example each are best joined into one: where one call attends within each of them.
+def joins_rows(model: PreTrainedModel) -> bool:
+    """Return whether, under Unsloth, rows of one example each are best joined into one.
 
-    That is so under Unsloth with FlashAttention, with xFormers, or with torch's `varlen_attn` in 16 bits. Elsewhere
-    attention to a joined row would cost its length squared, or one call for each example. Not under a sliding window,
-    which Unsloth's paths count differently.
+    That is where one call attends within each of them: with FlashAttention, with xFormers, or with torch's
+    `varlen_attn` in 16 bits. Elsewhere attention to a joined row would cost its length squared, or one call for each
+    example. Not under a sliding window, which Unsloth's paths count differently.
     """
-    if backend != "unsloth" or model.device.type != "cuda" or window_of(model.config) is not None:
+    if model.device.type != "cuda" or window_of(model.config) is not None:
         return False
     import torch
     from unsloth.utils import attention_dispatch as dispatch

@@ -18,7 +18,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     from statllama.data.collate import RowCollator
     from statllama.model.packed_attention import joins_rows
 
-    joined = joins_rows(job.base.model, job.base.backend)
+    joined = job.base.backend == "unsloth" and joins_rows(job.base.model)
     collate = RowCollator(job.base.tokenizer.pad_token_id, job.base.backend, joined)
     split_step = joined_passes if joined else row_passes
 
