@@ -122,14 +122,16 @@ TestedRow = tuple[str, str, int, Tested]  # what was compared, the model, items 
 
 def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
     """Print one table where there is room, else one of the scores with their verdicts and one of the rest."""
-    whole = _tested_table(rows, what, FIGURES, verdicts=True)
+    clustered = any(tested.change.clusters < tested.change.n for *_, tested in rows)
+    figures = FIGURES if clustered else tuple(name for name in FIGURES if name != "clusters")
+    whole = _tested_table(rows, what, figures, verdicts=True)
     if width(whole) > Out.width:
         whole.padding = 0
     if width(whole) <= Out.width:
         Out.print(whole)
         return
     print_table(_tested_table(rows, what, BRIEF, verdicts=True))
-    print_table(_tested_table(rows, what, FIGURES[len(BRIEF) :], verdicts=False))
+    print_table(_tested_table(rows, what, figures[len(BRIEF) :], verdicts=False))
 
 
 def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], *, verdicts: bool) -> Table:
