@@ -238,6 +238,13 @@ class TrainSpec(Spec):
     keep_checkpoints: Annotated[Count, Unkeyed()] = 2
     """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
 
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _bool_or_auto(cls, value: object) -> object:
+        if isinstance(value, bool) or value == "auto":
+            return value
+        raise ValueError(f"should be true, false or auto; got {value!r}")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.epochs is not None and self.steps is not None:

@@ -16,12 +16,13 @@ from statllama.recipe import Recipe
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter
-from statllama.runs.session import Session, count_steps
+from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import BASE, StackRef
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
+from statllama.train.steps import steps_of
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if waiting:
-        from statllama.train.preflight import require_optimizer, require_steps, require_trackers
+        from statllama.train.preflight import require_optimizer, require_trackers
 
         require_trackers(session.recipe.report_to)
         for training in waiting:
@@ -142,7 +143,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         else:
             with session.unchanged(stage):
                 prepared = session.prepare(spec)
-                require_steps(spec, count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train))
+                steps_of(spec, len(prepared.dataset))
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
@@ -168,7 +169,7 @@ class Measure:
 
 def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
     """Return the exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the
-    others.
+    others. TrainingError for one that is too short for its warm-up or its cap on drift, as in `run`.
     """
     session = Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"])
     sizes = {}
@@ -181,6 +182,6 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
             sizes[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
             prepared = session.prepare(spec)
-            steps = count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train)
+            steps = steps_of(spec, len(prepared.dataset))
             sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
     return sizes

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.specs import TrainingSpec, TrainSpec
+from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted
 from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe
@@ -22,22 +21,13 @@ from statllama.store import Entry, Store
 from statllama.store.files import write_json
 from statllama.store.versions import __version__, installed_versions
 from statllama.train.job import Job
+from statllama.train.steps import steps_of
 
 if TYPE_CHECKING:
     from statllama.data.prepare import Prepared
     from statllama.data.select import Guard, Selection
     from statllama.model.base_model import Base
     from statllama.runs.plan import PlannedStage
-
-
-def count_steps(rows: int, train: TrainSpec) -> int:
-    """Return the optimizer steps over `rows` rows an epoch (packed ones if rows are packed), as Transformers' Trainer
-    counts.
-    """
-    if train.steps is not None:
-        return train.steps
-    per_epoch = max(1, math.ceil(rows / train.batch_size))
-    return math.ceil((train.epochs or 1.0) * per_epoch)
 
 
 def _weights(entry: Entry) -> dict[str, Any]:
@@ -195,7 +185,7 @@ class Session:
             run_name=f"{self.recipe.name}/{spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
         )
-        steps = count_steps(spec.rows_per_epoch(len(prepared.dataset)), spec.train)
+        steps = steps_of(spec, len(prepared.dataset))
         with self.reporter.training(spec, prepared.report, steps), self.stop.deferred():
             outcome = training.run(job, stage_module(spec.type))
         base.check_unchanged()

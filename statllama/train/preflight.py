@@ -35,25 +35,6 @@ def require_length(spec: TrainingSpec, base: Base) -> None:
         )
 
 
-def require_steps(spec: TrainingSpec, steps: int) -> None:
-    """Raise TrainingError when a stage of `steps` optimizer steps is too short for its warm-up or its cap on drift.
-
-    Where `train.steps` is set, the spec has refused both already.
-    """
-    if spec.train.warmup > steps:
-        raise TrainingError(
-            f"stage {spec.name}: `train.warmup` {spec.train.warmup:g} is above its {steps:,} steps, so it would never "
-            "reach its learning rate",
-            remedy=f"give a share of the steps: --set stages.{spec.name}.train.warmup=0.1",
-        )
-    if spec.drift and spec.drift.every > steps:
-        raise TrainingError(
-            f"stage {spec.name}: `drift.every` {spec.drift.every:,} is above its {steps:,} steps, so drift would be "
-            "measured at the end alone",
-            remedy=f"--set stages.{spec.name}.drift.every={max(1, steps // 10)}",
-        )
-
-
 def require_batch(trainer: Any, batch: int) -> None:
     """Raise TrainingError when several GPUs are visible: each would get a batch of its own, which changes the
     effective batch.

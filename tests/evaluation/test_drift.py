@@ -35,7 +35,7 @@ from statllama.train.job import Job, Outcome
 from statllama.train.trainer import _save_slice
 from tests.conftest import REPO, SHARED, make_llama, make_tokenizer, stage
 from tests.reference import Lora, dequantised, merged, saved_lora
-from tests.running import run
+from tests.running import run, statllama
 
 torch.set_num_threads(1)
 PARENTS = (Lora(4, 8.0), Lora(3, 2.0, rslora=True, modules=("q_proj", "down_proj")))
@@ -572,5 +572,8 @@ def test_what_epochs_are_too_short_for(
 ) -> None:
     """Before a model is loaded: 48 rows in batches of 4."""
     fields = {**fields, "train": {"steps": None, "epochs": 1.0, **fields.get("train", {})}}
+    path = write_recipe([stage("one", **fields)])
     with pytest.raises(TrainingError, match=re.escape(message)):
-        run(write_recipe([stage("one", **fields)]), tmp_path / "w")
+        run(path, tmp_path / "w")
+    said = statllama("plan", path, "--workspace", tmp_path / "w", cwd=tmp_path)
+    assert said.returncode == 1 and message in said.stderr  # the plan says so too

@@ -24,8 +24,8 @@ from statllama.runs.plan import PlannedStage, plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import measure
 from statllama.runs.runner import run as run_recipe
-from statllama.runs.session import count_steps
 from statllama.store import Store
+from statllama.train.steps import count_steps
 from tests.conftest import conversations, stage, write_jsonl
 from tests.reference import logits, merged, relative, some_ids
 from tests.running import adapter_bytes, losses, recipe_of, run

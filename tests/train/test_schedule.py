@@ -55,10 +55,12 @@ def test_the_first_step_of_a_warm_up_teaches_nothing(write_recipe: Callable[...,
     [
         ({"steps": 6, "warmup": 7}, "`warmup` 7 is above `steps` 6"),
         ({"warmup": 2.5}, "`warmup` 2.5: from 1 it is a number of steps"),
+        ({"gradient_checkpointing": "maybe"}, "should be true, false or auto; got 'maybe'"),
+        ({"gradient_checkpointing": 1}, "should be true, false or auto; got 1"),
     ],
     ids=str,
 )
-def test_warm_ups_that_are_refused(fields: dict[str, Any], message: str) -> None:
+def test_settings_that_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TrainSpec(**fields)
 
