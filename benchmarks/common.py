@@ -64,14 +64,14 @@ def make_rows(count: int, length: int, vocabulary: int = 2048, bos: int = 0) -> 
     return Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.tolist(), "seq_lengths": [[length]] * count})
 
 
-def mixed_rows(count: int, low: int, high: int, vocabulary: int = 2048) -> Any:
+def mixed_rows(count: int, low: int, high: int, vocabulary: int = 2048, bos: int = 0) -> Any:
     """A dataset of rows of `low` to `high` random token ids, all lengths as likely; all with loss but the first."""
     import numpy as np
     from datasets import Dataset
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(low, high + 1, size=count).tolist()
-    ids = [[0, *rng.integers(4, vocabulary, size=n - 1).tolist()] for n in lengths]
+    ids = [[bos, *rng.integers(32, vocabulary, size=n - 1).tolist()] for n in lengths]  # no special token among them
     labels = [[-100, *row[1:]] for row in ids]
     return Dataset.from_dict({"input_ids": ids, "labels": labels, "seq_lengths": [[n] for n in lengths]})
 

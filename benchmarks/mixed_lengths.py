@@ -1,9 +1,10 @@
 """Useful tokens a second of padded rows of mixed lengths: the token budget against plain TRL's micro-batches of rows.
 
 One effective batch, rows of 20 to 500 tokens, the same steps on the same base. statllama splits each step's rows by
-`micro_tokens`; plain TRL pads micro-batches of 2, 4, 8 and 16 rows, at its best and at each. Rows of equal length show
-that the budget costs nothing there. Both run in turns; the plain side has a process of its own, without Unsloth.
-Useful tokens are those of the rows; "computed" counts the padding of each forward pass too.
+`micro_tokens`; plain TRL pads micro-batches of 2, 4, 8 and 16 rows, at its best and at each. Rows of equal length
+show that the budget costs nothing there. Both run in turns; the plain side has a process of its own, without Unsloth.
+Useful tokens are those of the rows; "computed" counts the padding of each forward pass too. With `--base` it is a
+trained model, such as SmolLM2-135M-Instruct as `statllama import` makes it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def ours(base: Base, lengths: Lengths, steps: int, budget: int, folder: Path) ->
     source = {"path": "rows.jsonl", "format": "text"}
     lora = LoraSpec(r=RANK, alpha=16.0)
     spec = sft.Spec(name="s", type="sft", train_on="all", data=[source], lora=lora, train=train)
-    clock, rows = Clock(), mixed_rows((steps + 1) * BATCH, *lengths)
+    clock, rows = Clock(), mixed_rows((steps + 1) * BATCH, *lengths, bos=base.tokenizer.bos_token_id)
     training.run(Job(spec, base, (), rows, "documents", folder, on_step=clock), sft)
     return seconds_of(clock, steps)
 
@@ -63,7 +64,7 @@ def plain(spec: BaseModelSpec, lengths: Lengths, steps: int, micro: int, folder:
 
     from statllama.model.stack import detach
 
-    clock, rows = Clock(), mixed_rows((steps + 1) * BATCH, *lengths)
+    clock, rows = Clock(), mixed_rows((steps + 1) * BATCH, *lengths, bos=base.tokenizer.bos_token_id)
 
     class Watch(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **kwargs: Any) -> None:
@@ -119,10 +120,12 @@ def by_rows(micro: int, step: list[int]) -> list[list[int]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", help="a base's folder; without it a Llama with random weights is made")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--steps", type=int, default=4, help="steps a round that are timed")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--micro", type=int, nargs="+", default=MICRO, help="rows of plain TRL's micro-batches")
     parser.add_argument("--budget", type=int, default=8192)
     parser.add_argument("--quantization", choices=("nf4", "none"), default="none")
     parser.add_argument("--save", action="store_true", help="write results/mixed_lengths.json")
@@ -131,17 +134,19 @@ def main() -> None:
     budgeted = partial(split, budget=args.budget)
     with tempfile.TemporaryDirectory() as name, process_apart() as plainly:
         folder = Path(name)
-        parameters = plainly(make_base, folder / "base", args.hidden, args.layers)
-        spec = BaseModelSpec(model=str(folder / "base"), quantization=args.quantization)
+        if args.base is None:
+            plainly(make_base, folder / "base", args.hidden, args.layers)
+        spec = BaseModelSpec(model=args.base or str(folder / "base"), quantization=args.quantization)
         start_backend(choose_backend())
         base = load_base(spec, NO_HUB, "auto", 512, choose_backend())
+        parameters = base.model.num_parameters()
         for kind, lengths in (("rows of 20 to 500", (20, 500)), ("rows of 256", (256, 256))):
             seconds: dict[str, list[float]] = {}
             for i in range(args.rounds):
                 seconds.setdefault("statllama", []).append(
                     ours(base, lengths, args.steps, args.budget, folder / f"{kind}{i}") / args.steps
                 )
-                for micro in MICRO:
+                for micro in args.micro:
                     took = plainly(plain, spec, lengths, args.steps, micro, folder / f"{kind}{micro}{i}")
                     seconds.setdefault(f"plain TRL, {micro} rows", []).append(took / args.steps)
             best = {side: min(values) for side, values in seconds.items()}
@@ -154,7 +159,7 @@ def main() -> None:
                     "statllama": round(computed_over_useful(lengths, args.steps, budgeted), 3),
                     **{
                         f"plain TRL, {n} rows": round(computed_over_useful(lengths, args.steps, partial(by_rows, n)), 3)
-                        for n in MICRO
+                        for n in args.micro
                     },
                 },
             }

@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 
 from statllama.config.specs import TrainingSpec, TrainSpec
-from statllama.errors import TrainingError
+from statllama.errors import UsageError
 
 
 def steps_of(spec: TrainingSpec, rows: int) -> int:
     """Return the optimizer steps of a stage over `rows` prepared rows.
 
-    TrainingError when they are too few for its warm-up or its cap on drift; where `train.steps` is set, the spec has
+    UsageError when they are too few for its warm-up or its cap on drift; where `train.steps` is set, the spec has
     refused both already.
     """
     steps = count_steps(spec.rows_per_epoch(rows), spec.train)
     if spec.train.warmup > steps:
-        raise TrainingError(
+        raise UsageError(
             f"stage {spec.name}: `train.warmup` {spec.train.warmup:g} is above its {steps:,} steps, so it would never "
             "reach its learning rate",
             remedy=f"give a share of the steps: --set stages.{spec.name}.train.warmup=0.1",
         )
     if spec.drift and spec.drift.every > steps:
-        raise TrainingError(
+        raise UsageError(
             f"stage {spec.name}: `drift.every` {spec.drift.every:,} is above its {steps:,} steps, so drift would be "
             "measured at the end alone",
             remedy=f"--set stages.{spec.name}.drift.every={max(1, steps // 10)}",

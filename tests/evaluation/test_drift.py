@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
 from statllama.config.specs import BaseModelSpec
-from statllama.errors import TrainingError
+from statllama.errors import TrainingError, UsageError
 from statllama.evaluation import drift, probe
 from statllama.evaluation.drift import kl, measure, rows_for
 from statllama.evaluation.probe import LONGEST, probe_rows, probe_texts, probe_version
@@ -573,7 +573,7 @@ def test_what_epochs_are_too_short_for(
     """Before a model is loaded: 48 rows in batches of 4."""
     fields = {**fields, "train": {"steps": None, "epochs": 1.0, **fields.get("train", {})}}
     path = write_recipe([stage("one", **fields)])
-    with pytest.raises(TrainingError, match=re.escape(message)):
+    with pytest.raises(UsageError, match=re.escape(message)):
         run(path, tmp_path / "w")
     said = statllama("plan", path, "--workspace", tmp_path / "w", cwd=tmp_path)
-    assert said.returncode == 1 and message in said.stderr  # the plan says so too
+    assert said.returncode == 2 and message in said.stderr  # the plan says so too
