@@ -137,21 +137,18 @@ class Layout:
 def layout(batch: Sequence[Fork], pad_id: int, known: int = 0) -> Layout:
     """Lay the rows out without their first `known` tokens, which are a prefix computed before.
 
-    Rows that do not branch are padded on the right. Otherwise trunks are padded on the left and tails on the right, and
-    padding is seen by padding alone.
+    Rows that do not branch are padded on the right. Otherwise all rows end together, padded on the left, and padding is
+    seen by padding alone. No batch is wider than its longest row: Unsloth cuts it at the model's maximum length.
     """
     branching = any(fork.branches for fork in batch)
-    trunks = [len(fork.trunk) - known for fork in batch]
-    end = max(trunks)
-    width = end + max(fork.length - len(fork.trunk) for fork in batch)
-    if not branching:
-        width = max(fork.length for fork in batch) - known
+    width = max(fork.length for fork in batch) - known
     ids, positions = torch.full((len(batch), width), pad_id), torch.zeros(len(batch), width, dtype=torch.int64)
     part = torch.full((len(batch), width), -1)  # padding; 0 is the trunk, 1 and on its tails
     ends: list[int] = []
     tails: list[list[int]] = []
-    for row, (fork, trunk) in enumerate(zip(batch, trunks, strict=True)):
-        ends.append(end if branching else trunk)
+    for row, fork in enumerate(batch):
+        trunk = len(fork.trunk) - known
+        ends.append(width - sum(map(len, fork.tails)) if branching else trunk)
         pieces, at = [(ends[-1] - trunk, known, fork.trunk[known:])], ends[-1]
         tails.append([])
         for tail in fork.tails:

@@ -111,6 +111,14 @@ def test_every_request_once_and_no_row_too_long(pairs: Pairs, longest: int, bran
             assert [*row.trunk, *tail, continuation[-1]] == [*context, *continuation] and row.start == len(context)
 
 
+@settings(max_examples=60, deadline=None)
+@given(pairs=pair_lists, longest=st.integers(5, 40))
+def test_a_batch_is_no_wider_than_its_longest_row(pairs: Pairs, longest: int) -> None:
+    """Unsloth cuts rows at the model's maximum length."""
+    rows = forks(pairs, longest)
+    assert not rows or layout(rows, PAD).ids.shape == (len(rows), max(row.length for row in rows))
+
+
 def test_rows_by_hand() -> None:
     """A row with two tails, beside one with a longer context whose choices differ in their last token."""
     pairs = [([7, 8], [20, 21, 22]), ([7, 8], [30, 31]), ([9, 10], [11, 40]), ([9, 10], [11, 50])]
@@ -118,12 +126,12 @@ def test_rows_by_hand() -> None:
     assert batch[1] == Fork([9, 10, 11], 2, ([11, 40], [11, 50]), (2, 3))
     assert [row.branches for row in batch] == [True, False]
     rows = layout(batch, PAD)
-    assert rows.ends == [3, 3] and rows.tails == [[3, 5], [3, 3]]
-    assert rows.ids.tolist() == [[PAD, 7, 8, 20, 21, 30], [9, 10, 11, PAD, PAD, PAD]]
-    assert rows.positions.tolist() == [[0, 0, 1, 2, 3, 2], [0, 1, 2, 0, 0, 0]]
+    assert rows.ends == [2, 5] and rows.tails == [[2, 4], [5, 5]]
+    assert rows.ids.tolist() == [[7, 8, 20, 21, 30], [PAD, PAD, 9, 10, 11]]
+    assert rows.positions.tolist() == [[0, 1, 2, 3, 2], [0, 0, 0, 1, 2]]
     assert rows.seen is not None
     assert [int("".join(map(str, row)), 2) for row in rows.seen[0].int().tolist()] == [
-        0b100000, 0b010000, 0b011000, 0b011100, 0b011110, 0b011001,
+        0b10000, 0b11000, 0b11100, 0b11110, 0b11001,
     ]  # fmt: skip
     assert bool(rows.seen.any(-1).all()), "a row that sees nothing is not a number"
     plain = layout(batch[1:], PAD, known=1)
