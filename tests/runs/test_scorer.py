@@ -239,7 +239,7 @@ def test_a_killed_evaluation_goes_on(trained_once: Path, tmp_path: Path) -> None
     worker = Worker(tmp_path)
     folders = [shutil.copytree(trained_once, tmp_path / name) for name in ("whole", "killed")]
     for folder in folders:
-        reply_task(folder / "eval", "replies", 60)
+        reply_task(folder / "eval", "replies", 400)
     generator = random.Random(4)
 
     def command(folder: Path) -> int:
@@ -248,11 +248,13 @@ def test_a_killed_evaluation_goes_on(trained_once: Path, tmp_path: Path) -> None
         return worker.start("eval", folder / "recipe.yaml", *tasks)
 
     try:
+        began = time.monotonic()
         assert worker.wait(command(folders[0])) == 0, worker.said()
+        whole = time.monotonic() - began
         kills, kept = 0, 0
         for _ in range(40):
             pid = command(folders[1])
-            time.sleep(generator.uniform(1.0, 4.0))
+            time.sleep(generator.uniform(0.4, 1.4) * whole)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             code = worker.wait(pid)
