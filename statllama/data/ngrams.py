@@ -22,6 +22,7 @@ zero one two three four five six seven eight nine ten eleven twelve thirteen fou
 nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half twice double triple
 thrice dozen once
 """
+_NUMBERS = frozenset(_NUMBER_WORDS.split())
 _REMEMBERED = 1 << 20  # words an id is kept for; beyond it ids are computed again, so memory stays bounded
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
@@ -29,6 +30,16 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 def words(text: str) -> list[str]:
     """Return the words and numbers of a text, as they are written."""
     return _WORD.findall(text)
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each of `words` begins and ends in the text, in characters."""
+    return [found.span() for found in _WORD.finditer(text)]
+
+
+def is_number(word: str) -> bool:
+    """Return whether a word is a number, in digits or letters."""
+    return word[0].isdigit() or word.lower() in _NUMBERS
 
 
 class WordIds(dict[str, int]):
@@ -65,15 +76,11 @@ def masked_words(known: Iterable[str]) -> WordIds:
     capital.
     """
     numbered = {word: i for i, word in enumerate(sorted(set(known)), start=2)}
-    numbers = frozenset(_NUMBER_WORDS.split())
 
     def of(word: str) -> int:
-        lower = word.lower()
         if not word:
             return OTHER
-        if word[0].isdigit() or lower in numbers:
-            return NUMBER
-        return numbered.get(lower, NAME if word[0].isupper() else OTHER)
+        return NUMBER if is_number(word) else numbered.get(word.lower(), NAME if word[0].isupper() else OTHER)
 
     return WordIds(of)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statllama.config.benchmarks import find_tasks
-from statllama.data.contamination import Hit, Question, Questions, explain, read_questions
+from statllama.data.contamination import Hit, Question, Questions, explain, read_questions, stands_alone
 from statllama.errors import DataError
 from tests.conftest import write_jsonl
 
@@ -72,6 +74,114 @@ def test_what_is_no_copy(index: Questions, text: str) -> None:
 def test_a_short_question_only_word_for_word(index: Questions) -> None:
     assert found(index, "Tell me: " + SHORT) is not None
     assert found(index, SHORT.replace("9", "11")) is None
+
+
+CYRILLIC = str.maketrans("aceopxyACEHKMOPTX", "асеорхуАСЕНКМОРТХ")
+GREEK = str.maketrans("oivABEHIKMNOPTXYZ", "οινΑΒΕΗΙΚΜΝΟΡΤΧΥΖ")
+SPOTS = re.compile(r"(?<=[a-z])(?=[a-z])")
+
+
+def shifted(first: int, *, digits: int = 0) -> Callable[[str], str]:
+    """Letters (from `A` at `first`) and digits (from `digits`) of another block of Unicode."""
+    table = {ord(c): chr(first + i) for i, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
+    table |= {ord("0") + i: chr(digits + i) for i in range(10)} if digits else {}
+    return lambda text: "".join(c if unicodedata.category(d := c.translate(table)) == "Cn" else d for c in text)
+
+
+def full_width(text: str) -> str:
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "full width": full_width,
+    "full-width digits and an ideographic space": lambda t: re.sub(r"\d", lambda d: full_width(d[0]), t).replace(
+        " ", "　"
+    ),
+    "mathematical bold": shifted(0x1D400, digits=0x1D7CE),
+    "mathematical sans-serif": shifted(0x1D5A0, digits=0x1D7E2),
+    "mathematical monospace": shifted(0x1D670, digits=0x1D7F6),
+    "circled": lambda t: "".join(chr(0x24D0 + ord(c) - 97) if "a" <= c <= "z" else c for c in t),
+    "ligatures": lambda t: (
+        t.replace("fi", "ﬁ").replace("ff", "ﬀ").replace("fl", "ﬂ").replace("st", "ﬆ").replace("e", "ｅ")
+    ),
+    "zero-width spaces": lambda t: SPOTS.sub("\u200b", t),
+    "zero-width joiners": lambda t: SPOTS.sub("\u200d", t),
+    "word joiners": lambda t: SPOTS.sub("\u2060", t),
+    "byte order marks": lambda t: SPOTS.sub("\ufeff", t),
+    "soft hyphens": lambda t: SPOTS.sub("\u00ad", t),
+    "variation selectors": lambda t: SPOTS.sub("\ufe0f", t),
+    "tags": lambda t: SPOTS.sub("\U000e0061", t),
+    "directions": lambda t: re.sub(r"[a-z]+", "\u202a\\g<0>\u202c", t),
+    "Cyrillic": lambda t: t.translate(CYRILLIC),
+    "Greek": lambda t: t.translate(GREEK),
+    "accents": lambda t: re.sub(r"[aeiou]", "\\g<0>\u0301", t),
+    "marks over marks": lambda t: re.sub(r"[a-z]", "\\g<0>\u0336\u0489", t),
+    "no-break spaces and smart quotes": lambda t: f"“{t}”".replace(" ", "\u00a0").replace("'", "’"),
+}
+PROBLEMS = [json.loads(line) for line in (Path(__file__).parent / "rewordings.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_there_are_twenty_disguises() -> None:
+    assert len(DISGUISES) == 20 and all(disguise(BAKER) != BAKER for disguise in DISGUISES.values())
+
+
+@pytest.mark.parametrize("name", DISGUISES)
+def test_a_disguised_question_is_found(name: str) -> None:
+    """Of every length, and each as itself: a disguise that ends words makes none of these the same."""
+    texts = [SHORT, "What is 7 times 8?", *(problem["question"] for problem in PROBLEMS)]
+    index = Questions([Question("exam", i, text) for i, text in enumerate(texts)])
+    rows = [(f"row {i}", f"Solve this.\n{DISGUISES[name](text)}\nThink first.") for i, text in enumerate(texts)]
+    hits = index.search_batch(rows)
+    assert [hit and hit.question.number for hit in hits] == list(range(len(texts)))
+    disguised = Questions([Question("exam", i, DISGUISES[name](text)) for i, text in enumerate(texts)])
+    assert all(disguised.search_batch([("row", text) for text in texts]))
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What is 7 times 8?", "Solve this. what is 7 times 8"),
+        ("What is 2 + 3?", "What is 2+3? It is 5."),
+        ("Name the capital of Peru.", "Q: Name the capital of Peru\nA: Lima"),
+        ("Why?", "She asked: why? Nobody knew."),
+        ("Two-sample or paired?", "Two sample or paired?"),
+        ("Is x > 3 or x < 3?", "(Is x > 3 or x < 3?)"),
+        ("2 - 3 = ?", "2 − 3 = ?"),
+        ("Define p-value.\nA. a probability\nB. a statistic", "Define p-value.\n(a) A probability\n(b) A statistic"),
+    ],
+)
+def test_a_short_question_by_itself(question: str, text: str) -> None:
+    index = Questions([Question("exam", 1, question)])
+    assert found(index, text) is not None and stands_alone(question, text)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("What is 7 times 8?", "What is 7 times 8 times 9?"),
+        ("What is 7 times 8?", "Say what is 7 times 8, then add 1."),
+        ("What is 2 + 3?", "What is 2 * 3?"),
+        ("What is 2 + 3?", "What is 2 + 3.5?"),
+        ("What is 2 - 3?", "What is 2 3?"),
+        ("Why?", "Why is the mean larger?"),
+        ("What is the mean?", "What is the median?"),
+    ],
+)
+def test_another_short_question(question: str, text: str) -> None:
+    assert found(Questions([Question("exam", 1, question)]), text) is None
+
+
+def test_what_is_looked_for_is_counted() -> None:
+    texts = [BAKER, "Why?", "???", ""]
+    questions = [Question("exam", i, text) for i, text in enumerate(texts)] + [Question("quiz", 1, SHORT)]
+    assert Questions(questions).looked_for == {"exam": 2, "quiz": 1}
+
+
+def test_a_near_copy_between_the_splits_of_gsm8k() -> None:
+    """Of its train split and its test split (MIT): 13 words in a row."""
+    asked = "miles in 3 hours. At the same rate, how many additional hours would it take to travel an additional"
+    index = Questions([Question("gsm8k", 603, f"A plane travels 1200 {asked} 2000 miles?")])
+    assert found(index, f"A train travels 360 {asked} 240 miles?") is not None
 
 
 def test_the_pieces_must_be_near_each_other(index: Questions) -> None:
