@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 DATA_NUMERICS = 2
 """Raised when the same sources would become other tokens, another order or another report."""
 SELECTION_NUMERICS = 1
-"""Raised when other rows of the same sources would be chosen, or the record of them would look different."""
+"""Raised when other rows of the same sources would be chosen by filters or as duplicates."""
+SEARCH_NUMERICS = 2
+"""Raised when other rows would be found to copy or to resemble benchmark questions, or the record of them would look
+different: in the keys of stages that drop copies."""
 COMPRESSION = 3  # of zstd: a byte for a token of English text
 DATA_FILE = "data.arrow"
 REPORT_FILE = "report.json"
@@ -83,7 +86,8 @@ def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str,
     """
     read = [{k: v for k, v in source.items() if k not in DRAWING} for source in described(sources, root)]
     places = [str((root / source.path).absolute()) if source.path else None for source in sources]
-    return digest({"selection": SELECTION_NUMERICS, "sources": read, "places": places, "guard": dict(guard)})
+    numerics = [SELECTION_NUMERICS, SEARCH_NUMERICS]
+    return digest({"selection": numerics, "sources": read, "places": places, "guard": dict(guard)})
 
 
 def described(sources: Sequence[SourceSpec], root: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +23,15 @@ import numpy as np
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.specs import SourceSpec
 from statllama.data.batches import batches
-from statllama.data.contamination import Hit, Question, Questions, explain, read_questions
+from statllama.data.contamination import Hit, Question, Questions, explain, plain, read_questions
 from statllama.data.duplicates import Duplicates
 from statllama.data.examples import texts
 from statllama.data.formats import format_module, parse_row
 from statllama.data.mixture import Ints
+from statllama.data.ngrams import words
 from statllama.data.sources import rows, source_name
 from statllama.data.survey import Survey, Surveyor
+from statllama.data.suspects import Resembling, Suspect, Suspects
 from statllama.errors import DataError
 
 Progress = Callable[[str, int, int], None]
@@ -77,6 +80,20 @@ class Selection:
     copies: int
     """Rows that copy a benchmark question, dropped or not."""
     repeats: tuple[Repeat, ...]
+    looked_for: Mapping[str, int] = field(default_factory=dict)
+    """{benchmark: questions that were looked for}."""
+    suspects: tuple[Suspects, ...] = ()
+    """Questions that rows may ask in other words, the nearest first. They are to be judged: no row is left out."""
+
+    @property
+    def suspected(self) -> int:
+        """Return the rows that may ask a benchmark question in other words."""
+        return sum(group.rows for group in self.suspects)
+
+    def contamination(self) -> dict[str, Any]:
+        """Return what the search for benchmark questions found, for a manifest."""
+        found = {"looked_for": dict(self.looked_for), "copies": self.copies, "suspects": self.suspected}
+        return {**found, "nearest": self.suspects[0].nearest[0].similarity if self.suspects else None}
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values without the row indices."""
@@ -86,6 +103,8 @@ class Selection:
             "hits": [asdict(h) for h in self.hits],
             "copies": self.copies,
             "repeats": [asdict(r) for r in self.repeats],
+            "looked_for": dict(self.looked_for),
+            "suspects": [asdict(group) for group in self.suspects],
         }
 
     @classmethod
@@ -96,7 +115,12 @@ class Selection:
             for s, rows_ in zip(value["sources"], kept, strict=True)
         )
         hits = tuple(Hit(**{**h, "question": Question(**h["question"])}) for h in value["hits"])
-        return cls(sources, hits, value["copies"], tuple(Repeat(**r) for r in value["repeats"]))
+        suspects = tuple(
+            Suspects(Question(**g["question"]), g["rows"], tuple(Suspect(**s) for s in g["nearest"]))
+            for g in value["suspects"]
+        )
+        repeats = tuple(Repeat(**r) for r in value["repeats"])
+        return cls(sources, hits, value["copies"], repeats, value["looked_for"], suspects)
 
     def require_clean(self) -> None:
         """Raise DataError when a row that may be used copies a benchmark question."""
@@ -118,6 +142,7 @@ class _Pass:
     root: Path
     decontaminate: Decontaminate
     questions: Questions | None
+    resembling: Resembling | None
     duplicates: Duplicates | None
     collect_faults: bool
     progress: Progress | None
@@ -174,14 +199,15 @@ def select(
     `collect_faults`, and for a benchmark whose questions cannot be read.
     """
     found = None if guard.deduplicate == "none" else Duplicates(guard.deduplicate, scratch)
-    state = _Pass(root, guard.decontaminate, guard.questions, found, collect_faults, progress)
-    if found is None:
+    questions = guard.questions
+    resembling = None if questions is None else Resembling(questions.questions)
+    state = _Pass(root, guard.decontaminate, questions, resembling, found, collect_faults, progress)
+    with nullcontext() if found is None else found:
         selected = [_read(source, i, state) for i, source in enumerate(sources)]
-        return Selection(tuple(selected), tuple(state.hits), state.copies, ())
-    with found:
-        selected = [_read(source, i, state) for i, source in enumerate(sources)]
-    repeats = _leave_repeats_out(selected, state)
-    return Selection(tuple(selected), tuple(state.hits), state.copies, repeats)
+    repeats = () if found is None else _leave_repeats_out(selected, state)
+    looked_for = {} if questions is None else questions.looked_for
+    suspects = () if resembling is None else resembling.found()
+    return Selection(tuple(selected), tuple(state.hits), state.copies, repeats, looked_for, suspects)
 
 
 def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
@@ -190,7 +216,7 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
     surveyor = Surveyor()
     result = SelectedSource(source_name(source), 0, np.empty(0, dtype=np.int64), {}, Survey())
     for batch in batches(_parsed(source, state, result, dropped), lambda item: len(item[2])):
-        hits = _hits([(where, text) for _, where, text in batch], state)
+        hits = _hits([(where, text) for _, where, text in batch], state, made=source.problems is not None)
         for (number, where, text), hit in zip(batch, hits, strict=True):
             surveyor.add(text, where)
             if hit is not None:
@@ -271,8 +297,20 @@ def _characters(value: Any) -> int:
     return sum(map(_characters, value)) if isinstance(value, Sequence) else 0
 
 
-def _hits(batch: Sequence[tuple[str, str]], state: _Pass) -> Sequence[Hit | None]:
-    return [None] * len(batch) if state.questions is None else state.questions.search_batch(batch)
+def _hits(batch: Sequence[tuple[str, str]], state: _Pass, made: bool) -> Sequence[Hit | None]:
+    """Return the copy in each (where, text), and collect the suspects among the rest.
+
+    Not of problems `made` by the generator: all of one kind resemble each other, and its test split is kept apart.
+    """
+    if state.questions is None or state.resembling is None:
+        return [None] * len(batch)
+    rows_ = [(where, plain(text)) for where, text in batch]
+    split = [words(text) for _, text in rows_]
+    hits = state.questions.search_words(rows_, split)
+    if not made:
+        rest = [i for i, hit in enumerate(hits) if hit is None]
+        state.resembling.add([rows_[i] for i in rest], [split[i] for i in rest])
+    return hits
 
 
 def _leave_repeats_out(selected: Sequence[SelectedSource], state: _Pass) -> tuple[Repeat, ...]:

@@ -10,6 +10,7 @@ from statllama.config.specs import TrainingSpec
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
 from statllama.data.select import COPIES, SelectedSource, Selection
+from statllama.data.suspects import STRONG
 from statllama.errors import DataError
 
 Level = Literal["error", "warning", "hint"]
@@ -27,7 +28,7 @@ WASTEFUL = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """One finding about a source (or the whole mixture). An `error` stops a run, a `hint` is about speed alone."""
+    """One finding about a source (or the whole mixture). An `error` stops a run, a `hint` is not shown by one."""
 
     level: Level
     source: str
@@ -42,6 +43,11 @@ def judge(spec: TrainingSpec, selection: Selection, report: MixtureReport | None
     if copies and spec.decontaminate == "stop":
         text = f"{_rows(copies, 'copies', 'copy')} a question of a scored benchmark"
         found.append(Verdict("error", "all sources", text, "remove them, or set `decontaminate: drop`"))
+    if selection.suspected:
+        text = f"{_rows(selection.suspected, 'resembles', 'resemble')} a question of a scored benchmark in other words"
+        remedy = "read them: `statllama data check` lists the nearest; nothing is left out because of it"
+        level: Level = "warning" if selection.suspects[0].nearest[0].similarity >= STRONG else "hint"
+        found.append(Verdict(level, "all sources", text, remedy))
     if report is not None:
         found += [verdict for source in report.sources for verdict in _of_tokens(spec, source)]
         found += _of_mixture(spec, report)

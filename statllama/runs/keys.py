@@ -15,7 +15,7 @@ from typing import Any
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.keyed import keyed
 from statllama.config.specs import StageSpec, TrainingSpec
-from statllama.data.cache import DATA_NUMERICS, SELECTION_NUMERICS, described
+from statllama.data.cache import DATA_NUMERICS, SEARCH_NUMERICS, SELECTION_NUMERICS, described
 from statllama.evaluation.probe import probe_version
 from statllama.model.precision import compute_type
 from statllama.stages import stage_module
@@ -64,7 +64,9 @@ def own_material(
         train["epochs"] = 1.0
     train["precision"] = compute_type(spec.train.precision)
     extras = getattr(stage_module(spec.type), "key_extras", None)
-    chosen = [SELECTION_NUMERICS] if drops or _chooses(spec) else []
+    chosen: list[Any] = [SELECTION_NUMERICS] if _chooses(spec) else []
+    if drops:
+        chosen = [[SELECTION_NUMERICS, SEARCH_NUMERICS]]
     return {
         **material,
         "numerics": [*numerics, DATA_NUMERICS, *chosen],

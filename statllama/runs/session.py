@@ -191,6 +191,7 @@ class Session:
         base.check_unchanged()
         write_json(job.folder / "out" / "history.json", outcome.history)
         data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
+        data["contamination"] = prepared.selection.contamination()
         dtype = str(base.dtype).removeprefix("torch.")
         return self._manifest(stage, data, outcome.metrics(), backend=base.backend, dtype=dtype)
 

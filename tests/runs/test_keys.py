@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import statllama.rewards
+from statllama.config.benchmarks import find_tasks
 from statllama.config.keyed import Unkeyed, is_keyed, keyed
 from statllama.config.specs import BaseModelSpec, DriftSpec, ProblemsSpec, SourceSpec, StageSpec
 from statllama.data import cache
@@ -29,6 +30,7 @@ from statllama.stages import stage_module, stage_types
 from statllama.store import Store
 from statllama.store.content import SETTLED, content_hash
 from tests.conftest import conversations, make_tokenizer, stage, write_jsonl
+from tests.data.test_contamination import benchmark
 
 REWARDS = [
     {"name": "correctness"},
@@ -222,6 +224,20 @@ def test_the_choice_of_rows_is_in_the_key_where_there_is_one(root: Path, monkeyp
     assert before[0] == after[0] and before[1] != after[1]
     assert difference(before[1], after[1]) == "this version of statllama chooses its rows differently"
     assert "deduplicate none -> near" in difference(after[0], after[1])
+
+
+def test_the_search_for_questions_is_in_the_key_where_it_drops_rows(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exam = tuple(find_tasks(["exam"], [benchmark(tmp_path / "eval")]).values())
+    stops, drops = (spec_of("sft").model_copy(update={"decontaminate": what}) for what in ("stop", "drop"))
+    before = [key_material(spec, [], {}, root, exam) for spec in (stops, drops)]
+    monkeypatch.setattr(keys, "SEARCH_NUMERICS", cache.SEARCH_NUMERICS + 1)
+    after = [key_material(spec, [], {}, root, exam) for spec in (stops, drops)]
+    assert before[0] == after[0]
+    assert difference(before[1], after[1]) == "this version of statllama chooses its rows differently"
+    earlier = {**before[1], "numerics": [*before[1]["numerics"][:-1], cache.SELECTION_NUMERICS]}
+    assert difference(earlier, before[1]) == "this version of statllama chooses its rows differently"
 
 
 # ------------------------------------------------------------------ the compute type
