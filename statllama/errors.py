@@ -13,6 +13,7 @@
     |   +-- BenchmarkError (ValueError)       a missing benchmark or a wrong task file; in `config/benchmarks.py`
     |   +-- IncomparableError (ValueError)    scores of different things; in `evaluation/scorecard.py`
     |   +-- GateBroken              a gate stops the run: a stage lost more than its recipe allows, or may have
+    +-- JudgeError                  a judge of suspect rows that gives no answer; in `data/judging.py`
     +-- ExportError                 a release that cannot be made, or that does not behave like what was trained
     +-- Interrupted                 SIGINT or SIGTERM
 

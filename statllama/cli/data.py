@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from statllama.data.judging import Judge
+    from statllama.runs.suspects_review import Review
 
 
 def check(
     recipe: RecipeArg,
     overrides: SetOption = None,
     stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")] = None,
+    suspects: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl", help="Write the rows that may ask a benchmark question in other words, for review."
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Let a model judge those rows: address of an OpenAI-compatible API, such as "
+            "http://localhost:8000/v1. Its key: the environment variable STATLLAMA_JUDGE_KEY.",
+        ),
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(metavar="NAME", help="Model to ask, with --judge.")] = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Check the data of every stage: rows, tokens, masks, cut and repeated rows, odd characters, copies of benchmark
@@ -21,18 +40,45 @@ def check(
 
     What is tokenised here is kept in the workspace, and `run` takes it from there.
     """
-    from statllama.cli.console.data import print_check
+    from statllama.cli.console.data import print_check, print_judged
     from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
     from statllama.runs.data_check import check as check_data
+    from statllama.runs.suspects_review import judged, review_lines, reviews_of
     from statllama.store import Store
+    from statllama.store.files import require_place, write_text
 
-    wrong = False
-    for found in check_data(load_recipe(recipe, overrides or []), Store(workspace), ConsoleReporter(), stage):
+    require_place(suspects)
+    reader, store, reporter = _judge(judge, judge_model), Store(workspace), ConsoleReporter()
+    wrong, failure = False, None
+    reviews: list[Review] = []
+    for found in check_data(load_recipe(recipe, overrides or []), store, reporter, stage):
         print_check(found)
         wrong = wrong or any(verdict.level == "error" for verdict in found.verdicts)
+        stage_reviews = reviews_of(found.spec.name, found.selection.suspects if found.selection else ())
+        if reader is not None and stage_reviews and failure is None:
+            with reporter.preparing(found.spec.name) as progress:
+                stage_reviews, failure = judged(stage_reviews, reader, store.memory, progress)
+            print_judged(stage_reviews)
+        reviews += stage_reviews
+        if suspects is not None:
+            write_text(suspects, review_lines(reviews))
+    if failure is not None:
+        raise failure
     if wrong:
         raise typer.Exit(1)
+
+
+def _judge(url: str | None, model: str | None) -> Judge | None:
+    """Return the judge that both options name. UsageError for one of them alone."""
+    from statllama.data.judging import Judge
+    from statllama.errors import UsageError
+
+    if (url is None) != (model is None):
+        missing = "--judge-model NAME" if model is None else "--judge URL"
+        remedy = "statllama data check RECIPE --judge http://localhost:8000/v1 --judge-model NAME"
+        raise UsageError(f"`{missing}` is missing: a judge has an address and a model", remedy=remedy)
+    return None if url is None or model is None else Judge.at(url, model)
 
 
 def preview(

@@ -17,6 +17,7 @@ from statllama.runs.runner import run
 from statllama.store import Store
 from tests.conftest import conversations, stage, write_jsonl
 from tests.data.test_contamination import BAKER, benchmark
+from tests.data.test_judging import KEY, Server, completion
 from tests.running import statllama
 
 Write = Callable[..., Path]
@@ -68,13 +69,101 @@ def test_copies_of_benchmark_questions(write_recipe: Write, tmp_path: Path) -> N
     assert "error" not in levels(dropped) and dropped.report is not None and dropped.report.examples == 60
 
 
+REWORDED = (
+    "Mr. Ortega bakes 60 rolls every morning and another 30 rolls in the afternoon. How much money does he earn in a "
+    "day if he sells all the rolls in bags of 5 and takes $3 for each bag?"
+)
+
+
+@pytest.fixture
+def suspect_recipe(write_recipe: Write, tmp_path: Path) -> Path:
+    """A recipe whose row 61 asks the question of `exam` in other words, and row 62 too."""
+    benchmark(tmp_path / "eval")
+    path = write_recipe([stage("sft", train={"max_length": 512})], evaluate={"tasks": ["exam"]})
+    again = REWORDED.replace("60", "90").replace("Mr. Ortega", "A baker")
+    rows = [
+        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": "$54"}]}
+        for q in (REWORDED, again)
+    ]
+    write_jsonl(tmp_path / "sft.jsonl", [*conversations(60), *rows])
+    return path
+
+
+def test_what_was_looked_for_is_said_when_nothing_is_found(write_recipe: Write, tmp_path: Path) -> None:
+    benchmark(tmp_path / "eval")
+    path = write_recipe([stage("sft")], evaluate={"tasks": ["exam"]})
+    write_jsonl(tmp_path / "sft.jsonl", conversations(60))
+    clean = statllama("data", "check", str(path), "--workspace", "w", cwd=tmp_path)
+    assert clean.returncode == 0
+    assert "benchmark questions looked for in 60 rows: 1 of exam; none is copied" in clean.stdout
+    ignored = statllama(
+        "data", "check", str(path), "--set", "stages.sft.decontaminate=ignore", "--workspace", "w", cwd=tmp_path
+    )
+    assert "looked for" not in ignored.stdout
+
+
+def test_suspects_are_shown_and_stop_nothing(suspect_recipe: Path, tmp_path: Path) -> None:
+    shown = statllama(
+        "data", "check", str(suspect_recipe), "--suspects", "review.jsonl", "--workspace", "w", cwd=tmp_path
+    )
+    assert shown.returncode == 0 and "may ask question 1 of exam in other words" in shown.stdout
+    assert "2 rows resemble a question" in shown.stdout and "and 1 more row like it" in shown.stdout
+    lines = [json.loads(line) for line in (tmp_path / "review.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["row"].rpartition(", ")[2] for line in lines} == {"row 61", "row 62"}
+    assert all(line["verdict"] is None and line["question"] == BAKER for line in lines)
+    (found,) = checked(suspect_recipe, tmp_path / "w")
+    assert found.selection is not None and len(found.selection.sources[0].kept) == 62
+    assert found.selection.contamination()["suspects"] == 2
+    (dropping,) = checked(suspect_recipe, tmp_path / "w", "stages.sft.decontaminate=drop")
+    assert dropping.selection is not None and len(dropping.selection.sources[0].kept) == 62
+
+
+def test_a_judge_on_demand(suspect_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two suspects it takes one for the question; then it goes away, and what it said is still known."""
+    monkeypatch.setenv("STATLLAMA_JUDGE_KEY", KEY)
+    monkeypatch.setattr("statllama.data.judging.WAITS", ())
+    server = Server()
+    server.reply = lambda prompt: completion("Yes." if "Mr. Ortega bakes" in prompt else "I am not sure.")
+    command = ("data", "check", str(suspect_recipe), "--suspects", "review.jsonl", "--workspace", "w")
+    asked = (*command, "--judge", server.url, "--judge-model", "small")
+    said = statllama(*asked, cwd=tmp_path)
+    assert said.returncode == 0 and "judged, the same question or not: 1 yes, 1 unclear" in said.stdout
+    assert "asks question 1 of exam" in said.stdout
+    server.reply = lambda prompt: completion("I am a teapot.")
+    nonsense = statllama(*asked[:-1], "teapot", cwd=tmp_path)
+    assert nonsense.returncode == 0 and "2 unclear" in nonsense.stdout
+    assert "no answer is yes or no; the first: I am a teapot." in nonsense.stdout
+    server.close()
+    away = statllama(*asked, cwd=tmp_path)
+    assert away.returncode == 1 and "1 of 2 suspects" in away.stderr and "run the same command again" in away.stderr
+    lines = [json.loads(line) for line in (tmp_path / "review.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert sorted(str(line["verdict"]) for line in lines) == ["None", "yes"]
+    assert "may ask question 1" in away.stdout
+    written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(KEY.encode() in text for text in [*written, said.stdout.encode(), away.stderr.encode()])
+
+
+def test_a_judge_needs_an_address_and_a_model(suspect_recipe: Path, tmp_path: Path) -> None:
+    for option in (
+        ("--judge", "http://localhost:1/v1"),
+        ("--judge-model", "small"),
+        ("--judge", "x", "--judge-model", "m"),
+    ):
+        said = statllama("data", "check", str(suspect_recipe), *option, "--workspace", "w", cwd=tmp_path)
+        assert said.returncode == 2 and "--judge" in said.stderr and said.stdout == ""
+
+
 def test_a_cached_stage_is_held_to_a_new_benchmark(write_recipe: Write, tmp_path: Path) -> None:
     """What was trained before a benchmark was added to the recipe is looked at when it is."""
     turns = [{"role": "user", "content": BAKER}, {"role": "assistant", "content": "56 dollars"}]
     short = stage("sft", train={"steps": 1, "max_length": 256})
     path = write_recipe([short])
     write_jsonl(tmp_path / "sft.jsonl", [*conversations(4), {"messages": turns}])
-    run(load_recipe(str(path)), Store(tmp_path / "w"), Reporter())
+    store = Store(tmp_path / "w")
+    run(load_recipe(str(path)), store, Reporter())
+    (entry,) = store.entries("results")
+    searched = entry.manifest["data"]["contamination"]
+    assert searched == {"looked_for": {}, "copies": 0, "suspects": 0, "nearest": None}
     benchmark(tmp_path / "eval")
     path = write_recipe([short], evaluate={"tasks": ["exam"]})
     write_jsonl(tmp_path / "sft.jsonl", [*conversations(4), {"messages": turns}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,16 @@ from statllama.cli.console.terminal import Out, plain, print_table, readable_byt
 if TYPE_CHECKING:
     from statllama.data.cache import Kept
     from statllama.data.masking import Tokens
+    from statllama.data.select import Selection
     from statllama.data.verdicts import Verdict
     from statllama.runs.data_check import Preview, StageCheck
+    from statllama.runs.suspects_review import Review
 
 LEARNED = "black on green3"  # tokens that carry loss
 MARKS = {"error": "[bold red]error[/]  ", "warning": "[yellow]warning[/]", "hint": "[dim]hint[/]   "}
 EXAMPLE = 1500  # characters of the first example
 PASSAGE = 300
+FEW = 5  # questions with suspects that are shown
 DAY = 86_400.0
 
 
@@ -76,9 +80,52 @@ def _print_left_out(check: StageCheck) -> None:
         Out.print(f"      {hit.form}, {hit.share:.0%}")
         Out.print(f"      row:      {plain(_cut(hit.passage))}")
         Out.print(f"      question: {plain(_cut(question.text))}")
+    _print_contamination(check.selection)
     for text, original, similarity in check.repeats:
         Out.print(f"  left out, {similarity:.0%} alike: {plain(_cut(text))}")
         Out.print(f"                        [dim]as: {plain(_cut(original))}[/]")
+
+
+def _print_contamination(selection: Selection) -> None:
+    """Print what was looked for and found, and the questions that rows may ask in other words, the nearest first."""
+    if not selection.looked_for:
+        return
+    tasks = ", ".join(f"{count:,} of {plain(task)}" for task, count in selection.looked_for.items())
+    rows = sum(source.survey.rows for source in selection.sources)
+    copies = {0: "none is copied", 1: "1 row copies one"}.get(selection.copies, f"{selection.copies:,} rows copy one")
+    Out.print(f"  benchmark questions looked for in {rows:,} rows: {tasks}; {copies}")
+    for group in selection.suspects[:FEW]:
+        nearest, question = group.nearest[0], group.question
+        more = group.rows - 1
+        others = f", and {more:,} more {'row' if more == 1 else 'rows'} like it" if more else ""
+        Out.print(
+            f"  [yellow]{plain(nearest.where)}[/] may ask question {question.number} of {plain(question.task)} "
+            f"in other words: similarity {nearest.similarity:.2f}{others}"
+        )
+        Out.print(f"      row:      {plain(_cut(nearest.passage))}")
+        Out.print(f"      question: {plain(_cut(question.text))}")
+    if len(selection.suspects) > FEW:
+        more = len(selection.suspects) - FEW
+        Out.print(f"  [dim]and so for {more:,} more questions: --suspects FILE.jsonl writes all[/]")
+
+
+def print_judged(reviews: Sequence[Review]) -> None:
+    """Print a judge's answers: how many of each, and the rows that it takes for a benchmark question."""
+    counts = Counter(review.judgement.answer if review.judgement else "not judged" for review in reviews)
+    said = ", ".join(
+        f"{counts[answer]:,} {answer}" for answer in ("yes", "no", "unclear", "not judged") if counts[answer]
+    )
+    Out.print(f"  judged, the same question or not: {said}")
+    if reviews and counts["unclear"] == len(reviews):
+        first = reviews[0].judgement
+        Out.print(f"  [yellow]no answer is yes or no[/]; the first: {plain(_cut(first.said if first else ''))}")
+    for review in reviews:
+        if review.judgement and review.judgement.answer == "yes":
+            question = review.question
+            Out.print(
+                f"  [red]{plain(review.suspect.where)}[/] asks question {question.number} of {plain(question.task)} "
+                f"(similarity {review.suspect.similarity:.2f})"
+            )
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:
