@@ -331,7 +331,8 @@ class TrainingSpec(StageSpec):
     (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
     decontaminate: Annotated[Literal["stop", "drop", "ignore"], Unkeyed()] = "stop"
     """Action for a row that copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
-    ignore it. Not in the key: the benchmarks whose questions are dropped are."""
+    ignore it. A row that may ask it in other words is reported and stays. Not in the key: the benchmarks whose
+    questions are dropped are."""
     lora: LoraSpec = LoraSpec()
     train: TrainSpec = TrainSpec()
     drift: DriftSpec | None = None
