@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import islice
@@ -53,7 +54,8 @@ def check_items(task: TaskFile, loaded: Any, docs: Iterable[Item]) -> None:
 
     Raises BenchmarkError, with file, row and what is allowed: no items, a column or value that is missing, choices that
     are no list of texts or more than the task has letters for, an answer that is none of the choices, an empty target.
-    In local files also an `id` or a whole row that occurs twice, since paired comparisons count an item once;
+    In local files also an `id` or a whole row that occurs twice, since paired comparisons count an item once, and a
+    wrong choice that says what a right one says (`_same`), since then either letter is right;
     repetitions in a published dataset are part of it, and nobody could mend them.
     """
     ids: dict[str, int] = {}
@@ -62,7 +64,9 @@ def check_items(task: TaskFile, loaded: Any, docs: Iterable[Item]) -> None:
     for row, doc in enumerate(docs, start=1):
         if not loaded.multiple_input:  # one prompt for each choice: a form of its own
             choices = _check_choices(task, loaded, row, doc) if task.config.get("doc_to_choice") else None
-            _check_answer(task, loaded, row, doc, choices)
+            answers = _check_answer(task, loaded, row, doc, choices)
+            if task.is_local and choices is not None:
+                _check_one_right(task, row, doc, choices, answers)
             _check_question(task, loaded, row, doc)
         if task.is_local:
             name = doc.get("id")
@@ -109,9 +113,11 @@ def _list_of_texts(task: TaskFile, texts: Any) -> str:
     return 'write a list, as in ["0.50", "0.75"]'
 
 
-def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: list[str] | None) -> None:
+def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: list[str] | None) -> list[Any]:
+    """Return the answers that the task takes for right: places or texts of choices."""
     target = _rendered(task, loaded, "doc_to_target", row, doc)
-    for answer in target if isinstance(target, list) and target else [target]:
+    answers = target if isinstance(target, list) and target else [target]
+    for answer in answers:
         if choices is None:
             if answer is None or not str(answer).strip():
                 raise _wrong(task, row, f"the answer is empty: {answer!r}", f"see `doc_to_target` in {task.path}")
@@ -124,6 +130,38 @@ def _check_answer(task: TaskFile, loaded: Any, row: int, doc: Item, choices: lis
             what = f"the answer {_brief(stated)} is not one of the {len(choices)} choices"
             allowed = f"allowed: an index from 0 to {len(choices) - 1}, or one of {_brief(choices)}"
             raise _wrong(task, row, what, f"{allowed}, by `doc_to_target` in {task.path}")
+    return list(answers)
+
+
+def _check_one_right(task: TaskFile, row: int, doc: Item, choices: list[str], answers: list[Any]) -> None:
+    """Refuse an item with a wrong choice that says the same as a right one."""
+    given = doc.get("choices") if "choices" in _columns(task) else None
+    texts = given.get("text") if isinstance(given, Mapping) else given
+    if not isinstance(texts, list) or len(texts) != len(choices) or not all(isinstance(text, str) for text in texts):
+        texts = choices  # letters may stand for the texts of the column `choices`
+    right = [choices.index(answer) if isinstance(answer, str) else int(answer) for answer in answers]
+    for place, text in enumerate(texts):
+        twin = next((i for i in right if place not in right and _same(text, texts[i])), None)
+        if twin is not None:
+            said = f"choice {place + 1} is {_brief(text)}, and choice {twin + 1}, the answer, says the same"
+            raise _wrong(task, row, f"two right choices: {said}", "change one of the two, or remove the item")
+
+
+def _same(one: str, other: str) -> bool:
+    """Return whether two choices say the same: equal but for spaces and a last full stop, or equal numbers.
+
+    >>> _same("0.5", ".50"), _same("1,000  hours.", "1000 hours"), _same("Aa", "AA")
+    (True, True, False)
+    """
+    first, second = (
+        re.sub(r"(?<=\d),(?=\d{3}\b)", "", " ".join(text.split()).removesuffix(".")) for text in (one, other)
+    )
+    if first == second:
+        return True
+    try:
+        return float(first) == float(second)
+    except ValueError:
+        return False
 
 
 def _check_question(task: TaskFile, loaded: Any, row: int, doc: Item) -> None:

@@ -73,6 +73,11 @@ def refused(tmp_path: Path) -> Callable[..., str]:
         ({"answer": 1.5}, "the answer 1.5 is not one of the 5 choices"),
         ({"answer": True}, "the answer True is not one of the 5 choices"),
         ({"answer": ["A"]}, "`doc_to_target` fails: TypeError"),
+        (
+            {"choices": ["1", "0.50", "2", "0.5", "3"], "answer": "B"},
+            "two right choices: choice 4 is '0.5', and choice 2, the answer, says the same",
+        ),
+        ({"choices": ["by  chance.", "by chance", "by design"], "answer": 1}, "two right choices: choice 1 is"),
     ],
 )
 def test_one_wrong_row(
@@ -95,6 +100,13 @@ def test_texts_in_some_rows_and_numbers_in_others(tmp_path: Path, refused: Calla
     task = made(find_tasks([BOTH[0]], [REPO / "eval"], {BOTH[0]: str(file)})[BOTH[0]])
     assert [task.doc_to_target(doc) for doc in task.eval_docs] == [4, 4, 2]
     assert task.eval_docs[2]["choices"] == ["0.50", "1.0", "2"]
+
+
+def test_wrong_choices_may_be_alike(tmp_path: Path) -> None:
+    """They are no second right answer; nor are letters that differ in their case, or a set and a bound."""
+    for choices, answer in ((["1", "1", "2"], 2), (["AA", "Aa", "aa"], 1), (["x > 1", "x < 1", "1"], 2)):
+        file = write_jsonl(tmp_path / "items.jsonl", items(2, choices=choices, answer=answer))
+        made(find_tasks([BOTH[0]], [REPO / "eval"], {BOTH[0]: str(file)})[BOTH[0]])
 
 
 def test_two_rows_with_one_id(refused: Callable[..., str]) -> None:
