@@ -28,7 +28,7 @@ from ._registry import check_split, held_out_kinds, kinds, kinds_of, live_kinds,
 from ._rows import FORMS, MATHS, Row, to_messages, to_multiple_choice, to_preference, to_prompt_answer
 
 #: Raised whenever the same arguments give other problems or rows than before; caches of rows are keyed on it.
-PROBLEMS_VERSION = 3
+PROBLEMS_VERSION = 4
 
 __all__ = [
     "FORMS",

@@ -212,7 +212,7 @@ BROAD_TABLES = {
     ),
     "test": (
         TwoWay("gardens", "garden owners", "soil type", (), "main crop", ()),
-        TwoWay("readers", "library readers", "age class", (), "favorite genre", ()),
+        TwoWay("readers", "library readers", "age group", (), "favorite genre", ()),
         TwoWay("harbors", "fishing boats", "home port", (), "type of catch", ()),
     ),
 }
@@ -244,7 +244,7 @@ TALLIES = {
     ),
     "test": (
         Tally("owls", "the number of owl chicks", "nest box", "chicks"),
-        Tally("lifts", "the number of passengers entering a lift", "stop", "passengers"),
+        Tally("lifts", "the number of passengers entering an elevator", "stop", "passengers"),
         Tally("orders", "the number of cakes a baker sells to a cafe", "morning", "cakes"),
     ),
 }

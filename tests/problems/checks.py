@@ -55,13 +55,12 @@ def check_topic(topic: str, oracles: Mapping[str, Oracle]) -> None:
 
 
 def agree(problem: Problem, expected: Expected) -> None:
-    """The answer is the expected number, interval, or a sentence that begins as expected."""
+    """The answer is the expected number, interval, or a sentence that begins as expected, and no other option is."""
     where = f"{problem.kind} {dict(problem.parameters)}: {problem.answer} against {expected}"
     if isinstance(expected, str | re.Pattern):
         pattern = re.compile(re.escape(expected)) if isinstance(expected, str) else expected
         assert problem.value is None, where
         assert pattern.match(problem.answer), where
-        assert not any(pattern.match(text) for text, _ in problem.distractors), where
     elif isinstance(expected, tuple):
         assert problem.value is None, where
         shown = [float(x) for x in re.findall(_NUMBER, problem.answer)][:2]
@@ -74,6 +73,8 @@ def agree(problem: Problem, expected: Expected) -> None:
         assert first is not None, where
         decimals = len(first.group().partition(".")[2])
         assert abs(float(first.group()) - expected) <= 0.5 * 10**-decimals + 1e-9, where
+    also = [text for text, _ in problem.distractors if shows(text, expected)]
+    assert not also, f"two right options: {also} beside {where}"
 
 
 def shows(option: str, expected: Expected) -> bool:

@@ -93,10 +93,10 @@ def _conclusion(p: Params) -> re.Pattern[str]:
 
 
 _HYPOTHESES = {
-    "null one": re.compile("There is no association"),
-    "alternative one": re.compile("There is an association"),
-    "null each": re.compile("The distribution .* is the same"),
-    "alternative each": re.compile("The distribution .* is not the same"),
+    "null both": re.compile("There is no association"),
+    "alternative both": re.compile("There is an association"),
+    "null fit": re.compile("The categories of .* are all equally common"),
+    "alternative fit": re.compile("The categories of .* are not all equally common"),
 }
 
 

@@ -140,7 +140,9 @@ def _histogram_share(p: Params) -> float:
 
 
 def _histogram_quartile(p: Params) -> str:
-    p_of = {"first quartile": 25, "median": 50, "third quartile": 75, "90th percentile": 90}[p["asked"]]
+    asked = p["asked"]
+    quartile = {"first quartile": 25, "median": 50, "third quartile": 75}.get(asked)
+    p_of = quartile or (100 - int(asked[11:13]) if asked.endswith("exceed") else int(asked[:2]))
     start = int(np.percentile(np.repeat(p["limits"][:-1], p["counts"]), p_of, method="inverted_cdf"))
     return (
         f"{start} to {2 * start - p['limits'][p['limits'].index(start) - 1]} "

@@ -91,6 +91,7 @@ def _lot(p: Params) -> float:
 
 _GOOD = ("sound", "intact", "blank", "whole")
 _SIGNS = {
+    "<": lambda x, k: x < k,
     "=": lambda x, k: x == k,
     ">=": lambda x, k: x >= k,
     "<=": lambda x, k: x <= k,

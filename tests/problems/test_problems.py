@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ from statllama.problems._problem import fingerprint, words
 from statllama.problems._registry import kinds_of
 from statllama.problems._siblings import Sibling, Siblings, four
 from statllama.problems._wording import wordings
+
+from .checks import agree
 
 FOLDER = Path(package.__file__).parent
 
@@ -343,6 +346,26 @@ def test_a_problem_checks_itself() -> None:
         dataclasses.replace(problem, rejected_answer=problem.answer)
     with pytest.raises(ValueError, match="difficulty"):
         dataclasses.replace(problem, difficulty=4)
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "twin"),
+    [
+        ("slopes", "slope_t_statistic", lambda p: f"{p.value:.3f}"),  # 1.234 beside 1.23
+        ("means", "one_mean_interval", lambda p: p.answer.partition(")")[0] + ")"),  # without its unit
+        ("proportions", "error_type", lambda p: p.answer.removesuffix(".")),
+    ],
+)
+def test_the_checks_refuse_an_item_with_two_right_options(
+    topic: str, kind: str, twin: Callable[[Problem], str]
+) -> None:
+    """Texts that differ, but both are what the question asks for: by the reader of the printed question."""
+    problem = make_problem(topic, kind, 2, "test")
+    read = importlib.import_module(f".printed.{topic}", __package__).READ[kind]
+    agree(problem, read(problem.question))
+    double = dataclasses.replace(problem, distractors=((twin(problem), "a slip"), *problem.distractors[1:]))
+    with pytest.raises(AssertionError, match="two right options"):
+        agree(double, read(double.question))
 
 
 def test_the_package_needs_only_the_standard_library() -> None:

@@ -19,6 +19,7 @@ _COUNTED = wordings("""
     test: A simple random sample, taken from {t.who}, has size {n}; the table breaks it down by {t.row} and {t.column}.
     test: Are {t.row} and {t.column} related among {t.who}? Here are the counts for {n} of them, selected at random.
     test: {t.row!c} and {t.column} of {t.who} were noted in a survey with simple random sampling (sample size {n}).
+    test: Sorted by {t.row} and by {t.column}, {n} {t.who}, drawn at random, give these counts.
 """)
 
 

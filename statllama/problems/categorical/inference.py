@@ -99,67 +99,73 @@ def choose_chi_square_test(draw: Draw) -> Siblings:
 
 
 _STEM_CHI_SQUARE_HYPOTHESES = wordings("""
-    train: A chi-square test concerns {t.row} ({rows}) and {t.column} ({columns}) among {t.who}.
-    train: A researcher plans a chi-square test about {t.row} ({rows}) and {t.column} ({columns}) among {t.who}.
-    train: {t.row!c} ({rows}) and {t.column} ({columns}) of {t.who} are studied with a chi-square test.
-    train: With a chi-square test, a student wants to study {t.row} ({rows}) and {t.column} ({columns}) among {t.who}.
-    test: {t.who!c} differ in {t.row} ({rows}) and in {t.column} ({columns}); a two-way table is to be tested with
-        chi-square.
-    test: A two-way table of {t.who} has rows for {t.row} ({rows}) and columns for {t.column} ({columns}). Chi-square
-        will be computed from it.
-    test: What does chi-square test when {t.who} are sorted by {t.row} ({rows}) and {t.column} ({columns})?
+    train: A chi-square test concerns {t.row} ({rows}) and {t.column} ({columns}) in a random sample of {n} {t.who}.
+    train: A researcher plans a chi-square test about {t.row} ({rows}) and {t.column} ({columns}) with a random sample
+        of {n} {t.who}.
+    train: For a random sample of {n} {t.who}, {t.row} ({rows}) and {t.column} ({columns}) are recorded, and a
+        chi-square test is planned.
+    train: With a chi-square test and a random sample of {n}, a student wants to study {t.row} ({rows}) and {t.column}
+        ({columns}) among {t.who}.
+    test: {t.who!c} differ in {t.row} ({rows}) and in {t.column} ({columns}); {n} of them, a simple random sample, are
+        to be studied with chi-square.
+    test: A simple random sample, {n} {t.who}, is sorted by {t.row} ({rows}) and by {t.column} ({columns}). Chi-square
+        will be computed from the counts.
+    test: What can chi-square test when {n} {t.who}, drawn at random, are sorted by {t.row} ({rows}) and {t.column}
+        ({columns})?
 """)
 _ASK_CHI_SQUARE_HYPOTHESES = wordings("""
-    train/null one: One random sample of {n} is classified by both variables. State the null hypothesis.
-    train/null one: What is H0 if the data come from a single random sample of {n}?
-    train/alternative one: One random sample of {n} is classified by both variables. State the alternative hypothesis.
-    train/alternative one: What is Ha if the data come from a single random sample of {n}?
-    train/null each: An independent random sample of {n} is taken for each {t.row}. State the null hypothesis.
-    train/null each: What is H0 if the data come from separate random samples of {n} for each {t.row}?
-    train/alternative each: An independent random sample of {n} is taken for each {t.row}. State the alternative
+    train/null both: The question is whether the two variables are related. State the null hypothesis.
+    train/null both: What is H0 if {t.column} is believed to depend on {t.row}?
+    train/alternative both: The question is whether the two variables are related. State the alternative hypothesis.
+    train/alternative both: What is Ha if {t.column} is believed to depend on {t.row}?
+    train/null fit: The question is whether {t.column} alone has a uniform distribution. State the null hypothesis.
+    train/null fit: What is H0 if some values of {t.column} are believed to be more frequent than others, whatever the
+        {t.row}?
+    train/alternative fit: The question is whether {t.column} alone has a uniform distribution. State the alternative
         hypothesis.
-    train/alternative each: What is Ha if the data come from separate random samples of {n} for each {t.row}?
-    test/null one: The design has one simple random sample (n = {n}). Put H0 into words.
-    test/null one: All {n} belong to a single simple random sample. Which statement is H0?
-    test/alternative one: The design has one simple random sample (n = {n}). Put Ha into words.
-    test/alternative one: All {n} belong to a single simple random sample. Which statement is Ha?
-    test/null each: The design has a simple random sample (n = {n}) for each {t.row}. Put H0 into words.
-    test/null each: Separately for each {t.row}, {n} are drawn at random. Which statement is H0?
-    test/alternative each: The design has a simple random sample (n = {n}) for each {t.row}. Put Ha into words.
-    test/alternative each: Separately for each {t.row}, {n} are drawn at random. Which statement is Ha?
+    train/alternative fit: What is Ha if some values of {t.column} are believed to be more frequent than others,
+        whatever the {t.row}?
+    test/null both: The aim is to see whether {t.row} tells something about {t.column}. Put H0 into words.
+    test/null both: Do the two variables depend on each other? Which statement is H0 of this test?
+    test/alternative both: The aim is to see whether {t.row} tells something about {t.column}. Put Ha into words.
+    test/alternative both: Do the two variables depend on each other? Which statement is Ha of this test?
+    test/null fit: The aim is to see whether {t.column}, on its own, is uniformly distributed. Put H0 into words.
+    test/null fit: Leave {t.row} aside: is the distribution of {t.column} uniform? Which statement is H0 of this test?
+    test/alternative fit: The aim is to see whether {t.column}, on its own, is uniformly distributed. Put Ha into words.
+    test/alternative fit: Leave {t.row} aside: is the distribution of {t.column} uniform? Which statement is Ha of this
+        test?
 """)
 
 
 @kind(1)
 def chi_square_hypotheses(draw: Draw) -> Siblings:
-    """The null or the alternative hypothesis of a test of independence or of homogeneity."""
-    t = draw.setting(TABLES)
+    """The null or the alternative hypothesis of a test of independence or of goodness of fit."""
+    t = _three_columns(draw.setting(TABLES))
     n = 5 * draw.integer(16, 80)
     rows, columns = (", ".join(names) for names in (t.rows, t.columns))
-    stem = draw.ask(_STEM_CHI_SQUARE_HYPOTHESES, t=t, rows=rows, columns=columns)
+    stem = draw.ask(_STEM_CHI_SQUARE_HYPOTHESES, t=t, rows=rows, columns=columns, n=n)
     texts = (
         (f"There is no association between {t.row} and {t.column} in the population of {t.who}.",
          f"There is an association between {t.row} and {t.column} in the population of {t.who}."),
-        (f"The distribution of {t.column} is the same for every {t.row} among all {t.who}.",
-         f"The distribution of {t.column} is not the same for every {t.row} among all {t.who}."),
+        (f"The categories of {t.column} are all equally common in the population of {t.who}.",
+         f"The categories of {t.column} are not all equally common in the population of {t.who}."),
     )
 
     def make(a: int, b: int) -> Sibling:
-        label = f"{('null', 'alternative')[b]} {('one', 'each')[a]}"
+        label = f"{('null', 'alternative')[b]} {('both', 'fit')[a]}"
         steps = [
-            ("One sample classified by two variables calls for a test of independence, about an association.",
-             "Separate samples call for a test of homogeneity, which compares distributions.")[a],
-            ("The null hypothesis states that there is no effect: no association, or equal distributions.",
-             "The alternative states that there is an effect: an association, or unequal distributions.")[b],
+            ("A relation of two variables calls for a test of independence, about an association.",
+             "The distribution of one variable calls for a test of goodness of fit, about its categories.")[a],
+            ("The null hypothesis states that there is no effect: no association, or equal proportions.",
+             "The alternative states that there is an effect: an association, or unequal proportions.")[b],
             "Hypotheses are about populations, not about the sample.",
         ]
-        return Sibling(label, f"{stem} {draw.ask(_ASK_CHI_SQUARE_HYPOTHESES, label, t=t, n=n)}", steps,
-                       words(texts[a][b]),
-                       "One sample: association or none. Several samples: equal distributions or not.")
+        return Sibling(label, f"{stem} {draw.ask(_ASK_CHI_SQUARE_HYPOTHESES, label, t=t)}", steps, words(texts[a][b]),
+                       "Two variables: association or none. One variable: equal proportions or not.")
 
     return square(
         make,
-        ("stated a hypothesis of a test of homogeneity", "stated a hypothesis of a test of independence"),
+        ("stated a hypothesis of a test of goodness of fit", "stated a hypothesis of a test of independence"),
         ("stated the alternative hypothesis", "stated the null hypothesis"),
         {"n": n},
     )

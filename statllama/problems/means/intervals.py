@@ -33,10 +33,10 @@ _ASK_ONE_MEAN_INTERVAL = wordings("""
         confidence interval for the population mean.
     train/sigma: It is known that {m.thing} is normally distributed in the population with standard deviation {sd}
         {m.unit}. Find a {level}% confidence interval for the mean {m.thing} of all {m.who}.
-    test/s: With s = {sd} {m.unit} for these data, which show no outliers, what is the {level}% confidence interval
-        for mu?
-    test/s: The standard deviation of the sample is {sd} {m.unit}, and its distribution is roughly symmetric. Estimate
-        the population mean with {level}% confidence.
+    test/s: With s = {sd} {m.unit} for these data, which show no strong skew or outliers, what is the {level}%
+        confidence interval for mu?
+    test/s: The standard deviation of the sample is {sd} {m.unit}, and a dotplot is roughly symmetric without outliers.
+        Estimate the population mean with {level}% confidence.
     test/sigma: With sigma = {sd} {m.unit} for the population, which is normal, what is the {level}% confidence interval
         for mu?
     test/sigma: The standard deviation of the population, a normal one, is given as {sd} {m.unit}. Estimate the

@@ -25,11 +25,12 @@ def _table(columns: tuple[str, ...], rows: tuple[tuple[object, ...], ...]) -> st
 
 _STEM_COMPLETE_T_OUTPUT = wordings("""
     train: Two independent random samples of {m.who} were measured: their {m.thing} in {m.unit}. Software tests H0: mu
-        = {null} for each, but two columns of the output are blank. Neither sample has outliers.
+        = {null} for each, but two columns of the output are blank. Neither sample shows strong
+        skew or outliers.
     train: For each of two random samples of {m.who}, both roughly normal, software carries out a one-sample t test of
         H0: mu = {null}, where mu is the mean {m.thing} in {m.unit}. Part of the output is missing.
     train: The output below belongs to one-sample t tests of whether the mean {m.thing} of {m.who} is {null} {m.unit}.
-        Two random samples without strong skew were used, and some of the output cannot be read.
+        Two random samples without strong skew or outliers were used, and some of the output cannot be read.
     train: The mean {m.thing} of {m.who} is claimed to be {null} {m.unit}. Samples A and B, both random and roughly
         symmetric, are used to test the claim; the output has gaps.
     test: Ink has run over a printout of two t tests on the average {m.thing} ({m.unit}) of {m.who}. The null value is
@@ -37,7 +38,9 @@ _STEM_COMPLETE_T_OUTPUT = wordings("""
     test: A student forgot to copy two columns of a printout. In it, the average {m.thing} of {m.who} is compared with
         {null} {m.unit} by t tests, for two simple random samples that look nearly normal.
     test: With H0: mu = {null}, a spreadsheet tests the average {m.thing} ({m.unit}) of {m.who} twice, on simple
-        random samples that show nothing unusual. Two cells in each row were deleted.
+        random samples that show no strong skew or outliers. Two cells in each row were deleted.
+    test: Stars stand for what is left out of this output. It belongs to t tests of H0: mu = {null}, with mu the average
+        {m.thing} ({m.unit}) of {m.who}; each of the two simple random samples looks nearly normal.
 """)
 _ASK_COMPLETE_T_OUTPUT = wordings("""
     train/se: Find the missing standard error of the mean (SE Mean) for sample {row}.
@@ -105,7 +108,7 @@ _STEM_P_VALUE_FROM_OUTPUT = wordings("""
         {m.thing} ({m.unit}) of {m.who}, nearly normal in shape, and the null value {null}.
     test: Is {null} {m.unit} the true average {m.thing} of {m.who}? A printout shows two-tailed t tests of this value
         for two simple random samples, both nearly normal.
-    test: From a report on the {m.thing} of {m.who}: two simple random samples, symmetric and without unusual values,
+    test: From a report on the {m.thing} of {m.who}: two simple random samples, symmetric and without outliers,
         were each compared with {null} {m.unit} by a t test with the alternative "not equal".
 """)
 _ASK_P_VALUE_FROM_OUTPUT = wordings("""

@@ -40,12 +40,19 @@ class _Lists:
 
 
 def _lists(draw: Draw) -> _Lists:
-    """Draw six pairs with a whole mean for either list, so that the working stays short."""
+    """Draw six pairs with a whole mean for either list, so that the working stays short, and without outliers."""
     b = draw.setting(PAIRINGS)
     before = _whole_mean(draw, b.level[0] - 4, b.level[1] + 4)
     changes = _whole_mean(draw, b.change[0] - 4, b.change[1] + 4)
-    draw.need(len(set(changes)) > 3)
-    return _Lists(b, before, [x + d for x, d in zip(before, changes, strict=True)])
+    after = [x + d for x, d in zip(before, changes, strict=True)]
+    draw.need(len(set(changes)) > 3 and not any(map(_has_outliers, (before, after, changes))))
+    return _Lists(b, before, after)
+
+
+def _has_outliers(values: list[int]) -> bool:
+    """Return whether one of six values lies more than 1.5 IQR beyond a quartile."""
+    low, q1, _, _, q3, high = sorted(values)
+    return max(q1 - low, high - q3) > 1.5 * (q3 - q1)
 
 
 def _whole_mean(draw: Draw, low: int, high: int, n: int = 6) -> list[int]:
@@ -63,15 +70,15 @@ _STEM_PAIRED_T = wordings("""
     train: The {b.y} ({b.unit}) of {b.who} was measured in connection with {b.event}. Before: {before}. After:
         {after}. All distributions are roughly normal.
     train: Values of {b.y} in {b.unit}, before {b.event}: {before}. After it: {after}. Neither the values nor their
-        differences show outliers.
+        differences show strong skew or outliers.
     train: Does {b.event} change the mean {b.y} of {b.who}? The values in {b.unit} are {before} before, and {after}
-        after. Dotplots show no strong skew.
+        after. Dotplots show no strong skew or outliers.
     train: A study of {b.event} records the {b.y} of {b.who} in {b.unit}: {before} before the start and {after} after
         the end. Normality is plausible.
     test: The {b.y} of {b.who}, in {b.unit}, was {before} before {b.event} and {after} after it. Populations are
         nearly normal.
     test: A class tests what {b.event} does to the {b.y} of {b.who}. The values in {b.unit} were first {before} and
-        later {after}, and dotplots show nothing unusual.
+        later {after}, and dotplots show no strong skew or outliers.
     test: A notebook has two rows with the {b.y} of {b.who} in {b.unit}: "before {b.event}: {before}" and "after:
         {after}". Assume normal populations.
 """)
@@ -149,11 +156,13 @@ _STEM_PAIRED_INTERVAL = wordings("""
     test: In a study of {b.event}, the {b.y} ({b.unit}) of {n} randomly drawn {b.who} was {before} at the start and
         {after} at the end, listed in the same order. The changes look nearly normal.
     test: Six {b.who}, drawn at random, were measured twice. Their {b.y} ({b.unit}) was {before} before {b.event} and,
-        in the same order, {after} after it. A dotplot of the differences shows nothing unusual.
+        in the same order, {after} after it. A dotplot of the differences shows no strong
+        skew or outliers.
     test: A table pairs the {b.y} ({b.unit}) of a random sample of {n} {b.who} before {b.event} ({before}) with their
         values afterward ({after}). Assume that differences are normal.
     test: What does {b.event} do to the {b.y} of {b.who}? A simple random sample of {n} was measured first ({before},
-        in {b.unit}) and once more at the end ({after}, in the same order). The differences have no outliers.
+        in {b.unit}) and once more at the end ({after}, in the same order). The differences show no
+        strong skew or outliers.
 """)
 _ASK_PAIRED_INTERVAL = wordings("""
     test: Construct a {level}% confidence interval for the mean difference, {order}.

@@ -19,8 +19,8 @@ _STEM_ONE_MEAN_T = wordings("""
         sample of {n} has mean {mean} {m.unit} and standard deviation {sd} {m.unit}, without strong skew or outliers.
         Earlier studies found a population standard deviation of {sigma} {m.unit}.
     train: For the mean {m.thing} of {m.who}, a report states {first} {m.unit} and a website states {second} {m.unit}.
-        To check, {n} {m.many} are selected at random; with no outliers among them, they have mean {mean} and standard
-        deviation {sd} {m.unit}. The population standard deviation is believed to be {sigma} {m.unit}.
+        To check, {n} {m.many} are selected at random; without strong skew or outliers, they have mean {mean} and
+        standard deviation {sd} {m.unit}. The population standard deviation is believed to be {sigma} {m.unit}.
     train: A random sample of {n} {m.who} has a mean {m.thing} of {mean} {m.unit} with standard deviation {sd}
         {m.unit}, and a roughly normal shape. According to older data, sigma is {sigma} {m.unit}. A report says that
         mu is {first} {m.unit}; a website says that it is {second} {m.unit}.
@@ -28,10 +28,10 @@ _STEM_ONE_MEAN_T = wordings("""
         says? In a random sample of {n}, roughly normal in shape, the mean is {mean} {m.unit} and the standard
         deviation {sd} {m.unit}; a value of {sigma} {m.unit} is often quoted for sigma.
     test: Two sources disagree about {m.who}: their average {m.thing} is {first} {m.unit} in a report but {second}
-        {m.unit} on a website. A class draws a simple random sample, finds it symmetric, and computes n = {n}, x-bar =
-        {mean}, s = {sd}. A handbook lists sigma = {sigma}.
+        {m.unit} on a website. A class draws a simple random sample, finds it symmetric without outliers, and computes n
+        = {n}, x-bar = {mean}, s = {sd}. A handbook lists sigma = {sigma}.
     test: A simple random sample (n = {n}) of {m.who} is summarized by x-bar = {mean} {m.unit} and s = {sd} {m.unit}
-        for {m.thing}; its dotplot has a single peak and no outliers. In the literature sigma is {sigma} {m.unit}.
+        for {m.thing}; its dotplot is symmetric and has no outliers. In the literature sigma is {sigma} {m.unit}.
         Claimed averages are {first} {m.unit} (report) and {second} {m.unit} (website).
     test: Claims about the average {m.thing} of {m.who} range from a report's {first} to a website's {second}
         {m.unit}. Data from {n} {m.many}, drawn at random and nearly normal, average {mean} {m.unit} with s = {sd}

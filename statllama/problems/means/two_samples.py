@@ -65,23 +65,25 @@ def _groups(draw: Draw, low: int, high: int) -> _Groups:
 
 _STEM_TWO_MEAN_INTERVAL = wordings("""
     train: In a randomized experiment, {g.n1} {v.units} get {v.a} and {g.n2} get {v.b}. The mean {v.y} is {g.mean1}
-        {v.unit} (SD {g.sd1}) with {v.a} and {g.mean2} {v.unit} (SD {g.sd2}) with {v.b}. Neither group has outliers.
+        {v.unit} (SD {g.sd1}) with {v.a} and {g.mean2} {v.unit} (SD {g.sd2}) with {v.b}. Neither group
+        shows strong skew or outliers.
     train: An experiment assigns {g.n1} {v.units} at random to {v.a} and {g.n2} to {v.b}. For {v.y} in {v.unit}, the
         first group has mean {g.mean1} and SD {g.sd1}, the second mean {g.mean2} and SD {g.sd2}. Both distributions
         are roughly symmetric.
     train: To compare {v.a} with {v.b}, {v.units} are divided at random into groups of {g.n1} and {g.n2}. The results
-        for {v.y} are {g.mean1} {v.unit} (SD {g.sd1}) and {g.mean2} {v.unit} (SD {g.sd2}), without strong skew.
+        for {v.y} are {g.mean1} {v.unit} (SD {g.sd1}) and {g.mean2} {v.unit} (SD {g.sd2}), without strong
+        skew or outliers.
     train: Of some {v.units}, {g.n1} are assigned at random to {v.a}, the other {g.n2} to {v.b}. The sample means of
         {v.y} are {g.mean1} and {g.mean2} {v.unit}, the sample standard deviations {g.sd1} and {g.sd2} {v.unit}.
-        Boxplots show no outliers.
+        Boxplots show no strong skew or outliers.
     test: How does {v.a} compare with {v.b}? By random assignment {g.n1} {v.units} were given the former, with average
         {v.y} {g.mean1} {v.unit} and s = {g.sd1}; {g.n2} were given the latter, with {g.mean2} {v.unit} and s =
         {g.sd2}. Dotplots of both look nearly normal.
     test: {v.units!c} were split at random. With {v.a} (n = {g.n1}) the {v.y} averaged {g.mean1} {v.unit} with s =
         {g.sd1}; with {v.b} (n = {g.n2}) it averaged {g.mean2} {v.unit} with s = {g.sd2}. Both samples look symmetric.
     test: Summary of a randomized comparison, {v.y} in {v.unit}: for {v.a}, n = {g.n1}, x-bar = {g.mean1}, s =
-        {g.sd1}; for {v.b}, n = {g.n2}, x-bar = {g.mean2}, s = {g.sd2}. The {v.units} show no unusual values in either
-        group.
+        {g.sd1}; for {v.b}, n = {g.n2}, x-bar = {g.mean2}, s = {g.sd2}. Neither group shows
+        strong skew or outliers.
 """)
 _ASK_TWO_MEAN_INTERVAL = wordings("""
     train: Construct a {level}% confidence interval for the difference of the true means, {order}. Use the smaller of
@@ -130,21 +132,21 @@ def two_mean_interval(draw: Draw) -> Siblings:
 _STEM_TWO_SAMPLE_T = wordings("""
     train: In a randomized experiment, {g.n1} {v.units} receive {v.a} and {g.n2} receive {v.b}. The mean {v.y} is
         {g.mean1} {v.unit} (SD {g.sd1}) in the first group and {g.mean2} {v.unit} (SD {g.sd2}) in the second. There
-        are no outliers.
+        is no strong skew, and there are no outliers.
     train: Some {v.units} are assigned at random to {v.a} ({g.n1} of them) or {v.b} ({g.n2}). The sample means of
         {v.y} are {g.mean1} and {g.mean2} {v.unit}, with standard deviations {g.sd1} and {g.sd2} {v.unit}. Both
         distributions are roughly normal.
     train: A study assigns {v.units} at random to two treatments. With {v.a}, {g.n1} of them have mean {v.y} {g.mean1}
         {v.unit} and SD {g.sd1}; with {v.b}, {g.n2} have mean {g.mean2} {v.unit} and SD {g.sd2}. Neither sample is
-        strongly skewed.
+        strongly skewed or has outliers.
     train: The effect of {v.a} on {v.y} is compared with that of {v.b}. Groups of {g.n1} and {g.n2} {v.units}, formed
         at random, have means {g.mean1} and {g.mean2} {v.unit} and standard deviations {g.sd1} and {g.sd2} {v.unit},
-        without outliers.
+        without strong skew or outliers.
     test: Chance decides which {v.units} are given {v.a} (n = {g.n1}) and which {v.b} (n = {g.n2}). Results for {v.y}
         in {v.unit}, symmetric in both groups: x-bar = {g.mean1}, s = {g.sd1} against x-bar = {g.mean2}, s = {g.sd2}.
     test: After random assignment, {v.y} averages {g.mean1} {v.unit} (s = {g.sd1}, n = {g.n1}) among {v.units} given
-        {v.a}, and {g.mean2} {v.unit} (s = {g.sd2}, n = {g.n2}) among those given {v.b}. Dotplots show nothing
-        unusual.
+        {v.a}, and {g.mean2} {v.unit} (s = {g.sd2}, n = {g.n2}) among those given {v.b}. Dotplots show
+        no strong skew or outliers.
     test: "{v.a!c}: {g.mean1} +/- {g.sd1} (n = {g.n1}). {v.b!c}: {g.mean2} +/- {g.sd2} (n = {g.n2})." This line, mean
         +/- SD in {v.unit}, sums up the {v.y} of {v.units} that were assigned at random; both samples look nearly
         normal.

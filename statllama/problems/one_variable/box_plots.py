@@ -155,7 +155,7 @@ _ASK_COMPARE_BOX_PLOTS = wordings("""
     train: In which year is the {measure} larger, and by how much?
     train: Which year has the larger {measure}, and what is the difference?
     test: Which of the two years has the greater {measure}, and how great is the gap?
-    test: In {measure}, which year is ahead, and how far?
+    test: Name the year with the larger {measure}, and say by how much it is larger.
 """)
 
 

@@ -26,8 +26,8 @@ _STEM_LINEAR_CHANGE = wordings("""
     test: Some {t.quantity} are on file; their {center} comes to {c} {t.unit} and their {spread} to {s} {t.unit}. With
         {t.first}, each entry x becomes {a1} + {b1} x {t.new_unit}; with {t.second}, {a2} + {b2} x {t.new_unit}. The
         results are {t.result}.
-    test: How {t.result} in {t.new_unit} depend on {t.quantity} in {t.unit}: {t.first} takes {a1} and {b1} per unit,
-        {t.second} takes {a2} and {b2} per unit. A list of such {t.quantity} has {spread} {s} and {center} {c}.
+    test: With x for the {t.quantity} in {t.unit}, the {t.result} in {t.new_unit} are {a1} + {b1} x with {t.first} and
+        {a2} + {b2} x with {t.second}. A list of values of x has {spread} {s} and {center} {c}.
     test: A basic amount of {a1} plus {b1} for every unit ({t.first}), or {a2} plus {b2} for every unit ({t.second}):
         that is how {t.quantity} ({t.unit}) lead to {t.result} ({t.new_unit}). On a list with {center} {c} and {spread}
         {s}, both rules are tried.

@@ -111,24 +111,31 @@ _ASK_HISTOGRAM_QUARTILES = wordings("""
     test: Where in the table is the {measure} to be found?
     test: Name the class into which the {measure} falls.
 """)
-_PLACES = {"first quartile": 0.25, "median": 0.5, "third quartile": 0.75, "90th percentile": 0.9}
+_QUARTILES = {25: "first quartile", 50: "median", 75: "third quartile"}
+
+
+def _named(draw: Draw, percent: int) -> str:
+    """Return a name of the value with `percent` of the data below it: by those below, or by those above it."""
+    below = _QUARTILES.get(percent, f"{percent}th percentile")
+    return draw.choice((below, f"value that {100 - percent}% of the data exceed"))
 
 
 @kind(2)
 def histogram_quartiles(draw: Draw) -> Siblings:
-    """The class of a histogram that holds a quartile, the median or the 90th percentile."""
+    """The class of a histogram that holds a quartile or a percentile, counted from below or from above."""
     m = draw.setting(MEASURES)
     limits, counts = _classes(draw, m, 7), [draw.integer(5, 19) for _ in range(7)]
     n, sums = sum(counts), list(itertools.accumulate(counts))
-    draw.need(all(abs(total / n - p) > 0.015 for total in sums for p in _PLACES.values()))
-    at = {name: next(i for i, total in enumerate(sums) if total > p * n) for name, p in _PLACES.items()}
+    percents = {_named(draw, percent): percent for percent in draw.rng.sample((10, 25, 40, 50, 60, 75, 90), 4)}
+    draw.need(all(abs(total / n - p / 100) > 0.015 for total in sums for p in percents.values()))
+    at = {name: next(i for i, total in enumerate(sums) if total > p / 100 * n) for name, p in percents.items()}
     draw.need(len(set(at.values())) == 4)
     stem = draw.ask(_STEM_HISTOGRAM_QUARTILES, m=m, n=n, table=_table(limits, counts))
 
     def make(name: str) -> Sibling:
-        i, p = at[name], _PLACES[name]
+        i, p = at[name], percents[name] / 100
         steps = [
-            f"The {name} has {100 * p:.0f}% of the values below it, that is `{p} * {n} = {p * n:.1f}` of {n}.",
+            f"The {name} has {percents[name]}% of the values below it, that is `{p:g} * {n} = {p * n:.1f}` of {n}.",
             f"There are {sums[i - 1] if i else 0} values below {limits[i]} and {sums[i]} below {limits[i + 1]} "
             f"{m.unit}.",
             f"So the {name} is between {limits[i]} and {limits[i + 1]} {m.unit}.",
@@ -138,7 +145,7 @@ def histogram_quartiles(draw: Draw) -> Siblings:
                        "A quartile or percentile is located by adding the counts from the lowest class upward.")
 
     slips = [f"located the {name}" for name in at]
-    return four([make(name) for name in at], slips, {"limits": limits, "counts": counts})
+    return four([make(name) for name in at], slips, {"limits": limits, "counts": counts, "percents": percents})
 
 
 _STEM_STEM_AND_LEAF = wordings("""
@@ -155,7 +162,7 @@ _STEM_STEM_AND_LEAF = wordings("""
 _ASK_STEM_AND_LEAF = wordings("""
     train: What is the {measure} of these values?
     train: Find the {measure}.
-    test: Which {measure} do the data have?
+    test: State the {measure} of the data.
     test: Read off or compute the {measure}.
 """)
 

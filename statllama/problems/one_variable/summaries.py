@@ -38,14 +38,17 @@ _ASK_STANDARD_DEVIATION = wordings("""
 
 @kind(2)
 def sample_standard_deviation(draw: Draw) -> Siblings:
-    """The standard deviation or the variance of a short list with a whole-number mean: sample or population."""
+    """The standard deviation or the variance of a short list: sample or population. In half of them it is below 1."""
     m = draw.setting(MEASURES)
-    n, spread = draw.integer(5, 6), max(2, round(m.sd[0]))
-    center = draw.integer(math.ceil(m.mean[0]), math.floor(m.mean[1]))
-    data = [center + draw.integer(-2 * spread, 2 * spread) for _ in range(n)]
-    draw.need(sum(data) % n == 0 and len(set(data)) >= 4)
-    mean = sum(data) // n
-    squares = sum((x - mean) ** 2 for x in data)
+    n, unit = draw.integer(5, 6), draw.choice((1, 10))  # of tenths, so that a variance is not always the larger one
+    spread = max(2, round(m.sd[0])) if unit == 1 else draw.integer(3, 7)
+    center = unit * draw.integer(math.ceil(m.mean[0]), math.floor(m.mean[1]))
+    whole_numbers = [center + draw.integer(-2 * spread, 2 * spread) for _ in range(n)]
+    draw.need(sum(whole_numbers) % n == 0 and len(set(whole_numbers)) >= 4)
+    data = [Given(x / unit) for x in whole_numbers]
+    mean = Given(sum(whole_numbers) // n / unit)
+    distances = [Given(round((x - mean) ** 2, 2)) for x in data]
+    squares = Given(round(sum(distances), 2))
     stem = draw.ask(_STEM_STANDARD_DEVIATION, m=m, n=n, listing=", ".join(map(str, data)))
 
     def make(whole: int, variance: int) -> Sibling:
@@ -55,8 +58,8 @@ def sample_standard_deviation(draw: Draw) -> Siblings:
         last = f"The variance is `{squares} / {shown} = {sig(value, 5)}`"
         right = value if variance else math.sqrt(value)
         steps = [
-            f"The mean is `{sum(data)} / {n} = {mean}` {m.unit}.",
-            f"The squared deviations are {', '.join(str((x - mean) ** 2) for x in data)}; they add up to {squares}.",
+            f"The mean is `{plain(sum(data))} / {n} = {mean}` {m.unit}.",
+            f"The squared deviations are {', '.join(map(str, distances))}; they add up to {squares}.",
             f"The divisor is {('n - 1 for a sample', 'n for a whole population')[whole]}.",
             f"{last}." if variance else f"{last}, and its square root is {right:.2f}.",
         ]
@@ -176,7 +179,8 @@ def outlier_fence(draw: Draw) -> Siblings:
     """A limit for outliers on one side: 1.5 IQR outside the quartile, or two standard deviations from the mean."""
     m = draw.setting(MEASURES)
     mean, sd = center_and_spread(draw, m)
-    q1, q3 = (Given(round(mean + way * draw.decimal(0.5, 0.95, 2) * sd, m.digits)) for way in (-1, 1))
+    # The fence of 1.5 IQR lies beyond that of two SDs where quartiles are more than half an SD from the mean.
+    q1, q3 = (Given(round(mean + way * draw.decimal(0.3, 0.75, 2) * sd, m.digits)) for way in (-1, 1))
     draw.need(q1 < mean < q3)
     iqr = q3 - q1
     stem = draw.ask(_STEM_OUTLIER_FENCE, m=m, mean=mean, sd=sd, q1=q1, q3=q3)

@@ -98,12 +98,12 @@ _STEM_NORMAL_SUM = wordings("""
         {p.unit} with an SD of {sd1}, the latter around {mean2} with an SD of {sd2}.
 """)
 _ASK_NORMAL_SUM = wordings("""
-    train/sum: What is the probability that {p.total} is {side} than {cut} {p.unit}?
+    train/sum: What is the probability that {p.total}, the sum of the two, is {side} than {cut} {p.unit}?
     train/sum: Find the probability that {p.total}, of both parts together, is {side} than {cut} {p.unit}.
     train/gap: What is the probability that {p.first} minus {p.second} is {side} than {cut} {p.unit}?
     train/gap: Take X to be {p.first} and Y to be {p.second}, in {p.unit}, and find P(X - Y {sign} {cut}).
-    test/sum: What proportion of the time is {p.total} {side} than {cut} {p.unit}?
-    test/sum: Write T for {p.total} and compute P(T {sign} {cut}).
+    test/sum: What proportion of the time is {p.total} (the sum of the two) {side} than {cut} {p.unit}?
+    test/sum: Write T for {p.total}, the sum of the two, and compute P(T {sign} {cut}).
     test/gap: What proportion of the time is {p.first} minus {p.second} {side} than {cut} {p.unit}?
     test/gap: Write D for {p.first} minus {p.second} and compute P(D {sign} {cut}).
 """)

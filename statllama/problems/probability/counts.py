@@ -21,7 +21,8 @@ _STEM_BINOMIAL_PROBABILITY = wordings("""
     train: A company knows that {p100}% of {s.who} {s.does}. It selects {n} of them at random.
     train: The proportion {s.rel} {s.does} in a large population of {s.who} is {p}. A simple random sample of {n}
         {s.many} is drawn.
-    test: A proportion of {p} of {s.who} {s.does}. Let X count the {s.many} {s.rel} {s.does} in a random sample of {n}.
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}, and let X count the {s.many} {s.rel} {s.does} in a
+        random sample of {n}.
     test: Let X be the number of {s.many} {s.rel} {s.does} among {n} selected at random from {s.who}. The proportion in
         this large population is {p}.
     test: How many of {n} randomly selected {s.who} {s.does}? Call this number X. In the long run, {p100}% of all such
@@ -80,8 +81,8 @@ _STEM_BINOMIAL_SPREAD = wordings("""
         has {n2}.
     train: Each month, two random samples are taken from {s.who}, where {p100}% {s.does}: {n1} {s.many} in the first
         and {n2} in the second.
-    test: A proportion of {p} of {s.who} {s.does}. Two samples of {s.many}, selected at random, have sizes {n1} (first)
-        and {n2} (second).
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}. Two samples of {s.many}, selected at random, have
+        sizes {n1} (first) and {n2} (second).
     test: From {s.who}, two random samples are selected: {n1} {s.many} in the first and {n2} {s.many} in the second. In
         the long run, {p100}% {s.does}.
     test: How much do counts vary when samples are taken from {s.who}? In this large population, {p100}% {s.does}; the
@@ -198,7 +199,7 @@ _STEM_AT_LEAST_ONE = wordings("""
     train: Of {s.who}, {p100}% {s.does}. Then {n} {s.many} are chosen at random and independently of one another.
     train: The proportion of {s.who} {s.rel} {s.does} is {p}, and {n} {s.many} are selected at random.
     train: Every day, {n} {s.many} are picked at random from {s.who}, of which {p100}% {s.does}.
-    test: A proportion of {p} of {s.who} {s.does}. Take {n} of these {s.many} at random.
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}. Take {n} of these {s.many} at random.
     test: In a large population of {s.who}, {p100}% {s.does}. A sample consists of {n} {s.many}, selected at random.
     test: From {s.who}, {n} {s.many} are selected at random. About the population it is known that {p100}% {s.does} and
         the others do not.

@@ -21,8 +21,8 @@ _STEM_SIMULATION_TRIAL = wordings("""
         {s.many}, checked one at a time, from {s.who}, of which {p100}% {s.does}.
     train: Random samples of {n} {s.many} are to be simulated. Among {s.who}, {p100}% {s.does}. The numbers 00 to 99
         come up with equal probability.
-    test: A teacher simulates the selection of {s.many}, one by one, until {n} have been selected. From 00 to 99,
-        random numbers stand for {s.who}; in reality, {p100}% {s.does}.
+    test: A teacher simulates samples of {n} {s.many}, selected one by one. From 00 to 99, random numbers stand for
+        {s.who}; in reality, {p100}% {s.does}.
     test: With random numbers from 00 to 99, a class imitates what happens when {n} {s.many} are selected one at a time
         from {s.who}, where {p100}% {s.does}.
     test: How can {n} {s.many} be selected in a simulation? Random numbers from 00 to 99 stand for {s.who}, of which
@@ -85,8 +85,8 @@ _STEM_SIMULATION_ESTIMATE = wordings("""
         {s.rel} {s.does} is recorded. The results are {table}.
     train: The results of {trials} trials of a simulation are {table}. Each trial gives the number {s.rel} {s.does} in
         a random sample of {n} {s.many} from {s.who}.
-    test: A class simulates {trials} samples of {n} {s.who}, where a proportion of {p} {s.does}. The counts of those
-        {s.rel} {s.does}: {table}.
+    test: A class simulates {trials} samples of {n} {s.who}, with p = {p} for the proportion {s.rel} {s.does}. The
+        counts of those {s.rel} {s.does}: {table}.
     test: {table}: these counts, of {s.who} {s.rel} {s.does}, came up in {trials} simulated samples of {n} {s.many}.
     test: Of {n} {s.many}, how many {s.does}? A dotplot for {trials} simulated samples of {s.who} has {dots}.
 """)
@@ -106,7 +106,7 @@ def simulation_estimate(draw: Draw) -> Siblings:
     results = [sum(draw.rng.random() < p for _ in range(n)) for _ in range(trials)]
     tally = {x: results.count(x) for x in sorted(set(results))}
     k = draw.choice(list(tally))
-    draw.need(min(tally) < k < max(tally) and tally[k] > 3 and 4 < len(tally) < 11)
+    draw.need(k != 1 and min(tally) < k < max(tally) and tally[k] > 3 and 4 < len(tally) < 11)
     stem = draw.ask(_STEM_SIMULATION_ESTIMATE, s=s, n=n, p=p, p100=round(100 * p), trials=trials,
                     dots=", ".join(f"{c} dot{'s' * (c > 1)} at {x}" for x, c in tally.items()),
                     table=", ".join(f"{x} ({c} time{'s' * (c > 1)})" for x, c in tally.items()))
@@ -163,7 +163,7 @@ _ASK_LONG_RUN = wordings("""
     test/law: What does the law of large numbers promise here?
     test/law: What should be expected as more and more {s.many} are drawn?
     test/next: What does independence imply for these {s.many}?
-    test/next: How should one answer a student who claims that other {s.many} have to make up for this?
+    test/next: Which fact refutes the belief that the {s.many} drawn so far influence those drawn later?
     test/spread: How much variation is usual from one sample of {s.many} to another of this size?
     test/spread: How far off is a single sample of {n} {s.many} usually?
     test/mean: What does the binomial mean say about {s.many} drawn in this way?

@@ -44,7 +44,8 @@ _ASK_UNION_FROM_TABLE = wordings("""
 def union_from_table(draw: Draw) -> Siblings:
     """P(row or column), or P(neither), for one of two columns of a two-way table."""
     t = draw.setting(TABLES)
-    table = [[draw.integer(8, 70) for _ in t.columns] for _ in t.rows]
+    sizes = [draw.choice(((6, 20), (20, 70))) for _ in t.rows]  # in a small row, "or" is less likely than "neither"
+    table = [[draw.integer(*size) for _ in t.columns] for size in sizes]
     i, (first, second) = draw.integer(0, len(t.rows) - 1), draw.rng.sample(range(len(t.columns)), 2)
     total = sum(map(sum, table))
     shown = ". ".join(f"{name.capitalize()}: " + ", ".join(f"{c} {k}" for c, k in zip(t.columns, line, strict=True))
@@ -158,8 +159,9 @@ _STEM_POSITIVE_PREDICTIVE_VALUE = wordings("""
         probability {sens:g}; without it, {s.test} is negative with probability {spec:g}.
     test: {s.test!c} for {s.condition} has sensitivity {sens:g} and specificity {spec:g}. It is used on {s.who}, and a
         proportion of {prior:g} of these have {s.condition}.
-    test: Let C be that one of the {s.who} has {s.condition}. P(C) = {prior:g}, and {s.test} is positive for {s.one!a}
-        with C at a rate of {sens:g} and for {s.one!a} without C at a rate of {alarm:g}.
+    test: Let C be the event that one of the {s.who}, selected at random, has {s.condition}. P(C) = {prior:g}, and
+        {s.test} is positive for {s.one!a} with C at a rate of {sens:g} and for {s.one!a} without C at a rate of
+        {alarm:g}.
     test: How far can {s.test} be trusted? Of {s.who}, {prior100:g}% have {s.condition}. With it, {sens100:g}% test
         positive; without it, {alarm100:g}% do.
 """)

@@ -131,15 +131,15 @@ def distribution_event(draw: Draw) -> Siblings:
     stem, positive = draw.ask(_STEM_DISTRIBUTION_EVENT, t=t, table=_table(ps)), round(1 - ps[0], 2)
 
     def make(given: int, tail: int) -> Sibling:
-        said, sign = (("exactly", "="), ("at least", ">="))[tail]
-        kept = ps[k:] if tail else ps[k : k + 1]
+        said, sign = (("less than", "<"), ("at least", ">="))[tail]
+        kept = ps[k:] if tail else ps[given:k]  # with X > 0, from 1 on
         part = sum(kept)
         value = part / positive if given else part
         steps = [
-            f"The values with X {sign} {k} have probability "
-            + (f"`{' + '.join(map(plain, kept))} = {plain(part)}`." if tail else f"{plain(part)}."),
-            f"The condition X > 0 has probability `1 - {plain(ps[0])} = {plain(positive)}`, and every value with X "
-            f"{sign} {k} meets it." if given else "There is no condition, so all values of X are possible.",
+            f"The values with X {sign} {k}{' and X > 0' if given else ''} have probability "
+            + (f"`{' + '.join(map(plain, kept))} = {plain(part)}`." if len(kept) > 1 else f"{plain(part)}."),
+            f"The condition X > 0 has probability `1 - {plain(ps[0])} = {plain(positive)}`." if given
+            else "There is no condition, so all values of X are possible.",
             f"`P(X {sign} {k} | X > 0) = {plain(part)} / {plain(positive)} = {value:.4f}`." if given
             else f"P(X {sign} {k}) is {value:.4f}.",
         ]
@@ -152,7 +152,7 @@ def distribution_event(draw: Draw) -> Siblings:
     return square(
         make,
         ("divided by the probability that X is not 0", "left out the condition that X is not 0"),
-        ("gave the probability of at least k", "gave the probability of exactly k"),
+        ("gave the probability of at least k", "gave the probability of less than k"),
         {"probabilities": ps, "k": k},
     )
 

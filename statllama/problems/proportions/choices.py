@@ -27,7 +27,7 @@ _STEM_CONDITION_PURPOSE = wordings("""
     test: A checklist for a one-proportion z test about {s.who} {s.rel} {s.does} names a random sample (n = {n}), a
         population of more than {large}, and expected counts of at least 10 under H0: p = {null}.
     test: {s.who!c} number more than {large}. Of these, {n} are selected at random without replacement in order to test,
-        by means of z, whether a proportion of {null} {s.does}.
+        by means of z, whether the proportion {s.rel} {s.does} is {null}.
 """)
 _ASK_CONDITION_PURPOSE = wordings("""
     train/random: Why does the sample have to be random?

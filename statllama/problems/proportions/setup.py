@@ -15,8 +15,8 @@ from ._shared import negated, one_sample
 _STEM_HYPOTHESES_FOR_ONE_PROPORTION = wordings("""
     train: A report says that {null100:g}% of all {s.who} {s.does}. A random sample of {n} is taken to examine this
         claim.
-    train: According to a report, a proportion of {null} of all {s.who} {s.does}. The claim is tested with a random
-        sample of {n}.
+    train: According to a report, the proportion of all {s.who} {s.rel} {s.does} is {null}. The claim is tested with a
+        random sample of {n}.
     train: In an earlier year, {null100:g}% of all {s.who} {s.does}. A random sample of {n} will show whether this has
         changed.
     train: A newspaper states that {null100:g}% of all {s.who} {s.does}. A researcher doubts this and selects a random

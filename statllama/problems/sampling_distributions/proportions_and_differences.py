@@ -24,8 +24,8 @@ _STEM_SAMPLE_PROPORTION_PROBABILITY = wordings("""
         {n1} and a second one has size {n2}.
     train: The true proportion of {s.who} {s.rel} {s.does} is {p}. A researcher takes a random sample of {n1} {s.many}
         in one month (first sample) and of {n2} in the next (second sample).
-    test: A proportion of {p} of {s.who} {s.does}. Two random samples of these {s.many} have {n1} (first) and {n2}
-        (second) members.
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}. Two random samples of these {s.many} have {n1}
+        (first) and {n2} (second) members.
     test: At random, {n1} {s.many} are drawn for a first sample and {n2} for a second, from {s.who}, of which {p100}%
         {s.does}.
     test: How close do samples come to the truth, if {p100}% of {s.who} {s.does}? The first has {n1} {s.many}, drawn at
@@ -78,8 +78,8 @@ _STEM_NORMAL_APPROXIMATION_OF_COUNT = wordings("""
         {s.does} among {n} selected at random.
     train: Each of {n} {s.many}, selected at random, is one of those {s.rel} {s.does} with probability {p}, and X is
         their number. The population consists of {s.who}.
-    test: A proportion of {p} of {s.who} {s.does}. For {n} {s.many} drawn at random, X stands for the count of those
-        {s.rel} {s.does}.
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}. For {n} {s.many} drawn at random, X stands for the
+        count of those {s.rel} {s.does}.
     test: Of {s.who}, {p100}% {s.does}. Write X for how many {s.many} {s.does} among {n} drawn at random.
     test: How many of {n} randomly drawn {s.who} {s.does}? X counts these; for one {s.one}, the probability is {p}.
 """)
@@ -98,10 +98,10 @@ def normal_approximation_of_count(draw: Draw) -> Siblings:
     s = draw.setting(SHARES)
     p, n = draw.decimal(*s.p, 2), draw.integer(100, 600)
     mean, sd = n * p, math.sqrt(n * p * (1 - p))
-    low, high = round(mean - draw.integer(3, 20) / 10 * sd), round(mean + draw.integer(3, 20) / 10 * sd)
+    low, high = sorted(round(mean + draw.integer(-20, 20) / 10 * sd) for _ in range(2))
     z = [(x - mean) / sd for x in (low, high)]
     below, above = normal_cdf(z[0]), normal_cdf(-z[1])
-    draw.need(min(mean, n - mean) >= 10 and z[0] < -0.2 and z[1] > 0.2 and abs(below - above) > 0.01)
+    draw.need(min(mean, n - mean) >= 10 and z[1] - z[0] > 0.4 and min(map(abs, z)) > 0.2 and abs(below - above) > 0.01)
     stem = draw.ask(_STEM_NORMAL_APPROXIMATION_OF_COUNT, s=s, p=p, p100=round(100 * p), n=n)
     cases = {
         "below": (below, f"less than {low}", f"{below:.4f}"),
@@ -211,8 +211,8 @@ _STEM_DIFFERENCE_OF_PROPORTIONS_PROBABILITY = wordings("""
         year, when {b100}% do.
     test: Among {s.who}, {a100}% last year and {b100}% this year {s.does}. Independent random samples of {s.many} have
         sizes {n1} (last year) and {n2} (this year).
-    test: Of {s.who}, a proportion of {a} last year and of {b} this year {s.does}. Independent random samples have {n1}
-        and {n2} {s.many}.
+    test: The proportion of {s.who} {s.rel} {s.does}, {a} last year, is {b} this year. Independent random samples have
+        {n1} and {n2} {s.many}.
 """)
 _ASK_DIFFERENCE_OF_PROPORTIONS_PROBABILITY = wordings("""
     train: What is the probability that the sample proportion of {one} minus that of {other} is {side} than {cut}?

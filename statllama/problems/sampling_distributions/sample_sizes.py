@@ -26,7 +26,8 @@ _STEM_CENTRAL_LIMIT_THEOREM = wordings("""
         {s.unit}. Random samples may have {n1} or {n2} values.
     test: A long {tail} tail is typical of the {s.what}; in {s.unit}, the mean is {mean} and the SD {sd}. Random
         samples have size {n1} or {n2}.
-    test: With a long {tail} tail, the {s.what} have mean {mean} and SD {sd} {s.unit}. Take {n1} or {n2} at random.
+    test: The distribution of the {s.what} has a long {tail} tail, mean {mean} and SD {sd} {s.unit}. Either {n1} or {n2}
+        of them are drawn at random.
     test: The {s.what} are far from symmetric, with a long tail on the {tail}, mean {mean} {s.unit} and SD {sd}
         {s.unit}. Both {n1} and {n2} are possible sizes of a random sample.
 """)
@@ -83,7 +84,8 @@ _STEM_EFFECT_OF_SAMPLE_SIZE = wordings("""
         samples of {n2}.
     train: In a large population of {s.who}, {p100}% {s.does}. Samples are selected at random; their size is either
         {n1} or {n2} {s.many}.
-    test: A proportion of {p} of {s.who} {s.does}. Two random samples of {s.many} differ in size: {n1} against {n2}.
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}. Two random samples of {s.many} differ in size: {n1}
+        against {n2}.
     test: Should {n1} or {n2} {s.many} be drawn at random from {s.who}? In this large population, {p100}% {s.does}.
     test: Of all {s.who}, {p100}% {s.does}. A class draws random samples of {n1} and of {n2} {s.many}.
 """)
@@ -145,7 +147,8 @@ _STEM_WHICH_SAMPLE_SIZE = wordings("""
         samples of {n1} and of {n2} {s.many}.
     train: The true proportion of {s.who} {s.rel} {s.does} is {p}. A small study and a large one use random samples;
         their sizes are {n1} and {n2} {s.many}.
-    test: A proportion of {p} of {s.who} {s.does}. At random, {n1} {s.many} are drawn first, then another {n2}.
+    test: Let p = {p} be the proportion of {s.who} {s.rel} {s.does}. At random, {n1} {s.many} are drawn first, then
+        another {n2}.
     test: Compare two random samples from {s.who}, with {n1} and {n2} {s.many}. In this population, {p100}% {s.does}.
     test: Two studies of {s.who}, of which {p100}% {s.does}, use random samples. One has {n1} {s.many}, the other {n2}.
 """)

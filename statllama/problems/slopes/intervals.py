@@ -23,11 +23,11 @@ _STEM_SLOPE_INTERVAL = wordings("""
     train: How is {r.y} ({r.y_unit}) related to {r.x} ({r.x_unit}) for {r.cases}? The line below comes from a random
         sample of {n}, and its residuals look as they should.
     test: A spreadsheet fits {r.y} ({r.y_unit}) to {r.x} ({r.x_unit}) for a simple random sample of {r.cases} with n =
-        {n}. The usual assumptions are plausible.
+        {n}. The assumptions of the regression model are met.
     test: Estimates of a regression line follow: {r.y} ({r.y_unit}) on the vertical axis, {r.x} ({r.x_unit}) on the
-        horizontal one, {n} {r.cases} drawn at random. Checks of the residuals raised no concerns.
+        horizontal one, {n} {r.cases} drawn at random. The conditions for inference have been checked and are met.
     test: In a report on {r.cases}, a simple random sample of size {n} is used to model {r.y} ({r.y_unit}) as a line
-        in {r.x} ({r.x_unit}). Nothing speaks against t procedures.
+        in {r.x} ({r.x_unit}). The conditions for t procedures are met.
 """)
 _ASK_SLOPE_INTERVAL = wordings("""
     train: Construct a {level}% confidence interval for the true {what}.

@@ -91,7 +91,7 @@ _STEM_SLOPE_P_VALUE = wordings("""
         horizontal axis and {r.y} ({r.y_unit}) on the vertical one. The assumptions of the regression model are
         plausible.
     test: Here is how a program sums up the dependence of {r.y} ({r.y_unit}) on {r.x} ({r.x_unit}) in a simple random
-        sample of size {n} of {r.cases}. Nothing speaks against t procedures.
+        sample of size {n} of {r.cases}. The conditions for t procedures are met.
 """)
 _ASK_SLOPE_P_VALUE = wordings("""
     train: Find the p-value of the test of whether the true {what} {way} 0.

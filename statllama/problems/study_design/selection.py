@@ -231,8 +231,8 @@ _STEM_JOINT_SELECTION = wordings("""
     train: The {total} {c.many} belong to {groups} {c.clusters} of {size} each.
     train: Each of the {groups} {c.clusters} has {size} of the {total} {c.many}.
     test: A total of {total} {c.many} make up {groups} {c.clusters} of equal size, {size}.
-    test: Equal numbers, {size} each, in {groups} {c.clusters} add up to {total} {c.many}.
-    test: In every one of {groups} {c.clusters}, {size} out of {total} {c.many} are found.
+    test: All {total} {c.many} are distributed evenly over {groups} {c.clusters}, {size} in each.
+    test: There are {total} {c.many}; every one of the {groups} {c.clusters} holds {size} of them.
 """)
 _ASK_JOINT_SELECTION = wordings("""
     train/simple: A simple random sample of {n} is selected from all of them. What is the probability that two given

@@ -29,7 +29,7 @@ def share(text: str) -> float:
     """The one proportion of a story, given as a percentage or as a decimal."""
     if has(text, r"\d%"):
         return values(text, "#%")[0] / 100
-    return values(text, "(?:proportion of|probability is|proportion is|population is|probability) #")[0]
+    return values(text, "(?:proportion of|probability is|proportion is|population is|probability|p =) #")[0]
 
 
 def pairs(text: str) -> list[tuple[float, float]]:

@@ -149,9 +149,9 @@ def choose_chi_square_test(question: str) -> Expected:
 
 
 def chi_square_hypotheses(question: str) -> Expected:
-    null, several = "H0" in question, " each " in question
-    if several:
-        return re.compile(f"The distribution of .* is {'the' if null else 'not the'} same")
+    null, alone = "H0" in question, "uniform" in question
+    if alone:
+        return re.compile(f"The categories of .* are {'all' if null else 'not all'} equally common")
     return f"There is {'no' if null else 'an'} association"
 
 

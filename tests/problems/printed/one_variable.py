@@ -97,7 +97,7 @@ def _normal_between(q: str) -> Expected:
 
 
 def _standard_deviation(q: str) -> Expected:
-    data = numbers(max(re.findall(r"\d+(?:, \d+)+", q), key=len))
+    data = numbers(max(re.findall(r"\d[\d.]*(?:, \d[\d.]*)+", q), key=len))
     sample = re.search("does the sample have|are a random sample", q) is not None
     variance = float(np.var(data, ddof=int(sample)))
     return variance if "variance" in q else variance**0.5
@@ -155,13 +155,13 @@ def _linear_change(q: str) -> Expected:
     first, a1, b1, second, a2, b2 = re.search(  # type: ignore[union-attr]
         r"With (.*?), each entry x becomes ([\d.]+) \+ ([\d.]+) x .*?; with (.*?), ([\d.]+) \+ ([\d.]+) x "
         if "each entry" in q
-        else r": (the .*?) takes ([\d.]+) and ([\d.]+) per unit, (the .*?) takes ([\d.]+) and ([\d.]+) per unit"
-        if "per unit" in q
+        else r"().* are ([\d.]+) \+ ([\d.]+) x with .*?() and ([\d.]+) \+ ([\d.]+) x with "
+        if "values of x" in q
         else r"()of ([\d.]+) plus ([\d.]+) for every unit.*?()or ([\d.]+) plus ([\d.]+) for every unit",
         q,
     ).groups()
     if not first:
-        first, second = re.findall(r"for every unit \((.*?)\)", q)
+        first, second = re.findall(r"for every unit \((.*?)\)", q) or re.findall(r"\d x with (.*?)(?: and \d|\. A)", q)
     measures = "mean|median|standard deviation|interquartile range"
     old = {name: float(x) for name, x in re.findall(rf"({measures})(?: comes)?(?: to)? (\d[\d.]*\d|\d)", q)}
     name, rule = words(
@@ -217,16 +217,17 @@ def _histogram_shares(q: str) -> Expected:
 
 def _histogram_quartiles(q: str) -> Expected:
     limits, counts = _bars(q)
-    shares = {"first quartile": 0.25, "median": 0.5, "third quartile": 0.75, "90th percentile": 0.9}
     (name,) = words(q, "Where in the table is the (.*) to be found", "into which the (.*) falls")
-    i = int(np.searchsorted(np.cumsum(counts), shares[name] * sum(counts)))
+    percent = {"first quartile": 25.0, "median": 50.0, "third quartile": 75.0}.get(name) or numbers(name)[0]
+    share = (100 - percent if "exceed" in name else percent) / 100
+    i = int(np.searchsorted(np.cumsum(counts), share * sum(counts)))
     return f"{limits[i]} to {limits[i + 1]} "
 
 
 def _stem_and_leaf(q: str) -> Expected:
     rows = re.search(r"\d+ \|[ \d]*(?:; \d+ \|[ \d]*)+", q).group().split("; ")  # type: ignore[union-attr]
     data = np.array([int(row.split("|")[0]) * 10 + int(leaf) for row in rows for leaf in row.split("|")[1].split()])
-    (name,) = words(q, "Which (.*) do the data have", "compute the (.*)\\.$")
+    (name,) = words(q, "State the (.*) of the data", "compute the (.*)\\.$")
     half = len(data) // 2
     return float(
         {
@@ -320,7 +321,7 @@ def _box_plot_counts(q: str) -> Expected:
 
 def _compare_box_plots(q: str) -> Expected:
     one, two = (numbers(text) for text in re.findall(r"-?\d[\d.]*(?:, \d[\d.]*){4}", q))
-    (name,) = words(q, "greater (.*), and how great", "In (.*), which year is ahead")
+    (name,) = words(q, "greater (.*), and how great", "with the larger (.*), and say")
     of: Mapping[str, Callable[[list[float]], float]] = {
         "median": lambda f: f[2],
         "maximum": lambda f: f[4],

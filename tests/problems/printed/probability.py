@@ -71,10 +71,10 @@ def _spread_of_table(q: str) -> Expected:
 
 def _event_of_table(q: str) -> Expected:
     x, p = _table(q)
-    symbol = re.search(r"P\(X (=|>=) (\d)", q)
-    word = re.search(r"is the number of \w+ (exactly|at least) (\d)", q)
+    symbol = re.search(r"P\(X (<|>=) (\d)", q)
+    word = re.search(r"is the number of \w+ (less than|at least) (\d)", q)
     sign, k = symbol.groups() if symbol else word.groups()  # type: ignore[union-attr]
-    event = x >= int(k) if sign in (">=", "at least") else x == int(k)
+    event = x >= int(k) if sign in (">=", "at least") else x < int(k)
     given = x > 0 if has(q, r"\| X > 0|X is not 0") else x >= 0
     return float(p[event & given].sum() / p[given].sum())
 
@@ -174,7 +174,7 @@ def _relation(q: str) -> Expected:
 
 
 def _trial(q: str) -> Expected:
-    n = int(find(q, r"until (\d+) have", r"when (\d+) ", r"can (\d+) ")[0])
+    n = int(find(q, r"samples of (\d+) ", r"when (\d+) ", r"can (\d+) ")[0])
     last = round(100 * share(q)) - 1
     span = f"from {last + 1:02d} to 99" if has(asked(q), "do not|are not") else f"from 00 to {last:02d}"
     if "it takes" in asked(q):
@@ -198,7 +198,7 @@ def _long_run(q: str) -> Expected:
     ask = asked(q)
     if has(ask, "large numbers|more and more"):
         return re.compile("The proportion .* settles down near ")
-    if has(ask, "independence|make up"):
+    if has(ask, "independence|influence those"):
         return re.compile("The next .* whatever came before")
     p = share(q) if "%" in q else values(q, "true proportion is #")[0]
     n = int(find(q, r"out of (\d+)", r"After (\d+) draws", r"Out of (\d+)")[0])

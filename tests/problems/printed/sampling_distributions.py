@@ -97,7 +97,7 @@ def _difference_of_proportions(q: str) -> Expected:
     if "%" in q:
         a, b = (x / 100 for x in values(q, "#%.* #%"))
     else:
-        a, b = values(q, "proportion of # last year and of # this")
+        a, b = values(q, ", # last year, is # this year")
     sign = 1 if find(q, r"fraction of (last|this) year, less", r"(last|this) year less that of")[0] == "last" else -1
     curve = stats.norm(sign * (a - b), np.sqrt(a * (1 - a) / n1 + b * (1 - b) / n2))
     cut = values(q, r"P\(D [<>] #\)", "is (?:greater|less) than #")[0]

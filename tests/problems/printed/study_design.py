@@ -95,8 +95,8 @@ def _random_digits(question: str) -> float:
 
 
 def _joint_selection(question: str) -> float:
-    groups = _number(r"make up (\d+)|each, in (\d+)|every one of (\d+)", question)
-    size = _number(r"of equal size, (\d+)|Equal numbers, (\d+)|, (\d+) out of", question)
+    groups = _number(r"make up (\d+)|evenly over (\d+)|every one of the (\d+)", question)
+    size = _number(r"of equal size, (\d+)|, (\d+) in each|holds (\d+)", question)
     taken = _number(r"selects (\d+)|If (\d+)", question)
     if "as a whole" in question:
         return taken / groups
