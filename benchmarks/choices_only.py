@@ -17,9 +17,11 @@ import argparse
 import re
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
@@ -27,7 +29,7 @@ from common import report
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, read_task
 from statllama.errors import StatllamaError, UsageError
-from statllama.evaluation.paired import paired_change
+from statllama.evaluation.paired import clustered_error, paired_change, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
@@ -101,6 +103,21 @@ def blind(task: TaskFile) -> Mapping[str, Any] | None:
     return stated if stated is None or isinstance(stated, Mapping) else {"value": stated}
 
 
+def topics(score: TaskScore) -> dict[str, str]:
+    """Return each topic's percent right and its standard error, of clusters; empty where items have no topic."""
+    rows = defaultdict[str, list[tuple[float, Any]]](list)
+    clusters = score.clusters or tuple(range(score.n))
+    for sample, item, cluster in zip(score.samples, score.items, clusters, strict=True):
+        if "topic" in sample:
+            rows[sample["topic"]].append((item, cluster))
+    found = {}
+    for topic, pairs in sorted(rows.items()):
+        items, of = zip(*pairs, strict=True)
+        error = clustered_error(items, sums_of(items, of))
+        found[topic] = f"{100 * fmean(items):.1f} ± " + ("?" if error is None else f"{100 * error:.1f}")
+    return found
+
+
 def figures(score: TaskScore) -> dict[str, Any]:
     """Return what is printed of one score, in percent."""
     letters = [sample["prediction"] for sample in score.samples]
@@ -110,6 +127,7 @@ def figures(score: TaskScore) -> dict[str, Any]:
         "items": score.n,
         "clusters": None if score.clusters is None else len(set(score.clusters)),
         "most_frequent_answer_percent": round(100 * max(map(letters.count, letters)) / score.n, 1),
+        "topics": topics(score),
     }
 
 
@@ -148,7 +166,7 @@ def main() -> None:
         except StatllamaError as error:
             print(f"Error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-    settings = {"model": args.model, "task": args.task, "data": args.data, "limit": args.limit}
+    settings = {"model": Path(args.model).name, "task": args.task, "data": args.data, "limit": args.limit}
     report("choices_only", {"settings": settings, **found}, args.save)
 
 
