@@ -595,6 +595,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "difficulty": {"difficulty": [1]},
     "seed": {"seed": 1},
     "math": {"math": "latex"},
+    "syllabus": {"syllabus": "ap"},
 }
 
 

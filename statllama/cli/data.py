@@ -122,14 +122,18 @@ def problems(
     form: Annotated[
         str,
         typer.Option(
-            help="sft: worked solutions; chat: short exchanges; dpo: preference pairs; grpo: answers; mc: options."
+            help="sft: worked solutions; chat: short exchanges; dpo: preference pairs; grpo: answers; mc: options; "
+            "frq: questions in parts, with a rubric."
         ),
     ] = "sft",
     topics: Annotated[str | None, typer.Option(metavar="A,B", help="Only these topics.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed; another one gives other problems.")] = 0,
     split: Annotated[str, typer.Option(help="train or test; no test problem resembles a train problem.")] = "train",
     math: Annotated[str, typer.Option(help="Formulas of worked solutions: plain or latex.")] = "plain",
-    listed: Annotated[bool, typer.Option("--list", help="List the topics and their kinds.")] = False,
+    syllabus: Annotated[str | None, typer.Option(metavar="ap", help="Only what the AP course covers.")] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List the topics and their kinds, with the topics of the AP course.")
+    ] = False,
 ) -> None:
     """Write statistics problems with computed answers. The same arguments give the same bytes."""
     import json
@@ -137,19 +141,19 @@ def problems(
 
     from statllama.cli.console.data import print_topics, print_written
     from statllama.errors import UsageError
-    from statllama.problems import kinds, rows
+    from statllama.problems import ap_topics, rows
     from statllama.problems import topics as all_topics
     from statllama.store.files import write_text
 
     if listed:
-        print_topics((topic, kinds(topic)) for topic in all_topics())
+        print_topics((topic, ap_topics(topic)) for topic in all_topics())
         return
     if out is None:
         raise UsageError("`--out FILE.jsonl` is missing", remedy="statllama data problems --out problems.jsonl")
     began = time.monotonic()
     try:
         wanted = [name.strip() for name in topics.split(",")] if topics else None
-        found = rows(form, count, topics=wanted, seed=seed, split=split, math=math)
+        found = rows(form, count, topics=wanted, seed=seed, split=split, math=math, syllabus=syllabus)
         write_text(out, (json.dumps(row, ensure_ascii=False) + "\n" for row in found))
     except ValueError as error:
         raise UsageError(str(error), remedy="statllama data problems --list shows topics and kinds") from None

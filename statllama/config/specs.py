@@ -64,8 +64,9 @@ class ProblemsSpec(Spec):
 
     count: Count
     """Number of different problems."""
-    form: Literal["sft", "chat", "dpo", "grpo"] = "sft"
-    """Worked solutions, short exchanges about a problem, preference pairs, or questions with the answer to check."""
+    form: Literal["sft", "chat", "dpo", "grpo", "frq"] = "sft"
+    """Worked solutions, short exchanges about a problem, preference pairs, questions with the answer to check, or free
+    response: questions in parts, with an examiner's answer."""
     topics: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
     """Topics to draw from (`statllama data problems --list`). None: all."""
     difficulty: Annotated[tuple[Difficulty, ...], Field(min_length=1, strict=False)] | None = None
@@ -75,6 +76,9 @@ class ProblemsSpec(Spec):
     math: Annotated[Literal["plain", "latex"], Unkeyed(unless=("math", "latex"))] = "plain"
     """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs. Not
     in the key while plain: that is what there was before this field."""
+    syllabus: Annotated[Literal["ap"] | None, Unkeyed(unless=("syllabus", "ap"))] = None
+    """`ap`: only what a topic of the AP Statistics course (effective Fall 2020) covers. None: all. Not in the key then:
+    that is what there was before this field."""
 
 
 class SourceSpec(Spec):

@@ -28,6 +28,7 @@ PROBLEM_FORMATS = {  # of generated problems, by form
     "chat": "messages",
     "dpo": "preference",
     "grpo": "prompt_answer",
+    "frq": "messages",
 }
 
 
@@ -156,7 +157,9 @@ def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
     spec, name = source.problems, source_name(source)
     assert spec is not None
     try:
-        found = generated(spec.form, spec.count, spec.topics, spec.seed, "train", spec.difficulty, spec.math)
+        found = generated(
+            spec.form, spec.count, spec.topics, spec.seed, "train", spec.difficulty, spec.math, spec.syllabus
+        )
         for number, row in enumerate(found, start=1):
             yield f"{name}, row {number}", dict(row)
     except ValueError as error:

@@ -23,8 +23,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ._chat import to_chat
 from ._draw import Kind, make
+from ._free_response import to_free_response
 from ._problem import Problem
-from ._registry import check_split, held_out_kinds, kinds, kinds_of, live_kinds, topics, unknown
+from ._registry import SYLLABUSES, ap_topics, check_split, held_out_kinds, kinds, kinds_of, live_kinds, topics, unknown
 from ._rows import FORMS, MATHS, Row, to_messages, to_multiple_choice, to_preference, to_prompt_answer
 
 #: Raised whenever the same arguments give other problems or rows than before; caches of rows are keyed on it.
@@ -33,13 +34,16 @@ PROBLEMS_VERSION = 4
 __all__ = [
     "FORMS",
     "PROBLEMS_VERSION",
+    "SYLLABUSES",
     "Problem",
+    "ap_topics",
     "generate",
     "held_out_kinds",
     "kinds",
     "make_problem",
     "rows",
     "to_chat",
+    "to_free_response",
     "to_messages",
     "to_multiple_choice",
     "to_preference",
@@ -48,7 +52,7 @@ __all__ = [
 ]
 
 _CONVERTERS = {"chat": to_chat, "grpo": to_prompt_answer}
-_WITH_STEPS = {"sft": to_messages, "dpo": to_preference}
+_WITH_STEPS = {"sft": to_messages, "dpo": to_preference, "frq": to_free_response}
 _RETRIES = 50
 
 
@@ -72,16 +76,18 @@ def generate(
     seed: int = 0,
     split: str = "train",
     difficulty: int | Collection[int] | None = None,
+    syllabus: str | None = None,
 ) -> Iterator[Problem]:
     """Yield `count` different problems, balanced over topics and, within a topic, over its kinds.
 
     `topics` defaults to all that have a kind of the `difficulty` (1, 2, 3 or several). The same arguments give
-    the same problems in the same order, and a smaller count gives the first of them. Raises `ValueError` for a
-    negative count or an unknown name at once, and when a topic runs dry, which the message says.
+    the same problems in the same order, and a smaller count gives the first of them. `syllabus` "ap" leaves out what
+    no topic of the AP course covers. Raises `ValueError` for a negative count or an unknown name at once, and when a
+    topic runs dry, which the message says.
     """
     if count < 0:
         raise ValueError(f"count must be 0 or more, got {count}")
-    return _generate(count, live_kinds(topics, split, difficulty), seed, split)
+    return _generate(count, live_kinds(topics, split, difficulty, syllabus), seed, split, syllabus is not None)
 
 
 def rows(
@@ -92,20 +98,22 @@ def rows(
     split: str = "train",
     difficulty: int | Collection[int] | None = None,
     math: str = "plain",
+    syllabus: str | None = None,
 ) -> Iterator[Row]:
     """Yield `count` rows of one of the `FORMS`; the other arguments and errors are those of `generate`.
 
-    `math` "latex" writes the formulas of worked solutions ("sft" and "dpo") as $LaTeX$; the other forms have none.
+    `math` "latex" writes the formulas of worked solutions ("sft", "dpo", "frq") as $LaTeX$; the other forms have none.
 
     "sft" and "chat" give {messages}, "dpo" {prompt, chosen, rejected}, "grpo" {prompt, answer, value, tolerance, topic,
     kind, difficulty} and "mc" {question, choices, answer, misconceptions, topic, kind, difficulty, held_out};
-    in "mc" every four rows in turn have the right choice once at each place.
+    in "mc" every four rows in turn have the right choice once at each place. "frq" gives {messages, question, rubric,
+    answer, topic, kind, difficulty, held_out, ap}.
     """
     if form not in FORMS:
         raise ValueError(unknown("form", form, FORMS))
     if math not in MATHS:
         raise ValueError(unknown("math", math, tuple(MATHS)))
-    drawn = generate(count, topics, seed, split, difficulty)
+    drawn = generate(count, topics, seed, split, difficulty, syllabus)
     if form in _WITH_STEPS:
         return (_WITH_STEPS[form](problem, math) for problem in drawn)
     return _choices(drawn, seed) if form == "mc" else map(_CONVERTERS[form], drawn)
@@ -119,13 +127,15 @@ def _choices(drawn: Iterator[Problem], seed: int) -> Iterator[Row]:
         yield to_multiple_choice(problem, seed, places.pop())
 
 
-def _generate(count: int, live: dict[str, list[Kind]], seed: int, split: str) -> Iterator[Problem]:
+def _generate(
+    count: int, live: dict[str, list[Kind]], seed: int, split: str, on_syllabus: bool = False
+) -> Iterator[Problem]:
     seen: set[str] = set()
     names = list(live)
     for index in range(count):
         turn, place = divmod(index, len(names))
         name = names[place]
-        problem = _fresh(name, live[name], turn, split, f"{seed}/{index}", seen)
+        problem = _fresh(name, live[name], turn, split, f"{seed}/{index}", seen, on_syllabus)
         if problem is None:
             raise ValueError(
                 f"topic {name!r} ran dry: it has about {turn} different {split} problems of this sort, which is "
@@ -135,13 +145,15 @@ def _generate(count: int, live: dict[str, list[Kind]], seed: int, split: str) ->
         yield problem
 
 
-def _fresh(topic: str, live: list[Kind], turn: int, split: str, seed: str, seen: set[str]) -> Problem | None:
+def _fresh(
+    topic: str, live: list[Kind], turn: int, split: str, seed: str, seen: set[str], on_syllabus: bool
+) -> Problem | None:
     """Return a problem not seen before, or None; a kind that has no new one left is dropped from `live`."""
     while live:
         of = live[turn % len(live)]
         for retry in range(_RETRIES):
             problem = make(topic, of, split, f"{seed}/{retry}")
-            if problem.family not in seen:  # whichever of the siblings is asked
+            if problem.family not in seen and (problem.ap or not on_syllabus):  # whichever of the siblings is asked
                 return problem
         live.remove(of)
     return None

@@ -87,24 +87,34 @@ class Kind:
     """One kind of problem: its name, its difficulty and the function that drafts it.
 
     A held-out kind occurs in the test split only, so that a benchmark can tell problems of a kind that was trained on
-    from problems of a kind that was never seen.
+    from problems of a kind that was never seen. `ap`: the topics of the AP Statistics Course and Exam Description
+    (effective Fall 2020) that cover it, "7.5, 7.9"; "" for a kind that is off the syllabus. `beyond`: what the `asked`
+    of those siblings contains that are off it all the same.
     """
 
     name: str
     difficulty: int
     draft: Callable[[Draw], Siblings]
     held_out: bool = False
+    ap: str = ""
+    beyond: str = ""
 
     def in_split(self, split: str) -> bool:
         """Return True when the kind occurs in the split."""
         return split == "test" or not self.held_out
 
+    def ap_of(self, asked: str) -> str:
+        """Return the topics of the AP course that cover one of the siblings, "" for none."""
+        return "" if self.beyond and self.beyond in asked else self.ap
 
-def kind(difficulty: int, held_out: bool = False) -> Callable[[Callable[[Draw], Siblings]], Kind]:
-    """Mark a function of a topic as a kind of problem with difficulty 1, 2 or 3."""
+
+def kind(
+    difficulty: int, held_out: bool = False, *, ap: str = "", beyond: str = ""
+) -> Callable[[Callable[[Draw], Siblings]], Kind]:
+    """Mark a function of a topic as a kind of problem with difficulty 1, 2 or 3. `ap` and `beyond`: see `Kind`."""
 
     def mark(draft: Callable[[Draw], Siblings]) -> Kind:
-        return Kind(draft.__name__, difficulty, draft, held_out)
+        return Kind(draft.__name__, difficulty, draft, held_out, ap, beyond)
 
     return mark
 
@@ -153,4 +163,7 @@ def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw) -> Problem:
         parameters=dict(drawn.parameters),
         asked=right.asked,
         family=drawn.of[0].question,
+        siblings=drawn.of,
+        solutions=tuple(tuple(sibling.steps) for sibling in drawn.of),
+        covered=tuple(of.ap_of(sibling.asked) for sibling in drawn.of),
     )

@@ -8,7 +8,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ._answer import Answer
 from ._formulas import plain as without_marks
+from ._siblings import Sibling
 
 #: Parameters of a question's form, not of its data: they are left out when numbers are compared.
 FORM_PARAMETERS = frozenset({"confidence", "alpha"})
@@ -17,31 +19,6 @@ _BUCKETS = 5
 
 class Redraw(Exception):
     """A draw gave no fit problem (an impossible number, two equal options): draw again."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer or option: its text, the numbers in it, and how far off a number may be.
-
-    `tolerance` is absolute, in the unit of the answer. `possible` is false for a number outside its range (a
-    probability above 1, say); such a wrong answer is never offered and such a right one makes the draw be
-    repeated.
-    """
-
-    text: str
-    numbers: tuple[float, ...] = ()
-    tolerance: float = 0.0
-    possible: bool = True
-
-    def differs(self, other: Answer) -> bool:
-        """Return True when a reader who rounds along the way would still tell the two apart."""
-        if self.text == other.text:
-            return False
-        if not self.numbers or len(self.numbers) != len(other.numbers):
-            return True
-        gap = 2.0 * max(self.tolerance, other.tolerance)
-        pairs = zip(self.numbers, other.numbers, strict=True)
-        return any(abs(a - b) > gap * 1.0001 for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -55,7 +32,8 @@ class Problem:
     reply may be. distractors: three (text, misconception) pairs. rejected_steps: the worked steps to `rejected_answer`,
     which is wrong; error: the slip they make. idea: the principle in one sentence. parameters: the numbers and labels
     the answer follows from. asked: which of four siblings it is, in a few words; family: equal for siblings, and for
-    problems that differ in nothing else.
+    problems that differ in nothing else. siblings: all four, the one asked among them; solutions: the worked steps of
+    each; covered: the topics of the AP course that cover each ("7.5, 7.9"), "" when it is off the syllabus.
 
     Raises `ValueError` when the parts contradict one another.
     """
@@ -79,6 +57,9 @@ class Problem:
     parameters: Mapping[str, object] = field(hash=False)
     asked: str
     family: str
+    siblings: tuple[Sibling, ...] = field(repr=False, hash=False)
+    solutions: tuple[tuple[str, ...], ...] = field(repr=False)
+    covered: tuple[str, ...]
 
     def __post_init__(self) -> None:
         options = [self.answer, *(text for text, _ in self.distractors)]
@@ -90,6 +71,11 @@ class Problem:
             raise ValueError(f"{self.kind}: question, steps, rejected steps and error must not be empty")
         if self.rejected_answer == self.answer:
             raise ValueError(f"{self.kind}: the rejected solution ends in the right answer")
+
+    @property
+    def ap(self) -> str:
+        """Return the topics of the AP course that cover the question, "" when it is off the syllabus."""
+        return self.covered[[sibling.asked for sibling in self.siblings].index(self.asked)]
 
     @property
     def solution(self) -> str:

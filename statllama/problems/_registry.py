@@ -13,6 +13,7 @@ from types import MappingProxyType
 from ._draw import Kind
 
 SPLITS = ("train", "test")
+SYLLABUSES = ("ap",)
 _PACKAGE = __name__.rpartition(".")[0]
 _FOLDER = str(Path(__file__).parent)
 
@@ -31,6 +32,11 @@ def kinds(topic: str, split: str | None = None) -> tuple[str, ...]:
     if split is not None:
         check_split(split)
     return tuple(of.name for of in kinds_of(topic).values() if split is None or of.in_split(split))
+
+
+def ap_topics(topic: str) -> dict[str, str]:
+    """Return the topics of the AP course that cover each kind of a topic, "" for a kind off the syllabus."""
+    return {of.name: of.ap for of in kinds_of(topic).values()}
 
 
 def held_out_kinds() -> tuple[tuple[str, str], ...]:
@@ -52,19 +58,28 @@ def kinds_of(topic: str) -> Mapping[str, Kind]:
 
 
 def live_kinds(
-    names: Collection[str] | None, split: str, difficulty: int | Collection[int] | None
+    names: Collection[str] | None,
+    split: str,
+    difficulty: int | Collection[int] | None,
+    syllabus: str | None = None,
 ) -> dict[str, list[Kind]]:
     """Return the kinds to draw from, by topic. Raises `ValueError` when a topic that was asked for has none.
 
-    Without `names`, topics that have no kind of the difficulty are left out.
+    Without `names`, topics that have no kind of the difficulty are left out. `syllabus` "ap" leaves out kinds off it.
     """
     check_split(split)
+    if syllabus is not None and syllabus not in SYLLABUSES:
+        raise ValueError(unknown("syllabus", syllabus, SYLLABUSES))
     wanted = _difficulties(difficulty)
     if names is not None and (isinstance(names, str) or not names):
         raise ValueError(f"topics must not be empty, nor a single text; got {names!r}")
     live: dict[str, list[Kind]] = {}
     for name in topics() if names is None else names:
-        of = [kind for kind in kinds_of(name).values() if kind.in_split(split) and kind.difficulty in wanted]
+        of = [
+            kind
+            for kind in kinds_of(name).values()
+            if kind.in_split(split) and kind.difficulty in wanted and (kind.ap or syllabus is None)
+        ]
         if not of and names is not None:
             raise ValueError(f"topic {name!r} has no {split} kind of difficulty {', '.join(map(str, sorted(wanted)))}")
         if of:

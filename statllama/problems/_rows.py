@@ -9,8 +9,8 @@ from ._formulas import latex, plain
 from ._problem import Problem, solution_text
 
 #: The forms of `rows`: worked solutions, short exchanges, preference pairs, prompts with a checkable answer,
-#: four-option items.
-FORMS = ("sft", "chat", "dpo", "grpo", "mc")
+#: four-option items, free response in parts with a rubric.
+FORMS = ("sft", "chat", "dpo", "grpo", "mc", "frq")
 
 #: How the formulas of worked solutions are written.
 MATHS = {"plain": plain, "latex": latex}

@@ -15,10 +15,25 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ._problem import Answer
+from ._answer import Answer
 
 LEVELS = ((90, 95), (95, 99), (90, 99))
 """Pairs of confidence levels in percent, for kinds in which the level is one of the choices."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a significance test is about, for a free response that goes on to a decision.
+
+    `words` completes "convincing evidence that ...". `null` and `alternative` are formulas such as "mu = 83" and
+    "mu > 83", or "" where the hypotheses are sentences. `p`: the two-sided p-value where the answer is the statistic;
+    None where the answer is the p-value itself.
+    """
+
+    words: str
+    null: str = ""
+    alternative: str = ""
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Sibling:
 
     `asked` names it in a few words ("t interval, 95%"). `steps` argue as if it were asked for, in one template with
     those of the other three, so that they read as well under another's question. `idea`: the principle, in a sentence.
+    `claim`: where the answer is a p-value or a test statistic, what is tested.
     """
 
     asked: str
@@ -34,6 +50,7 @@ class Sibling:
     steps: Sequence[str]
     answer: Answer
     idea: str
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True)

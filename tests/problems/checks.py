@@ -15,7 +15,7 @@ Params = Mapping[str, Any]
 Expected = float | tuple[float, float] | str | re.Pattern[str]
 Oracle = Callable[[Params], Expected]
 _NUMBER = r"-?\d+(?:\.\d+)?"
-_IMPOSSIBLE = re.compile(
+IMPOSSIBLE = re.compile(
     "|".join(
         (
             *(r"\bnan\b", r"\binf\b", r"\bNone\b", r"[{}]", r"\d(?:\.\d+)?e[-+]?\d", r"\d\.\d{7,}"),
@@ -99,7 +99,7 @@ def well_formed(problem: Problem) -> None:
     assert len(problem.solution) < 900
     assert problem.question.endswith(("?", "."))
     text = "\n".join((problem.question, problem.solution, problem.rejected, *options))
-    found = _IMPOSSIBLE.search(text)
+    found = IMPOSSIBLE.search(text)
     assert found is None, (found, text)
     for value in _SHARE.findall(text):
         assert 0.0 <= float(value) <= 1.0, text

@@ -239,7 +239,7 @@ def test_rows_are_what_the_converters_make() -> None:
         assert list(rows(form, 40, seed=8, topics=["means", "slopes"], difficulty=2)) == [convert(p) for p in drawn]
     items = list(rows("mc", 40, seed=8, topics=["means", "slopes"], difficulty=2))
     assert [item["question"] for item in items] == [p.question for p in drawn]
-    assert set(FORMS) == {"sft", "chat", "dpo", "grpo", "mc"}
+    assert set(FORMS) == {"sft", "chat", "dpo", "grpo", "mc", "frq"}
 
 
 def test_formulas_as_latex() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -198,11 +198,12 @@ def _total(items: Sequence[Kept]) -> str:
     return f"{count}, {readable_bytes(sum(item.size for item in items))}"
 
 
-def print_topics(topics: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Print the topics of generated problems and their kinds."""
-    table = Table("topic", "kinds", "")
+def print_topics(topics: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+    """Print the topics of generated problems and their kinds, each with the topics of the AP course that cover it."""
+    table = Table("topic", "kinds", "covered by the AP course in its topics")
     for name, kinds in topics:
-        table.add_row(name, str(len(kinds)), ", ".join(kinds))
+        shown = [f"{kind} ({covered or 'off the syllabus'})" for kind, covered in kinds.items()]
+        table.add_row(name, str(len(kinds)), ", ".join(shown))
     print_table(table)
 
 

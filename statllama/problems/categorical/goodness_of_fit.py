@@ -7,7 +7,7 @@ from .._numerics import chi_square_upper_tail
 from .._problem import count, fixed, number, plain, probability
 from .._scenarios import BROAD_TABLES
 from .._settings_categorical import CLAIMS, Claims
-from .._siblings import Sibling, Siblings, four, square
+from .._siblings import Claim, Sibling, Siblings, four, square
 from .._wording import wordings
 from ._shared import listed, statistic
 
@@ -62,7 +62,7 @@ _OTHER_CLAIM = (
 )
 
 
-@kind(2)
+@kind(2, ap="8.3")
 def goodness_of_fit_statistic(draw: Draw) -> Siblings:
     """The goodness-of-fit statistic or one category's part in it, for one of two claims."""
     c, _, observed, expected, stem = _counts(draw, 5, 20)
@@ -108,7 +108,7 @@ _ASK_GOODNESS_OF_FIT_P_VALUE = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="8.3")
 def goodness_of_fit_p_value(draw: Draw) -> Siblings:
     """The p-value of a goodness-of-fit test of one of two claims, with the counts or with twice the counts."""
     c, n, observed, expected, stem = _counts(draw, 5, 12)
@@ -130,7 +130,8 @@ def goodness_of_fit_p_value(draw: Draw) -> Siblings:
         return Sibling(f"claim {'AB'[a]}, {('counts as given', 'counts doubled')[b]}", f"{stem} {ask}", steps,
                        probability(value, 4, 0.003),
                        "A goodness-of-fit test has one degree of freedom fewer than categories, whatever the sample "
-                       "size.")
+                       "size.",
+                       Claim(f"the percentages of claim {'AB'[a]} do not hold for all {c.who}"))
 
     return square(
         make,
@@ -182,7 +183,7 @@ _ASK_CHI_SQUARE_DEGREES_OF_FREEDOM = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="8.3, 8.6")
 def chi_square_degrees_of_freedom(draw: Draw) -> Siblings:
     """Degrees of freedom of a test of independence and of three goodness-of-fit tests on one table."""
     t = draw.setting(BROAD_TABLES)
@@ -237,7 +238,7 @@ _ASK_CHI_SQUARE_P_VALUE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="8.3, 8.6")
 def chi_square_p_value(draw: Draw) -> Siblings:
     """The p-value of one of two statistics, for a test of independence or of given probabilities of all cells."""
     t = draw.setting(BROAD_TABLES)
@@ -264,7 +265,9 @@ def chi_square_p_value(draw: Draw) -> Siblings:
         return Sibling(f"{('first', 'second')[a]} year, {('independence', 'equal cells')[b]}", f"{stem} {ask}", steps,
                        probability(value, 4, 0.001),
                        "A chi-square p-value is the area to the right of the statistic, with the test's degrees of "
-                       "freedom.")
+                       "freedom.",
+                       Claim((f"{t.row} and {t.column} are associated among all {t.who}",
+                              f"the {k} cells are not equally likely among all {t.who}")[b]))
 
     return square(
         make,

@@ -77,7 +77,7 @@ _TESTS = {
 }
 
 
-@kind(2)
+@kind(2, ap="8.7")
 def choose_chi_square_test(draw: Draw) -> Siblings:
     """Which test answers a question about categorical data, by its samples and its variables."""
     t = _three_columns(draw.setting(TABLES))
@@ -137,7 +137,7 @@ _ASK_CHI_SQUARE_HYPOTHESES = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="8.5")
 def chi_square_hypotheses(draw: Draw) -> Siblings:
     """The null or the alternative hypothesis of a test of independence or of goodness of fit."""
     t = _three_columns(draw.setting(TABLES))
@@ -195,7 +195,7 @@ _ASK_CHI_SQUARE_CONCLUSION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="8.6")
 def chi_square_conclusion(draw: Draw) -> Siblings:
     """The conclusion for one of two years, at one of two levels between which both p-values lie."""
     t = draw.setting(TABLES)

@@ -73,7 +73,7 @@ _ASK_CHI_SQUARE_OUTPUT = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="8.6")
 def chi_square_output(draw: Draw) -> Siblings:
     """Cells picked from the output: by contribution, expected count, shortfall and observed count."""
     t = draw.setting(TABLES)
@@ -123,7 +123,7 @@ _ASK_CHI_SQUARE_OUTPUT_MEANING = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="8.6")
 def chi_square_output_meaning(draw: Draw) -> Siblings:
     """What the statistic, the degrees of freedom, the p-value and a contribution in the output say."""
     t = draw.setting(TABLES)

@@ -34,7 +34,7 @@ _ASK_TWO_WAY_PERCENTAGE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="2.3")
 def two_way_percentage(draw: Draw) -> Siblings:
     """Joint, marginal and both conditional percentages of one cell of a two-way table."""
     t = draw.setting(TABLES)
@@ -70,7 +70,7 @@ _ASK_EXPECTED_COUNT = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="8.4")
 def expected_count(draw: Draw) -> Siblings:
     """The expected count of one of four cells of a two-way table under independence."""
     t = draw.setting(TABLES)
@@ -113,7 +113,7 @@ _ASK_CELL_CONTRIBUTION = wordings("""
 """)
 
 
-@kind(2, held_out=True)
+@kind(2, held_out=True, ap="8.6")
 def cell_contribution(draw: Draw) -> Siblings:
     """The contribution of one of four cells to the chi-square statistic of a two-way table."""
     t = draw.setting(TABLES)
@@ -171,7 +171,7 @@ _ASK_TWO_WAY_STATISTIC = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="8.3, 8.6")
 def two_way_statistic(draw: Draw) -> Siblings:
     """The chi-square statistic of a table or one row's part in it, for independence or for equal probabilities."""
     t = draw.setting(TABLES)

@@ -56,7 +56,7 @@ _CELLS = {
 }
 
 
-@kind(1)
+@kind(1, ap="6.7")
 def errors_of_mean_test(draw: Draw) -> Siblings:
     """The four outcomes of a test for a mean in context: both errors and both right decisions."""
     s = draw.setting(STAKES)
@@ -138,7 +138,7 @@ _PROBABILITIES = {
 }
 
 
-@kind(2)
+@kind(2, ap="6.7, 7.5")
 def probabilities_of_t_test(draw: Draw) -> Siblings:
     """What the p-value, the significance level, the power and the probability of a Type II error say."""
     m = draw.setting(MEASURES)

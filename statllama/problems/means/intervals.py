@@ -44,7 +44,7 @@ _ASK_ONE_MEAN_INTERVAL = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="7.2", beyond="z interval")
 def one_mean_interval(draw: Draw) -> Siblings:
     """An interval for a mean: t or z, at one of two levels."""
     m = draw.setting(MEASURES)
@@ -118,7 +118,7 @@ _ASK_INTERPRET_CONFIDENCE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="7.3")
 def interpret_confidence(draw: Draw) -> Siblings:
     """What an interval, its level, its margin of error and its standard error say."""
     m = draw.setting(MEASURES)

@@ -10,6 +10,7 @@ from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, square
 from .._tails import SIGN, THAN, WAYS, other_way, p_value
 from .._wording import wordings
+from ._shared import mean_claim
 
 # fmt: off
 
@@ -54,7 +55,7 @@ _ASK_COMPLETE_T_OUTPUT = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="7.5")
 def complete_t_output(draw: Draw) -> Siblings:
     """A missing entry of the output of two t tests: which sample, and its standard error or its statistic."""
     m = draw.setting(MEASURES)
@@ -119,7 +120,7 @@ _ASK_P_VALUE_FROM_OUTPUT = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="7.5")
 def p_value_from_output(draw: Draw) -> Siblings:
     """A p-value from the output of two two-sided t tests: which sample, and which alternative."""
     m = draw.setting(MEASURES)
@@ -160,6 +161,7 @@ def p_value_from_output(draw: Draw) -> Siblings:
             probability(value, 4, 0.0005),
             "A one-sided p-value is half of the two-sided one when the statistic lies on the side of the alternative, "
             "and 1 minus that half otherwise.",
+            mean_claim(m, null, way),
         )
 
     return square(make, _OTHER_ROW, other_way(ways), {"sizes": sizes, "ts": ts, "printed": printed, "ways": ways})

@@ -9,7 +9,8 @@ from .._draw import Draw, kind
 from .._numerics import t_quantile
 from .._problem import fixed, interval, number, sig
 from .._scenarios import PAIRINGS, Before
-from .._siblings import LEVELS, Sibling, Siblings, other_level, square
+from .._siblings import LEVELS, Claim, Sibling, Siblings, other_level, square
+from .._tails import p_value
 from .._wording import wordings
 from ._shared import listed
 
@@ -102,7 +103,7 @@ _ASK_PAIRED_T = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="7.5, 7.9")
 def paired_t(draw: Draw) -> Siblings:
     """The t statistic from two lists: paired or independent, and which order."""
     lists = _lists(draw)
@@ -142,6 +143,9 @@ def paired_t(draw: Draw) -> Siblings:
             steps,
             number(t, 2, tolerance=0.03),
             "Paired data are reduced to differences, which are one sample; independent samples keep two variances.",
+            None if independent else
+            Claim(f"the mean difference in {b.y}, {order}, differs from 0", "mu_d = 0", "mu_d != 0",
+                  p_value(t, n - 1, "different")),
         )
 
     return square(
@@ -171,7 +175,7 @@ _ASK_PAIRED_INTERVAL = wordings("""
 """)
 
 
-@kind(3, held_out=True)
+@kind(3, held_out=True, ap="7.2")
 def paired_interval(draw: Draw) -> Siblings:
     """The t interval for a mean difference from before and after values: which order, and which of two levels."""
     lists, levels = _lists(draw), draw.choice(LEVELS)

@@ -55,7 +55,7 @@ _ASK_HYPOTHESES_FOR_MEAN = wordings("""
 _DESIGNS = (("one", "paired"), ("paired", "two"), ("one", "two"))
 
 
-@kind(2)
+@kind(2, ap="7.4, 7.8")
 def hypotheses_for_mean(draw: Draw) -> Siblings:
     """The hypotheses of a t test: which parameter, and which direction."""
     b = draw.setting(PAIRINGS)
@@ -163,7 +163,7 @@ _PROCEDURES = {
 }
 
 
-@kind(1)
+@kind(1, ap="7.10, 9.6")
 def choose_t_procedure(draw: Draw) -> Siblings:
     """Which t procedure a study calls for: one sample, pairs, two samples or a slope."""
     b = draw.setting(PAIRINGS)
@@ -241,7 +241,7 @@ _CONDITIONS = {
 }
 
 
-@kind(1)
+@kind(1, ap="7.8")
 def conditions_for_t(draw: Draw) -> Siblings:
     """Which fact supports which condition of a two-sample t procedure."""
     v = draw.setting(VERSUS)

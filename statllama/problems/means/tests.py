@@ -10,6 +10,7 @@ from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, square
 from .._tails import SIGN, THAN, WAYS, area, other_way, p_value
 from .._wording import wordings
+from ._shared import mean_claim
 
 # fmt: off
 
@@ -49,7 +50,7 @@ _ASK_ONE_MEAN_T = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="7.5", beyond="z statistic")
 def one_mean_t(draw: Draw) -> Siblings:
     """The statistic of a test for one mean: which null value, and s or sigma."""
     m = draw.setting(MEASURES)
@@ -78,6 +79,7 @@ def one_mean_t(draw: Draw) -> Siblings:
             steps,
             number(value, 2, tolerance=0.02),
             "A test statistic is estimate minus null value, over the standard error; s gives t, a known sigma gives z.",
+            mean_claim(m, null, "different", p_value(value, None if b else n - 1, "different")),
         )
 
     return square(
@@ -124,7 +126,7 @@ _ASK_T_P_VALUE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="7.5", beyond="Z,")
 def t_p_value(draw: Draw) -> Siblings:
     """The p-value of a statistic for a mean: which alternative, and t or z."""
     m = draw.setting(MEASURES)
@@ -154,6 +156,7 @@ def t_p_value(draw: Draw) -> Siblings:
             probability(value, 4, 0.001),
             "The alternative decides which tail counts; t with n - 1 degrees of freedom applies when s estimates "
             "sigma, and the normal curve when sigma is known.",
+            mean_claim(m, null, way),
         )
 
     return square(

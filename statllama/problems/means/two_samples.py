@@ -9,7 +9,8 @@ from .._draw import Draw, Given, kind
 from .._numerics import t_quantile
 from .._problem import fixed, interval, number, plain, sig
 from .._settings import VERSUS, Versus
-from .._siblings import LEVELS, Sibling, Siblings, other_level, square
+from .._siblings import LEVELS, Claim, Sibling, Siblings, other_level, square
+from .._tails import p_value
 from .._wording import wordings
 from ._shared import bare
 
@@ -96,7 +97,7 @@ _ASK_TWO_MEAN_INTERVAL = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="7.6")
 def two_mean_interval(draw: Draw) -> Siblings:
     """The two-sample t interval with conservative degrees of freedom: which order, and which of two levels."""
     g = _groups(draw, 8, 40)
@@ -161,7 +162,7 @@ _ASK_TWO_SAMPLE_T = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="7.9")
 def two_sample_t(draw: Draw) -> Siblings:
     """The unpooled two-sample t statistic: which order, and no difference or a stated one under the null hypothesis."""
     g = _groups(draw, 12, 60)
@@ -189,6 +190,9 @@ def two_sample_t(draw: Draw) -> Siblings:
             number(t, 2, tolerance=0.02),
             "The two-sample t statistic is the difference of means minus the null difference, over "
             "sqrt(s1^2 / n1 + s2^2 / n2).",
+            Claim(f"the true mean {v.y} with {names[one]} minus that with {names[two]} differs from {null} {v.unit}",
+                  f"mu_1 - mu_2 = {null}", f"mu_1 - mu_2 != {null}",
+                  p_value(t, min(g.n1, g.n2) - 1, "different")),
         )
 
     slips = f"tested a difference of {claimed} instead of 0", f"tested a difference of 0 instead of {claimed}"

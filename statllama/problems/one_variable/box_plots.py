@@ -48,7 +48,7 @@ _ASK_BOX_PLOT_SPREAD = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.8")
 def box_plot_spread(draw: Draw) -> Siblings:
     """The width of a part of a box plot: all, the box, the upper or the lower half."""
     m = draw.setting(MEASURES)
@@ -102,7 +102,7 @@ _ASK_BOX_PLOT_COUNTS = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.8")
 def box_plot_counts(draw: Draw) -> Siblings:
     """About how many values lie above or below a number that is Q1 of one box plot and Q3 of another."""
     m = draw.setting(MEASURES)
@@ -159,7 +159,7 @@ _ASK_COMPARE_BOX_PLOTS = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.9")
 def compare_box_plots(draw: Draw) -> Siblings:
     """Which of two box plots has the larger median, interquartile range, range or maximum, and by how much."""
     m = draw.setting(MEASURES)

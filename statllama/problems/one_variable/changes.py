@@ -40,7 +40,7 @@ _ASK_LINEAR_CHANGE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.7")
 def linear_change(draw: Draw) -> Siblings:
     """A measure of center or of spread after one of two linear changes new = a + b old."""
     t = draw.setting(TARIFFS)
@@ -93,7 +93,7 @@ _ASK_MEAN_AFTER_CORRECTION = wordings("""
 """)
 
 
-@kind(2, held_out=True)
+@kind(2, held_out=True, ap="1.7")
 def mean_after_correction(draw: Draw) -> Siblings:
     """The mean after one value is corrected, removed or added."""
     m = draw.setting(MEASURES)
@@ -148,7 +148,7 @@ _ASK_EFFECT_OF_A_VALUE = wordings("""
 _CHANGED = {1: "increases", 0: "stays the same", -1: "decreases"}
 
 
-@kind(2)
+@kind(2, ap="1.7")
 def effect_of_a_value(draw: Draw) -> Siblings:
     """What adding or removing one value does to the mean and the standard deviation."""
     m = draw.setting(MEASURES)

@@ -52,7 +52,7 @@ _ASK_HISTOGRAM_SHARES = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.5")
 def histogram_shares(draw: Draw) -> Siblings:
     """The percent of values in, below or above a class of a histogram."""
     m = draw.setting(MEASURES)
@@ -120,7 +120,7 @@ def _named(draw: Draw, percent: int) -> str:
     return draw.choice((below, f"value that {100 - percent}% of the data exceed"))
 
 
-@kind(2)
+@kind(2, ap="1.7")
 def histogram_quartiles(draw: Draw) -> Siblings:
     """The class of a histogram that holds a quartile or a percentile, counted from below or from above."""
     m = draw.setting(MEASURES)
@@ -167,7 +167,7 @@ _ASK_STEM_AND_LEAF = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.5, 1.7")
 def stem_and_leaf(draw: Draw) -> Siblings:
     """Median, mean, interquartile range or range of eleven values in a stemplot."""
     m = draw.setting(MEASURES)
@@ -218,7 +218,7 @@ _ASK_CUMULATIVE_GRAPH = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.5")
 def cumulative_graph(draw: Draw) -> Siblings:
     """A proportion below, above or between two points of a cumulative relative frequency graph."""
     m = draw.setting(MEASURES)

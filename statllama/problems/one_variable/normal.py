@@ -41,7 +41,7 @@ _ASK_NORMAL_TAIL = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.10")
 def normal_tail(draw: Draw) -> Siblings:
     """A proportion of a normal distribution above or below one value, in one of two years."""
     m = draw.setting(MEASURES)
@@ -79,7 +79,7 @@ _ASK_NORMAL_PERCENTILE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.10")
 def normal_percentile(draw: Draw) -> Siblings:
     """The value that cuts off one end of a normal distribution, in one of two years."""
     m = draw.setting(MEASURES)
@@ -140,7 +140,7 @@ _ASK_NORMAL_BETWEEN = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.10")
 def normal_between(draw: Draw) -> Siblings:
     """A proportion of a normal distribution between two of three values, or outside them."""
     m = draw.setting(MEASURES)

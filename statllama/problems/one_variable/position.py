@@ -38,7 +38,7 @@ _ASK_Z_SCORE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.10")
 def z_score(draw: Draw) -> Siblings:
     """The standardized score of one of two values in one of two years."""
     m = draw.setting(MEASURES)
@@ -102,7 +102,7 @@ _ASK_COMPARE_Z_SCORES = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.10")
 def compare_z_scores(draw: Draw) -> Siblings:
     """Which of two results is better, by z-scores or by plain distances from the mean."""
     c = draw.setting(CONTESTS)
@@ -165,7 +165,7 @@ _ASK_CUMULATIVE_PERCENT = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.4")
 def cumulative_percent(draw: Draw) -> Siblings:
     """The percent of values of a frequency table at, below or above one value."""
     t = draw.setting(TALLIES)

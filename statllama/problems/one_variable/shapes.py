@@ -53,7 +53,7 @@ _SHAPES = {
 }
 
 
-@kind(1)
+@kind(1, ap="1.6")
 def describe_distribution(draw: Draw) -> Siblings:
     """The shape of one of four distributions, from the counts in eight classes."""
     m = draw.setting(MEASURES)
@@ -104,7 +104,7 @@ _ASK_INTERPRET_SUMMARY = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.7, 1.10")
 def interpret_summary(draw: Draw) -> Siblings:
     """What a standard deviation, an interquartile range, a percentile and a z-score say, in words."""
     m = draw.setting(MEASURES)

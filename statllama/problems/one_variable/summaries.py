@@ -36,7 +36,7 @@ _ASK_STANDARD_DEVIATION = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.7, 4.8")
 def sample_standard_deviation(draw: Draw) -> Siblings:
     """The standard deviation or the variance of a short list: sample or population. In half of them it is below 1."""
     m = draw.setting(MEASURES)
@@ -107,7 +107,7 @@ _ASK_WEIGHTED_MEAN = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.7")
 def weighted_mean(draw: Draw) -> Siblings:
     """The mean of two or three groups, each value or each group counting once."""
     m = draw.setting(MEASURES)
@@ -174,7 +174,7 @@ _ASK_OUTLIER_FENCE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="1.7")
 def outlier_fence(draw: Draw) -> Siblings:
     """A limit for outliers on one side: 1.5 IQR outside the quartile, or two standard deviations from the mean."""
     m = draw.setting(MEASURES)
@@ -240,7 +240,7 @@ _ASK_SKEW_FROM_CENTER = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="1.7")
 def skew_from_center(draw: Draw) -> Siblings:
     """The direction of skew from mean and median, and what the tail does to the mean, for two variables."""
     h, low = draw.setting(TAILS), draw.setting(TAILS)

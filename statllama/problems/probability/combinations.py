@@ -37,7 +37,7 @@ _ASK_SPREAD_OF_SUM = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.9")
 def spread_of_sum(draw: Draw) -> Siblings:
     """The standard deviation of a sum or difference in which one variable is doubled or observed twice."""
     p = draw.setting(PIECES)
@@ -109,7 +109,7 @@ _ASK_NORMAL_SUM = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="4.9, 5.2")
 def normal_sum(draw: Draw) -> Siblings:
     """P(sum or difference of two independent normal variables above or below a value)."""
     p = draw.setting(PIECES)

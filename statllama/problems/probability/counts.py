@@ -36,7 +36,7 @@ _ASK_BINOMIAL_PROBABILITY = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.10")
 def binomial_probability(draw: Draw) -> Siblings:
     """P(X = k), P(X >= k), P(X <= k) or P(X > k) for a binomial count."""
     s = draw.setting(SHARES)
@@ -96,7 +96,7 @@ _ASK_BINOMIAL_SPREAD = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.11")
 def binomial_spread(draw: Draw) -> Siblings:
     """The standard deviation or the variance of a binomial count, for one of two samples."""
     s = draw.setting(SHARES)
@@ -163,7 +163,7 @@ _ASK_GEOMETRIC_PROBABILITY = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.12")
 def geometric_probability(draw: Draw) -> Siblings:
     """P(X = k), P(X <= k), P(X > k) or P(X >= k) for the trial of the first success."""
     s = draw.setting(SHARES)
@@ -216,7 +216,7 @@ _ASK_AT_LEAST_ONE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.10")
 def at_least_one(draw: Draw) -> Siblings:
     """P(at least one) or P(none), of those with a trait or of those without it."""
     s = draw.setting(SHARES)

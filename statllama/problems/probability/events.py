@@ -47,7 +47,7 @@ _ASK_ADDITION_RULE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.6")
 def addition_rule(draw: Draw) -> Siblings:
     """At least one, neither, exactly one or at most one of two events."""
     e = draw.setting(TRAITS)
@@ -106,7 +106,7 @@ _ASK_EXCLUSIVE_OR_INDEPENDENT = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.4, 4.6")
 def exclusive_or_independent(draw: Draw) -> Siblings:
     """A union or its complement when two events are independent or mutually exclusive."""
     e = draw.setting(TRAITS)
@@ -166,7 +166,7 @@ _ASK_INDEPENDENCE_CHECK = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.6")
 def independence_check(draw: Draw) -> Siblings:
     """Independence in one of two years, and a conditional probability in one of two directions."""
     e = draw.setting(TRAITS)
@@ -222,7 +222,7 @@ _ASK_EVENT_RELATION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.4, 4.6")
 def event_relation(draw: Draw) -> Siblings:
     """Independent, mutually exclusive, or dependent in one of two directions."""
     e = draw.setting(TRAITS)

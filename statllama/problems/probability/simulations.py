@@ -42,7 +42,7 @@ _ASK_SIMULATION_TRIAL = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.2")
 def simulation_trial(draw: Draw) -> Siblings:
     """One trial of a simulation: a count or a waiting time, for those with a trait or without it."""
     s = draw.setting(SHARES)
@@ -98,7 +98,7 @@ _ASK_SIMULATION_ESTIMATE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.2")
 def simulation_estimate(draw: Draw) -> Siblings:
     """An estimated probability from simulated results: exactly, at least, at most, more than."""
     s = draw.setting(SHARES)
@@ -171,7 +171,7 @@ _ASK_LONG_RUN = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.2, 4.3")
 def long_run(draw: Draw) -> Siblings:
     """The law of large numbers, independence, sampling variability and the expected count, in words."""
     s = draw.setting(SHARES)

@@ -40,7 +40,7 @@ _ASK_UNION_FROM_TABLE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.6")
 def union_from_table(draw: Draw) -> Siblings:
     """P(row or column), or P(neither), for one of two columns of a two-way table."""
     t = draw.setting(TABLES)
@@ -114,7 +114,7 @@ _ASK_VENN_COUNTS = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.5, 4.6")
 def venn_counts(draw: Draw) -> Siblings:
     """Union, intersection and both conditional probabilities from counts."""
     e = draw.setting(TRAITS)
@@ -177,7 +177,7 @@ _ASK_POSITIVE_PREDICTIVE_VALUE = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="4.5")
 def positive_predictive_value(draw: Draw) -> Siblings:
     """P(condition or not | result) by Bayes' rule, for a positive or a negative result."""
     s = draw.setting(SCREENINGS)
@@ -231,7 +231,7 @@ _ASK_WITHOUT_REPLACEMENT = wordings("""
 """)
 
 
-@kind(2, held_out=True)
+@kind(2, held_out=True, ap="4.5")
 def without_replacement(draw: Draw) -> Siblings:
     """P(all of k are of one sort) when drawing with or without replacement."""
     lot = draw.setting({"train": LOTS["test"], **LOTS})

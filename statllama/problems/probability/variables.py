@@ -67,7 +67,7 @@ _ASK_DISCRETE_SPREAD = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.8, 4.9")
 def discrete_spread(draw: Draw) -> Siblings:
     """The standard deviation or variance of one value from a table, or of the sum of two."""
     t = draw.setting(SMALL_COUNTS)
@@ -123,7 +123,7 @@ _ASK_DISTRIBUTION_EVENT = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.7")
 def distribution_event(draw: Draw) -> Siblings:
     """The probability of an event from a table, with or without a condition."""
     t = draw.setting(SMALL_COUNTS)
@@ -180,7 +180,7 @@ _ASK_DISTRIBUTION_MEAN = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.8")
 def distribution_mean(draw: Draw) -> Siblings:
     """The mean or the standard deviation of one of two distribution tables."""
     t = draw.setting(SMALL_COUNTS)
@@ -244,7 +244,7 @@ _ASK_EXPECTED_GAIN = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.8")
 def expected_gain(draw: Draw) -> Siblings:
     """The expected payment, or the expected gain of one side, under one of two offers."""
     w = draw.setting(WAGERS)

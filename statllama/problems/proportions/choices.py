@@ -49,7 +49,7 @@ _ASK_CONDITION_PURPOSE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.4")
 def condition_purpose(draw: Draw) -> Siblings:
     """What each condition of a one-proportion z test allows, and why p_0 stands in the denominator."""
     s = draw.setting(SHARES)
@@ -106,7 +106,7 @@ _ASK_CHOOSE_PROPORTION_PROCEDURE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.2, 6.4, 6.8, 6.10")
 def choose_proportion_procedure(draw: Draw) -> Siblings:
     """One population or two, and a test or an interval."""
     c = draw.setting(CONTRASTS)
@@ -174,7 +174,7 @@ _ASK_HYPOTHESES_IN_WORDS = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.10")
 def hypotheses_in_words(draw: Draw) -> Siblings:
     """The null hypothesis and three alternatives about two proportions, as sentences about the populations."""
     c = draw.setting(CONTRASTS)

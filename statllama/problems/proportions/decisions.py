@@ -56,7 +56,7 @@ _ASK_ERROR_TYPE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.7")
 def error_type(draw: Draw) -> Siblings:
     """The two errors and the two correct decisions of a test, in context."""
     s = draw.setting(SHARES)
@@ -121,7 +121,7 @@ _ASK_ERROR_CONSEQUENCE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.7")
 def error_consequence(draw: Draw) -> Siblings:
     """What follows in practice from each error and each correct decision of a test."""
     d = draw.setting(DECISIONS)

@@ -22,7 +22,7 @@ _ASK_ONE_PROPORTION_INTERVAL = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.2")
 def one_proportion_interval(draw: Draw) -> Siblings:
     """The large-sample interval for the proportion with a trait or without it, at one of two levels."""
     s = draw.setting(SHARES)
@@ -66,7 +66,7 @@ _ASK_TWO_PROPORTION_INTERVAL = wordings("""
 """)
 
 
-@kind(3, held_out=True)
+@kind(3, held_out=True, ap="6.8")
 def two_proportion_interval(draw: Draw) -> Siblings:
     """The large-sample interval for a difference of proportions: its order and one of two levels."""
     c = draw.setting(CONTRASTS)
@@ -138,7 +138,7 @@ _ASK_MARGIN_FROM_INTERVAL = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.2")
 def margin_from_interval(draw: Draw) -> Siblings:
     """What went into a given interval: estimate, margin of error, standard error, or the margin at another level."""
     s = draw.setting(SHARES)
@@ -205,7 +205,7 @@ _ASK_DIFFERENCE_INTERVAL_MEANING = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.9")
 def difference_interval_meaning(draw: Draw) -> Siblings:
     """What an interval for a difference, its level, its margin of error and its standard error say."""
     c = draw.setting(CONTRASTS)
@@ -274,7 +274,7 @@ _ASK_CONCLUSION_FROM_INTERVAL = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.9")
 def conclusion_from_interval(draw: Draw) -> Siblings:
     """Whether an interval for a difference contains 0: in one of two years, at one of two levels."""
     c = draw.setting(CONTRASTS)

@@ -47,7 +47,7 @@ _ASK_SAMPLE_SIZE_FOR_MARGIN = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.2")
 def sample_size_for_margin(draw: Draw) -> Siblings:
     """The sample size for one of two wanted margins of error, with an earlier proportion or with 0.5."""
     s = draw.setting(SHARES)
@@ -118,7 +118,7 @@ _ASK_RAISING_POWER = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.7")
 def raising_power(draw: Draw) -> Siblings:
     """What a larger or smaller sample and a larger or smaller level do to both errors."""
     s = draw.setting(SHARES)
@@ -183,7 +183,7 @@ _ASK_POWER_OF_TEST = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="6.7")
 def power_of_test(draw: Draw) -> Siblings:
     """The power or the probability of a Type II error of a one-sided z test, at one of two levels."""
     s = draw.setting(SHARES)

@@ -40,7 +40,7 @@ _ASK_HYPOTHESES_FOR_ONE_PROPORTION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.4")
 def hypotheses_for_one_proportion(draw: Draw) -> Siblings:
     """Hypotheses in symbols: the suspected direction, and the proportion that p stands for."""
     s = draw.setting(SHARES)
@@ -109,7 +109,7 @@ _ASK_HYPOTHESES_FOR_TWO_PROPORTIONS = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.4, 6.10")
 def hypotheses_for_two_proportions(draw: Draw) -> Siblings:
     """Hypotheses in symbols for four research questions about two populations."""
     c = draw.setting(CONTRASTS)
@@ -162,7 +162,7 @@ _ASK_LARGE_COUNTS_CONDITION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.2, 6.4")
 def large_counts_condition(draw: Draw) -> Siblings:
     """The counts that a z test or a z interval compares with 10, for successes or for failures."""
     s = draw.setting(SHARES)

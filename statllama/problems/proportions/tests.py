@@ -8,13 +8,15 @@ from .._draw import Draw, Given, kind
 from .._numerics import normal_cdf
 from .._problem import fixed, number, plain, probability, sig, words
 from .._settings_proportions import CONTRASTS, SHARES
-from .._siblings import Sibling, Siblings, four, square
+from .._siblings import Claim, Sibling, Siblings, four, square
+from .._tails import SIGN, THAN
 from .._wording import wordings
 from ._shared import ALPHAS, one_sample, other_alpha, power, sample, two_samples
 
 # fmt: off
 
 
+_THAN = {SIGN[way]: THAN[way] for way in SIGN}
 _CLAIMS = wordings("""
     train: Report A claims that the proportion of all {s.who} {s.rel} {s.does} is {a}; report B claims that it is {b}.
     train: The proportion of all {s.who} {s.rel} {s.does} is {a} according to report A and {b} according to report B.
@@ -36,7 +38,7 @@ _ASK_ONE_PROPORTION_Z = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.5")
 def one_proportion_z(draw: Draw) -> Siblings:
     """The p-value of a one-proportion z test of one of two claims, one-sided or two-sided."""
     s = draw.setting(SHARES)
@@ -66,7 +68,9 @@ def one_proportion_z(draw: Draw) -> Siblings:
         return Sibling(f"report {'AB'[a]}, {('one-sided', 'two-sided')[b]}", f"{stem} {ask}", steps,
                        probability(values[a][b]),
                        "The standard deviation is that under the null hypothesis, and a two-sided test counts both "
-                       "tails.")
+                       "tails.",
+                       Claim(f"the proportion of all {s.who} {s.rel} {s.does} {_THAN[sign]} {null}", f"p = {null}",
+                             f"p {sign} {null}"))
 
     return square(
         make,
@@ -92,7 +96,7 @@ _ASK_TWO_PROPORTION_Z = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="6.11", beyond="unpooled")
 def two_proportion_z(draw: Draw) -> Siblings:
     """The z statistic for two proportions: its order, and a pooled or an unpooled standard error."""
     c = draw.setting(CONTRASTS)
@@ -121,7 +125,9 @@ def two_proportion_z(draw: Draw) -> Siblings:
         ask = draw.ask(_ASK_TWO_PROPORTION_Z, ("pooled", "unpooled")[b], first=first, second=second)
         return Sibling(f"{('first minus second', 'second minus first')[a]}, {('pooled', 'unpooled')[b]}",
                        f"{stem} {ask}", steps, number((p - q) / se, 3, tolerance=0.006),
-                       "A test of equal proportions pools the samples in its standard error; an interval does not.")
+                       "A test of equal proportions pools the samples in its standard error; an interval does not.",
+                       Claim(f"the proportion of all {first} {c.rel} {c.does} differs from that of all {second}",
+                             "p1 = p2", "p1 != p2", 2 * normal_cdf(-abs(p - q) / se)))
 
     return square(
         make,
@@ -155,7 +161,7 @@ _ASK_CONCLUSION_OF_TEST = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="6.6")
 def conclusion_of_test(draw: Draw) -> Siblings:
     """The conclusion about one of two groups, at one of two levels between which both p-values lie."""
     c = draw.setting(CONTRASTS)
@@ -230,7 +236,7 @@ _ASK_P_VALUE_MEANING = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="6.5, 6.7")
 def p_value_meaning(draw: Draw) -> Siblings:
     """What the p-value, the level, the power and the probability of a Type II error say."""
     s = draw.setting(SHARES)
@@ -303,7 +309,7 @@ _ASK_TWO_PROPORTION_P_VALUE = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="6.11")
 def two_proportion_p_value(draw: Draw) -> Siblings:
     """The p-value of a pooled z test, one-sided or two-sided, with the counts or with twice the counts."""
     c = draw.setting(CONTRASTS)
@@ -334,7 +340,9 @@ def two_proportion_p_value(draw: Draw) -> Siblings:
                        higher="higher" if up else "lower")
         return Sibling(f"{('one-sided', 'two-sided')[a]}, {('counts as given', 'counts doubled')[b]}", f"{stem} {ask}",
                        steps, probability(value),
-                       "The same difference is stronger evidence when the samples are larger.")
+                       "The same difference is stronger evidence when the samples are larger.",
+                       Claim(f"the proportion of all {c.a} {c.rel} {c.does} {_THAN[sign]} that of all {c.b}", "p1 = p2",
+                             f"p1 {sign} p2"))
 
     return square(
         make,

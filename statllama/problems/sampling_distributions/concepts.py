@@ -51,7 +51,7 @@ _ASK_WHICH_DISTRIBUTION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="5.1, 5.7")
 def which_distribution(draw: Draw) -> Siblings:
     """The distribution of a population, of a sample, of all sample means, or of simulated ones."""
     m = draw.setting(MEASURES)
@@ -119,7 +119,7 @@ _ASK_INTERPRET_SAMPLING_SPREAD = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="5.7")
 def interpret_sampling_spread(draw: Draw) -> Siblings:
     """What the standard deviations of a population, a sample and a sampling distribution say, and a sampling error."""
     m = draw.setting(MEASURES)
@@ -185,7 +185,7 @@ _ASK_ESTIMATOR_QUALITY = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="5.4")
 def estimator_quality(draw: Draw) -> Siblings:
     """The statistic that is unbiased or biased, with low or high variability, from four dotplots in words."""
     m = draw.setting(MEASURES)

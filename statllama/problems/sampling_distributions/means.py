@@ -43,7 +43,7 @@ _ASK_STANDARD_ERROR_OF_MEAN = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="4.9, 5.7")
 def standard_error_of_mean(draw: Draw) -> Siblings:
     """The standard deviation of a sample mean or total, for one of two samples."""
     m = draw.setting(ADDITIVE)
@@ -105,7 +105,7 @@ _ASK_SAMPLE_MEAN_PROBABILITY = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="5.2, 5.7")
 def sample_mean_probability(draw: Draw) -> Siblings:
     """P(one value, or the sample mean, above or below a value)."""
     m = draw.setting(MEASURES)
@@ -170,7 +170,7 @@ _ASK_TOTAL_OF_SAMPLE = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="4.9, 5.3")
 def total_of_sample(draw: Draw) -> Siblings:
     """P(sum or mean of n independent values above or below a value), by the central limit theorem."""
     m = draw.setting(ADDITIVE)
@@ -226,7 +226,7 @@ _ASK_SAMPLE_SIZE_EFFECT = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="5.7")
 def sample_size_effect(draw: Draw) -> Siblings:
     """The sample size that divides or multiplies the standard error by a factor."""
     m = draw.setting(MEASURES)

@@ -41,7 +41,7 @@ _ASK_SAMPLE_PROPORTION_PROBABILITY = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="5.5")
 def sample_proportion_probability(draw: Draw) -> Siblings:
     """P(sample proportion above or below a value) by the normal approximation, for one of two sample sizes."""
     s = draw.setting(SHARES)
@@ -162,7 +162,7 @@ _ASK_DIFFERENCE_OF_MEANS_PROBABILITY = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="5.8")
 def difference_of_means_probability(draw: Draw) -> Siblings:
     """P(difference of two independent sample means, in one of two orders, above or below a value)."""
     v = draw.setting(VERSUS)
@@ -224,7 +224,7 @@ _ASK_DIFFERENCE_OF_PROPORTIONS_PROBABILITY = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="5.6")
 def difference_of_proportions_probability(draw: Draw) -> Siblings:
     """P(difference of two sample proportions, in one of two orders, above or below a value)."""
     s = draw.setting(SHARES)

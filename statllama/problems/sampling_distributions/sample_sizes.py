@@ -39,7 +39,7 @@ _ASK_CENTRAL_LIMIT_THEOREM = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="5.3, 5.7")
 def central_limit_theorem(draw: Draw) -> Siblings:
     """Shape, center and spread of a mean or a total of a few or of many values from a skewed population."""
     s = draw.setting(LOPSIDED)
@@ -100,7 +100,7 @@ _ASK_EFFECT_OF_SAMPLE_SIZE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.11, 5.5")
 def effect_of_sample_size(draw: Draw) -> Siblings:
     """What a larger or smaller sample does to the mean and standard deviation of a proportion or a count."""
     s = draw.setting(SHARES)
@@ -185,7 +185,7 @@ _ASK_WHICH_SAMPLE_SIZE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="4.11, 5.5")
 def which_sample_size(draw: Draw) -> Siblings:
     """Whether a large or a small deviation is likelier in the smaller or in the larger of two samples."""
     s = draw.setting(SHARES)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from .._draw import Draw, Given
 from .._problem import single
 from .._settings import RELATIONS, Relation
+from .._siblings import Claim
+from .._tails import SIGN, THAN
 
 ROWS = ("A", "B")
 """Names of two samples, or of two models, in a table."""
@@ -60,6 +62,12 @@ def printout(draw: Draw) -> Printout:
     errors = [Given(round(abs(value) / draw.decimal(0.6, 5, 2), 3)) for value in (slope, intercept)]
     draw.need(min(errors) > 0.02)
     return Printout(r, n, slope, errors[0], intercept, errors[1])
+
+
+def line_claim(r: Relation, what: str, symbol: str, null: object, way: str, p: float | None = None) -> Claim:
+    """Return what a test of the slope or the intercept claims: "greater", "less" or "different" than `null`."""
+    words = f"the {what} of the population line of {r.y} on {r.x} {THAN[way]} {null}"
+    return Claim(words, f"{symbol} = {null}", f"{symbol} {SIGN[way]} {null}", p)
 
 
 def two_samples(draw: Draw) -> tuple[Relation, list[int], list[Given], list[Given]]:

@@ -44,7 +44,7 @@ _ASK_STANDARD_ERROR_OF_SLOPE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="9.2")
 def standard_error_of_slope(draw: Draw) -> Siblings:
     """The standard error of a slope from s, sx and n: which sample size, and which spread of x."""
     r = draw.setting(RELATIONS)
@@ -102,7 +102,7 @@ _ASK_RESIDUAL_STANDARD_DEVIATION = wordings("""
 """)
 
 
-@kind(2, held_out=True)
+@kind(2, held_out=True, ap="2.8, 9.2")
 def residual_standard_deviation(draw: Draw) -> Siblings:
     """A standard deviation from a sum of squares: which sample, and about the line or about the mean."""
     r = draw.setting(RELATIONS)

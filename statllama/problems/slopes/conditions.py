@@ -69,7 +69,7 @@ _CHECKS = {
 }
 
 
-@kind(1)
+@kind(1, ap="9.2")
 def conditions_for_slope(draw: Draw) -> Siblings:
     """Which fact about residuals or sampling supports, or casts doubt on, which condition for a slope."""
     r, n, good = draw.setting(RELATIONS), draw.integer(10, 45), draw.choice((True, False))

@@ -37,7 +37,7 @@ _ASK_SLOPE_INTERVAL = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="9.2", beyond="intercept")
 def slope_interval(draw: Draw) -> Siblings:
     """The t interval from the printout of a line: slope or intercept, at one of two levels."""
     out, levels = printout(draw), draw.choice(LEVELS)
@@ -113,7 +113,7 @@ _MEANINGS = {
 }
 
 
-@kind(2)
+@kind(2, ap="9.3")
 def interpret_slope_interval(draw: Draw) -> Siblings:
     """What an interval for a slope, its level, its margin of error and its standard error say."""
     out, level = printout(draw), draw.confidence()
@@ -178,7 +178,7 @@ _ASK_SLOPE_CONCLUSION = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="9.3")
 def slope_conclusion(draw: Draw) -> Siblings:
     """What an interval says about a claim: which sample, and a slope of 0 or another one."""
     r, level = draw.setting(RELATIONS), draw.confidence()

@@ -104,7 +104,7 @@ _NUMBERS = {
 }
 
 
-@kind(1)
+@kind(1, ap="9.2, 9.5")
 def read_regression_output(draw: Draw) -> Siblings:
     """Which number of the output of a regression is asked for."""
     out = _output(draw)
@@ -183,7 +183,7 @@ _SAYS = {
 }
 
 
-@kind(2)
+@kind(2, ap="9.5")
 def interpret_regression_output(draw: Draw) -> Siblings:
     """What a slope, its standard error, its p-value, S and r squared say."""
     out = _output(draw)

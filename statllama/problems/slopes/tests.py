@@ -8,7 +8,7 @@ from .._settings import RELATIONS
 from .._siblings import Sibling, Siblings, square
 from .._tails import SIGN, THAN, WAYS, area, other_way, p_value
 from .._wording import wordings
-from ._shared import OTHER_ROW, OTHER_TERM, ROWS, printout, table, two_samples
+from ._shared import OTHER_ROW, OTHER_TERM, ROWS, line_claim, printout, table, two_samples
 
 # fmt: off
 
@@ -42,7 +42,7 @@ _ASK_SLOPE_T_STATISTIC = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="9.5")
 def slope_t_statistic(draw: Draw) -> Siblings:
     """The t statistic of a slope: which sample, and a null value of 0 or another one."""
     r, sizes, slopes, errors = two_samples(draw)
@@ -69,6 +69,7 @@ def slope_t_statistic(draw: Draw) -> Siblings:
             steps,
             number(t, 2, tolerance=0.02),
             "The t statistic of a slope is the slope minus its null value, over the standard error of the slope.",
+            line_claim(r, "slope", "beta", null, "different", p_value(t, n - 2, "different")),
         )
 
     slips = f"tested a slope of {claimed} instead of 0", f"tested a slope of 0 instead of {claimed}"
@@ -101,7 +102,7 @@ _ASK_SLOPE_P_VALUE = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="9.5", beyond="intercept")
 def slope_p_value(draw: Draw) -> Siblings:
     """A p-value from the printout of a line: slope or intercept, and which alternative."""
     out, ways = printout(draw), draw.choice(WAYS)
@@ -128,6 +129,7 @@ def slope_p_value(draw: Draw) -> Siblings:
             probability(value, 4, 0.001),
             "The t statistic is the estimate over its own standard error, with n - 2 degrees of freedom; the "
             "alternative decides which tail counts.",
+            line_claim(out.r, what, what, 0, way),
         )
 
     return square(make, OTHER_TERM, other_way(ways), {**out.parameters, "ways": ways})
@@ -165,7 +167,7 @@ _ASK_ONE_SIDED_SLOPE_TEST = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="9.5")
 def one_sided_slope_test(draw: Draw) -> Siblings:
     """The one-sided p-value of a slope: which null value, and which side."""
     r = draw.setting(RELATIONS)
@@ -199,6 +201,7 @@ def one_sided_slope_test(draw: Draw) -> Siblings:
             steps,
             probability(value, 4, 0.001),
             "A slope is tested by its distance from the null value in standard errors, with n - 2 degrees of freedom.",
+            line_claim(r, "slope", "beta", null, way),
         )
 
     return square(

@@ -66,7 +66,7 @@ _ASK_SOURCE_OF_BIAS = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.4")
 def source_of_bias(draw: Draw) -> Siblings:
     """Name the bias that a survey suffers from."""
     s = draw.setting(SURVEYS)
@@ -134,7 +134,7 @@ _ASK_BIAS_REMEDY = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.4")
 def bias_remedy(draw: Draw) -> Siblings:
     """Which change to a survey reduces its bias."""
     s = draw.setting(SURVEYS)
@@ -206,7 +206,7 @@ _ASK_BIAS_DIRECTION = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="3.4")
 def bias_direction(draw: Draw) -> Siblings:
     """The source of a bias and whether the estimate is too high or too low."""
     p = draw.setting(POLLS)

@@ -65,7 +65,7 @@ _SCOPE = {
 }
 
 
-@kind(2)
+@kind(2, ap="3.2, 3.7")
 def scope_of_inference(draw: Draw) -> Siblings:
     """What random sampling and random assignment allow."""
     v = draw.setting(VERSUS)
@@ -128,7 +128,7 @@ _ASK_CONFOUNDING = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="3.2")
 def confounding(draw: Draw) -> Siblings:
     """Confounding, reversed cause, chance and selection as four explanations of an association."""
     k = draw.setting(CLAIMS)

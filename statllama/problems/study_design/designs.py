@@ -71,7 +71,7 @@ _ASK_EXPERIMENTAL_DESIGN = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.5, 3.6")
 def experimental_design(draw: Draw) -> Siblings:
     """Name the design of a comparison."""
     v = draw.setting(VERSUS)
@@ -130,7 +130,7 @@ _ASK_BLOCKING = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="3.5, 3.6")
 def blocking_variable(draw: Draw) -> Siblings:
     """Which of four plans for an experiment is blocked, and what the others are."""
     v = draw.setting(VERSUS)
@@ -192,7 +192,7 @@ _ASK_DESIGN_PRINCIPLES = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.5")
 def design_principles(draw: Draw) -> Siblings:
     """What randomization, replication, blocking and a control group are for."""
     v = draw.setting(VERSUS)
@@ -273,7 +273,7 @@ _BLIND = {
 }
 
 
-@kind(1)
+@kind(1, ap="3.5")
 def blinding(draw: Draw) -> Siblings:
     """Who is blind in an experiment: the subjects, the evaluator, both or neither."""
     t = draw.setting(TRIALS)

@@ -48,7 +48,7 @@ _ASK_VOCABULARY = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.5")
 def experiment_vocabulary(draw: Draw) -> Siblings:
     """The units, the factor, the treatments and the response of an experiment."""
     r = draw.setting(ROLES)
@@ -113,7 +113,7 @@ _ASK_FACTORIAL = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.5")
 def factorial_units(draw: Draw) -> Siblings:
     """The treatments and the units of an experiment with two crossed factors."""
     f = draw.setting(FACTORIALS)
@@ -196,7 +196,7 @@ def _picked(numbers: Sequence[int], labels: Sequence[int], largest: int) -> list
     return sorted(ranked[: len(labels) // 2])
 
 
-@kind(2)
+@kind(2, ap="3.5")
 def random_assignment(draw: Draw) -> Siblings:
     """Which units a list of random numbers assigns to a treatment, with and without blocks."""
     v = draw.setting(VERSUS)

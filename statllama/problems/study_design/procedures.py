@@ -52,7 +52,7 @@ _ASK_PROCEDURE_OF_SAMPLE = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="7.10, 8.7, 9.6")
 def procedure_of_sample(draw: Draw) -> Siblings:
     """The test that a question about one random sample calls for."""
     r = draw.setting(RECORDS)
@@ -141,7 +141,7 @@ _ASK_PROCEDURE_OF_EXPERIMENT = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="7.10, 8.7")
 def procedure_of_experiment(draw: Draw) -> Siblings:
     """The test that the comparison of two treatments calls for."""
     v = draw.setting(VERSUS)

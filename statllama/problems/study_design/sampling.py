@@ -74,7 +74,7 @@ _ASK_SAMPLING_METHOD = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.3")
 def sampling_method(draw: Draw) -> Siblings:
     """Name the sampling method that a description follows."""
     c = draw.setting(CENSUSES)
@@ -130,7 +130,7 @@ _ASK_SAMPLING_ADVANTAGE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.3")
 def sampling_advantage(draw: Draw) -> Siblings:
     """What each of four sampling methods is good for."""
     c = draw.setting(CENSUSES)

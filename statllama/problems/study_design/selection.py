@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .._answer import Answer
 from .._draw import Draw, kind
-from .._problem import Answer, count, fixed, number, ordinal, plain
+from .._problem import count, fixed, number, ordinal, plain
 from .._scenarios import CENSUSES
 from .._siblings import Sibling, Siblings, four, square
 from .._wording import wordings
@@ -48,7 +49,7 @@ _ASK_SYSTEMATIC_SELECTION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="3.3")
 def systematic_selection(draw: Draw) -> Siblings:
     """The j-th number of a systematic sample, by its size or its step."""
     c = draw.setting(CENSUSES)
@@ -115,7 +116,7 @@ _PLACES = ("first", "second", "third")
 _SHARES = ((45, 35, 20), (40, 35, 25), (55, 30, 15), (20, 45, 35), (30, 55, 15), (15, 25, 60), (35, 25, 40))
 
 
-@kind(1)
+@kind(1, ap="3.3")
 def stratified_allocation(draw: Draw) -> Siblings:
     """The number drawn from one stratum, or from the others, under proportional allocation."""
     c = draw.setting(CENSUSES)
@@ -188,7 +189,7 @@ def _line(draw: Draw, total: int, j: int) -> list[int]:
     return pairs
 
 
-@kind(2, held_out=True)
+@kind(2, held_out=True, ap="3.3")
 def random_digits(draw: Draw) -> Siblings:
     """The j-th label that a line of random digits selects, with or without replacement."""
     c = draw.setting(CENSUSES)
@@ -270,7 +271,7 @@ _ASK_JOINT_SELECTION = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="3.3, 4.5")
 def joint_selection(draw: Draw) -> Siblings:
     """The probability that two given individuals are both selected, under four plans."""
     c = draw.setting(CENSUSES)

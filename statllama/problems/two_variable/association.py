@@ -52,7 +52,7 @@ _ASK_CORRELATION_FROM_DATA = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="2.5, 2.8")
 def correlation_from_data(draw: Draw) -> Siblings:
     """The correlation of five pairs with whole-number means, its square, or one of the two least-squares slopes."""
     r = draw.setting(RELATIONS)
@@ -135,7 +135,7 @@ _EFFECTS = {
 }
 
 
-@kind(2, held_out=True)
+@kind(2, held_out=True, ap="2.9")
 def influential_point(draw: Draw) -> Siblings:
     """What one added point does to the slope and the correlation."""
     r = draw.setting(RELATIONS)
@@ -181,7 +181,7 @@ _ASK_CONDITIONAL_PROPORTION = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="2.3")
 def conditional_proportion(draw: Draw) -> Siblings:
     """A conditional, joint or marginal proportion from a two-way table."""
     t = draw.setting(TABLES)

@@ -39,7 +39,7 @@ _ASK_INTERPRET_SLOPE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="2.8")
 def interpret_slope(draw: Draw) -> Siblings:
     """What the slope, the intercept, s and r squared of a fitted line say, in words."""
     r = draw.setting(RELATIONS)
@@ -98,7 +98,7 @@ _ASK_INTERPRET_R_SQUARED = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="2.8")
 def interpret_r_squared(draw: Draw) -> Siblings:
     """The share of variation that a line explains or leaves, from r or from r squared of the same size."""
     r = draw.setting(RELATIONS)
@@ -164,7 +164,7 @@ _ASK_REGRESSION_OUTPUT = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="2.8")
 def regression_output(draw: Draw) -> Siblings:
     """Slope, intercept, standard deviation of the residuals or correlation, from computer output."""
     r = draw.setting(RELATIONS)
@@ -229,7 +229,7 @@ _ASK_CAUSE_AND_RANGE = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="2.6, 3.7")
 def cause_and_range(draw: Draw) -> Siblings:
     """Whether a study supports a causal conclusion, and whether a prediction is an extrapolation."""
     q = draw.setting(AMOUNTS)

@@ -45,7 +45,7 @@ _ASK_RESIDUAL = wordings("""
 """)
 
 
-@kind(1)
+@kind(1, ap="2.7")
 def residual(draw: Draw) -> Siblings:
     """The residual of one of two observations, or how much the line overpredicts it."""
     r = draw.setting(RELATIONS)
@@ -110,7 +110,7 @@ _ASK_SLOPE_FROM_SUMMARY = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="2.8")
 def slope_from_summary(draw: Draw) -> Siblings:
     """The change in a least-squares prediction for one more unit, or one more SD, with either variable as the "
       "response."""
@@ -180,7 +180,7 @@ _ASK_LINE_FROM_SUMMARY = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="2.7, 2.8")
 def line_from_summary(draw: Draw) -> Siblings:
     """The deviation of one of two points from the line that the summaries determine, or from the mean."""
     r = draw.setting(RELATIONS)

@@ -41,7 +41,7 @@ _ASK_LOG_PREDICTION = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="2.9")
 def log_prediction(draw: Draw) -> Siblings:
     """A prediction from a line fitted to logarithms to base 10 or e, taken back to the original scale."""
     g = draw.setting(GROWTHS)
@@ -96,7 +96,7 @@ _ASK_POWER_OR_EXPONENTIAL = wordings("""
 """)
 
 
-@kind(3)
+@kind(3, ap="2.9")
 def power_or_exponential(draw: Draw) -> Siblings:
     """A prediction from an exponential or from a power model, at one of two values."""
     g = draw.setting(GROWTHS)
@@ -155,7 +155,7 @@ _ASK_TRANSFORMED_MODEL = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="2.9")
 def transformed_model(draw: Draw) -> Siblings:
     """What a line means when none, one or both of the variables are logarithms."""
     g = draw.setting(GROWTHS)

@@ -44,7 +44,7 @@ _SEEN = {
 _MOVES = {"positive": (("rise",), ("go up", "climb")), "negative": (("fall",), ("go down", "drop"))}
 
 
-@kind(1)
+@kind(1, ap="2.4")
 def describe_scatterplot(draw: Draw) -> Siblings:
     """Direction, form and strength of one of four described scatterplots."""
     test = draw.split == "test"
@@ -131,7 +131,7 @@ def _residual_patterns(draw: Draw, x: str, y: str, one: str) -> dict[str, tuple[
     return {name: (draw.choice(texts[test:] if test else texts[:1]), *follows[name]) for name, texts in seen.items()}
 
 
-@kind(1)
+@kind(1, ap="2.7")
 def residual_plot(draw: Draw) -> Siblings:
     """What follows from one of four described residual plots."""
     r = draw.setting(RELATIONS)
@@ -175,7 +175,7 @@ _ASK_UNUSUAL_POINTS = wordings("""
 """)
 
 
-@kind(2)
+@kind(2, ap="2.9")
 def unusual_points(draw: Draw) -> Siblings:
     """Leverage and residual of one of four points."""
     r = draw.setting(RELATIONS)
