@@ -29,6 +29,7 @@ from statllama.errors import EvaluationError, near
 OUTPUT_TYPES = ("generate_until", "loglikelihood", "multiple_choice")
 # Per-item 0/1 scores whose mean is the result: what a paired comparison needs.
 METRICS = ("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match")
+POINTS = "points"  # of a benchmark with a rubric: each item's points earned over the points possible
 # Loaded by `datasets` from files beside the YAML.
 FILE_FORMATS = ("csv", "json", "parquet")
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -223,9 +224,29 @@ def _check_fields(path: Path, config: dict[str, Any]) -> None:
         raise _wrong(path, what, remedy="write `do_sample: false`")
 
 
+def rubric_column(config: Mapping[str, Any]) -> str | None:
+    """Return the column with the rubric that a task's replies are scored by, or None: see `evaluation/rubric.py`."""
+    metadata = config.get("metadata")
+    return metadata.get("rubric") if isinstance(metadata, Mapping) else None
+
+
+def _check_points(path: Path, config: dict[str, Any]) -> None:
+    """Refuse a rubric where there is nothing that it could score, or something else that scores."""
+    if not isinstance(rubric_column(config), str):
+        raise _wrong(path, "`metadata.rubric` must name the column that holds the rubric")
+    if config.get("output_type", "generate_until") != "generate_until" or config.get("metric_list") is None:
+        remedy = f"write `output_type: generate_until` and `metric_list: [{{metric: {POINTS}}}]`"
+        raise _wrong(path, "`metadata.rubric` scores replies by points", remedy=remedy)
+    for name in ("filter_list", "process_results", "doc_to_choice"):
+        if config.get(name) is not None:
+            raise _wrong(path, f"`{name}` does not go with `metadata.rubric`", remedy="remove one of the two")
+
+
 def _check_metrics(path: Path, config: dict[str, Any]) -> None:
     """Refuse an unknown metric: lm-eval would fetch code of that name from the hub, and run it."""
     metrics = config.get("metric_list")
+    if by_points := rubric_column(config) is not None:
+        _check_points(path, config)
     if metrics is None:
         if config.get("output_type", "generate_until") == "loglikelihood":
             raise _wrong(path, "`metric_list` is missing", remedy="write `metric_list: [{metric: acc}]`")
@@ -234,8 +255,9 @@ def _check_metrics(path: Path, config: dict[str, Any]) -> None:
         raise _wrong(path, "`metric_list` must be a list of mappings such as `- metric: acc`")
     for item in metrics:
         name = item.get("metric")
-        if name not in METRICS:
-            raise _wrong(path, f"`metric` is {name!r}; {near(str(name), METRICS)}")
+        allowed = (POINTS,) if by_points else METRICS
+        if name not in allowed:
+            raise _wrong(path, f"`metric` is {name!r}; {near(str(name), allowed)}")
         if item.get("hf_evaluate"):
             raise _wrong(path, "`hf_evaluate` fetches code from the hub and is not supported")
         if item.get("aggregation", "mean") != "mean" or item.get("higher_is_better", True) is not True:

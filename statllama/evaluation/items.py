@@ -17,7 +17,8 @@ from typing import Any
 import jinja2.meta
 import jinja2.sandbox
 
-from statllama.config.benchmarks import BenchmarkError, TaskFile
+from statllama.config.benchmarks import BenchmarkError, TaskFile, rubric_column
+from statllama.evaluation.rubric import fault
 
 TEMPLATES = ("doc_to_text", "doc_to_choice", "doc_to_target")
 _PARSER = jinja2.sandbox.ImmutableSandboxedEnvironment()
@@ -68,6 +69,8 @@ def check_items(task: TaskFile, loaded: Any, docs: Iterable[Item]) -> None:
             if task.is_local and choices is not None:
                 _check_one_right(task, row, doc, choices, answers)
             _check_question(task, loaded, row, doc)
+        if column := rubric_column(task.config):
+            _check_rubric(task, column, row, doc)
         if task.is_local:
             name = doc.get("id")
             if name is not None and (first := ids.setdefault(str(name), row)) != row:
@@ -168,6 +171,11 @@ def _check_question(task: TaskFile, loaded: Any, row: int, doc: Item) -> None:
     text = _rendered(task, loaded, "doc_to_text", row, doc)
     if not isinstance(text, str) or not text.strip():
         raise _wrong(task, row, f"the question is not text: {_brief(text)}", f"see `doc_to_text` in {task.path}")
+
+
+def _check_rubric(task: TaskFile, column: str, row: int, doc: Item) -> None:
+    if what := fault(doc.get(column)):
+        raise _wrong(task, row, f"`{column}` {what}", "see statllama/evaluation/rubric.py for what a point holds")
 
 
 def _rendered(task: TaskFile, loaded: Any, name: str, row: int, doc: Item) -> Any:

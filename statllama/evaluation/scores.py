@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import TaskFile
+from statllama.config.benchmarks import TaskFile, rubric_column
 from statllama.errors import EvaluationError
 from statllama.evaluation.paired import clustered_error, sums_of
+from statllama.evaluation.rubric import earned
 
 if TYPE_CHECKING:
     from statllama.evaluation.requests import Item, Requests
@@ -133,7 +134,9 @@ def collect(
         unfinished=unfinished,
         others=others,
         clusters=clusters,
-        samples=tuple(_sample(loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True)),
+        samples=tuple(
+            _sample(task, loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True)
+        ),
     )
 
 
@@ -157,7 +160,7 @@ def _clusters(task: TaskFile, items: Sequence[Item]) -> tuple[str, ...] | None:
     return found
 
 
-def _sample(loaded: Any, item: Item, chosen: str, score: float) -> dict[str, Any]:
+def _sample(task: TaskFile, loaded: Any, item: Item, chosen: str, score: float) -> dict[str, Any]:
     """Return one item's record: what the model was shown, what was right, what it answered. `chosen`: a filter."""
     doc, first = item.doc, item.requests[0]
     record: dict[str, Any] = {"id": item.id, "row": item.number + 1, "score": score}
@@ -167,6 +170,9 @@ def _sample(loaded: Any, item: Item, chosen: str, score: float) -> dict[str, Any
         record["question"] = question  # without examples and template
     record["prompt"] = first.args[0]
     if loaded.OUTPUT_TYPE == "generate_until":  # the target is the number of a choice, where the task has choices
+        if column := rubric_column(task.config):
+            reached = zip(doc[column], earned(doc[column], first.filtered_resps[chosen]), strict=True)
+            record["points"] = [{"part": p["part"], "for": p["earns"], "earned": got} for p, got in reached]
         return record | {
             "answer": loaded.doc_to_choice(doc)[item.target] if loaded.config.doc_to_choice else item.target,
             "generated": first.resps[0],

@@ -15,17 +15,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import FunctionRef, TaskFile
+from statllama.config.benchmarks import POINTS, FunctionRef, TaskFile, rubric_column
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.evaluation.answers import Answers, Progress
 from statllama.evaluation.items import make_task
 from statllama.evaluation.requests import Requests
+from statllama.evaluation.rubric import share
 from statllama.evaluation.scores import TaskScore, collect
 
 if TYPE_CHECKING:
@@ -171,12 +172,20 @@ def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     config = _resolve(dict(task.config))
+    if column := rubric_column(config):
+        config["process_results"] = partial(_points, column)
+        config["metric_list"] = [{"metric": POINTS, "aggregation": "mean", "higher_is_better": True}]
     if task.is_local:
         config["dataset_kwargs"]["cache_dir"] = cache
     loaded = make_task(task, ConfigurableTask, config, spec.limit)
     if loaded.get_config("num_fewshot") is None:
         loaded.set_config(key="num_fewshot", value=0)
     return loaded
+
+
+def _points(column: str, doc: Mapping[str, Any], replies: Sequence[str]) -> dict[str, float]:
+    """Return an item's metric: points earned over points possible by the rubric in a column."""
+    return {POINTS: share(doc[column], replies[0])}
 
 
 def _resolve(node: Any) -> Any:

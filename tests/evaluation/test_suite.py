@@ -354,6 +354,29 @@ def test_generation_equals_plain_greedy_decoding(
     assert (result.metric, result.n) == ("exact_match", 6)
 
 
+def test_replies_are_scored_by_a_rubric(
+    folder: Path, run: Callable[..., TaskScore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record says which points a reply earned. The model of this test writes no labels: all it says is part (a)."""
+    monkeypatch.setattr("statllama.evaluation.rubric.parts", lambda reply: {"a": f"{reply} Answer: 5"})
+    points = [{"part": "a", "earns": want, "check": "answer", "wants": [want], "value": float(want)} for want in "456"]
+    write_task(
+        folder, "free", [{"question": f"Say {n}.", "answer": "5", "rubric": points[: n + 1]} for n in range(3)],
+        output_type="generate_until", doc_to_choice=None, metric_list=[{"metric": "points"}],
+        generation_kwargs={"do_sample": False, "until": ["\n"], "max_gen_toks": 3},
+        metadata={"version": 1, "rubric": "rubric"},
+    )  # fmt: skip
+    scored = run("free")
+    assert (scored.metric, scored.items) == ("points", (0.0, 1 / 2, 1 / 3))
+    assert scored.value == pytest.approx(5 / 18)
+    assert scored.samples[2]["points"] == [
+        {"part": "a", "for": "4", "earned": False},
+        {"part": "a", "for": "5", "earned": True},
+        {"part": "a", "for": "6", "earned": False},
+    ]
+    assert TaskScore.from_json(json.loads(json.dumps(scored.to_json()))) == scored
+
+
 @pytest.mark.parametrize("name", ["choice", "generate"])
 def test_twice_and_with_another_batch_size_the_items_are_the_same(run: Callable[..., TaskScore], name: str) -> None:
     first, second, single = run(name), run(name), run(name, EvaluateSpec(micro_tokens=1, max_length=512))
