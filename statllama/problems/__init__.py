@@ -29,7 +29,7 @@ from ._registry import SYLLABUSES, ap_topics, check_split, held_out_kinds, kinds
 from ._rows import FORMS, MATHS, Row, to_messages, to_multiple_choice, to_preference, to_prompt_answer
 
 #: Raised whenever the same arguments give other problems or rows than before; caches of rows are keyed on it.
-PROBLEMS_VERSION = 4
+PROBLEMS_VERSION = 5
 
 __all__ = [
     "FORMS",

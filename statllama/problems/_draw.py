@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from ._formulas import plain as without_marks
 from ._problem import Problem, Redraw, number_split, plain
 from ._siblings import Siblings
+from ._solution import solutions
 from ._wording import Wordings
 
 _ATTEMPTS = 2_000
@@ -125,24 +127,29 @@ def make(topic: str, of: Kind, split: str, seed: str) -> Problem:
     Raises `RuntimeError` when no draw fits, which is a fault of the kind's function.
     """
     for attempt in range(_ATTEMPTS):
-        draw = Draw(random.Random(f"{topic}/{of.name}/{split}/{seed}/{attempt}"), split)
+        stream = f"{topic}/{of.name}/{split}/{seed}/{attempt}"
+        draw = Draw(random.Random(stream), split)
         try:
             draft = of.draft(draw)
             if of.held_out or number_split(of.name, draft.parameters) in (None, split):
-                return _chosen(topic, of, draft, draw)
+                return _chosen(topic, of, draft, draw, f"{stream}/solution")
         except Redraw:
             continue
     raise RuntimeError(f"{topic}.{of.name}: no fit problem in {_ATTEMPTS} draws for split {split}")
 
 
-def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw) -> Problem:
-    """Draw which of four siblings is asked, after the four have been found fit together; `Redraw` when they are not."""
+def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw, stream: str) -> Problem:
+    """Draw which of four siblings is asked, after the four have been found fit together; `Redraw` when they are not.
+
+    The wordings of the solutions are drawn from `stream`, apart from all that bears on the question.
+    """
     answers = [sibling.answer for sibling in drawn.of]
     draw.need(bool(draw.settings) and all(answer.possible for answer in answers))
     draw.need(all(a.differs(b) for a, b in itertools.combinations(answers, 2)))
     asked = draw.rng.randrange(4)
     others = draw.rng.sample([j for j in range(4) if j != asked], 3)
     right, slips, taken = drawn.of[asked], drawn.slips[asked], drawn.of[others[0]]
+    steps, rejected_steps = solutions(drawn.of, (asked, others[0]), stream)
     return Problem(
         topic=topic,
         kind=of.name,
@@ -151,19 +158,19 @@ def _chosen(topic: str, of: Kind, drawn: Siblings, draw: Draw) -> Problem:
         split=draw.split,
         setting="+".join(draw.settings),
         question=right.question,
-        steps=tuple(right.steps),
+        steps=steps,
         answer=right.answer.text,
         value=right.answer.numbers[0] if len(right.answer.numbers) == 1 else None,
         tolerance=right.answer.tolerance,
         distractors=tuple((drawn.of[j].answer.text, slips[j]) for j in others),
-        rejected_steps=tuple(taken.steps),
+        rejected_steps=rejected_steps,
         rejected_answer=taken.answer.text,
         error=slips[others[0]],
-        idea=right.idea,
+        idea=without_marks(right.idea),
         parameters=dict(drawn.parameters),
         asked=right.asked,
         family=drawn.of[0].question,
         siblings=drawn.of,
-        solutions=tuple(tuple(sibling.steps) for sibling in drawn.of),
+        stream=stream,
         covered=tuple(of.ap_of(sibling.asked) for sibling in drawn.of),
     )

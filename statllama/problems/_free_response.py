@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._formulas import plain as without_marks
+from ._phrases import decides
 from ._problem import Problem
 from ._rows import MATHS, Row, message
 from ._siblings import Claim, Sibling
@@ -201,11 +202,13 @@ def _part(
     if claim and claim.null:
         lines = _with_hypotheses(lines, claim)
     if claim and p is not None and alpha:
+        lines = [line for line in lines if not decides(line)]  # at a level of its own
         if claim.p is not None:
             lines.append(f"The two-sided p-value is {f'{p:.4f}' if p >= _LEAST_P else f'below {_LEAST_P}'}.")
         lines.append(_decision(claim, p, alpha, wording))
     others = tuple(s.answer.text for i, s in enumerate(problem.siblings) if i != place)
-    return _Part(label, sibling, solution, ask, tuple(lines), demands, alpha, others)
+    work = tuple(step for step in solution if not decides(step))
+    return _Part(label, sibling, work, ask, tuple(lines), demands, alpha, others)
 
 
 def _with_hypotheses(lines: Sequence[str], claim: Claim) -> list[str]:

@@ -7,10 +7,12 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ._answer import Answer
 from ._formulas import plain as without_marks
 from ._siblings import Sibling
+from ._solution import solutions
 
 #: Parameters of a question's form, not of its data: they are left out when numbers are compared.
 FORM_PARAMETERS = frozenset({"confidence", "alpha"})
@@ -32,8 +34,9 @@ class Problem:
     reply may be. distractors: three (text, misconception) pairs. rejected_steps: the worked steps to `rejected_answer`,
     which is wrong; error: the slip they make. idea: the principle in one sentence. parameters: the numbers and labels
     the answer follows from. asked: which of four siblings it is, in a few words; family: equal for siblings, and for
-    problems that differ in nothing else. siblings: all four, the one asked among them; solutions: the worked steps of
-    each; covered: the topics of the AP course that cover each ("7.5, 7.9"), "" when it is off the syllabus.
+    problems that differ in nothing else. siblings: all four, the one asked among them; stream: names the draws of
+    their solutions' wordings; covered: the topics of the AP course that cover each ("7.5, 7.9"), "" when it is off the
+    syllabus.
 
     Raises `ValueError` when the parts contradict one another.
     """
@@ -58,7 +61,7 @@ class Problem:
     asked: str
     family: str
     siblings: tuple[Sibling, ...] = field(repr=False, hash=False)
-    solutions: tuple[tuple[str, ...], ...] = field(repr=False)
+    stream: str = field(repr=False)
     covered: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -71,6 +74,11 @@ class Problem:
             raise ValueError(f"{self.kind}: question, steps, rejected steps and error must not be empty")
         if self.rejected_answer == self.answer:
             raise ValueError(f"{self.kind}: the rejected solution ends in the right answer")
+
+    @cached_property
+    def solutions(self) -> list[tuple[str, ...]]:
+        """Return the worked steps of each sibling."""
+        return solutions(self.siblings, range(4), self.stream)
 
     @property
     def ap(self) -> str:

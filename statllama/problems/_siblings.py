@@ -17,6 +17,9 @@ from dataclasses import dataclass
 
 from ._answer import Answer
 
+Step = str | tuple[str, str]
+"""A sentence of a worked solution, or two that may stand in either order; `_solution.py` tells how they are written."""
+
 LEVELS = ((90, 95), (95, 99), (90, 99))
 """Pairs of confidence levels in percent, for kinds in which the level is one of the choices."""
 
@@ -41,13 +44,14 @@ class Sibling:
     """One of the four: the question that asks for it, its worked steps, and its answer.
 
     `asked` names it in a few words ("t interval, 95%"). `steps` argue as if it were asked for, in one template with
-    those of the other three, so that they read as well under another's question. `idea`: the principle, in a sentence.
+    those of the other three, so that they read as well under another's question; wordings to choose from stand in
+    brackets. `idea`: the principle, in a sentence.
     `claim`: where the answer is a p-value or a test statistic, what is tested.
     """
 
     asked: str
     question: str
-    steps: Sequence[str]
+    steps: Sequence[Step]
     answer: Answer
     idea: str
     claim: Claim | None = None

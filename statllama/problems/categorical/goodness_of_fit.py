@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._draw import Draw, kind
 from .._numerics import chi_square_upper_tail
+from .._phrases import decision
 from .._problem import count, fixed, number, plain, probability
 from .._scenarios import BROAD_TABLES
 from .._settings_categorical import CLAIMS, Claims
@@ -56,6 +57,8 @@ _ASK_GOODNESS_OF_FIT_STATISTIC = wordings("""
     test/one: Take claim {r} as H0 and work out the part of chi-square that is due to {name}.
     test/one: How far is the count of {name} from claim {r}, measured by its term in chi-square?
 """)
+_SOURCE = {"train": "report", "test": "claim"}  # as the questions of the split call it
+
 _OTHER_CLAIM = (
     "computed the expected counts from the second claim instead of the first",
     "computed the expected counts from the first claim instead of the second",
@@ -66,6 +69,7 @@ _OTHER_CLAIM = (
 def goodness_of_fit_statistic(draw: Draw) -> Siblings:
     """The goodness-of-fit statistic or one category's part in it, for one of two claims."""
     c, _, observed, expected, stem = _counts(draw, 5, 20)
+    source = _SOURCE[draw.split]
     j = draw.integer(0, len(observed) - 1)
 
     def make(a: int, b: int) -> Sibling:
@@ -73,18 +77,21 @@ def goodness_of_fit_statistic(draw: Draw) -> Siblings:
         value = (sum(terms), terms[j])[b]
         draw.need(0.1 < value < 40)
         steps = [
-            f"H0: the percentages of claim {'AB'[a]} hold for all {c.who}.",
-            "The expected counts, n times the claimed proportions, are "
-            f"{listed(c.names, list(map(plain, expected[a])))}.",
+            f"H0: the percentages of {source} {'AB'[a]} hold for all {c.who}[. // ; Ha: they do not all hold.]",
+            "The expected counts, [n times the claimed proportions, // sample size times claimed proportion,] are "
+            f"{listed(c.names, list(map(plain, expected[a])))}[. // , all at least 5.]",
             (f"The statistic adds `(observed - expected)^2 / expected` over all categories: "
              f"`{' + '.join(fixed(term, 3) for term in terms)} = {value:.2f}`.",
              f"The category {c.names[j]} adds `(observed - expected)^2 / expected`: `({observed[j]} - "
              f"{plain(expected[a][j])})^2 / {plain(expected[a][j])} = {value:.2f}`.")[b],
+            (f"[ // The sum measures how far all counts together are from {source} {'AB'[a]}.]",
+             f"[ // {c.names[j].capitalize()} was observed {'more' if observed[j] > expected[a][j] else 'less'} often "
+             f"than {source} {'AB'[a]} says.]")[b],
         ]
         ask = draw.ask(_ASK_GOODNESS_OF_FIT_STATISTIC, ("whole", "one")[b], r="AB"[a], name=c.names[j])
         return Sibling(f"claim {'AB'[a]}, {('all categories', 'one category')[b]}", f"{stem} {ask}", steps,
                        number(value, 2, tolerance=0.03),
-                       "The chi-square statistic adds (observed - expected)^2 / expected over the categories.")
+                       "The chi-square statistic adds `(observed - expected)^2 / expected` over the categories.")
 
     return square(
         make,
@@ -112,6 +119,7 @@ _ASK_GOODNESS_OF_FIT_P_VALUE = wordings("""
 def goodness_of_fit_p_value(draw: Draw) -> Siblings:
     """The p-value of a goodness-of-fit test of one of two claims, with the counts or with twice the counts."""
     c, n, observed, expected, stem = _counts(draw, 5, 12)
+    source = _SOURCE[draw.split]
     df = len(observed) - 1
 
     def make(a: int, b: int) -> Sibling:
@@ -120,18 +128,22 @@ def goodness_of_fit_p_value(draw: Draw) -> Siblings:
         draw.need(0.001 < value < 0.95)
         terms = " + ".join(fixed((b + 1) * (o - e) ** 2 / e, 3) for o, e in zip(observed, expected[a], strict=True))
         steps = [
-            f"H0: the percentages of claim {'AB'[a]} hold for all {c.who}. The sample is random.",
-            f"For a sample of {(b + 1) * n} the expected counts are "
+            f"[H0: the percentages of {source} {'AB'[a]} hold for all {c.who}; Ha: they do not all hold. // We test "
+            f"H0, that the percentages of {source} {'AB'[a]} hold for all {c.who}, against Ha, that they do not.]",
+            f"The sample is random, and for a sample of {(b + 1) * n} the expected counts are "
             f"{', '.join(plain((b + 1) * e) for e in expected[a])}, all at least 5.",
-            f"`chi-square = {terms} = {x:.2f}`, with {len(observed)} - 1 = {df} degrees of freedom.",
-            f"If H0 is true, a statistic of {x:.2f} or more has probability {value:.4f}.",
+            f"[The statistic is // With `(observed - expected)^2 / expected` for each category,] `chi-square = {terms} "
+            f"= {x:.2f}`, with {len(observed)} - 1 = {df} degrees of freedom.",
+            f"[If H0 is true, a statistic of {x:.2f} or more has probability {value:.4f} // The p-value, the area to "
+            f"the right of {x:.2f}, is {value:.4f}].",
+            decision(value, f"the percentages of {source} {'AB'[a]} do not all hold for all {c.who}"),
         ]
         ask = draw.ask(_ASK_GOODNESS_OF_FIT_P_VALUE, ("once", "twice")[b], r="AB"[a], twice=2 * n)
         return Sibling(f"claim {'AB'[a]}, {('counts as given', 'counts doubled')[b]}", f"{stem} {ask}", steps,
                        probability(value, 4, 0.003),
                        "A goodness-of-fit test has one degree of freedom fewer than categories, whatever the sample "
                        "size.",
-                       Claim(f"the percentages of claim {'AB'[a]} do not hold for all {c.who}"))
+                       Claim(f"the percentages of {source} {'AB'[a]} do not hold for all {c.who}"))
 
     return square(
         make,
@@ -192,7 +204,7 @@ def chi_square_degrees_of_freedom(draw: Draw) -> Siblings:
     stem = draw.ask(_STEM_CHI_SQUARE_DEGREES_OF_FREEDOM, t=t, n=n, r=r, c=c, k=k)
     fit = "A goodness-of-fit test has one degree of freedom fewer than categories"
     about = {
-        "both": ((r - 1) * (c - 1), "A test of independence has (rows - 1) * (columns - 1) degrees of freedom",
+        "both": ((r - 1) * (c - 1), "A test of independence has `(rows - 1) * (columns - 1)` degrees of freedom",
                  f"({r} - 1) * ({c} - 1)"),
         "cells": (k - 1, fit, f"{k} - 1"),
         "row": (r - 1, fit, f"{r} - 1"),
@@ -200,7 +212,10 @@ def chi_square_degrees_of_freedom(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_CHI_SQUARE_DEGREES_OF_FREEDOM, asked, t=t, r=r, c=c, k=k)}",
-                [f"{rule}; the sample size does not matter.", f"`df = {how} = {value}`."], count(value), f"{rule}.")
+                [f"[The table has {r} rows and {c} columns, so {k} cells // There are {k} cells, in {r} rows and {c} "
+                 f"columns // {t.row.capitalize()} has {r} categories and {t.column} has {c}].",
+                 f"{rule}[; the sample size does not matter // , whatever the sample size // ].",
+                 f"[Here // So // With these numbers,] `df = {how} = {value}`."], count(value), f"{rule}.")
         for asked, (value, rule, how) in about.items()
     ]
     slips = ["used the rule for a test of independence", "took one less than the number of cells",
@@ -254,12 +269,18 @@ def chi_square_p_value(draw: Draw) -> Siblings:
         value = chi_square_upper_tail(x[a], df)
         draw.need(0.001 < value < 0.95)
         steps = [
-            (f"H0: {t.row} and {t.column} are independent. A test of independence has (rows - 1) * (columns - 1) "
-             "degrees of freedom.",
+            (f"H0: {t.row} and {t.column} are independent among all {t.who}. A test of independence has `(rows - 1) * "
+             "(columns - 1)` degrees of freedom.",
              f"H0: all {k} cells are equally likely. A goodness-of-fit test has one degree of freedom fewer than "
              "cells.")[b],
-            f"`df = {(f'({r} - 1) * ({c} - 1)', f'{k} - 1')[b]} = {df}`, and for {years[a]} chi-square is {x[a]}.",
-            f"If H0 is true, a statistic of {x[a]} or more has probability {value:.4f}.",
+            f"`df = {(f'({r} - 1) * ({c} - 1)', f'{k} - 1')[b]} = {df}`, and for {years[a]} chi-square is {x[a]}. [The "
+            "sample is random; all expected counts should be at least 5. // This holds for a random sample with "
+            "expected counts of at least 5.]",
+            f"[If H0 is true, a statistic of {x[a]} or more has probability {value:.4f} // The p-value is the area to "
+            f"the right of {x[a]}, {value:.4f} // The area above {x[a]} is the p-value, {value:.4f}].",
+            decision(value, (
+                f"{t.row} and {t.column} were associated in {years[a]}",
+                f"the {k} combinations of {t.row} and {t.column} were not equally likely in {years[a]}")[b]),
         ]
         ask = draw.ask(_ASK_CHI_SQUARE_P_VALUE, ("both", "cells")[b], y=years[a], k=k)
         return Sibling(f"{('first', 'second')[a]} year, {('independence', 'equal cells')[b]}", f"{stem} {ask}", steps,

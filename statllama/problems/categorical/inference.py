@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._draw import Draw, kind
 from .._numerics import chi_square_upper_tail
+from .._phrases import SO
 from .._problem import fixed, words
 from .._scenarios import TwoWay
 from .._settings_categorical import TABLES
@@ -88,8 +89,11 @@ def choose_chi_square_test(draw: Draw) -> Siblings:
               "percent": percent}
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_CHOOSE_CHI_SQUARE_TEST, asked, t=t, **fields)}",
-                [f"The question involves {design}.", "Samples are random, and the data are counts.",
-                 f"{test} is made for this design."], words(test),
+                [f"[The question involves // The design has // What is described is] {design}.",
+                 f"[Samples are random, and the data are counts // The data are counts of {t.who} from random "
+                 f"sampling].",
+                 f"{SO} {test[0].lower()}{test[1:]} [is made for this design // is called for // answers the question]."
+                 ], words(test),
                 "Count the samples and the variables: they tell the tests for categorical data apart.")
         for asked, (test, design) in _TESTS.items()
     ]
@@ -156,9 +160,10 @@ def chi_square_hypotheses(draw: Draw) -> Siblings:
         steps = [
             ("A relation of two variables calls for a test of independence, about an association.",
              "The distribution of one variable calls for a test of goodness of fit, about its categories.")[a],
-            ("The null hypothesis states that there is no effect: no association, or equal proportions.",
-             "The alternative states that there is an effect: an association, or unequal proportions.")[b],
-            "Hypotheses are about populations, not about the sample.",
+            ("[The null hypothesis states // H0 says] that there is no effect: no association, or equal proportions.",
+             "[The alternative states // Ha says] that there is an effect: an association, or unequal proportions.")[b],
+            f"[Hypotheses are about populations, not about the sample // The statement is about all {t.who}, not about "
+            f"those in the sample // The answer names the population, all {t.who}].",
         ]
         return Sibling(label, f"{stem} {draw.ask(_ASK_CHI_SQUARE_HYPOTHESES, label, t=t)}", steps, words(texts[a][b]),
                        "Two variables: association or none. One variable: equal proportions or not.")
@@ -210,9 +215,12 @@ def chi_square_conclusion(draw: Draw) -> Siblings:
         level, year = fixed(levels[b], 2), years[a]
         claim = f"convincing evidence of an association between {t.row} and {t.column} among all {t.who} in {year}"
         steps = [
-            f"H0: {t.row} and {t.column} were independent among all {t.who} in {year}; Ha: they were associated.",
-            f"The p-value {values[a]} is {('greater', 'less')[b]} than alpha = {level}, so H0 is "
-            f"{('not rejected', 'rejected')[b]}.",
+            f"[H0: {t.row} and {t.column} were independent among all {t.who} in {year}; Ha: they were associated. // "
+            f"We test H0, that {t.row} and {t.column} were independent among all {t.who} in {year}, against Ha, that "
+            "they were associated.]",
+            f"[The test for {year} has // For {year},] `chi-square = {x[a]}` [ // with {df} degrees of freedom].",
+            f"The p-value {values[a]} is {('greater', 'less')[b]} than alpha = {level}, so [we "
+            f"{('do not reject', 'reject')[b]} H0 // H0 is {('not rejected', 'rejected')[b]}].",
         ]
         return Sibling(f"{('first', 'second')[a]} year, alpha = {level}",
                        f"{stem} {draw.ask(_ASK_CHI_SQUARE_CONCLUSION, y=year, level=level)}", steps,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._draw import Draw, kind
 from .._numerics import chi_square_upper_tail
+from .._phrases import recalled
 from .._problem import fixed, words
 from .._scenarios import TwoWay
 from .._settings_categorical import TABLES
@@ -93,9 +94,12 @@ def chi_square_output(draw: Draw) -> Siblings:
         first, second = sorted(range(len(places)), key=lambda k: -values[k])[:2]
         draw.need(values[first] - values[second] > 0.05)
         name, value = cell(t, *places[first]), abs(values[first])
-        steps = ["The line of a cell gives its observed count, its expected count under H0 and its contribution "
-                 "(observed - expected)^2 / expected.",
-                 f"The {what} is {fixed(value, 0 if asked == 'most' else 2)}, in the cell {name}."]
+        shown = fixed(value, 0 if asked == "most" else 2)
+        steps = [f"[The line of a cell gives // Each line of the output gives] its observed count, its expected count "
+                 f"[under H0 // if {t.row} and {t.column} are independent] and its contribution "
+                 "`(observed - expected)^2 / expected`.",
+                 f"[The {what} is {shown}, in the cell {name} // The cell {name} has the "
+                 f"{what.rstrip(',')}: {shown}]."]
         of.append(Sibling(asked, stem + draw.ask(_ASK_CHI_SQUARE_OUTPUT, asked), steps, words(name),
                           "Contributions show where the data depart from H0; counts alone do not."))
     slips = ["picked the cell with the largest contribution", "picked the cell with the smallest expected count",
@@ -137,16 +141,20 @@ def chi_square_output_meaning(draw: Draw) -> Siblings:
         "statistic": (f"The sum of (observed - expected)^2 / expected over all {k} cells of the table is {x:.2f}.",
                       "The statistic measures how far all counts together are from those expected under H0."),
         "df": (f"The distribution of the statistic under H0 is approximately chi-square with {df} degrees of freedom.",
-               "The degrees of freedom, (rows - 1) * (columns - 1), say which chi-square distribution applies."),
+               "The degrees of freedom, `(rows - 1) * (columns - 1)`, say which chi-square distribution applies."),
         "p": (f"The probability of a statistic of {x:.2f} or more, if the variables are independent, is {p:.3f}.",
               "The p-value is the probability, if H0 is true, of a statistic at least as large as the observed one."),
         "contribution": (f"The part of the statistic, which is {x:.2f} in all, that comes from the cell {name} is "
                          f"{part:.2f}.",
-                         "A contribution is (observed - expected)^2 / expected for one cell."),
+                         "A contribution is `(observed - expected)^2 / expected` for one cell."),
     }
+    shown = {"statistic": f"{x:.2f}", "df": str(df), "p": f"{p:.3f}", "contribution": f"{part:.2f}"}
     of = [
         Sibling(asked, stem + draw.ask(_ASK_CHI_SQUARE_OUTPUT_MEANING, asked, name=name),
-                [f"H0: {t.row} and {t.column} are independent in the population of {t.who}.", idea], words(text), idea)
+                [f"[H0: {t.row} and {t.column} are independent // The null hypothesis is that {t.row} and {t.column} "
+                 f"are independent] in the population of {t.who}.", recalled(idea),
+                 f"[In the output, it is {shown[asked]} // The output prints {shown[asked]} for it]."], words(text),
+                idea)
         for asked, (text, idea) in about.items()
     ]
     slips = ["described the statistic", "described the degrees of freedom", "described the p-value",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._draw import Draw, kind
+from .._phrases import THAT
 from .._problem import number
 from .._settings_categorical import TABLES
 from .._siblings import Sibling, Siblings, four, square
@@ -53,8 +54,9 @@ def two_way_percentage(draw: Draw) -> Siblings:
     for asked, (part, whole, base) in about.items():
         ask = draw.ask(_ASK_TWO_WAY_PERCENTAGE, asked, t=t, row=t.in_row(i), column=t.in_column(j), one=one, n=n)
         base = base.replace("of whom", "of which") if t.rel == "that" else base
-        steps = [f"The percentage is taken of {base}.", f"`{part} / {whole} = {part / whole:.5f}`.",
-                 f"That is {100 * part / whole:.1f} percent."]
+        steps = [f"[The percentage is taken of // The whole to compare with is // The denominator counts] {base}.",
+                 f"[The proportion is // As a decimal, this is // ] `{part} / {whole} = {part / whole:.5f}`.",
+                 f"[That is // As a percentage, this is // Times 100, this gives] {100 * part / whole:.1f} percent."]
         of.append(Sibling(asked, stem + ask, steps, number(100 * part / whole, 1, "percent"),
                           "A conditional percentage has a row or column total below it, the others the grand total."))
     slips = ["gave the joint percentage", "gave the marginal percentage", "took the percentage of the row total",
@@ -83,11 +85,13 @@ def expected_count(draw: Draw) -> Siblings:
         row, column = sum(table[i]), sum(line[j] for line in table)
         value = row * column / n
         steps = [
-            f"H0: {t.row} and {t.column} are independent in the population of {t.who}.",
+            f"[H0: {t.row} and {t.column} are independent // The null hypothesis is that {t.row} and {t.column} are "
+            f"independent] in the population of {t.who}.",
             f"The row total of {t.rows[i]} is {row}, the column total of {t.columns[j]} is {column}, and the grand "
             f"total is {n}.",
-            f"`expected count = row total * column total / grand total`, that is `{row} * {column} / {n} = "
-            f"{value:.2f}`.",
+            f"[Then // If H0 is true,] `expected count = row total * column total / grand total`{THAT} `{row} * "
+            f"{column} / {n} = {value:.2f}`.",
+            "[ // An expected count need not be a whole number.]",
         ]
         return Sibling(f"row {i + 1}, column {j + 1}", stem + draw.ask(_ASK_EXPECTED_COUNT, t=t, cell=cell(t, i, j)),
                        steps, number(value, 2),
@@ -127,14 +131,16 @@ def cell_contribution(draw: Draw) -> Siblings:
         value = (seen - mean) ** 2 / mean
         draw.need(0.05 < value < 30)
         steps = [
-            f"H0: {t.row} and {t.column} are independent in the population of {t.who}.",
-            f"The expected count is `{sum(table[i])} * {sum(line[j] for line in table)} / {n} = {mean:.2f}`.",
-            f"The cell adds `(observed - expected)^2 / expected`, that is `({seen} - {mean:.2f})^2 / {mean:.2f} = "
+            f"[H0: {t.row} and {t.column} are independent // The null hypothesis is that {t.row} and {t.column} are "
+            f"independent] in the population of {t.who}.",
+            f"The expected count is `row total * column total / grand total`{THAT} `{sum(table[i])} * "
+            f"{sum(line[j] for line in table)} / {n} = {mean:.2f}`.",
+            f"The cell adds `(observed - expected)^2 / expected`{THAT} `({seen} - {mean:.2f})^2 / {mean:.2f} = "
             f"{value:.2f}`.",
         ]
         return Sibling(f"row {i + 1}, column {j + 1}", stem + draw.ask(_ASK_CELL_CONTRIBUTION, cell=cell(t, i, j)),
                        steps, number(value, 2, tolerance=0.02),
-                       "A cell adds (observed - expected)^2 / expected to chi-square.")
+                       "A cell adds `(observed - expected)^2 / expected` to chi-square.")
 
     return square(
         make,
@@ -188,10 +194,11 @@ def two_way_statistic(draw: Draw) -> Siblings:
         draw.need(0.3 < value < 80)
         part = f"in the row {t.rows[i]}" if a else "in all cells"
         steps = [
-            (f"H0: {t.row} and {t.column} are independent, so an expected count is row total * column total / {n}.",
-             f"H0: all {k} cells are equally likely, so each expected count is {n} / {k}.")[b],
-            f"The expected counts {part} are {', '.join(f'{e:.2f}' for _, e in pairs)}.",
-            "Each cell adds `(observed - expected)^2 / expected`: "
+            (f"H0: {t.row} and {t.column} are independent, so an expected count is `row total * column total / {n}`.",
+             f"H0: all {k} cells are equally likely, so each expected count is `{n} / {k}`.")[b],
+            f"[The sample is random. // The counts are from a random sample.] The expected counts {part} are "
+            f"{', '.join(f'{e:.2f}' for _, e in pairs)}[. // , all at least 5.]",
+            "[Each cell adds // The contribution of a cell is] `(observed - expected)^2 / expected`: "
             f"`{' + '.join(f'{(o - e) ** 2 / e:.3f}' for o, e in pairs)} = {value:.2f}`.",
         ]
         ask = draw.ask(_ASK_TWO_WAY_STATISTIC, f"{('whole', 'row')[a]} {('independent', 'even')[b]}", t=t, k=k,
@@ -199,7 +206,7 @@ def two_way_statistic(draw: Draw) -> Siblings:
         return Sibling(f"{('whole table', 'one row')[a]}, {('independence', 'equal probabilities')[b]}", stem + ask,
                        steps,
                        number(value, 2, tolerance=0.05),
-                       "Expected counts follow from H0, and the statistic adds (observed - expected)^2 / expected.")
+                       "Expected counts follow from H0, and the statistic adds `(observed - expected)^2 / expected`.")
 
     return square(
         make,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .._draw import Draw, Given, kind
+from .._phrases import hypotheses, recalled
 from .._problem import words
 from .._settings import MEASURES
 from .._settings_means import STAKES
-from .._siblings import Sibling, Siblings, four, square
+from .._siblings import Sibling, Siblings, Step, four, square
 from .._tails import SIGN, THAN
 from .._wording import capital, wordings
 
@@ -67,12 +68,11 @@ def errors_of_mean_test(draw: Draw) -> Siblings:
     def make(false: int, rejected: int) -> Sibling:
         label, idea = _CELLS[false, rejected]
         consequence = s.act if rejected else s.keep
-        steps = [
-            f"Let mu be the mean {s.thing} of all {s.who}. The hypotheses are `H0: mu = {null}` and "
-            f"`Ha: mu {sign} {null}`.",
-            f"{idea}.",
-            f"H0 is {('true', 'false')[false]} when the true mean {truths[false]}.",
-            f"H0 is {('not rejected', 'rejected')[rejected]} when {consequence}.",
+        steps: list[Step] = [
+            f"Let mu be the mean {s.thing} of all {s.who}. {hypotheses(f'mu = {null}', f'mu {sign} {null}')}.",
+            f"[By definition: // Recall the definition: // ] {idea}.",
+            (f"[Here // In this context,] H0 is {('true', 'false')[false]} when the true mean {truths[false]}.",
+             f"H0 is {('not rejected', 'rejected')[rejected]} [when // in the case that] {consequence}."),
         ]
         return Sibling(
             label,
@@ -161,11 +161,12 @@ def probabilities_of_t_test(draw: Draw) -> Siblings:
 
     def make(label: str) -> Sibling:
         idea, given = _PROBABILITIES[label], null if label in ("p", "alpha") else true
-        steps = [
-            f"Let mu be the mean {m.thing} of all {m.who}. The hypotheses are `H0: mu = {null}` and "
-            f"`Ha: mu {SIGN[way]} {null}`.",
-            idea,
-            f"The event is {event[label]}, and its probability is computed for a population mean of {given} {m.unit}.",
+        steps: list[Step] = [
+            f"Let mu be the mean {m.thing} of all {m.who}. {hypotheses(f'mu = {null}', f'mu {SIGN[way]} {null}')}.",
+            recalled(idea),
+            (f"[The event is // The event in question is] {event[label]}.",
+             f"[Its probability is computed // The calculation is made] [for // with] a population mean of {given} "
+             f"{m.unit}."),
         ]
         text = f"The probability of {event[label]} when the population mean is {given} {m.unit}."
         ask = draw.ask(_ASK_PROBABILITIES_OF_T_TEST, label)

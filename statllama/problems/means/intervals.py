@@ -6,6 +6,7 @@ import math
 
 from .._draw import Draw, Given, kind
 from .._numerics import normal_quantile, t_quantile
+from .._phrases import THAT, confident, degrees_of_freedom, parameter, recalled, tenth
 from .._problem import count, fixed, interval, sig, words
 from .._settings import MEASURES
 from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
@@ -58,13 +59,17 @@ def one_mean_interval(draw: Draw) -> Siblings:
         name = "z*" if known else "t*"
         ask = draw.ask(_ASK_ONE_MEAN_INTERVAL, ("s", "sigma")[known], m=m, sd=sd, level=level)
         steps = [
-            f"The parameter is mu, the mean {m.thing} of all {m.who} in {m.unit}.",
-            f"The sample is random and normality is plausible, so an interval with the critical value {name} = "
-            f"{critical:.3f} is appropriate.",
-            f"The interval is `x_bar +/- {name} ({('s', 'sigma')[known]} / sqrt(n))`, that is "
+            f"{parameter('mu', f'the mean {m.thing} of all {m.who}, in {m.unit}')}.",
+            "The sample is random. " + (
+                f"The population is normal and sigma = {sd} is known, so [a z interval is appropriate // we use z]: "
+                f"{name} = {critical:.3f}." if known else
+                f"n = {n} is below 30, but the data show no strong skew or outliers, so [a t interval is appropriate "
+                f"// we use t]. With {degrees_of_freedom(n, 1)}, {name} = {critical:.3f}.")
+            + f" [ // {tenth(n, m.many)}]",
+            f"The interval is `x_bar +/- {name} ({('s', 'sigma')[known]} / sqrt(n))`{THAT} "
             f"`{mean} +/- {critical:.3f} * {sd} / sqrt({n}) = {mean} +/- {sig(critical * se)}`.",
-            f"We are {level}% confident that the interval from {fixed(mean - critical * se, 2)} to "
-            f"{fixed(mean + critical * se, 2)} {m.unit} captures the mean {m.thing} of all {m.who}.",
+            confident(level, fixed(mean - critical * se, 2), fixed(mean + critical * se, 2),
+                      f"the mean {m.thing} of all {m.who}", m.unit),
         ]
         return Sibling(
             f"{name[0]} interval, {level}%",
@@ -150,7 +155,13 @@ def interpret_confidence(draw: Draw) -> Siblings:
         Sibling(
             asked,
             f"{stem} {draw.ask(_ASK_INTERPRET_CONFIDENCE, asked, level=level)}",
-            [idea, f"Here the mean {m.thing} of {m.who} is estimated from {n} of them."],
+            [
+                f"[{parameter('mu', f'the mean {m.thing} of all {m.who}')}; it is estimated from {n} of them. // Here "
+                f"the mean {m.thing} of all {m.who} is estimated from a random sample of {n}.]",
+                recalled(idea),
+                f"[In context, the sentence speaks of the mean {m.thing} of {m.who}, in {m.unit} // A good "
+                f"interpretation names the variable, {m.thing}, and its unit, {m.unit}].",
+            ],
             words(sentences[asked]),
             idea,
         )
@@ -216,17 +227,22 @@ def sample_size_for_mean(draw: Draw) -> Siblings:
         draw.need(0.05 < exact % 1 < 0.95 and 8 < exact < 3000)
         ask = draw.ask(_ASK_SAMPLE_SIZE_FOR_MEAN, ("margin", "width")[b], m=m, source=source, reach=reach)
         steps = [
-            f"The parameter is mu, the mean {m.thing} of all {m.who}; the {source} gives sigma = {sd[a]} {m.unit}.",
-            f"The margin of error may be at most {margin} {m.unit}, and z* = {z:.3f} for {level}% confidence.",
-            f"`n >= (z* sigma / margin)^2`, that is `n >= ({z:.3f} * {sd[a]} / {margin})^2 = {exact:.1f}`.",
-            f"Rounding up, {math.ceil(exact)} {m.many} are needed.",
+            f"{parameter('mu', f'the mean {m.thing} of all {m.who}')}; the {source} gives sigma = {sd[a]} {m.unit}.",
+            f"The margin of error may be [at most // no more than] {margin} {m.unit}, and z* = {z:.3f} for {level}% "
+            f"confidence.",
+            f"[From `z* sigma / sqrt(n) <= margin` follows // Solving `z* sigma / sqrt(n) <= margin` for n gives // "
+            f"The sample size must satisfy] `n >= (z* sigma / margin)^2`{THAT} "
+            f"`n >= ({z:.3f} * {sd[a]} / {margin})^2 = {exact:.1f}`.",
+            f"[Rounding up, {math.ceil(exact)} {m.many} are needed // A sample size is rounded up, so at least "
+            f"{math.ceil(exact)} {m.many} must be selected // The next whole number is {math.ceil(exact)}, so a random "
+            f"sample of {math.ceil(exact)} {m.many} is enough].",
         ]
         return Sibling(
             f"{source}, {('margin', 'width')[b]}",
             f"{stem} {ask}",
             steps,
             count(math.ceil(exact), m.many),
-            "The sample size for a mean is (z * sigma / margin)^2, rounded up; the margin is half the width.",
+            "The sample size for a mean is `(z * sigma / margin)^2`, rounded up; the margin is half the width.",
         )
 
     return square(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, Given, kind
+from .._phrases import SO, THAT, chance, decision, extreme, hypotheses
 from .._problem import number, probability
 from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, square
@@ -70,14 +71,18 @@ def complete_t_output(draw: Draw) -> Siblings:
 
     def make(a: int, b: int) -> Sibling:
         n, sd, mean, error = sizes[a], sds[a], means[a], errors[a]
-        t = (mean - null) / error
+        t, entry = (mean - null) / error, ("under SE Mean", "under T-Value")[b]
         steps = [
             f"Sample {_ROWS[a]} has n = {n}, mean {mean} and standard deviation {sd}; the null hypothesis is "
-            f"`H0: mu = {null}`.",
-            "The sample is random and normality is plausible, so a one-sample t test is appropriate.",
-            f"`SE = s / sqrt(n)`, that is `{sd} / sqrt({n}) = {error:.3f}`.",
-            f"`t = (x_bar - mu_0) / SE`, that is `({mean} - {null}) / {error:.3f} = {t:.3f}`.",
-            f"The entry {('under SE Mean', 'under T-Value')[b]} is {(error, t)[b]:.3f}.",
+            f"`H0: mu = {null}`, [with mu the mean {m.thing} of all {m.who} // where mu is the mean {m.thing} of all "
+            f"{m.who}].",
+            "The sample is random, and " + (
+                f"n = {n} is at least 30" if n >= 30 else f"n = {n} is below 30 but there is no strong skew")
+            + ", so a one-sample t test is appropriate.",
+            f"`SE = s / sqrt(n)`{THAT} `{sd} / sqrt({n}) = {error:.3f}`.",
+            f"`t = (x_bar - mu_0) / SE`{THAT} `({mean} - {null}) / {error:.3f} = {t:.3f}`.",
+            f"[The entry {entry} is {(error, t)[b]:.3f} // {SO} {(error, t)[b]:.3f} stands {entry} // In the output, "
+            f"{(error, t)[b]:.3f} belongs {entry}].",
         ]
         ask = draw.ask(_ASK_COMPLETE_T_OUTPUT, ("se", "t")[b], row=_ROWS[a])
         return Sibling(
@@ -85,7 +90,7 @@ def complete_t_output(draw: Draw) -> Siblings:
             f"{stem}\n\n{table}\n\n{ask}",
             steps,
             number((error, t)[b], 3, tolerance=0.004 * abs((error, t)[b]) + 0.002),
-            "SE Mean is StDev / sqrt(N), and T-Value is (Mean - null value) / SE Mean.",
+            "SE Mean is `StDev / sqrt(N)`, and T-Value is `(Mean - null value) / SE Mean`.",
         )
 
     return square(
@@ -138,20 +143,23 @@ def p_value_from_output(draw: Draw) -> Siblings:
         agrees = way != "different" and (t > 0) == (way == "greater")
         value = p if way == "different" else p / 2 if agrees else 1 - p / 2
         how = (
-            f"The alternative is two-sided, as in the output: `p = {p:.3f}`" if way == "different" else
-            f"T lies on the side of the alternative, so half of the printed value counts: `p = {p:.3f} / 2 = "
-            f"{value:.4f}`"
+            f"The alternative is two-sided, as [in the output // the printed value is]: `p = {p:.3f}`"
+            if way == "different" else
+            f"T lies on the side of the alternative, so half of the printed value [counts // is the p-value]: `p = "
+            f"{p:.3f} / 2 = {value:.4f}`"
             if agrees else
-            f"T lies on the other side of 0, so all but half of the printed value counts: `p = 1 - {p:.3f} / 2 = "
-            f"{value:.4f}`"
+            "T lies on the other side of 0, so [all but half of the printed value counts // 1 minus half of the "
+            f"printed value is the p-value]: `p = 1 - {p:.3f} / 2 = {value:.4f}`"
         )
         steps = [
-            f"The hypotheses are `H0: mu = {null}` and `Ha: mu {SIGN[way]} {null}`, with mu the mean {m.thing} in "
+            f"{hypotheses(f'mu = {null}', f'mu {SIGN[way]} {null}')}, with mu the mean {m.thing} of all {m.who}, in "
             f"{m.unit}.",
-            f"The row of sample {_ROWS[a]} has T = {t} and the two-sided p-value {p:.3f}.",
+            f"[The row of sample {_ROWS[a]} has // Sample {_ROWS[a]} has // For sample {_ROWS[a]}, the output gives] "
+            f"T = {t} and the two-sided p-value {p:.3f}. [The sample is random and roughly normal. // The conditions, "
+            f"a random sample with a roughly normal shape, are met.]",
             f"{how}.",
-            f"If the mean were {null} {m.unit}, a statistic at least as extreme as {t} in the direction of the "
-            f"alternative would have probability {value:.4f}.",
+            chance("the mean", f"{null} {m.unit}", extreme(t, way), f"{value:.4f}"),
+            decision(value, f"the mean {m.thing} of all {m.who} {THAN[way]} {null} {m.unit}"),
         ]
         ask = draw.ask(_ASK_P_VALUE_FROM_OUTPUT, row=_ROWS[a], null=null, way=THAN[way], sign=SIGN[way])
         return Sibling(

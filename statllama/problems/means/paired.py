@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .._draw import Draw, kind
 from .._numerics import t_quantile
+from .._phrases import THAT, confident, degrees_of_freedom, parameter, rarity
 from .._problem import fixed, interval, number, sig
 from .._scenarios import PAIRINGS, Before
 from .._siblings import LEVELS, Claim, Sibling, Siblings, other_level, square
@@ -119,22 +120,26 @@ def paired_t(draw: Draw) -> Siblings:
         t = gap / error
         values = lists.changes if not turned else [-d for d in lists.changes]
         first, reduced, formula = (
-            (f"Let mu_d be the mean difference in {b.y}, {order}. The null hypothesis is `H0: mu_d = 0`.",
+            (f"Let mu_d be the mean difference in {b.y}, {order}. [The null hypothesis is // We test] `H0: mu_d = 0`.",
              f"Each difference belongs to one of the {b.who}, so the differences {listed(values)} are one random "
              f"sample with mean {gap} and standard deviation {sig(s)}.",
-             f"`SE = s_d / sqrt(n)`, that is `{sig(s)} / sqrt({n}) = {sig(error)}`."),
-            (f"Let mu_1 and mu_2 be the mean {b.y} before and after. The null hypothesis is `H0: mu_1 = mu_2`.",
+             f"`SE = s_d / sqrt(n)`{THAT} `{sig(s)} / sqrt({n}) = {sig(error)}`."),
+            (f"Let mu_1 and mu_2 be the mean {b.y} before and after. [The null hypothesis is // We test] "
+             "`H0: mu_1 = mu_2`.",
              f"The samples are random and independent, with means {sum(lists.before) // n} and "
              f"{sum(lists.after) // n}, difference {gap}, and standard deviations {sig(s1)} and {sig(s2)}.",
-             f"`SE = sqrt(s1^2 / n1 + s2^2 / n2)`, that is `sqrt({sig(s1)}^2 / {n} + {sig(s2)}^2 / {n}) = "
+             f"`SE = sqrt(s1^2 / n1 + s2^2 / n2)`{THAT} `sqrt({sig(s1)}^2 / {n} + {sig(s2)}^2 / {n}) = "
              f"{sig(error)}`."),
         )[independent]
         steps = [
             first,
             reduced,
+            f"[Neither the values nor the differences show outliers, so t procedures are appropriate // There are no "
+            f"outliers, so t procedures may be used although n = {n} is small].",
             formula,
-            f"`t = (difference - 0) / SE`, that is `{gap} / {sig(error)} = {t:.2f}`.",
-            f"The observed difference is {abs(t):.2f} standard errors {'above' if gap > 0 else 'below'} 0.",
+            f"`t = (difference - 0) / SE`{THAT} `{gap} / {sig(error)} = {t:.2f}`.",
+            f"The [observed // sample] difference is {abs(t):.2f} standard errors {'above' if gap > 0 else 'below'} 0. "
+            + rarity(p_value(t, n - 1 if not independent else 2 * n - 2, "different"), f"{t:.2f}"),
         ]
         ask = draw.ask(_ASK_PAIRED_T, ("paired", "apart")[independent], n=n, b=b, order=order)
         return Sibling(
@@ -188,13 +193,14 @@ def paired_interval(draw: Draw) -> Siblings:
         margin = critical * se
         values = lists.changes if not turned else [-d for d in lists.changes]
         steps = [
-            f"The parameter is mu_d, the mean difference in {b.y} of all {b.who}, {order}, in {b.unit}.",
-            f"The differences {listed(values)} are one random sample, and normality is plausible. They have mean {gap} "
-            f"and standard deviation {sig(s)}; with {n - 1} degrees of freedom, t* = {critical:.3f}.",
-            f"The interval is `d_bar +/- t* (s_d / sqrt(n))`, that is `{gap} +/- {critical:.3f} * {sig(s)} / "
-            f"sqrt({n}) = {gap} +/- {sig(margin)}`.",
-            f"We are {level}% confident that the mean difference is between {fixed(gap - margin, 2)} and "
-            f"{fixed(gap + margin, 2)} {b.unit}.",
+            f"{parameter('mu_d', f'the mean difference in {b.y} of all {b.who}, {order}, in {b.unit}')}.",
+            f"The differences {listed(values)} are one random sample, and [normality is plausible // they look nearly "
+            f"normal, which n = {n} requires]. They have mean {gap} and standard deviation {sig(s)}; with "
+            f"{degrees_of_freedom(n, 1)}, t* = {critical:.3f}.",
+            f"The interval is `d_bar +/- t* (s_d / sqrt(n))`{THAT} `{gap} +/- {critical:.3f} * {sig(s)} / sqrt({n}) = "
+            f"{gap} +/- {sig(margin)}`.",
+            confident(level, fixed(gap - margin, 2), fixed(gap + margin, 2),
+                      f"the mean difference in {b.y} of all {b.who}", b.unit),
         ]
         return Sibling(
             f"{order}, {level}%",

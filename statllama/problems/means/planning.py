@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import words
 from .._scenarios import PAIRINGS
 from .._settings import VERSUS
-from .._siblings import Sibling, Siblings, four, square
+from .._siblings import Sibling, Siblings, Step, four, square
 from .._wording import wordings
 
 # fmt: off
@@ -79,10 +80,14 @@ def hypotheses_for_mean(draw: Draw) -> Siblings:
             "paired": "Each of them gives two values, so the parameter is the mean of the differences",
             "two": "Two separate groups are compared, so the parameter is the difference of their means",
         }[design]
-        steps = [
+        steps: list[Step] = [
             f"{data}, with {meaning}.",
-            f"The null hypothesis of no effect is `H0: {symbol} = {null}`.",
-            f"Values are suspected to be {way} with {b.event}, so the alternative is `Ha: {symbol} {sign} {null}`.",
+            (f"[The null hypothesis of no effect is // No effect means // The null hypothesis states that nothing has "
+             f"changed:] `H0: {symbol} = {null}`.",
+             f"Values are [suspected // thought] to be {way} with {b.event}, so [the alternative is // we take // this "
+             f"gives] `Ha: {symbol} {sign} {null}`."),
+            "[Both hypotheses are about the population, not about the sample. // The direction was chosen before any "
+            "data were seen. // ]",
         ]
         ask = draw.ask(_ASK_HYPOTHESES_FOR_MEAN, design, b=b, n=n, double=2 * n, way=way, k=k)
         return Sibling(
@@ -182,10 +187,11 @@ def choose_t_procedure(draw: Draw) -> Siblings:
         name = _PROCEDURES[label].format("test" if test else "interval")
         target, idea = _AIMS[label]
         steps = [
-            f"The goal is to {'test a claim about' if test else 'estimate'} {target}, so a "
-            f"{'significance test' if test else 'confidence interval'} is needed.",
-            idea,
-            "The population standard deviation is unknown, so the procedure is based on t.",
+            f"[The goal is to // The study is to // We want to] {'test a claim about' if test else 'estimate'} "
+            f"{target}, so a {'significance test' if test else 'confidence interval'} is [needed // called for].",
+            recalled(idea),
+            "[The population standard deviation is unknown, so the procedure is based on t // Sigma is not known and s "
+            "takes its place, so t applies // Since s estimates an unknown sigma, a t procedure is used].",
         ]
         ask = draw.ask(_ASK_CHOOSE_T_PROCEDURE, label, **fields)
         return Sibling(label, f"{stem} {ask}", steps, words(name), idea)
@@ -260,9 +266,12 @@ def conditions_for_t(draw: Draw) -> Siblings:
     def make(label: str) -> Sibling:
         idea = _CONDITIONS[label]
         steps = [
-            "A two-sample t procedure rests on random selection or assignment, independence and approximate normality.",
-            idea,
-            f"The fact that bears on this is: {facts[label]}",
+            f"[A two-sample t procedure rests on random selection or assignment, independence and approximate "
+            f"normality // Inference about the mean {v.y} with two groups has conditions: randomness, independence and "
+            f"approximate normality].",
+            recalled(idea),
+            f"[The fact that bears on this is // In the study, this is checked by one fact // For {v.a} and {v.b}, "
+            f"the relevant fact is]: {facts[label]}",
         ]
         ask = draw.ask(_ASK_CONDITIONS_FOR_T, label, v=v)
         return Sibling(label, f"{stem} {ask}", steps, words(facts[label]), idea)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, Given, kind
+from .._phrases import THAT, chance, decision, extreme, hypotheses, rarity, tenth
 from .._problem import number, probability, sig
 from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, square
@@ -66,11 +67,14 @@ def one_mean_t(draw: Draw) -> Siblings:
         null, error = nulls[a], spread / math.sqrt(n)
         value = (mean - null) / error
         steps = [
-            f"Let mu be the mean {m.thing} of all {m.who}. The null hypothesis is `H0: mu = {null}`.",
-            f"The sample is random and normality is plausible. With {name} = {spread} {m.unit}, the standard error is "
-            f"`{name} / sqrt(n) = {spread} / sqrt({n}) = {sig(error)}`.",
-            f"`{letter} = (x_bar - mu_0) / SE`, that is `{letter} = ({mean} - {null}) / {sig(error)} = {value:.2f}`.",
-            f"The sample mean is {abs(value):.2f} standard errors {'above' if value > 0 else 'below'} {null} {m.unit}.",
+            f"Let mu be the mean {m.thing} of all {m.who}. [The null hypothesis is // We test] `H0: mu = {null}`.",
+            "The sample is random, and " + (f"n = {n} is at least 30" if n >= 30 else
+                                             f"with n = {n} there is no strong skew")
+            + f", so normality [is plausible // of the sample mean is plausible]. With {name} = {spread} {m.unit}, the "
+            f"standard error is `{name} / sqrt(n) = {spread} / sqrt({n}) = {sig(error)}`.",
+            f"`{letter} = (x_bar - mu_0) / SE`{THAT} `{letter} = ({mean} - {null}) / {sig(error)} = {value:.2f}`.",
+            f"The sample mean is {abs(value):.2f} standard errors {'above' if value > 0 else 'below'} {null} {m.unit}. "
+            + rarity(p_value(value, None if b else n - 1, "different"), f"{value:.2f}"),
         ]
         ask = draw.ask(_ASK_ONE_MEAN_T, letter, source=("report", "website")[a])
         return Sibling(
@@ -141,13 +145,13 @@ def t_p_value(draw: Draw) -> Siblings:
         curve = ("standard normal distribution" if known else
                  f"t distribution with {n} - 1 = {n - 1} degrees of freedom")
         steps = [
-            f"Let mu be the mean {m.thing} of all {m.who}. The hypotheses are `H0: mu = {null}` and "
-            f"`Ha: mu {SIGN[way]} {null}`.",
-            "The sample is random and the population approximately normal. Under the null hypothesis the statistic "
-            f"follows the {curve}.",
-            f"The p-value is `{area(letter, str(t), way)} = {value:.4f}`.",
-            f"If the mean were {null} {m.unit}, a statistic at least as extreme as {t} in the direction of the "
-            f"alternative would have probability {value:.4f}.",
+            f"Let mu be the mean {m.thing} of all {m.who}. {hypotheses(f'mu = {null}', f'mu {SIGN[way]} {null}')}.",
+            f"The sample is random and the population [approximately normal // close to normal, as n = {n} requires]. "
+            f"Under the null hypothesis the statistic follows the {curve}. [ // {tenth(n, m.many)}]",
+            f"[The p-value is // This gives the p-value // For this alternative, the p-value is] "
+            f"`{area(letter, str(t), way)} = {value:.4f}`.",
+            chance("the mean", f"{null} {m.unit}", extreme(t, way), f"{value:.4f}"),
+            decision(value, f"the mean {m.thing} of all {m.who} {THAN[way]} {null} {m.unit}"),
         ]
         return Sibling(
             f"{letter}, {way}",

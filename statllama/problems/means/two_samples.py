@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .._draw import Draw, Given, kind
 from .._numerics import t_quantile
+from .._phrases import THAT, confident, rarity
 from .._problem import fixed, interval, number, plain, sig
 from .._settings import VERSUS, Versus
 from .._siblings import LEVELS, Claim, Sibling, Siblings, other_level, square
@@ -49,7 +50,7 @@ class _Groups:
     def error(self) -> str:
         """The standard error as a formula with its numbers."""
         numbers = f"sqrt({self.sd1}^2 / {self.n1} + {self.sd2}^2 / {self.n2})"
-        return f"`SE = sqrt(s1^2 / n1 + s2^2 / n2)`, that is `{numbers} = {sig(self.se)}`"
+        return f"`SE = sqrt(s1^2 / n1 + s2^2 / n2)`{THAT} `{numbers} = {sig(self.se)}`"
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -110,21 +111,22 @@ def two_mean_interval(draw: Draw) -> Siblings:
         gap, margin = g.means[one] - g.means[two], critical * g.se
         ask = draw.ask(_ASK_TWO_MEAN_INTERVAL, level=level, df=df, order=order)
         steps = [
-            f"The parameter is the difference of the true mean {v.y}, {order}, in {v.unit}.",
-            "The treatments were assigned at random and neither group shows strong skew or outliers. With "
-            f"{df} degrees of freedom, t* = {critical:.3f} at {level}% confidence.",
+            f"[The parameter is // We estimate // Of interest is] the difference of the true mean {v.y}, {order}, in "
+            f"{v.unit}.",
+            "The treatments were assigned at random[, and // , the groups are independent, and] neither group shows "
+            f"strong skew or outliers. With {df} degrees of freedom, t* = {critical:.3f} at {level}% confidence.",
             f"{g.error}.",
-            f"The interval is `({g.means[one]} - {g.means[two]}) +/- {critical:.3f} * {sig(g.se)}`, that is "
-            f"`{plain(gap)} +/- {sig(margin)}`.",
-            f"We are {level}% confident that the difference of the means is between {fixed(gap - margin, 2)} and "
-            f"{fixed(gap + margin, 2)} {v.unit}.",
+            f"The interval is `(x_bar_1 - x_bar_2) +/- t* SE`{THAT} `({g.means[one]} - {g.means[two]}) +/- "
+            f"{critical:.3f} * {sig(g.se)} = {plain(gap)} +/- {sig(margin)}`.",
+            confident(level, fixed(gap - margin, 2), fixed(gap + margin, 2),
+                      f"the difference of the mean {v.y}, {order},", v.unit),
         ]
         return Sibling(
             f"{order}, {level}%",
             f"{stem} {ask}",
             steps,
             interval(gap - margin, gap + margin, 2, v.unit),
-            "A two-sample interval is the difference of means plus or minus t* times sqrt(s1^2 / n1 + s2^2 / n2).",
+            "A two-sample interval is the difference of means plus or minus t* times `sqrt(s1^2 / n1 + s2^2 / n2)`.",
         )
 
     return square(make, _REVERSED, other_level(levels), {**g.parameters, "levels": levels, "orders": g.orders})
@@ -175,13 +177,16 @@ def two_sample_t(draw: Draw) -> Siblings:
         t = (g.means[one] - g.means[two] - null) / g.se
         ask = draw.ask(_ASK_TWO_SAMPLE_T, first=names[one], second=names[two], null=null, unit=v.unit, order=order)
         steps = [
-            f"Let mu_1 be the true mean {v.y} with {names[one]} and mu_2 that with {names[two]}. The null hypothesis "
-            f"is `H0: mu_1 - mu_2 = {null}`.",
-            "The treatments were assigned at random, and the shapes of both samples allow t procedures.",
+            f"Let mu_1 be the true mean {v.y} with {names[one]} and mu_2 that with {names[two]}. [The null hypothesis "
+            f"is // We test] `H0: mu_1 - mu_2 = {null}`.",
+            "The treatments were assigned at random, and [neither group shows outliers or strong skew // groups of "
+            f"{g.n1} and {g.n2} without outliers are normal enough // there are no outliers in either sample], so t "
+            "procedures are appropriate.",
             f"{g.error}.",
-            f"`t = (x_bar_1 - x_bar_2 - {null}) / SE`, that is `({g.means[one]} - {g.means[two]} - {null}) / "
+            f"`t = (x_bar_1 - x_bar_2 - {null}) / SE`{THAT} `({g.means[one]} - {g.means[two]} - {null}) / "
             f"{sig(g.se)} = {t:.2f}`.",
-            f"The observed difference is {abs(t):.2f} standard errors {'above' if t > 0 else 'below'} {null} {v.unit}.",
+            f"The observed difference is {abs(t):.2f} standard errors {'above' if t > 0 else 'below'} {null} {v.unit}. "
+            + rarity(p_value(t, min(g.n1, g.n2) - 1, "different"), f"{t:.2f}"),
         ]
         return Sibling(
             f"{order}, null {null}",
@@ -189,7 +194,7 @@ def two_sample_t(draw: Draw) -> Siblings:
             steps,
             number(t, 2, tolerance=0.02),
             "The two-sample t statistic is the difference of means minus the null difference, over "
-            "sqrt(s1^2 / n1 + s2^2 / n2).",
+            "`sqrt(s1^2 / n1 + s2^2 / n2)`.",
             Claim(f"the true mean {v.y} with {names[one]} minus that with {names[two]} differs from {null} {v.unit}",
                   f"mu_1 - mu_2 = {null}", f"mu_1 - mu_2 != {null}",
                   p_value(t, min(g.n1, g.n2) - 1, "different")),

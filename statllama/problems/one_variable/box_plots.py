@@ -63,7 +63,10 @@ def box_plot_spread(draw: Draw) -> Siblings:
         start, end, what, first, last = parts[name]
         steps = [
             f"The interval from the {first}, {start}, to the {last}, {end}, holds {what}.",
-            f"Its width is `{end} - {start} = {plain(end - start)}` {m.unit}.",
+            f"[Its width is // The width is the difference of the two, // Subtracting gives] `{end} - {start} = "
+            f"{plain(end - start)}` {m.unit}.",
+            f"[ // So {what} extend over {plain(end - start)} {m.unit}. // In context, the {m.thing} of "
+            f"{what.removesuffix(' of the values')} of the {m.many} varies by at most this much.]",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_BOX_PLOT_SPREAD, name, m=m)}", steps,
                        number(end - start, m.digits, m.unit),
@@ -119,9 +122,10 @@ def box_plot_counts(draw: Draw) -> Siblings:
         is_q1, side = boxes[k][0] == cut, ("above", "below")[below]
         share = 25 if is_q1 == bool(below) else 75
         steps = [
-            f"In the {YEARS[k]} year, {cut} {m.unit} is the {'first' if is_q1 else 'third'} quartile.",
-            f"About {share}% of the values are {side} it: `{share / 100:.2f} * {sizes[k]} = "
-            f"{sizes[k] * share // 100}`.",
+            f"[In the {YEARS[k]} year, {cut} {m.unit} is // {cut} {m.unit} is, in the {YEARS[k]} year,] the "
+            f"{'first' if is_q1 else 'third'} quartile[. // of the {m.thing}.]",
+            f"About {share}% of the values are {side} it[: // , which makes] `{share / 100:.2f} * {sizes[k]} = "
+            f"{sizes[k] * share // 100}`[. // of the {sizes[k]} {m.many}.]",
         ]
         ask = draw.ask(_ASK_BOX_PLOT_COUNTS, m=m, year=YEARS[k], side=side, cut=cut)
         return Sibling(f"{YEARS[k]} year, {side}", f"{stem} {ask}", steps, count(sizes[k] * share // 100, m.many),
@@ -178,9 +182,10 @@ def compare_box_plots(draw: Draw) -> Siblings:
         pair = [plain(v) for v in values[name]]
         ahead = 0 if gaps[name] > 0 else 1
         steps = [
-            f"The {name} is {pair[0]} {m.unit} in the first year and {pair[1]} {m.unit} in the second.",
-            f"The {YEARS[ahead]} year is ahead by `{pair[ahead]} - {pair[1 - ahead]} = {plain(abs(gaps[name]))}` "
-            f"{m.unit}.",
+            f"[The {name} is {pair[0]} {m.unit} in the first year and {pair[1]} {m.unit} in the second // Read from "
+            f"the boxplots, the {name} is {pair[0]} (first year) and {pair[1]} (second year) {m.unit}].",
+            f"[The {YEARS[ahead]} year is ahead by // The {YEARS[ahead]} year has the larger {name}, by] "
+            f"`{pair[ahead]} - {pair[1 - ahead]} = {plain(abs(gaps[name]))}` {m.unit}.",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_COMPARE_BOX_PLOTS, measure=name)}", steps,
                        words(f"The {YEARS[ahead]} year, by {plain(abs(gaps[name]))} {m.unit}."),

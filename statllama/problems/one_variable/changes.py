@@ -58,7 +58,8 @@ def linear_change(draw: Draw) -> Siblings:
         steps = [
             (f"The {measure} is a measure of center: it is multiplied and shifted like each value.",
              f"The {measure} is a measure of spread: it is multiplied, and a constant does not change it.")[spread],
-            f"With {who}, the new {measure} is `{shown} = {right:.2f}` {t.new_unit}.",
+            f"[With {who}, // By the rule of {who},] the new {measure} is `{shown} = {right:.2f}` {t.new_unit}.",
+            "[ // Adding a constant moves all values alike, so it matters for center and not for spread.]",
         ]
         return Sibling(
             f"{measure}, {who}",
@@ -109,9 +110,11 @@ def mean_after_correction(draw: Draw) -> Siblings:
         change, size, shown = changes[name]
         total = n * mean + change
         steps = [
-            f"The reported sum is `n * mean = {n} * {mean} = {plain(n * mean)}`.",
-            f"The new sum is `{plain(n * mean)} {shown} = {plain(total)}`, over {size} values.",
-            f"The new mean is `{plain(total)} / {size} = {total / size:.2f}` {m.unit}.",
+            f"[The reported sum is // From the reported mean, the sum is] `n * mean = {n} * {mean} = "
+            f"{plain(n * mean)}`.",
+            f"[The new sum is // After the change, the sum is] `{plain(n * mean)} {shown} = {plain(total)}`, over "
+            f"{size} values.",
+            f"[The new mean is // Dividing, the mean becomes] `{plain(total)} / {size} = {total / size:.2f}` {m.unit}.",
         ]
         ask = draw.ask(_ASK_MEAN_AFTER_CORRECTION, name, m=m, a=a, b=b, fewer=n - 1, more=n + 1)
         return Sibling(name, f"{stem} {ask}", steps, number(total / size, 2, m.unit, tolerance=0.02),
@@ -167,10 +170,10 @@ def effect_of_a_value(draw: Draw) -> Siblings:
         spread = way if side else -way
         place = {1: f"far above the mean of {mean}", -1: f"far below the mean of {mean}", 0: "equal to the mean"}[side]
         steps = [
-            f"The value {x} is {place}, so {('removing', 'adding')[how == 'add']} it means that the mean "
-            f"{_CHANGED[way * side]}.",
-            f"It is {'more than two standard deviations' if side else '0 standard deviations'} from the mean, so the "
-            f"spread "
+            f"The value {x} is {place}, so {('removing', 'adding')[how == 'add']} it [means that the mean // has the "
+            f"effect that the mean] {_CHANGED[way * side]}.",
+            f"[It is // The value is] "
+            f"{'more than two standard deviations' if side else '0 standard deviations'} from the mean, so the spread "
             f"about the mean {_CHANGED[spread]}.",
         ]
         return Sibling(

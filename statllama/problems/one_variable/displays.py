@@ -71,9 +71,11 @@ def histogram_shares(draw: Draw) -> Siblings:
         added = f"`{' + '.join(map(str, part))} = {total}`" if len(part) > 1 else str(total)
         said = name.removeprefix("of ")
         steps = [
-            f"There are {n} values in all.",
-            f"The classes with values {name} {m.unit} have a count of {added}.",
-            f"As a percent, that is `100 * {total} / {n} = {100 * total / n:.1f}`.",
+            f"[There are {n} values in all // The counts add up to {n}].",
+            f"[The classes with values {name} {m.unit} have a count of {added} // Adding the classes with values "
+            f"{name} {m.unit} gives {added}].",
+            f"[As a percent, that is // The relative frequency, in percent, is // Out of {n}, this makes] `100 * "
+            f"{total} / {n} = {100 * total / n:.1f}`.",
         ]
         place = name if draw.split == "train" else {"less": f"below {said[10:]}", "of": f"at or above {low}"}.get(
             name.split()[0], name)
@@ -135,10 +137,12 @@ def histogram_quartiles(draw: Draw) -> Siblings:
     def make(name: str) -> Sibling:
         i, p = at[name], percents[name] / 100
         steps = [
-            f"The {name} has {percents[name]}% of the values below it, that is `{p:g} * {n} = {p * n:.1f}` of {n}.",
-            f"There are {sums[i - 1] if i else 0} values below {limits[i]} and {sums[i]} below {limits[i + 1]} "
-            f"{m.unit}.",
-            f"So the {name} is between {limits[i]} and {limits[i + 1]} {m.unit}.",
+            f"The {name} has {percents[name]}% of the values below it, [that is // which makes] `{p:g} * {n} = "
+            f"{p * n:.1f}` of {n}.",
+            f"[There are // Adding the counts from the left gives] {sums[i - 1] if i else 0} values below {limits[i]} "
+            f"and {sums[i]} below {limits[i + 1]} {m.unit}.",
+            f"[So the {name} is between {limits[i]} and {limits[i + 1]} {m.unit} // The class from {limits[i]} to "
+            f"{limits[i + 1]} {m.unit} therefore contains the {name}].",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_HISTOGRAM_QUARTILES, measure=name)}", steps,
                        words(f"{limits[i]} to {limits[i + 1]} {m.unit}"),
@@ -190,7 +194,10 @@ def stem_and_leaf(draw: Draw) -> Siblings:
 
     def make(name: str) -> Sibling:
         value, reason = found[name]
-        steps = [f"In order, the values are {', '.join(map(str, data))} {m.unit}.", reason]
+        steps = [f"[In order, the values are // Read from the stemplot, the values are // The leaves give, in order,] "
+                 f"{', '.join(map(str, data))} {m.unit}.", reason,
+                 f"[ // In context: the {name} of the {m.thing} is {number(value, 1, m.unit).text}. // So for the "
+                 f"{m.thing} of these {m.many}, the {name} is {number(value, 1, m.unit).text}.]"]
         return Sibling(name, f"{stem} {draw.ask(_ASK_STEM_AND_LEAF, measure=name)}", steps, number(value, 1, m.unit),
                        "A stemplot keeps the values in order, so that medians and quartiles are found by counting.")
 
@@ -235,9 +242,10 @@ def cumulative_graph(draw: Draw) -> Siblings:
     def make(name: str) -> Sibling:
         value, shown = ranges[name]
         steps = [
-            f"The graph shows the proportion of values up to each point: {p:.2f} up to {a} and {q:.2f} up to {b} "
-            f"{m.unit}.",
-            f"The proportion of values that are {name} {m.unit} is therefore {shown}.",
+            f"[The graph shows // A cumulative graph shows] the proportion of values up to each point: {p:.2f} up to "
+            f"{a} and {q:.2f} up to {b} {m.unit}.",
+            f"[The proportion of values that are {name} {m.unit} is therefore {shown} // So the values that are {name} "
+            f"{m.unit} have the relative frequency {shown}].",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_CUMULATIVE_GRAPH, m=m, range=name)}", steps, number(value, 2),
                        "A cumulative relative frequency counts everything up to its value; other ranges are "

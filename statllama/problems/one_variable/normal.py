@@ -55,9 +55,11 @@ def normal_tail(draw: Draw) -> Siblings:
         z, side = zs[a], ("above", "below")[below]
         area = normal_cdf(z if below else -z)
         steps = [
-            f"For the {YEARS[a]} year, `z = (x - mean) / SD = ({cut} - {means[a]}) / {sds[a]} = {z:.2f}`.",
+            f"[For the {YEARS[a]} year, // With mean and SD of the {YEARS[a]} year,] `z = (x - mean) / SD = ({cut} - "
+            f"{means[a]}) / {sds[a]} = {z:.2f}`.",
             f"Values {side} {cut} {m.unit} correspond to the area to the {('right', 'left')[below]} of z = {z:.2f}.",
-            f"This area under the normal curve is {area:.4f}.",
+            f"[This area under the normal curve is {area:.4f} // Under the standard normal curve, this area is "
+            f"{area:.4f} // So the probability is {area:.4f}, the area under the curve].",
         ]
         return Sibling(
             f"{YEARS[a]} year, {side}",
@@ -93,11 +95,12 @@ def normal_percentile(draw: Draw) -> Siblings:
         z, end = normal_quantile(percent / 100), ("lowest", "highest")[top]
         value = mean + z * sd
         steps = [
-            f"The {end} {share}% are cut off by the {ordinal(percent)} percentile, which has {percent}% of the area "
-            f"to its "
-            f"left: z = {z:.3f}.",
-            f"In the {YEARS[a]} year, `x = mean + z * SD = {mean} {'+' if z > 0 else '-'} {abs(z):.3f} * {sd} = "
-            f"{value:.{digits}f}`.",
+            f"The {end} {share}% are cut off by the {ordinal(percent)} percentile, which has {percent}% of the area to "
+            f"its left: z = {z:.3f}.",
+            f"[In the {YEARS[a]} year, // With mean and SD of the {YEARS[a]} year,] `x = mean + z * SD = {mean} "
+            f"{'+' if z > 0 else '-'} {abs(z):.3f} * {sd} = {value:.{digits}f}`.",
+            f"[ // So the {end} {share}% of the {m.many} have a {m.thing} {('below', 'above')[top]} {value:.{digits}f} "
+            f"{m.unit}. // In context, {value:.{digits}f} {m.unit} separates the {end} {share}% from the rest.]",
         ]
         ask = draw.ask(_ASK_NORMAL_PERCENTILE, m=m, end=end, share=share, percent=ordinal(percent), year=YEARS[a])
         return Sibling(
@@ -105,7 +108,7 @@ def normal_percentile(draw: Draw) -> Siblings:
             f"{stem} {ask}",
             steps,
             number(value, digits, m.unit, tolerance=max(10.0**-digits, 0.01 * sd)),
-            "A percentile undoes the z-score: x = mean + z * SD, with z from the area to the left.",
+            "A percentile undoes the z-score: `x = mean + z * SD`, with z from the area to the left.",
         )
 
     ends = ("cut off the highest instead of the lowest values", "cut off the lowest instead of the highest values")
@@ -156,9 +159,12 @@ def normal_between(draw: Draw) -> Siblings:
         last = f"`{right:.4f} - {left:.4f} = {area:.4f}`" if place == "between" else (
             f"`1 - ({right:.4f} - {left:.4f}) = {area:.4f}`")
         steps = [
-            f"The z-scores are `({low} - {mean}) / {sd} = {z1:.2f}` and `({high} - {mean}) / {sd} = {z2:.2f}`.",
-            f"The areas to their left are {left:.4f} and {right:.4f}.",
-            f"The area {place} {'them' if place == 'outside' else 'the two'} is {last}.",
+            f"[The z-scores are // Standardizing both values gives] `({low} - {mean}) / {sd} = {z1:.2f}` and `({high} "
+            f"- {mean}) / {sd} = {z2:.2f}`.",
+            f"[The areas to their left are // Under the normal curve, the areas to their left are] {left:.4f} and "
+            f"{right:.4f}.",
+            f"[The area {place} {'them' if place == 'outside' else 'the two'} is // The probability of a value {place} "
+            f"{'them' if place == 'outside' else 'the two'} is] {last}.",
         ]
         return Sibling(
             f"{place} {low} and {high}",

@@ -51,10 +51,12 @@ def z_score(draw: Draw) -> Siblings:
         mean, sd, x = means[a], sds[a], xs[b]
         z = (x - mean) / sd
         steps = [
-            "The z-score counts standard deviations from the mean: `z = (x - mean) / SD`.",
-            f"For {x} {m.unit} in the {YEARS[a]} year, `z = ({x} - {mean}) / {sd} = {plain(x - mean)} / {sd} = "
-            f"{z:.2f}`.",
-            f"The value is {abs(z):.2f} standard deviations {'above' if z > 0 else 'below'} that year's mean.",
+            "[The z-score counts standard deviations from the mean: // A value is standardized by its own mean and "
+            "SD:] `z = (x - mean) / SD`.",
+            f"[For {x} {m.unit} in the {YEARS[a]} year, // With mean and SD of the {YEARS[a]} year,] `z = ({x} - "
+            f"{mean}) / {sd} = {plain(x - mean)} / {sd} = {z:.2f}`.",
+            f"[The value is // So {x} {m.unit} is // In context, a {m.thing} of {x} {m.unit} is] {abs(z):.2f} "
+            f"standard deviations {'above' if z > 0 else 'below'} that year's mean.",
         ]
         return Sibling(
             f"{YEARS[a]} year, {x}",
@@ -127,9 +129,11 @@ def compare_z_scores(draw: Draw) -> Siblings:
         way = ("better", "farther", "larger", "stronger") if wins else ("weaker", "less far", "smaller", "weaker")
         fields = dict(zip(("better", "farther", "larger", "stronger"), way, strict=True))
         steps = [
+            ("[Different distributions are compared in standard deviations // Each result is standardized first].",
+             f"[Plain distances from the mean are compared // The comparison is of distances in {c.unit}].")[raw],
             working[raw],
-            f"The {('z-score', 'distance')[raw]} in {names[k]} is the {'larger' if wins else 'smaller'} one, by "
-            f"{gaps[raw]}.",
+            f"[The {('z-score', 'distance')[raw]} in {names[k]} is the {'larger' if wins else 'smaller'} one, // Of "
+            f"the two, that in {names[k]} is {'larger' if wins else 'smaller'},] by {gaps[raw]}.",
         ]
         return Sibling(
             f"{('z-scores', 'distances')[raw]}, {names[k]}",
@@ -181,9 +185,10 @@ def cumulative_percent(draw: Draw) -> Siblings:
         part = counts[k + strict:] if up else counts[: k + 1 - strict]
         right = 100 * sum(part) / n
         steps = [
-            f"There are {n} values in all.",
-            f"The number of values that are {ranges[up][strict]} is `{' + '.join(map(str, part))} = {sum(part)}`.",
-            f"As a percent, that is `100 * {sum(part)} / {n} = {right:.1f}`.",
+            f"[There are {n} values in all // The frequencies add up to {n}].",
+            f"[The number of values that are {ranges[up][strict]} is // Adding the frequencies of the values that are "
+            f"{ranges[up][strict]} gives] `{' + '.join(map(str, part))} = {sum(part)}`.",
+            f"[As a percent, that is // Out of {n}, this makes] `100 * {sum(part)} / {n} = {right:.1f}`.",
         ]
         return Sibling(
             ranges[up][strict],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._draw import Draw, Given, kind
 from .._numerics import normal_cdf
+from .._phrases import recalled
 from .._problem import fixed, ordinal, words
 from .._settings import MEASURES
 from .._siblings import Sibling, Siblings, four
@@ -66,8 +67,10 @@ def describe_distribution(draw: Draw) -> Siblings:
     def make(i: int) -> Sibling:
         _, answer, reason = _SHAPES[shapes[i]]
         steps = [
-            "A description of the shape names the peaks, symmetry or the direction of the longer tail, and outliers.",
+            "[A description of the shape names // To describe a shape, we name // Three things belong to the shape:] "
+            "the peaks, symmetry or the direction of the longer tail, and outliers.",
             f"In {label.lower()} {names[i]}, {reason}.",
+            f"[ // The variable is the {m.thing} of {m.who}. // This is read from the counts in eight classes.]",
         ]
         return Sibling(names[i], f"{stem} {draw.ask(_ASK_DESCRIBE_DISTRIBUTION, name=names[i])}", steps, words(answer),
                        "Shape is described by peaks, symmetry or skew, and unusual features such as gaps and outliers.")
@@ -129,7 +132,9 @@ def interpret_summary(draw: Draw) -> Siblings:
     }
     return four(
         [Sibling(name, f"{stem} {draw.ask(_ASK_INTERPRET_SUMMARY, name=name)}",
-                 [f"The variable is the {m.thing} of {n} {m.who}, in {m.unit}.", reason], words(text),
+                 [f"[The variable is the {m.thing} of {n} {m.who}, in {m.unit} // The data are values of the {m.thing} "
+                 f"(in {m.unit}) for {n} {m.who}].", recalled(reason),
+                  f"[ // In context, this is a statement about the {m.thing}, in {m.unit}.]"], words(text),
                  "A summary is interpreted in context, with its unit and with what it compares.")
          for name, (text, reason) in sentences.items()],
         [f"interpreted the {name} instead" for name in sentences],

@@ -58,8 +58,10 @@ def sample_standard_deviation(draw: Draw) -> Siblings:
         last = f"The variance is `{squares} / {shown} = {sig(value, 5)}`"
         right = value if variance else math.sqrt(value)
         steps = [
-            f"The mean is `{plain(sum(data))} / {n} = {mean}` {m.unit}.",
-            f"The squared deviations are {', '.join(map(str, distances))}; they add up to {squares}.",
+            f"[The mean is // First, the mean is // With {n} values, the mean is] `{plain(sum(data))} / {n} = {mean}` "
+            f"{m.unit}.",
+            f"The squared deviations [are // from it are] {', '.join(map(str, distances))}; [they add up to "
+            f"{squares} // their sum is {squares}].",
             f"The divisor is {('n - 1 for a sample', 'n for a whole population')[whole]}.",
             f"{last}." if variance else f"{last}, and its square root is {right:.2f}.",
         ]
@@ -125,9 +127,11 @@ def weighted_mean(draw: Draw) -> Siblings:
         total, weight = sum(w * x for w, x in zip(weights, means, strict=False)), sum(weights)
         terms = " + ".join(str(x) if equal else f"{w} * {x}" for w, x in zip(weights, means, strict=False))
         steps = [
-            f"The means of {groups} count {('with their group sizes as weights', 'equally')[equal]}.",
-            f"The sum is `{terms} = {plain(total)}`.",
-            f"The mean is `{plain(total)} / {weight} = {total / weight:.2f}` {m.unit}.",
+            f"[The means of {groups} count // In this average, the means of {groups} count] "
+            f"{('with their group sizes as weights', 'equally')[equal]}.",
+            f"[The sum is // Adding gives // Together, this is] `{terms} = {plain(total)}`.",
+            f"[The mean is // Divided by {weight}, this is a mean of] `{plain(total)} / {weight} = "
+            f"{total / weight:.2f}` {m.unit}.",
         ]
         return Sibling(
             f"{('values', 'groups')[equal]}, {k}",
@@ -192,9 +196,12 @@ def outlier_fence(draw: Draw) -> Siblings:
         value = base + sign * step
         op = "-" if lower else "+"
         steps = [
-            (f"The interquartile range is `{q3} - {q1} = {plain(iqr)}`.", f"The standard deviation is {sd}.")[by_sd],
-            f"The {limit} limit is `{name} {op} {of} = {base} {op} {shown} = {plain(value)}` {m.unit}.",
-            f"Values {side} {plain(value)} {m.unit} are outliers by this rule.",
+            (f"[The interquartile range is // First, the IQR is] `{q3} - {q1} = {plain(iqr)}`.",
+             f"[The standard deviation is // The rule uses the mean and the standard deviation,] {sd}.")[by_sd],
+            f"[The {limit} limit is // The rule puts the {limit} limit at] `{name} {op} {of} = {base} {op} {shown} = "
+            f"{plain(value)}` {m.unit}.",
+            f"[Values {side} {plain(value)} {m.unit} are outliers by this rule // By this rule, a {m.thing} {side} "
+            f"{plain(value)} {m.unit} is an outlier].",
         ]
         return Sibling(
             f"{('1.5 IQR', '2 SD')[by_sd]}, {limit}",
@@ -258,9 +265,11 @@ def skew_from_center(draw: Draw) -> Siblings:
         relation, side, end, _ = facts[k]
         what = (h, low)[k].what
         steps = [
-            f"For the {what}, the mean ({means[k]}) is {relation} the median ({middles[k]}).",
-            f"Unusually {end} values, in a long tail on the {side}, pull the mean {relation} the median.",
-            ("A distribution is named after its long tail.", "The median is resistant to such values.")[effect],
+            f"[For the {what}, // Among the {what},] the mean ({means[k]}) is {relation} the median ({middles[k]}).",
+            f"Unusually {end} values, in a long tail on the {side}, [pull // draw] the mean {relation} the median.",
+            ("[A distribution is named after its long tail // Skew has the direction of the long tail].",
+             "[The median is resistant to such values // Such values hardly move the median, which is resistant]."
+             )[effect],
         ]
         return Sibling(
             f"{('shape', 'effect')[effect]}, {what}",

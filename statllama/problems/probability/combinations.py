@@ -62,15 +62,17 @@ def spread_of_sum(draw: Draw) -> Siblings:
         doubled = f"{factor} * {own}^2"
         total = f"{other}^2 + {doubled}" if b else f"{doubled} + {other}^2"
         steps = [
-            "For independent variables the variances add, whether the variables are added or subtracted.",
-            f"Two observations of {name} contribute 2 Var({name})." if twice
-            else f"Doubling {name} multiplies its variance by 2^2.",
-            f"The variance of {form} is `{total} = {plain(variance)}`, so the standard deviation is "
-            f"`sqrt({plain(variance)}) = {math.sqrt(variance):.3f}` {p.unit}.",
+            "[For independent variables the variances add, whether the variables are added or subtracted // X and Y "
+            "are independent, so variances add, for sums and for differences alike].",
+            f"[Two observations of {name} contribute // The two observations are independent, so together they give] "
+            f"2 Var({name})." if twice
+            else f"[Doubling {name} multiplies // A factor of 2 in front of {name} multiplies] its variance by `2^2`.",
+            f"[The variance of `{form}` is // So the variance of `{form}` is] `{total} = {plain(variance)}`[, so // "
+            f", and] the standard deviation is `sqrt({plain(variance)}) = {math.sqrt(variance):.3f}` {p.unit}.",
         ]
         ask = draw.ask(_ASK_SPREAD_OF_SUM, p=p, form=form + note)
         return Sibling(form, f"{stem} {ask}", steps, number(math.sqrt(variance), 3, p.unit, tolerance=0.01),
-                       "2X has variance 4 Var(X), but the sum of two observations has variance 2 Var(X).")
+                       "`2X` has variance `4 Var(X)`, but the sum of two observations has variance 2 Var(X).")
 
     return square(
         make,
@@ -128,10 +130,11 @@ def normal_sum(draw: Draw) -> Siblings:
         name, side = ("T", "D")[gap], ("above", "below")[below]
         steps = [
             f"Let {name} be " + (f"{p.first} minus {p.second}." if gap else f"{p.total}.")
-            + " It is normal, as its two parts are normal and independent.",
-            f"Its mean is `{means[0]} {'+-'[gap]} {means[1]} = {plain(center)}` and its standard deviation is "
-            f"`sqrt({sds[0]}^2 + {sds[1]}^2) = {sig(sd)}` {p.unit}.",
-            f"`z = ({cut} - {term(center)}) / {sig(sd)} = {z:.2f}`, and the area {side} it is {value:.4f}.",
+            + " It is normal, [as // because] its two parts are normal and independent.",
+            f"Its mean is `{means[0]} {'+-'[gap]} {means[1]} = {plain(center)}` and its standard deviation[, as "
+            f"variances add, // ] is `sqrt({sds[0]}^2 + {sds[1]}^2) = {sig(sd)}` {p.unit}.",
+            f"[Standardizing, // The z-score is // For {cut} {p.unit},] `z = ({cut} - {term(center)}) / {sig(sd)} = "
+            f"{z:.2f}`, and the area {side} it is {value:.4f}.",
         ]
         ask = draw.ask(_ASK_NORMAL_SUM, ("sum", "gap")[gap], p=p, cut=cut, side=("greater", "less")[below],
                        sign="><"[below])

@@ -60,8 +60,9 @@ def binomial_probability(draw: Draw) -> Siblings:
             f"The {n} {s.many} are selected at random and independently, so X, the number {s.rel} {s.does}, is "
             f"binomial with n = {n} and p = {p}.",
             f"`P(X = k) = C(n, k) * p^k * (1 - p)^(n - k)`, and the values asked for are those with X {sign} {k}.",
-            f"`P(X {sign} {k}) = {terms} = {value:.4f}`.",
-            f"The probability that {asked} {k} of the {n} {s.many} {s.does} is {value:.4f}.",
+            f"[This gives // Hence // ] `P(X {sign} {k}) = {terms} = "
+            f"{value:.4f}`.",
+            f"[The probability // So the probability] that {asked} {k} of the {n} {s.many} {s.does} is {value:.4f}.",
         ]
         ask = draw.ask(_ASK_BINOMIAL_PROBABILITY, s=s, n=n, k=k, words=asked, sign=sign)
         return Sibling(asked, f"{stem} {ask}", steps, probability(value, 4, 0.0005),
@@ -111,14 +112,16 @@ def binomial_spread(draw: Draw) -> Siblings:
         product = f"{n} * {p} * {plain(1 - p)}"
         value = variance if squared else math.sqrt(variance)
         steps = [
-            f"The {n} {s.many} of the {which} sample are selected at random and independently, so the number {s.rel} "
-            f"{s.does} is binomial with n = {n} and p = {p}.",
-            "Its variance is `n * p * (1 - p)`, and its standard deviation is `sqrt(n * p * (1 - p))`.",
-            f"The {measure} is `{product if squared else f'sqrt({product})'} = {value:.2f}`.",
+            f"The {n} {s.many} of the {which} sample are selected at random and independently, so [the number {s.rel} "
+            f"{s.does} // the number of those {s.rel} {s.does}] is binomial with n = {n} and p = {p}.",
+            "[Its variance is `n * p * (1 - p)`, and its standard deviation is `sqrt(n * p * (1 - p))` // A binomial "
+            "count has variance `n * p * (1 - p)`, and the standard deviation is its square root].",
+            f"[The {measure} is // Here the {measure} is // With the numbers, the {measure} is] "
+            f"`{product if squared else f'sqrt({product})'} = {value:.2f}`.",
         ]
         ask = draw.ask(_ASK_BINOMIAL_SPREAD, s=s, measure=measure, which=which)
         return Sibling(f"{measure}, {which}", f"{stem} {ask}", steps, number(value, 2, tolerance=0.02),
-                       "A binomial count has variance np(1 - p) and standard deviation sqrt(np(1 - p)).")
+                       "A binomial count has variance `n p (1 - p)` and standard deviation `sqrt(n p (1 - p))`.")
 
     return square(
         make,
@@ -183,12 +186,14 @@ def geometric_probability(draw: Draw) -> Siblings:
         steps = [
             f"Let X be the number of the first of those {s.rel} {s.does}. The trials are independent with p = {p}, so "
             "X is geometric.",
-            f"X {sign} {k} means that {means}, and a trial fails with probability `1 - {p} = {shown}`.",
-            f"`P(X {sign} {k}) = {how} = {value:.4f}`.",
+            f"[X {sign} {k} means that {means} // The event X {sign} {k} occurs when {means}], and a trial fails with "
+            f"probability `1 - {p} = {shown}`.",
+            f"[Multiplying, // Hence // ] `P(X {sign} {k}) = {how} = {value:.4f}`.",
         ]
         ask = draw.ask(_ASK_GEOMETRIC_PROBABILITY, asked, s=s, k=k, th=ordinal(k))
         return Sibling(f"X {sign} k", f"{stem} {ask}", steps, probability(value, 4, 0.0005),
-                       "Failures in a row multiply: the first success comes after trial k with probability (1 - p)^k.")
+                       "Failures in a row multiply: the first success comes after trial k with probability `(1 - "
+                       "p)^k`.")
 
     return four([make(asked) for asked in cases], [f"gave P(X {sign} k)" for _, sign, _, _ in cases.values()],
                 {"p": p, "k": k})
@@ -232,9 +237,10 @@ def at_least_one(draw: Draw) -> Siblings:
         steps = [
             f"The {n} {s.many} are selected at random and independently; each is one of those {s.rel} {does} with "
             f"probability {plain(chance)}, and is not with probability {plain(miss)}.",
-            f"The probability of none is `{plain(miss)}^{n} = {absent:.4f}`.",
-            f"So the probability that the sample includes none of them is {absent:.4f}." if none
-            else f"At least one is the complement, `1 - {absent:.4f} = {1 - absent:.4f}`.",
+            f"[The probability of none is // To get none, all {n} must miss:] `{plain(miss)}^{n} = {absent:.4f}`.",
+            f"[So the probability // The probability] that the sample includes none of them is {absent:.4f}." if none
+            else f"[At least one is the complement, // The complement of none is at least one:] `1 - {absent:.4f} = "
+            f"{1 - absent:.4f}`.",
         ]
         ask = draw.ask(_ASK_AT_LEAST_ONE, ("least", "none")[none], s=s, does=does, n=n)
         return Sibling(f"{('at least one', 'none')[none]} {('with', 'without')[without]}", f"{stem} {ask}", steps,

@@ -67,10 +67,11 @@ def addition_rule(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         value, why, how = ends[asked]
         steps = [
-            f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}.",
-            f"By the general addition rule, `P(A or B) = P(A) + P(B) - P(A and B) = {a} + {b} - {both} = "
-            f"{plain(either)}`.",
+            f"[Let A be that // Let A be the event that] the {e.one} {e.a} and B that the {e.one} {e.b}.",
+            f"[By the general addition rule, // The probability of at least one is] `P(A or B) = P(A) + P(B) - "
+            f"P(A and B) = {a} + {b} - {both} = {plain(either)}`.",
             f"{why} `{how} = {plain(value)}`." if how != plain(value) else f"{why} {how}.",
+            "[ // The overlap, counted in both P(A) and P(B), was subtracted once.]",
         ]
         return Sibling(asked, f"{stem} {draw.ask(_ASK_ADDITION_RULE, asked, e=e)}", steps, probability(value, 2, 0.0),
                        "Adding P(A) and P(B) counts the overlap twice, so it is subtracted once.")
@@ -120,16 +121,18 @@ def exclusive_or_independent(draw: Draw) -> Siblings:
         either = a + b - both
         joint = "0" if exclusive else f"P(A) * P(B) = {a} * {b} = {plain(both)}"
         steps = [
-            f"For {relation} events, `P(A and B) = {joint}`.",
-            f"By the addition rule, `P(A or B) = P(A) + P(B) - P(A and B) = {a} + {b} - {plain(both)} = "
+            f"[For {relation} events, // As the events are {relation},] `P(A and B) = {joint}`.",
+            f"[By the addition rule, // Then] `P(A or B) = P(A) + P(B) - P(A and B) = {a} + {b} - {plain(both)} = "
             f"{plain(either)}`.",
-            f"The probability of neither is the complement, `1 - {plain(either)} = {plain(1 - either)}`." if neither
-            else f"The probability that at least one of the events occurs is {plain(either)}.",
+            f"[The probability of neither is the complement, // Neither is the complement of A or B, with probability] "
+            f"`1 - {plain(either)} = {plain(1 - either)}`." if neither
+            else f"[The probability that at least one of the events occurs is {plain(either)} // So at least one of "
+            f"the events occurs with probability {plain(either)}].",
         ]
         ask = draw.ask(_ASK_EXCLUSIVE_OR_INDEPENDENT, ("or", "neither")[neither], e=e, relation=relation)
         return Sibling(f"{('union', 'neither')[neither]} of {relation} events", f"{stem} {ask}", steps,
                        probability(1 - either if neither else either, 4, 0.0005),
-                       "Mutually exclusive events have no overlap; independent events overlap in P(A) * P(B).")
+                       "Mutually exclusive events have no overlap; independent events overlap in `P(A) * P(B)`.")
 
     return square(
         make,
@@ -183,17 +186,19 @@ def independence_check(draw: Draw) -> Siblings:
         place, first, second = ("last year", "this year")[i], "AB"[k], "BA"[k]
         verdict = "independent" if i == even else "not independent"
         steps = [
-            f"For {place}, `P(A) * P(B) = {plain(a)} * {plain(b)} = {plain(a * b)}`, and P(A and B) = {plain(j)}.",
-            f"Events are independent exactly when the two are equal, so A and B are {verdict}.",
-            f"`P({first} | {second}) = P(A and B) / P({second}) = {plain(j)} / {plain((b, a)[k])} = "
-            f"{plain((u, v)[k])}`.",
+            f"[For {place}, // With the probabilities of {place},] `P(A) * P(B) = {plain(a)} * {plain(b)} = "
+            f"{plain(a * b)}`, and P(A and B) = {plain(j)}.",
+            f"[Events are independent exactly when the two are equal // The two must be equal for independence], so A "
+            f"and B are {verdict}.",
+            f"[By definition, // Given {second},] `P({first} | {second}) = P(A and B) / P({second}) = {plain(j)} / "
+            f"{plain((b, a)[k])} = {plain((u, v)[k])}`.",
         ]
         return Sibling(
             f"{place}, P({first} | {second})",
             f"{stem} {draw.ask(_ASK_INDEPENDENCE_CHECK, e=e, place=place, first=first, second=second)}",
             steps,
             words(f"{verdict.capitalize()}; the conditional probability is {plain((u, v)[k])}."),
-            "Two events are independent exactly when P(A and B) = P(A) * P(B).",
+            "Two events are independent exactly when `P(A and B) = P(A) * P(B)`.",
         )
 
     return square(make, ("used the probabilities of the other year",) * 2,
@@ -243,14 +248,14 @@ def event_relation(draw: Draw) -> Siblings:
         joint, compared, statement = cases[asked]
         shown = Given(round(joint, 4))
         steps = [
-            f"Independent events have `P(A and B) = P(A) * P(B) = {a} * {b} = {plain(product)}`; mutually exclusive "
-            "events have P(A and B) = 0.",
-            f"Here P(A and B) = {shown}, which is {compared} {plain(product)}.",
-            f"Then `P(B | A) = {shown} / {a} = {joint / a:.3f}`, and P(B) = {b}.",
+            f"[Independent events have // If A and B were independent, then] `P(A and B) = P(A) * P(B) = {a} * {b} = "
+            f"{plain(product)}`; mutually exclusive events have P(A and B) = 0.",
+            f"[Here // For A and B,] P(A and B) = {shown}, which is {compared} {plain(product)}.",
+            f"[Then // Given A,] `P(B | A) = {shown} / {a} = {joint / a:.3f}`, and P(B) = {b}.",
             statement,
         ]
         return Sibling(asked, f"{stem} {draw.ask(_ASK_EVENT_RELATION, e=e, joint=shown)}", steps, words(statement),
-                       "Independence compares P(A and B) with P(A) * P(B); mutual exclusion compares it with 0.")
+                       "Independence compares P(A and B) with `P(A) * P(B)`; mutual exclusion compares it with 0.")
 
     return four([make(asked) for asked in cases],
                 ["called the events independent", "called the events mutually exclusive",

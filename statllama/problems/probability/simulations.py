@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import SO
 from .._problem import fixed, plain, probability, words
 from .._settings import SHARES
 from .._settings_probability import negated
@@ -58,10 +59,14 @@ def simulation_trial(draw: Draw) -> Siblings:
         trial = (f"Read random numbers until one is {span}, and record how many numbers were read." if wait
                  else f"Read {n} random numbers in turn, and record how many of the numbers are {span}.")
         steps = [
-            f"{share} of the 100 numbers must stand for {s.many} {s.rel} {does}: the numbers {span}.",
-            f"The quantity of interest is a waiting time, so a trial goes on up to the first number {span}." if wait
-            else f"The quantity of interest is a count in a sample, so a trial consists of {n} numbers.",
-            trial,
+            f"{share} of the 100 numbers [must stand for // are assigned to] {s.many} {s.rel} {does}: the numbers "
+            f"{span}.",
+            f"[The quantity of interest is // What is recorded is] a waiting time, so a trial goes on up to the first "
+            f"number {span}." if wait
+            else f"[The quantity of interest is // What is recorded is] a count in a sample, so a trial consists of "
+            f"{n} numbers.",
+            "[Numbers may be repeated, as each selection has the same probability // Repeated numbers are used again, "
+            "since the probability stays the same // ].",
         ]
         ask = draw.ask(_ASK_SIMULATION_TRIAL, ("count", "wait")[wait], s=s, does=does)
         return Sibling(f"{('count', 'wait')[wait]} {('with', 'without')[without]}", f"{stem} {ask}", steps,
@@ -122,10 +127,12 @@ def simulation_estimate(draw: Draw) -> Siblings:
         hits = sum(tally[x] for x in values)
         added = f"`{' + '.join(str(tally[x]) for x in values)} = {hits}`" if len(values) > 1 else str(hits)
         steps = [
-            "The probability is estimated by the proportion of the trials in which the event occurred.",
-            f"The results that are {asked} {k} make up {added} of the {trials} trials.",
-            f"The estimated probability that {asked} {k} of the {n} {s.many} {s.does} is `{hits} / {trials} = "
-            f"{hits / trials:.3f}`.",
+            "[The probability is estimated by // As an estimate of the probability, take] the proportion of the trials "
+            "in which the event occurred.",
+            f"[The results that are {asked} {k} make up {added} of the {trials} trials // Counting the results that "
+            f"are {asked} {k} gives {added}, of {trials} trials].",
+            f"[The // {SO} the] estimated probability that {asked} {k} of the {n} {s.many} {s.does} is `{hits} / "
+            f"{trials} = {hits / trials:.3f}`.",
         ]
         ask = draw.ask(_ASK_SIMULATION_ESTIMATE, s=s, n=n, k=k, words=asked)
         return Sibling(asked, f"{stem} {ask}", steps, probability(hits / trials, 3, 0.0),
@@ -197,8 +204,10 @@ def long_run(draw: Draw) -> Siblings:
 
     def make(asked: str) -> Sibling:
         idea, statement = says[asked]
-        steps = [f"The {s.many} are selected at random, and the probability is {p} each time; {x} of {n} is one short "
-                 "run.",
+        steps = [f"[The {s.many} are selected at random, and the probability is {p} each time; {x} of {n} is one short "
+                 f"run // Of {n} random selections, {x} came out this way, a short run with probability {p} each "
+                 f"time // Each selection is random with the same probability, {p}, and {x} of {n} is what came up "
+                 "in one short run].",
                  idea, statement]
         ask = draw.ask(_ASK_LONG_RUN, asked, s=s, p=p, n=n)
         return Sibling(asked, f"{stem} {ask}", steps, words(statement),

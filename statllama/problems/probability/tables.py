@@ -62,8 +62,10 @@ def union_from_table(draw: Draw) -> Siblings:
                 f"{total} = {(total - either) / total:.4f}`." if neither
                 else f"So the probability is `{either} / {total} = {either / total:.4f}`.")
         steps = [
-            f"Of {total} in all, {row} {does['row']} and {column} {does['column']}; {cell} are in both groups.",
-            f"Those in at least one of the groups number `{row} + {column} - {cell} = {either}`.",
+            f"[Of {total} in all, // Among {total},] {row} {does['row']} and {column} {does['column']}; {cell} are in "
+            "both groups.",
+            f"[Those in at least one of the groups number // At least one of the groups includes] `{row} + {column} - "
+            f"{cell} = {either}`[. // , as those in both must not be counted twice.]",
             last,
         ]
         ask = draw.ask(_ASK_UNION_FROM_TABLE, ("or", "neither")[neither], t=t, total=total, **does)
@@ -135,10 +137,10 @@ def venn_counts(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         part, whole, name, which = parts[asked]
         steps = [
-            f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}. In all, {na} have A, {nb} have B and "
-            f"{both} have both.",
-            f"{name} counts those with {which}.",
-            f"`{name} = {part} / {whole} = {part / whole:.4f}`.",
+            f"Let A be that the {e.one} {e.a} and B that the {e.one} {e.b}. [In all, // From the counts,] {na} have A, "
+            f"{nb} have B and {both} have both.",
+            f"{name} [counts // is the share of] those with {which}.",
+            f"[So // Hence // ] `{name} = {part} / {whole} = {part / whole:.4f}`.",
         ]
         ask = draw.ask(_ASK_VENN_COUNTS, asked, e=e, total=total, who=who)
         return Sibling(name, f"{stem} {ask}", steps, probability(part / whole),
@@ -196,10 +198,13 @@ def positive_predictive_value(draw: Draw) -> Siblings:
         steps = [
             f"Let C be that the {s.one} has {s.condition}. P({result} | C) = {given[0]:g} and P({result} | not C) = "
             f"{given[1]:g}.",
-            f"`P(C and {result}) = {prior:g} * {given[0]:g} = {plain(with_it)}` and `P(not C and {result}) = "
-            f"{1 - prior:g} * {given[1]:g} = {plain(without)}`.",
-            f"`P({result}) = {plain(with_it)} + {plain(without)} = {plain(with_it + without)}`.",
-            f"`P({name} | {result}) = {plain(wanted)} / {plain(with_it + without)} = {value:.4f}`.",
+            f"[Multiplying along the branches, // By the multiplication rule, // ] `P(C and {result}) = {prior:g} * "
+            f"{given[0]:g} = {plain(with_it)}` and `P(not C and {result}) = {1 - prior:g} * {given[1]:g} = "
+            f"{plain(without)}`.",
+            f"[Adding both, // In all, // ] `P({result}) = {plain(with_it)} + {plain(without)} = "
+            f"{plain(with_it + without)}`.",
+            f"[Therefore, // Given the result, // ] `P({name} | {result}) = {plain(wanted)} / "
+            f"{plain(with_it + without)} = {value:.4f}`.",
         ]
         ask = draw.ask(_ASK_POSITIVE_PREDICTIVE_VALUE, ("has", "not")[absent], s=s, result=result)
         return Sibling(f"P({name} | {sign})", f"{stem} {ask}", steps, probability(value),
@@ -246,10 +251,11 @@ def without_replacement(draw: Draw) -> Siblings:
         factors = [(size, total) if back else (size - i, total - i) for i in range(k)]
         value = math.prod(x / y for x, y in factors)
         steps = [
-            f"The first is {sort} with probability {size} / {total}.",
+            f"The first is {sort} with probability `{size} / {total}`.",
             "With replacement, the draws are independent and every draw has the same probability." if back else
             "Without replacement, each draw leaves one fewer of this sort and one fewer in all.",
-            f"`P({every} are {sort}) = {' * '.join(f'({x} / {y})' for x, y in factors)} = {value:.4f}`.",
+            f"[Multiplying, // So // ] `P({every} are {sort}) = {' * '.join(f'({x} / {y})' for x, y in factors)} = "
+            f"{value:.4f}`.",
         ]
         ask = draw.ask(_ASK_WITHOUT_REPLACEMENT, ("without", "with")[back], l=lot, every=every, sort=sort)
         return Sibling(f"{('without', 'with')[back]} replacement, {sort}", f"{stem} {ask}", steps,

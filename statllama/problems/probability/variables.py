@@ -84,10 +84,12 @@ def discrete_spread(draw: Draw) -> Siblings:
         amount = (f"one {t.each}", f"two independent {_plural(t.each)}")[b]
         end = f"{value:.3f}." if squared and not b else f"`{how} = {value:.3f}`."
         steps = [
-            f"The mean for one {t.each} is `{_weighted(ps)} = {plain(mean)}`.",
-            f"Its variance is `{_weighted(ps, mean)} = {plain(variance)}`.",
-            "Variances of independent variables add, and the standard deviation is the square root of the variance. "
-            f"For {amount}, the {measure} is {end}",
+            f"[The mean for one {t.each} is // Weighting the values with their probabilities, the mean for one "
+            f"{t.each} is] `{_weighted(ps)} = {plain(mean)}`.",
+            f"[Its variance is // The variance is] `{_weighted(ps, mean)} = {plain(variance)}`.",
+            "[Variances of independent variables add, and the standard deviation is the square root of the variance. "
+            f"// For independent {_plural(t.each)}, variances add; a square root gives the standard deviation.] For "
+            f"{amount}, the {measure} is {end}",
         ]
         ask = draw.ask(_ASK_DISCRETE_SPREAD, ("one", "two")[b], t=t, eaches=_plural(t.each), measure=measure)
         return Sibling(f"{measure}, {('one', 'two')[b]}", f"{stem} {ask}", steps, number(value, 3, tolerance=0.005),
@@ -136,12 +138,14 @@ def distribution_event(draw: Draw) -> Siblings:
         part = sum(kept)
         value = part / positive if given else part
         steps = [
-            f"The values with X {sign} {k}{' and X > 0' if given else ''} have probability "
+            f"The values with X {sign} {k}{' and X > 0' if given else ''} have [probability // together the "
+            "probability] "
             + (f"`{' + '.join(map(plain, kept))} = {plain(part)}`." if len(kept) > 1 else f"{plain(part)}."),
             f"The condition X > 0 has probability `1 - {plain(ps[0])} = {plain(positive)}`." if given
-            else "There is no condition, so all values of X are possible.",
-            f"`P(X {sign} {k} | X > 0) = {plain(part)} / {plain(positive)} = {value:.4f}`." if given
-            else f"P(X {sign} {k}) is {value:.4f}.",
+            else "[There is no condition, so all values of X are possible // Without a condition, nothing has to be "
+            "divided].",
+            f"[Dividing, // So // ] `P(X {sign} {k} | X > 0) = {plain(part)} / {plain(positive)} = {value:.4f}`."
+            if given else f"[So // Hence // ] P(X {sign} {k}) is {value:.4f}.",
         ]
         ask = draw.ask(_ASK_DISTRIBUTION_EVENT, ("all", "given")[given], t=t, eaches=_plural(t.each), words=said,
                        sign=sign, k=k)
@@ -192,9 +196,10 @@ def distribution_mean(draw: Draw) -> Siblings:
         mean, variance = _moments(ps)
         value = math.sqrt(variance) if spread else mean
         steps = [
-            f"The mean of {name} is the sum of each value times its probability, `{_weighted(ps)} = {plain(mean)}`.",
-            "Its variance is the sum of each squared distance from the mean times its probability, "
-            f"`{_weighted(ps, mean)} = {plain(variance)}`.",
+            f"The mean of {name} is the sum of each value times its probability[, // :] `{_weighted(ps)} = "
+            f"{plain(mean)}`.",
+            "[Its variance is // The variance is] the sum of each squared distance from the mean times its "
+            f"probability[, // :] `{_weighted(ps, mean)} = {plain(variance)}`.",
             f"So the standard deviation is `sqrt({plain(variance)}) = {math.sqrt(variance):.3f}`.",
             f"The {measure} of {name} is {value:.3f} {t.unit} per {t.each}.",
         ]
@@ -263,11 +268,14 @@ def expected_gain(draw: Draw) -> Siblings:
         gain = price - out if w.sells else out - price
         sides = f"{price} - {plain(out)}" if w.sells else f"{plain(out)} - {price}"
         steps = [
-            f"The expected payment under {name} is `{p1} * {pay} + {p2} * {less} = {plain(out)}` dollars.",
+            f"[The expected payment under {name} is // Under {name}, the payment has expected value] `{p1} * {pay} + "
+            f"{p2} * {less} = {plain(out)}` dollars.",
             f"The gain of {w.gainer} counts the price of {price} dollars, so it is `{sides} = {plain(gain)}` dollars "
             "on average." if net else "The question is what is paid out, so the price does not enter.",
-            f"In the long run, {w.gainer} gains {number(gain, 2).text} dollars per {w.per}." if net
-            else f"In the long run, {number(out, 2).text} dollars are paid out per {w.per}.",
+            f"[In the long run, // On average, over many cases,] {w.gainer} gains {number(gain, 2).text} dollars per "
+            f"{w.per}." if net
+            else f"[In the long run, // On average, over many cases,] {number(out, 2).text} dollars are paid out per "
+            f"{w.per}.",
         ]
         ask = draw.ask(_ASK_EXPECTED_GAIN, ("pay", "gain")[net], w=w, name=name)
         return Sibling(f"{('payment', 'gain')[net]}, {name}", f"{stem} {ask}", steps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import parameter, recalled
 from .._problem import words
 from .._settings_proportions import CONTRASTS, SHARES
 from .._siblings import Sibling, Siblings, four, square
@@ -67,9 +68,12 @@ def condition_purpose(draw: Draw) -> Siblings:
                  "A test statistic is computed as if H0 were true, so the null value determines the standard "
                  "deviation."),
     }
+    remark = (f"[ // Here {n} {s.many} are selected, and the null value is {null} // The test here is of "
+              f"`H0: p = {null}` with `n = {n}`].")
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_CONDITION_PURPOSE, asked)}",
-                [f"The parameter is p, the proportion of all {s.who} {s.rel} {s.does}.", idea], words(text), idea)
+                [f"{parameter('p', f'the proportion of all {s.who} {s.rel} {s.does}')}.", recalled(idea), remark],
+                words(text), idea)
         for asked, (text, idea) in about.items()
     ]
     names = ("the random sample", "the 10% condition", "the Large Counts condition", "p_0 in the denominator")
@@ -119,12 +123,14 @@ def choose_proportion_procedure(draw: Draw) -> Siblings:
         ask = draw.ask(_ASK_CHOOSE_PROPORTION_PROCEDURE, label, c=c, group=group, half=half,
                        more="more" if up else "less", higher="higher" if up else "lower")
         steps = [
-            (f"The question concerns one population, all {group}, and its proportion {c.rel} {c.does}.",
-             f"The question compares two populations, all {c.a} and all {c.b}, in the proportion {c.rel} {c.does}.")[a],
-            ("It asks whether a claim is consistent with the data, which calls for a test.",
-             "It asks how large the parameter is, which calls for an interval.")[b],
-            "Sampling is random, and the counts of successes and failures are at least 10, so a z procedure is "
-            "appropriate.",
+            (f"[The question concerns // The parameter belongs to] one population, all {group}: [it is the // the] "
+             f"proportion {c.rel} {c.does}.",
+             f"[The question compares // The parameters belong to] two populations, all {c.a} and all {c.b}: [it is "
+             f"about the // the] proportions {c.rel} {c.does}.")[a],
+            ("[It asks // The aim is to decide] whether a claim is consistent with the data, which calls for a test.",
+             "[It asks // The aim is to find] how large the parameter is, which calls for an interval.")[b],
+            f"Sampling is random, and [the counts of successes and failures // all counts, {x1}, {n1 - x1}, {x2} and "
+            f"{n2 - x2},] are at least 10, so a z procedure is appropriate.",
         ]
         return Sibling(label, f"{stem} {ask}", steps, words(_PROCEDURES[a][b]),
                        "Count the populations; a claim is tested, an unknown value is estimated by an interval.")
@@ -188,9 +194,12 @@ def hypotheses_in_words(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_HYPOTHESES_IN_WORDS, asked, c=c)}",
-                [f"The parameters are the population proportions {c.rel} {c.does}: p1 for {c.a}, p2 for {c.b}.",
-                 f"In symbols the hypothesis is `{symbols}`.",
-                 "In words, it is a statement about both whole populations."],
+                [f"[The parameters are // Let p1 and p2 be] the population proportions {c.rel} {c.does}: p1 for {c.a}, "
+                 f"p2 for {c.b}.",
+                 "[In symbols the hypothesis is // The hypothesis to put into words is // Written with symbols, it "
+                 f"is] `{symbols}`.",
+                 "[In words, it is a statement about both whole populations // It is about the populations, not about "
+                 "the samples // The sentence must speak of all members of both groups]."],
                 words(text), "Hypotheses are about population proportions; H0 has equality, Ha what is suspected.")
         for asked, (symbols, text) in about.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import hypotheses, recalled
 from .._problem import words
 from .._settings_proportions import DECISIONS, SHARES
 from .._siblings import Sibling, Siblings, four
@@ -74,9 +75,12 @@ def error_type(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_ERROR_TYPE, asked)}",
-                [f"H0 says that the proportion of all {s.who} {s.rel} {s.does} is {null}; Ha says that it is {side} "
-                 f"{null}.",
-                 _MEANING[asked]], words(text), _MEANING[asked])
+                [f"[H0 says // The null hypothesis states] that the proportion of all {s.who} {s.rel} {s.does} is "
+                 f"{null}; [Ha says // the alternative states] that it is {side} {null}.",
+                 recalled(_MEANING[asked]),
+                 f"H0 is [true if // true only when] the proportion is {null}, and [false if // false when] it is "
+                 f"{higher} than that."],
+                words(text), _MEANING[asked])
         for asked, text in texts.items()
     ]
     return four(of, _SLIPS, {"null": null, "n": n, "up": up})
@@ -126,7 +130,7 @@ def error_consequence(draw: Draw) -> Siblings:
     """What follows in practice from each error and each correct decision of a test."""
     d = draw.setting(DECISIONS)
     null, n, alpha = draw.decimal(*d.p, 2), 10 * draw.integer(20, 80), draw.choice((0.05, 0.02, 0.04))
-    more = "more" if d.up else "less"
+    more, sign = "more" if d.up else "less", f"p {'>' if d.up else '<'} {null}"
     stem = draw.ask(_STEM_ERROR_CONSEQUENCE, d=d, n=n, level=f"{alpha:.2f}", null=null, null100=null * 100, more=more,
                     sign=">" if d.up else "<")
     outcomes = {
@@ -137,8 +141,9 @@ def error_consequence(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_ERROR_CONSEQUENCE, asked)}",
-                [f"H0: p = {null}; Ha: p {'>' if d.up else '<'} {null}, where p is the proportion of the {d.who} "
-                 f"{d.rel} {d.does}.", _MEANING[asked], f"So here H0 is {what}."],
+                [f"{hypotheses(f'p = {null}', sign)}, where p is the proportion of the {d.who} {d.rel} {d.does}.",
+                 recalled(_MEANING[asked]), f"[So here // In this case,] H0 is {what}.",
+                 f"[Rejecting H0 means that the {d.agent} {d.act} // If H0 is not rejected, the {d.agent} {d.pause}]."],
                 words(f"The {d.agent} {does}, and in fact {share} {null * 100:g}% of the {d.who} {d.does}."),
                 _MEANING[asked])
         for asked, (does, share, what) in outcomes.items()

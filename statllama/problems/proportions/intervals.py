@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, Given, kind
+from .._phrases import THAT, confident, parameter, recalled, tenth
 from .._problem import fixed, interval, number, share_interval, sig, words
 from .._settings_proportions import CONTRASTS, SHARES
 from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
@@ -34,14 +35,14 @@ def one_proportion_interval(draw: Draw) -> Siblings:
         p, z = hits / n, CRITICAL[level]
         margin = z * math.sqrt(p * (1 - p) / n)
         steps = [
-            f"The parameter is p, the proportion of all {s.who} {s.rel} {does}.",
-            f"The sample is random, and its counts {hits} and {n - hits} are both at least 10, so a z interval is "
-            "appropriate.",
-            f"`p_hat = {hits} / {n} = {p:.4f}`.",
-            f"The interval is `p_hat +/- z* sqrt(p_hat (1 - p_hat) / n)`, that is `{p:.4f} +/- {z:.3f} * sqrt({p:.4f} "
+            f"{parameter('p', f'the proportion of all {s.who} {s.rel} {does}')}.",
+            f"The sample is random, and its counts {hits} and {n - hits} [are both at least 10 // of successes and "
+            f"failures are at least 10], so a z interval is appropriate. [ // {tenth(n, s.many)}]",
+            f"[The sample proportion is // First,] `p_hat = {hits} / {n} = {p:.4f}`.",
+            f"The interval is `p_hat +/- z* sqrt(p_hat (1 - p_hat) / n)`{THAT} `{p:.4f} +/- {z:.3f} * sqrt({p:.4f} "
             f"* {1 - p:.4f} / {n}) = {p:.4f} +/- {margin:.4f}`.",
-            f"We are {level}% confident that the interval from {p - margin:.3f} to {p + margin:.3f} captures the "
-            f"proportion of all {s.who} {s.rel} {does}.",
+            confident(level, f"{p - margin:.3f}", f"{p + margin:.3f}",
+                      f"the proportion of all {s.who} {s.rel} {does}"),
         ]
         return Sibling(
             f"{('with', 'without')[a]} the trait, {level}%",
@@ -80,12 +81,16 @@ def two_proportion_interval(draw: Draw) -> Siblings:
         se = math.sqrt(p * (1 - p) / n + q * (1 - q) / m)
         low, high = p - q - z * se, p - q + z * se
         steps = [
-            f"The parameter is p1 - p2: the proportion of all {first} {c.rel} {c.does} minus that of all {second}.",
+            f"[The parameter is // We estimate] p1 - p2: the proportion of all {first} {c.rel} {c.does} minus that of "
+            f"all {second}.",
             f"The samples are random and independent, and the counts {x}, {n - x}, {y} and {m - y} are at least 10.",
-            f"`p1_hat = {x} / {n} = {p:.4f}` and `p2_hat = {y} / {m} = {q:.4f}`.",
-            f"The standard error is `sqrt({p:.4f} * {1 - p:.4f} / {n} + {q:.4f} * {1 - q:.4f} / {m}) = {sig(se)}`.",
-            f"The interval is `p1_hat - p2_hat +/- z* SE`, that is `{fixed(p - q, 4)} +/- {z:.3f} * {sig(se)}`.",
-            f"We are {level}% confident that the interval from {fixed(low, 3)} to {fixed(high, 3)} captures p1 - p2.",
+            f"[The sample proportions are // From the data,] `p1_hat = {x} / {n} = {p:.4f}` and `p2_hat = {y} / {m} = "
+            f"{q:.4f}`.",
+            f"The standard error is `sqrt(p1_hat (1 - p1_hat) / n1 + p2_hat (1 - p2_hat) / n2)`{THAT} `sqrt({p:.4f} * "
+            f"{1 - p:.4f} / {n} + {q:.4f} * {1 - q:.4f} / {m}) = {sig(se)}`.",
+            f"The interval is `p1_hat - p2_hat +/- z* SE`{THAT} `{fixed(p - q, 4)} +/- {z:.3f} * {sig(se)}`.",
+            confident(level, fixed(low, 3), fixed(high, 3), f"the difference in proportions {c.rel} {c.does}, {first} "
+                      f"minus {second},"),
         ]
         return Sibling(
             f"{('first minus second', 'second minus first')[a]}, {level}%",
@@ -148,18 +153,21 @@ def margin_from_interval(draw: Draw) -> Siblings:
     stem = draw.ask(_STEM_MARGIN_FROM_INTERVAL, s=s, level=level, low=low, high=high)
     z, z2 = CRITICAL[level], CRITICAL[other]
     half, middle = (float(high) - float(low)) / 2, (float(high) + float(low)) / 2
-    halved = f"The margin of error is half of the width, `({high} - {low}) / 2 = {half:.4f}`."
+    halved = f"[The margin of error is half of the width, // Half of the width is] `({high} - {low}) / 2 = {half:.4f}`."
     scaled = f"The margin of error is `z* SE`, and `z* = {z:.3f}` at {level}% confidence"
     answers = {
-        "estimate": (middle, ["The sample proportion is the midpoint of the interval.",
-                              f"The midpoint is `({low} + {high}) / 2 = {middle:.4f}`."]),
+        "estimate": (middle, ["[The sample proportion is the midpoint of the interval // A z interval is centered at "
+                              "p_hat].",
+                              f"[The midpoint is // So `p_hat` is] `({low} + {high}) / 2 = {middle:.4f}`."]),
         "margin": (half, ["The margin of error is the distance from the midpoint to either end.", halved]),
         "se": (half / z, [halved, f"{scaled}, so `SE = {half:.4f} / {z:.3f} = {half / z:.4f}`."]),
         "other": (half * z2 / z, [halved, f"{scaled} and {z2:.3f} at {other}%, so the margin becomes `{half:.4f} * "
                                           f"{z2:.3f} / {z:.3f} = {half * z2 / z:.4f}`."]),
     }
+    about = f"{parameter('p', f'the proportion of all {s.who} {s.rel} {s.does}')}."
+    form = "The interval has the form `p_hat +/- z* SE`[. // , with its center at the sample proportion.]"
     of = [
-        Sibling(asked, f"{stem} {draw.ask(_ASK_MARGIN_FROM_INTERVAL, asked, other=other)}", steps,
+        Sibling(asked, f"{stem} {draw.ask(_ASK_MARGIN_FROM_INTERVAL, asked, other=other)}", [about, form, *steps],
                 number(value, 4, tolerance=0.0005),
                 "A z interval is the sample proportion plus or minus its margin of error, z* times the standard error.")
         for asked, (value, steps) in answers.items()
@@ -233,9 +241,12 @@ def difference_interval_meaning(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_DIFFERENCE_INTERVAL_MEANING, asked, level=level)}",
-                [f"The parameter is p1 - p2, where p1 is the proportion of {c.a} {c.rel} {c.does} and p2 that of "
-                 f"{c.b}.",
-                 idea], words(sentence), idea)
+                [f"The parameter is p1 - p2, where p1 is the proportion of [all // ] {c.a} {c.rel} {c.does} and p2 "
+                 f"that of [all // ] {c.b}.",
+                 recalled(idea),
+                 f"[The estimate is `p1_hat - p2_hat = {fields['gap']}` // It is estimated by `p1_hat - p2_hat = "
+                 f"{fields['gap']}`, from two samples of {n} // The samples, of {n} each, give the estimate "
+                 f"{fields['gap']}]."], words(sentence), idea)
         for asked, (sentence, idea) in about.items()
     ]
     names = ("interval", "confidence level", "margin of error", "standard error")
@@ -296,9 +307,13 @@ def conclusion_from_interval(draw: Draw) -> Siblings:
         steps = [
             f"The parameter is p1 - p2 in {year}, where p1 is the proportion of all {c.a} {c.rel} {c.does} and p2 that "
             f"of all {c.b}.",
-            f"The {level}% interval is {shown[a][b]}.",
-            ("It does not contain 0, so equal proportions are not plausible.",
-             "It contains 0, so equal proportions are plausible.")[b],
+            "[We ask whether equal proportions, `p1 - p2 = 0`, are plausible. // No difference means `p1 - p2 = 0`. "
+            "// The value to look for is 0, no difference.]",
+            f"[The {level}% interval is {shown[a][b]} // At {level}% confidence, the interval is {shown[a][b]}].",
+            (f"[It // This interval] does not contain 0, so equal proportions are not plausible[. // at alpha = "
+             f"{(100 - level) / 100:.2f}.]",
+             f"[It // This interval] contains 0, so equal proportions are plausible[. // at alpha = "
+             f"{(100 - level) / 100:.2f}.]")[b],
         ]
         text = (f"There is {claim}.", f"There is not {claim}.")[b]
         return Sibling(f"{('first', 'second')[a]} year, {level}%",

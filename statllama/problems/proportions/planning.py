@@ -6,6 +6,7 @@ import math
 
 from .._draw import Draw, Given, kind
 from .._numerics import normal_quantile
+from .._phrases import THAT, hypotheses
 from .._problem import count, fixed, plain, probability, sig, words
 from .._settings_proportions import SHARES
 from .._siblings import Sibling, Siblings, four, square
@@ -61,13 +62,16 @@ def sample_size_for_margin(draw: Draw) -> Siblings:
     def make(a: int, b: int) -> Sibling:
         z, p, size, plan = CRITICAL[levels[a]], (guess, Given(0.5))[b], exact[a][b], "AB"[a]
         steps = [
-            f"Plan {plan} asks for a margin of error of at most {margins[a]} at {levels[a]}% confidence, so `z* = "
-            f"{z:.3f}`.",
-            ("The earlier proportion is the planning value",
-             "Without a planning value, p = 0.5 gives the largest margin of error")[b]
-            + f", so p = {p} goes into the formula.",
-            f"`n = p (1 - p) (z* / m)^2`, that is `{p} * {plain(1 - p)} * ({z:.3f} / {margins[a]})^2 = {size:.1f}`.",
-            f"A sample size is rounded up, so at least {math.ceil(size)} {s.many} are needed.",
+            f"[Plan {plan} asks for // Under plan {plan}, we want] a margin of error of at most {margins[a]} at "
+            f"{levels[a]}% confidence, so `z* = {z:.3f}`.",
+            ("[The earlier proportion is the planning value // An earlier study gives a planning value",
+             "[Without a planning value, p = 0.5 gives the largest margin of error // When nothing is known about p, "
+             "0.5 is the safe choice")[b]
+            + f"], so p = {p} goes into the formula.",
+            f"`n = p (1 - p) (z* / m)^2`{THAT} `{p} * {plain(1 - p)} * ({z:.3f} / {margins[a]})^2 = {size:.1f}`.",
+            f"[A sample size is rounded up, so at least {math.ceil(size)} {s.many} are needed // Rounding up, the "
+            f"smallest sample size is {math.ceil(size)} {s.many} // So {math.ceil(size)} {s.many} are enough, and "
+            f"{math.ceil(size) - 1} are not].",
         ]
         ask = draw.ask(_ASK_SAMPLE_SIZE_FOR_MARGIN, ("guess", "none")[b], plan=plan)
         return Sibling(f"plan {plan}, {('earlier proportion', 'p = 0.5')[b]}", f"{stem} {ask}", steps,
@@ -132,21 +136,25 @@ def raising_power(draw: Draw) -> Siblings:
                             0.05: ("0.05", "0.01", "0.10")}[alpha]
     stem = draw.ask(_STEM_RAISING_POWER, s=s, null=null, true=true, n=n, level=level, power=fixed(strength, 2),
                     side="above" if up else "below", sign=">" if up else "<")
-    same = f"The probability of a Type I error is alpha, which stays at {level}."
+    tested = hypotheses(f"p = {null}", f"p {'>' if up else '<'} {null}")
+    tested += f", where p is the proportion of all {s.who} {s.rel} {s.does}."
+    same = f"The probability of a Type I error is alpha, which [stays at // remains] {level}."
     about = {
         "more": (f"Keep alpha at {level} and increase the sample size to {2 * n}.",
-                 [same, "A larger sample makes p_hat vary less, so the true difference is detected more often."]),
+                 [same, f"A larger sample makes p_hat vary less, so [the true difference // the true value, {true},] "
+                  "is detected more often."]),
         "fewer": (f"Keep alpha at {level} and decrease the sample size to {n // 2}.",
-                  [same, "A smaller sample makes p_hat vary more, so the true difference is detected less often."]),
+                  [same, f"A smaller sample makes p_hat vary more, so [the true difference // the true value, {true},] "
+                   "is detected less often."]),
         "up": (f"Keep the sample size at {n} and increase alpha to {higher}.",
-               ["The probability of a Type I error is alpha, which rises.",
-                "With a larger alpha H0 is rejected more often, also when it is false, so the power rises."]),
+               [f"The probability of a Type I error is alpha, which [rises // rises to {higher}].",
+                "With a larger alpha, H0 is rejected more often, also when it is false, so the power rises."]),
         "down": (f"Keep the sample size at {n} and decrease alpha to {lower}.",
-                 ["The probability of a Type I error is alpha, which falls.",
-                  "With a smaller alpha H0 is rejected less often, also when it is false, so the power falls."]),
+                 [f"The probability of a Type I error is alpha, which [falls // falls to {lower}].",
+                  "With a smaller alpha, H0 is rejected less often, also when it is false, so the power falls."]),
     }
     of = [
-        Sibling(asked, f"{stem} {draw.ask(_ASK_RAISING_POWER, asked)}", steps, words(text),
+        Sibling(asked, f"{stem} {draw.ask(_ASK_RAISING_POWER, asked)}", [tested, *steps], words(text),
                 "Alpha alone sets the probability of a Type I error; power rises with alpha and with the sample size.")
         for asked, (text, steps) in about.items()
     ]
@@ -194,6 +202,7 @@ def power_of_test(draw: Draw) -> Siblings:
     se0, se1, way = math.sqrt(null * (1 - null) / n), math.sqrt(true * (1 - true) / n), 1 if up else -1
     draw.need(all(0.08 < power(null, true, n, alpha) < 0.95 for alpha in alphas))
     side, sign = ("above", "+") if up else ("below", "-")
+    tested = hypotheses(f"p = {null}", f"p {'>' if up else '<'} {null}")
     stem = draw.ask(_STEM_POWER_OF_TEST, s=s, null=null, true=true, n=n, side=side, sign=">" if up else "<")
 
     def make(a: int, b: int) -> Sibling:
@@ -203,10 +212,13 @@ def power_of_test(draw: Draw) -> Siblings:
         value = (power(null, true, n, alpha), 1 - power(null, true, n, alpha))[a]
         area = side if a == 0 else "below" if up else "above"
         steps = [
-            f"At alpha = {level}, H0 is rejected when p_hat is {side} `{null} {sign} {z:.3f} * sqrt({null} * "
-            f"{plain(1 - null)} / {n}) = {cut:.4f}`.",
+            f"{tested}, where p is the proportion of all {s.who} {s.rel} {s.does}.",
+            f"[All expected counts are at least 10 // Large Counts holds under both values of p], so p_hat is "
+            f"approximately normal. At alpha = {level}, H0 is rejected when p_hat is {side} `{null} {sign} {z:.3f} * "
+            f"sqrt({null} * {plain(1 - null)} / {n}) = {cut:.4f}`.",
             f"If p = {true}, p_hat has standard deviation `sqrt({true} * {plain(1 - true)} / {n}) = {sig(se1)}`.",
-            f"The limit has `z = ({cut:.4f} - {true}) / {sig(se1)} = {fixed((cut - true) / se1, 2)}`.",
+            f"[The limit has // Standardized, the limit is] `z = ({cut:.4f} - {true}) / {sig(se1)} = "
+            f"{fixed((cut - true) / se1, 2)}`.",
             ("The power is the probability of rejecting H0", "A Type II error is failing to reject H0")[a]
             + f": the area {area} the limit, {value:.4f}.",
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, Given, kind
+from .._phrases import parameter
 from .._problem import count, plain, words
 from .._settings_proportions import CONTRASTS, SHARES
 from .._siblings import Sibling, Siblings, four, square
@@ -54,10 +55,11 @@ def hypotheses_for_one_proportion(draw: Draw) -> Siblings:
         ask = draw.ask(_ASK_HYPOTHESES_FOR_ONE_PROPORTION, s=s, does=does, more=more, null100=null * 100,
                        higher=("higher", "lower")[a])
         steps = [
-            f"The parameter is p, the proportion of all {s.who} {s.rel} {does}.",
-            f"The claim of {null * 100:g}% {s.rel} {s.does} means that `p = {value}`; this is H0.",
-            f"The suspicion is that {more} than {null * 100:g}% {s.does}, which means that `p {sign} {value}`; this is "
-            "Ha.",
+            f"{parameter('p', f'the proportion of all {s.who} {s.rel} {does}')}.",
+            f"The claim of {null * 100:g}% {s.rel} {s.does} [means that // says that // translates into] `p = "
+            f"{value}`; this is H0.",
+            f"The suspicion is that {more} than {null * 100:g}% {s.does}, which [means that // gives // translates "
+            f"into] `p {sign} {value}`; this is Ha.",
         ]
         return Sibling(f"{more} than claimed, p {('with', 'without')[b]} the trait", f"{stem} {ask}", steps,
                        words(f"H0: p = {value}; Ha: p {sign} {value}"),
@@ -128,9 +130,11 @@ def hypotheses_for_two_proportions(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_HYPOTHESES_FOR_TWO_PROPORTIONS, asked, c=c, **fields)}",
-                [f"The parameters are the population proportions: p1 for all {first}, p2 for all {second}.",
-                 f"The suspicion is that {what}, so Ha is `{other}`.",
-                 f"H0 has the equals sign in its place: `{zero}`."],
+                [f"[The parameters are the // Let p1 and p2 be the] population proportions {c.rel} {c.does}: p1 for "
+                 f"all {first}, p2 for all {second}.",
+                 (f"The suspicion is that {what}, so [Ha is // the alternative is] `{other}`.",
+                  f"H0 has [the equals sign in its place // equality]: `{zero}`."),
+                 "[ // Hypotheses are about parameters, so p1_hat and p2_hat do not appear in them.]"],
                 words(f"H0: {zero}; Ha: {other}"),
                 "H0 states equality; the direction of Ha comes from the question, not from the data.")
         for asked, (zero, other, what) in about.items()
@@ -180,10 +184,12 @@ def large_counts_condition(draw: Draw) -> Siblings:
             (f"`n p_hat = {x}`", f"`n (1 - p_hat) = {n} - {x} = {n - x}`"),
         )[a][b]
         steps = [
-            f"The parameter is p, the proportion of all {s.who} {s.rel} {s.does}.",
-            ("A test is carried out as if H0 were true, so the condition uses p_0",
-             "An interval assumes no value of p, so the condition uses p_hat")[a] + ".",
-            f"The number of {hits} is {how}, which is at least 10.",
+            f"{parameter('p', f'the proportion of all {s.who} {s.rel} {s.does}')}.",
+            ("[A test is carried out as if H0 were true, so the condition uses p_0 // For a test, the counts are those "
+             "expected under H0, with p_0",
+             "[An interval assumes no value of p, so the condition uses p_hat // For an interval, the counts are those "
+             "in the sample, with p_hat")[a] + "].",
+            f"The number of {hits} is {how}, which is at least 10[. // , so the condition is met for the {hits}.]",
         ]
         ask = draw.ask(_ASK_LARGE_COUNTS_CONDITION, ("test", "interval")[a], hits=hits)
         return Sibling(f"{('test', 'interval')[a]}, {hits}", f"{stem} {ask}", steps, count(value),

@@ -6,6 +6,7 @@ import math
 
 from .._draw import Draw, Given, kind
 from .._numerics import normal_cdf
+from .._phrases import THAT, decision, hypotheses, parameter, rarity, recalled, tenth
 from .._problem import fixed, number, plain, probability, sig, words
 from .._settings_proportions import CONTRASTS, SHARES
 from .._siblings import Claim, Sibling, Siblings, four, square
@@ -56,13 +57,16 @@ def one_proportion_z(draw: Draw) -> Siblings:
         sign = "!=" if b else ">" if up else "<"
         area = f"twice the area above {fixed(abs(z[a]), 2)}" if b else f"the area {side} {fixed(z[a], 2)}"
         steps = [
-            f"H0: p = {null}; Ha: p {sign} {null}, where p is the proportion of all {s.who} {s.rel} {s.does}.",
+            f"{hypotheses(f'p = {null}', f'p {sign} {null}')}, where p is the proportion of all {s.who} {s.rel} "
+            f"{s.does}.",
             f"The sample is random, and `n p_0 = {n * null:.1f}` and `n (1 - p_0) = {n * (1 - null):.1f}` are at least "
-            "10.",
-            f"`z = (p_hat - p_0) / sqrt(p_0 (1 - p_0) / n)`, that is `({p:.4f} - {null}) / sqrt({null} * "
+            f"10. [ // {tenth(n, s.many)}]",
+            f"`z = (p_hat - p_0) / sqrt(p_0 (1 - p_0) / n)`{THAT} `({p:.4f} - {null}) / sqrt({null} * "
             f"{plain(1 - null)} / {n}) = {fixed(z[a], 2)}`.",
             f"The p-value is {area} under the normal curve: if p = {null}, such a sample proportion or a more extreme "
             f"one has probability {values[a][b]:.4f}.",
+            decision(values[a][b], f"the proportion of all {s.who} {s.rel} {s.does} "
+                     f"{'differs from' if b else f'is {side}'} {null}"),
         ]
         ask = draw.ask(_ASK_ONE_PROPORTION_Z, ("one", "two")[b], r="AB"[a], side=side)
         return Sibling(f"report {'AB'[a]}, {('one-sided', 'two-sided')[b]}", f"{stem} {ask}", steps,
@@ -111,16 +115,20 @@ def two_proportion_z(draw: Draw) -> Siblings:
         (first, n, x), (second, m, y) = groups[a], groups[1 - a]
         p, q, se = x / n, y / m, (joint, apart)[b]
         how = (
-            f"The pooled proportion is `({x} + {y}) / ({n} + {m}) = {pooled:.4f}`, so `SE = sqrt({pooled:.4f} * "
-            f"{1 - pooled:.4f} * (1 / {n} + 1 / {m})) = {sig(joint)}`.",
+            f"[The pooled proportion is // Pooled, the proportion is] `({x} + {y}) / ({n} + {m}) = {pooled:.4f}`, so "
+            f"`SE = sqrt({pooled:.4f} * {1 - pooled:.4f} * (1 / {n} + 1 / {m})) = {sig(joint)}`.",
             f"Without pooling, `SE = sqrt({p:.4f} * {1 - p:.4f} / {n} + {q:.4f} * {1 - q:.4f} / {m}) = {sig(apart)}`.",
         )[b]
         steps = [
-            f"The proportions {c.rel} {c.does} are p1 for all {first} and p2 for all {second}.",
-            "The samples are random and independent, and all counts of successes and failures are at least 10.",
-            f"`p1_hat = {x} / {n} = {p:.4f}` and `p2_hat = {y} / {m} = {q:.4f}`.",
+            f"[Let p1 be the proportion of all {first} {c.rel} {c.does} and p2 that of all {second} // The proportions "
+            f"{c.rel} {c.does} are p1 for all {first} and p2 for all {second}]. [The null hypothesis is // We test] "
+            "`H0: p1 = p2`.",
+            f"The samples are random and independent, and all counts, {x}, {n - x}, {y} and {m - y}, are at least 10.",
+            f"[The sample proportions are // From the data,] `p1_hat = {x} / {n} = {p:.4f}` and `p2_hat = {y} / {m} = "
+            f"{q:.4f}`.",
             how,
-            f"`z = (p1_hat - p2_hat) / SE`, that is `({p:.4f} - {q:.4f}) / {sig(se)} = {fixed((p - q) / se, 3)}`.",
+            f"`z = (p1_hat - p2_hat) / SE`{THAT} `({p:.4f} - {q:.4f}) / {sig(se)} = {fixed((p - q) / se, 3)}`.",
+            rarity(2 * normal_cdf(-abs(p - q) / se), fixed((p - q) / se, 3)),
         ]
         ask = draw.ask(_ASK_TWO_PROPORTION_Z, ("pooled", "unpooled")[b], first=first, second=second)
         return Sibling(f"{('first minus second', 'second minus first')[a]}, {('pooled', 'unpooled')[b]}",
@@ -168,7 +176,7 @@ def conclusion_of_test(draw: Draw) -> Siblings:
     null, alphas, up = draw.decimal(*c.p, 2), draw.choice(ALPHAS), draw.choice((True, False))
     low, high = (round(10_000 * alpha) for alpha in alphas)
     values = [draw.integer(low + 15, high - 15) / 10_000 for _ in "ab"]
-    more = "more" if up else "less"
+    more, sign = "more" if up else "less", f"p {'>' if up else '<'} {null}"
     stem = draw.ask(_STEM_CONCLUSION_OF_TEST, c=c, null=null, null100=null * 100, more=more, sign=">" if up else "<",
                     pa=fixed(values[0], 4), pb=fixed(values[1], 4))
 
@@ -176,10 +184,12 @@ def conclusion_of_test(draw: Draw) -> Siblings:
         group, level, shown = (c.a, c.b)[a], fixed(alphas[b], 2), fixed(values[a], 4)
         claim = f"convincing evidence that {more} than {null * 100:g}% of all {group} {c.does}"
         steps = [
-            f"For {group}, H0: p = {null} and Ha: p {'>' if up else '<'} {null}, where p is the proportion {c.rel} "
+            f"For {group}, `H0: p = {null}` [and // is tested against] `Ha: {sign}`, where p is the proportion {c.rel} "
             f"{c.does}.",
-            f"The p-value {shown} is {('greater', 'less')[b]} than alpha = {level}, so H0 is "
-            f"{('not rejected', 'rejected')[b]}.",
+            f"The p-value {shown} is {('greater', 'less')[b]} than alpha = {level}, so [we "
+            f"{('do not reject', 'reject')[b]} H0 // H0 is {('not rejected', 'rejected')[b]}].",
+            f"[ // At this level, {shown} is {('not small enough', 'small enough')[b]} to be convincing evidence "
+            "against H0.]",
         ]
         text = (f"Fail to reject H0: there is not {claim}.", f"Reject H0: there is {claim}.")[b]
         return Sibling(f"{('first', 'second')[a]} group, alpha = {level}",
@@ -266,7 +276,9 @@ def p_value_meaning(draw: Draw) -> Siblings:
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_P_VALUE_MEANING, asked, true=true)}",
-                [f"The parameter is p, the proportion of all {s.who} {s.rel} {s.does}.", idea],
+                [f"{parameter('p', f'the proportion of all {s.who} {s.rel} {s.does}')}.", recalled(idea),
+                 f"[It is computed for // The value of p in the calculation is] p = {at}[. // , with random samples of "
+                 f"{n} {s.many}.]"],
                 words(f"If p = {at}, the probability is {shown[asked]} that a random sample of {n} {s.many} {what}."),
                 idea)
         for asked, (at, what, idea) in about.items()
@@ -325,9 +337,10 @@ def two_proportion_p_value(draw: Draw) -> Siblings:
         draw.need(0.001 < value < 0.97)
         sign, side = "!=" if a else ">" if up else "<", "above" if up else "below"
         steps = [
-            f"H0: p1 = p2; Ha: p1 {sign} p2, where p1 is the proportion of all {c.a} {c.rel} {c.does} and p2 that of "
-            f"all {c.b}.",
-            "The samples are random and independent, and all counts of successes and failures are at least 10.",
+            f"{hypotheses('p1 = p2', f'p1 {sign} p2')}, where p1 is the proportion of all {c.a} {c.rel} {c.does} and "
+            f"p2 that of all {c.b}.",
+            "The samples are random and independent, and [all counts of successes and failures // "
+            f"the counts {x}, {n - x}, {y} and {m - y}] are at least 10.",
             f"`p1_hat = {x} / {n} = {p:.4f}`, `p2_hat = {y} / {m} = {q:.4f}`, and the pooled proportion is `({x} + "
             f"{y}) / ({n} + {m}) = {pooled:.4f}`.",
             f"`SE = sqrt({pooled:.4f} * {1 - pooled:.4f} * (1 / {n} + 1 / {m})) = {sig(se)}`, so `z = ({p:.4f} - "
@@ -335,6 +348,9 @@ def two_proportion_p_value(draw: Draw) -> Siblings:
             "The p-value is "
             + (f"twice the area above {fixed(abs(z), 2)}" if a else f"the area {side} {fixed(z, 2)}")
             + f" under the normal curve, {value:.4f}.",
+            decision(value, f"the proportion {c.rel} {c.does} is "
+                     f"{'not the same' if a else ('higher' if up else 'lower')} for all {c.a} "
+                     f"{'and' if a else 'than for'} all {c.b}"),
         ]
         ask = draw.ask(_ASK_TWO_PROPORTION_P_VALUE, f"{('one', 'two')[a]} {('once', 'twice')[b]}", c=c,
                        higher="higher" if up else "lower")

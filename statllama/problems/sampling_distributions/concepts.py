@@ -8,7 +8,7 @@ import math
 from .._draw import Draw, Given, kind
 from .._problem import fixed, plain, words
 from .._settings import MEASURES
-from .._siblings import Sibling, Siblings, four, square
+from .._siblings import Sibling, Siblings, Step, four, square
 from .._wording import wordings
 
 # fmt: off
@@ -72,7 +72,11 @@ def which_distribution(draw: Draw) -> Siblings:
     def make(asked: str) -> Sibling:
         counted, name = says[asked]
         what = "means of samples" if asked in ("exact", "simulated") else f"single values of {m.thing}"
-        steps = [f"The values shown are {what}.", counted, name]
+        steps = [f"[The values shown // The values in this distribution] are {what}.",
+                 counted,
+                 f"[With single values it is the distribution of a variable, with means a sampling distribution // A "
+                 f"distribution of the variable has one value for each of the {m.many}, a sampling distribution one "
+                 "for each sample // ]."]
         ask = draw.ask(_ASK_WHICH_DISTRIBUTION, asked, m=m, total=total, n=n, trials=trials)
         return Sibling(asked, f"{stem} {ask}", steps, words(name),
                        "A sampling distribution is made of statistics, one for each sample, not of single values.")
@@ -149,8 +153,10 @@ def interpret_sampling_spread(draw: Draw) -> Siblings:
 
     def make(asked: str) -> Sibling:
         idea, statement = says[asked]
-        steps = [f"The parameter is mu = {mean}, with sigma = {sd}; the statistics are x_bar = {xbar} and s = {s}, "
-                 f"from n = {n}, all in {m.unit}.", idea, statement]
+        steps = [f"[The parameter is mu = {mean}, with sigma = {sd}; the statistics are x_bar = {xbar} and s = {s}, "
+                 f"from n = {n}, all in {m.unit} // For the population, mu = {mean} and sigma = {sd}; for the sample "
+                 f"of {n}, x_bar = {xbar} and s = {s} (in {m.unit})].", idea,
+                 f"[In context, the variable is the {m.thing} // What varies is the {m.thing} of {m.who} // ]."]
         return Sibling(asked, f"{stem} {draw.ask(_ASK_INTERPRET_SAMPLING_SPREAD, asked, m=m)}", steps, words(statement),
                        "A standard deviation says how far its own distribution typically strays from its mean: of "
                        "single values or of sample means.")
@@ -206,13 +212,13 @@ def estimator_quality(draw: Draw) -> Siblings:
     def make(biased: int, wide: int) -> Sibling:
         place = (biased, wide)
         bias, spread, (low, high) = ("unbiased", "biased")[biased], ("low", "high")[wide], span[place]
-        steps = [
-            f"A statistic is unbiased if its sampling distribution is centered at the parameter, here {mean} {m.unit}; "
-            "its variability is the spread of that distribution.",
-            f"Statistic {name_of[place]} is centered at {plain(center[place])}, which is "
-            f"{'away from' if biased else 'equal to'} {mean}.",
-            f"Its estimates spread over `{plain(high)} - {plain(low)} = {plain(high - low)}` {m.unit}, a "
-            f"{'wide' if wide else 'narrow'} range compared with the other statistics.",
+        steps: list[Step] = [
+            f"[A statistic is unbiased if // Unbiased means that] its sampling distribution is centered at the "
+            f"parameter, here {mean} {m.unit}; its variability is the spread of that distribution.",
+            (f"Statistic {name_of[place]} is centered at {plain(center[place])}, which is "
+             f"{'away from' if biased else 'equal to'} {mean}[. // , so it is {bias}.]",
+             f"[Its estimates spread over // The range of its estimates is] `{plain(high)} - {plain(low)} = "
+             f"{plain(high - low)}` {m.unit}, {'wide' if wide else 'narrow'} compared with the other statistics."),
         ]
         ask = draw.ask(_ASK_ESTIMATOR_QUALITY, m=m, bias=bias, spread=spread)
         return Sibling(f"{bias}, {spread} variability", f"{stem} {ask}", steps, words(f"Statistic {name_of[place]}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, kind
+from .._phrases import SO
 from .._problem import count, number, plain, probability, sig
 from .._settings import MEASURES
 from .._settings_probability import ADDITIVE
@@ -60,14 +61,16 @@ def standard_error_of_mean(draw: Draw) -> Siblings:
         steps = [
             f"The {n} {m.many} of the {which} sample are selected at random from a much larger population, so the "
             "values are independent.",
-            f"The variance of the {name} is " + ("`n * sigma^2`" if total else "`sigma^2 / n`")
+            f"[The variance of the {name} is // For independent values, the {name} has variance] "
+            + ("`n * sigma^2`" if total else "`sigma^2 / n`")
             + f", so its standard deviation is `{formula}`.",
-            f"The standard deviation of the {name} of the {which} sample is `{worked} = {value:.2f}` {m.unit}.",
+            f"[The standard deviation of the {name} of the {which} sample is // For the {which} sample, this is // "
+            f"With `n = {n}` and `sigma = {sd}`, the {name} has standard deviation] `{worked} = {value:.2f}` {m.unit}.",
         ]
         ask = draw.ask(_ASK_STANDARD_ERROR_OF_MEAN, name, m=m, n=n, which=which)
         return Sibling(f"{name}, {which}", f"{stem} {ask}", steps,
                        number(value, 2, m.unit, tolerance=max(0.01, 0.005 * value)),
-                       "A mean of n values varies less than one value, and a total more, by the factor sqrt(n).")
+                       "A mean of n values varies less than one value, and a total more, by the factor `sqrt(n)`.")
 
     return square(
         make,
@@ -121,14 +124,17 @@ def sample_mean_probability(draw: Draw) -> Siblings:
         spread = f"`{sd} / sqrt({n}) = {sig(sd / math.sqrt(n))}`" if average else str(sd)
         what = f"the mean of {n} values" if average else "a single value"
         steps = [
-            f"The distribution of {what} is normal, as the population is, with mean {mean} {m.unit}.",
-            f"The standard deviation of {what} is {spread} {m.unit}.",
-            f"`z = ({cut} - {mean}) / {sig(sd / math.sqrt(n)) if average else sd} = {z:.2f}`.",
-            f"The probability that {what} is {side} {cut} {m.unit} is {value:.4f}.",
+            f"The distribution of {what} is normal, [as the population is // because the population is normal], with "
+            f"mean {mean} {m.unit}.",
+            f"[The standard deviation of {what} is // Its standard deviation is] {spread} {m.unit}.",
+            f"[Standardizing, // The z-score is // For {cut} {m.unit},] `z = ({cut} - {mean}) / "
+            f"{sig(sd / math.sqrt(n)) if average else sd} = {z:.2f}`.",
+            f"[The probability that {what} is {side} {cut} {m.unit} is {value:.4f} // The area {side} this z-score is "
+            f"{value:.4f}, the probability that {what} is {side} {cut} {m.unit}].",
         ]
         ask = draw.ask(_ASK_SAMPLE_MEAN_PROBABILITY, ("one", "mean")[average], m=m, n=n, side=side, cut=cut)
         return Sibling(f"{('one', 'mean')[average]} {side}", f"{stem} {ask}", steps, probability(value),
-                       "A single value is standardized with sigma, the mean of n values with sigma / sqrt(n).")
+                       "A single value is standardized with sigma, the mean of n values with `sigma / sqrt(n)`.")
 
     return square(
         make,
@@ -188,16 +194,19 @@ def total_of_sample(draw: Draw) -> Siblings:
         value, name = tail(z, below), ("total", "mean")[average]
         worked = f"{sd} / sqrt({n})" if average else f"sqrt({n}) * {sd}"
         steps = [
-            f"The sample is random and n = {n} is at least 30, so by the central limit theorem the {name} is "
-            "approximately normal.",
+            f"The sample is random and n = {n} is at least 30, so [by the central limit theorem // whatever the shape "
+            f"of the population,] the {name} is approximately normal.",
             f"Its mean is {plain(center)} {m.unit}, and its standard deviation is `{worked} = {sig(spread)}` {m.unit}.",
-            f"`z = ({cut} - {plain(center)}) / {sig(spread)} = {z:.2f}`.",
-            f"The probability that the {name} is {SIDES[below]} {cut} {m.unit} is about {value:.4f}.",
+            f"[Standardizing, // The z-score is // For {cut} {m.unit},] `z = ({cut} - {plain(center)}) / {sig(spread)} "
+            f"= {z:.2f}`.",
+            f"[The probability that the {name} is {SIDES[below]} {cut} {m.unit} is about {value:.4f} // The area "
+            f"{SIDES[below]} it, about {value:.4f}, is the probability that the {name} is {SIDES[below]} {cut} "
+            f"{m.unit}].",
         ]
         ask = draw.ask(_ASK_TOTAL_OF_SAMPLE, name, m=m, n=n, side=("more", "less")[below], cut=cut)
         return Sibling(f"{name} {SIDES[below]}", f"{stem} {ask}", steps, probability(value),
-                       "A total of n values has mean n mu and standard deviation sqrt(n) sigma; a mean has mu and "
-                       "sigma / sqrt(n).")
+                       "A total of n values has mean `n mu` and standard deviation `sqrt(n) sigma`; a mean has mu and "
+                       "`sigma / sqrt(n)`.")
 
     return square(
         make,
@@ -242,11 +251,12 @@ def sample_size_effect(draw: Draw) -> Siblings:
         wanted = (times if larger else shares)[factor]
         value = n // factor**2 if larger else n * factor**2
         steps = [
-            "The standard error of a mean is `sigma / sqrt(n)`, so it is inversely proportional to the square root of "
-            "n.",
-            f"For a standard error {wanted} as large, n must be " + ("divided" if larger else "multiplied")
-            + f" by `{factor}^2 = {factor**2}`.",
-            f"The sample size is `{n} {'*/'[larger]} {factor**2} = {value}` {m.many}.",
+            "The standard error of a mean is `sigma / sqrt(n)`, so it is inversely proportional to [the square root of "
+            "n // `sqrt(n)`].",
+            f"[For a standard error {wanted} as large, n must be // To make it {wanted} as large, n is] "
+            + ("divided" if larger else "multiplied") + f" by `{factor}^2 = {factor**2}`.",
+            f"[The sample size is // That makes // The new sample size is] `{n} {'*/'[larger]} {factor**2} = {value}` "
+            f"{m.many}.",
         ]
         return Sibling(f"{wanted} as large", f"{stem} {draw.ask(_ASK_SAMPLE_SIZE_EFFECT, m=m, times=wanted)}", steps,
                        count(value), "To divide a standard error by k, multiply the sample size by k squared.")
@@ -298,14 +308,14 @@ def finite_population_spread(draw: Draw) -> Siblings:
             f"For independent values, the standard deviation of the {name} is `{worked} = {sig(bare)}` {m.unit}.",
             "With replacement, the values are independent, so this holds as it is." if back else
             f"Without replacement, it is multiplied by the finite population correction `{root} = {sig(share)}`.",
-            f"The standard deviation of the {name} is " + (f"{bare:.3f} {m.unit}." if back else
-                                                           f"`{sig(bare)} * {sig(share)} = {bare * share:.3f}` "
-                                                           f"{m.unit}."),
+            f"[The standard deviation // {SO} the standard deviation] of the {name} is " + (
+                f"{bare:.3f} {m.unit}." if back else
+                f"`{sig(bare)} * {sig(share)} = {bare * share:.3f}` {m.unit}."),
         ]
         ask = draw.ask(_ASK_FINITE_POPULATION_SPREAD, ("without", "with")[back], m=m, name=name)
         return Sibling(f"{('without', 'with')[back]} replacement, {name}", f"{stem} {ask}", steps,
                        number(bare * share, 3, m.unit, tolerance=0.005 * bare * share),
-                       "A sample that takes much of a population varies less, by the factor sqrt((N - n) / (N - 1)).")
+                       "A sample that takes much of a population varies less, by the factor `sqrt((N - n) / (N - 1))`.")
 
     return square(
         make,

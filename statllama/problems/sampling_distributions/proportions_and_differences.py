@@ -6,6 +6,7 @@ import math
 
 from .._draw import Draw, kind
 from .._numerics import normal_cdf
+from .._phrases import SO, THAT
 from .._problem import plain, probability, sig, term
 from .._settings import SHARES, VERSUS
 from .._siblings import Sibling, Siblings, four, square
@@ -58,13 +59,14 @@ def sample_proportion_probability(draw: Draw) -> Siblings:
         steps = [
             f"The sample is random, and `n p = {n} * {p} = {plain(n * p)}` and `n (1 - p) = {n} * {plain(1 - p)} = "
             f"{plain(n * (1 - p))}` are at least 10, so p_hat is approximately normal with mean {p}.",
-            f"Its standard deviation is `sqrt(p (1 - p) / n) = sqrt({p} * {plain(1 - p)} / {n}) = {sig(spreads[b])}`.",
-            f"`z = ({cut} - {p}) / {sig(spreads[b])} = {z:.2f}`.",
+            f"[Its standard deviation is // Its spread is] `sqrt(p (1 - p) / n)`{THAT} `sqrt({p} * {plain(1 - p)} / "
+            f"{n}) = {sig(spreads[b])}`.",
+            f"[Standardizing, // The z-score is // For {cut},] `z = ({cut} - {p}) / {sig(spreads[b])} = {z:.2f}`.",
             f"The probability of a proportion {SIDES[below]} {cut} in the {which} sample is about {value:.4f}.",
         ]
         ask = draw.ask(_ASK_SAMPLE_PROPORTION_PROBABILITY, s=s, which=which, side=SIDES[below], cut=cut)
         return Sibling(f"{which} {SIDES[below]}", f"{stem} {ask}", steps, probability(value),
-                       "A sample proportion has mean p and standard deviation sqrt(p(1 - p) / n).")
+                       "A sample proportion has mean p and standard deviation `sqrt(p(1 - p) / n)`.")
 
     return square(make, ("used the size of the other sample",) * 2, WRONG_SIDE, {"p": p, "sizes": sizes, "cut": cut})
 
@@ -115,16 +117,19 @@ def normal_approximation_of_count(draw: Draw) -> Siblings:
         steps = [
             f"X is binomial; `n p = {n} * {p} = {plain(mean)}` and `n (1 - p) = {plain(n - mean)}` are at least 10, so "
             "X is approximately normal.",
-            f"Its mean is {plain(mean)} and its standard deviation is `sqrt({n} * {p} * {plain(1 - p)}) = {sig(sd)}`.",
-            f"For {low}, `z = ({low} - {plain(mean)}) / {sig(sd)} = {z[0]:.2f}` with {below:.4f} below it; for {high}, "
-            f"`z = ({high} - {plain(mean)}) / {sig(sd)} = {z[1]:.2f}` with {above:.4f} above it.",
-            f"The probability that X is {said} is " + (f"`{how} = {value:.4f}`." if " " in how else f"{how}."),
+            f"[Its mean is {plain(mean)} and its standard deviation is // The mean is {plain(mean)}, and "
+            f"`sqrt(n p (1 - p))` gives the standard deviation] `sqrt({n} * {p} * {plain(1 - p)}) = {sig(sd)}`.",
+            f"For {low}, `z = ({low} - {plain(mean)}) / {sig(sd)} = {z[0]:.2f}` with [ // area] {below:.4f} below it; "
+            f"for {high}, `z = ({high} - {plain(mean)}) / {sig(sd)} = {z[1]:.2f}` with [ // area] {above:.4f} above "
+            "it.",
+            f"[The probability // {SO} the probability] that X is {said} is "
+            + (f"`{how} = {value:.4f}`." if " " in how else f"{how}."),
         ]
         ask = draw.ask(_ASK_NORMAL_APPROXIMATION_OF_COUNT, s=s, words=said,
                        number=said.replace("less", "fewer").replace("greater", "more"))
         return Sibling(asked, f"{stem} {ask}", steps, probability(value),
-                       "A binomial count is nearly normal with mean np and standard deviation sqrt(np(1 - p)) when "
-                       "both np and n(1 - p) are at least 10.")
+                       "A binomial count is nearly normal with mean `n p` and standard deviation `sqrt(n p (1 - p))` "
+                       "when both `n p` and `n (1 - p)` are at least 10.")
 
     names = ("below the lower value", "above the upper value", "between the two values", "outside the two values")
     return four([make(asked) for asked in cases], [f"gave the area {name}" for name in names],
@@ -183,10 +188,12 @@ def difference_of_means_probability(draw: Draw) -> Siblings:
         steps = [
             "Both populations are normal and the samples are random and independent, so the difference of the sample "
             "means is normal.",
-            f"For {one} minus {other}, its mean is `{means[turned]} - {means[1 - turned]} = {plain(center)}` {v.unit}.",
-            f"Variances add: the standard deviation is `sqrt({sds[0]}^2 / {sizes[0]} + {sds[1]}^2 / {sizes[1]}) = "
-            f"{sig(se)}` {v.unit}.",
-            f"`z = ({cut} - {term(center)}) / {sig(se)} = {z:.2f}`, and the area {SIDES[below]} it is {value:.4f}.",
+            f"[For {one} minus {other}, its mean is // Its mean, {one} minus {other}, is] `{means[turned]} - "
+            f"{means[1 - turned]} = {plain(center)}` {v.unit}.",
+            f"[Variances add: // For independent samples, variances add:] the standard deviation is `sqrt({sds[0]}^2 / "
+            f"{sizes[0]} + {sds[1]}^2 / {sizes[1]}) = {sig(se)}` {v.unit}.",
+            f"[Standardizing, // The z-score is // For {cut} {v.unit},] `z = ({cut} - {term(center)}) / {sig(se)} = "
+            f"{z:.2f}`, and the area {SIDES[below]} it is {value:.4f}.",
         ]
         ask = draw.ask(_ASK_DIFFERENCE_OF_MEANS_PROBABILITY, v=v, one=one, other=other, cut=cut,
                        side=("greater", "less")[below], sign="><"[below])
@@ -244,9 +251,12 @@ def difference_of_proportions_probability(draw: Draw) -> Siblings:
         steps = [
             "The samples are random and independent, and all expected counts of successes and failures are at least "
             "10, so the difference of the sample proportions is approximately normal.",
-            f"For {one} minus {other}, its mean is `{p[turned]} - {p[1 - turned]} = {plain(center)}`.",
-            f"Variances add: the standard deviation is `sqrt({terms}) = {sig(se)}`.",
-            f"`z = ({cut} - {term(center)}) / {sig(se)} = {z:.2f}`, and the area {SIDES[below]} it is {value:.4f}.",
+            f"[For {one} minus {other}, its mean is // Its mean, {one} minus {other}, is] `{p[turned]} - "
+            f"{p[1 - turned]} = {plain(center)}`.",
+            f"[Variances add: // For independent samples, variances add:] the standard deviation is `sqrt({terms}) = "
+            f"{sig(se)}`.",
+            f"[Standardizing, // The z-score is // For {cut},] `z = ({cut} - {term(center)}) / {sig(se)} = {z:.2f}`, "
+            f"and the area {SIDES[below]} it is {value:.4f}.",
         ]
         ask = draw.ask(_ASK_DIFFERENCE_OF_PROPORTIONS_PROBABILITY, s=s, one=one, other=other, cut=cut,
                        side=("greater", "less")[below], sign="><"[below])

@@ -9,7 +9,7 @@ from .._numerics import binomial_pmf
 from .._problem import fixed, plain, words
 from .._settings import SHARES
 from .._settings_probability import LOPSIDED
-from .._siblings import Sibling, Siblings, square
+from .._siblings import Sibling, Siblings, Step, square
 from .._wording import wordings
 
 # fmt: off
@@ -58,10 +58,12 @@ def central_limit_theorem(draw: Draw) -> Siblings:
         worked = (f"{n} * {mean} = {center}", f"sqrt({n}) * {sd}") if total else (str(mean), f"{sd} / sqrt({n})")
         why = ("far below 30, so the distribution",
                "at least 30, so by the central limit theorem the distribution")[large]
-        steps = [
+        steps: list[Step] = [
             f"The population is strongly skewed, and n = {n} is {why} of the sample {name} is {shape.lower()}.",
-            f"The mean of the sampling distribution is {f'`{worked[0]}`' if total else worked[0]} {s.unit}.",
-            f"Its standard deviation is `{worked[1]} = {fixed(spread, 2)}` {s.unit}.",
+            (f"[The mean of the sampling distribution is // It has mean // Its center is the mean,] "
+             f"{f'`{worked[0]}`' if total else worked[0]} {s.unit}.",
+             f"[Its standard deviation is // The standard deviation of the sample {name} is] `{worked[1]} = "
+             f"{fixed(spread, 2)}` {s.unit}."),
         ]
         answer = words(f"{shape}, with mean {center} and standard deviation {fixed(spread, 2)} {s.unit}.")
         ask = draw.ask(_ASK_CENTRAL_LIMIT_THEOREM, s=s, n=n, name=name)
@@ -120,12 +122,15 @@ def effect_of_sample_size(draw: Draw) -> Siblings:
         formulas = ("n p", "sqrt(n p (1 - p))") if count else ("p", "sqrt(p (1 - p) / n)")
         statement = f"Its mean {center}, and its standard deviation is {times if up else part}."
         steps = [
-            f"For random samples, the {name} {s.rel} {s.does} has mean `{formulas[0]}` and standard deviation "
-            f"`{formulas[1]}`.",
-            f"The sample size changes by the factor `{new} / {old} = {plain(new / old)}`." if not shrinks
-            else f"The sample size is divided by `{old} / {new} = {plain(old / new)}`.",
+            f"[For random samples, the // In random samples of n, the] {name} {s.rel} {s.does} has mean "
+            f"`{formulas[0]}` and standard deviation `{formulas[1]}`.",
+            f"[The sample size // From n = {old} to n = {new}, the sample size] changes by the factor `{new} / {old} = "
+            f"{plain(new / old)}`." if not shrinks
+            else f"[The sample size // From n = {old} to n = {new}, the sample size] is divided by `{old} / {new} = "
+            f"{plain(old / new)}`.",
             f"The mean is {'proportional to n' if count else 'p for every n'}; the standard deviation is "
-            f"{'' if count else 'inversely '}proportional to the square root of n, and `sqrt({root**2}) = {root}`.",
+            f"{'' if count else 'inversely '}proportional to [the square root of n // `sqrt(n)`], and `sqrt({root**2}) "
+            f"= {root}`.",
             statement,
         ]
         ask = draw.ask(_ASK_EFFECT_OF_SAMPLE_SIZE, s=s, name=name, old=old, new=new)
@@ -206,9 +211,10 @@ def which_sample_size(draw: Draw) -> Siblings:
         statement = f"In the sample of {n}, because there it varies {'less' if close else 'more'}."
         steps = [
             f"The {name} {s.rel} {s.does} has standard deviation `{formula}`.",
-            f"That is {fixed(sds[0], digits)} for n = {sizes[0]} and {fixed(sds[1], digits)} for n = {sizes[1]}.",
-            f"A {'small' if close else 'large'} deviation is more likely where the standard deviation is "
-            f"{'smaller' if close else 'larger'}.",
+            f"[That is // With p = {p}, this is] {fixed(sds[0], digits)} for n = {sizes[0]} and "
+            f"{fixed(sds[1], digits)} for n = {sizes[1]}.",
+            f"A {'small' if close else 'large'} deviation is more likely where the [standard deviation // spread] is "
+            f"{'smaller' if close else 'larger'}[. // , here for n = {n}.]",
             statement,
         ]
         ask = draw.ask(_ASK_WHICH_SAMPLE_SIZE, f"{name} {distance}", s=s, p=p, d=plain(d), k=k)

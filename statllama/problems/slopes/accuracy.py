@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, Given, kind
+from .._phrases import THAT
 from .._problem import fixed, number, single
 from .._settings import RELATIONS
 from .._siblings import Sibling, Siblings, square
@@ -61,10 +62,12 @@ def standard_error_of_slope(draw: Draw) -> Siblings:
         n, sx = sizes[a], spreads[b]
         value = s / (sx * math.sqrt(n - 1))
         steps = [
-            f"The slope is estimated from n = {n} cases, with s = {s} {r.y_unit} and sx = {sx} {r.x_unit}.",
-            "The standard error of a slope is `SE_b = s / (sx sqrt(n - 1))`.",
-            f"That is `{s} / ({sx} * sqrt({n} - 1)) = {fixed(value, 4)}`.",
-            f"Slopes from such samples typically differ from the true slope by about {fixed(value, 4)} {unit}.",
+            f"[The slope is estimated from n = {n} cases // The design has n = {n} cases], with s = {s} {r.y_unit} and "
+            f"sx = {sx} {r.x_unit}.",
+            f"The standard error of a slope is `SE_b = s / (sx sqrt(n - 1))`{THAT} `{s} / ({sx} * sqrt({n} - 1)) = "
+            f"{fixed(value, 4)}`.",
+            f"[Slopes from such samples // In repeated samples of {n}, slopes] typically differ from the true slope by "
+            f"about {fixed(value, 4)} {unit}.",
         ]
         ask = draw.ask(_ASK_STANDARD_ERROR_OF_SLOPE, n=n, sx=sx, unit=r.x_unit)
         return Sibling(
@@ -120,11 +123,12 @@ def residual_standard_deviation(draw: Draw) -> Siblings:
         steps = [
             f"Sample {ROWS[a]} has n = {n}. Deviations are from the {('fitted line', 'mean of ' + r.y)[b]}, so the sum "
             f"of squares is {name} = {total}.",
-            ("Slope and intercept were estimated, so the divisor is `n - 2`.",
-             "One mean was estimated, so the divisor is `n - 1`.")[b],
-            f"The standard deviation is `sqrt({name} / (n - {lost}))`, that is `sqrt({total} / ({n} - {lost})) = "
+            ("[Slope and intercept were estimated // A line has two estimated numbers], so the divisor is `n - 2`.",
+             "[One mean was estimated // A mean is one estimated number], so the divisor is `n - 1`.")[b],
+            f"The standard deviation is `sqrt({name} / (n - {lost}))`{THAT} `sqrt({total} / ({n} - {lost})) = "
             f"{value:.3f}`.",
-            f"Values of {r.y} typically differ from the {('line', 'mean')[b]} by about {value:.3f} {r.y_unit}.",
+            f"[Values // Observed values] of {r.y} typically differ from the {('line', 'mean')[b]} by about "
+            f"{value:.3f} {r.y_unit}.",
         ]
         ask = draw.ask(_ASK_RESIDUAL_STANDARD_DEVIATION, ("s", "sy")[b], row=ROWS[a], y=r.y)
         return Sibling(
@@ -132,8 +136,8 @@ def residual_standard_deviation(draw: Draw) -> Siblings:
             f"{stem}\n\n{shown}\n\n{ask}",
             steps,
             number(value, 3, r.y_unit, tolerance=max(0.002, 0.004 * value)),
-            "The standard deviation of the residuals is sqrt(SSE / (n - 2)), that of a list of data "
-            "sqrt(SST / (n - 1)).",
+            "The standard deviation of the residuals is `sqrt(SSE / (n - 2))`, that of a list of data "
+            "`sqrt(SST / (n - 1))`.",
         )
 
     return square(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import words
 from .._settings import RELATIONS
 from .._siblings import Sibling, Siblings, four
@@ -88,9 +89,11 @@ def conditions_for_slope(draw: Draw) -> Siblings:
         idea = _CHECKS[label]
         ask = draw.ask(_ASK_CONDITIONS_FOR_SLOPE, f"{'good' if good else 'bad'} {label}")
         steps = [
-            "Inference about a slope needs a linear relation, equal standard deviations, normality and random data.",
-            idea,
-            f"The fact that {'supports' if good else 'casts doubt on'} this condition is: {facts[label]}",
+            "[Inference about a slope needs // A t procedure for a slope has four conditions:] a linear relation, "
+            "equal standard deviations, normality and random data.",
+            recalled(idea),
+            f"[The fact that {'supports' if good else 'casts doubt on'} this condition is // For {r.y} and {r.x}, what "
+            f"{'supports' if good else 'casts doubt on'} this condition is]: {facts[label]}",
         ]
         return Sibling(label, f"{stem} {ask}", steps, words(facts[label]), idea)
 

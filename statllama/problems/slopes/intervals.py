@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._draw import Draw, Given, kind
 from .._numerics import t_quantile
+from .._phrases import MET, SO, THAT, confident, degrees_of_freedom, hypotheses, recalled
 from .._problem import fixed, interval, sig, single, words
 from .._settings import RELATIONS
 from .._siblings import LEVELS, Sibling, Siblings, four, other_level, square
@@ -50,12 +51,15 @@ def slope_interval(draw: Draw) -> Siblings:
         margin = critical * error
         low, high_end = fixed(estimate - margin, 3), fixed(estimate + margin, 3)
         steps = [
-            f"The parameter is the {what} of the population line that predicts {r.y} from {r.x}.",
-            f"The conditions are met. With `n - 2 = {n} - 2 = {n - 2}` degrees of freedom, t* = {critical:.3f} at "
-            f"{level}% confidence.",
-            f"The interval is `estimate +/- t* SE`, that is `{estimate} +/- {critical:.3f} * {error} = {estimate} +/- "
+            f"[The parameter is // We estimate // The parameter of interest is] the {what} of the population line that "
+            f"predicts {r.y} from {r.x}.",
+            f"{MET}: the {n} {r.cases} are a random sample and the residuals show no problem. With "
+            f"{degrees_of_freedom(n, 2)}, t* = {critical:.3f} at {level}% confidence.",
+            f"The interval is `estimate +/- t* SE`{THAT} `{estimate} +/- {critical:.3f} * {error} = {estimate} +/- "
             f"{sig(margin)}`.",
-            f"We are {level}% confident that the interval from {low} to {high_end} captures the true {what}.",
+            confident(level, low, high_end, f"the true {what}" + (
+                f", the change in mean {r.y} per {single(r.x_unit)} of {r.x}," if what == "slope" else
+                f", the mean {r.y} where {r.x} is 0,"), (out.rate, r.y_unit)[what != "slope"]),
         ]
         return Sibling(
             f"{what}, {level}%",
@@ -139,8 +143,10 @@ def interpret_slope_interval(draw: Draw) -> Siblings:
         Sibling(
             label,
             f"{stem} {draw.ask(_ASK_INTERPRET_SLOPE_INTERVAL, label, level=level)}",
-            ["The parameter is the slope of the population line, estimated by the slope of a random sample.",
-             f"{idea} Here x is {r.x}, and the response is {r.y}."],
+            [f"[The parameter is the slope of the population line, estimated by the slope of a random sample // Of "
+             f"interest is the slope of the population line of {r.y} on {r.x}, estimated from {n} {r.cases}].",
+             f"{recalled(idea)}",
+             f"[Here x is {r.x}, and the response is {r.y} // In context, the slope is in {out.rate}]."],
             words(texts[label]),
             idea,
         )
@@ -199,10 +205,12 @@ def slope_conclusion(draw: Draw) -> Siblings:
     def make(a: int, b: int) -> Sibling:
         claim, (low, high), kept = claims[b], ends[a], inside[a][b]
         steps = [
-            f"The hypotheses are `H0: beta = {claim}` and `Ha: beta != {claim}`, for the slope of the population line.",
-            f"A two-sided test at the {alpha} level rejects exactly the values outside the {level}% interval.",
+            f"{hypotheses(f'beta = {claim}', f'beta != {claim}')}, [for // where beta is] the slope of the population "
+            f"line of {r.y} on {r.x}.",
+            f"A two-sided test at [the {alpha} level // alpha = {alpha}] rejects exactly the values outside the "
+            f"{level}% interval.",
             f"The interval of sample {ROWS[a]} runs from {low} to {high}; {claim} is {('outside', 'inside')[kept]} it.",
-            f"H0 is {('rejected', 'not rejected')[kept]}: the evidence against a slope of {claim} is "
+            f"{SO} H0 is {('rejected', 'not rejected')[kept]}: the evidence against a slope of {claim} is "
             f"{('convincing', 'not convincing')[kept]}.",
         ]
         ask = draw.ask(_ASK_SLOPE_CONCLUSION, row=ROWS[a], claim=claim, alpha=alpha)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from .._draw import Draw, Given, kind
+from .._phrases import recalled
 from .._problem import number, single, words
 from .._siblings import Sibling, Siblings, four
 from .._tails import p_value
@@ -120,9 +121,9 @@ def read_regression_output(draw: Draw) -> Siblings:
         place, meaning = _NUMBERS[label]
         ask = draw.ask(_ASK_READ_REGRESSION_OUTPUT, label, r=r, one=single(r.x_unit))
         steps = [
-            f"The output describes the line that predicts {r.y} from {r.x}.",
-            f"The number asked for is {meaning}.",
-            f"It is printed as {place}: {value[label]:.3f}.",
+            f"[The output describes // The table belongs to] the line that predicts {r.y} from {r.x}.",
+            f"[The number asked for is // What is asked for is // We look for] {meaning}.",
+            f"[It is printed as {place} // The output prints it as {place} // {place} holds it]: {value[label]:.3f}.",
         ]
         return Sibling(
             label,
@@ -206,9 +207,11 @@ def interpret_regression_output(draw: Draw) -> Siblings:
         name, idea = _SAYS[label]
         ask = draw.ask(_ASK_INTERPRET_REGRESSION_OUTPUT, label, r=r)
         steps = [
-            f"The output is for {r.x} as x and {r.y} as response, from a random sample of {line.n} {r.cases}.",
-            idea,
-            f"In the output, the number for {name} is {_NUMBER.findall(texts[label])[-1]}.",
+            f"[The output is for {r.x} as x and {r.y} as response, from a random sample of {line.n} {r.cases} // A "
+            f"random sample of {line.n} {r.cases} gave this line for {r.y} on {r.x}].",
+            recalled(idea),
+            f"[In the output, the number for {name} is {_NUMBER.findall(texts[label])[-1]} // The output prints "
+            f"{_NUMBER.findall(texts[label])[-1]} for {name}].",
         ]
         return Sibling(label, f"{stem}\n\n{out.shown}\n\n{ask}", steps, words(texts[label]), idea)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, Given, kind
+from .._phrases import MET, THAT, chance, decision, degrees_of_freedom, extreme, hypotheses, rarity
 from .._problem import number, probability, single, term
 from .._settings import RELATIONS
 from .._siblings import Sibling, Siblings, square
@@ -56,11 +57,13 @@ def slope_t_statistic(draw: Draw) -> Siblings:
         null, n = (Given(0.0), claimed)[b], sizes[a]
         t = (slopes[a] - null) / errors[a]
         steps = [
-            f"Let beta be the slope of the population line. The null hypothesis is `H0: beta = {null}`.",
-            f"The conditions are met. Sample {ROWS[a]} has slope {slopes[a]} and standard error {errors[a]}, with "
-            f"`n - 2 = {n} - 2 = {n - 2}` degrees of freedom.",
-            f"`t = (b - beta_0) / SE_b`, that is `({slopes[a]} - {term(null)}) / {errors[a]} = {t:.2f}`.",
-            f"The sample slope is {abs(t):.2f} standard errors {'above' if t > 0 else 'below'} {null}.",
+            f"Let beta be the slope of the population line [of // for] {r.y} on {r.x}. [The null hypothesis is // We "
+            f"test] `H0: beta = {null}`.",
+            f"{MET}. Sample {ROWS[a]}[, a random sample of {n} {r.cases}, // ] has slope {slopes[a]} and standard "
+            f"error {errors[a]}, with {degrees_of_freedom(n, 2)}.",
+            f"`t = (b - beta_0) / SE_b`{THAT} `({slopes[a]} - {term(null)}) / {errors[a]} = {t:.2f}`.",
+            f"The sample slope is {abs(t):.2f} standard errors {'above' if t > 0 else 'below'} {null}. "
+            + rarity(p_value(t, n - 2, "different"), f"{t:.2f}"),
         ]
         ask = draw.ask(_ASK_SLOPE_T_STATISTIC, ("zero", "some")[b], row=ROWS[a], null=claimed)
         return Sibling(
@@ -114,12 +117,13 @@ def slope_p_value(draw: Draw) -> Siblings:
         t = estimate / error
         value = p_value(t, n - 2, way)
         steps = [
-            f"The hypotheses are `H0: {what} = 0` and `Ha: {what} {SIGN[way]} 0`, for the population line.",
-            f"The conditions are met, and there are `n - 2 = {n} - 2 = {n - 2}` degrees of freedom.",
-            f"`t = (estimate - 0) / SE`, that is `{estimate} / {error} = {t:.2f}`.",
-            f"The p-value is `{area('T', f'{t:.2f}', way)} = {value:.4f}`.",
-            f"If the true {what} were 0, an estimate at least as extreme in the direction of the alternative would "
-            f"have probability {value:.4f}.",
+            f"{hypotheses(f'{what} = 0', f'{what} {SIGN[way]} 0')}, for the population line of {out.r.y} on {out.r.x}.",
+            f"{MET}, and the test has {degrees_of_freedom(n, 2)}.",
+            f"`t = (estimate - 0) / SE`{THAT} `{estimate} / {error} = {t:.2f}`.",
+            f"[The p-value is // This gives the p-value // For this alternative, the p-value is] "
+            f"`{area('T', f'{t:.2f}', way)} = {value:.4f}`.",
+            chance(f"the true {what}", "0", extreme(f"{t:.2f}", way), f"{value:.4f}"),
+            decision(value, f"the true {what} of the line for {out.r.y} on {out.r.x} {THAN[way]} 0"),
         ]
         ask = draw.ask(_ASK_SLOPE_P_VALUE, what=what, way=THAN[way], sign=SIGN[way])
         return Sibling(
@@ -186,13 +190,14 @@ def one_sided_slope_test(draw: Draw) -> Siblings:
         t = (b - null) / se
         value = p_value(t, n - 2, way)
         steps = [
-            f"Let beta be the slope of the population line. The hypotheses are `H0: beta = {null}` and "
-            f"`Ha: beta {SIGN[way]} {null}`.",
-            f"The conditions are met, and there are `n - 2 = {n} - 2 = {n - 2}` degrees of freedom.",
-            f"`t = (b - beta_0) / SE_b`, that is `({b} - {term(null)}) / {se} = {t:.2f}`.",
-            f"The p-value is `{area('T', f'{t:.2f}', way)} = {value:.4f}`.",
-            f"If the true slope were {null}, a sample slope of {b} or {('more', 'less')[j]} would have probability "
-            f"{value:.4f}.",
+            f"Let beta be the slope of the population line [of // for] {r.y} on {r.x}. "
+            f"{hypotheses(f'beta = {null}', f'beta {SIGN[way]} {null}')}.",
+            f"{MET}[, and // for the random sample of {n} {r.cases}, and] the test has {degrees_of_freedom(n, 2)}.",
+            f"`t = (b - beta_0) / SE_b`{THAT} `({b} - {term(null)}) / {se} = {t:.2f}`.",
+            f"[The p-value is // This gives the p-value // For this alternative, the p-value is] "
+            f"`{area('T', f'{t:.2f}', way)} = {value:.4f}`.",
+            chance("the true slope", null, f"a sample slope of {b} or {('more', 'less')[j]}", f"{value:.4f}"),
+            decision(value, f"the true slope of {r.y} on {r.x} {THAN[way]} {null}, the value of the {source}"),
         ]
         ask = draw.ask(_ASK_ONE_SIDED_SLOPE_TEST, way=THAN[way], sign=SIGN[way], null=null, source=source)
         return Sibling(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from .._draw import Draw
 from .._problem import words
 from .._scenarios import Census
-from .._siblings import Sibling, Siblings, four
+from .._siblings import Sibling, Siblings, Step, four
 from .._wording import Wordings
 
 
@@ -17,7 +17,7 @@ def in_words(
     asks: Wordings,
     fields: Mapping[str, object],
     options: Mapping[str, str],
-    steps: Mapping[str, Sequence[str]],
+    steps: Mapping[str, Sequence[Step]],
     slips: Mapping[str, str],
     idea: str,
     parameters: Mapping[str, object],

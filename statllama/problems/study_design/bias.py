@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import words
 from .._scenarios import SURVEYS
 from .._settings_study_design import POLLS
@@ -86,7 +87,10 @@ def source_of_bias(draw: Draw) -> Siblings:
     }
     return in_words(
         draw, draw.ask(_STEM_SOURCE_OF_BIAS, **fields), _ASK_SOURCE_OF_BIAS, fields, options,
-        {name: [_DEFINED[name], seen[name], f"So the main concern is {_NAMES[name]}."] for name in options},
+        {name: [f"[What is wanted is the opinion of all // The parameter concerns the opinion of all] {s.who} on "
+                f"{s.topic}.", recalled(_DEFINED[name]), seen[name],
+                f"[So the main concern is // This is a case of // The bias to name is] {_NAMES[name]}."]
+         for name in options},
         {name: f"took the bias for {_NAMES[name]}" for name in options},
         "A bias is named after the step that goes wrong: the list, the replies, who chooses, or the question.",
         numbers,
@@ -154,7 +158,9 @@ def bias_remedy(draw: Draw) -> Siblings:
     }
     return in_words(
         draw, draw.ask(_STEM_BIAS_REMEDY, **fields), _ASK_BIAS_REMEDY, fields, options,
-        {name: [_DEFINED[name], seen[name], f"This reduces {_NAMES[name]}."] for name in options},
+        {name: [recalled(_DEFINED[name]), seen[name],
+                f"[This reduces {_NAMES[name]} // So {_NAMES[name]} becomes smaller // The change therefore acts "
+                f"against {_NAMES[name]}]."] for name in options},
         {name: f"chose the remedy for {_NAMES[name]}" for name in options},
         "A bias is reduced where it arises: by a better list, more replies, a random draw, or a neutral question.",
         numbers,
@@ -225,9 +231,12 @@ def bias_direction(draw: Draw) -> Siblings:
             asked,
             f"{stem} {draw.ask(_ASK_BIAS_DIRECTION, asked, **fields)}",
             [
-                f"The parameter is the proportion of all {p.who} who {p.does}.",
+                f"[The parameter is the proportion of // What is to be estimated is the proportion of] all {p.who} who "
+                f"{p.does}.",
                 cause,
-                f"So {p.many} who {p.does} are {more} common in the sample than in the population.",
+                f"[So {p.many} who {p.does} are {more} common in the sample than in the population // In the sample, "
+                f"{p.many} who {p.does} are therefore {('over', 'under')[low]}represented].",
+                "[ // A larger sample taken in the same way would not remove this bias.]",
             ],
             words(f"{name}, and the estimate is probably too {way}."),
             "The direction of a bias follows from who is missing in the sample.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import words
 from .._settings import VERSUS
 from .._settings_study_design import CLAIMS
@@ -79,10 +80,16 @@ def scope_of_inference(draw: Draw) -> Siblings:
             asked,
             f"{stem} {draw.ask(_ASK_SCOPE, asked, **fields)}",
             [
-                (f"The {v.units} were not selected at random, so the result holds for units like these.",
-                 f"The {v.units} were selected at random, so the result extends to their population.")[sampled],
-                ("The treatments were not assigned at random, so other variables may explain the difference.",
-                 "The treatments were assigned at random, so the difference is an effect of the treatment.")[assigned],
+                "[ // Selection and assignment answer two separate questions. // Two uses of chance have to be told "
+                "apart.]",
+                ((f"The {v.units} were not selected at random, so the result [holds for // is limited to] units like "
+                  "these.",
+                  f"The {v.units} were selected at random, so the result extends to [their population // all {v.units} "
+                  "in the population sampled].")[sampled],
+                 (f"The treatments were not assigned at random, so other variables may explain the difference [ // in "
+                  f"{v.y}].",
+                  f"The treatments were assigned at random, so the difference [ // in {v.y}] is an effect of the "
+                  "treatment.")[assigned]),
             ],
             words(text),
             "Random selection supports generalizing to the population; random assignment supports cause and effect.",
@@ -153,8 +160,11 @@ def confounding(draw: Draw) -> Siblings:
     }
     names = {"confounding": "confounding", "reverse": "a reversed direction of cause", "chance": "chance variation",
              "sample": "the selection of the sample"}
+    start = "[Nothing was assigned at random // No treatment was assigned], so the study is an observational one."
     return in_words(
-        draw, draw.ask(_STEM_CONFOUNDING, **fields), _ASK_CONFOUNDING, fields, options, about,
+        draw, draw.ask(_STEM_CONFOUNDING, **fields), _ASK_CONFOUNDING, fields, options,
+        {name: [start, recalled(idea), here, f"[The reason to name is {names[name]} // So it is a matter of "
+                f"{names[name]}]."] for name, (idea, here) in about.items()},
         {name: f"chose the statement about {text}" for name, text in names.items()},
         "A confounding variable goes with the explanatory variable and affects the response itself.",
         {"n": n},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import words
 from .._settings import VERSUS
 from .._settings_study_design import TRIALS
@@ -85,8 +86,9 @@ def experimental_design(draw: Draw) -> Siblings:
     }
     return in_words(
         draw, draw.ask(_STEM_EXPERIMENTAL_DESIGN, **fields), _ASK_EXPERIMENTAL_DESIGN, fields, _DESIGNS,
-        {name: [_DEFINED[name], seen[name], f"So this is {_DESIGNS[name][0].lower()}{_DESIGNS[name][1:]}."]
-         for name in _DESIGNS},
+        {name: [recalled(_DEFINED[name]), seen[name],
+                f"[So this is // Therefore the design is // This makes it] {_DESIGNS[name][0].lower()}"
+                f"{_DESIGNS[name][1:]}[. // , with {v.y} as the response.]"] for name in _DESIGNS},
         {name: f"took the study for {_DESIGNS[name][0].lower()}{_DESIGNS[name][1:]}" for name in _DESIGNS},
         "Designs differ in where chance decides: over all units, within blocks, within pairs, or not at all.",
         {"n": n},
@@ -155,7 +157,9 @@ def blocking_variable(draw: Draw) -> Siblings:
     names = {"blocked": "a block design", "completely randomized": "a completely randomized design",
              "confounded": "a plan with confounding", "matched pairs": "a matched pairs design"}
     return in_words(
-        draw, draw.ask(_STEM_BLOCKING, **fields), _ASK_BLOCKING, fields, options, steps,
+        draw, draw.ask(_STEM_BLOCKING, **fields), _ASK_BLOCKING, fields, options,
+        {name: [recalled(idea), here, f"[So the plan is // The plan is therefore] {names[name]}."]
+         for name, (idea, here) in steps.items()},
         {name: f"chose {text}" for name, text in names.items()},
         "Blocks are groups of units that are alike in something known beforehand that affects the response.",
         {"n": n},
@@ -214,7 +218,10 @@ def design_principles(draw: Draw) -> Siblings:
              "control": "comparison with a control group"}
     return in_words(
         draw, draw.ask(_STEM_DESIGN_PRINCIPLES, **fields), _ASK_DESIGN_PRINCIPLES, fields, options,
-        {name: [about[name], f"In this study of {v.y}, the feature to name is {names[name]}."] for name in options},
+        {name: [recalled(about[name]),
+                f"[In this study of {v.y}, the feature to name is {names[name]} // The feature asked for is "
+                f"{names[name]}, here with {n} {v.units} // With {v.a} and {v.b}, we look for {names[name]}]."]
+         for name in options},
         {name: f"chose the feature that stands for {names[name]}" for name in options},
         "Experiments rest on comparison, random assignment, replication and, where units differ, blocking.",
         {"n": n},
@@ -287,11 +294,13 @@ def blinding(draw: Draw) -> Siblings:
             asked,
             f"{stem} {draw.ask(_ASK_BLINDING, asked, **fields)}",
             [
-                "Blind means not to know which treatment was given.",
-                (f"Those who get {t.none} know that they are not treated.",
-                 f"With a placebo, {t.same}, nobody can tell the treatment.")[subjects],
-                (f"The {t.judge} knows who got {t.active}.",
-                 f"The {t.judge} does not know who got {t.active}.")[judge],
+                "[Blind means not to know which treatment was given // Those who do not know which treatment was given "
+                "are blind].",
+                ((f"Those who get {t.none} know that they are not treated[. // , so the subjects are not blind.]",
+                  f"With a placebo, {t.same}, nobody can tell the treatment[. // , so the subjects are blind.]"
+                  )[subjects],
+                 (f"The {t.judge} knows who got {t.active}[. // , so the evaluator is not blind.]",
+                  f"The {t.judge} does not know who got {t.active}[. // , so the evaluator is blind.]")[judge]),
             ],
             words(f"{text}."),
             "A placebo keeps subjects blind; evaluators are blind when they are not told who got which treatment.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import count, words
 from .._settings import VERSUS
 from .._settings_study_design import ROLES
@@ -70,7 +71,9 @@ def experiment_vocabulary(draw: Draw) -> Siblings:
              "response": "response variable"}
     return in_words(
         draw, draw.ask(_STEM_VOCABULARY, **fields), _ASK_VOCABULARY, fields, options,
-        about,
+        {name: [f"[In the experiment, {n} {r.units} are assigned at random to three conditions // The experiment uses "
+                f"{n} {r.units}].",
+                recalled(idea), here] for name, (idea, here) in about.items()},
         {name: f"named the {text} instead" for name, text in names.items()},
         "Treatments are the levels of a factor; they are applied to units, on which the response is measured.",
         {"n": n},
@@ -121,16 +124,21 @@ def factorial_units(draw: Draw) -> Siblings:
     draw.need(a != b)
     fields = {"f": f, "a": a, "b": b, "k": k}
     stem = draw.ask(_STEM_FACTORIAL, **fields)
-    crossed = f"Crossed factors have a treatment for each combination of levels, `{a} * {b} = {a * b}` in all."
+    crossed = (f"[Crossed factors have a treatment for each combination of levels, // Each of {a} levels is combined "
+               f"with each of {b}, so the treatments are] `{a} * {b} = {a * b}` in all.")
     plans = {
-        "treatments": ([f"Each combination is one treatment, whatever the {k} units that get it."], a * b,
+        "treatments": ([f"Each combination is one treatment, [whatever the {k} units that get it // and it is given to "
+                        f"{k} units]."], a * b,
                        "gave the number of treatments"),
-        "units": ([f"With {k} units each, the total is `{a * b} * {k} = {a * b * k}`."], a * b * k,
+        "units": ([f"[With {k} units each, the total is // Each treatment gets {k} units, so the units number] "
+                   f"`{a * b} * {k} = {a * b * k}`."], a * b * k,
                   "gave the number of units in all"),
-        "first": ([f"One level of the first factor occurs in {b} treatments, with `{b} * {k} = {b * k}` units."], b * k,
+        "first": ([f"One level of the first factor [occurs in {b} treatments // is combined with {b} others], with "
+                   f"`{b} * {k} = {b * k}` units."], b * k,
                   "gave the number of units for one level of the first factor"),
-        "second": ([f"One level of the second factor occurs in {a} treatments, with `{a} * {k} = {a * k}` units."],
-                   a * k, "gave the number of units for one level of the second factor"),
+        "second": ([f"One level of the second factor [occurs in {a} treatments // is combined with {a} others], with "
+                    f"`{a} * {k} = {a * k}` units."], a * k, "gave the number of units for one level of the second "
+                    "factor"),
     }
     of = [
         Sibling(asked, f"{stem} {draw.ask(_ASK_FACTORIAL, asked, **fields)}", [crossed, *last], count(value),
@@ -216,10 +224,13 @@ def random_assignment(draw: Draw) -> Siblings:
             asked,
             f"{stem} {draw.ask(_ASK_ASSIGNMENT, asked, **fields)}",
             [
-                ("Without blocks, the random numbers of all eight are ranked together.",
-                 "With blocks, the random numbers are ranked within labels 1 to 4 and within labels 5 to 8.")[blocks],
+                ("[Without blocks, the random numbers of all eight are ranked together // There are no blocks, so all "
+                 "eight random numbers are put in order].",
+                 "[With blocks, the random numbers are ranked within labels 1 to 4 and within labels 5 to 8 // Each "
+                 "block is ranked by itself: labels 1 to 4, and labels 5 to 8].")[blocks],
                 (f"The four {size} are {values}.", f"The two {size} of each block are {values}.")[blocks],
-                f"They belong to labels {text}.",
+                f"[They belong to // These numbers stand at] labels {text}[. // , who get {v.a}.]"
+                .replace("who", "which"),
             ],
             words(f"Labels {text}"),
             "A completely randomized design ranks all units together, a block design within each block.",

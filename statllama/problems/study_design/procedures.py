@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._draw import Draw, kind
 from .._settings import VERSUS
 from .._settings_study_design import RECORDS
-from .._siblings import Siblings
+from .._siblings import Siblings, Step
 from .._wording import wordings
 from ._shared import in_words
 
@@ -68,10 +68,13 @@ def procedure_of_sample(draw: Draw) -> Siblings:
         "slope": ("the slope of a line for two quantitative variables", f"{r.x} and {r.y}", "`H_0: beta = 0`",
                   "the standard error is estimated from the residuals"),
     }
-    steps = {
-        name: [f"The question is about {what}: {where}.", f"The null hypothesis is {null}; {why}.",
-               "The sample is random, and the conditions are met.",
-               f"So the procedure is {_OF_A_SAMPLE[name][0].lower()}{_OF_A_SAMPLE[name][1:]}."]
+    steps: dict[str, list[Step]] = {
+        name: [f"[The question is about // What is asked concerns] {what}: {where}.",
+               (f"[The null hypothesis is // To be tested is] {null}; {why}.",
+                f"[The sample is random, and the conditions are met // With {numbers['n']} {r.who} selected at random, "
+                "the conditions are met]."),
+               f"[So the procedure is // This calls for // The test to use is therefore] "
+               f"{_OF_A_SAMPLE[name][0].lower()}{_OF_A_SAMPLE[name][1:]}."]
         for name, (what, where, null, why) in about.items()
     }
     return in_words(
@@ -158,10 +161,13 @@ def procedure_of_experiment(draw: Draw) -> Siblings:
         "counts": ("the distribution of counts over several categories", f"the categories of {v.y} are counted",
                    "that the two distributions are the same"),
     }
-    steps = {
-        name: [f"The comparison is about {what}, since {why}.", f"The null hypothesis is {null}.",
-               "The treatments are assigned at random, and the conditions are met.",
-               f"So the procedure is {_OF_AN_EXPERIMENT[name][0].lower()}{_OF_AN_EXPERIMENT[name][1:]}."]
+    steps: dict[str, list[Step]] = {
+        name: [f"[The comparison is about // What is compared is] {what}, since {why}.",
+               (f"The null hypothesis is {null}.",
+                f"[The treatments are assigned at random, and the conditions are met // {v.a.capitalize()} and {v.b} "
+                "are assigned at random, and the conditions are met]."),
+               f"[So the procedure is // This calls for // The test to use is therefore] "
+               f"{_OF_AN_EXPERIMENT[name][0].lower()}{_OF_AN_EXPERIMENT[name][1:]}."]
         for name, (what, why, null) in about.items()
     }
     return in_words(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._draw import Draw, kind
+from .._phrases import recalled
 from .._problem import ordinal
 from .._scenarios import CENSUSES
 from .._siblings import Siblings
@@ -88,7 +89,9 @@ def sampling_method(draw: Draw) -> Siblings:
     }
     return in_words(
         draw, draw.ask(_STEM_SAMPLING_METHOD, **fields), _ASK_SAMPLING_METHOD, fields, _METHODS,
-        {name: [_DEFINED[name], seen[name], f"So this is {_METHODS[name].lower()}."] for name in _METHODS},
+        {name: [recalled(_DEFINED[name]), seen[name],
+                f"[So this is // The method is therefore // This makes it] {_METHODS[name].lower()}[. // of the "
+                f"{short(c)}.]"] for name in _METHODS},
         {name: f"took the method for {_METHODS[name].lower()}" for name in _METHODS},
         _IDEA, numbers,
     )
@@ -144,7 +147,11 @@ def sampling_advantage(draw: Draw) -> Siblings:
     }
     return in_words(
         draw, draw.ask(_STEM_SAMPLING_ADVANTAGE, **fields), _ASK_SAMPLING_ADVANTAGE, fields, options,
-        {name: [_DEFINED[name], f"So this is what {_METHODS[name].lower()} of {short(c)} has to offer."]
+        {name: [recalled(_DEFINED[name]),
+                f"[The population has {numbers['total']} {short(c)} // There are {numbers['total']} {short(c)} to "
+                f"choose from].",
+                f"[So this is what {_METHODS[name].lower()} of {short(c)} has to offer // From this follows the "
+                f"advantage of {_METHODS[name].lower()}]."]
          for name in _METHODS},
         {name: f"gave the advantage of {_METHODS[name].lower()}" for name in _METHODS},
         "Strata ensure that every group is represented, clusters save work, and a systematic sample is evenly spread.",

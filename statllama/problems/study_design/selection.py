@@ -67,14 +67,17 @@ def systematic_selection(draw: Draw) -> Siblings:
             asked,
             f"{stem} {draw.ask(_ASK_SYSTEMATIC_SELECTION, asked, **fields)}",
             [
-                (f"The interval is `k = N / n = {total} / {n} = {step}`, population size over sample size.",
-                 f"The interval is the step between two selections, `k = {n}`, whatever the sample size.")[by_step],
+                (f"[The interval is // The step is] `k = N / n = {total} / {n} = {step}`, population size over sample "
+                 "size.",
+                 f"[The interval is the step between two selections, // The step is given,] `k = {n}`, whatever the "
+                 "sample size.")[by_step],
                 (f"With the start as the first, the {ordinal(j)} selection lies `{j} - 1 = {j - 1}` steps from it.",
                  f"The {ordinal(j)} selection after the start lies {j} steps from it.")[after],
-                f"Its number is `{start} + {moves} * {k} = {start + moves * k}`.",
+                f"[Its number is // So its number is // Counting on from {start}, this is number] `{start} + {moves} * "
+                f"{k} = {start + moves * k}`.",
             ],
             count(start + moves * k),
-            "A systematic sample goes on from its random start in steps of k, where k = N / n for a sample of n.",
+            "A systematic sample goes on from its random start in steps of k, where `k = N / n` for a sample of n.",
         )
 
     return square(
@@ -136,11 +139,13 @@ def stratified_allocation(draw: Draw) -> Siblings:
             f"{asked} the {place}",
             f"{stem} {draw.ask(_ASK_STRATIFIED_ALLOCATION, asked, place=place, **fields)}",
             [
-                "Under proportional allocation, a stratum has the same share of the sample as of the population.",
+                "[Under proportional allocation, a stratum has the same share of the sample as of the population // "
+                "Proportional allocation keeps the shares: in the sample they are as in the population].",
                 (f"The {place} stratum has {size} of {total}, a share of `{size} / {total} = {plain(size / total)}`.",
                  f"The other two strata have {size} of {total}, a share of `{size} / {total} = {plain(size / total)}`.",
                  )[outside],
-                f"The number selected is `{n} * {plain(size / total)} = {taken}`.",
+                f"[The number selected is // Of the {n} selected, this makes] `{n} * {plain(size / total)} = "
+                f"{taken}`[. // {short(c)}.]",
             ],
             count(taken),
             "Proportional allocation gives each stratum the same share of the sample as it has of the population.",
@@ -208,11 +213,16 @@ def random_digits(draw: Draw) -> Siblings:
             f"{asked} replacement, line {line + 1}",
             f"{stem} {draw.ask(_ASK_RANDOM_DIGITS, asked, c=c, short=short(c), line=line + 1, jth=ordinal(j))}",
             [
-                f"The pairs in line {line + 1} are {', '.join(f'{pair:02d}' for pair in lines[line])}.",
-                f"Pairs without a label, 00 and those above {total}, are skipped.",
-                ("Without replacement, a label that comes up again is skipped as well.",
-                 "With replacement, a label that comes up again is selected again.")[repeats],
-                f"The labels selected are {listed}.",
+                f"[The pairs in line {line + 1} are // Line {line + 1} gives the pairs] "
+                f"{', '.join(f'{pair:02d}' for pair in lines[line])}.",
+                (f"[Pairs without a label, 00 and those above {total}, are skipped // 00 and pairs above {total} "
+                 "have no "
+                 f"label, so they are passed over].",
+                 ("[Without replacement, // As nothing is selected twice,] a label that comes up again is skipped as "
+                  "well.",
+                  "[With replacement, // As labels may be selected twice,] a label that comes up again is selected "
+                  "again.")[repeats]),
+                f"[The labels selected are // This gives the labels] {listed}.",
             ],
             Answer(f"{labels[-1]:02d}", (float(labels[-1]),), 0.0),
             "Pairs of random digits select labels; pairs without a label are skipped.",
@@ -294,7 +304,9 @@ def joint_selection(draw: Draw) -> Siblings:
         Sibling(
             plan,
             f"{stem} {draw.ask(_ASK_JOINT_SELECTION, plan, **fields)}",
-            [why, f"So `P(both selected) = {formula} = {fixed(value, 4)}`."],
+            [f"[There are {total} {short(c)} in {groups} groups of {size} // The population: {groups} groups of {size} "
+             f"{short(c)}].", why,
+             f"[So // With the numbers, // Here] `P(both selected) = {formula} = {fixed(value, 4)}`."],
             number(value, 4, tolerance=0.0005),
             "Two individuals are selected together with a probability that depends on the sampling method.",
         )

@@ -76,9 +76,11 @@ def correlation_from_data(draw: Draw) -> Siblings:
     def make(name: str) -> Sibling:
         value, formula = found[name]
         steps = [
-            f"The mean of x, {r.x}, is {mx}, and the mean of y, {r.y}, is {my}.",
-            f"The sums of squares are Sxx = {sxx} and Syy = {syy}, and the sum of products is Sxy = {sxy}.",
-            f"So `{formula} = {value:.3f}`.",
+            f"[The mean of x, {r.x}, is {mx}, and the mean of y, {r.y}, is {my} // With x for {r.x} and y for {r.y}, "
+            f"the means are {mx} and {my}].",
+            f"[The sums of squares are // From the deviations,] Sxx = {sxx} and Syy = {syy}, and the sum of products "
+            f"is Sxy = {sxy}.",
+            f"[So // Therefore, // ] `{formula} = {value:.3f}`.",
         ]
         return Sibling(name, f"{stem} {draw.ask(_ASK_CORRELATION_FROM_DATA, name, r=r)}", steps,
                        number(value, 3, tolerance=0.002),
@@ -143,7 +145,9 @@ def influential_point(draw: Draw) -> Siblings:
     n = draw.integer(14, 30)
     stem = draw.ask(_STEM_INFLUENTIAL_POINT, r=r, n=n, corr=corr, way="falling" if corr < 0 else "rising")
     return four(
-        [Sibling(place, f"{stem} {draw.ask(_ASK_INFLUENTIAL_POINT, place, r=r)}", [where, effect], words(text),
+        [Sibling(place, f"{stem} {draw.ask(_ASK_INFLUENTIAL_POINT, place, r=r)}",
+                 [f"[The pattern of {r.y} against {r.x} has r = {corr} // Before, the {n} points have r = {corr}].",
+                  where, effect], words(text),
                  "A point far out in x turns the line unless it lies on it; r says how closely points follow a line.")
          for place, (text, where, effect, _) in _EFFECTS.items()],
         [f"took the point for one that {slip}" for *_, slip in _EFFECTS.values()],
@@ -200,9 +204,10 @@ def conditional_proportion(draw: Draw) -> Siblings:
     def make(name: str) -> Sibling:
         part, whole, group, does = found[name]
         steps = [
-            f"The proportion is taken of {group}, {whole} in all.",
-            f"Of these, {part} {does}.",
-            f"The proportion is `{part} / {whole} = {part / whole:.4f}`.",
+            f"[The proportion is taken of // The denominator counts // The group to look at is] {group}, {whole} in "
+            f"all.",
+            f"[Of these, {part} {does} // Among them, {part} {does}].",
+            f"[The proportion is // So the proportion is // Dividing gives] `{part} / {whole} = {part / whole:.4f}`.",
         ]
         ask = draw.ask(_ASK_CONDITIONAL_PROPORTION, name, t=t, in_row=in_row, in_column=in_column)
         return Sibling(name, f"{stem} {ask}", steps, probability(part / whole),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from .._draw import Draw, Given, kind
+from .._phrases import recalled
 from .._problem import article, fixed, number, plain, single, term, words
 from .._settings import RELATIONS
 from .._settings_two_variable import AMOUNTS
-from .._siblings import Sibling, Siblings, four, square
+from .._siblings import Sibling, Siblings, Step, four, square
 from .._wording import wordings
 from ._shared import ORDER, equation, line
 
@@ -62,7 +63,10 @@ def interpret_slope(draw: Draw) -> Siblings:
     }
     return four(
         [Sibling(name, f"{stem} {draw.ask(_ASK_INTERPRET_SLOPE, name=name)}",
-                 [f"The line predicts {r.y} in {r.y_unit} from {r.x} in {r.x_unit}.", reason],
+                 [f"[The line predicts {r.y} in {r.y_unit} from {r.x} in {r.x_unit} // The response is {r.y} (in "
+                  f"{r.y_unit}), the explanatory variable {r.x} (in {r.x_unit})].", recalled(reason),
+                  "[ // A line describes predictions, so the wording must not claim a cause. // In context, "
+                  f"the statement names {r.y} and {r.x}.]"],
                  words(text), "Slope, intercept, s and r squared answer different questions about a fitted line.")
          for name, (text, reason) in sentences.items()],
         [f"interpreted the {name} instead" for name in sentences],
@@ -113,9 +117,10 @@ def interpret_r_squared(draw: Draw) -> Siblings:
         first = f"`r^2 = {size}`" if given_square else f"`r^2 = {term(v)}^2 = {plain(size**2)}`"
         last = f"`100 - {plain(share)} = {value:.1f}`" if left else f"{value:.1f}"
         steps = [
-            f"In the {years[given_square]} year, {first}.",
-            f"So the line accounts for {plain(share)}% of the variation in {r.y}.",
-            f"The percent that is {('explained', 'left unexplained')[left]} is {last}.",
+            f"[In the {years[given_square]} year, // For the {years[given_square]} year,] {first}.",
+            f"[So the line // The line therefore] accounts for {plain(share)}% of the variation in {r.y}.",
+            f"[The percent that is {('explained', 'left unexplained')[left]} is // The "
+            f"{('explained', 'unexplained')[left]} share, in percent, is] {last}.",
         ]
         ask = draw.ask(_ASK_INTERPRET_R_SQUARED, ("in", "out")[left], r=r, year=years[given_square])
         asked = f"{('r', 'r squared')[given_square]} given, {('explained', 'unexplained')[left]}"
@@ -189,7 +194,9 @@ def regression_output(draw: Draw) -> Siblings:
         value, reason = found[name]
         ask = draw.ask(_ASK_REGRESSION_OUTPUT, name, r=r, one=single(r.x_unit))
         slope = f"{'-' if b < 0 else '+'} {fixed(abs(b), 2)}"
-        steps = [f"The fitted line is `predicted {r.y} = {fixed(a, 2)} {slope} * ({r.x})`.", reason]
+        steps = [f"[The fitted line is // From the column Coef, the line is // The output stands for the line] "
+                 f"`predicted {r.y} = {fixed(a, 2)} {slope} * ({r.x})`.", reason,
+                 f"[ // The data are {n} {r.cases}. // S is in {r.y_unit}, like {r.y}, and R-Sq has no unit.]"]
         return Sibling(name, f"{stem} {ask}", steps, number(value, 2, tolerance=0.01),
                        "In regression output, Coef holds intercept and slope, S the residual SD, and R-Sq r squared.")
 
@@ -244,11 +251,13 @@ def cause_and_range(draw: Draw) -> Siblings:
 
     def make(seen: int, out: int) -> Sibling:
         x0 = (inside, outside)[out]
-        steps = [
-            (f"In the {studies[0]} study, chance assigned the {q.x}, which tends to balance all other variables.",
-             f"In the {studies[1]} study, the {q.x} was only observed, so other variables may be behind it.")[seen],
-            f"The value {x0} {q.x_unit} is {('within', 'outside')[out]} the range of the data, from {low} to {high} "
-            f"{q.x_unit}, so a prediction there is {('an interpolation', 'an extrapolation')[out]}.",
+        steps: list[Step] = [
+            ((f"In the {studies[0]} study, chance assigned the {q.x}, which tends to balance all other variables.",
+              f"In the {studies[1]} study, the {q.x} was only observed, so other variables may be behind it.")[seen],
+             f"The value {x0} {q.x_unit} is {('within', 'outside')[out]} the range of the data, from {low} to {high} "
+             f"{q.x_unit}, so a prediction there is {('an interpolation', 'an extrapolation')[out]}."),
+            "[ // Two things matter: how the values came about, and where the prediction is made. // Cause and range "
+            "are separate questions.]",
         ]
         ask = draw.ask(_ASK_CAUSE_AND_RANGE, q=q, x0=x0, study=studies[seen])
         return Sibling(f"{('experiment', 'observational study')[seen]}, {x0}", f"{stem} {ask}", steps,

@@ -63,8 +63,11 @@ def residual(draw: Draw) -> Siblings:
         names, parts = ("predicted - observed", f"{plain(fit)} - {y}") if over else (
             "observed - predicted", f"{y} - {plain(fit)}")
         steps = [
-            f"For the {ORDER[k]} {r.one}, the predicted {r.y} is `{a} {plus(b)} * {xs[k]} = {plain(fit)}` {r.y_unit}.",
+            f"[For the {ORDER[k]} {r.one}, the predicted {r.y} is // The line predicts, for the {ORDER[k]} {r.one},] "
+            f"`{a} {plus(b)} * {xs[k]} = {plain(fit)}` {r.y_unit}.",
             f"The {('residual', 'overprediction')[over]} is `{names} = {parts} = {fixed(value, 2)}` {r.y_unit}.",
+            f"[ // The observed {r.y} is {'above' if y > fit else 'below'} the line. // So the line predicts too "
+            f"{'low' if y > fit else 'high'} a value here.]",
         ]
         ask = draw.ask(_ASK_RESIDUAL, ("residual", "over")[over], r=r, which=ORDER[k])
         return Sibling(f"{ORDER[k]}, {('residual', 'overprediction')[over]}", f"{stem} {ask}", steps,
@@ -130,9 +133,11 @@ def slope_from_summary(draw: Draw) -> Siblings:
         last = (f"`r * {name_to} = {corr} * {s_to} = {value:.3f}` {to_unit} per standard deviation" if per_sd else
                 f"`r * {name_to} / {name_of} = {corr} * {s_to} / {s_of} = {value:.3f}` {to_unit} per {one}")
         steps = [
-            f"The response is {to}, and the explanatory variable is {of}.",
-            f"The slope of the least-squares line is r times the ratio of the SD of {to} to the SD of {of}.",
-            f"So the prediction changes by {last}.",
+            f"[The response is {to}, and the explanatory variable is {of} // What is predicted is {to}, from "
+            f"{of}].",
+            f"The slope of the least-squares line is [r times the ratio of the SD of {to} to the SD of {of} // "
+            f"`r * {name_to} / {name_of}`].",
+            f"[So the prediction changes by // The change in the prediction is] {last}.",
         ]
         ask = draw.ask(_ASK_SLOPE_FROM_SUMMARY, ("slope", "sd")[per_sd], to=to, of=of, to_unit=to_unit, one=one)
         return Sibling(f"{'xy'[1 - turned]} as response, per {('unit', 'SD')[per_sd]}", f"{stem} {ask}", steps,
@@ -209,14 +214,16 @@ def line_from_summary(draw: Draw) -> Siblings:
                  f"means: at {r.x} {xs[k]} it predicts `{my} + {rate} * ({xs[k]} - {mx}) = {fixed(base, 2)}`.")
         steps = [
             first,
-            f"The deviation is `observed - {('predicted', 'mean')[mean]} = {ys[k]} - {term(round(base, 2))} = "
-            f"{fixed(value, 2)}`.",
-            f"The {ORDER[k]} {r.one} is {fixed(abs(value), 2)} {r.y_unit} {side(value)} the {('line', 'mean')[mean]}.",
+            f"[The deviation is // Its deviation is] `observed - {('predicted', 'mean')[mean]} = {ys[k]} - "
+            f"{term(round(base, 2))} = {fixed(value, 2)}`.",
+            f"[The {ORDER[k]} {r.one} is // So the {ORDER[k]} {r.one} is // With its {r.y}, the {ORDER[k]} {r.one} is] "
+            f"{fixed(abs(value), 2)} {r.y_unit} {side(value)} the {('line', 'mean')[mean]}.",
         ]
         ask = draw.ask(_ASK_LINE_FROM_SUMMARY, ("line", "mean")[mean], r=r, which=ORDER[k])
         return Sibling(f"{ORDER[k]}, from the {('line', 'mean')[mean]}", f"{stem} {ask}", steps,
                        number(value, 2, r.y_unit, tolerance=slack),
-                       "Slope r * sy / sx and the point of means fix the line; a residual is observed minus predicted.")
+                       "Slope `r * sy / sx` and the point of means fix the line; a residual is observed minus "
+                       "predicted.")
 
     return square(
         make,

@@ -54,9 +54,12 @@ def log_prediction(draw: Draw) -> Siblings:
         x, log = xs[k], a + b * xs[k]
         value = math.exp(log) if natural else 10**log
         steps = [
-            f"On the log scale, the prediction is `{a} + {b} * {x} = {plain(log)}`.",
-            f"A logarithm to base {('10', 'e')[natural]} is undone by raising {('10', 'e')[natural]} to it.",
-            f"The predicted {g.y} is `{('10', 'e')[natural]}^{plain(log)}`, which is {value:.1f} {g.unit}.",
+            f"[On the log scale, the prediction is // With {g.x} {x}, the line gives for the logarithm] `{a} + {b} * "
+            f"{x} = {plain(log)}`.",
+            f"[A logarithm to base {('10', 'e')[natural]} is undone by raising {('10', 'e')[natural]} to it // To undo "
+            f"the logarithm, {('10', 'e')[natural]} is raised to this number].",
+            f"[The predicted {g.y} is // So the model predicts] `{('10', 'e')[natural]}^{plain(log)}`, [which is // "
+            f"or] {value:.1f} {g.unit}[. // for the {g.y}. // , when {g.x} is {x}.]",
         ]
         ask = draw.ask(_ASK_LOG_PREDICTION, ("ten", "e")[natural], g=g, x=x)
         return Sibling(f"base {('10', 'e')[natural]}, {x}", f"{stem} {ask}", steps,
@@ -114,8 +117,11 @@ def power_or_exponential(draw: Draw) -> Siblings:
         shown = f"{a2} + {b2} * {math.log10(x):.4f}" if power else f"{a1} + {b1} * {x}"
         start = f"With log(x) = {math.log10(x):.4f}, the" if power else "The"
         steps = [
-            f"{start} prediction on the log scale is `{shown} = {log:.4f}`.",
-            f"On the original scale, this is `10^{log:.4f}`, a prediction of {10**log:.1f} {g.unit}.",
+            f"[A line for log(y) in {('x', 'log(x)')[power]} is {('an exponential', 'a power')[power]} model // The "
+            f"{('first', 'second')[power]} model is {('an exponential', 'a power')[power]} one].",
+            f"{start} [prediction on the log scale // predicted log(y)] is `{shown} = {log:.4f}`.",
+            f"[On the original scale, // Undoing the logarithm,] this is `10^{log:.4f}`, [a prediction of // which "
+            f"predicts // a predicted {g.y} of] {10**log:.1f} {g.unit}.",
         ]
         ask = draw.ask(_ASK_POWER_OR_EXPONENTIAL, g=g, which=("first", "second")[power], x=x)
         return Sibling(f"{('exponential', 'power')[power]}, {x}", f"{stem} {ask}", steps,
@@ -173,7 +179,9 @@ def transformed_model(draw: Draw) -> Siblings:
         return Sibling(
             f"{v} on {u}",
             f"{stem} {draw.ask(_ASK_TRANSFORMED_MODEL, u=u, v=v)}",
-            [reasons[log_x], reasons[2 + log_y]],
+            [f"[The model is a line for {v} in {u} // What is straight is the plot of {v} against {u}].",
+             (reasons[log_x], reasons[2 + log_y]),
+             f"[ // Here x is the {g.x} and y the {g.y}.]"],
             words(f"{starts[log_x]} {ends[log_y]}."),
             "A logarithm of x turns steps into factors of x; a logarithm of y turns sums into factors of y.",
         )

@@ -62,9 +62,12 @@ def describe_scatterplot(draw: Draw) -> Siblings:
     def make(i: int) -> Sibling:
         way, strength, form = plots[i]
         steps = [
-            f"Plot {_LETTERS[i]}: {seen[i]}.",
-            f"The direction is {way}, the form {form}, and the strength {strength}, as the points are "
-            f"{('near', 'far from')[strength == 'weak']} the pattern.",
+            f"[Plot {_LETTERS[i]}: // In plot {_LETTERS[i]}, // What plot {_LETTERS[i]} shows:] {seen[i]}.",
+            f"[The direction is {way}, the form {form}, and the strength {strength}, as the points are "
+            f"{('near', 'far from')[strength == 'weak']} the pattern // As the points are "
+            f"{('near', 'far from')[strength == 'weak']} the pattern, the strength is {strength}; the form is {form} "
+            f"and the direction {way}].",
+            f"[ // The variables are {pairs[i].x} and {pairs[i].y}.]",
         ]
         ask = draw.ask(_ASK_DESCRIBE_SCATTERPLOT, name=_LETTERS[i])
         return Sibling(_LETTERS[i], f"{stem} {ask}", steps, words(f"A {strength}, {way}, {form} association."),
@@ -142,7 +145,10 @@ def residual_plot(draw: Draw) -> Siblings:
                     plots=" ".join(f"Plot {names[pattern]}: {patterns[pattern][0]}." for pattern in order))
     return four(
         [Sibling(names[pattern], f"{stem} {draw.ask(_ASK_RESIDUAL_PLOT, name=names[pattern])}",
-                 [f"Plot {names[pattern]}: {patterns[pattern][0]}.", patterns[pattern][2]],
+                 [f"[Plot {names[pattern]}: // What plot {names[pattern]} shows: // In plot {names[pattern]}:] "
+                  f"{patterns[pattern][0]}.", patterns[pattern][2],
+                  f"[ // This bears on a line that predicts {r.y} from {r.x}. // A residual plot of a suitable line "
+                  "has no pattern.]"],
                  words(patterns[pattern][1]), "A residual plot shows whether a line fits, how precisely, and which "
                                               "points do not.")
          for pattern in order],
@@ -201,12 +207,10 @@ def unusual_points(draw: Draw) -> Siblings:
         x, y = points[place]
         fit = a + b * x
         steps = [
-            f"The {r.x} of point {names[place]} is `|{x} - {term(mx)}| / {sx} = {abs(x - mx) / sx:.1f}` standard "
-            f"deviations from the mean, so "
-            f"its leverage is {('low', 'high')[far]}.",
-            f"Its residual is `{y} - ({a} {plus(b)} * {term(x)}) = {fixed(y - fit, 2)}`, or {abs(y - fit) / s:.1f} "
-            f"times s, so it is "
-            f"{('not an outlier', 'an outlier')[large]} in the regression.",
+            f"[The {r.x} of point {names[place]} is // In x, point {names[place]} is] `|{x} - {term(mx)}| / {sx} = "
+            f"{abs(x - mx) / sx:.1f}` standard deviations from the mean, so its leverage is {('low', 'high')[far]}.",
+            f"[Its residual is // In y, its residual is] `{y} - ({a} {plus(b)} * {term(x)}) = {fixed(y - fit, 2)}`, or "
+            f"{abs(y - fit) / s:.1f} times s, so it is {('not an outlier', 'an outlier')[large]} in the regression.",
         ]
         return Sibling(
             names[place],
