@@ -64,7 +64,8 @@ def plan(
     until: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> Plan:
-    """Return which stages would run and why, with examples, tokens and steps. Trains nothing.
+    """Return which stages would run and why, with examples, tokens and steps; `benchmarks` of it is the smallest change
+    that each benchmark can show. Trains nothing.
 
     Prepares the data of the stages that would run and keeps them in the workspace, as the command does.
     """

@@ -31,7 +31,8 @@ from statllama.model.architectures import architecture_of
 from statllama.stages import EXPERIMENTAL, NOT_OFFERED, stage_module, stage_types
 from statllama.store.files import read_json
 
-GIVEN = ("source", "overrides", "trust_local_code")  # fields of Recipe that come with the command, not from the file
+# Fields of Recipe that do not stand in the file.
+GIVEN = ("source", "overrides", "trust_local_code", "comparisons")
 
 
 class Recipe(Spec):
@@ -52,6 +53,9 @@ class Recipe(Spec):
     """The `--set` arguments, as given."""
     trust_local_code: bool = False
     """Whether code in the recipe's folder may run (`--trust-local-code`): a user's own rewards."""
+    comparisons: int = 0
+    """Comparisons on a benchmark that the whole recipe makes: each stack with the base and with what it is trained on,
+    the stack of several parents together too. They are judged together, whichever of its stages run (`down_to`)."""
 
     @property
     def trained(self) -> tuple[TrainingSpec, ...]:
@@ -174,7 +178,14 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     base = recipe.base.model_copy(
         update={k: _absolute(getattr(recipe.base, k), recipe.root) for k in ("model", "tokenizer", "chat_template")}
     )
-    return recipe.model_copy(update={"stages": tuple(ordered), "base": base})
+    resolved = recipe.model_copy(update={"stages": tuple(ordered), "base": base})
+    return resolved.model_copy(update={"comparisons": _comparisons(resolved)})
+
+
+def _comparisons(recipe: Recipe) -> int:
+    below = [frozenset(s.name for s in recipe.stack(stage)) for stage in recipe.stages]
+    stacks = {parents | {stage.name} for parents, stage in zip(below, recipe.stages, strict=True)}
+    return len(stacks | {parents for parents in below if parents}) + sum(map(bool, below))
 
 
 def _stages(whole: Whole, problems: list[Problem]) -> list[tuple[int, StageSpec]]:

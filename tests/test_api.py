@@ -186,7 +186,9 @@ def test_a_run_is_the_commands(
         assert adapter_bytes(folder) == adapter_bytes(theirs.root / "results" / folder.name)
     command(monkeypatch, "eval", path, "--workspace", tmp_path / "cli", "--out", tmp_path / "card.json", *settings)
     card = json.loads((tmp_path / "card.json").read_text())
-    assert json.loads(json.dumps(run.scores.scorecard.to_json())) == {k: card[k] for k in ("tasks", "rows", "tests")}
+    assert json.loads(json.dumps(run.scores.scorecard.to_json())) == {
+        k: card[k] for k in ("tasks", "rows", "tests", "smallest")
+    }
     frame = run.to_pandas()
     assert list(frame["stack"]) == ["base", "a", "b"] and frame["score"].tolist() == [
         100 * row["cells"][0]["value"] for row in card["rows"]
@@ -216,7 +218,9 @@ def test_evaluate_and_compare_are_the_commands(
     card, out = tmp_path / "card.json", tmp_path / "compared.json"
     command(monkeypatch, "eval", "tiny", *tasks, *SETTINGS, "--out", card, "--workspace", twin.root)
     wanted = json.loads(card.read_text())
-    assert json.loads(json.dumps(scores.scorecard.to_json())) == {k: wanted[k] for k in ("tasks", "rows", "tests")}
+    assert json.loads(json.dumps(scores.scorecard.to_json())) == {
+        k: wanted[k] for k in ("tasks", "rows", "tests", "smallest")
+    }
     assert [e.key for e in store.entries("scores")] == [e.key for e in twin.entries("scores")] != []
     check_table(scores)
 

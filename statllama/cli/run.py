@@ -37,13 +37,15 @@ def plan(
     until: UntilOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Show which stages would run and why, with their tokens and steps. Trains nothing.
+    """Show which stages would run and why, with their tokens and steps, and what the benchmarks can show. Trains
+    nothing.
 
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.cli.console.workspace import print_plan
+    from statllama.cli.console.workspace import print_foresight, print_plan
     from statllama.recipe import load_recipe
+    from statllama.runs.foresight import foresee
     from statllama.runs.plan import plan as plan_recipe
     from statllama.runs.runner import measure
     from statllama.store import Store
@@ -52,6 +54,7 @@ def plan(
     store = Store(workspace)
     stages = plan_recipe(loaded, store, until)
     print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
+    print_foresight(foresee(loaded, store, stages))
 
 
 def fetch(

@@ -57,6 +57,7 @@ def eval_(
     from statllama.cli.console.run import ConsoleReporter
     from statllama.cli.console.scores import print_scorecard
     from statllama.runs import attribution as evaluation
+    from statllama.runs.family import Family
     from statllama.runs.scorer import open_scorer, origin
     from statllama.runs.signals import StopSignal
     from statllama.runs.subject import chosen_stacks, factors_of
@@ -70,7 +71,7 @@ def eval_(
     stacks = chosen_stacks(subject, stages, factors_of(subject, scale or ()))
     with StopSignal():
         scorer = open_scorer(subject, store, ConsoleReporter())
-        card, _ = evaluation.evaluate(scorer, stacks)
+        card, _ = evaluation.evaluate(scorer, stacks, Family.of(subject))
     print_scorecard(card)
     _write(out, {**origin(subject, scorer), **card.to_json()})
 
@@ -92,9 +93,8 @@ def compare(
     Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
     """
     from statllama.cli.console.scores import print_comparison
-    from statllama.evaluation.compare import compare as compare_scored
     from statllama.evaluation.compare import require_different
-    from statllama.runs.scorebook import scored
+    from statllama.runs.family import compare_scored
     from statllama.runs.targets import find_subject, split_stage
     from statllama.store import Store
     from statllama.store.files import require_place
@@ -107,7 +107,7 @@ def compare(
         target, stage = split_stage(model)
         subject = find_subject(target, store)
         wanted.append((model, subject, subject.stack(stage or subject.last)))
-    comparison = compare_scored(scored(store, wanted))
+    comparison = compare_scored(store, wanted)
     print_comparison(comparison, items)
     _write(out, comparison.to_json())
 

@@ -244,7 +244,7 @@ def read_questions(tasks: Iterable[TaskFile]) -> tuple[Question, ...]:
     found: list[Question] = []
     for task in tasks:
         try:
-            texts = [_text(task, row, where) for where, row in _items(task)]
+            texts = [_text(task, row, where) for where, row in read_items(task)]
         except DataError as error:
             raise DataError(
                 f"benchmark {task.name}: its questions cannot be read, so data cannot be checked against them: "
@@ -255,7 +255,8 @@ def read_questions(tasks: Iterable[TaskFile]) -> tuple[Question, ...]:
     return tuple(found)
 
 
-def _items(task: TaskFile) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_items(task: TaskFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (where, row) of the items that a benchmark scores. DataError for rows that cannot be had."""
     config = task.config
     split = str(config.get("test_split") or config.get("validation_split"))
     options = config.get("dataset_kwargs") or {}

@@ -1,7 +1,7 @@
 """Two or more scored models, each against the first, on all benchmarks they share. Pure mathematics and data, no torch.
 
-All p-values of benchmarks are one family, those of topics another; Holm's adjustment keeps the chance of any false
-claim in a family below the level, however many models and benchmarks are looked at.
+Changes that a recipe asks about are judged with all that it asks about, the others with those shown beside them; the
+topics of each change are a family of their own. The chance of any false claim in a family is at most 5 %.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from statllama.errors import UsageError
 from statllama.evaluation.paired import ALPHA, Change, Judged, judge, paired_change
@@ -19,8 +19,6 @@ from statllama.evaluation.scores import TaskScore
 
 Sample = Mapping[str, Any]
 Flips = tuple[tuple[Sample, Sample], ...]
-K = TypeVar("K")
-Measured = tuple[float, float, Change]  # mean before, mean after, the change between them
 
 MODEL = ("base", "stack")  # fields of a protocol that say what is scored, not how
 
@@ -86,7 +84,7 @@ class Comparison:
     reference: str
     others: tuple[str, ...]
     level: float
-    """Chance of any false claim among the benchmarks, and again among the topics."""
+    """Chance of any false claim in a family of changes."""
     contrasts: tuple[Contrast, ...]
     """By benchmark, then by model."""
     left_out: Mapping[str, tuple[str, ...]]
@@ -101,8 +99,11 @@ class Comparison:
         return data
 
 
-def compare(subjects: Sequence[Scored], level: float = ALPHA) -> Comparison:
+def compare(subjects: Sequence[Scored], sizes: Mapping[tuple[str, str], int] | None = None) -> Comparison:
     """Compare each of `subjects` with the first on every benchmark that all have, on the same items.
+
+    `sizes`: {(benchmark, model): number of changes that this one is judged with}, of those that a recipe asks about;
+    all others are judged together.
 
     Raises UsageError for fewer than two, a name given twice, or no common benchmark; IncomparableError when a benchmark
     was scored by different protocols or on different items, saying what differs.
@@ -112,26 +113,23 @@ def compare(subjects: Sequence[Scored], level: float = ALPHA) -> Comparison:
     reference, *others = subjects
     pairs = [(task, other) for task in tasks for other in others]
     scores = [(reference.records[task].score, other.records[task].score) for task, other in pairs]
-    measured = [(old.value, new.value, compare_scores(old, new)) for old, new in scores]
-    overall = _test(dict(enumerate(measured)), level)
-    parts = [_topics(old, new) for old, new in scores]
-    by_topic = _test({(i, topic): found for i, topics in enumerate(parts) for topic, found in topics.items()}, level)
+    known = [(sizes or {}).get((task, other.name)) for task, other in pairs]
     contrasts = tuple(
         Contrast(
             task=task,
             metric=old.metric,
             other=other.name,
             total=old.total,
-            overall=overall[i],
+            overall=_tested(old.value, new.value, compare_scores(old, new, size or known.count(None))),
             gained=_flips(old, new, gained=True),
             lost=_flips(old, new, gained=False),
-            topics={topic: by_topic[i, topic] for topic in parts[i]},
+            topics=_topics(old, new),
         )
-        for i, ((task, other), (old, new)) in enumerate(zip(pairs, scores, strict=True))
+        for (task, other), (old, new), size in zip(pairs, scores, known, strict=True)
     )
     having = {task: tuple(s.name for s in subjects if task in s.records) for s in subjects for task in s.records}
     left_out = {task: names for task, names in having.items() if task not in tasks}
-    return Comparison(reference.name, tuple(other.name for other in others), level, contrasts, left_out)
+    return Comparison(reference.name, tuple(other.name for other in others), ALPHA, contrasts, left_out)
 
 
 def require_different(names: Sequence[str]) -> None:
@@ -196,14 +194,13 @@ def _fields(protocol: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterato
             yield (*above, name), value
 
 
-def _test(measured: Mapping[K, Measured], level: float) -> dict[K, Tested]:
-    """Return the verdicts of a family of comparisons."""
-    judged = judge({key: change for key, (*_, change) in measured.items()}, level)
-    return {key: Tested(j.change, j.p_holm, j.verdict, *measured[key][:2]) for key, j in judged.items()}
+def _tested(before: float, after: float, change: Change) -> Tested:
+    judged = judge(change)
+    return Tested(change, judged.p_adjusted, judged.verdict, before, after)
 
 
-def _topics(before: TaskScore, after: TaskScore) -> dict[str, Measured]:
-    """Return the items of each topic compared by themselves, for those that have one."""
+def _topics(before: TaskScore, after: TaskScore) -> dict[str, Tested]:
+    """Return the items of each topic compared by themselves, for those that have one: a family of the topics."""
     rows: dict[str, list[tuple[float, float, str]]] = {}
     clusters = after.clusters or after.item_ids
     for (old, new), cluster in zip(_samples(before, after), clusters, strict=False):
@@ -212,7 +209,8 @@ def _topics(before: TaskScore, after: TaskScore) -> dict[str, Measured]:
     found = {}
     for topic, scores in sorted(rows.items()):
         olds, news, of = zip(*scores, strict=True)
-        found[topic] = (fmean(olds), fmean(news), paired_change(olds, news, of if after.clusters else None))
+        change = paired_change(olds, news, of if after.clusters else None, len(rows))
+        found[topic] = _tested(fmean(olds), fmean(news), change)
     return found
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from statllama.config.evaluate import GateSpec
 from statllama.evaluation.paired import BudgetTest, Held, judge_budget
-from statllama.evaluation.scorecard import require_comparable
+from statllama.evaluation.power import Design, measured
+from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import TaskScore
 
 
@@ -26,6 +27,16 @@ class GateAnswer:
     """Items."""
     gate: GateSpec
     test: BudgetTest
+    design: Design
+    """What the measured change says of the benchmark's power."""
+
+    @property
+    def enough(self) -> int | None:
+        """Return the number of items that would have held it with 80 % power, had nothing been lost; None where no
+        number would, and where there are as many.
+        """
+        items = self.design.items_to_hold(self.gate.budget, self.gate.level)
+        return None if items is None or items <= self.n else items
 
     @property
     def answer(self) -> Held:
@@ -50,6 +61,8 @@ class GateAnswer:
         if self.answer != "undecided":
             p = test.p_broken if self.answer == "broken" else test.p_held
             bounds = f"{'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}, {bounds}"
+        elif (enough := self.enough) is not None:
+            bounds += f"; {enough:,} would hold it with 80 % power if nothing were lost"
         return (
             f"{self.stage} {said[self.answer]} its gate on {self.task}: {test.difference:+.1f} points against the "
             f"{self.gate.against} where {test.budget:+g} are allowed ({bounds})"
@@ -81,7 +94,7 @@ def answers(
         if gate is None or (gate.stages is not None and stage not in gate.stages):
             continue
         before = of_base if gate.against == "base" else of_parent
-        require_comparable(before, own)
         test = judge_budget(before.items, own.items, gate.budget, gate.level, own.clusters)
-        found.append(GateAnswer(stage, own.task, own.n, gate, test))
+        design = measured(before.value, [compare_scores(before, own)])
+        found.append(GateAnswer(stage, own.task, own.n, gate, test, design))
     return tuple(found)

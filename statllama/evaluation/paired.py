@@ -10,18 +10,23 @@ One pivot gives interval and p-value, so the two cannot contradict each other: (
 with one degree of freedom less than there are clusters. Centre and unit are those of Agresti and Min (2005, Statistics
 in Medicine 24, 729-740), half an item added to each cell of the 2 x 2 table, and the unit is wider by the root of the
 design effect. A loss or gain of 0/1 scores must also be shown by the mid-p sign-flip test of the clusters, which is
-McNemar's where there are none: p is the larger of the two, and the interval holds 0 unless p is below 0.05.
-`benchmarks/paired_tests.py` has the levels of these tests and the coverage of the intervals.
+McNemar's where there are none: p is the larger of the two, and the interval holds 0 unless p is below its level.
+
+Changes that are judged together, `tests` of them, are judged by Bonferroni: p times `tests`, intervals at 1 - 0.05 /
+`tests`. So all intervals of a family hold together with 95 % confidence, a verdict and its interval agree, and the p of
+a change does not depend on what the others came out as. Holm's procedure finds a little more, but leaves no interval
+that agrees with it and says how large a change is. `benchmarks/paired_tests.py` has the levels of these tests and the
+coverage of the intervals.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, TypeVar
+from typing import Literal
 
 from statllama.evaluation.student import t_cdf
 
@@ -31,7 +36,6 @@ DRAWS = 10_000  # random signs of the sign-flip test
 SEED = 0  # the same scores always give the same p
 CELLS = 1_000_000  # random integers held at once
 
-K = TypeVar("K")
 Verdict = Literal["better", "worse", "no evidence of a difference"]
 Clusters = Sequence[Hashable] | None
 """The cluster of each item; None where each item is one by itself."""
@@ -47,7 +51,7 @@ class Change:
     stderr: float | None
     """Paired standard error, of clusters where items have some. None for a single item or cluster."""
     low: float
-    """Lower end of the 95 % interval of the difference."""
+    """Lower end of the interval of the difference, at the level of its family: 1 - 0.05 / `tests`."""
     high: float
     """Upper end."""
     gained: int
@@ -55,18 +59,25 @@ class Change:
     lost: int
     """Items that score lower after."""
     p: float
-    """Two-sided p of 'no change'. Below 0.05 exactly where the interval leaves 0 out."""
+    """Two-sided p of 'no change', by itself. `tests` x p is below 0.05 exactly where the interval leaves 0 out."""
     clusters: int
     """Number of clusters; `n` where items have none."""
     effective: float
     """Items without clusters that would say as much about this change."""
+    tests: int = 1
+    """Number of changes that it is judged with, itself included."""
+
+    @property
+    def p_adjusted(self) -> float:
+        """Return p for all the changes together, by Bonferroni: the verdict's. At most 1."""
+        return min(1.0, self.tests * self.p)
 
 
-def paired_change(before: Sequence[float], after: Sequence[float], clusters: Clusters = None) -> Change:
+def paired_change(before: Sequence[float], after: Sequence[float], clusters: Clusters = None, tests: int = 1) -> Change:
     """Return the change between two models' scores (0 to 1) of the same items, in the same order.
 
-    `clusters`: the cluster of each item. Of a single item, or a single cluster, the interval is the whole range. Raises
-    ValueError for no items or unequal lengths.
+    `clusters`: the cluster of each item; `tests`: number of changes that are judged together. Of a single item, or a
+    single cluster, the interval is the whole range. Raises ValueError for no items or unequal lengths.
 
     >>> change = paired_change([0, 0, 0, 1], [1, 1, 0, 1])
     >>> change.difference, change.gained, change.lost, round(change.p, 3)
@@ -79,8 +90,8 @@ def paired_change(before: Sequence[float], after: Sequence[float], clusters: Clu
     p = pivot.p(0.0)
     if binary:
         p = max(p, mid_p(gained, lost) if len(sums) == n else sign_flip_p([total for total, _ in sums]))
-    low, high = pivot.interval(ALPHA)
-    if p >= ALPHA:
+    low, high = pivot.interval(ALPHA / tests)
+    if tests * p >= ALPHA:
         low, high = min(low, 0.0), max(high, 0.0)
     error = clustered_error(deltas, sums)
     return Change(
@@ -94,6 +105,7 @@ def paired_change(before: Sequence[float], after: Sequence[float], clusters: Clu
         p=p,
         clusters=len(sums),
         effective=n / pivot.design_effect,
+        tests=tests,
     )
 
 
@@ -247,52 +259,35 @@ def sign_flip_p(sums: Sequence[float], *, lower: bool = False) -> float:
     return (farther + (as_far + 1) / 2) / (1 + DRAWS)
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Return the p-values adjusted for their number, in the given order: below a level, the chance of any false one is
-    below it.
-
-    Holm (1979, Scandinavian Journal of Statistics 6, 65-70): the i-th smallest of m is multiplied by m - i + 1; none
-    is smaller than the one before it, or larger than 1.
-
-    >>> holm([0.25, 0.125, 0.5])
-    [0.5, 0.375, 0.5]
-    """
-    adjusted, least = [1.0] * len(ps), 0.0
-    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        least = max(least, min(1.0, (len(ps) - rank) * ps[i]))
-        adjusted[i] = least
-    return adjusted
-
-
 @dataclass(frozen=True)
 class Judged:
-    """A change and its verdict among all changes that are judged together."""
+    """A change and its verdict among the `change.tests` that are judged together."""
 
     change: Change
-    """Its intervals and its `p` are not adjusted."""
-    p_holm: float
-    """`change.p` adjusted by Holm."""
+    p_adjusted: float
+    """`change.p_adjusted`."""
     verdict: Verdict
-    """The verdict of `p_holm`."""
+    """`better` or `worse` where `p_adjusted` is below 0.05 and the interval, therefore, leaves 0 out."""
 
 
-def judge(changes: Mapping[K, Change], level: float = ALPHA) -> dict[K, Judged]:
-    """Judge a family of changes: the chance of any false `better` or `worse` among them is at most `level`.
+def judge(change: Change) -> Judged:
+    """Judge a change: the chance of any false `better` or `worse` among `change.tests` of them is at most 5 %.
 
-    >>> judge({"sft": paired_change([0] * 9, [1] * 9), "dpo": paired_change([1, 0], [1, 0])})["sft"].verdict
+    >>> judge(paired_change([0] * 9, [1] * 9)).verdict
     'better'
     """
-    adjusted = holm([change.p for change in changes.values()])
-    return {
-        name: Judged(change, p, _verdict(change, p, level))
-        for (name, change), p in zip(changes.items(), adjusted, strict=True)
-    }
+    if change.p_adjusted >= ALPHA or change.difference == 0:
+        return Judged(change, change.p_adjusted, "no evidence of a difference")
+    return Judged(change, change.p_adjusted, "better" if change.difference > 0 else "worse")
 
 
-def _verdict(change: Change, p: float, level: float) -> Verdict:
-    if p >= level or change.difference == 0:
-        return "no evidence of a difference"
-    return "better" if change.difference > 0 else "worse"
+def spoken_level(changes: Iterable[Change]) -> str:
+    """Return what interval and p of some changes are of: one change, or all of their family; or of their families."""
+    sizes = sorted({change.tests for change in changes})
+    if sizes[-1:] in ([], [1]):
+        return "95 % interval, two-sided p"
+    together = " or ".join(f"{size:,}" for size in sizes)
+    return f"95 % intervals and two-sided p, for all {together} together (Bonferroni)"
 
 
 Held = Literal["held", "broken", "undecided"]
@@ -349,28 +344,3 @@ def judge_budget(
         p_held=p_held,
         answer="broken" if p_broken < level else "held" if p_held < level else "undecided",
     )
-
-
-def smallest_change(
-    n: int, discordance: float, level: float = ALPHA, power: float = 0.8, design_effect: float = 1.0
-) -> float:
-    """Return the smallest change, in points, that a two-sided test at `level` finds with this power, on `n` items.
-
-    `discordance`: share of the items that the two models answer differently. Connor (1987, Biometrics 43, 207-211), of
-    n / `design_effect` items: n delta^2 = (z_a sqrt(D) + z_b sqrt(D - delta^2))^2. 100 where no change is found so.
-    """
-    normal = NormalDist()
-    for_level, for_power = normal.inv_cdf(1 - level / 2), normal.inv_cdf(power)
-    low, high = 0.0, discordance
-    items = n / design_effect
-
-    def found(delta: float) -> bool:
-        unit = for_level * math.sqrt(discordance) + for_power * math.sqrt(max(0.0, discordance - delta**2))
-        return items * delta**2 >= unit**2
-
-    if not found(high):
-        return 100.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if found(middle) else (middle, high)
-    return 100 * high

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.errors import EvaluationError
-from statllama.evaluation.paired import Change, Judged, judge, paired_change
+from statllama.evaluation.paired import Change, Judged, judge, paired_change, spoken_level
+from statllama.evaluation.power import Smallest, smallest_of
 from statllama.evaluation.scores import Drift, TaskScore
 
 
@@ -17,10 +18,10 @@ class IncomparableError(EvaluationError, ValueError):
     exit_code = 2
 
 
-def compare_scores(before: TaskScore, after: TaskScore) -> Change:
+def compare_scores(before: TaskScore, after: TaskScore, tests: int = 1) -> Change:
     """Return `paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
     require_comparable(before, after)
-    return paired_change(before.items, after.items, after.clusters)
+    return paired_change(before.items, after.items, after.clusters, tests)
 
 
 def require_comparable(before: TaskScore, after: TaskScore) -> None:
@@ -74,7 +75,15 @@ class Scorecard:
     tasks: tuple[str, ...]
     rows: tuple[Row, ...]
     tests: int
-    """Number of changes judged together."""
+    """Number of changes judged together: those of the recipe where its family is known."""
+    smallest: Mapping[str, Smallest]
+    """{benchmark: smallest change from the base that its items could show}; empty where nothing is compared."""
+
+    @property
+    def level(self) -> str:
+        """Return what intervals and p-values are of, in words."""
+        cells = (cell for row in self.rows for cell in row.cells)
+        return spoken_level(j.change for cell in cells for j in (cell.from_base, cell.from_parent) if j is not None)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values."""
@@ -82,11 +91,14 @@ class Scorecard:
 
 
 def scorecard(
-    rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]], drifts: Mapping[str, Drift] | None = None
+    rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]],
+    drifts: Mapping[str, Drift] | None = None,
+    sizes: Mapping[tuple[str, str, str], int] | None = None,
 ) -> Scorecard:
     """Return the scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
 
-    `drifts`: {name: its drift}, as far as measured. All changes of the scorecard are judged as one family.
+    `drifts`: {name: its drift}, as far as measured. `sizes`: {(name, what it is compared with, benchmark): number of
+    changes that this one is judged with}; None: all of the scorecard are one family.
 
     Raises EvaluationError when rows are not scored on the same benchmarks and items, or a parent is missing.
     """
@@ -94,7 +106,7 @@ def scorecard(
         raise EvaluationError("a scorecard needs scores")
     tasks = tuple(score.task for score in rows[0][2])
     root, known = rows[0][0], dict[str, Sequence[TaskScore]]()
-    changes: dict[tuple[str, str, str], Change] = {}  # by stack, what it is compared with, and benchmark
+    pairs: dict[tuple[str, str, str], tuple[TaskScore, TaskScore]] = {}  # by stack, what it is compared with, benchmark
     for name, parent, scores in rows:
         if tuple(score.task for score in scores) != tasks:
             raise EvaluationError(f"{name} is scored on {[s.task for s in scores]}, {root} on {list(tasks)}")
@@ -102,9 +114,10 @@ def scorecard(
             raise EvaluationError(f"scorecard: {name!r} appears twice or before its parent {parent!r}")
         for other in {root, parent} if parent is not None else ():
             for before, after in zip(known[other], scores, strict=True):
-                changes[name, other, after.task] = compare_scores(before, after)
+                pairs[name, other, after.task] = before, after
         known[name] = scores
-    judged = judge(changes)
+    sizes = sizes or dict.fromkeys(pairs, len(pairs))
+    judged = {key: judge(compare_scores(before, after, sizes[key])) for key, (before, after) in pairs.items()}
     built = tuple(
         Row(
             name,
@@ -126,4 +139,11 @@ def scorecard(
         )
         for name, parent, scores in rows
     )
-    return Scorecard(tasks, built, len(changes))
+    return Scorecard(tasks, built, max(sizes.values(), default=0), dict(_smallest(built)))
+
+
+def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
+    for i, cell in enumerate(rows[0].cells):
+        judged = (row.cells[i].from_base for row in rows)
+        if seen := smallest_of(cell.value, (j.change for j in judged if j is not None)):
+            yield cell.task, seen

@@ -19,3 +19,16 @@ def t_cdf(t: float, degrees: int) -> float:
         term *= cosine**2 * k / (k + 1)
     inside = 2 / math.pi * (angle + sine * total) if odd else sine * total
     return (1 + math.copysign(min(1.0, inside), t)) / 2
+
+
+def t_quantile(tail: float, degrees: int) -> float:
+    """Return the t with P(T > t) = `tail`, 0 to 1/2, by bisection of `t_cdf`. Infinite for a tail below about 1e-16."""
+    low, high = 0.0, 1.0
+    while t_cdf(-high, degrees) > tail:
+        low, high = high, 2 * high
+        if high > 1e18:
+            return math.inf
+    while high - low > 1e-13 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_cdf(-middle, degrees) > tail else (low, middle)
+    return high

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import StatllamaError
 from statllama.evaluation.paired import Judged, judge
+from statllama.evaluation.power import smallest_of
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.release.markdown import plain, table
 from statllama.report.data import estimate
 from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, several
+from statllama.runs.family import Family
 from statllama.runs.scorebook import ScoreBook
 from statllama.runs.subject import BASE, StackRef, Subject
 
@@ -30,6 +32,9 @@ class Recorded:
     scores: Mapping[str, Mapping[str, TaskScore]] = field(default_factory=dict)
     """{benchmark: {name of the stack: its score}}, of benchmarks that the base is scored on."""
     drifts: Mapping[str, Drift] = field(default_factory=dict)
+    sizes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """{(benchmark, stack): number of changes that its change from the base is judged with}; missing ones are judged
+    by themselves."""
     problem: str = ""
     """The reason why nothing could be read."""
 
@@ -40,15 +45,13 @@ class Recorded:
 
     @cached_property
     def changes(self) -> Mapping[tuple[str, str], Judged]:
-        """Return {(benchmark, stack): its change from the base}, all of them one family."""
-        return judge(
-            {
-                (task, name): compare_scores(found[BASE], score)
-                for task, found in self.scores.items()
-                for name, score in found.items()
-                if name != BASE
-            }
-        )
+        """Return {(benchmark, stack): its change from the base}."""
+        return {
+            (task, name): judge(compare_scores(found[BASE], score, self.sizes.get((task, name), 1)))
+            for task, found in self.scores.items()
+            for name, score in found.items()
+            if name != BASE
+        }
 
 
 def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
@@ -68,7 +71,10 @@ def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
         drifts = {ref.name: drift for ref in stacks if (drift := book.known_drift(ref)) is not None}
     except StatllamaError as error:
         return Recorded(stacks, problem=error.message)
-    return Recorded(stacks, {task: found for task, found in scores.items() if BASE in found}, drifts)
+    found = {task: of_task for task, of_task in scores.items() if BASE in of_task}
+    base, above = stacks[0], {ref.name: ref for ref in stacks[1:]}
+    asked = {(t, name): (base, above[name], t) for t, of_task in found.items() for name in of_task if name in above}
+    return Recorded(stacks, found, drifts, Family.of(subject).sizes(asked))
 
 
 def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
@@ -81,11 +87,11 @@ def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
         first = scores[BASE]
         yield f"### {plain(task)}"
         yield table(
-            ("model", "score", "95 % interval", "change from the base", "95 % interval", "p", "evidence"),
+            ("model", "score", "95 % interval", "change from the base", "interval", "p", "evidence"),
             [_row(found, task, name, score) for name, score in scores.items()],
             range(1, 6),
         )
-        yield " ".join(_protocol(first))
+        yield " ".join((*_protocol(first), *_smallest(found, task)))
     yield _how(subject)
 
 
@@ -100,9 +106,15 @@ def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, 
         interval(value),
         points(judged.change.difference),
         points_interval(judged.change),
-        p_equals(judged.p_holm).removeprefix("= "),
+        p_equals(judged.p_adjusted).removeprefix("= "),
         judged.verdict,
     )
+
+
+def _smallest(found: Recorded, task: str) -> Iterator[str]:
+    changes = (judged.change for (name, _), judged in found.changes.items() if name == task)
+    if smallest := smallest_of(found.scores[task][BASE].value, changes):
+        yield f"{smallest}."
 
 
 def _protocol(score: TaskScore) -> Iterator[str]:
@@ -124,8 +136,10 @@ def _how(subject: Subject) -> str:
         f"examples drawn under seed {spec.seed}, greedy replies. The models are the stacks of adapters as they were "
         f"trained, on the base {base}; how far the files here are from that is under Verification. Scores have 95 % "
         "intervals by Wilson (1927), changes those of Agresti and Min (2005). p is two-sided, the larger one of that "
-        "interval's test and of McNemar's mid-p test on the same items before and after, adjusted by Holm's method for "
-        "all changes in these tables. Where a benchmark names clusters of items, errors and tests are of clusters."
+        "interval's test and of McNemar's mid-p test on the same items before and after. Intervals of changes and p "
+        "are for all changes that the run asks about together (Bonferroni), whether or not they are in these tables: "
+        "they agree with each other and with the run's scorecard. Where a benchmark names clusters of items, errors "
+        "and tests are of clusters."
     )
 
 
@@ -158,8 +172,8 @@ def _loss(found: Recorded, task: str) -> str:
     scores = [found.scores[task][name] for name in (BASE, found.last)]
     before, after = (estimate(score.items, score.clusters) for score in scores)
     figures = (
-        f"{percent(before.value)} before, {percent(after.value)} after ({points(change.difference)} points, 95 % "
-        f"interval {points_interval(change)}, p {p_equals(judged.p_holm)})"
+        f"{percent(before.value)} before, {percent(after.value)} after ({points(change.difference)} points, "
+        f"interval {points_interval(change)}, p {p_equals(judged.p_adjusted)})"
     )
     said = {
         "worse": f"**It is worse on {plain(task)} than the base**: {figures}.",

@@ -99,7 +99,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Markup | None:
     return picture(
         "changes",
         "Gained and forgotten",
-        f"Change from the base in percentage points over the stages {', '.join(stacks[1:])}, with 95 % intervals, "
+        f"Change from the base in percentage points over the stages {', '.join(stacks[1:])}, with intervals, "
         f"a line for each benchmark: {', '.join(_named(b) for b in benchmarks)}. Lines of domain benchmarks are solid.",
         lambda width: _draw_changes(benchmarks, stacks, width),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.benchmarks import chosen_tasks
 from statllama.evaluation.gates import answers
 from statllama.evaluation.paired import Judged, judge, paired_change
+from statllama.evaluation.power import smallest_of
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import TaskScore
 from statllama.report.data import (
@@ -31,6 +32,7 @@ from statllama.report.data import (
 )
 from statllama.report.flips import flips_of
 from statllama.report.words import several
+from statllama.runs.family import Family
 from statllama.runs.scorebook import ScoreBook, with_samples
 from statllama.runs.subject import BASE, StackRef, Subject, TrainedStage
 from statllama.store.files import read_json
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, Mapping[str, TaskScore]]
 """{benchmark: {stack: its score}}; the stacks in the order of the recipe, the base first."""
-Family = Mapping[tuple[str, str, str], Judged]
+AllJudged = Mapping[tuple[str, str, str], Judged]
 """{(benchmark, stack, what it is compared with): the change}"""
 
 
@@ -56,7 +58,7 @@ def collect(subject: Subject, store: Store) -> ReportData:
     shown = _compared(stacks, last)
     scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
     wanted = subject.evaluate.domain or subject.evaluate.tasks[:1]
-    judged = _judged(stacks, scores)
+    judged = _judged(Family.of(subject), stacks, scores)
     record, gates = subject.record, tuple(_gates(subject, stacks, scores))
     return ReportData(
         name=subject.name,
@@ -71,7 +73,7 @@ def collect(subject: Subject, store: Store) -> ReportData:
             if before in found and after in found
         ),
         gates=gates,
-        notes=(*(f"{gate.said}." for gate in gates if gate.answer != "held"), *_notes(subject, stacks, scores)),
+        notes=(*(f"{gate.said}." for gate in gates if gate.test.answer != "held"), *_notes(subject, stacks, scores)),
         environment=_environment(subject),
         recipe=_readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
@@ -127,25 +129,28 @@ def _scores(
     return found
 
 
-def _judged(stacks: Sequence[StackRef], scores: Scores) -> Family:
-    """Compare each stack with the base and with its parent on each benchmark, as one family."""
-    return judge(
-        {
-            (task, stack.name, other): compare_scores(found[other], found[stack.name])
-            for task, found in scores.items()
-            for stack in stacks
-            for other in dict.fromkeys((BASE, stack.parent) if stack.parent is not None else ())
-            if other in found and stack.name in found
-        }
-    )
+def _judged(family: Family, stacks: Sequence[StackRef], scores: Scores) -> AllJudged:
+    """Compare each stack with the base and with its parent on each benchmark."""
+    named = {stack.name: stack for stack in stacks}
+    asked = {
+        (task, stack.name, other): (named[other], stack, task)
+        for task, found in scores.items()
+        for stack in stacks
+        for other in dict.fromkeys((BASE, stack.parent) if stack.parent is not None else ())
+        if other in found and stack.name in found
+    }
+    return {
+        (task, name, other): judge(compare_scores(scores[task][other], scores[task][name], size))
+        for (task, name, other), size in family.sizes(asked).items()
+    }
 
 
 def _delta(against: str, judged: Judged) -> Delta:
-    return Delta(against, judged.change, judged.p_holm, judged.verdict)
+    return Delta(against, judged.change, judged.p_adjusted, judged.verdict)
 
 
 def _benchmark(
-    found: Mapping[str, TaskScore], stacks: Sequence[StackRef], judged: Family, last: str | None, domain: bool
+    found: Mapping[str, TaskScore], stacks: Sequence[StackRef], judged: AllJudged, last: str | None, domain: bool
 ) -> Benchmark:
     base, rows = found[BASE], []
     for stack in stacks:
@@ -164,11 +169,13 @@ def _benchmark(
                 from_parent=_delta(stack.parent, from_parent) if stack.parent and from_parent else None,
             )
         )
-    return Benchmark(base.task, base.metric, base.version, tuple(rows), tuple(_topics(found, last)), domain)
+    smallest = smallest_of(base.value, (score.from_base.change for score in rows if score.from_base is not None))
+    topics = tuple(_topics(found, last))
+    return Benchmark(base.task, base.metric, base.version, tuple(rows), topics, domain, str(smallest or ""))
 
 
 def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]:
-    """Yield the scores by topic, for a benchmark whose items name one; changes of `last` from the base, after Holm."""
+    """Yield the scores by topic, for a benchmark whose items name one; changes of `last` from the base are a family."""
     places: dict[str, list[int]] = {}
     for place, sample in enumerate(found[BASE].samples):
         if isinstance(topic := sample.get("topic"), str):
@@ -182,11 +189,10 @@ def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]
     if last in items and last != BASE:
         for topic, at in places.items():
             before, after = ([items[name][i] for i in at] for name in (BASE, last))
-            changes[topic] = paired_change(before, after, clusters[topic])
-    judged = judge(changes)
+            changes[topic] = judge(paired_change(before, after, clusters[topic], len(places)))
     for topic, at in places.items():
         estimates = {name: estimate([values[i] for i in at], clusters[topic]) for name, values in items.items()}
-        yield Topic(topic, len(at), estimates, _delta(BASE, judged[topic]) if topic in judged else None)
+        yield Topic(topic, len(at), estimates, _delta(BASE, changes[topic]) if topic in changes else None)
 
 
 def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
@@ -261,8 +267,7 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             if own is None or before is None or (gate.stages is not None and stack.name not in gate.stages):
                 continue
             (answer,) = answers({task: gate}, stack.name, [own], [found[BASE]], [before])
-            change = compare_scores(before, own)
-            yield Gate(stack.name, task, gate.budget, against, change, answer.answer, str(answer))
+            yield Gate(stack.name, task, against, answer.test, str(answer))
 
 
 def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:

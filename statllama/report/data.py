@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from statllama.evaluation.paired import Change, Clusters, Held, Verdict, Z, clustered_error, sums_of
+from statllama.evaluation.paired import BudgetTest, Change, Clusters, Verdict, Z, clustered_error, sums_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Delta:
     """Name of the other stack: `base`, or a stage."""
     change: Change
     p: float
-    """After Holm over all the changes that are shown together."""
+    """Of all `change.tests` changes that are judged together (Bonferroni), as the interval is."""
     verdict: Verdict
     """By this `p`."""
 
@@ -101,6 +101,8 @@ class Benchmark:
     topics: tuple[Topic, ...] = ()
     domain: bool = False
     """Whether the stages are meant to raise it; the others show what is kept."""
+    smallest: str = ""
+    """The smallest change from the base that its items could show, in words. Empty where nothing is compared."""
 
     def score(self, stack: str | None) -> Score | None:
         """Return the score of this stack, if it has one."""
@@ -220,13 +222,9 @@ class Gate:
 
     stage: str
     task: str
-    budget: float
-    """The lowest allowed change, in points."""
     against: str
     """The stage's comparison: `base`, or its parent."""
-    change: Change
-    answer: Held
-    """`held`, `broken` or `undecided`."""
+    test: BudgetTest
     said: str
     """The answer in words."""
 

@@ -126,4 +126,4 @@ def _comparison(result: StudyResult) -> Table:
 
 
 def _delta(against: str, judged: Judged) -> Delta:
-    return Delta(against, judged.change, judged.p_holm, judged.verdict)
+    return Delta(against, judged.change, judged.p_adjusted, judged.verdict)

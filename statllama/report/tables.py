@@ -130,7 +130,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Table:
         for score in benchmark.scores
         if score.from_base is not None
     ]
-    columns = ("benchmark", "stack", "change", "95 % interval", "gained", "lost", "verdict")
+    columns = ("benchmark", "stack", "change", "interval", "gained", "lost", "verdict")
     return table("Change from the base, in percentage points", columns, rows, "stack,verdict")
 
 
@@ -150,10 +150,10 @@ def gates(found: Sequence[Gate]) -> Table:
     rows = [
         (
             gate.stage,
-            Cell(gate.answer, {"broken": "worse", "held": "better", "undecided": ""}[gate.answer]),
+            Cell(gate.test.answer, {"broken": "worse", "held": "better", "undecided": ""}[gate.test.answer]),
             gate.task,
-            words.points(gate.budget),
-            Cell(words.points(gate.change.difference), below=(words.points_interval(gate.change),)),
+            words.points(gate.test.budget),
+            Cell(words.points(gate.test.difference), below=(words.points_bounds(gate.test.lower, gate.test.upper),)),
             gate.against,
         )
         for gate in found

@@ -27,7 +27,12 @@ def points(value: float) -> str:
 
 def points_interval(change: Change) -> str:
     """Return a change's interval: `+5.0 to +22.5`."""
-    return f"{points(change.low)} to {points(change.high)}"
+    return points_bounds(change.low, change.high)
+
+
+def points_bounds(low: float, high: float) -> str:
+    """Return two bounds of a change: `+5.0 to +22.5`."""
+    return f"{points(low)} to {points(high)}"
 
 
 def p_equals(p: float) -> str:
@@ -93,7 +98,7 @@ def kind(delta: Delta | None) -> str:
 def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
     """State a comparison's result in a sentence that claims no more than its test."""
     c = delta.change
-    tested = f"{points(c.difference)} points, 95 % interval {points_interval(c)}, p {p_equals(delta.p)}"
+    tested = f"{points(c.difference)} points, interval {points_interval(c)}, p {p_equals(delta.p)}"
     changed = f"{several(c.gained, 'item')} gained and {count(c.lost)} lost of {count(c.n)}"
     if kind(delta) == "same":
         return f"No evidence of a difference between {score.stack} and {delta.against}: {changed} ({tested})."

@@ -16,11 +16,12 @@ from statllama.config.shipped import shipped_recipes
 from statllama.errors import NotFoundError, UsageError, near
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import attribution, runner
+from statllama.runs.family import Family, compare_scored
+from statllama.runs.foresight import foresee
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan as plan_stages
 from statllama.runs.reporting import Reporter
-from statllama.runs.results import Compared, Plan, Run, Scores
-from statllama.runs.scorebook import scored
+from statllama.runs.results import Compared, Foresight, Plan, Run, Scores
 from statllama.runs.scorer import open_scorer
 from statllama.runs.signals import StopSignal
 from statllama.runs.specialist import Specialist
@@ -64,7 +65,8 @@ def plan(
     """Do the work of `statllama.plan`."""
     loaded, store = _recipe(recipe, overrides), open_store(workspace)
     stages = plan_stages(loaded, store, until)
-    return Plan(loaded.name, store.root, stages, runner.measure(loaded, store, stages, reporter))
+    sizes = runner.measure(loaded, store, stages, reporter)
+    return Plan(loaded.name, store.root, stages, sizes, Foresight(loaded.name, foresee(loaded, store, stages)))
 
 
 def evaluate(
@@ -91,13 +93,12 @@ def evaluate(
     subject = subject.evaluated(changes) if changes else subject
     stacks = chosen_stacks(subject, stages, factors_of(subject, _factors(scale)))
     with StopSignal():
-        card, _ = attribution.evaluate(open_scorer(subject, store, reporter), stacks)
+        card, _ = attribution.evaluate(open_scorer(subject, store, reporter), stacks, Family.of(subject))
     return Scores(subject.name, card)
 
 
 def compare(models: Named | Sequence[Named], workspace: Named | None) -> Compared:
     """Do the work of `statllama.compare`."""
-    from statllama.evaluation.compare import compare as compare_scored
     from statllama.evaluation.compare import require_different
 
     names = [os.fspath(models)] if isinstance(models, str | os.PathLike) else [os.fspath(model) for model in models]
@@ -112,7 +113,7 @@ def compare(models: Named | Sequence[Named], workspace: Named | None) -> Compare
         else:
             stacks = subject.stacks() if stage is None else (subject.stack(BASE), subject.stack(stage))
             wanted += [(f"{target}:{stack.name}", subject, stack) for stack in stacks]
-    return Compared(compare_scored(scored(store, wanted)))
+    return Compared(compare_scored(store, wanted))
 
 
 def load(

@@ -12,17 +12,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.errors import UsageError
-from statllama.evaluation.paired import Change, Judged, judge
+from statllama.evaluation.paired import Judged, judge
 from statllama.evaluation.scorecard import Scorecard, compare_scores, scorecard
 from statllama.evaluation.scores import TaskScore
+from statllama.runs.family import Asked, Family, card_sizes
 from statllama.runs.scorer import Scorer
 from statllama.runs.subject import BASE, StackRef, Subject, scaled
 
 Scores = tuple[TaskScore, ...]
 
 
-def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dict[str, Scores]]:
+def evaluate(scorer: Scorer, stacks: Sequence[StackRef], family: Family) -> tuple[Scorecard, dict[str, Scores]]:
     """Return the scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
+
+    `family`: that of the run whose stacks they are.
 
     A parent that is not among them is replaced by the nearest stack below that is, in the end the base. Drifts are
     those that the workspace has.
@@ -30,7 +33,9 @@ def evaluate(scorer: Scorer, stacks: Sequence[StackRef]) -> tuple[Scorecard, dic
     scores = {stack.name: scorer.score(stack) for stack in stacks}
     drifts = {s.name: drift for s in stacks if s.keys and (drift := scorer.known_drift(s)) is not None}
     rows = [(s.name, s.parent if s.parent in scores else _above(s), scores[s.name]) for s in stacks]
-    return scorecard(rows, drifts), scores
+    named, pairs = {stack.name: stack for stack in stacks}, [(name, parent) for name, parent, _ in rows]
+    tasks = [score.task for score in rows[0][2]]
+    return scorecard(rows, drifts, card_sizes(family, named, pairs, tasks)), scores
 
 
 def _above(stack: StackRef) -> str | None:
@@ -39,7 +44,7 @@ def _above(stack: StackRef) -> str | None:
 
 @dataclass(frozen=True)
 class Share:
-    """The worth of one stage on one benchmark, judged among all changes of the attribution."""
+    """The worth of one stage on one benchmark."""
 
     stage: str
     task: str
@@ -60,8 +65,6 @@ class Attribution:
     without: Mapping[str, Scores]
     """{stage: scores of the whole stack without it}."""
     shares: tuple[Share, ...]
-    tests: int
-    """Changes that Holm's adjustment is over."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values: means instead of all items."""
@@ -85,28 +88,31 @@ def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Att
         raise UsageError(f"{subject.name} has no trained stage to measure", remedy="run its recipe first")
     names = {s.key: s.name for s in subject.stages}
     stages = tuple(names[key] for key in whole.keys)
-    prefixes = {BASE: scorer.score(subject.stack(BASE))}
-    before = BASE
-    for i, name in enumerate(stages, start=1):
-        prefixes[name] = scorer.score(StackRef(name, before, whole.keys[:i]))
-        before = name
-    without = {
-        names[key]: scorer.score(whole.scaled(f"{whole.name} without {names[key]}", {key: 0.0})) for key in whole.keys
-    }
+    stacks = {BASE: subject.stack(BASE)}
+    for i, (below, name) in enumerate(zip((BASE, *stages), stages, strict=False), start=1):
+        stacks[name] = StackRef(name, below, whole.keys[:i])
+    prefixes = {name: scorer.score(stack) for name, stack in stacks.items()}
+    lacking = {names[key]: whole.scaled(f"{whole.name} without {names[key]}", {key: 0.0}) for key in whole.keys}
+    without = {name: scorer.score(stack) for name, stack in lacking.items()}
     full = prefixes[stages[-1]]
-    changes: dict[tuple[str, str, str], Change] = {}
+    changes: dict[tuple[str, str, str], tuple[TaskScore, TaskScore]] = {}
+    asked: dict[tuple[str, str, str], Asked] = {}
     for below, name in zip((BASE, *stages), stages, strict=False):
         for t, score in enumerate(full):
-            changes["step", name, score.task] = compare_scores(prefixes[below][t], prefixes[name][t])
+            step, kept = ("step", name, score.task), ("kept", name, score.task)
+            changes[step] = prefixes[below][t], prefixes[name][t]
+            asked[step] = stacks[below], stacks[name], score.task
             if name != stages[-1]:  # of the last stage both changes are the same one
-                changes["kept", name, score.task] = compare_scores(without[name][t], score)
-    judged = judge(changes)
+                changes[kept] = without[name][t], score
+                asked[kept] = lacking[name], whole, score.task
+    sizes = Family.of(subject).sizes(asked)
+    judged = {key: judge(compare_scores(*pair, sizes[key])) for key, pair in changes.items()}
     shares = tuple(
         Share(name, task, judged["step", name, task], judged.get(("kept", name, task), judged["step", name, task]))
         for name in stages
         for task in (score.task for score in full)
     )
-    return Attribution(whole.name, stages, prefixes, without, shares, len(judged))
+    return Attribution(whole.name, stages, prefixes, without, shares)
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Notch:
     factor: float
     scores: Scores
     changes: Mapping[str, Judged]
-    """By benchmark, judged among all changes of the dial; none at factor 1."""
+    """By benchmark; none at factor 1."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,6 @@ class Dial:
     stage: str
     notches: tuple[Notch, ...]
     """Sorted by factor; factor 1 (as trained) is always among them."""
-    tests: int
-    """Changes that are judged together."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values: means instead of all items."""
@@ -148,20 +152,17 @@ def dial(subject: Subject, scorer: Scorer, stage: str, grid: Sequence[float], on
     if not grid or not all(math.isfinite(factor) for factor in grid):
         raise UsageError(f"--grid: expected numbers such as 0,0.5,1, got {list(grid)}")
     whole, key = subject.stack(on or subject.last), subject.stage(stage).key
-    scores = {
-        factor: scorer.score(scaled(subject, whole, {key: factor}) if factor != 1 else whole)
-        for factor in sorted({*grid, 1.0})
+    stacks = {
+        factor: scaled(subject, whole, {key: factor}) if factor != 1 else whole for factor in sorted({*grid, 1.0})
     }
-    judged = judge(
-        {
-            (factor, new.task): compare_scores(old, new)
-            for factor, found in scores.items()
-            if factor != 1
-            for old, new in zip(scores[1.0], found, strict=True)
-        }
-    )
+    scores = {factor: {score.task: score for score in scorer.score(stack)} for factor, stack in stacks.items()}
+    asked = {(f, task): (whole, stacks[f], task) for f, found in scores.items() if f != 1 for task in found}
+    sizes = Family.of(subject).sizes(asked)
+    judged = {
+        (f, task): judge(compare_scores(scores[1.0][task], scores[f][task], size)) for (f, task), size in sizes.items()
+    }
     notches = tuple(
-        Notch(factor, found, {task: change for (at, task), change in judged.items() if at == factor})
-        for factor, found in scores.items()
+        Notch(f, tuple(found.values()), {task: change for (at, task), change in judged.items() if at == f})
+        for f, found in scores.items()
     )
-    return Dial(whole.name, stage, notches, len(judged))
+    return Dial(whole.name, stage, notches)

@@ -210,6 +210,7 @@ def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]
         "recipe": str(recipe.source),
         "overrides": list(recipe.overrides),
         "order": [stage.name for stage in recipe.stages],
+        "comparisons": recipe.comparisons,
         "stages": stages,
         "base": recipe.base.model_dump(mode="json"),
         "identity": dict(planned[0].material["base"]),

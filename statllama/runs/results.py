@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from statllama.evaluation.compare import Comparison
-from statllama.evaluation.paired import Judged
+from statllama.evaluation.paired import Judged, spoken_level
+from statllama.evaluation.power import Smallest
 from statllama.evaluation.scorecard import Cell, Row, Scorecard
+from statllama.runs.foresight import Sight
 from statllama.runs.plan import PlannedStage
 from statllama.runs.runner import Measure
 from statllama.runs.subject import BASE
 from statllama.runs.tables import Shown, Table, change, p_value, place, points
-
-PAIRED = "Points ± standard error; paired changes with 95 % interval and p after Holm over all {tests}."
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,7 +34,10 @@ class Scores(Table):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each benchmark and stack. Scores and changes are points (0 to 100), drift nats a token."""
-        return [_cell(row, row.cells[i]) for i in range(len(self.scorecard.tasks)) for row in self.scorecard.rows]
+        card = self.scorecard
+        return [
+            _cell(row, row.cells[i], card.smallest.get(task)) for i, task in enumerate(card.tasks) for row in card.rows
+        ]
 
     def shown(self) -> Shown:
         """Return score and change from the base of each stack, by benchmark."""
@@ -54,11 +57,12 @@ class Scores(Table):
         """Return how the figures are meant, and which benchmarks were scored in part."""
         limited = sorted({cell.task for row in self.scorecard.rows for cell in row.cells if cell.limited})
         part = [f"Only a part of the items of {', '.join(limited)} was scored."] if limited else []
-        tested = PAIRED.format(tests=self.scorecard.tests) if self.scorecard.tests else "Points ± standard error."
-        return (tested, *part)
+        tested = f"; changes are paired, {self.scorecard.level}" if self.scorecard.tests else ""
+        seen = [f"{task}: {seen}." for task, seen in self.scorecard.smallest.items()]
+        return (f"Points ± standard error{tested}.", *part, *seen)
 
 
-def _cell(row: Row, cell: Cell) -> dict[str, Any]:
+def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "stack": row.name,
         "parent": row.parent,
@@ -68,13 +72,14 @@ def _cell(row: Row, cell: Cell) -> dict[str, Any]:
         "limited": cell.limited,
         "score": 100 * cell.value,
         "stderr": None if cell.stderr is None else 100 * cell.stderr,
+        "smallest_change": smallest and smallest.change,
     }
     for name, judged in (("base", cell.from_base), ("parent", cell.from_parent)):
         figures |= {
             f"from_{name}": judged and judged.change.difference,
             f"from_{name}_low": judged and judged.change.low,
             f"from_{name}_high": judged and judged.change.high,
-            f"from_{name}_p": judged and judged.p_holm,
+            f"from_{name}_p": judged and judged.p_adjusted,
             f"from_{name}_verdict": judged and judged.verdict,
         }
     drift = row.drift
@@ -85,7 +90,7 @@ def _judged(judged: Judged | None) -> dict[str, str]:
     if judged is None:
         return {"from base": "", "p": "", "verdict": ""}
     difference = change(judged.change.difference, judged.change.low, judged.change.high)
-    return {"from base": difference, "p": p_value(judged.p_holm), "verdict": judged.verdict}
+    return {"from base": difference, "p": p_value(judged.p_adjusted), "verdict": judged.verdict}
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,6 +138,62 @@ def _learned(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, repr=False)
+class Foresight(Table):
+    """What the benchmarks of a recipe can show, before it runs."""
+
+    name: str
+    sights: tuple[Sight, ...]
+    """A benchmark each."""
+
+    @property
+    def title(self) -> str:
+        """Return the name."""
+        return f"{self.name}: what its benchmarks can show"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each benchmark, shares in points (0 to 100); None for what is not known yet."""
+        return [_sight(sight) for sight in self.sights]
+
+    def shown(self) -> Shown:
+        """Return items, what they are worth, and the smallest change that they show."""
+        return [
+            {
+                "benchmark": row["task"],
+                "items": "" if row["items"] is None else f"{row['items']:,}",
+                "effective": "" if row["effective"] is None else f"{row['effective']:,.0f}",
+                "flips": "" if row["flips"] is None else f"{row['flips']:.0f} %",
+                "smallest change": "" if row["smallest_change"] is None else f"{row['smallest_change']:.1f}",
+                "from": row["basis"] or "",
+            }
+            for row in self.rows()
+        ]
+
+    def notes(self) -> Sequence[str]:
+        """Return the meaning of the smallest change, and the gates that cannot be judged."""
+        tests = self.sights[0].tests if self.sights else 0
+        meant = f"Points, shown with 80 % power among {tests} changes; 100 where none is."
+        return (meant, *(str(sight.gate) for sight in self.sights if sight.gate is not None and sight.gate.weak))
+
+
+def _sight(sight: Sight) -> dict[str, Any]:
+    design, gate = sight.design, sight.gate
+    return {
+        "task": sight.task,
+        "tests": sight.tests,
+        "items": design and design.items,
+        "clusters": design and design.clusters,
+        "effective": design and design.effective,
+        "base": design and 100 * design.accuracy,
+        "flips": design and 100 * design.discordance,
+        "smallest_change": sight.smallest,
+        "basis": design and design.basis,
+        "budget": gate and gate.gate.budget,
+        "held_at_no_loss": gate and 100 * gate.held,
+        "items_to_hold": gate and gate.enough,
+    }
+
+
+@dataclass(frozen=True, repr=False)
 class Plan(Table):
     """What a run would do."""
 
@@ -141,6 +202,8 @@ class Plan(Table):
     stages: tuple[PlannedStage, ...]
     sizes: Mapping[str, Measure]
     """{stage: examples and tokens of one pass over its data, optimizer steps in all}."""
+    benchmarks: Foresight
+    """The smallest change that each benchmark can show, and its gate's chance to be judged."""
 
     @property
     def title(self) -> str:
@@ -179,6 +242,11 @@ class Plan(Table):
             for row in self.rows()
         ]
 
+    def notes(self) -> Sequence[str]:
+        """Return the gates that cannot be judged."""
+        gates = (sight.gate for sight in self.benchmarks.sights)
+        return [str(gate) for gate in gates if gate is not None and gate.weak]
+
 
 @dataclass(frozen=True, repr=False)
 class Compared(Table):
@@ -209,7 +277,7 @@ class Compared(Table):
                 "gained": c.overall.change.gained,
                 "lost": c.overall.change.lost,
                 "p": c.overall.change.p,
-                "p_holm": c.overall.p_holm,
+                "p_adjusted": c.overall.p_adjusted,
                 "verdict": c.overall.verdict,
             }
             for c in self.comparison.contrasts
@@ -226,7 +294,7 @@ class Compared(Table):
                 "difference": change(row["difference"], row["low"], row["high"]),
                 "gained": str(row["gained"]),
                 "lost": str(row["lost"]),
-                "p": p_value(row["p_holm"]),
+                "p": p_value(row["p_adjusted"]),
                 "verdict": row["verdict"],
             }
             for row in self.rows()
@@ -235,4 +303,5 @@ class Compared(Table):
     def notes(self) -> Sequence[str]:
         """Return how the figures are meant, and which benchmarks not all models have."""
         missing = [f"{task} is scored for {', '.join(have)} only." for task, have in self.comparison.left_out.items()]
-        return (f"Points, paired by item; p after Holm over {len(self.comparison.contrasts)}.", *missing)
+        level = spoken_level(c.overall.change for c in self.comparison.contrasts)
+        return (f"Points, paired by item: {level}.", *missing)

@@ -13,16 +13,21 @@ from statllama.evaluation.gates import GateAnswer
 from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
+from statllama.runs.family import Family, card_sizes
+from statllama.runs.foresight import foresee
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
-from statllama.runs.subject import BASE, StackRef
+from statllama.runs.subject import BASE, StackRef, subject_of
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
 from statllama.train.steps import steps_of
+
+ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
+"""A stack's name, its parent's, its scores."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,15 @@ def run(
     edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
+    if recipe.evaluate.gates:
+        for gate in (sight.gate for sight in foresee(recipe, store, planned)):
+            if gate is not None and gate.weak:
+                reporter.note(str(gate))
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         _check(session, planned)
         _record(recipe, store, planned)
-        rows: list[tuple[str, str | None, tuple[TaskScore, ...]]] = []
+        rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         results: dict[str, Path] = {}
@@ -78,12 +87,21 @@ def run(
                 _record(recipe, store, planned)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows, drifts) if rows else None
+    card = scorecard(rows, drifts, _sizes(recipe, store, rows, planned)) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     return RunResult(results, card)
+
+
+def _sizes(
+    recipe: Recipe, store: Store, rows: Sequence[ScoredRow], planned: Sequence[PlannedStage]
+) -> dict[tuple[str, str, str], int]:
+    """Return, for each change of the scorecard, how many it is judged with: those of the recipe, as recorded."""
+    family = Family.of(subject_of(store.last_run(recipe.name), store))
+    stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
+    return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], recipe.evaluate.tasks)
 
 
 class _Edited:

@@ -21,15 +21,16 @@ from statllama.config.shipped import find_recipe
 from statllama.config.specs import Name, Spec
 from statllama.config.yaml_lines import line_of, load
 from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, UsageError, near
-from statllama.evaluation.compare import Comparison, compare
+from statllama.evaluation.compare import Comparison
 from statllama.evaluation.scores import TaskScore
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
+from statllama.runs.family import compare_scored
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run
-from statllama.runs.scorebook import ScoreBook, scored
+from statllama.runs.scorebook import ScoreBook
 from statllama.runs.subject import BASE, Subject, subject_of
 from statllama.store import Store
 
@@ -265,7 +266,7 @@ def _compared(
         wanted.append((p.name, subject, subject.stack(last)))
     if len(wanted) < 2 or not all(subject.evaluate.tasks for _, subject, _ in wanted):
         return None
-    return compare(scored(store, wanted))
+    return compare_scored(store, wanted)
 
 
 def _names(pipeline: Pipeline) -> list[str]:

@@ -6,7 +6,7 @@ A run leaves its record in the workspace, so that it can be scored, compared and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,6 +148,17 @@ class Subject:
                 found.setdefault(parent.name, parent)
             found[name] = stack
         return tuple(found.values())
+
+    def comparisons(self) -> Iterator[tuple[StackRef, StackRef]]:
+        """Yield (before, after) of the run's comparisons, trained or not: each stack with the base and with what it is
+        trained on, the stack of several parents together too. Some are yielded twice.
+        """
+        base = StackRef(BASE, None)
+        for stage in self.stages:
+            stack, parent = self._stacks[stage.name], parent_stack(stage.parents, stage.below, self._stacks)
+            yield from ((base, stack), (parent, stack))
+            if parent.keys:
+                yield base, parent
 
     def parent(self, stack: StackRef) -> StackRef:
         """Return the stack that a stage's stack is trained on."""

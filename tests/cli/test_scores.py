@@ -61,7 +61,7 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
 
     code, said = command("compare", "tiny:base", "tiny", "tiny:one", "--items", "1", "--out", "cmp.json")
     assert code == 0, said
-    assert "Holm over 4 comparisons" in said and "topic 1" in said
+    assert "for all 3 together (Bonferroni)" in said and "topic 1" in said
     comparison = json.loads(Path("cmp.json").read_text())
     assert comparison["reference"] == "tiny:base" and comparison["others"] == ["tiny", "tiny:one"]
     for contrast in comparison["contrasts"]:

@@ -82,7 +82,7 @@ def test_every_model_is_compared_with_the_first_on_what_all_have() -> None:
         ("stats", "sft"), ("stats", "dpo"), ("general", "sft"), ("general", "dpo"),
     ]  # fmt: skip
     assert [c.overall.change for c in result.contrasts] == [
-        paired_change(BEFORE, after) for after in (AFTER, REVERSED, BEFORE, AFTER)
+        paired_change(BEFORE, after, tests=4) for after in (AFTER, REVERSED, BEFORE, AFTER)
     ]
     assert (result.contrasts[0].overall.before, result.contrasts[0].overall.after) == (4 / 12, 10 / 12)
     assert dict(result.left_out) == {"alone": ("base",), "two": ("sft", "dpo")}
@@ -90,7 +90,7 @@ def test_every_model_is_compared_with_the_first_on_what_all_have() -> None:
 
 def test_verdicts_take_all_comparisons_into_account() -> None:
     eight, six, two = (known_p(20, gained, 0) for gained in (8, 6, 2))
-    assert 3 * eight < 0.05 / 2 < 2 * six < 0.05 < two
+    assert 3 * eight < six < 0.05 < 3 * six < two
 
     def scored(name: str, *gained: int) -> Scored:
         tasks = zip(("a", "b", "c"), gained, strict=True)
@@ -98,14 +98,15 @@ def test_verdicts_take_all_comparisons_into_account() -> None:
 
     one = compare([model("x", record([0.0] * 20, "b")), model("y", record([1.0] * 6 + [0.0] * 14, "b"))])
     assert one.contrasts[0].overall.verdict == "better"
-    assert one.contrasts[0].overall.p_holm == pytest.approx(six)
+    assert one.contrasts[0].overall.p_adjusted == pytest.approx(six)
     rows = [c.overall for c in compare([scored("x", 0, 0, 0), scored("y", 8, 6, 2)]).contrasts]
     assert [row.change.p for row in rows] == pytest.approx([eight, six, two])
-    assert [row.p_holm for row in rows] == pytest.approx([3 * eight, 2 * six, two])
+    assert [row.p_adjusted for row in rows] == pytest.approx([3 * eight, 3 * six, min(1, 3 * two)])
     nothing = "no evidence of a difference"
-    assert [row.verdict for row in rows] == ["better", "better", nothing]
-    rows = [c.overall for c in compare([scored("y", 8, 6, 2), scored("x", 0, 0, 0)], level=0.025).contrasts]
-    assert [row.verdict for row in rows] == ["worse", nothing, nothing]
+    assert [row.verdict for row in rows] == ["better", nothing, nothing]
+    sizes = {("a", "y"): 20, ("b", "y"): 1}  # of a recipe's family; the third change is alone
+    rows = [c.overall for c in compare([scored("x", 0, 0, 0), scored("y", 8, 6, 2)], sizes).contrasts]
+    assert [row.p_adjusted for row in rows] == pytest.approx([20 * eight, six, two])
 
 
 def test_flipped_items_both_ways() -> None:
@@ -128,10 +129,10 @@ def test_topics_are_a_family_of_their_own() -> None:
     assert {t: (tested.before, tested.after, tested.change.n) for t, tested in found.items()} == {
         "one": (0, 0.8, 10), "two": (0, 0.5, 10), "three": (0, 0, 10),
     }  # fmt: skip
-    wanted = {"one": 3 * known_p(10, 8, 0), "two": 2 * known_p(10, 5, 0), "three": 1.0}
-    assert {t: tested.p_holm for t, tested in found.items()} == pytest.approx(wanted)
+    wanted = {"one": 3 * known_p(10, 8, 0), "two": 3 * known_p(10, 5, 0), "three": 1.0}
+    assert {t: tested.p_adjusted for t, tested in found.items()} == pytest.approx(wanted)
     assert found["one"].verdict == "better" and found["two"].verdict == "no evidence of a difference"
-    assert result.contrasts[0].overall.p_holm == result.contrasts[0].overall.change.p
+    assert result.contrasts[0].overall.p_adjusted == result.contrasts[0].overall.change.p
 
 
 @pytest.mark.parametrize(
@@ -255,8 +256,8 @@ def test_printed_comparison(columns: int, monkeypatch: pytest.MonkeyPatch, capsy
     assert "…" not in said
     flat = " ".join(said.split())
     for text in (
-        "33.3", "83.3", "+50.0", f"{known_p(12, 7, 1):.3f}", f"{2 * known_p(12, 7, 1):.3f}", "Sampling [1]",
-        "Holm over 2 comparisons", "their own 2 comparisons",
+        "33.3", "83.3", "+50.0", f"{2 * known_p(12, 7, 1):.3f}", "Sampling [1]",
+        "for all 2 together", "topics of a change are judged together",
         "left out: x, which is scored for base only", "stats: sft scores higher on 7 items; the first 2:",
         "stats: sft scores lower on 1 item:", "item 1 Question 0: what is it? A. this B. that (Sampling [1])",
         "right this base that sft this",

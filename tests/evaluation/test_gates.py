@@ -69,6 +69,17 @@ def test_the_answers_of_a_gate(gate: GateSpec, own: TaskScore, answer: str | Non
         assert (one.stops, one.leaves_out) == (one.answer == "broken", False)
 
 
+def test_an_undecided_gate_says_how_many_items_would_do() -> None:
+    """4 lost and 1 gained of 200: 6 in 202 change, counting the two half items; z_0.95 + z_0.8 = 2.486."""
+    (one,) = answers({"gsm8k": GateSpec(budget=-2.0)}, "sft", [SAME], [BASE], [BASE])
+    assert one.enough == pytest.approx(6 / 202 * 2.486**2 / 0.02**2, rel=0.06)
+    assert f"on 200 items; {one.enough} would hold it with 80 % power if nothing were lost" in str(one)
+    (never,) = answers({"gsm8k": GateSpec(budget=0.0)}, "sft", [SAME], [BASE], [BASE])
+    assert never.enough is None and "would hold" not in str(never)
+    (held,) = answers({"gsm8k": GateSpec(budget=-6.0)}, "sft", [SAME], [BASE], [BASE])
+    assert held.enough is None and "would hold" not in str(held)
+
+
 def test_what_an_undecided_gate_does() -> None:
     (one,) = answers({"gsm8k": GateSpec(budget=-2.0, on_undecided="stop")}, "sft", [SAME], [BASE], [BASE])
     assert one.answer == "undecided" and one.stops and not one.leaves_out

@@ -57,9 +57,9 @@ def test_scorecard_compares_with_base_and_parent() -> None:
     assert first[0].from_base is None and first[0].from_parent is None
     assert middle[0].from_base is not None and middle[0].from_base is middle[0].from_parent
     assert final[0].from_base is not None and final[0].from_parent is not None
-    assert middle[0].from_base.change == paired_change(base, tuned)
-    assert final[0].from_base.change == paired_change(base, last)
-    assert final[0].from_parent.change == paired_change(tuned, last)
+    assert middle[0].from_base.change == paired_change(base, tuned, tests=6)
+    assert final[0].from_base.change == paired_change(base, last, tests=6)
+    assert final[0].from_parent.change == paired_change(tuned, last, tests=6)
     assert final[0].value == 0.9
     data = json.loads(json.dumps(card.to_json()))
     assert data["rows"][1]["cells"][0]["from_base"]["verdict"] == "better"
@@ -70,7 +70,7 @@ def test_scorecard_compares_with_base_and_parent() -> None:
 
 
 def test_the_changes_of_a_scorecard_are_one_family() -> None:
-    """Two benchmarks, sft against the base, dpo against both: six changes, after Holm."""
+    """Two benchmarks, sft against the base, dpo against both: six changes."""
     base, six, eight = [0.0] * 10, [1.0] * 5 + [0.0] * 5, [1.0] * 8 + [0.0] * 2
     card = scorecard(
         [
@@ -83,9 +83,9 @@ def test_the_changes_of_a_scorecard_are_one_family() -> None:
     sft, dpo = card.rows[1].cells[0], card.rows[2].cells[0]
     assert sft.from_base is not None and dpo.from_base is not None
     assert 0.5**5 < sft.from_base.change.p < 0.05
-    assert sft.from_base.p_holm == pytest.approx(5 * sft.from_base.change.p)
+    assert sft.from_base.p_adjusted == pytest.approx(6 * sft.from_base.change.p)
     assert sft.from_base.verdict == "no evidence of a difference"
-    assert dpo.from_base.change.p == pytest.approx(0.5**8) and dpo.from_base.p_holm == pytest.approx(6 * 0.5**8)
+    assert dpo.from_base.change.p == pytest.approx(0.5**8) and dpo.from_base.p_adjusted == pytest.approx(6 * 0.5**8)
     assert dpo.from_base.verdict == "better"
 
 

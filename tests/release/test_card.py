@@ -25,6 +25,7 @@ from statllama.release.certificate import Certificate, Check, Verified
 from statllama.release.licences import Duties, duties_of, named, write_licences
 from statllama.release.markdown import code, paragraph, plain, table
 from statllama.runs import attribution as evaluation
+from statllama.runs.family import Family
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import open_scorer
 from statllama.runs.subject import StackRef, Subject
@@ -61,7 +62,7 @@ def scored(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     load_recipe(recipe)
     store = Store(folder / "w")
     subject = find_subject(str(recipe), store)
-    evaluation.evaluate(open_scorer(subject, store, Reporter()), subject.stacks())
+    evaluation.evaluate(open_scorer(subject, store, Reporter()), subject.stacks(), Family.of(subject))
     return subject, store
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
-from statllama.evaluation.paired import judge, paired_change
+from statllama.evaluation.paired import judge, judge_budget, paired_change
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -45,8 +45,8 @@ def items(share: float, n: int, seed: int) -> list[float]:
 
 def delta(against: str, before: Sequence[float], after: Sequence[float]) -> Delta:
     """A tested change."""
-    judged = judge({against: paired_change(before, after)})[against]
-    return Delta(against, judged.change, judged.p_holm, judged.verdict)
+    judged = judge(paired_change(before, after))
+    return Delta(against, judged.change, judged.p_adjusted, judged.verdict)
 
 
 def curve(steps: int, start: float, end: float, rate: float) -> Curve:
@@ -114,8 +114,7 @@ def plain() -> ReportData:
         Flips("stats", before, "dpo", (flip(3, "What is the mean?", True),), (flip(9, "Why?", False),), 31, 1)
         for before in ("base", "sft")
     ]
-    broken = general.scores[2].from_base
-    assert broken is not None
+    broken = judge_budget([1.0] * 99, [0.0] * 30 + [1.0] * 69, -5.0)
     return ReportData(
         name="quickstart",
         description="A small Llama learns statistics.",
@@ -123,7 +122,7 @@ def plain() -> ReportData:
         stages=tuple(stages),
         benchmarks=(stats, general),
         flips=tuple(flips),
-        gates=(Gate("sft", "general", -5.0, "base", broken.change, "broken", "sft broke its gate on general"),),
+        gates=(Gate("sft", "general", "base", broken, "sft broke its gate on general"),),
         notes=("stats: only the first 120 of 150 items are scored.",),
         environment={"torch": "2.13.0", "backend": "transformers"},
         recipe="name: quickstart\nstages: []\n",
@@ -156,8 +155,6 @@ def hostile() -> ReportData:
     shares = [0.5 + 0.04 * i for i in range(9)]
     benchmarks = tuple(benchmark(f"{i}{text}", stacks, shares, () if i else h) for i, text in enumerate(h[-4:]))
     flips = tuple(Flips(text, "base", names[7], (flip(1, text, True),), (flip(2, text, False),), 1, 1) for text in h)
-    found = benchmarks[0].scores[1].from_base
-    assert found is not None
     return ReportData(
         name=h[0],
         description=h[1],
@@ -165,7 +162,7 @@ def hostile() -> ReportData:
         stages=stages,
         benchmarks=benchmarks,
         flips=flips,
-        gates=(Gate(h[0], h[1], -1.0, h[2], found.change, "undecided", h[3]),),
+        gates=(Gate(h[0], h[1], h[2], judge_budget([1.0, 0.0], [1.0, 0.0], -1.0), h[3]),),
         notes=h,
         environment=dict(zip(h, reversed(h), strict=True)),
         recipe="\n".join(h),

@@ -669,7 +669,7 @@ def test_a_report_is_what_the_run_recorded(real: tuple[Path, Path]) -> None:
         assert [f.row for f in flips.gained] == [i + 1 for i, old in enumerate(before) if after[i] > old]
         assert [f.row for f in flips.lost] == [i + 1 for i, old in enumerate(before) if after[i] < old]
         assert all(f.question.startswith(("what is", "write")) for f in (*flips.gained, *flips.lost))
-    assert [(g.stage, g.answer) for g in found.gates] == [("first", "held"), ("second", "held")]
+    assert [(g.stage, g.test.answer) for g in found.gates] == [("first", "held"), ("second", "held")]
     assert "sums: only the first 9 of 12 items are scored." in found.notes
     assert any(note.startswith("write: ") and "cut at the token limit" in note for note in found.notes)
     assert str(path.parent) not in found.recipe + found.base, "folders of this machine stay here"

@@ -205,7 +205,7 @@ def test_the_command(
     assert call(monkeypatch, str(file), "--workspace", w, "--out", str(tmp_path / "s.html")) == 0
     said = capsys.readouterr().out
     assert "first:left (1 of 3)" in said and "64.44" in said and "58.83" in said
-    assert said.count("trunk done in") == 1 and "Holm over 2 comparisons" in said
+    assert said.count("trunk done in") == 1 and "for all 2 together (Bonferroni)" in said
     page = (tmp_path / "s.html").read_text()
     assert "3 pipelines of 2 recipes: 5 stages, of which 4 are different" in page
     assert "64.44 %" in page and "A &lt;b&gt;study&lt;/b&gt;" in page and "<script" not in page

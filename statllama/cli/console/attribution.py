@@ -7,6 +7,7 @@ from rich.table import Table
 
 from statllama.cli.console.scores import change_cells, share_cell
 from statllama.cli.console.terminal import Out, plain, print_table
+from statllama.evaluation.paired import spoken_level
 from statllama.evaluation.scores import TaskScore
 from statllama.runs.attribution import Attribution, Dial
 
@@ -29,10 +30,10 @@ def print_attribution(result: Attribution) -> None:
                 *change_cells(share.kept),
             )
         print_table(table)
+    changes = [judged.change for share in result.shares for judged in (share.step, share.kept)]
     Out.print(
         f"[dim]Points. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
-        f"{plain(result.stack)} without the stage to the whole. 95 % intervals, two-sided p after Holm over all "
-        f"{result.tests} changes.[/]"
+        f"{plain(result.stack)} without the stage to the whole. Changes are paired: {spoken_level(changes)}.[/]"
     )
 
 
@@ -49,10 +50,11 @@ def print_dial(result: Dial) -> None:
         ]
         table.add_row(f"{notch.factor:g}", *cells)
     print_table(table)
+    changes = [judged.change for notch in result.notches for judged in notch.changes.values()]
     Out.print(
         f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} "
-        "times a factor. Changes from factor 1 are paired: 95 % interval, in colour where there is evidence of a "
-        f"difference after Holm over all {result.tests}. The best of many factors is partly luck.[/]"
+        f"times a factor. Changes from factor 1 are paired: {spoken_level(changes)}; in colour where there is evidence "
+        "of a difference. The best of many factors is partly luck.[/]"
     )
 
 

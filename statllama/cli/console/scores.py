@@ -11,12 +11,12 @@ from rich.table import Table
 
 from statllama.cli.console.terminal import Out, plain, print_table, width
 from statllama.evaluation.compare import Comparison, Contrast, Flips, Sample, Tested
-from statllama.evaluation.paired import Judged, Verdict
+from statllama.evaluation.paired import Judged, Verdict, spoken_level
 from statllama.evaluation.scorecard import Scorecard
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
 PASSAGE = 300  # characters of a text, from its end: there the question of a prompt stands, and the answer of a solution
-FIGURES = ("reference", "score", "difference", "95 % interval", "items", "clusters", "gained", "lost", "p", "p (Holm)")
+FIGURES = ("reference", "score", "difference", "interval", "items", "clusters", "gained", "lost", "p")
 BRIEF = FIGURES[:4]  # what is shown beside the verdict where there is no room for all
 
 
@@ -43,12 +43,13 @@ def print_scorecard(card: Scorecard) -> None:
                 f"  {changes[0].n} items in {changes[0].clusters} clusters: for these changes they say as much as "
                 f"{low if low == high else f'{low} to {high}'} that do not belong together"
             )
+        if task in card.smallest:
+            Out.print(f"  {card.smallest[task]}")
         if words:
             Out.print(
                 "  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())
             )
-    several = f" after Holm over all {card.tests}" if card.tests > 1 else ""
-    tested = f" Changes are paired: 95 % interval, two-sided p{several}." if card.tests else ""
+    tested = f" Changes are paired: {card.level}." if card.tests else ""
     Out.print(f"[dim]Points ± standard error.{tested}[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
@@ -79,7 +80,7 @@ def change_cells(judged: Judged | None) -> tuple[str, str]:
         return "", ""
     change = judged.change
     text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
-    return _coloured(text, judged.verdict), _coloured(_p(judged.p_holm), judged.verdict)
+    return _coloured(text, judged.verdict), _coloured(_p(judged.p_adjusted), judged.verdict)
 
 
 def share_cell(value: float, stderr: float | None) -> str:
@@ -159,13 +160,17 @@ def _figures(tested: Tested, total: int) -> dict[str, str]:
         "reference": f"{100 * tested.before:.1f}",
         "score": f"{100 * tested.after:.1f}",
         "difference": _coloured(f"{change.difference:+.1f}", tested.verdict),
-        "95 % interval": f"[{change.low:+.1f}, {change.high:+.1f}]",
+        "interval": f"[{_end_of(change.low)}, {_end_of(change.high)}]",
         "clusters": "" if change.clusters == change.n else str(change.clusters),
         "gained": str(change.gained),
         "lost": str(change.lost),
-        "p": _p(change.p),
-        "p (Holm)": _coloured(_p(tested.p_holm), tested.verdict),
+        "p": _coloured(_p(tested.p_adjusted), tested.verdict),
     }
+
+
+def _end_of(points: float) -> str:
+    """Return the end of an interval; without a digit that says nothing where it is the end of the range."""
+    return f"{points:+.0f}" if abs(points) == 100 else f"{points:+.1f}"
 
 
 def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, way: str) -> None:
@@ -209,13 +214,8 @@ def _choice(sample: Sample, answer: Any) -> str:
 
 def _closing(comparison: Comparison) -> str:
     """Return the basis of the verdicts."""
-    count = len(comparison.contrasts)
-    topics = sum(len(contrast.topics) for contrast in comparison.contrasts)
-    several = f"Holm over {count} comparisons" if count > 1 else "one comparison"
-    text = (
-        f"Points, paired over the same items: two-sided p, {several}: the chance "
-        f"of any false 'better' or 'worse' is at most {comparison.level:g}. Each interval is of its comparison alone."
-    )
-    if topics:
-        text += f" Topics: Holm over their own {topics} comparisons; with few items each, only large changes show."
+    level = spoken_level(contrast.overall.change for contrast in comparison.contrasts)
+    text = f"Points, paired over the same items: {level}."
+    if any(contrast.topics for contrast in comparison.contrasts):
+        text += " The topics of a change are judged together; with few items each, only large changes show."
     return text

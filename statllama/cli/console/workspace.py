@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.syntax import Syntax
 from rich.table import Table
 
@@ -15,6 +16,7 @@ from statllama.cli.console.terminal import Out, _size, counted, plain, print_tab
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
     from statllama.runs.doctor import Finding
+    from statllama.runs.foresight import Sight
     from statllama.runs.plan import PlannedStage
     from statllama.runs.runner import Measure
     from statllama.store import Store
@@ -45,6 +47,37 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
     print_table(table)
     todo = [s for s in stages if not s.cached]
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
+
+
+def print_foresight(sights: Sequence[Sight]) -> None:
+    """Print the smallest change that each benchmark can show, and its gate, as a warning where it cannot be judged."""
+    if not sights:
+        return
+    table = Table("benchmark", box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("items", "effective", "base", "flips", "smallest change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("from")
+    for sight in sights:
+        design = sight.design
+        if design is None:
+            table.add_row(plain(sight.task), *[""] * 5, "not read yet")
+            continue
+        base = f"{100 * design.accuracy:.0f} %"
+        small = f"{sight.smallest:.1f}" if sight.smallest and sight.smallest < 100 else "none"
+        figures = f"{design.items:,}", f"{design.effective:,.0f}", base, f"{100 * design.discordance:.0f} %", small
+        table.add_row(plain(sight.task), *figures, design.basis)
+    print_table(table)
+    Out.print(
+        f"[dim]Smallest change from the base, in points, that is shown with 80 % power among all {sights[0].tests} "
+        "(Bonferroni). Flips: items whose score changes. Effective: items without clusters that say as much.[/]"
+    )
+    if any(sight.design is not None and sight.design.basis != "measured" for sight in sights):
+        Out.print(
+            "[dim]Until stages are scored, scores of two stacks are assumed to correlate by 0.5; until the base is, "
+            "it has 50 %, and two items of a cluster correlate by 0.1.[/]"
+        )
+    for gate in (sight.gate for sight in sights if sight.gate is not None):
+        Out.print(f"[yellow]warning:[/] {plain(gate)}" if gate.weak else plain(gate))
 
 
 def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
