@@ -3,8 +3,9 @@
 Two models answer the same items; a share of them changes (discordance), in clusters that lean their own way. False
 alarms: how often a change is called at 5 % where there is none. Coverage: how often the 95 % interval holds a true
 change of 4 points. Power: how often that change is called, beside what `smallest_change` says can be found in 80 % of
-samples. Gates with a budget of 2 points: their answers at true losses of 0, 2 and 6 points. Graded scores: false alarms
-of differences with rare large gains, at n = 50.
+samples. Gates with a budget of 2 points: their answers at true losses of 0, 2 and 6 points, beside the chance of `held`
+that `plan` says. Graded scores: false alarms of differences with rare large gains, at n = 50. Families: 14 changes
+judged together, 7 of them of 14 points: how often all intervals hold, and the share found, beside Holm's procedure.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 from common import report
 
 from statllama.evaluation import paired
-from statllama.evaluation.paired import judge_budget, paired_change, smallest_change
+from statllama.evaluation.paired import judge_budget, paired_change
+from statllama.evaluation.power import Design, smallest_change
 
 Draw = np.random.Generator
 Items = tuple[list[int], list[int], list[int]]
@@ -60,11 +62,35 @@ def binary(draw: Draw, n: int, size: int, discordance: float, samples: int) -> d
 
 def gates(draw: Draw, n: int, samples: int) -> dict[str, dict[str, float]]:
     """Return the shares of the answers at each true loss, budget 2 points, a tenth of the items changed."""
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for loss in (0.0, 2.0, 6.0):
         drawn = (items(draw, n, 1, 0.1, 0.0, -loss) for _ in range(samples))
         said = Counter(judge_budget(before, after, -2.0).answer for before, after, _ in drawn)
         found[f"loss of {loss:g} points"] = {answer: round(count / samples, 3) for answer, count in said.items()}
+    found["foreseen at no loss"] = {"held": round(Design(n, n, 0.5, 0.1, 1.0, "measured").held(-2.0), 3)}
+    return found
+
+
+def families(draw: Draw, samples: int, n: int = 216, tests: int = 14, real: int = 7) -> dict[str, str]:
+    """Return the chance that all intervals of a family hold, and of a real change to be found."""
+    held, ours, holms = [], [], []
+    for _ in range(samples):
+        true = [14.0] * real + [0.0] * (tests - real)
+        drawn = [items(draw, n, 1, 0.3, 0.0, change) for change in true]
+        changes = [paired_change(before, after, tests=tests) for before, after, _ in drawn]
+        held.append(all(c.low <= t <= c.high for c, t in zip(changes, true, strict=True)))
+        ours += [c.p_adjusted < 0.05 for c in changes[:real]]
+        holms += holm([c.p for c in changes])[:real]
+    return {"all_hold_percent": share(held), "found_percent": share(ours), "found_by_holm_percent": share(holms)}
+
+
+def holm(ps: list[float], level: float = 0.05) -> list[bool]:
+    """Return which of these Holm's procedure finds (1979, Scandinavian Journal of Statistics 6, 65-70)."""
+    found = [False] * len(ps)
+    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        if (len(ps) - rank) * ps[i] >= level:
+            break
+        found[i] = True
     return found
 
 
@@ -96,6 +122,7 @@ def main() -> None:
         figures[f"gates, {n} items"] = gates(draw, n, args.samples)
     for rare in (0.02, 0.05, 0.1):
         figures[f"graded, 50 items, {100 * rare:g} % gain much"] = graded(draw, rare, args.samples)
+    figures["families"] = families(draw, args.samples)
     report("paired_tests", {"settings": vars(args), **figures}, args.save)
 
 
