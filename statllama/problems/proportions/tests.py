@@ -267,7 +267,7 @@ def p_value_meaning(draw: Draw) -> Siblings:
     far, reject = f"gives a p_hat of {fixed(p, 3)} or {'more' if up else 'less'}", "leads to a rejection of H0"
     about = {
         "value": (null, far,
-                  "The p-value is the probability, computed as if H0 were true, of a result at least as extreme."),
+                  "The p-value says how probable a result at least as extreme would be if H0 were true."),
         "alpha": (null, reject, "The significance level is the probability of rejecting H0 when H0 is true."),
         "power": (true, reject, "The power is the probability of rejecting H0 when a given alternative value is true."),
         "beta": (true, "leads to no rejection of H0",
