@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from statllama.config.blind import blind_of
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import shipped_root
 from statllama.config.yaml_lines import Loader, parse
@@ -42,14 +43,7 @@ FIELDS = frozenset(
         *("dataset_path", "dataset_name", "dataset_kwargs"),
         *("training_split", "validation_split", "test_split", "fewshot_split", "process_docs"),
         *("description", "doc_to_text", "doc_to_choice", "doc_to_target", "gen_prefix", "target_delimiter"),
-        *(
-            "num_fewshot",
-            "fewshot_config",
-            "fewshot_delimiter",
-            "generation_kwargs",
-            "repeats",
-            "filter_list",
-        ),
+        *("num_fewshot", "fewshot_config", "fewshot_delimiter", "generation_kwargs", "repeats", "filter_list"),
         *("metric_list", "process_results", "should_decontaminate", "doc_to_decontamination_query"),
     }
 )
@@ -154,6 +148,10 @@ def read_task(path: Path) -> TaskFile:
     config = _parse(path, text)
     _check_fields(path, config)
     _check_metrics(path, config)
+    try:
+        blind_of(config)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from None
     data = _resolve_data(path, config)
     code = [ref.file for ref in _functions(config)]
     return TaskFile(path.stem, path, text, config, tuple(dict.fromkeys([*data, *code])))

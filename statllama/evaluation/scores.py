@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import TaskFile, rubric_column
+from statllama.config.blind import Blind, blind_of
 from statllama.errors import EvaluationError
 from statllama.evaluation.paired import clustered_error, sums_of
 from statllama.evaluation.rubric import earned
+from statllama.evaluation.tally import Tally, tally
 
 if TYPE_CHECKING:
     from statllama.evaluation.requests import Item, Requests
@@ -50,6 +53,12 @@ class TaskScore:
     """Further metrics of the task: `{metric: mean}`, or `{metric,filter: mean}` with several filters."""
     clusters: tuple[str, ...] | None = None
     """The cluster of each item, from the column that the task file's `metadata.cluster` names; None without one."""
+    chance: float | None = None
+    """Share that guessing gets right: mean of right choices over choices. None where items have no choices."""
+    blind: Blind | None = None
+    """Blind baseline that the task file states; None without one, and for other items than the benchmark's own."""
+    answered: Tally | None = None
+    """The answers in sum; None where items have none to choose from, and in records before it was kept."""
     samples: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
     """A JSON-able record of each item: prompt, answer, prediction, score. Not part of `to_json`."""
 
@@ -63,7 +72,8 @@ class TaskScore:
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"}
         clusters = None if self.clusters is None else list(self.clusters)
         lists = {"items": list(self.items), "item_ids": list(self.item_ids), "clusters": clusters}
-        return {**data, **lists, "others": dict(self.others)}
+        parts = {name: part and asdict(part) for name, part in (("blind", self.blind), ("answered", self.answered))}
+        return {**data, **lists, **parts, "others": dict(self.others)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], samples: Sequence[dict[str, Any]] = ()) -> TaskScore:
@@ -71,7 +81,9 @@ class TaskScore:
         try:
             lists = {name: tuple(data[name]) for name in ("items", "item_ids")}
             clusters = None if data.get("clusters") is None else tuple(data["clusters"])
-            return cls(**{**data, **lists, "clusters": clusters}, samples=tuple(samples))
+            kinds: tuple[tuple[str, Any], ...] = (("blind", Blind), ("answered", Tally))
+            parts = {name: kind(**data[name]) for name, kind in kinds if data.get(name)}
+            return cls(**{**data, **lists, **parts, "clusters": clusters}, samples=tuple(samples))
         except (KeyError, TypeError) as error:
             raise EvaluationError(f"not a recorded score: {error}", remedy="score it again") from error
 
@@ -117,6 +129,7 @@ def collect(
     if abs(value - means[metric, chosen]) > 1e-9:
         raise EvaluationError(f"{task.path}: `{metric}` is not the mean of the items' scores")
     clusters = _clusters(task, asked.items)
+    samples = tuple(_sample(task, loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True))
     several = len({name for _, name in means}) > 1
     others = {f"{m},{f}" if several else m: v for (m, f), v in means.items() if (m, f) != (metric, chosen)}
     return TaskScore(
@@ -134,10 +147,19 @@ def collect(
         unfinished=unfinished,
         others=others,
         clusters=clusters,
-        samples=tuple(
-            _sample(task, loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True)
-        ),
+        chance=_chance(loaded, asked.items),
+        blind=None if task.replaced else blind_of(task.config),
+        answered=tally(samples),
+        samples=samples,
     )
+
+
+def _chance(loaded: Any, items: Sequence[Item]) -> float | None:
+    """Return the share that guessing gets right; None where items have no choices. An item may have several answers."""
+    if not loaded.config.doc_to_choice:
+        return None
+    right = (len(item.target) if isinstance(item.target, list) else 1 for item in items)
+    return fmean(one / len(loaded.doc_to_choice(item.doc)) for one, item in zip(right, items, strict=True))
 
 
 def _clusters(task: TaskFile, items: Sequence[Item]) -> tuple[str, ...] | None:

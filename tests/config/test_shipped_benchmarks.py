@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from statllama.config.benchmarks import BenchmarkError, TaskFile, find_tasks, task_fingerprint
+from statllama.config.blind import read_blind
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.contamination import Questions, read_questions
 from statllama.errors import EvaluationError, RecipeError
@@ -49,6 +50,16 @@ STATISTICS = [
      "choices": ["the mean", "the median", "the standard deviation", "the largest value"]}
     for i in range(4)
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ap_statistics", "ap_statistics_generate"])
+def test_a_blind_baseline_is_that_of_the_page(name: str) -> None:
+    """Both ask the same items, and the page of these says what was measured."""
+    (task,) = find_tasks([name], [EVAL]).values()
+    blind = read_blind(task.config["metadata"]["blind"])
+    assert blind is not None and blind.stderr is not None and blind.how
+    page = (EVAL / "ap_statistics" / "README.md").read_text("utf-8")
+    assert f"| {100 * blind.value:.1f} % (standard error over kinds {100 * blind.stderr:.1f}) |" in page
 
 
 def shared(name: str, own: list[dict[str, Any]], most: int = 40) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from itertools import pairwise
@@ -26,6 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from statllama.config import benchmarks
 from statllama.config.benchmarks import FIELDS, available, find_tasks, task_fingerprint
+from statllama.config.blind import Blind
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError
 from statllama.evaluation.requests import Requests
@@ -792,6 +794,33 @@ def test_importing_loads_neither_torch_nor_lm_eval() -> None:
         "assert not {'torch', 'lm_eval', 'datasets', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# ------------------------------------------------------------------ chance, the blind baseline, the answers
+
+
+def test_a_score_holds_what_it_is_held_against(folder: Path, run: Callable[..., TaskScore]) -> None:
+    """Chance is the mean of one over the number of choices; the answers are those of the samples."""
+    rows = [{**row, "choices": row["choices"][: 2 + i % 3], "answer": 0} for i, row in enumerate(choice_rows())]
+    write_task(folder, "few", rows, metadata={"version": 1.0, "blind": {"value": 0.6, "stderr": 0.1, "how": "by eye"}})
+    score = run("few")
+    assert score.chance == pytest.approx(sum(1 / len(row["choices"]) for row in rows) / len(rows))
+    assert score.blind == Blind(0.6, 0.1, "by eye")
+    places = Counter(sample["prediction"] for sample in score.samples)
+    assert score.answered is not None and score.answered.times == max(places.values())
+    assert TaskScore.from_json(json.loads(json.dumps(score.to_json()))) == score
+    replies = run("generate")
+    assert (replies.chance, replies.blind) == (None, None) and replies.answered is not None
+
+
+def test_the_blind_baseline_is_of_the_benchmarks_own_items(folder: Path, model: Any, tokenizer: Any) -> None:
+    write_task(folder, "known", metadata={"version": 1.0, "blind": 0.3})
+    other = folder / "mine.jsonl"
+    other.write_text("\n".join(json.dumps(row) for row in choice_rows(4)) + "\n")
+    for spec, wanted in ((SPEC, Blind(0.3)), (EvaluateSpec(tasks=("known",), data={"known": str(other)}), None)):
+        tasks = find_tasks(["known"], [folder], spec.data).values()
+        (found,) = score(model, tokenizer, tasks, spec)
+        assert (found.blind, found.chance) == (wanted, 0.25)
 
 
 # ------------------------------------------------------------------ clusters
