@@ -34,6 +34,7 @@ from tests.running import adapter_bytes
 
 torch.set_num_threads(1)
 FEW = {"evaluate": {"max_length": 200, "micro_tokens": 1600}}
+CARD = ("tasks", "rows", "tests", "smallest", "notes")  # what `--out` holds of a scorecard
 SETTINGS = ("--set", "evaluate.max_length=200", "--set", "evaluate.micro_tokens=1600")
 
 
@@ -186,9 +187,7 @@ def test_a_run_is_the_commands(
         assert adapter_bytes(folder) == adapter_bytes(theirs.root / "results" / folder.name)
     command(monkeypatch, "eval", path, "--workspace", tmp_path / "cli", "--out", tmp_path / "card.json", *settings)
     card = json.loads((tmp_path / "card.json").read_text())
-    assert json.loads(json.dumps(run.scores.scorecard.to_json())) == {
-        k: card[k] for k in ("tasks", "rows", "tests", "smallest")
-    }
+    assert json.loads(json.dumps(run.scores.scorecard.to_json())) == {k: card[k] for k in CARD}
     frame = run.to_pandas()
     assert list(frame["stack"]) == ["base", "a", "b"] and frame["score"].tolist() == [
         100 * row["cells"][0]["value"] for row in card["rows"]
@@ -218,9 +217,7 @@ def test_evaluate_and_compare_are_the_commands(
     card, out = tmp_path / "card.json", tmp_path / "compared.json"
     command(monkeypatch, "eval", "tiny", *tasks, *SETTINGS, "--out", card, "--workspace", twin.root)
     wanted = json.loads(card.read_text())
-    assert json.loads(json.dumps(scores.scorecard.to_json())) == {
-        k: wanted[k] for k in ("tasks", "rows", "tests", "smallest")
-    }
+    assert json.loads(json.dumps(scores.scorecard.to_json())) == {k: wanted[k] for k in CARD}
     assert [e.key for e in store.entries("scores")] == [e.key for e in twin.entries("scores")] != []
     check_table(scores)
 

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
+from statllama.config.blind import Blind
 from statllama.errors import UsageError
+from statllama.evaluation import meaning
 from statllama.evaluation.paired import ALPHA, Change, Judged, judge, paired_change
 from statllama.evaluation.scorecard import IncomparableError, compare_scores
 from statllama.evaluation.scores import TaskScore
@@ -75,6 +77,10 @@ class Contrast:
     """The same for items that score lower."""
     topics: Mapping[str, Tested]
     """Exploratory: the items of each topic by themselves, in alphabetical order. Empty where items have no topic."""
+    chance: float | None = None
+    """Share that guessing gets right; None where items have no choices."""
+    blind: Blind | None = None
+    """Blind baseline of the benchmark; None where it states none."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Comparison:
     """By benchmark, then by model."""
     left_out: Mapping[str, tuple[str, ...]]
     """{benchmark that not all have: names of the models that have it}."""
+    notes: tuple[meaning.Note, ...] = ()
+    """Reasons to read scores with care, by benchmark."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values; a flipped item is `{before: sample, after: sample}`."""
@@ -124,12 +132,22 @@ def compare(subjects: Sequence[Scored], sizes: Mapping[tuple[str, str], int] | N
             gained=_flips(old, new, gained=True),
             lost=_flips(old, new, gained=False),
             topics=_topics(old, new),
+            chance=old.chance,
+            blind=old.blind,
         )
         for (task, other), (old, new), size in zip(pairs, scores, known, strict=True)
     )
     having = {task: tuple(s.name for s in subjects if task in s.records) for s in subjects for task in s.records}
     left_out = {task: names for task, names in having.items() if task not in tasks}
-    return Comparison(reference.name, tuple(other.name for other in others), ALPHA, contrasts, left_out)
+    notes = tuple(note for task in tasks for note in _notes(subjects, task))
+    return Comparison(reference.name, tuple(other.name for other in others), ALPHA, contrasts, left_out, notes)
+
+
+def _notes(subjects: Sequence[Scored], task: str) -> tuple[meaning.Note, ...]:
+    """Return what the scores on one benchmark cannot mean, each set against the reference's."""
+    reference, *others = subjects
+    scores = {subject.name: subject.records[task].score for subject in subjects}
+    return meaning.notes(scores, {other.name: (reference.name,) for other in others})
 
 
 def require_different(names: Sequence[str]) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from statllama.config.blind import Blind
 from statllama.errors import EvaluationError
+from statllama.evaluation import meaning
 from statllama.evaluation.paired import Change, Judged, judge, paired_change, spoken_level
 from statllama.evaluation.power import Smallest, smallest_of
 from statllama.evaluation.scores import Drift, TaskScore
@@ -55,6 +57,10 @@ class Cell:
     """None for the base itself."""
     from_parent: Judged | None
     """None for the base itself; the same as `from_base` for a stack on the base."""
+    chance: float | None = None
+    """Share that guessing gets right; None where items have no choices."""
+    blind: Blind | None = None
+    """Blind baseline of the benchmark; None where it states none."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class Scorecard:
     """Number of changes judged together: those of the recipe where its family is known."""
     smallest: Mapping[str, Smallest]
     """{benchmark: smallest change from the base that its items could show}; empty where nothing is compared."""
+    notes: tuple[meaning.Note, ...] = ()
+    """Reasons to read scores with care, by benchmark."""
 
     @property
     def level(self) -> str:
@@ -132,6 +140,8 @@ def scorecard(
                     limited=score.limited,
                     from_base=judged.get((name, root, score.task)),
                     from_parent=None if parent is None else judged[name, parent, score.task],
+                    chance=score.chance,
+                    blind=score.blind,
                 )
                 for score in scores
             ),
@@ -139,7 +149,7 @@ def scorecard(
         )
         for name, parent, scores in rows
     )
-    return Scorecard(tasks, built, max(sizes.values(), default=0), dict(_smallest(built)))
+    return Scorecard(tasks, built, max(sizes.values(), default=0), dict(_smallest(built)), tuple(_notes(rows)))
 
 
 def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
@@ -147,3 +157,11 @@ def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
         judged = (row.cells[i].from_base for row in rows)
         if seen := smallest_of(cell.value, (j.change for j in judged if j is not None)):
             yield cell.task, seen
+
+
+def _notes(rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]]) -> Iterator[meaning.Note]:
+    """Yield what the scores cannot mean, each stack's set against its parent's and the base's."""
+    root = rows[0][0]
+    before = {name: tuple(dict.fromkeys((parent, root))) for name, parent, _ in rows if parent is not None}
+    for i in range(len(rows[0][2])):
+        yield from meaning.notes({name: scores[i] for name, _, scores in rows}, before)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import StatllamaError
+from statllama.evaluation.meaning import notes, sentences
 from statllama.evaluation.paired import Judged, judge
 from statllama.evaluation.power import smallest_of
 from statllama.evaluation.scorecard import compare_scores
@@ -92,6 +93,8 @@ def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
             range(1, 6),
         )
         yield " ".join((*_protocol(first), *_smallest(found, task)))
+        if said := sentences(notes(scores, {name: (BASE,) for name in scores if name != BASE}), tasks=False):
+            yield "\n".join(f"- {plain(sentence[0].upper() + sentence[1:])}" for sentence in said)
     yield _how(subject)
 
 
@@ -119,12 +122,16 @@ def _smallest(found: Recorded, task: str) -> Iterator[str]:
 
 def _protocol(score: TaskScore) -> Iterator[str]:
     yield f"Metric {plain(score.metric)}, version {plain(score.version)}, {several(score.n, 'item')}."
+    if score.chance is not None:
+        yield f"Chance is {percent(100 * score.chance)}."
+    if (blind := score.blind) is not None:
+        error = "" if blind.stderr is None else f", standard error {100 * blind.stderr:.1f} points"
+        how = f": {plain(blind.how)}" if blind.how else ""
+        yield f"The options alone give {percent(100 * blind.value)} away (blind baseline{error}{how})."
     if score.limited:
         yield f"**Only the first {score.n:,} of {score.total:,} items were scored.**"
     if score.truncated:
         yield f"{several(score.truncated, 'prompt')} did not fit and lost their beginning."
-    if score.unfinished:
-        yield f"{several(score.unfinished, 'reply', 'replies')} were cut at the token limit."
 
 
 def _how(subject: Subject) -> str:

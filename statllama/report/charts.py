@@ -69,9 +69,18 @@ def _rows_of_scores(ax: Axes, benchmark: Benchmark, left: float) -> None:
     base = shown[0].estimate
     ax.axvspan(base.low, base.high, color=PAINT["shade"], linewidth=0, zorder=0)
     ax.axvline(base.value, color=PAINT["line"], linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    _floors(ax, benchmark)
     for place, score in enumerate(shown):
         bars_across(ax, [score.estimate], [place], PAINT["muted"] if place == 0 else paint(0))
     _rows(ax, [short(s.stack, left - 10) for s in shown])
+
+
+def _floors(ax: Axes, benchmark: Benchmark) -> None:
+    """Draw chance and the blind baseline."""
+    if benchmark.chance is not None:
+        ax.axvline(100 * benchmark.chance, color=PAINT["muted"], linewidth=1.2, linestyle=(0, (1, 2)), zorder=1)
+    if benchmark.blind is not None:
+        ax.axvline(100 * benchmark.blind.value, color=PAINT["muted"], linewidth=1, linestyle="-.", zorder=1)
 
 
 def _rows(ax: Axes, labels: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import chosen_tasks
 from statllama.evaluation.gates import answers
+from statllama.evaluation.meaning import notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
 from statllama.evaluation.power import smallest_of
 from statllama.evaluation.scorecard import compare_scores
@@ -93,8 +94,14 @@ def collect_dial(result: Dial, subject: Subject) -> DialData:
         points=tuple(_setting(notch) for notch in result.notches),
         domain=domain,
         general=next((task for task in tasks if task not in wanted), None),
-        notes=tuple(note for score in result.notches[0].scores for note in _limits([score])),
+        notes=tuple(_dial_notes(result)),
     )
+
+
+def _dial_notes(result: Dial) -> Iterator[str]:
+    for i, score in enumerate(result.notches[0].scores):
+        yield from _limits([score])
+        yield from sentences(notes({f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}))
 
 
 def _setting(notch: Notch) -> DialPoint:
@@ -170,8 +177,17 @@ def _benchmark(
             )
         )
     smallest = smallest_of(base.value, (score.from_base.change for score in rows if score.from_base is not None))
-    topics = tuple(_topics(found, last))
-    return Benchmark(base.task, base.metric, base.version, tuple(rows), topics, domain, str(smallest or ""))
+    return Benchmark(
+        base.task,
+        base.metric,
+        base.version,
+        tuple(rows),
+        tuple(_topics(found, last)),
+        domain,
+        str(smallest or ""),
+        base.chance,
+        base.blind,
+    )
 
 
 def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]:
@@ -283,6 +299,17 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             what = f"{task} is not scored" + (f" for {', '.join(missing)}" if found else "")
             yield f"{what}; `statllama eval {subject.name}` scores it."
         yield from _limits(list(found.values()))
+        yield from _meanings(stacks, found)
+
+
+def _meanings(stacks: Sequence[StackRef], found: Mapping[str, TaskScore]) -> Iterator[str]:
+    """Yield what the scores on one benchmark cannot mean."""
+    before = {
+        stack.name: [name for name in dict.fromkeys((stack.parent, BASE)) if name in found]
+        for stack in stacks
+        if stack.name in found and stack.parent is not None
+    }
+    yield from sentences(notes({stack.name: found[stack.name] for stack in stacks if stack.name in found}, before))
 
 
 def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
@@ -294,8 +321,6 @@ def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
         yield f"{first.task}: only the first {first.n:,} of {first.total:,} items are scored."
     if most := max(score.truncated for score in scores):
         yield f"{first.task}: {several(most, 'prompt')} of {first.n:,} did not fit and lost their beginning."
-    if most := max(score.unfinished for score in scores):
-        yield f"{first.task}: {several(most, 'reply', 'replies')} of {first.n:,} were cut at the token limit."
 
 
 def _environment(subject: Subject) -> dict[str, str]:

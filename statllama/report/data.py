@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from statllama.config.blind import Blind
 from statllama.evaluation.paired import BudgetTest, Change, Clusters, Verdict, Z, clustered_error, sums_of
 
 
@@ -103,6 +104,10 @@ class Benchmark:
     """Whether the stages are meant to raise it; the others show what is kept."""
     smallest: str = ""
     """The smallest change from the base that its items could show, in words. Empty where nothing is compared."""
+    chance: float | None = None
+    """Share that guessing gets right, 0 to 1. None where items have no choices."""
+    blind: Blind | None = None
+    """Its blind baseline. None where it states none."""
 
     def score(self, stack: str | None) -> Score | None:
         """Return the score of this stack, if it has one."""

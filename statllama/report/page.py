@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from statllama.evaluation.meaning import floors
 from statllama.report import charts, tables, words
 from statllama.report.curves import curves
 from statllama.report.data import Benchmark, DialData, ReportData
@@ -72,7 +73,7 @@ def environment() -> Environment:
         "kind": words.kind,
         "interval": words.interval,
     }
-    environment.globals |= {"several": words.several, "verdict": words.verdict}
+    environment.globals |= {"several": words.several, "verdict": words.verdict, "floors": floors}
     return environment
 
 
@@ -87,6 +88,8 @@ def _report(data: ReportData) -> dict[str, object]:
         "graph": Chart(graph(data.stages, data.base), tables.stages(data.stages)),
         "curves": Chart(found, tables.logged(data.stages)) if found else None,
         "scores": intervals,
+        "floored": any(benchmark.chance is not None for benchmark in scored),
+        "blinded": any(benchmark.blind is not None for benchmark in scored),
         "score_tables": [tables.scores(benchmark) for benchmark in scored],
         "changes": Chart(changed, tables.changes(scored)) if changed else None,
         "topics": list(filter(None, (_topics(b, i, data.last) for i, b in enumerate(scored)))),

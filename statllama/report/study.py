@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from statllama.evaluation.meaning import floors, notes, sentences
 from statllama.evaluation.paired import Judged
 from statllama.evaluation.scores import TaskScore
 from statllama.report import charts, tables, words
@@ -35,6 +36,8 @@ class StudyPage:
     reference: str
     failed: tuple[tuple[str, str], ...]
     version: str = __version__
+    held_against: tuple[str, ...] = ()
+    """Chance and blind baseline of each benchmark, and what scores on it cannot mean."""
 
 
 def render_study(result: StudyResult) -> str:
@@ -65,6 +68,7 @@ def page_of(result: StudyResult) -> StudyPage:
         comparison=None if compared is None else _comparison(result),
         reference=compared.reference if compared else "",
         failed=tuple((name, error.message) for name, error in result.failed.items()),
+        held_against=tuple(_held_against(result)),
     )
 
 
@@ -105,6 +109,21 @@ def _scores(result: StudyResult) -> Table:
                     cells.append(words.DASH if figure is None else f"{figure:.2f} %")
             rows.append((f"{recipe}: {stack}", *cells))
     return tables.table("Scores in per cent, with 95 % intervals", columns, rows)
+
+
+def _held_against(result: StudyResult) -> Iterator[str]:
+    """Yield what the scores on each benchmark are to be held against, and the notes on them."""
+    for task in result.tasks:
+        scores = {
+            f"{recipe}: {stack}": found[task]
+            for recipe, stacks in result.scores.items()
+            for stack, found in stacks.items()
+            if task in found
+        }
+        first = next(iter(scores.values()))
+        if known := floors(first.chance, first.blind):
+            yield f"{task}, in per cent: {known}."
+        yield from sentences(notes(scores))
 
 
 def _cell(score: TaskScore) -> Cell:

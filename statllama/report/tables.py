@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from statllama.evaluation.meaning import floors
 from statllama.report import words
 from statllama.report.data import Benchmark, Delta, DialData, DialPoint, Gate, Source, Stage
 
@@ -102,7 +103,8 @@ def scores(benchmark: Benchmark) -> Table:
     ]
     first = benchmark.scores[0]
     part = words.several(first.n, "item") if first.n == first.total else f"the first {first.n:,} of {first.total:,}"
-    caption = f"{benchmark.task}: {benchmark.metric} of {part}, in per cent"
+    known = floors(benchmark.chance, benchmark.blind)
+    caption = f"{benchmark.task}: {benchmark.metric} of {part}, in per cent{f'; {known}' if known else ''}"
     return table(caption, ("stack", "score", "from base", "from parent"), rows)
 
 

@@ -78,7 +78,17 @@ class Attribution:
 
 
 def _means(scores: Scores) -> dict[str, dict[str, Any]]:
-    return {s.task: {"metric": s.metric, "value": s.value, "stderr": s.stderr, "n": s.n} for s in scores}
+    return {
+        s.task: {
+            "metric": s.metric,
+            "value": s.value,
+            "stderr": s.stderr,
+            "n": s.n,
+            "chance": s.chance,
+            "blind": s.blind and asdict(s.blind),
+        }
+        for s in scores
+    }
 
 
 def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Attribution:

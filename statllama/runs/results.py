@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from statllama.evaluation.compare import Comparison
+from statllama.evaluation.compare import Comparison, Contrast
+from statllama.evaluation.meaning import floors, sentences
 from statllama.evaluation.paired import Judged, spoken_level
 from statllama.evaluation.power import Smallest
 from statllama.evaluation.scorecard import Cell, Row, Scorecard
@@ -59,7 +60,17 @@ class Scores(Table):
         part = [f"Only a part of the items of {', '.join(limited)} was scored."] if limited else []
         tested = f"; changes are paired, {self.scorecard.level}" if self.scorecard.tests else ""
         seen = [f"{task}: {seen}." for task, seen in self.scorecard.smallest.items()]
-        return (f"Points ± standard error{tested}.", *part, *seen)
+        known = {cell.task: floors(cell.chance, cell.blind) for cell in self.scorecard.rows[0].cells}
+        against = [f"{task}: {text}." for task, text in known.items() if text]
+        return (f"Points ± standard error{tested}.", *part, *against, *seen, *sentences(self.scorecard.notes))
+
+
+def _floors(scored: Cell | Contrast) -> dict[str, float | None]:
+    """Return chance and the blind baseline in points."""
+    return {
+        "chance": None if scored.chance is None else 100 * scored.chance,
+        "blind": None if scored.blind is None else 100 * scored.blind.value,
+    }
 
 
 def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
@@ -73,6 +84,7 @@ def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
         "score": 100 * cell.value,
         "stderr": None if cell.stderr is None else 100 * cell.stderr,
         "smallest_change": smallest and smallest.change,
+        **_floors(cell),
     }
     for name, judged in (("base", cell.from_base), ("parent", cell.from_parent)):
         figures |= {
@@ -270,6 +282,7 @@ class Compared(Table):
                 "model": c.other,
                 "reference_score": 100 * c.overall.before,
                 "score": 100 * c.overall.after,
+                **_floors(c),
                 "difference": c.overall.change.difference,
                 "low": c.overall.change.low,
                 "high": c.overall.change.high,
@@ -303,5 +316,7 @@ class Compared(Table):
     def notes(self) -> Sequence[str]:
         """Return how the figures are meant, and which benchmarks not all models have."""
         missing = [f"{task} is scored for {', '.join(have)} only." for task, have in self.comparison.left_out.items()]
+        known = {c.task: floors(c.chance, c.blind) for c in self.comparison.contrasts}
+        against = [f"{task}: {text}." for task, text in known.items() if text]
         level = spoken_level(c.overall.change for c in self.comparison.contrasts)
-        return (f"Points, paired by item: {level}.", *missing)
+        return (f"Points, paired by item: {level}.", *against, *missing, *sentences(self.comparison.notes))

@@ -49,6 +49,7 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
     for stack in ("base", "one", "two"):
         assert re.search(rf"{stack} on letters: \d+\.\d ± \d", said) and re.search(rf"{stack} on replies: ", said)
     assert "against the base: one, two: no evidence of a difference" in said
+    assert "letters (acc, 12 items; chance 25.0)" in said and "not shown to be above chance (25.0): " in said
     card = json.loads(Path("card.json").read_text())
     assert [row["name"] for row in card["rows"]] == ["base", "one", "two"]
     assert card["protocol"]["max_length"] == 200 and card["protocol"]["date_string"] == "26 Jul 2024"
@@ -80,6 +81,7 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
     assert code == 0 and "two without one on letters" in said
     shares = json.loads(Path("shares.json").read_text())["shares"]
     assert [share["stage"] for share in shares] == ["one", "two"]
+    assert "letters (acc, 12 items; chance 25.0)" in said and "not shown to be above chance (25.0): " in said
     last = shares[1]
     assert last["step"] == last["kept"]
 
@@ -115,15 +117,17 @@ def test_a_model_of_ones_own_is_scored_and_compared(command: Command, tmp_path: 
     assert code == 0
     code, said = command("eval", tmp_path / "merged", "--task", "ap_statistics", "--limit", "8", *FEW)
     assert code == 0, said
+    known = r"chance 25\.0, blind baseline 2\d\.\d ± 1\.\d"
+    assert re.search(rf"ap_statistics \(acc, 8 items, only a part of the items; {known}\)", said)
     code, said = command("compare", "tiny", tmp_path / "merged")
-    assert code == 0 and "ap_statistics" in said and "loading" not in said
+    assert code == 0 and re.search(f"ap_statistics: {known}", said) and "loading" not in said
 
 
 def test_questions_of_ones_own(command: Command, tmp_path: Path) -> None:
     rows = [{"question": f"q{i}", "choices": list("vwxyz"), "answer": "ABCDE"[i % 5], "topic": "t"} for i in range(7)]
     file = write_jsonl(tmp_path / "mine.jsonl", rows)
     code, said = command("eval", "tiny", "--task", "ap_statistics", "--data", f"ap_statistics={file}", *FEW)
-    assert code == 0 and "(acc, 7 items)" in said
+    assert code == 0 and "(acc, 7 items; chance 20.0)" in said  # and no blind baseline, which is of other items
     code, said = command("eval", "tiny", "--task", "ap_statistics", "--limit", "7", *FEW)
     assert code == 0
     code, said = command("compare", "tiny:base", "tiny")  # of the two ways both have, the one with more items or either

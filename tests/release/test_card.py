@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from statllama.config.blind import Blind
 from statllama.config.specs import BaseModelSpec
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import load_recipe
@@ -111,6 +112,22 @@ def test_scores_are_those_of_the_records(scored: tuple[Subject, Store]) -> None:
             assert float(rows[name][3].replace("−", "-")) == pytest.approx(change, abs=0.05)
         assert rows["base"][3:] == ["–"] * 4
     assert "Metric acc, version 1.0, 12 items." in text
+
+
+def test_scores_stand_beside_chance_and_the_blind_baseline(scored: tuple[Subject, Store]) -> None:
+    """And what they cannot mean is said below them, without the benchmark's name that is their heading."""
+    subject, _ = scored
+    text = sections(written(scored))["Scores"]
+    letters, replies = (text.partition(f"### {task}")[2].partition("###")[0] for task in ("letters", "replies"))
+    assert "12 items. Chance is 25.0 %." in letters and "- Not shown to be above chance (25.0): " in letters
+    assert "Chance" not in replies and "- Replies cut at the token limit: base (100.0 %" in replies
+    found = remembered([1.0] * 25 + [0.0] * 75, [1.0] * 24 + [0.0] * 76)
+    blind = Blind(0.31, 0.02, "by a *classifier*")
+    known = {name: replace(score, chance=0.25, blind=blind) for name, score in found.scores["general"].items()}
+    said = "\n".join(scores_section(subject, replace(found, scores={"general": known})))
+    assert "The options alone give 31.0 % away (blind baseline, standard error 2.0 points: by a" in said
+    assert r"by a \*classifier\*)." in said
+    assert "- Not shown to be above chance (25.0): base (25.0, p = 0.538), two (24.0, p = 0.629)." in said
 
 
 def test_training_is_that_of_the_manifests(scored: tuple[Subject, Store]) -> None:

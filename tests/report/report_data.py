@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from itertools import pairwise
 
+from statllama.config.blind import Blind
 from statllama.evaluation.paired import judge, judge_budget, paired_change
 from statllama.report.data import (
     Benchmark,
@@ -73,7 +74,8 @@ def benchmark(task: str, stacks: Sequence[str], shares: Sequence[float], topics:
         part = slice(i * 120 // len(topics), (i + 1) * 120 // len(topics))
         change = delta(stacks[0], base[part], found[stacks[-1]][part])
         named.append(Topic(topic, len(base[part]), {n: estimate(v[part]) for n, v in found.items()}, change))
-    return Benchmark(task, "acc", "1.0", tuple(scores), tuple(named), domain=bool(topics))
+    blind = Blind(0.31, 0.02) if topics else None
+    return Benchmark(task, "acc", "1.0", tuple(scores), tuple(named), bool(topics), chance=0.25, blind=blind)
 
 
 def flip(row: int, text: str, right: bool) -> Flip:

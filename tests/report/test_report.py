@@ -125,6 +125,14 @@ def test_a_verdict_claims_no_more_than_its_test() -> None:
     assert "p = 0.040" in surely
 
 
+def test_scores_stand_beside_chance_and_the_blind_baseline(pages: dict[str, str]) -> None:
+    first, second = plain().benchmarks
+    assert tables.scores(first).caption.endswith("in per cent; chance 25.0, blind baseline 31.0 ± 2.0")
+    assert tables.scores(second).caption.endswith("in per cent; chance 25.0")
+    assert "In per cent: chance 25.0, blind baseline 31.0 ± 2.0." in pages["plain"]
+    assert "Dotted: chance, and dash-dotted the blind baseline" in pages["plain"] and "Dotted" not in pages["empty"]
+
+
 # ------------------------------------------------------------------ flipped items
 
 
@@ -671,7 +679,9 @@ def test_a_report_is_what_the_run_recorded(real: tuple[Path, Path]) -> None:
         assert all(f.question.startswith(("what is", "write")) for f in (*flips.gained, *flips.lost))
     assert [(g.stage, g.test.answer) for g in found.gates] == [("first", "held"), ("second", "held")]
     assert "sums: only the first 9 of 12 items are scored." in found.notes
-    assert any(note.startswith("write: ") and "cut at the token limit" in note for note in found.notes)
+    assert any(note.startswith("write: replies cut at the token limit: base (100.0 %, 6 of 6)") for note in found.notes)
+    assert any(note.startswith("sums: not shown to be above chance (50.0): ") for note in found.notes)
+    assert (sums.chance, sums.blind, written.chance) == (0.5, None, None)
     assert str(path.parent) not in found.recipe + found.base, "folders of this machine stay here"
     page = report.render(found)
     assert "Not trained yet: third." in page and str(path.parent) not in page

@@ -142,7 +142,7 @@ def test_a_failed_branch_does_not_stop_the_others(write: Write, tmp_path: Path) 
     assert set(result.scores["first"]) == {"base", "trunk", "sound"} and "own" in result.scores["second"]
     assert result.comparison is not None and result.comparison.others == ("second",)
     page = render_study(result)
-    assert "Failed" in page and "first:after" in page
+    assert "Failed" in page and "first:after" in page and "letters, in per cent: chance 25.0." in page
 
 
 def test_a_recipe_that_cannot_even_be_planned_does_not_stop_the_others(write: Write, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.cli.console.scores import change_cells, share_cell
+from statllama.cli.console.scores import change_cells, floors_after, print_notes, share_cell
 from statllama.cli.console.terminal import Out, plain, print_table
+from statllama.evaluation.meaning import notes
 from statllama.evaluation.paired import spoken_level
 from statllama.evaluation.scores import TaskScore
 from statllama.runs.attribution import Attribution, Dial
@@ -15,7 +16,7 @@ from statllama.runs.attribution import Attribution, Dial
 def print_attribution(result: Attribution) -> None:
     """Print a table per benchmark: each stage's change when it was added, and the stack's loss without it."""
     for i, whole in enumerate(result.prefixes[result.stages[-1]]):
-        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {whole.n} items)")
+        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {whole.n} items{floors_after('; ', whole)})")
         table = Table(box=SIMPLE_HEAD, padding=(0, 1))
         table.add_column("stage")
         for name in ("up to it", "its step", "p", "without it", "its worth", "p"):
@@ -30,6 +31,8 @@ def print_attribution(result: Attribution) -> None:
                 *change_cells(share.kept),
             )
         print_table(table)
+        without = {f"without {name}": scores[i] for name, scores in result.without.items()}
+        print_notes(notes({name: scores[i] for name, scores in result.prefixes.items()} | without))
     changes = [judged.change for share in result.shares for judged in (share.step, share.kept)]
     Out.print(
         f"[dim]Points. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
@@ -50,6 +53,10 @@ def print_dial(result: Dial) -> None:
         ]
         table.add_row(f"{notch.factor:g}", *cells)
     print_table(table)
+    for i, score in enumerate(result.notches[0].scores):
+        if text := floors_after(f"  {plain(score.task)}: ", score):
+            Out.print(text)
+        print_notes(notes({f"{result.stage} x {n.factor:g}": n.scores[i] for n in result.notches}))
     changes = [judged.change for notch in result.notches for judged in notch.changes.values()]
     Out.print(
         f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} "

@@ -11,12 +11,15 @@ from rich.table import Table
 
 from statllama.cli.console.terminal import Out, plain, print_table, width
 from statllama.evaluation.compare import Comparison, Contrast, Flips, Sample, Tested
+from statllama.evaluation.meaning import Note, floors, grouped
 from statllama.evaluation.paired import Judged, Verdict, spoken_level
-from statllama.evaluation.scorecard import Scorecard
+from statllama.evaluation.scorecard import Cell, Scorecard
+from statllama.evaluation.scores import TaskScore
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
 PASSAGE = 300  # characters of a text, from its end: there the question of a prompt stands, and the answer of a solution
 FIGURES = ("reference", "score", "difference", "interval", "items", "clusters", "gained", "lost", "p")
+BLIND = " The blind baseline is what a classifier gets right that sees the options alone."
 BRIEF = FIGURES[:4]  # what is shown beside the verdict where there is no room for all
 
 
@@ -25,7 +28,7 @@ def print_scorecard(card: Scorecard) -> None:
     for i, task in enumerate(card.tasks):
         first = card.rows[0].cells[i]
         part = ", only a part of the items" if first.limited else ""
-        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {first.n} items{part})")
+        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {first.n} items{part}{floors_after('; ', first)})")
         whole = _card_table(card, i, ("base", "parent") if card.tests else ())
         if width(whole) <= Out.width:
             Out.print(whole)
@@ -49,8 +52,10 @@ def print_scorecard(card: Scorecard) -> None:
             Out.print(
                 "  against the base: " + "; ".join(f"{', '.join(names)}: {word}" for word, names in words.items())
             )
+        print_notes([note for note in card.notes if note.task == task])
     tested = f" Changes are paired: {card.level}." if card.tests else ""
-    Out.print(f"[dim]Points ± standard error.{tested}[/]")
+    blind = BLIND if any(cell.blind for cell in card.rows[0].cells) else ""
+    Out.print(f"[dim]Points ± standard error.{tested}{blind}[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
         table = Table("stack", box=SIMPLE_HEAD, padding=(0, 1))
@@ -59,6 +64,20 @@ def print_scorecard(card: Scorecard) -> None:
         for name, drift in drifts.items():
             table.add_row(plain(name), f"{drift.to_parent:.3g}", f"{drift.to_base:.3g}")
         print_table(table)
+
+
+def floors_after(text: str, scored: Cell | Contrast | TaskScore) -> str:
+    """Return a text with chance and the blind baseline of a benchmark behind it; nothing where neither is known."""
+    known = floors(scored.chance, scored.blind)
+    return f"{text}{known}" if known else ""
+
+
+def print_notes(notes: Sequence[Note], *, tasks: bool = False) -> None:
+    """Print reasons to read scores with care, those of one kind on a line; with `tasks`, naming the benchmark."""
+    for task in dict.fromkeys(note.task for note in notes):
+        for (meaningless, what), names in grouped([note for note in notes if note.task == task]).items():
+            head = "[red]meaningless:[/]" if meaningless else "[yellow]note:[/]"
+            Out.print(f"  {head} {f'{plain(task)}: ' if tasks else ''}{plain(what)}: {plain(', '.join(names))}")
 
 
 def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
@@ -106,6 +125,10 @@ def print_comparison(comparison: Comparison, items: int, *, topics: bool = True)
     Out.print(f"reference: [bold]{plain(comparison.reference)}[/]")
     contrasts = comparison.contrasts
     _print_tested([(f"{plain(c.task)} [dim]{plain(c.metric)}[/]", c.other, c.total, c.overall) for c in contrasts])
+    for contrast in {contrast.task: contrast for contrast in contrasts}.values():
+        if text := floors_after("", contrast):
+            Out.print(f"  {plain(contrast.task)}: {text}")
+    print_notes(comparison.notes, tasks=True)
     for task in dict.fromkeys(contrast.task for contrast in contrasts if contrast.topics):
         Out.print(f"[bold]{plain(task)}[/] by topic, exploratory")
         rows = [(plain(t), c.other, 0, tested) for c in contrasts if c.task == task for t, tested in c.topics.items()]
@@ -216,6 +239,8 @@ def _closing(comparison: Comparison) -> str:
     """Return the basis of the verdicts."""
     level = spoken_level(contrast.overall.change for contrast in comparison.contrasts)
     text = f"Points, paired over the same items: {level}."
+    if any(contrast.blind for contrast in comparison.contrasts):
+        text += BLIND
     if any(contrast.topics for contrast in comparison.contrasts):
         text += " The topics of a change are judged together; with few items each, only large changes show."
     return text
