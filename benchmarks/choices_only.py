@@ -18,8 +18,7 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -76,8 +75,8 @@ def choices_only(task: TaskFile, folder: Path) -> TaskFile:
     return replace(read_task(path), replaced=task.replaced)
 
 
-def scores(subject: Subject, store: Store) -> tuple[TaskFile, TaskScore, TaskScore]:
-    """Return the benchmark that `subject` is to be asked, and its scores there with and without the question."""
+def scores(subject: Subject, store: Store) -> tuple[TaskScore, TaskScore]:
+    """Return the scores of `subject` with and without the question."""
     loaded = Loaded(subject.base, subject.identity, store, Reporter(), subject.evaluate.max_length)
     spec = subject.evaluate
     if not loaded.tokenizer.chat_template:
@@ -89,18 +88,7 @@ def scores(subject: Subject, store: Store) -> tuple[TaskFile, TaskScore, TaskSco
         stack = subject.stack(subject.last)
         scorer.score(stack)
         with_it, without = (with_samples(store, key) for key in scorer.keys(stack).values())
-    return whole, with_it, without
-
-
-def chance(score: TaskScore) -> float:
-    """Return the share that guessing gets right: the mean of 1 over the number of choices."""
-    return sum(1 / len(sample["choices"]) for sample in score.samples) / score.n
-
-
-def blind(task: TaskFile) -> Mapping[str, Any] | None:
-    """Return the blind baseline that the task file states, {value, ...}, if it does."""
-    stated = (task.config.get("metadata") or {}).get("blind")
-    return stated if stated is None or isinstance(stated, Mapping) else {"value": stated}
+    return with_it, without
 
 
 def topics(score: TaskScore) -> dict[str, str]:
@@ -131,14 +119,14 @@ def figures(score: TaskScore) -> dict[str, Any]:
     }
 
 
-def measured(task: TaskFile, whole: TaskScore, alone: TaskScore) -> dict[str, Any]:
+def measured(whole: TaskScore, alone: TaskScore) -> dict[str, Any]:
     """Return all figures: both scores, chance, the blind baseline, and what the question adds, in points."""
     change = paired_change(alone.items, whole.items, whole.clusters)
     return {
         "with_question": figures(whole),
         "choices_only": figures(alone),
-        "chance_percent": round(100 * chance(alone), 1),
-        "blind_baseline": blind(task),
+        "chance_percent": None if alone.chance is None else round(100 * alone.chance, 1),
+        "blind_baseline": None if whole.blind is None else asdict(whole.blind),
         "question_adds": {
             "points": round(change.difference, 1),
             "interval_95": [round(change.low, 1), round(change.high, 1)],

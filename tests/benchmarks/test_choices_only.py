@@ -60,7 +60,7 @@ def test_a_small_model(
 
     store = Store(tmp_path)  # the scores are there: nothing is asked again
     subject = find_subject(str(base_folder), store).evaluated({"tasks": ["ap_statistics"], "limit": ITEMS})
-    _, whole, alone = choices_only.scores(subject, store)
+    whole, alone = choices_only.scores(subject, store)
     lines = (REPO / "eval" / "ap_statistics" / "test.jsonl").read_text(encoding="utf-8").splitlines()[:ITEMS]
     items = [json.loads(line) for line in lines]
     for item, with_it, without in zip(items, whole.samples, alone.samples, strict=True):
@@ -73,7 +73,7 @@ def test_a_small_model(
         assert told[name]["right_percent"] == pytest.approx(100 * sum(right) / ITEMS, abs=0.05)
         error = clustered(right, [item["kind"] for item in items])
         assert told[name]["stderr_points"] == pytest.approx(error, abs=0.051)
-    assert told["chance_percent"] == 25.0
+    assert told["chance_percent"] == 25.0 and told["blind_baseline"]["value"] == 0.255
     gap = told["with_question"]["right_percent"] - told["choices_only"]["right_percent"]
     assert told["question_adds"]["points"] == pytest.approx(gap, abs=0.11)
 
