@@ -76,8 +76,8 @@ def fetch(
     from statllama.store import Store
 
     study, store, reporter = load_study(recipes, overrides or []), Store(workspace), ConsoleReporter()
-    for recipe in study.recipes:
-        fetch_recipe(recipe, store, reporter)
+    for run in study.runs:
+        fetch_recipe(run.recipe, store, reporter)
     print_fetched([recipe.name for recipe in study.recipes], workspace, hub_cache())
 
 

@@ -23,6 +23,10 @@ def study(
     until: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Run only recipes with this stage, and stop after it.")
     ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train every recipe N times, under other seeds each time."),
+    ] = None,
     overrides: SetOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
@@ -37,14 +41,16 @@ def study(
     """
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import Out, plain
-    from statllama.runs.study import load_study, run_study
+    from statllama.runs.study import MOST_RUNS, load_study, run_study
     from statllama.store import Store
     from statllama.store.files import require_place, write_json
 
     require_place(out)
+    if seeds is not None and not 2 <= seeds <= MOST_RUNS:
+        raise UsageError(f"--seeds {seeds}: expected 2 (one run cannot show how much runs differ) to {MOST_RUNS}")
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
-    loaded = load_study(targets, overrides or (), trust_local_code=trust_local_code)
+    loaded = load_study(targets, overrides or (), seeds=seeds, trust_local_code=trust_local_code)
     result = run_study(loaded, Store(workspace), StudyReporter(), only=only or (), until=until, wait=wait)
     print_study(result)
     if out is not None:

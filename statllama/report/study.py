@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from statllama.evaluation.meaning import floors, notes, sentences
 from statllama.evaluation.paired import Judged
+from statllama.evaluation.repeated import RecipeContrast
 from statllama.evaluation.scores import TaskScore
 from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate
@@ -33,6 +34,9 @@ class StudyPage:
     picture: Markup | None
     scores: Table
     comparison: Table | None
+    recipes: Table | None
+    """Verdicts on the recipes, over all runs; None without several runs."""
+    recipes_note: str
     reference: str
     failed: tuple[tuple[str, str], ...]
     version: str = __version__
@@ -54,8 +58,10 @@ def page_of(result: StudyResult) -> StudyPage:
     """Return the page's contents."""
     keys = {stage.key for subject in result.subjects.values() for stage in subject.stages}
     stages = sum(len(subject.stages) for subject in result.subjects.values())
+    own = sum(recipe.name in result.subjects for recipe in result.study.recipes)
+    runs = f" in {words.several(result.study.spec.seeds, 'run')} each" if result.study.spec.seeds else ""
     summary = (
-        f"{words.several(len(result.pipelines), 'pipeline')} of {words.several(len(result.subjects), 'recipe')}: "
+        f"{words.several(len(result.pipelines), 'pipeline')} of {words.several(own, 'recipe')}{runs}: "
         f"{words.several(stages, 'stage')}, of which {len(keys):,} are different and were trained once each."
     )
     compared = result.comparison
@@ -66,6 +72,8 @@ def page_of(result: StudyResult) -> StudyPage:
         picture=charts.scores(tuple(_benchmarks(result))),
         scores=_scores(result),
         comparison=None if compared is None else _comparison(result),
+        recipes=_recipes(result.contrasts, compared.reference) if compared and result.contrasts else None,
+        recipes_note=words.over_runs(result.contrasts) if result.contrasts else "",
         reference=compared.reference if compared else "",
         failed=tuple((name, error.message) for name, error in result.failed.items()),
         held_against=tuple(_held_against(result)),
@@ -146,3 +154,38 @@ def _comparison(result: StudyResult) -> Table:
 
 def _delta(against: str, judged: Judged) -> Delta:
     return Delta(against, judged.change, judged.p_adjusted, judged.verdict)
+
+
+def _recipes(contrasts: Sequence[RecipeContrast], reference: str) -> Table:
+    """Return every recipe's change from the reference over all runs, and its verdict beside that on the checkpoint."""
+    rows: list[tuple[str | Cell, ...]] = []
+    for task in dict.fromkeys(contrast.task for contrast in contrasts):
+        of_task = [contrast for contrast in contrasts if contrast.task == task]
+        first = of_task[0]
+        rows.append((f"{task}: {reference}", _over_runs(first.before, first.before_sd), *[Cell(words.DASH)] * 5))
+        for found in of_task:
+            spread = found.spread
+            rows.append(
+                (
+                    f"{task}: {found.other}",
+                    _over_runs(found.after, found.after_sd),
+                    Cell(
+                        words.points(found.recipe.change.difference),
+                        below=(words.points_interval(found.recipe.change),),
+                    ),
+                    words.DASH if spread is None else f"{spread.of_items:.1f}",
+                    words.DASH if spread is None else f"{spread.of_runs:.1f}",
+                    _verdict(found.recipe),
+                    _verdict(found.checkpoint),
+                )
+            )
+    columns = ("pipeline", "score", "change", "items", "runs", "the recipe", "the checkpoint")
+    return tables.table(f"Change from {reference} over the runs, in percentage points", columns, rows)
+
+
+def _over_runs(mean: float, deviation: float | None) -> Cell:
+    return Cell(words.percent(100 * mean), below=() if deviation is None else (f"± {deviation:.1f} between runs",))
+
+
+def _verdict(judged: Judged) -> Cell:
+    return Cell(words.shown(judged), words.kind(_delta("", judged)), (f"p {words.p_equals(judged.p_adjusted)}",))

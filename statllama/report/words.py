@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from statllama.evaluation.paired import Change
+from collections.abc import Sequence
+
+from statllama.evaluation.paired import ALPHA, Change, Judged
+from statllama.evaluation.repeated import RecipeContrast
 from statllama.report.data import Benchmark, Delta, Estimate, Score
 
 DASH = "–"
@@ -103,3 +106,38 @@ def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
     if kind(delta) == "same":
         return f"No evidence of a difference between {score.stack} and {delta.against}: {changed} ({tested})."
     return f"{score.stack} is {delta.verdict} than {delta.against} on {benchmark.task}: {changed} ({tested})."
+
+
+def shown(judged: Judged) -> str:
+    """Return the verdict in two words at most: `better`, `worse` or `not shown`."""
+    return judged.verdict if judged.verdict in ("better", "worse") else "not shown"
+
+
+def over_runs(contrasts: Sequence[RecipeContrast]) -> str:
+    """Say what the verdicts over several runs rest on, and from what size on a difference can show."""
+    runs = max(contrast.runs for contrast in contrasts)
+    more = 5 if runs < 5 else 2 * runs
+    spreads = [contrast.spread for contrast in contrasts if contrast.spread is not None]
+    together = max(contrast.recipe.change.tests for contrast in contrasts)
+    family = f", for all {together} together (Bonferroni)," if together > 1 else ""
+    text = (
+        f"Score: mean of {several(runs, 'run')} ± standard deviation between them. Items, runs: standard errors of the "
+        f"difference from the choice of items and from the seeds; interval and p{family} hold both. The recipe: under "
+        "other seeds and on other items. The checkpoint: the first run alone, on other items."
+    )
+    if not spreads:
+        return text
+    level = ALPHA / together
+    now, then = (
+        _range([min(100.0, spread.half_width(level)) for spread in each])
+        for each in (spreads, [spread.after(more) for spread in spreads])
+    )
+    return (
+        f"{text} With {runs} runs that differ so much, a recipe's difference shows from {now} points on; with {more} "
+        f"such runs it would from {then}."
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low} to {high}"

@@ -10,13 +10,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.cli.console.run import ConsoleReporter, stack_plan
-from statllama.cli.console.scores import print_comparison
+from statllama.cli.console.scores import _coloured, change_cells, print_comparison
 from statllama.cli.console.terminal import Out, plain, print_error, print_table
 from statllama.errors import StatllamaError
+from statllama.report import words
 from statllama.report.data import estimate
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
+    from statllama.evaluation.repeated import RecipeContrast
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
@@ -90,6 +92,7 @@ def print_study(result: StudyResult) -> None:
         Out.print("[dim]Per cent, with 95 % intervals.[/]")
     if result.comparison is not None:
         print_comparison(result.comparison, 0, topics=False)
+    print_recipes(result)
     for name, error in result.failed.items():
         Out.print(f"[red]failed:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
 
@@ -99,3 +102,44 @@ def _cell(score: TaskScore | None) -> str:
         return ""
     found = estimate(score.items, score.clusters)
     return f"{found.value:.1f} [{found.low:.0f}, {found.high:.0f}]"
+
+
+def print_recipes(result: StudyResult) -> None:
+    """Print the verdicts on the recipes, over all runs, beside those on their first checkpoints."""
+    contrasts, compared = result.contrasts, result.comparison
+    if compared is None or result.study.spec.seeds is None:
+        return
+    for task in dict.fromkeys(contrast.task for contrast in contrasts):
+        Out.print(f"[bold]{plain(task)}[/]: the recipes over their runs, reference {plain(compared.reference)}")
+        print_table(_recipes_table([each for each in contrasts if each.task == task], compared.reference))
+    if contrasts:
+        Out.print(f"[dim]{words.over_runs(contrasts)}[/]")
+    for name in compared.others:
+        if name not in [contrast.other for contrast in contrasts]:
+            Out.print(f"[yellow]no verdict on the recipe:[/] {plain(name)}, without two runs to compare")
+
+
+def _recipes_table(contrasts: Sequence[RecipeContrast], reference: str) -> Table:
+    """Return one benchmark: the reference, then every other recipe with both verdicts."""
+    table = Table("pipeline", box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("score", "difference", "items", "runs", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("recipe", "checkpoint"):
+        table.add_column(name, no_wrap=True)
+    table.add_row(plain(reference), _runs_cell(contrasts[0].before, contrasts[0].before_sd))
+    for found in contrasts:
+        spread = found.spread
+        table.add_row(
+            plain(found.other),
+            _runs_cell(found.after, found.after_sd),
+            *change_cells(found.recipe)[:1],
+            "" if spread is None else f"{spread.of_items:.1f}",
+            "" if spread is None else f"{spread.of_runs:.1f}",
+            *change_cells(found.recipe)[1:],
+            *(_coloured(words.shown(judged), judged.verdict) for judged in (found.recipe, found.checkpoint)),
+        )
+    return table
+
+
+def _runs_cell(mean: float, deviation: float | None) -> str:
+    return f"{100 * mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
