@@ -34,8 +34,8 @@ class StudyPage:
     picture: Markup | None
     scores: Table
     comparison: Table | None
-    recipes: Table | None
-    """Verdicts on the recipes, over all runs; None without several runs."""
+    recipes: tuple[Table, ...]
+    """Verdicts on the recipes, over all runs, a table each benchmark; none without several runs."""
     recipes_note: str
     reference: str
     failed: tuple[tuple[str, str], ...]
@@ -72,7 +72,7 @@ def page_of(result: StudyResult) -> StudyPage:
         picture=charts.scores(tuple(_benchmarks(result))),
         scores=_scores(result),
         comparison=None if compared is None else _comparison(result),
-        recipes=_recipes(result.contrasts, compared.reference) if compared and result.contrasts else None,
+        recipes=_recipes(result.contrasts, compared.reference) if compared else (),
         recipes_note=words.over_runs(result.contrasts) if result.contrasts else "",
         reference=compared.reference if compared else "",
         failed=tuple((name, error.message) for name, error in result.failed.items()),
@@ -156,31 +156,31 @@ def _delta(against: str, judged: Judged) -> Delta:
     return Delta(against, judged.change, judged.p_adjusted, judged.verdict)
 
 
-def _recipes(contrasts: Sequence[RecipeContrast], reference: str) -> Table:
+def _recipes(contrasts: Sequence[RecipeContrast], reference: str) -> tuple[Table, ...]:
     """Return every recipe's change from the reference over all runs, and its verdict beside that on the checkpoint."""
-    rows: list[tuple[str | Cell, ...]] = []
+    columns = ("pipeline", "score", "change", "items", "runs", "the recipe", "the checkpoint")
+    found = []
     for task in dict.fromkeys(contrast.task for contrast in contrasts):
         of_task = [contrast for contrast in contrasts if contrast.task == task]
         first = of_task[0]
-        rows.append((f"{task}: {reference}", _over_runs(first.before, first.before_sd), *[Cell(words.DASH)] * 5))
-        for found in of_task:
-            spread = found.spread
-            rows.append(
-                (
-                    f"{task}: {found.other}",
-                    _over_runs(found.after, found.after_sd),
-                    Cell(
-                        words.points(found.recipe.change.difference),
-                        below=(words.points_interval(found.recipe.change),),
-                    ),
-                    words.DASH if spread is None else f"{spread.of_items:.1f}",
-                    words.DASH if spread is None else f"{spread.of_runs:.1f}",
-                    _verdict(found.recipe),
-                    _verdict(found.checkpoint),
-                )
-            )
-    columns = ("pipeline", "score", "change", "items", "runs", "the recipe", "the checkpoint")
-    return tables.table(f"Change from {reference} over the runs, in percentage points", columns, rows)
+        before = _over_runs(first.before, first.before_sd)
+        base: tuple[str | Cell, ...] = (reference, before, *[Cell(words.DASH)] * 5)
+        caption = f"{task}: change from {reference} over the runs, in percentage points"
+        found.append(tables.table(caption, columns, [base, *map(_recipe, of_task)]))
+    return tuple(found)
+
+
+def _recipe(contrast: RecipeContrast) -> tuple[str | Cell, ...]:
+    change, spread = contrast.recipe.change, contrast.spread
+    return (
+        contrast.other,
+        _over_runs(contrast.after, contrast.after_sd),
+        Cell(words.points(change.difference), below=(words.points_interval(change),)),
+        words.DASH if spread is None else f"{spread.of_items:.1f}",
+        words.DASH if spread is None else f"{spread.of_runs:.1f}",
+        _verdict(contrast.recipe),
+        _verdict(contrast.checkpoint),
+    )
 
 
 def _over_runs(mean: float, deviation: float | None) -> Cell:

@@ -136,7 +136,7 @@ def test_both_verdicts_are_shown(ran: Ran, capsys: pytest.CaptureFixture[str]) -
     assert "With 3 runs that differ so much" in said and "with 5 such runs it would" in said
     page = page_of(ran.result)
     assert page.summary.startswith("3 pipelines of 2 recipes in 3 runs each: 15 stages, of which 8 are different")
-    assert page.recipes is not None and len(page.recipes.rows) == 3
+    assert [len(table.rows) for table in page.recipes] == [3]
     assert "The recipe, or this checkpoint?" in render_study(ran.result)
     data = json.loads(json.dumps(ran.result.to_json()))
     assert [found["other"] for found in data["recipes"]] == ["first:right", "second"]
