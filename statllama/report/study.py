@@ -158,7 +158,7 @@ def _delta(against: str, judged: Judged) -> Delta:
 
 def _recipes(contrasts: Sequence[RecipeContrast], reference: str) -> tuple[Table, ...]:
     """Return every recipe's change from the reference over all runs, and its verdict beside that on the checkpoint."""
-    columns = ("pipeline", "score", "change", "items", "runs", "the recipe", "the checkpoint")
+    columns = ("pipeline", "score", "change", "items", "runs", "recipe", "checkpoint")
     found = []
     for task in dict.fromkeys(contrast.task for contrast in contrasts):
         of_task = [contrast for contrast in contrasts if contrast.task == task]
@@ -184,7 +184,7 @@ def _recipe(contrast: RecipeContrast) -> tuple[str | Cell, ...]:
 
 
 def _over_runs(mean: float, deviation: float | None) -> Cell:
-    return Cell(words.percent(100 * mean), below=() if deviation is None else (f"± {deviation:.1f} between runs",))
+    return Cell(words.percent(100 * mean), below=() if deviation is None else (f"± {deviation:.1f}",))
 
 
 def _verdict(judged: Judged) -> Cell:
