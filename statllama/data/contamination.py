@@ -79,6 +79,9 @@ _SIGNS = r"+*/=<>^%"
 _MINUS = r"-(?=\s*[\d.(])"  # before a number: elsewhere it is a hyphen
 _TOKEN = re.compile(rf"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[{_SIGNS}]|{_MINUS}")
 _GAP = rf"(?:(?!{_MINUS})[^\w{_SIGNS}])*"
+_BETWEEN = re.compile(rf"(?!{_MINUS})[^\w{_SIGNS}]")
+_LETTER = re.compile(r"\w")
+_OPENS, _CLOSES = '\n.?!:;"(', '.?!:;")'
 _LABEL = re.compile(r"^[ \t]*\(?[A-Ja-j1-9][.)][ \t]+", re.MULTILINE)
 
 
@@ -197,8 +200,28 @@ def stands_alone(question: str, text: str) -> bool:
     (True, False)
     """
     tokens = _GAP.join(map(re.escape, _TOKEN.findall(plain(question).lower())))
-    before, after = r"(?:^|[\n.?!:;\"(])", r"(?:$|\n|[.?!:;\")](?!\w))"
-    return re.search(f"{before}{_GAP}{tokens}{_GAP}{after}", plain(text).lower()) is not None
+    said = plain(text).lower()
+    return any(
+        _begins(said, found.start()) and _finishes(said, found.end(1)) for found in re.finditer(f"(?=({tokens}))", said)
+    )
+
+
+def _begins(said: str, place: int) -> bool:
+    """Return whether a sentence or line begins before this place, with nothing but signs and spaces between."""
+    while place and _BETWEEN.match(said, place - 1):
+        place -= 1
+        if said[place] in _OPENS:
+            return True
+    return place == 0
+
+
+def _finishes(said: str, place: int) -> bool:
+    """Return whether a sentence or line ends after this place, with nothing but signs and spaces between."""
+    while place < len(said) and _BETWEEN.match(said, place):
+        if said[place] == "\n" or (said[place] in _CLOSES and not _LETTER.match(said, place + 1)):
+            return True
+        place += 1
+    return place == len(said)
 
 
 def _joined(vocabulary: WordIds, split: Sequence[Sequence[str]]) -> Ids:

@@ -57,6 +57,8 @@ _MARKS = (
 )
 """Blocks of combining marks that decorate letters of any alphabet, and of variation selectors. Marks of one script
 (vowels of Hindi, points of Hebrew) are no decoration."""
+_STACKED = re.compile(r"[^\w\s!-/:-@\[-`{-~]{31,}")  # marks are no letters: a flood of them lies in such a run
+_MOST_MARKS = 30  # on one character (Unicode Standard Annex 15, stream-safe text); more take quadratic time to sort
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
 
@@ -83,8 +85,19 @@ def folded(text: str) -> str:
         text = _CONTROL.sub("", text)
     if text.isascii():
         return text
-    plain = unicodedata.normalize("NFKC", text.replace("\u00b4", "'"))  # whose compatibility form begins with a space
+    text = _STACKED.sub(_first_marks, text).replace("\u00b4", "'")  # whose compatibility form begins with a space
+    plain = unicodedata.normalize("NFKC", text)
     return _NOT_ASCII.sub(lambda run: run[0].translate(_FOLDED), plain)
+
+
+def _first_marks(run: re.Match[str]) -> str:
+    """Return a run of characters that are no letters with at most `_MOST_MARKS` combining ones in a row."""
+    kept, marks = [], 0
+    for character in run[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _folded_character(character: str) -> str:

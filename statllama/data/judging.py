@@ -37,6 +37,7 @@ MOST_TOKENS = 2048  # a model that thinks first needs more than a word
 OPTIONAL = ("max_tokens", "temperature")  # fields that newer models of OpenAI's refuse
 BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 SHOWN = 300  # characters of what a server said
+MOST_BYTES = 4 << 20  # of an answer: thoughts of `MOST_TOKENS` are far shorter
 PROMPT = """\
 You compare a question of a test with a passage of training data.
 
@@ -98,7 +99,13 @@ class Judge:
                 remedy=f"leave it out, and put a key into the environment variable {KEY_VARIABLE}",
             )
         path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
-        return cls(f"{parts.scheme}://{parts.netloc}{path}", model, os.environ.get(KEY_VARIABLE, "").strip())
+        key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError(
+                f"the key in {KEY_VARIABLE} has a character that no HTTP header may hold (it is not shown here)",
+                remedy=f"set {KEY_VARIABLE} to the key alone: one line of ASCII",
+            )
+        return cls(f"{parts.scheme}://{parts.netloc}{path}", model, key)
 
     def judge(self, question: str, passage: str, memory: Path | None = None) -> Judgement:
         """Return the answer, and keep it in `memory` (a workspace's, `Store.memory`) unless it is unclear.
@@ -106,7 +113,7 @@ class Judge:
         JudgeError when there is none after all tries.
         """
         prompt = PROMPT.format(question=question, passage=passage)
-        said = self._complete(prompt)
+        said = self._hidden(self._complete(prompt)).encode(errors="replace").decode()  # a lone surrogate is no text
         judgement = Judgement(answer_of(said), said[:SHOWN])
         if judgement.answer != "unclear":
             remember(memory, self._name(prompt), judgement.answer)
@@ -145,10 +152,9 @@ class Judge:
         proxies = urllib.request.ProxyHandler({} if local else None)
         try:
             with urllib.request.build_opener(_NoRedirect, proxies).open(request, timeout=self.seconds) as answer:
-                return self._parsed(answer.read())
+                return self._parsed(self._read(answer))
         except urllib.error.HTTPError as error:
-            with error:
-                said = f"HTTP {error.code}: {self._shown(error.read())}"
+            said = f"HTTP {error.code}: {self._shown(_what_came(error))}"
             if error.code in BUSY:
                 raise _TryAgain(said) from None
             if error.code == 400 and (refused := [name for name in OPTIONAL if name in body and name in said]):
@@ -161,10 +167,26 @@ class Judge:
             reason = getattr(error, "reason", None) or error
             raise _TryAgain(self._shown(f"{reason}".encode()) or type(error).__name__) from None
 
+    def _read(self, answer: Any) -> bytes:
+        """Return an answer's body. _TryAgain when it comes too slowly, JudgeError when it has no end."""
+        end, found = time.monotonic() + self.seconds, bytearray()
+        while piece := answer.read1(1 << 16):
+            found += piece
+            if len(found) > MOST_BYTES:
+                raise JudgeError(
+                    f"the judge at {self.url} answers with more than {MOST_BYTES >> 20} MiB",
+                    remedy="give the address of an OpenAI-compatible API, such as --judge http://localhost:8000/v1",
+                )
+            if time.monotonic() > end:
+                raise _TryAgain(f"no whole answer within {self.seconds:.0f} s")
+        if answer.length:
+            raise _TryAgain(f"the connection broke off with {answer.length:,} bytes to come")
+        return bytes(found)
+
     def _parsed(self, said: bytes) -> Any:
         try:
             return json.loads(said)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise JudgeError(
                 f"the judge at {self.url} answers with no JSON: {self._shown(said)}",
                 remedy="give the address of an OpenAI-compatible API, such as --judge http://localhost:8000/v1",
@@ -182,8 +204,22 @@ class Judge:
 
     def _shown(self, said: bytes) -> str:
         """Return the beginning of what a server said, on one line, without the key."""
-        text = " ".join(said.decode(errors="replace").split())
-        return (text.replace(self.key, "***") if self.key else text)[:SHOWN]
+        return self._hidden(" ".join(said.decode(errors="replace").split()))[:SHOWN]
+
+    def _hidden(self, said: str) -> str:
+        """Return a text without the key."""
+        return said.replace(self.key, "***") if self.key else said
+
+
+def _what_came(error: urllib.error.HTTPError) -> bytes:
+    """Return the beginning of the body of a refusal, as far as it came."""
+    try:
+        with error:
+            return error.read(1 << 16)
+    except http.client.IncompleteRead as broken:
+        return broken.partial
+    except (OSError, http.client.HTTPException):
+        return b""
 
 
 class _TryAgain(Exception):

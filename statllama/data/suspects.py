@@ -106,6 +106,8 @@ class Resembling:
 
     def add(self, rows: Sequence[tuple[str, str]], split: Sequence[Sequence[str]]) -> None:
         """Take rows: (where, `plain` text) of each, and the words of the texts."""
+        if not rows:  # of a batch whose rows are all copies
+            return
         best: dict[int, tuple[float, int, int, int]] = {}
         ids = [self._ids.ids(found) for found in split]
         for size, members, weights in self._classes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -169,6 +170,14 @@ def test_a_short_question_by_itself(question: str, text: str) -> None:
 )
 def test_another_short_question(question: str, text: str) -> None:
     assert found(Questions([Question("exam", 1, question)]), text) is None
+
+
+@pytest.mark.parametrize("filler", [".", "\n", "-", " . "])
+def test_a_flood_of_signs_takes_no_time(filler: str) -> None:
+    start = time.process_time()
+    assert not stands_alone("What is 2 + 3?", f"so what is{filler * 20_000}x, what is 2 + 4")
+    assert stands_alone("What is 2 + 3?", f"so.{filler * 20_000}What is 2 + 3?{filler * 20_000}")
+    assert time.process_time() - start < 1.0
 
 
 def test_what_is_looked_for_is_counted() -> None:

@@ -55,6 +55,13 @@ def test_ascii_keeps_all_that_is_seen(text: str) -> None:
     assert folded(text) == "".join(c for c in text if c.isprintable() or c.isspace())
 
 
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u05b0\u0591\u05b4"])
+def test_a_flood_of_marks_takes_no_time(marks: str) -> None:
+    start = time.process_time()
+    assert folded("mean" + marks * 20_000 + " x")[:4] == "mean"
+    assert time.process_time() - start < 1.0
+
+
 def test_a_long_text_of_other_characters_is_folded_in_time_that_grows_with_it() -> None:
     began = time.perf_counter()
     folded("оценка “x” — " * 50_000)

@@ -195,3 +195,32 @@ def test_another_model_is_asked_anew(server: Server, tmp_path: Path) -> None:
     for model in ("small", "large", "small"):
         judged(suspects(1)[:1], Judge(server.url, model, waits=()), tmp_path / "memory.json")
     assert [body["model"] for _, _, body in server.requests] == ["small", "large"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ((200, b"[" * 200_000, {}), "answers with no JSON"),
+        ((200, b" " * (5 << 20), {}), "more than 4 MiB"),
+        ((200, b"{", {"Content-Length": "1000", "Connection": "close"}), "gives no answer"),
+        ((500, b"half", {"Content-Length": "1000", "Connection": "close"}), "HTTP 500: half"),
+    ],
+)
+def test_a_hostile_server_gets_an_error_that_says_so(server: Server, reply: Reply, message: str) -> None:
+    server.reply = lambda prompt: reply
+    with pytest.raises(JudgeError, match=message):
+        Judge(server.url, "m", KEY, waits=(), seconds=2.0).judge("q", "p")
+
+
+def test_what_a_server_says_can_be_written_down_and_has_no_key(server: Server) -> None:
+    said = json.dumps({"choices": [{"message": {"content": f"hm \ud800 {KEY}"}}]}).encode()
+    server.reply = lambda prompt: (200, said, {})
+    assert Judge(server.url, "m", KEY, waits=()).judge("q", "p").said == "hm ? ***"
+
+
+@pytest.mark.parametrize("key", ["\u043a\u043b\u044e\u0447", "one\ntwo"])
+def test_a_key_that_no_header_holds_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(UsageError, match=KEY_VARIABLE) as caught:
+        Judge.at("http://localhost:8000/v1", "m")
+    assert key not in str(caught.value)

@@ -127,3 +127,10 @@ def test_the_similarity_is_that_of_a_plain_computation(number: int) -> None:
     expected = plain_similarity(ASKED, number, text)
     assert expected >= SUSPECT
     np.testing.assert_allclose(group.nearest[0].similarity, expected, atol=6e-4)
+
+
+def test_a_batch_without_a_row_adds_none() -> None:
+    """All rows of a batch may be copies, which are no suspects."""
+    index = Resembling([Question("t", 1, "A farmer sells 40 baskets of pears at the market. How much does he earn?")])
+    index.add([], [])
+    assert index.found() == ()
