@@ -21,6 +21,7 @@ earns nothing.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -34,7 +35,12 @@ Point = Mapping[str, Any]
 
 MOST_NUMBERS = 40
 """Different numbers in a part; with more, it is a list of numbers rather than a solution."""
-_LABEL = re.compile(r"^[^\S\n]*[#*_>-]*[^\S\n]*(?:part[^\S\n]+)?[*_]*(?:\(([a-h])\)|([a-h])[).:])", re.I | re.M)
+_LABEL = re.compile(  # every repeat has a bound: replies of one character over and over are no rarity
+    r"^[^\S\n]{0,12}(?:[#*_>-]{1,8}[^\S\n]{0,4})?(?:\d[.)][^\S\n]{1,4})?(?:\\(?:text|math)bf\{)?(?:"
+    r"(?:part[^\S\n]{1,4})?[*_]{0,3}(?:\$\(([a-h])\)\$|\(([a-h])\)|([a-h])[).:])"
+    r"|part[^\S\n]{1,4}([a-h])(?=[*_}]{0,3}[^\S\n]{0,4}(?:\n|\Z|[-–—])))",
+    re.I | re.M,
+)
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
 _STEM = 6  # letters that two forms of a word share: rejected, rejecting
 _RECALL, _PRECISION = 0.5, 0.8  # of telling words: said of those wanted, wanted of those said
@@ -48,30 +54,44 @@ _SAME = {"no": "not", "insufficient": "not", "lack": "not", "without": "not", "n
 _NEGATION = re.compile(r"\b(?:not|no|never|insufficient|lacks?|lacking|without|little)\b|n['’]t\b", re.I)
 _AFTER = re.compile(r"^\W*(?:is|was)\s+(?:\w+\s+)?(?:not|in(?:sufficient|conclusive)|too weak|lacking)", re.I)
 _VERDICT = re.compile(
-    r"(?P<kept>(?:fail(?:s|ed)?\s+to|do(?:es)?\s+not|did\s+not|can\s*not|could\s+not|not|n['’]t|never|unable\s+to)"
-    r"\s+(?:be\s+)?reject)|reject",
+    r"(?P<kept>(?:fail(?:s|ed|ing|ure)?\s+to|can\s*not|not|n['’]t|never|unable\s+to)\s+(?:be\s+)?reject"
+    r"|\b(?:insufficient|too\s+weak|not)\s+(?:\w+\s+){0,3}?to\s+reject"
+    r"|(?:\b(?:insufficient|not|no|without|lack\w*|little)|n['’]t)\b[^.,;:\n]{0,60}?"
+    r"\b(?:evidence|reason|grounds?|basis)\s+(?:\w+\s+){0,3}?to\s+reject)"
+    r"|reject",
     re.I,
 )
+_CLAUSE = re.compile(r"[;:]|,\s*(?:so|and|then|therefore|we|there|it|the|this)\b", re.I)
 _RELATION = {
     "=": r"(?:=|equals?(?:to)?|is)",
     ">": r"(?:>|(?:greater|more|higher|larger)than|exceeds|above)",
     "<": r"(?:<|(?:less|lower|smaller|fewer)than|below)",
     "!=": r"(?:!=|notequal(?:to)?|isnot|differsfrom|(?:is)?differentfrom)",
 }
+_STATISTIC = re.compile(  # of a sample, in text without spaces; a hypothesis is about the population
+    r"[xyd]\d?-?bar|(?<![a-z])bar[xyd]|p\d?-?hat|(?<![tw])hatp|[xyd]\u0304|p\u0302|sample(?:mean|proportion|slope)"
+)
+_VALUE = r"(?P<value>-?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?)(?P<percent>%?)"
 _SIGNS = {"≠": "!=", r"\neq": "!=", r"\ne": "!=", r"\gt": ">", r"\lt": "<", "₀": "0", "ₐ": "a", "₁": "1", "₂": "2"}
 
 
 def parts(reply: str) -> dict[str, str]:
-    """Return the text of each part by its label, a letter; the last of two parts with one label counts.
+    """Return the text of each part by its label, a letter.
 
-    A label begins a line: `(a)`, `a)`, `a.`, `Part (a)`, `**(a)**`.
+    A label begins a line: `(a)`, `a)`, `a.`, `Part (a)`, `**Part a**`, `$(a)$`. Of two parts with one label the last
+    counts, and one with a final answer before one without: a summary at the end does not take the place of the work.
 
     >>> parts("(a) Yes.\\nAnswer: 3\\n**(b)** No.")
     {'a': ' Yes.\\nAnswer: 3\\n', 'b': '** No.'}
     """
     labels = list(_LABEL.finditer(reply))
     ends = [*(found.start() for found in labels[1:]), len(reply)]
-    return {(label[1] or label[2]).lower(): reply[label.end() : end] for label, end in zip(labels, ends, strict=False)}
+    found: dict[str, str] = {}
+    for label, end in zip(labels, ends, strict=False):
+        letter, text = next(filter(None, label.groups())).lower(), reply[label.end() : end]
+        if letter not in found or final_answer(text) is not None or final_answer(found[letter]) is None:
+            found[letter] = text
+    return found
 
 
 def earned(rubric: Sequence[Point], reply: str) -> tuple[bool, ...]:
@@ -210,17 +230,30 @@ def _hypotheses(point: Point, text: str) -> bool:
 
 
 def _states(said: str, name: str, relation: str, value: str) -> bool:
+    """Return whether the hypothesis `name` has the relation and value, about a parameter."""
     ends = re.escape(value.lower().replace("_", ""))
     number = re.fullmatch(r"-?\d[\d.]*", value)
-    wanted = rf"{ends}(?!\d|\.\d)" if number else rf"(?:{ends}|0(?!\d|\.\d))"  # p1 > p2, or p1 - p2 > 0
-    return bool(re.search(rf"{name}[^=<>!]{{0,60}}?{_RELATION[relation]}{wanted}", said))
+    wanted = _VALUE if number else rf"(?:{ends}|0(?!\d|\.\d))"  # p1 > p2, or p1 - p2 > 0
+    for found in re.finditer(rf"{name}(?P<of>[^=<>!]{{0,60}}?){_RELATION[relation]}{wanted}", said):
+        if _STATISTIC.search(found["of"]):
+            return False
+        if not number or _same_value(found["value"], found["percent"], value):
+            return True
+    return False
+
+
+def _same_value(said: str, percent: str, wanted: str) -> bool:
+    """Return whether 0.60, .6 or 60% states the value 0.6."""
+    if not any(map(str.isdigit, said)):
+        return False
+    return math.isclose(float(said.replace(",", "")) / (100 if percent else 1), float(wanted), rel_tol=1e-9)
 
 
 def _decision(point: Point, text: str) -> bool:
     verdict, level = point["wants"][:2]
     found = list(_VERDICT.finditer(text))
     named = {float(number) for number in re.findall(r"(?<![\d.])0?\.\d+", text)}
-    named |= {float(number) / 100 for number in re.findall(r"(\d+(?:\.\d+)?)\s?(?:%|percent)", text)}
+    named |= {float(number) / 100 for number in re.findall(r"(?<![\d.])(\d{1,2}(?:\.\d{1,4})?)\s?(?:%|percent)", text)}
     return bool(found) and ("fail" if found[-1]["kept"] else "reject") == verdict and float(level) in named
 
 
@@ -229,7 +262,8 @@ def _conclusion(point: Point, text: str) -> bool:
     for sentence in reversed(re.split(r"(?<=[.!?])\s+|\n", text)):
         before, evidence, after = sentence.partition("evidence")
         if evidence:
-            none = bool(_NEGATION.search(before) or _AFTER.search(after))
+            clause = _CLAUSE.split(before)[-1]  # not what comes first: since 0.02 is not above 0.05, there is ...
+            none = bool(_NEGATION.search(clause) or _AFTER.search(after))
             return none == (point["wants"][0] == "no") and 2 * len(wanted & set(_tokens(sentence))) >= len(wanted)
     return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def test_parts_go_by_the_labels_that_begin_a_line() -> None:
         "a": "one, see part (b)\n  two", "b": "three", "c": "four", "d": "five", "e": "six",
     }  # fmt: skip
     assert parts("(a) draft\n(b) x\n(a) final") == {"a": " final", "b": " x\n"}  # the last one counts
+    assert parts("(a) work\nAnswer: 3\n\nSummary:\n(a) 3") == {"a": " work\nAnswer: 3\n\nSummary:\n"}
+    others = parts("Part a\none\n**Part b**\ntwo\n$(c)$ three\n\\textbf{(d)} four\n5. (e) five\nPart F - six")
+    assert {label: text.strip("*}- \n") for label, text in others.items()} == {
+        "a": "one", "b": "two", "c": "three", "d": "four", "e": "five", "f": "six"}  # fmt: skip
     assert parts("") == parts("no labels, and (a) not at the beginning") == {}
 
 
@@ -141,6 +146,45 @@ def test_checks(wanted: dict[str, Any], text: str, expected: bool) -> None:
     assert earned([wanted], f"(a) {text}") == (expected,)
     assert earned([wanted], f"(b) {text}") == (False,)  # under another part's label
     assert fault([wanted]) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "text", "expected"),
+    [
+        (point("decision", "fail", "0.05"), "At the 5% level there is insufficient evidence to reject H0.", True),
+        (point("decision", "fail", "0.05"), "There isn't enough convincing evidence to reject H0 at 0.05.", True),
+        (point("decision", "fail", "0.05"), "The evidence is not strong enough to reject H0 at 0.05.", True),
+        (point("decision", "reject", "0.05"), "There is not enough evidence to reject H0 at 0.05.", False),
+        (point("decision", "reject", "0.05"), "As 0.01 is not above 0.05, the evidence suffices to reject H0.", True),
+        (point("decision", "fail", "0.05"), "Failing to reject H0 at alpha = 0.05 is the result.", True),
+        (point("conclusion", "yes", "the mean weight exceeds 5"),
+         "Since 0.01 is not greater than 0.05, there is convincing evidence that the mean weight exceeds 5.", True),
+        (point("conclusion", "no", "the mean weight exceeds 5"),
+         "Since 0.3 > 0.05, there is not convincing evidence that the mean weight exceeds 5.", True),
+        (point("hypotheses", "p = 0.6", "p > 0.6"), "H0: p = 0.60, Ha: p > .6", True),
+        (point("hypotheses", "p = 0.6", "p > 0.6"), "H0: p = 60%; Ha: p > 60%", True),
+        (point("hypotheses", "p = 0.6", "p > 0.6"), "H0: p = 0.65, Ha: p > 0.65", False),
+        (point("hypotheses", "p = 0.6", "p > 0.6"), "H0: p_hat = 0.6, Ha: p_hat > 0.6", False),
+        (point("hypotheses", "p = 0.6", "p > 0.6"), r"$H_0: \hat{p} = 0.6$, $H_a: \hat{p} > 0.6$", False),
+        (point("hypotheses", "mu = 83", "mu > 83"), "H0: x_bar = 83 and Ha: x_bar > 83", False),
+        (point("hypotheses", "mu = 83", "mu > 83"), "H0 says that mu = 83, Ha that mu > 83", True),
+        (point("hypotheses", "mu = 1200", "mu != 1200"), "H0: mu = 1,200, Ha: mu != 1,200.0", True),
+    ],
+)  # fmt: skip
+def test_what_careful_writers_write(wanted: dict[str, Any], text: str, expected: bool) -> None:
+    assert earned([wanted], f"(a) {text}") == (expected,)
+
+
+@pytest.mark.parametrize("character", [" ", "*", "#", "_", "1", "(", "\n", "$", "- "])
+def test_a_reply_of_one_character_over_and_over_takes_no_time(character: str) -> None:
+    rubric = [
+        point("decision", "reject", "0.05"),
+        point("hypotheses", "mu = 1", "mu > 1"),
+        point("conclusion", "yes", "x"),
+    ]
+    start = time.process_time()
+    earned(rubric, f"(a) {character * 20_000}\n{character * 20_000}")
+    assert time.process_time() - start < 1.0
 
 
 def test_the_share_counts_every_point() -> None:
