@@ -180,7 +180,7 @@ def term(value: float) -> str:
 
 def article(noun: str) -> str:
     """Return a noun with its indefinite article: an apartment, a tree."""
-    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+    return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"
 
 
 def ordinal(number: int) -> str:

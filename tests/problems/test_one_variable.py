@@ -258,3 +258,14 @@ def test_answers_follow_from_the_printed_question(kind: str) -> None:
     for seed in range(60):
         problem = make_problem("one_variable", kind, seed, "test")
         agree(problem, READ[kind](problem.question))
+
+
+def test_printed_z_scores_agree_with_the_printed_gap() -> None:
+    """The gap of two scores is what their printed values give, rounded to its digits."""
+    for seed in range(60):
+        problem = make_problem("one_variable", "compare_z_scores", seed)
+        for solution in problem.solutions:
+            scores = re.findall(r"/ [\d.]+ = (-?\d\.\d+)", "\n".join(solution))
+            gap = re.search(r"by (\d\.\d\d) standard deviations", "\n".join(solution))
+            if gap and len(scores) == 2:
+                assert abs(abs(float(scores[0]) - float(scores[1])) - float(gap[1])) < 0.0065, solution

@@ -224,3 +224,12 @@ def test_printed_questions(kind: str) -> None:
     for seed in range(60):
         problem = make_problem("proportions", kind, 900 + seed, "test")
         agree(problem, READ[kind](problem.question))
+
+
+def test_what_follows_is_what_follows_from_the_decision_in_question() -> None:
+    for seed in range(40):
+        problem = make_problem("proportions", "error_consequence", seed)
+        for sibling, solution in zip(problem.siblings, problem.solutions, strict=True):
+            act = str(problem.parameters["pause" if sibling.asked in ("II", "kept") else "act"])
+            assert act in sibling.answer.text, solution
+            assert act in " ".join(step for step in solution if step != sibling.answer.text), solution

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from statllama.problems import kinds, make_problem
+from statllama.problems._problem import article
 
 from .checks import Params, agree, check_topic
 from .printed.two_variable import READ
@@ -207,6 +208,11 @@ def test_answers() -> None:
             "unusual_points": _unusual,
         },
     )
+
+
+def test_a_proper_noun_has_its_article() -> None:
+    assert [article(noun) for noun in ("April temperature", "apple", "Monday")] == [
+        "an April temperature", "an apple", "a Monday"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", kinds("two_variable"))

@@ -118,8 +118,8 @@ def compare_z_scores(draw: Draw) -> Siblings:
     stem = draw.ask(_STEM_COMPARE_Z_SCORES, c=c, x1=x[0], x2=x[1], m1=m[0], m2=m[1], s1=s[0], s2=s[1])
     names = (c.first, c.second)
     working = (
-        f"The z-scores are `({x[0]} - {m[0]}) / {s[0]} = {z[0]:.2f}` in {names[0]} and "
-        f"`({x[1]} - {m[1]}) / {s[1]} = {z[1]:.2f}` in {names[1]}.",
+        f"The z-scores are `({x[0]} - {m[0]}) / {s[0]} = {z[0]:.3f}` in {names[0]} and "
+        f"`({x[1]} - {m[1]}) / {s[1]} = {z[1]:.3f}` in {names[1]}.",
         f"The distances above the mean are `{x[0]} - {m[0]} = {d[0]}` in {names[0]} and `{x[1]} - {m[1]} = {d[1]}` in "
         f"{names[1]}.",
     )

@@ -143,9 +143,11 @@ def error_consequence(draw: Draw) -> Siblings:
         Sibling(asked, f"{stem} {draw.ask(_ASK_ERROR_CONSEQUENCE, asked)}",
                 [f"{hypotheses(f'p = {null}', sign)}, where p is the proportion of the {d.who} {d.rel} {d.does}.",
                  recalled(_MEANING[asked]), f"[So here // In this case,] H0 is {what}.",
-                 f"[Rejecting H0 means that the {d.agent} {d.act} // If H0 is not rejected, the {d.agent} {d.pause}]."],
+                 f"[{nots[0]}ejecting H0 means that the {d.agent} {does} // If H0 is {nots[1]}rejected, the {d.agent} "
+                 f"{does}]."],
                 words(f"The {d.agent} {does}, and in fact {share} {null * 100:g}% of the {d.who} {d.does}."),
                 _MEANING[asked])
         for asked, (does, share, what) in outcomes.items()
+        for nots in (("Not r", "not ") if what.startswith("not") else ("R", ""),)
     ]
     return four(of, _SLIPS, {"null": null, "n": n, "alpha": alpha, "up": d.up, "act": d.act, "pause": d.pause})

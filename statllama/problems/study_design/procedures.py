@@ -59,13 +59,13 @@ def procedure_of_sample(draw: Draw) -> Siblings:
     numbers = {"n": draw.integer(60, 240), "value": draw.integer(*r.mean), "percent": 5 * draw.integer(4, 15)}
     fields = {"r": r, **numbers}
     about = {
-        "mean": ("the mean of one quantitative variable", r.y, f"`H_0: mu = {numbers['value']}`",
+        "mean": ("the mean of one quantitative variable", r.y, f"`H0: mu = {numbers['value']}`",
                  "the standard deviation is estimated from the sample"),
         "proportion": ("the proportion of one categorical variable", f"whether they {r.does}",
-                       f"`H_0: p = {numbers['percent'] / 100:.2f}`", "this hypothesis gives the standard deviation"),
+                       f"`H0: p = {numbers['percent'] / 100:.2f}`", "this hypothesis gives the standard deviation"),
         "counts": ("the counts of two categorical variables", f"{r.first} and {r.second}",
                    "that they are independent", "the counts form a two-way table of one sample"),
-        "slope": ("the slope of a line for two quantitative variables", f"{r.x} and {r.y}", "`H_0: beta = 0`",
+        "slope": ("the slope of a line for two quantitative variables", f"{r.x} and {r.y}", "`H0: beta = 0`",
                   "the standard error is estimated from the residuals"),
     }
     steps: dict[str, list[Step]] = {
@@ -153,11 +153,11 @@ def procedure_of_experiment(draw: Draw) -> Siblings:
     fields = {"v": v, "n": n, "half": n // 2, "value": value}
     about = {
         "means": ("two means of independent groups", f"one value of {v.y} is measured on each unit",
-                  "`H_0: mu_1 - mu_2 = 0`"),
+                  "`H0: mu_1 - mu_2 = 0`"),
         "pairs": ("the mean of differences within pairs", f"the values of {v.y} belong together in twos",
-                  "`H_0: mu_d = 0`"),
+                  "`H0: mu_d = 0`"),
         "proportions": ("two proportions of independent groups", f"for each unit, {v.y} is either a success or not",
-                        "`H_0: p_1 - p_2 = 0`"),
+                        "`H0: p_1 - p_2 = 0`"),
         "counts": ("the distribution of counts over several categories", f"the categories of {v.y} are counted",
                    "that the two distributions are the same"),
     }
