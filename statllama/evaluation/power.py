@@ -26,15 +26,25 @@ NORMAL = NormalDist()
 
 
 def smallest_change(
-    n: int, discordance: float, level: float = ALPHA, power: float = POWER, design_effect: float = 1.0
+    n: int,
+    discordance: float,
+    level: float = ALPHA,
+    power: float = POWER,
+    design_effect: float = 1.0,
+    clusters: int | None = None,
 ) -> float:
     """Return the smallest change, in points, that a two-sided test at `level` finds with this power, on `n` items.
 
     `discordance`: share of the items that the two models answer differently; the change itself where it is larger.
     Connor (1987, Biometrics 43, 207-211), of n / `design_effect` items: n delta^2 = (z_a sqrt(D) + z_b sqrt(D -
     delta^2))^2. At least as many items change one way as the sign test needs, log2(1 / level). 100 where none is found.
+    With `clusters`, z_a is Student's t of their test, and the sign test needs as many clusters.
     """
     for_level, for_power = NORMAL.inv_cdf(1 - level / 2), NORMAL.inv_cdf(power)
+    if clusters is not None and clusters < n:
+        if clusters < max(2.0, -math.log2(level)):
+            return 100.0
+        for_level = _quantile(level / 2, clusters - 1)
     items = n / design_effect
 
     def found(delta: float) -> bool:
@@ -73,7 +83,8 @@ class Design:
 
     def smallest_change(self, tests: int = 1) -> float:
         """Return the smallest change, in points, that is shown with 80 % power among `tests`; 100 where none is."""
-        return smallest_change(self.items, self.discordance, ALPHA / tests, design_effect=self.design_effect)
+        effect, clusters = self.design_effect, self.clusters
+        return smallest_change(self.items, self.discordance, ALPHA / tests, design_effect=effect, clusters=clusters)
 
     def held(self, budget: float, level: float = ALPHA) -> float:
         """Return the chance that a gate of `budget` points comes out `held` when the true change is zero.

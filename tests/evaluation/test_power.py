@@ -52,6 +52,30 @@ def test_what_makes_a_change_harder_to_show() -> None:
     assert design.smallest_change() == change and design.smallest_change(6) == smallest_change(600, 0.1, 0.05 / 6)
 
 
+@pytest.mark.parametrize("groups", [6, 10])
+def test_few_clusters_show_only_what_student_t_lets_them(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By simulation, of items that do not lean together: 6 clusters of 20 want more than 120 items by themselves."""
+    monkeypatch.setattr(paired, "DRAWS", 500)
+    draw, n, names = numpy.random.default_rng(11), 20 * groups, [f"{i % groups}" for i in range(20 * groups)]
+    change = Design(n, groups, 0.5, 0.2, 1.0, "measured").smallest_change()
+    assert change > 1.05 * smallest_change(n, 0.2)
+    up = (0.2 + change / 100) / 2
+    found = []
+    for _ in range(200):
+        steps = draw.choice([1, -1, 0], n, p=[up, 0.2 - up, 0.8])
+        found.append(paired_change([int(s < 0) for s in steps], [int(s > 0) for s in steps], names).p < 0.05)
+    assert 0.68 <= numpy.mean(found) <= 0.95
+
+
+@pytest.mark.parametrize(("clusters", "tests"), [(1, 1), (4, 1), (7, 6)])
+def test_too_few_clusters_show_no_change(clusters: int, tests: int) -> None:
+    """The least mid-p of their sign-flip test is 1 / 2^clusters: 0.0625 of 4, 6 x 0.0078 of 7."""
+    design = Design(40 * clusters, clusters, 0.5, 0.2, 1.0, "measured")
+    names = [f"{i % clusters}" for i in range(40 * clusters)]
+    assert paired_change([0] * len(names), [1] * len(names), names, tests).p_adjusted > 0.045
+    assert (design.smallest_change(tests) == 100.0) == (2.0**-clusters > 0.05 / tests)
+
+
 @pytest.mark.parametrize(("n", "discordance", "budget"), [(216, 0.1, -5), (662, 0.02, -2), (500, 0.3, -6)])
 def test_a_gate_is_held_as_often_as_it_says(
     n: int, discordance: float, budget: float, monkeypatch: pytest.MonkeyPatch
