@@ -152,6 +152,8 @@ def read_task(path: Path) -> TaskFile:
         blind_of(config)
     except ValueError as error:
         raise _wrong(path, str(error)) from None
+    if not isinstance(cluster := (config.get("metadata") or {}).get("cluster"), str | None):
+        raise _wrong(path, f"`metadata.cluster` is {cluster!r}; write the name of one column, such as `cluster: kind`")
     data = _resolve_data(path, config)
     code = [ref.file for ref in _functions(config)]
     return TaskFile(path.stem, path, text, config, tuple(dict.fromkeys([*data, *code])))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import TaskFile, rubric_column
+from statllama.config.benchmarks import BenchmarkError, TaskFile, rubric_column
 from statllama.config.blind import Blind, blind_of
 from statllama.errors import EvaluationError
 from statllama.evaluation.paired import clustered_error, sums_of
@@ -114,8 +114,8 @@ def collect(
     """Return what lm-eval's task object says of a model's answers as a TaskScore. `judged`: see `Requests.judge`,
     `cut` is `truncated`.
 
-    Raises EvaluationError when the headline metric is not the mean of the items' scores, or the column of the clusters
-    is missing or constant.
+    Raises EvaluationError when the headline metric is not the mean of the items' scores, BenchmarkError for a column of
+    clusters that is missing or constant.
     """
     loaded = asked.loaded
     means = asked.means(judged)
@@ -128,7 +128,8 @@ def collect(
     value = math.fsum(items) / len(items)
     if abs(value - means[metric, chosen]) > 1e-9:
         raise EvaluationError(f"{task.path}: `{metric}` is not the mean of the items' scores")
-    clusters = _clusters(task, asked.items)
+    rows = [item.doc for item in asked.items]
+    clusters = clusters_of(task, rows, whole=len(rows) == len(loaded.eval_docs))
     samples = tuple(_sample(task, loaded, item, chosen, score) for item, score in zip(asked.items, items, strict=True))
     several = len({name for _, name in means}) > 1
     others = {f"{m},{f}" if several else m: v for (m, f), v in means.items() if (m, f) != (metric, chosen)}
@@ -162,22 +163,29 @@ def _chance(loaded: Any, items: Sequence[Item]) -> float | None:
     return fmean(one / len(loaded.doc_to_choice(item.doc)) for one, item in zip(right, items, strict=True))
 
 
-def _clusters(task: TaskFile, items: Sequence[Item]) -> tuple[str, ...] | None:
-    """Return the cluster of each item; None where the task file names no column. A user's own questions may lack it."""
+def clusters_of(task: TaskFile, rows: Sequence[Mapping[str, Any]], *, whole: bool) -> tuple[str, ...] | None:
+    """Return the cluster of each row of a benchmark; None where the task file names no column, and where a user's own
+    questions do not have it.
+
+    `whole`: whether these are all rows; the first few may well be of one cluster. BenchmarkError for a column that is
+    missing or constant.
+    """
     column = (task.config.get("metadata") or {}).get("cluster")
-    if column is None or (task.replaced and not any(column in item.doc for item in items)):
+    if column is None or (task.replaced and not any(column in row for row in rows)):
         return None
-    missing = [item.number + 1 for item in items if item.doc.get(column) is None]
-    if missing:
-        raise EvaluationError(
-            f"{task.path}: `metadata.cluster` names the column {column!r}, which row {missing[0]} does not have",
-            remedy="fill the column in every row, or take `cluster` out of the task file's `metadata`",
+    where = str(task.files[0]) if task.replaced else str(task.path)
+    out = "take the column out of all rows" if task.replaced else "take `cluster` out of the task file's `metadata`"
+    found = tuple(str(row[column]) for row in rows if row.get(column) is not None)
+    if len(found) < len(rows):
+        missing = next(number for number, row in enumerate(rows, start=1) if row.get(column) is None)
+        raise BenchmarkError(
+            f"{where}: `metadata.cluster` names the column {column!r}, which row {missing} does not have",
+            remedy=f"fill the column in every row, or {out}",
         )
-    found = tuple(str(item.doc[column]) for item in items)
-    if len(items) > 1 and len(set(found)) == 1:
-        raise EvaluationError(
-            f"{task.path}: all {len(items)} items have the {column} {found[0]!r}: one cluster says nothing of others",
-            remedy="name a column whose values differ, or take `cluster` out of the task file's `metadata`",
+    if whole and len(rows) > 1 and len(set(found)) == 1:
+        raise BenchmarkError(
+            f"{where}: all {len(rows)} items have the {column} {found[0]!r}: one cluster says nothing of others",
+            remedy=f"name a column whose values differ, or {out}",
         )
     return found
 

@@ -18,7 +18,7 @@ from statllama.errors import DataError
 from statllama.evaluation.paired import Change
 from statllama.evaluation.power import POWER, Design, assumed, measured, of_base
 from statllama.evaluation.scorecard import compare_scores
-from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.scores import TaskScore, clusters_of
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
 from statllama.runs.plan import PlannedStage
@@ -48,7 +48,9 @@ class GateSight:
 
     def __str__(self) -> str:
         design, gate = self.design, self.gate
-        clusters = f" in {design.clusters:,} clusters" if design.clusters < design.items else ""
+        clusters = (
+            f" in {design.clusters:,} cluster{'s' * (design.clusters > 1)}" if design.clusters < design.items else ""
+        )
         text = (
             f"gate on {self.task}, {gate.budget:+g} points against the {gate.against}: with {design.items:,} items"
             f"{clusters} it comes out held in {100 * self.held:.0f} % of runs that lose nothing"
@@ -134,20 +136,23 @@ def _assumed(task: TaskFile, limit: int | None, store: Store) -> Design | None:
 def _cluster_sizes(task: TaskFile, limit: int | None, store: Store) -> list[int]:
     """Return the number of items in each cluster of what is scored; empty where the rows cannot be had.
 
-    Remembered by the benchmark's content, since rows of the hub come over the network.
+    Remembered by the benchmark's content, since rows of the hub come over the network. BenchmarkError for a column of
+    clusters that is missing or constant.
     """
     if task.config.get("process_docs") is not None:  # code that may leave rows out
         return []
     name = f"clusters of {task_fingerprint(task)}, limit {limit}"
     if (known := recall(store.memory).get(name)) is None:
-        column = (task.config.get("metadata") or {}).get("cluster")
         try:
-            rows = [row for _, row in islice(read_items(task), limit)]
+            items = read_items(task)
+            rows = [row for _, row in islice(items, limit)]
+            whole = next(items, None) is None
         except DataError:
             return []
         if not rows:
             return []
-        counts = Counter(str(row.get(column)) for row in rows) if column else dict.fromkeys(range(len(rows)), 1)
-        known = json.dumps(sorted(Counter(counts.values()).items()))
+        clusters = clusters_of(task, rows, whole=whole)
+        sizes = Counter(clusters).values() if clusters else [1] * len(rows)
+        known = json.dumps(sorted(Counter(sizes).items()))
         remember(store.memory, name, known)
     return [size for size, times in json.loads(known) for _ in range(times)]

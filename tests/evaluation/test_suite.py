@@ -857,3 +857,11 @@ def test_a_cluster_column_that_says_nothing_is_refused(
     write_task(folder, "together", rows, **clustered("kind"))
     with pytest.raises(EvaluationError, match=re.escape(message)):
         run("together")
+
+
+def test_the_first_items_may_be_of_one_cluster(folder: Path, run: Callable[..., TaskScore]) -> None:
+    """A limit is no fault of the column: the score has no standard error, as one cluster says nothing of others."""
+    rows = [{**row, "kind": f"kind {i // 4}"} for i, row in enumerate(choice_rows())]
+    write_task(folder, "together", rows, **clustered("kind"))
+    first = run("together", SPEC.model_copy(update={"limit": 4}))
+    assert (first.n, first.clusters, first.stderr) == (4, ("kind 0",) * 4, None)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import statllama
+from statllama.config.benchmarks import BenchmarkError
 from statllama.evaluation.paired import paired_change
 from statllama.evaluation.power import assumed, measured
 from statllama.recipe import load_recipe
@@ -67,6 +68,53 @@ def test_clusters_are_counted(recipe: Path) -> None:
         design = sights(recipe)[0].design
         assert design is not None
         assert (design.items, design.clusters) == (ITEMS, 10) and design.design_effect == pytest.approx(1.3)
+
+
+def name_clusters(recipe: Path, kinds: list[str | None], column: object = "kind") -> None:
+    """Gives the rows of `letters` these kinds, and its task file a column of clusters."""
+    file, task = (recipe.parent / "eval" / "letters" / name for name in ("test.jsonl", "letters.yaml"))
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    told = [row | ({} if kind is None else {"kind": kind}) for row, kind in zip(rows, kinds, strict=True)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in told))
+    task.write_text(yaml.safe_dump(yaml.safe_load(task.read_text()) | {"metadata": {"cluster": column}}))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (["a"] * ITEMS, f"all {ITEMS} items have the kind 'a'"),
+        (["a", "b", None, *["c"] * (ITEMS - 3)], "names the column 'kind', which row 3 does not have"),
+    ],
+)
+def test_clusters_that_cannot_be_are_refused_before_anything_runs(
+    recipe: Path, kinds: list[str | None], message: str
+) -> None:
+    name_clusters(recipe, kinds)
+    with pytest.raises(BenchmarkError, match=message) as caught:
+        sights(recipe)
+    assert caught.value.exit_code == 2 and caught.value.remedy
+    with pytest.raises(BenchmarkError, match=message):
+        run(recipe, recipe.parent / "w")
+
+
+def test_a_column_of_clusters_is_one_text(recipe: Path) -> None:
+    name_clusters(recipe, ["a", "b"] * (ITEMS // 2), ["kind"])
+    with pytest.raises(BenchmarkError, match=r"letters.yaml: `metadata.cluster` is \['kind'\]; write the name of one"):
+        sights(recipe)
+
+
+def test_questions_of_ones_own_need_no_clusters(recipe: Path) -> None:
+    own = recipe.parent / "own.jsonl"
+    own.write_text((recipe.parent / "eval" / "letters" / "test.jsonl").read_text())
+    name_clusters(recipe, ["a", "b"] * (ITEMS // 2))
+    assert sights(recipe, "evaluate.data={letters: own.jsonl}")[0].design == assumed([1] * ITEMS)
+
+
+def test_the_first_items_may_be_of_one_cluster(recipe: Path) -> None:
+    name_clusters(recipe, [f"kind {i // 4}" for i in range(ITEMS)])
+    sight = sights(recipe, "evaluate.limit=4")[0]
+    assert sight.design == assumed([4]) and sight.smallest == 100
+    assert "4 items in 1 cluster it" in str(sight.gate)
 
 
 def test_what_is_scored_is_taken_into_account(recipe: Path) -> None:
