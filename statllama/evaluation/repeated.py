@@ -178,14 +178,15 @@ class RecipeContrast:
 def compare_recipes(comparison: Comparison, repeated: Sequence[Repeated]) -> tuple[RecipeContrast, ...]:
     """Return the verdicts on recipes where `comparison` has those on their first runs, each judged with as many others.
 
-    `repeated`: the reference and the others, by the same names. Without two runs that both sides have there is none.
+    `repeated`: the reference and the others, by the same names. Without two runs that both sides have on the benchmark
+    there is none.
     Raises IncomparableError when runs were scored on different items.
     """
     named = {each.name: each for each in repeated}
     old = named[comparison.reference]
     found: dict[tuple[str, str], RecipeChange] = {}
     for contrast in comparison.contrasts:
-        numbers = _common(old, new := named[contrast.other])
+        numbers = _common(old, new := named[contrast.other], contrast.task)
         if len(numbers) > 1:
             sides = _scores(old, contrast.task, numbers), _scores(new, contrast.task, numbers)
             for score in (*sides[0], *sides[1]):
@@ -201,9 +202,10 @@ def compare_recipes(comparison: Comparison, repeated: Sequence[Repeated]) -> tup
     )
 
 
-def _common(old: Repeated, new: Repeated) -> list[int]:
-    """Return the numbers of the runs that both have; one that is trained once is the same in all."""
-    sides = [set(each.runs) for each in (old, new) if not each.trained_once]
+def _common(old: Repeated, new: Repeated, task: str) -> list[int]:
+    """Return the numbers of the runs that both have on a benchmark; one that is trained once is the same in all."""
+    several = (each for each in (old, new) if not each.trained_once)
+    sides = [{number for number, run in each.runs.items() if task in run.records} for each in several]
     return sorted(set.intersection(*sides)) if sides else []
 
 
@@ -212,7 +214,7 @@ def _scores(side: Repeated, task: str, numbers: Sequence[int]) -> list[TaskScore
 
 
 def _contrast(contrast: Contrast, old: Repeated, new: Repeated, found: RecipeChange) -> RecipeContrast:
-    numbers = _common(old, new)
+    numbers = _common(old, new, contrast.task)
     before, after = ([score.value for score in _scores(side, contrast.task, numbers)] for side in (old, new))
     return RecipeContrast(
         task=contrast.task,

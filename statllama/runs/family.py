@@ -7,11 +7,11 @@ each of its benchmarks. Scorecard, report, card, `compare`, `attribute` and dial
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from statllama.evaluation.compare import Comparison, compare
+from statllama.evaluation.compare import Comparison, Scored, compare
 from statllama.runs.scorebook import scored
 from statllama.runs.subject import StackRef, Subject
 from statllama.store import Store
@@ -76,11 +76,19 @@ def card_sizes(
     )
 
 
-def compare_scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> Comparison:
-    """Compare recorded scores of each (label, subject, its stack) with the first. See `scorebook.scored`, `compare`."""
+def compare_scored(
+    store: Store, wanted: Sequence[tuple[str, Subject, StackRef]], only: Collection[str] | None = None
+) -> Comparison:
+    """Compare recorded scores of each (label, subject, its stack) with the first. See `scorebook.scored`, `compare`.
+
+    `only`: benchmarks; None: all that are scored.
+    """
     sizes: dict[tuple[str, str], int] = {}
     (_, first, reference), *others = wanted
-    models = scored(store, wanted)
+    models = [
+        Scored(model.name, {task: record for task, record in model.records.items() if only is None or task in only})
+        for model in scored(store, wanted)
+    ]
     for label, subject, stack in others:
         if subject.identity == first.identity:
             family, tasks = Family.of(subject), (task for model in models for task in model.records)

@@ -123,7 +123,8 @@ class StudyResult:
     failed: Mapping[str, StatllamaError]
     """{pipeline: the error that ended it}."""
     comparison: Comparison | None
-    """Every finished pipeline, as its first run left it, against the reference; None with nothing to compare."""
+    """Every finished pipeline, as its first run left it, against the reference; None with nothing to compare, such as
+    pipelines that share no benchmark."""
     contrasts: tuple[RecipeContrast, ...] = ()
     """The same over all runs: verdicts on the recipes beside those on the checkpoints."""
 
@@ -331,7 +332,10 @@ def _scores(subject: Subject, store: Store) -> dict[str, dict[str, TaskScore]]:
 def _compared(
     study: Study, ended: Sequence[Pipeline], subjects: Mapping[str, Subject], store: Store
 ) -> tuple[Comparison | None, tuple[RecipeContrast, ...]]:
-    """Return each pipeline that ended against the reference, on the benchmarks that all have: first runs, all runs."""
+    """Return each pipeline that ended against the reference, on the benchmarks that all have: first runs, all runs.
+
+    Benchmarks that no recipe names stay out, so that what else a workspace holds changes no p-value.
+    """
     reference = study.spec.reference
     firsts = sorted((p for p in ended if p.run == 1), key=lambda p: p.name != reference)  # else as they come
     wanted = [_wanted(p, subjects[p.recipe.name]) for p in firsts]
@@ -341,8 +345,11 @@ def _compared(
         return None, ()
     names = [label for label, *_ in wanted]
     later = [p for p in ended if p.run > 1 and p.name in names]
-    comparison = compare_scored(store, wanted)
     found = scored(store, [*wanted, *(_wanted(p, subjects[p.recipe.name]) for p in later)])
+    asked = {task for _, subject, _ in wanted for task in subject.evaluate.tasks}
+    if not asked.intersection(*(first.records for first in found[: len(wanted)])):
+        return None, ()
+    comparison = compare_scored(store, wanted, asked)
     runs: dict[str, dict[int, Scored]] = {name: {1: first} for name, first in zip(names, found, strict=False)}
     for p, other in zip(later, found[len(wanted) :], strict=True):
         runs[p.name][p.run] = other

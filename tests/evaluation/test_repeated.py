@@ -186,5 +186,9 @@ def test_only_runs_of_both_sides_count_and_the_base_is_the_same_in_all() -> None
     assert found.runs == 3 and found.before_sd is None and found.after_sd is not None
     assert found.recipe.change == recipe_change([sides["a"][0]] * 3, sides["b"]).change
     assert compare_recipes(comparison, [Repeated("a", {1: a[1]}), Repeated("b", b)]) == ()
+    unscored = b | {2: Scored("b", {})}  # on this benchmark
+    assert compare_recipes(comparison, [Repeated("a", a), Repeated("b", unscored)]) == ()
+    (found,) = compare_recipes(comparison, [Repeated("a", {1: a[1]}, trained_once=True), Repeated("b", unscored)])
+    assert found.recipe.change == recipe_change([sides["a"][0]] * 2, sides["b"][::2]).change
     with pytest.raises(IncomparableError, match="item 1 is a different question"):
         compare_recipes(comparison, [Repeated("a", a), Repeated("b", b | {2: scored("b", sides["b"][1], "other")})])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from statllama.runs.targets import find_subject
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import conversations, stage, write_jsonl
+from tests.runs.test_family import publish
 
 FEW = {"steps": 2, "learning_rate": 3e-2}
 CUT = {"evaluate": {"tasks": ["letters"], "micro_tokens": 1600}}
@@ -176,6 +178,38 @@ def test_a_run_that_fails_is_told_and_the_others_count(ran: Ran, capsys: pytest.
     result = run_study(ran.result.study, Failing(ran.store.root), Reporter())
     assert list(result.failed) == ["second, run 2"]
     assert {c.other: c.runs for c in result.contrasts} == {"first:right": 3, "second": 2}
+
+
+def test_a_benchmark_that_no_recipe_names_changes_no_verdict(ran: Ran, tmp_path: Path) -> None:
+    """After `eval --task more` of the first runs alone."""
+    choice_task(ran.folder / "eval", "more", 10)
+    store = Store(shutil.copytree(ran.store.root, tmp_path / "w"))
+    for name in ("first", "second"):
+        subject = find_subject(name, store).evaluated({"tasks": ["letters", "more"]})  # type: ignore[union-attr]
+        for stack in subject.stacks():
+            publish(store, subject, stack, "more", [1.0, 0.0] * 5)
+    result = run_study(ran.result.study, store, Reporter())
+    assert result.comparison == ran.result.comparison and result.contrasts == ran.result.contrasts
+
+
+def test_recipes_that_share_no_benchmark_are_scored_and_not_compared(
+    ran: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choice_task(ran.folder / "eval", "alone", 6)
+    body = yaml.safe_load((ran.folder / "first.yaml").read_text())
+    body |= {
+        "name": "other",
+        "stages": [stage("alone", train={**FEW, "seed": 3})],
+        "evaluate": CUT["evaluate"] | {"tasks": ["alone"]},
+    }
+    (ran.folder / "other.yaml").write_text(yaml.safe_dump(body))
+    store = Store(shutil.copytree(ran.store.root, tmp_path / "w"))
+    targets = [str(ran.folder / f"{name}.yaml") for name in ("second", "other")]
+    result = run_study(load_study(targets), store, Reporter())
+    assert (result.comparison, result.failed) == (None, {}) and "alone" in result.scores["other"]["alone"]
+    print_study(result)
+    assert "no benchmark is scored for all" in " ".join(capsys.readouterr().out.split())
+    assert render_study(result)
 
 
 @pytest.mark.parametrize("seeds", [0, 1])

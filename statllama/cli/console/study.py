@@ -92,6 +92,8 @@ def print_study(result: StudyResult) -> None:
         Out.print("[dim]Per cent, with 95 % intervals.[/]")
     if result.comparison is not None:
         print_comparison(result.comparison, 0, topics=False)
+    elif tasks and sum(p.label not in result.failed for p in result.pipelines) > 1:
+        Out.print("[yellow]not compared:[/] no benchmark is scored for all pipelines")
     print_recipes(result)
     for name, error in result.failed.items():
         Out.print(f"[red]failed:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
