@@ -104,7 +104,7 @@ def paired_change(before: Sequence[float], after: Sequence[float], clusters: Clu
         lost=lost,
         p=p,
         clusters=len(sums),
-        effective=n / pivot.design_effect,
+        effective=n / pivot.design_effect if len(sums) > 1 else 1.0,
         tests=tests,
     )
 

@@ -74,7 +74,12 @@ def points(value: float | None, stderr: float | None = None) -> str:
 
 def change(difference: float, low: float, high: float) -> str:
     """Return a difference in points with its interval: `+21.3 [+13, +29]`."""
-    return f"{difference:+.1f} [{low:+.0f}, {high:+.0f}]"
+    return f"{difference:+.1f} [{_end(low)}, {_end(high)}]"
+
+
+def _end(points: float) -> str:
+    """Return the end of an interval in whole points; near 0 with a decimal, so that its side of 0 is seen."""
+    return f"{points:+.0f}" if abs(points) >= 0.5 else f"{points:+.1f}" if round(points, 1) else "0"
 
 
 def p_value(p: float) -> str:

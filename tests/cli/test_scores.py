@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ import pytest
 import torch
 
 from statllama.cli import app as cli
+from statllama.cli.console.scores import change_cells, print_scorecard
 from statllama.errors import UsageError
+from statllama.evaluation.paired import judge, paired_change
+from statllama.evaluation.scorecard import scorecard
 from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 from tests.conftest import make_llama, make_tokenizer, write_jsonl
+from tests.evaluation.test_scorecard import task_score
 
 torch.set_num_threads(1)
 Command = Callable[..., tuple[int, str]]
@@ -221,3 +226,19 @@ def test_a_damaged_record_is_said_to_be(trained: tuple[Path, Store], command: Co
     file.write_text(json.dumps(record))
     code, said = command("eval", "tiny", "--task", "letters")
     assert code == 1 and "record of this run" in said and "run the recipe again" in said
+
+
+def test_one_cluster_is_called_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    base, after = (replace(task_score(items), clusters=("one",) * 4) for items in ([0.0, 1, 0, 1], [1.0, 1, 0, 1]))
+    print_scorecard(scorecard([("base", None, [base]), ("sft", "base", [after])]))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "all 4 items are one cluster, which says nothing of others" in said and "1 clusters" not in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"), [(0.3, 12.4, "[+0.3, +12]"), (-0.4, 3, "[-0.4, +3]"), (-0.04, 5, "[0, +5]")]
+)
+def test_an_end_near_nothing_keeps_its_side(low: float, high: float, shown: str) -> None:
+    """A change that is shown has an interval without 0 in print too."""
+    judged = judge(replace(paired_change([0] * 9, [1] * 9), difference=2.0, low=low, high=high))
+    assert shown in change_cells(judged)[0]

@@ -260,6 +260,7 @@ def test_standard_errors_of_clusters_by_hand() -> None:
 
 def test_one_cluster_says_nothing() -> None:
     change = paired_change([0] * 30, [1] * 30, ["one"] * 30)
+    assert change.effective == 1
     assert (change.low, change.high, change.p, change.stderr) == (-100, 100, 1, None)
 
 

@@ -15,6 +15,7 @@ from statllama.evaluation.meaning import Note, floors, grouped
 from statllama.evaluation.paired import Judged, Verdict, spoken_level
 from statllama.evaluation.scorecard import Cell, Scorecard
 from statllama.evaluation.scores import TaskScore
+from statllama.runs import tables
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
 PASSAGE = 300  # characters of a text, from its end: there the question of a prompt stands, and the answer of a solution
@@ -40,7 +41,9 @@ def print_scorecard(card: Scorecard) -> None:
             if (judged := row.cells[i].from_base) is not None:
                 words.setdefault(judged.verdict, []).append(row.name)
         changes = [judged.change for row in card.rows if (judged := row.cells[i].from_base) is not None]
-        if any(change.clusters < change.n for change in changes):
+        if any(change.clusters == 1 < change.n for change in changes):
+            Out.print(f"  all {changes[0].n} items are one cluster, which says nothing of others")
+        elif any(change.clusters < change.n for change in changes):
             low, high = (f"{limit(change.effective for change in changes):.0f}" for limit in (min, max))
             Out.print(
                 f"  {changes[0].n} items in {changes[0].clusters} clusters: for these changes they say as much as "
@@ -97,8 +100,7 @@ def change_cells(judged: Judged | None) -> tuple[str, str]:
     """Return (change with its interval, adjusted p), each coloured when it is evidence."""
     if judged is None:
         return "", ""
-    change = judged.change
-    text = f"{change.difference:+.1f} [{change.low:+.0f}, {change.high:+.0f}]"
+    text = tables.change(judged.change.difference, judged.change.low, judged.change.high)
     return _coloured(text, judged.verdict), _coloured(_p(judged.p_adjusted), judged.verdict)
 
 
