@@ -117,21 +117,18 @@ def over_runs(contrasts: Sequence[RecipeContrast]) -> str:
     """Say what the verdicts over several runs rest on, and from what size on a difference can show."""
     runs = max(contrast.runs for contrast in contrasts)
     more = 5 if runs < 5 else 2 * runs
-    spreads = [contrast.spread for contrast in contrasts if contrast.spread is not None]
-    together = max(contrast.recipe.change.tests for contrast in contrasts)
-    family = f", for all {together} together (Bonferroni)," if together > 1 else ""
+    sizes = sorted({contrast.recipe.change.tests for contrast in contrasts})
+    family = f", for all {' or '.join(map(str, sizes))} together (Bonferroni)," if sizes[-1] > 1 else ""
     text = (
         f"Score: mean of {several(runs, 'run')} ± standard deviation between them. Items, runs: standard errors of the "
         f"difference from the choice of items and from the seeds; interval and p{family} hold both. The recipe: under "
         "other seeds and on other items. The checkpoint: the first run alone, on other items."
     )
+    spreads = [(c.spread, ALPHA / c.recipe.change.tests) for c in contrasts if c.spread is not None and c.runs == runs]
     if not spreads:
         return text
-    level = ALPHA / together
-    now, then = (
-        _range([min(100.0, spread.half_width(level)) for spread in each])
-        for each in (spreads, [spread.after(more) for spread in spreads])
-    )
+    now = _range([min(100.0, spread.half_width(level)) for spread, level in spreads])
+    then = _range([min(100.0, spread.after(more).half_width(level)) for spread, level in spreads])
     return (
         f"{text} With {runs} runs that differ so much, a recipe's difference shows from {now} points on; with {more} "
         f"such runs it would from {then}."

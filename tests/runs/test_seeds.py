@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ import yaml
 from statllama.cli import app as cli
 from statllama.cli.console.study import print_study
 from statllama.errors import RecipeError, UsageError
+from statllama.evaluation.paired import judge
 from statllama.evaluation.repeated import recipe_change
+from statllama.report import words
 from statllama.report.study import page_of, render_study
 from statllama.runs.family import compare_scored
 from statllama.runs.reporting import Reporter
@@ -143,6 +146,16 @@ def test_both_verdicts_are_shown(ran: Ran, capsys: pytest.CaptureFixture[str]) -
     data = json.loads(json.dumps(ran.result.to_json()))
     assert [found["other"] for found in data["recipes"]] == ["first:right", "second"]
     assert "first.run2" in data["scores"]
+
+
+def test_what_the_runs_could_show_is_of_each_contrast(ran: Ran) -> None:
+    """Its family and its number of runs; one with fewer runs does not speak for the others."""
+    one, other = ran.result.contrasts
+    in_six = replace(one, recipe=judge(replace(one.recipe.change, tests=6)))
+    assert "p, for all 2 or 6 together (Bonferroni), hold both" in words.over_runs([other, in_six])
+    assert other.spread is not None
+    short = replace(other, runs=2, spread=replace(other.spread, runs=2, of_runs=40.0))
+    assert words.over_runs([other, short]) == words.over_runs([other])
 
 
 def test_one_pipeline_is_compared_with_its_base(ran: Ran) -> None:
