@@ -115,7 +115,7 @@ def fault(rubric: object) -> str | None:
         if not isinstance(point, Mapping):
             return f"point {number} is not an object: {point!r:.60}"
         check, wants = point.get("check"), point.get("wants")
-        if check not in _CHECKS:
+        if not isinstance(check, str) or check not in _CHECKS:
             return f"point {number}: `check` is {check!r}; allowed: {', '.join(_CHECKS)}"
         if not (isinstance(point.get("part"), str) and re.fullmatch("[a-h]", point["part"])):
             return f"point {number}: `part` is {point.get('part')!r}; allowed: a letter from a to h"
@@ -123,16 +123,33 @@ def fault(rubric: object) -> str | None:
             return f"point {number}: `wants` is not a list of texts: {wants!r:.60}"
         if len(wants) < _LEAST.get(check, 1):
             return f"point {number}: `{check}` takes {_LEAST[check]} `wants`, got {wants!r:.60}"
-        if check == "work" and not all(_NUMBER.fullmatch(want.lstrip("-")) for want in wants):
+        if check == "work" and not all(_NUMBER.fullmatch(want.removeprefix("-")) for want in wants):
             return f"point {number}: `work` takes numbers, got {wants!r:.60}"
         if check == "hypotheses" and not all(_hypothesis(want) for want in wants):
             return f"point {number}: hypotheses are written as in `mu = 83` and `mu > 83`, got {wants!r:.60}"
-        if check == "decision" and not (wants[0] in ("reject", "fail") and _NUMBER.fullmatch(wants[1])):
+        if check == "decision" and not (wants[0] in ("reject", "fail") and re.fullmatch(r"0?\.\d+", wants[1])):
             return f"point {number}: `decision` takes `reject` or `fail`, and a level such as 0.05, got {wants!r:.60}"
         if check == "conclusion" and wants[0] not in ("yes", "no"):
             return f"point {number}: `conclusion` takes `yes` or `no`, and the claim, got {wants!r:.60}"
-        if check == "closest" and not point.get("others"):
-            return f"point {number}: `closest` takes `others`, texts that are not the answer"
+        if check == "words" and not all(one for want in wants for one in want.split("|")):
+            return f"point {number}: `words` takes texts with something on both sides of `|`, got {wants!r:.60}"
+        if wrong := _wrong_field(point):
+            return f"point {number}: {wrong}"
+    return None
+
+
+def _wrong_field(point: Point) -> str | None:
+    """Return what is wrong with the fields beside `part`, `check` and `wants`, or None."""
+    earns, others = point.get("earns"), point.get("others")
+    if not isinstance(earns, str):  # it is in the record of each reply
+        return f"`earns` is {earns!r:.60}; say in a text what earns it"
+    for name, least in (("tolerance", 0.0), ("value", -math.inf)):
+        number = point.get(name)
+        if number is not None and not (isinstance(number, int | float) and number >= least):
+            return f"`{name}` is {number!r:.60}; write a number{' from 0 up' if not least else ''}"
+    texts = isinstance(others, list) and bool(others) and all(isinstance(other, str) for other in others)
+    if point["check"] == "closest" and not texts:
+        return "`closest` takes `others`, a list of texts that are not the answer"
     return None
 
 

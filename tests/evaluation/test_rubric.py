@@ -208,6 +208,16 @@ def test_the_share_counts_every_point() -> None:
         ([point("conclusion", "maybe", "it is")], "`conclusion` takes `yes` or `no`"),
         ([point("hypotheses", "mu is 5", "mu > 5")], "hypotheses are written as in `mu = 83` and `mu > 83`"),
         ([point("closest", "yes")], "`closest` takes `others`"),
+        ([point("closest", "yes", others="no")], "`closest` takes `others`"),
+        ([point("closest", "yes", others=[1])], "`closest` takes `others`"),
+        ([point("answer", "3", tolerance="wide")], "`tolerance` is 'wide'; write a number from 0 up"),
+        ([point("answer", "3", tolerance=-1)], "`tolerance` is -1; write a number from 0 up"),
+        ([point("answer", "3", value="three")], "`value` is 'three'; write a number"),
+        ([point("work", "--3")], "`work` takes numbers, got ['--3']"),
+        ([point("decision", "fail", "1,000")], "`decision` takes `reject` or `fail`, and a level"),
+        ([point("words", "a|")], "`words` takes texts with something on both sides of `|`"),
+        ([point("words", "x") | {"check": ["words"]}], "`check` is ['words']; allowed"),
+        ([{"part": "a", "check": "words", "wants": ["x"]}], "`earns` is None; say in a text what earns it"),
     ],
 )  # fmt: skip
 def test_a_broken_rubric_is_told(rubric: object, message: str) -> None:
