@@ -145,7 +145,7 @@ SURVEYS = {
             "the list of pupils who pay for lunch by card", "pupils who bring lunch from home",
             "The kitchen puts a suggestion box by the door",
             "Would you rather keep our healthy menu than go back to greasy food?"),
-        Survey("gym", "members of a gym", "members", "the opening hours", "the check-in log before 8 a.m.",
+        Survey("gym", "members of a gym", "members", "the opening hours", "the check-in log of the early morning",
             "members who come later in the day", "The gym invites comments on its page",
             "Do you agree that early hours, which all serious athletes want, should stay?"),
         Survey("radio", "adults in a state", "adults", "a lottery tax", "landline telephone numbers",
