@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from statllama.config.blind import Blind
-from statllama.evaluation.paired import Clusters, clustered_error, sums_of
+from statllama.evaluation.paired import Clusters, design_effect, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf
 
@@ -182,7 +182,7 @@ def p_above(items: Sequence[float], floor: float, error: float = 0.0, clusters: 
     if clusters is None and not error:
         return exact
     sums = sums_of(items, clusters)
-    unit = math.sqrt(floor * (1 - floor) * _design_effect(items, sums) / n + error**2)
+    unit = math.sqrt(floor * (1 - floor) * design_effect(items, sums) / n + error**2)
     if len(sums) < 2 or not unit:
         return 1.0 if right <= n * floor or len(sums) < 2 else exact
     return max(exact, 1 - t_cdf((right / n - floor) / unit, len(sums) - 1))
@@ -191,12 +191,6 @@ def p_above(items: Sequence[float], floor: float, error: float = 0.0, clusters: 
 def p_below(items: Sequence[float], floor: float, error: float = 0.0, clusters: Clusters = None) -> float:
     """Return the one-sided p of 'the true share is `floor` or higher': `p_above` of the wrong answers."""
     return p_above([1 - x for x in items], max(0.0, 1 - floor), error, clusters)
-
-
-def _design_effect(items: Sequence[float], sums: Sequence[tuple[float, int]]) -> float:
-    """Return the factor of the clusters on the variance of the mean, at least 1."""
-    plain, of_clusters = clustered_error(items, sums_of(items, None)), clustered_error(items, sums)
-    return max(1.0, (of_clusters / plain) ** 2) if plain and of_clusters else 1.0
 
 
 def _upper_tail(k: int, n: int, p: float) -> float:

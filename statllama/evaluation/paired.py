@@ -86,7 +86,7 @@ def paired_change(before: Sequence[float], after: Sequence[float], clusters: Clu
     deltas = _differences(before, after)
     sums = sums_of(deltas, clusters)
     n, gained, lost = len(deltas), sum(d > 0 for d in deltas), sum(d < 0 for d in deltas)
-    pivot = _Pivot.of(deltas, sums, binary := _binary(before, after))
+    pivot = Pivot.of(deltas, sums, binary := is_binary(before, after))
     p = pivot.p(0.0)
     if binary:
         p = max(p, mid_p(gained, lost) if len(sums) == n else sign_flip_p([total for total, _ in sums]))
@@ -123,6 +123,13 @@ def clustered_error(values: Sequence[float], sums: Sequence[tuple[float, int]]) 
     return math.sqrt(squares * count / (count - 1)) / n
 
 
+def design_effect(values: Sequence[float], sums: Sequence[tuple[float, int]]) -> float:
+    """Return the factor of the clusters on the variance of the mean of `values`, at least 1. `sums`: as `sums_of`."""
+    plain = clustered_error(values, [(value, 1) for value in values])
+    of_clusters = clustered_error(values, sums)
+    return max(1.0, (of_clusters / plain) ** 2) if plain and of_clusters else 1.0
+
+
 def sums_of(values: Sequence[float], clusters: Clusters) -> list[tuple[float, int]]:
     """Return (sum, number) of the values of each cluster."""
     if clusters is None:
@@ -136,7 +143,7 @@ def sums_of(values: Sequence[float], clusters: Clusters) -> list[tuple[float, in
 
 
 @dataclass(frozen=True)
-class _Pivot:
+class Pivot:
     """(center - delta) / unit, by Student's t: what interval and p-value of a mean difference come from. As shares."""
 
     center: float
@@ -147,7 +154,7 @@ class _Pivot:
     """Number of 0/1 items; 0 for graded scores."""
 
     @classmethod
-    def of(cls, deltas: Sequence[float], sums: Sequence[tuple[float, int]], binary: bool) -> _Pivot:
+    def of(cls, deltas: Sequence[float], sums: Sequence[tuple[float, int]], binary: bool) -> Pivot:
         """Return the pivot of some differences between -1 and 1.
 
         Half an item in each cell of the 2 x 2 table is half an item that is gained, half one that is lost and one that
@@ -158,9 +165,7 @@ class _Pivot:
         n, total = len(deltas), math.fsum(deltas)
         squares = math.fsum(d * d for d in deltas) + (1 if binary else 2)
         variance = (squares - total**2 / (n + 2)) / (n + 2) ** 2
-        plain = clustered_error(deltas, [(d, 1) for d in deltas])
-        of_clusters = clustered_error(deltas, sums)
-        effect = max(1.0, (of_clusters / plain) ** 2) if plain and of_clusters is not None else 1.0
+        effect = design_effect(deltas, sums)
         return cls(total / (n + 2), math.sqrt(variance * effect), len(sums) - 1, effect, n if binary else 0)
 
     def unit_at(self, delta: float) -> float:
@@ -196,6 +201,7 @@ class _Pivot:
         return outside
 
     def interval(self, level: float) -> tuple[float, float]:
+        """Return the two-sided confidence interval, whose error is at most `level`."""
         return self.bound(level / 2, -1), self.bound(level / 2, 1)
 
 
@@ -205,7 +211,8 @@ def _differences(before: Sequence[float], after: Sequence[float]) -> list[float]
     return [b - a for a, b in zip(before, after, strict=True)]
 
 
-def _binary(before: Sequence[float], after: Sequence[float]) -> bool:
+def is_binary(before: Sequence[float], after: Sequence[float]) -> bool:
+    """Return whether all scores are 0 or 1."""
     return all(x in (0, 1) for x in (*before, *after))
 
 
@@ -331,7 +338,7 @@ def judge_budget(
         raise ValueError(f"a budget is -100 to 0 points at a level between 0 and 1, got {budget} at {level}")
     deltas = _differences(before, after)
     sums = sums_of(deltas, clusters)
-    pivot = _Pivot.of(deltas, sums, binary := _binary(before, after))
+    pivot = Pivot.of(deltas, sums, binary := is_binary(before, after))
     p_broken, p_held = pivot.below(budget / 100), pivot.below(budget / 100, sign=-1)
     if binary:
         p_broken = max(p_broken, sign_flip_p([total for total, _ in sums], lower=True))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Literal
 
-from statllama.evaluation.paired import ALPHA, Change, clustered_error, sums_of
+from statllama.evaluation.paired import ALPHA, Change, design_effect, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_quantile
 
@@ -138,9 +138,8 @@ def of_base(base: TaskScore) -> Design:
     that of its own score.
     """
     sums = sums_of(base.items, base.clusters)
-    plain, clustered = clustered_error(base.items, sums_of(base.items, None)), clustered_error(base.items, sums)
-    effect = max(1.0, (clustered / plain) ** 2) if plain and clustered is not None else 1.0
-    return Design(base.n, len(sums), base.value, _discordance(base.value, base.n), effect, "base scored")
+    discordance = _discordance(base.value, base.n)
+    return Design(base.n, len(sums), base.value, discordance, design_effect(base.items, sums), "base scored")
 
 
 def assumed(sizes: Iterable[int], accuracy: float = 0.5) -> Design:

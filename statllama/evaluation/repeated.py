@@ -24,7 +24,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from statllama.evaluation.compare import Comparison, Contrast, Scored
-from statllama.evaluation.paired import ALPHA, Change, Clusters, Judged, _binary, _Pivot, judge, sums_of
+from statllama.evaluation.paired import ALPHA, Change, Clusters, Judged, Pivot, is_binary, judge, sums_of
 from statllama.evaluation.scorecard import require_comparable
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf, t_quantile
@@ -99,8 +99,8 @@ def recipe_change(
     runs = [[b - a for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
     means = [fmean(item) for item in zip(*runs, strict=True)]
     sums = sums_of(means, clusters)
-    binary = all(_binary(old, new) for old, new in zip(before, after, strict=True))
-    pivot = _Pivot.of(means, sums, binary)
+    binary = all(is_binary(old, new) for old, new in zip(before, after, strict=True))
+    pivot = Pivot.of(means, sums, binary)
     spread = _spread(runs, means, clusters, pivot.unit**2) if len(sums) > 1 else None
     center = 100 * pivot.center
     p = min(1.0, spread.p(center)) if spread else 1.0
