@@ -23,14 +23,12 @@ import yaml
 
 from statllama.config.blind import blind_of
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.metrics import metric_fault
 from statllama.config.shipped import shipped_root
 from statllama.config.yaml_lines import Loader, parse
 from statllama.errors import EvaluationError, near
 
 OUTPUT_TYPES = ("generate_until", "loglikelihood", "multiple_choice")
-# Per-item 0/1 scores whose mean is the result: what a paired comparison needs.
-METRICS = ("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match")
-POINTS = "points"  # of a benchmark with a rubric: each item's points earned over the points possible
 # Loaded by `datasets` from files beside the YAML.
 FILE_FORMATS = ("csv", "json", "parquet")
 DATA_SUFFIXES = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
@@ -147,7 +145,8 @@ def read_task(path: Path) -> TaskFile:
         raise _wrong(path, f"not readable as UTF-8 text: {error}") from error
     config = _parse(path, text)
     _check_fields(path, config)
-    _check_metrics(path, config)
+    if fault := metric_fault(config):
+        raise _wrong(path, *fault)
     try:
         blind_of(config)
     except ValueError as error:
@@ -222,46 +221,6 @@ def _check_fields(path: Path, config: dict[str, Any]) -> None:
     if generation.get("do_sample"):
         what = "`do_sample: true` makes scores depend on the batch size"
         raise _wrong(path, what, remedy="write `do_sample: false`")
-
-
-def rubric_column(config: Mapping[str, Any]) -> str | None:
-    """Return the column with the rubric that a task's replies are scored by, or None: see `evaluation/rubric.py`."""
-    metadata = config.get("metadata")
-    return metadata.get("rubric") if isinstance(metadata, Mapping) else None
-
-
-def _check_points(path: Path, config: dict[str, Any]) -> None:
-    """Refuse a rubric where there is nothing that it could score, or something else that scores."""
-    if not isinstance(rubric_column(config), str):
-        raise _wrong(path, "`metadata.rubric` must name the column that holds the rubric")
-    if config.get("output_type", "generate_until") != "generate_until" or config.get("metric_list") is None:
-        remedy = f"write `output_type: generate_until` and `metric_list: [{{metric: {POINTS}}}]`"
-        raise _wrong(path, "`metadata.rubric` scores replies by points", remedy=remedy)
-    for name in ("filter_list", "process_results", "doc_to_choice"):
-        if config.get(name) is not None:
-            raise _wrong(path, f"`{name}` does not go with `metadata.rubric`", remedy="remove one of the two")
-
-
-def _check_metrics(path: Path, config: dict[str, Any]) -> None:
-    """Refuse an unknown metric: lm-eval would fetch code of that name from the hub, and run it."""
-    metrics = config.get("metric_list")
-    if by_points := rubric_column(config) is not None:
-        _check_points(path, config)
-    if metrics is None:
-        if config.get("output_type", "generate_until") == "loglikelihood":
-            raise _wrong(path, "`metric_list` is missing", remedy="write `metric_list: [{metric: acc}]`")
-        return
-    if not isinstance(metrics, list) or not metrics or not all(isinstance(item, dict) for item in metrics):
-        raise _wrong(path, "`metric_list` must be a list of mappings such as `- metric: acc`")
-    for item in metrics:
-        name = item.get("metric")
-        allowed = (POINTS,) if by_points else METRICS
-        if name not in allowed:
-            raise _wrong(path, f"`metric` is {name!r}; {near(str(name), allowed)}")
-        if item.get("hf_evaluate"):
-            raise _wrong(path, "`hf_evaluate` fetches code from the hub and is not supported")
-        if item.get("aggregation", "mean") != "mean" or item.get("higher_is_better", True) is not True:
-            raise _wrong(path, f"metric {name} must have `aggregation: mean`, `higher_is_better: true`")
 
 
 def _resolve_data(path: Path, config: dict[str, Any]) -> list[Path]:

@@ -52,7 +52,7 @@ def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, Non
         found = hub_rows(source) if source.problems is None else _problem_rows(source)
     count = 0
     for where, row in found:
-        _check_text(row, where)
+        check_text(row, where)
         count += 1
         yield where, row
     if not count:
@@ -166,7 +166,7 @@ def _problem_rows(source: SourceSpec) -> Iterator[tuple[str, Row]]:
         raise DataError(f"{name}: {error}", remedy="correct `problems` in the recipe") from None
 
 
-def _check_text(value: Any, where: str) -> None:
+def check_text(value: Any, where: str) -> None:
     """Raise DataError for text that no tokenizer can take as it is: NUL characters and lone surrogates."""
     if isinstance(value, str):
         if "\x00" in value:
@@ -181,8 +181,8 @@ def _check_text(value: Any, where: str) -> None:
                 ) from None
     elif isinstance(value, dict):
         for key, item in value.items():
-            _check_text(key, where)
-            _check_text(item, where)
+            check_text(key, where)
+            check_text(item, where)
     elif isinstance(value, list):
         for item in value:
-            _check_text(item, where)
+            check_text(item, where)

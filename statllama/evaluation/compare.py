@@ -227,7 +227,7 @@ def _topics(before: TaskScore, after: TaskScore) -> dict[str, Tested]:
     found = {}
     for topic, scores in sorted(rows.items()):
         olds, news, of = zip(*scores, strict=True)
-        change = paired_change(olds, news, of if after.clusters else None, len(rows))
+        change = paired_change(olds, news, of if after.clusters else None, len(rows), after.smooth)
         found[topic] = _tested(fmean(olds), fmean(news), change)
     return found
 

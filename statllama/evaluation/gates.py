@@ -94,7 +94,7 @@ def answers(
         if gate is None or (gate.stages is not None and stage not in gate.stages):
             continue
         before = of_base if gate.against == "base" else of_parent
-        test = judge_budget(before.items, own.items, gate.budget, gate.level, own.clusters)
+        test = judge_budget(before.items, own.items, gate.budget, gate.level, own.clusters, own.smooth)
         design = measured(before.value, [compare_scores(before, own)])
         found.append(GateAnswer(stage, own.task, own.n, gate, test, design))
     return tuple(found)

@@ -17,7 +17,8 @@ from typing import Any
 import jinja2.meta
 import jinja2.sandbox
 
-from statllama.config.benchmarks import BenchmarkError, TaskFile, rubric_column
+from statllama.config.benchmarks import BenchmarkError, TaskFile
+from statllama.config.metrics import rubric_column
 from statllama.evaluation.rubric import fault
 
 TEMPLATES = ("doc_to_text", "doc_to_choice", "doc_to_target")

@@ -180,6 +180,20 @@ def smallest_of(accuracy: float, changes: Iterable[Change]) -> Smallest | None:
     return Smallest(measured(accuracy, found).smallest_change(tests), tests)
 
 
+def smallest_smooth(changes: Iterable[Change]) -> Smallest | None:
+    """Return what the items of measured changes of likelihoods could show, by Student's t; None without any.
+
+    (t_a + z_b) times the changes' mean standard error. Their items all change a little, so that `smallest_of`, which
+    counts those that do, would say that next to nothing shows.
+    """
+    found = [change for change in changes if change.stderr is not None]
+    if not found:
+        return None
+    tests = max(change.tests for change in found)
+    needed = _quantile(ALPHA / tests / 2, found[0].clusters - 1) + NORMAL.inv_cdf(POWER)
+    return Smallest(min(100.0, needed * fmean(change.stderr or 0.0 for change in found)), tests)
+
+
 def _quantile(level: float, degrees: int) -> float:
     """Return the upper quantile of Student's t, of the normal distribution where they differ by less than 0.002."""
     return t_quantile(level, degrees) if degrees <= 1000 else NORMAL.inv_cdf(1 - level)

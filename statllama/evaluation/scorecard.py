@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.config.blind import Blind
+from statllama.config.metrics import BITS, LIKELIHOOD
 from statllama.errors import EvaluationError
 from statllama.evaluation import meaning
 from statllama.evaluation.paired import Change, Judged, judge, paired_change, spoken_level
-from statllama.evaluation.power import Smallest, smallest_of
+from statllama.evaluation.power import Smallest, smallest_of, smallest_smooth
 from statllama.evaluation.scores import Drift, TaskScore
 
 
@@ -23,7 +24,7 @@ class IncomparableError(EvaluationError, ValueError):
 def compare_scores(before: TaskScore, after: TaskScore, tests: int = 1) -> Change:
     """Return `paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
     require_comparable(before, after)
-    return paired_change(before.items, after.items, after.clusters, tests)
+    return paired_change(before.items, after.items, after.clusters, tests, after.smooth)
 
 
 def require_comparable(before: TaskScore, after: TaskScore) -> None:
@@ -61,6 +62,8 @@ class Cell:
     """Share that guessing gets right; None where items have no choices."""
     blind: Blind | None = None
     """Blind baseline of the benchmark; None where it states none."""
+    loss: float | None = None
+    """Mean loss of the held-out answers, bits per byte, lower is better; None for other metrics."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def scorecard(
                     from_parent=None if parent is None else judged[name, parent, score.task],
                     chance=score.chance,
                     blind=score.blind,
+                    loss=score.others.get(BITS) if score.smooth else None,
                 )
                 for score in scores
             ),
@@ -154,8 +158,9 @@ def scorecard(
 
 def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
     for i, cell in enumerate(rows[0].cells):
-        judged = (row.cells[i].from_base for row in rows)
-        if seen := smallest_of(cell.value, (j.change for j in judged if j is not None)):
+        changes = [judged.change for row in rows if (judged := row.cells[i].from_base) is not None]
+        seen = smallest_smooth(changes) if cell.metric == LIKELIHOOD else smallest_of(cell.value, changes)
+        if seen:
             yield cell.task, seen
 
 

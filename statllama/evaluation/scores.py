@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import BenchmarkError, TaskFile, rubric_column
+from statllama.config.benchmarks import BenchmarkError, TaskFile
 from statllama.config.blind import Blind, blind_of
+from statllama.config.metrics import LIKELIHOOD, by_likelihood, rubric_column
 from statllama.errors import EvaluationError
+from statllama.evaluation.held_out import spoken
 from statllama.evaluation.paired import clustered_error, sums_of
 from statllama.evaluation.rubric import earned
 from statllama.evaluation.tally import Tally, tally
@@ -66,6 +68,11 @@ class TaskScore:
     def limited(self) -> bool:
         """Return whether only a part of the benchmark was scored."""
         return self.n < self.total
+
+    @property
+    def smooth(self) -> bool:
+        """Return whether items are scored by how likely their answers are: see `paired.paired_change`."""
+        return self.metric == LIKELIHOOD
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values without the samples; `from_json` gives an equal TaskScore back."""
@@ -210,7 +217,8 @@ def _sample(task: TaskFile, loaded: Any, item: Item, chosen: str, score: float) 
         }
     if loaded.OUTPUT_TYPE == "loglikelihood":
         loglikelihood, greedy = first.filtered_resps[chosen]
-        return record | {"answer": item.target, "prediction": greedy, "loglikelihoods": [loglikelihood]}
+        said = spoken(score) if by_likelihood(task.config) else greedy
+        return record | {"answer": item.target, "prediction": said, "loglikelihoods": [loglikelihood]}
     choices = loaded.doc_to_choice(doc)
     loglikelihoods = [float(request.filtered_resps[chosen][0]) for request in item.requests][: len(choices)]
     best = max(range(len(choices)), key=loglikelihoods.__getitem__)

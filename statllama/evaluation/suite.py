@@ -19,11 +19,13 @@ from functools import cache, cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import POINTS, FunctionRef, TaskFile, rubric_column
+from statllama.config.benchmarks import FunctionRef, TaskFile
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.metrics import POINTS, by_likelihood, rubric_column
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.evaluation.answers import Answers, Progress
+from statllama.evaluation.held_out import likelihood, metric_list
 from statllama.evaluation.items import make_task
 from statllama.evaluation.requests import Requests
 from statllama.evaluation.rubric import share
@@ -175,6 +177,8 @@ def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:
     if column := rubric_column(config):
         config["process_results"] = partial(_points, column)
         config["metric_list"] = [{"metric": POINTS, "aggregation": "mean", "higher_is_better": True}]
+    if by_likelihood(config):
+        config |= {"process_results": partial(likelihood, config["doc_to_target"]), "metric_list": metric_list()}
     if task.is_local:
         config["dataset_kwargs"]["cache_dir"] = cache
     loaded = make_task(task, ConfigurableTask, config, spec.limit)

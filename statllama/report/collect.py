@@ -205,7 +205,7 @@ def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]
     if last in items and last != BASE:
         for topic, at in places.items():
             before, after = ([items[name][i] for i in at] for name in (BASE, last))
-            changes[topic] = judge(paired_change(before, after, clusters[topic], len(places)))
+            changes[topic] = judge(paired_change(before, after, clusters[topic], len(places), found[last].smooth))
     for topic, at in places.items():
         estimates = {name: estimate([values[i] for i in at], clusters[topic]) for name, values in items.items()}
         yield Topic(topic, len(at), estimates, _delta(BASE, changes[topic]) if topic in changes else None)

@@ -13,6 +13,7 @@ from itertools import islice
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.evaluate import GateSpec
+from statllama.config.metrics import by_likelihood
 from statllama.data.contamination import read_items
 from statllama.errors import DataError
 from statllama.evaluation.paired import Change
@@ -82,7 +83,10 @@ class Sight:
 
 
 def foresee(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> tuple[Sight, ...]:
-    """Return what each benchmark of a planned recipe can show. Reads scores and rows of benchmarks; scores nothing."""
+    """Return what each benchmark of a planned recipe can show, but for likelihoods, of which nothing is known before.
+
+    Reads scores and rows of benchmarks; scores nothing.
+    """
     tasks = recipe.tasks()
     if not tasks:
         return ()
@@ -91,7 +95,9 @@ def foresee(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> tu
     stacks = {ref.name: ref for p in planned for ref in (StackRef(BASE, None), p.parent, p.stack)}
     scores = {name: book.known(stack) for name, stack in stacks.items()}
     tests = recipe.comparisons * len(tasks)
-    return tuple(_sight(recipe, store, task, tests, planned, scores) for task in tasks)
+    return tuple(
+        _sight(recipe, store, task, tests, planned, scores) for task in tasks if not by_likelihood(task.config)
+    )
 
 
 def _sight(

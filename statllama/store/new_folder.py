@@ -14,25 +14,27 @@ from statllama.errors import StoreError, UsageError
 from statllama.store.files import sync, translate_os_errors, walk
 
 
-def require_free(target: Path) -> None:
-    """Raise UsageError when `--out` names what exists already (an empty folder is free), or lies in no folder."""
+def require_free(target: Path, named: str = "--out") -> None:
+    """Raise UsageError when `target` exists already (an empty folder is free), or lies in no folder. `named`: the
+    argument that it comes from.
+    """
     if target.is_dir() and not any(target.iterdir()):
         return
     if os.path.lexists(target):
-        raise UsageError(f"--out {target}: it exists already", remedy="name another folder, or delete that one first")
+        raise UsageError(f"{named} {target}: it exists already", remedy="name another folder, or delete that one first")
     if not target.absolute().parent.is_dir():
-        raise UsageError(f"--out {target}: there is no folder {target.absolute().parent}", remedy="make it first")
+        raise UsageError(f"{named} {target}: there is no folder {target.absolute().parent}", remedy="make it first")
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, named: str = "--out") -> Iterator[Path]:
     """Build in the hidden folder that is yielded; it becomes `target` at the end of the block, synced to the disk.
 
     When the block fails, nothing is left; a kill leaves the hidden folder, which the next call removes. UsageError as
     `require_free`; StoreError when another process builds the same, or the disk refuses.
     """
     target = Path(os.path.abspath(target))
-    require_free(target)
+    require_free(target, named)
     folder = target.parent / f".{target.name}.partial"
     lock = FileLock(target.parent / f".{target.name}.lock", fallback_to_soft=False)
     with translate_os_errors(target):
@@ -45,7 +47,7 @@ def new_folder(target: Path) -> Iterator[Path]:
             folder.mkdir()
             yield folder
             sync(*walk(folder))
-            require_free(target)
+            require_free(target, named)
             if target.exists():
                 target.rmdir()
             os.rename(folder, target)

@@ -49,6 +49,8 @@ def print_scorecard(card: Scorecard) -> None:
                 f"  {changes[0].n} items in {changes[0].clusters} clusters: for these changes they say as much as "
                 f"{low if low == high else f'{low} to {high}'} that do not belong together"
             )
+        if losses := [f"{plain(row.name)} {loss:.3f}" for row in card.rows if (loss := row.cells[i].loss) is not None]:
+            Out.print(f"  held-out loss, bits per byte (lower is better): {', '.join(losses)}")
         if task in card.smallest:
             Out.print(f"  {card.smallest[task]}")
         if words:

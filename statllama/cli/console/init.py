@@ -1,0 +1,131 @@
+"""Prints what `init` found in a user's files and what it made of them, and asks its questions in a terminal."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from statllama.cli.console.terminal import Out, counted, plain, print_table
+from statllama.errors import UsageError
+from statllama.runs.init.draft import Draft, Survey
+from statllama.runs.init.recipe_text import SHOWS, next_commands
+from statllama.runs.init.settings import SHIPPED
+from statllama.runs.init.survey import USES, Found, example_row, known_columns
+
+BRIEF = 60  # characters of an example
+FEW = 3  # faulty rows that are shown
+HOW = {"names": "by their names", "contents": "by what they hold", "given": "as you said"}
+
+
+def may_ask() -> bool:
+    """Return whether questions can be asked: a person sits at a terminal."""
+    return sys.stdin.isatty() and Out.is_terminal
+
+
+def print_found(looked: Survey) -> None:
+    """Print what each file is, its columns, an example row, and what it would be used for."""
+    for note in looked.notes:
+        Out.print(f"[yellow]note:[/] {plain(note)}")
+    for found in looked.found:
+        what = [counted(len(found.units), "row"), found.format]
+        if len(found.files) > 1 or (found.use == "cpt" and found.name not in map(str, found.files)):
+            what = [counted(len(found.files), "document")]
+        how = [*(e for e in found.encodings if e != "UTF-8"), *([found.delimiter] if found.delimiter else [])]
+        said = f" ({', '.join(how)})" if how else ""
+        Out.print(f"[bold]{plain(found.name)}[/]: {', '.join(what)}{said} -> [cyan]{USES[found.use]}[/]")
+        if columns := _columns(found):
+            Out.print(f"  columns {HOW.get(found.reading.how, '')}: {plain(columns)}")
+        for name, text in example_row(found.units[0]).items():
+            Out.print(f"  [dim]{name + ':':<10}{plain(_brief(text))}[/]")
+        if found.faults:
+            rows = "; ".join(f"row {fault.row}: {fault.why}" for fault in found.faults[:FEW])
+            more = f"; and {len(found.faults) - FEW} more" if len(found.faults) > FEW else ""
+            Out.print(f"  [yellow]{counted(len(found.faults), 'row')} left out:[/] {plain(rows + more)}")
+
+
+def _columns(found: Found) -> str:
+    pairs = known_columns(found.reading) if found.reading.how != "format" else {}
+    return ", ".join(f"{name} = {used}" for name, used in pairs.items())
+
+
+def _brief(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= BRIEF else f"{flat[: BRIEF - 3]}..."
+
+
+def confirm_columns(looked: Survey) -> None:
+    """Ask whether guessed columns are right. UsageError with the option that says them, when they are not."""
+    for found in looked.found:
+        if found.reading.how not in ("names", "contents"):
+            continue
+        if not typer.confirm(f"{found.name}: {_columns(found)}. Right?", default=True):
+            name = Path(found.name).name
+            remedy = f"say which is which: --columns {shlex.quote(name)}:question=COLUMN,answer=COLUMN"
+            raise UsageError(f"{found.name}: columns not as proposed; nothing was written", remedy=remedy)
+
+
+def ask_base(proposed: str, memory: float, gpu: str) -> str:
+    """Return the base that the user names; the proposed one by default."""
+    here = f"{gpu}, {memory:.0f} GiB" if gpu and gpu != "no GPU" else "no GPU here" if gpu else f"{memory:g} GiB"
+    Out.print(f"Base model: a hub id, a folder, or {SHIPPED} (tiny, ships here, for a first try). {plain(here)}.")
+    return str(typer.prompt("base", default=proposed)).strip()
+
+
+def ask_goal() -> str:
+    """Return the purpose of the model in the user's words; it may be empty."""
+    return str(typer.prompt("What should the model be good at? (may be empty)", default="", show_default=False))
+
+
+def confirm_write(directory: Path) -> None:
+    """Ask before anything is written. UsageError when the answer is no."""
+    if not typer.confirm(f"Write {directory}?", default=True):
+        raise UsageError("nothing was written", remedy="statllama init --help lists the options")
+
+
+def print_draft(made: Draft) -> None:
+    """Print the stages with their settings, and the benchmarks."""
+    table = Table("stage", box=SIMPLE_HEAD, padding=(0, 1))
+    for name in ("rows", "longest", "max_length", "batch", "epochs", "steps", "rate"):
+        table.add_column(name, justify="right")
+    for use, s in made.stages.items():
+        rate = f"{s.learning_rate:.0e}".replace("e-0", "e-")
+        numbers = (s.rows, s.longest, s.max_length, s.batch_size, s.epochs, s.steps)
+        table.add_row(use, *(f"{each:,}" for each in numbers), rate)
+    print_table(table)
+    for each in made.benchmarks:
+        items = counted(len(each.items), "item")
+        Out.print(f"  held out: [bold]{plain(each.name)}[/], {items}: {SHOWS[each.form]}")
+    if not made.benchmarks:
+        Out.print("  [yellow]held out: nothing[/]: too few rows to spare some, so nothing measures what is learned")
+    if beside := len(made.split.beside):
+        Out.print(f"  {counted(beside, 'more row')} kept out of training: they ask what held-out rows ask")
+    repeats = sum(why.startswith("repeats") for why in made.split.left_out.values())
+    copies = len(made.split.left_out) - repeats
+    for number, why in ((repeats, "repeats of an earlier row"), (copies, "copies of held-out questions")):
+        if number:
+            Out.print(f"  {counted(number, 'row')} left out: {why}")
+    refused = [fault for fault in made.unusable if fault.why.startswith("the base")]
+    if refused:
+        Out.print(f"  [yellow]{counted(len(refused), 'row')} left out:[/] {plain(refused[0].why)}")
+    if made.split.suspected:
+        count = counted(made.split.suspected, "held-out question")
+        Out.print(f"  [yellow]note:[/] {count} may be asked in training in other words: `data check` shows them")
+
+
+def print_written(recipe: Path, made: Draft) -> None:
+    """Print the folder's contents and the three commands that come next."""
+    left = "; data/left_out.jsonl: rows that are used for nothing, and why" if _has_left_out(made) else ""
+    Out.print(f"[green]written:[/] {plain(recipe.parent)} (recipe.yaml, data/, eval/{left})")
+    Out.print("next:")
+    commands = next_commands(shlex.quote(str(recipe)))
+    for command, purpose in commands:
+        Out.print(f"  [bold]{plain(command)}[/]  [dim]# {purpose}[/]")
+
+
+def _has_left_out(made: Draft) -> bool:
+    return bool(made.unusable or made.split.left_out)

@@ -1,0 +1,201 @@
+"""Which rows are held out: the same ones every time, and none that the training rows give away.
+
+Rows that ask the same (folded, see `data/folding.py`) or nearly the same (MinHash of word 5-grams) are one cluster and
+stay together. Clusters are drawn in the order of a hash of their question, so the draw depends on neither the order of
+the files nor a random generator. Then the rest is searched, as `data check` searches it, for copies of the held-out
+questions and for rows that strongly resemble one: such a question goes back to training and the next one is drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from statllama.data.contamination import Question, Questions, plain
+from statllama.data.duplicates import Duplicates
+from statllama.data.ngrams import words
+from statllama.data.suspects import STRONG, Resembling
+from statllama.runs.init.survey import Unit
+
+FEWEST = 10
+"""Clusters below which nothing is held out: the rows are too few to spare some."""
+SHARE, LARGE = 0.2, 0.1
+"""Share of the clusters that is held out: of up to 500, and at least of more."""
+MOST = 200
+"""Items of a benchmark that `init` makes unless told otherwise."""
+ROUNDS = 6
+"""Draws after which copies that are still there leave the training rows instead."""
+LARGEST = 0.05
+"""Share of all rows above which a cluster stays in training whole: it would cost too much."""
+
+Form = str
+Text = Callable[[Unit], str]
+Forms = Callable[[Unit], Form | None]
+"""The benchmark form that a row could be an item of; None for none."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Each row is in exactly one of these, by its number among all."""
+
+    train: tuple[int, ...]
+    items: Mapping[Form, tuple[int, ...]]
+    """The rows that a benchmark asks, by its form: one of a cluster."""
+    beside: tuple[int, ...]
+    """The other rows of their clusters: kept out of training too."""
+    left_out: Mapping[int, str]
+    """{row: why it is used for nothing}: it repeats another word for word, or copies a held-out question."""
+    suspected: int = 0
+    """Held-out questions that a training row strongly resembles all the same."""
+
+    @property
+    def held_out(self) -> tuple[int, ...]:
+        """Return all rows that are kept out of training to be asked, in order."""
+        return tuple(sorted([*(row for rows in self.items.values() for row in rows), *self.beside]))
+
+
+def wanted_items(clusters: int, asked: int | None = None) -> int:
+    """Return the number of clusters to hold out of so many. `asked`: the user's number, at most half of them.
+
+    >>> [wanted_items(n) for n in (3, 10, 100, 1000, 50_000)]
+    [0, 2, 20, 100, 200]
+    """
+    if asked is not None:
+        return min(asked, clusters // 2)
+    if clusters < FEWEST:
+        return 0
+    return min(MOST, max(round(min(clusters, 500) * SHARE), round(clusters * LARGE)))
+
+
+def split(units: Sequence[Unit], form_of: Forms, text_of: Text, asked: int | None = None) -> Split:
+    """Return the split of all rows.
+
+    `form_of`: which benchmark a row could be an item of. `text_of`: what training rows are searched for when it is held
+    out. `asked`: number of items of each benchmark; None: see `wanted_items`.
+    """
+    left_out = _repeats(units)
+    alive = [row for row in range(len(units)) if row not in left_out]
+    clusters = _clusters(units, alive)
+    members: dict[int, list[int]] = defaultdict(list)
+    for row in alive:
+        members[clusters[row]].append(row)
+    waiting = _candidates(units, members, form_of)
+    chosen: dict[Form, list[int]] = {}  # clusters
+    for form, found in waiting.items():
+        number = wanted_items(len(found), asked)
+        chosen[form], waiting[form] = found[:number], found[number:]
+    representative = {
+        cluster: next(row for row in rows if form_of(units[row]) is not None)
+        for cluster, rows in members.items()
+        if any(form_of(units[row]) is not None for row in rows)
+    }
+    suspected = 0
+    for attempt in range(ROUNDS + 1):
+        asked_rows = [representative[cluster] for found in chosen.values() for cluster in found]
+        taken = {cluster for found in chosen.values() for cluster in found}
+        rest = [row for row in alive if clusters[row] not in taken]
+        copies, resembled = _given_away([*map(text_of, units)], units, asked_rows, rest)
+        if attempt == ROUNDS or not (copies or resembled):
+            left_out |= {row: f"copies a held-out question: {units[of].where}" for row, of in copies.items()}
+            suspected = len(resembled)
+            break
+        known = {clusters[row] for row in (*copies.values(), *resembled)}
+        for form, found in chosen.items():
+            kept = [cluster for cluster in found if cluster not in known]
+            lost = len(found) - len(kept)
+            chosen[form], waiting[form] = kept + waiting[form][:lost], waiting[form][lost:]
+    return _result(units, members, representative, chosen, left_out, suspected)
+
+
+def _result(
+    units: Sequence[Unit],
+    members: Mapping[int, Sequence[int]],
+    representative: Mapping[int, int],
+    chosen: Mapping[Form, Sequence[int]],
+    left_out: Mapping[int, str],
+    suspected: int,
+) -> Split:
+    items = {form: tuple(sorted(representative[c] for c in found)) for form, found in chosen.items() if found}
+    asked = {row for rows in items.values() for row in rows}
+    taken = {row for found in chosen.values() for cluster in found for row in members[cluster]}
+    gone = taken | set(left_out)
+    train = tuple(row for row in range(len(units)) if row not in gone)
+    return Split(train, items, tuple(sorted(taken - asked)), dict(left_out), suspected)
+
+
+def _repeats(units: Sequence[Unit]) -> dict[int, str]:
+    """Return {row: why} of rows whose whole text is that of an earlier one of the same use."""
+    first: dict[tuple[str, str], int] = {}
+    found = {}
+    for row, unit in enumerate(units):
+        of = first.setdefault((unit.use, _key(unit.text) + str(getattr(unit.example, "label", ""))), row)
+        if of != row:
+            found[row] = f"repeats {units[of].where}"
+    return found
+
+
+def _key(text: str) -> str:
+    return " ".join(words(plain(text).lower())) or text.strip()
+
+
+def _clusters(units: Sequence[Unit], rows: Sequence[int]) -> dict[int, int]:
+    """Return {row: its cluster}: rows whose questions are the same, or nearly."""
+    root = {row: row for row in rows}
+
+    def find(row: int) -> int:
+        while root[row] != row:
+            root[row] = row = root[root[row]]
+        return row
+
+    same: dict[str, int] = {}
+    with tempfile.TemporaryDirectory(prefix="statllama-init-") as folder:
+        with (near := Duplicates("near", Path(folder))):
+            for row in rows:
+                question = units[row].stem or units[row].question
+                root[find(row)] = find(same.setdefault(_key(question), row))
+                near.add(plain(question))
+        for pair in near.find():
+            root[find(rows[pair.row])] = find(rows[pair.of])
+    return {row: find(row) for row in rows}
+
+
+def _candidates(units: Sequence[Unit], members: Mapping[int, Sequence[int]], form_of: Forms) -> dict[Form, list[int]]:
+    """Return the clusters that each form could draw, in the order of the draw."""
+    largest = max(1.0, LARGEST * len(units))
+    found: dict[Form, list[tuple[str, int]]] = defaultdict(list)
+    for cluster, rows in members.items():
+        able = [row for row in rows if form_of(units[row]) is not None]
+        if able and len(rows) <= largest:
+            form = form_of(units[able[0]])
+            assert form is not None
+            drawn = hashlib.sha256(_key(min(units[row].question for row in rows)).encode()).hexdigest()
+            found[form].append((drawn, cluster))
+    return {form: [cluster for _, cluster in sorted(pairs)] for form, pairs in sorted(found.items())}
+
+
+def _given_away(
+    texts_asked: Sequence[str], units: Sequence[Unit], asked: Sequence[int], rest: Iterable[int]
+) -> tuple[dict[int, int], list[int]]:
+    """Return {training row: the held-out row that it copies}, and the held-out rows that training rows resemble."""
+    questions = [
+        Question("init", number, texts_asked[row]) for number, row in enumerate(asked, start=1)
+    ]  # fmt: skip
+    if not questions:
+        return {}, []
+    index, resembling = Questions(questions), Resembling(questions)
+    copies: dict[int, int] = {}
+    rows = list(rest)
+    for start in range(0, len(rows), 256):
+        batch = rows[start : start + 256]
+        texts = [(str(row), plain(units[row].text)) for row in batch]
+        said = [words(text) for _, text in texts]
+        hits = index.search_words(texts, said)
+        copies |= {row: asked[hit.question.number - 1] for row, hit in zip(batch, hits, strict=True) if hit is not None}
+        free = [i for i, hit in enumerate(hits) if hit is None]
+        resembling.add([texts[i] for i in free], [said[i] for i in free])
+    strong = [group for group in resembling.found() if group.nearest[0].similarity >= STRONG]
+    return copies, [asked[group.question.number - 1] for group in strong]
