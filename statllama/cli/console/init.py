@@ -14,7 +14,7 @@ from statllama.cli.console.terminal import Out, counted, plain, print_table
 from statllama.errors import UsageError
 from statllama.runs.init.draft import Draft, Survey
 from statllama.runs.init.recipe_text import SHOWS, next_commands
-from statllama.runs.init.settings import SHIPPED
+from statllama.runs.init.settings import SHIPPED, StageSettings
 from statllama.runs.init.survey import USES, Found, example_row, known_columns
 
 BRIEF = 60  # characters of an example
@@ -97,6 +97,11 @@ def print_draft(made: Draft) -> None:
         numbers = (s.rows, s.longest, s.max_length, s.batch_size, s.epochs, s.steps)
         table.add_row(use, *(f"{each:,}" for each in numbers), rate)
     print_table(table)
+    for use, s in made.stages.items():
+        if s.cut:
+            Out.print(
+                f"  [yellow]note:[/] {use} cuts {counted(s.cut, 'row')} at {s.max_length:,} tokens, {_reason(made, s)}"
+            )
     for each in made.benchmarks:
         items = counted(len(each.items), "item")
         Out.print(f"  held out: [bold]{plain(each.name)}[/], {items}: {SHOWS[each.form]}")
@@ -122,9 +127,15 @@ def print_written(recipe: Path, made: Draft) -> None:
     left = "; data/left_out.jsonl: rows that are used for nothing, and why" if _has_left_out(made) else ""
     Out.print(f"[green]written:[/] {plain(recipe.parent)} (recipe.yaml, data/, eval/{left})")
     Out.print("next:")
-    commands = next_commands(shlex.quote(str(recipe)))
-    for command, purpose in commands:
-        Out.print(f"  [bold]{plain(command)}[/]  [dim]# {purpose}[/]")
+    for command, purpose in next_commands(shlex.quote(str(recipe))):
+        fits = len(command) + len(purpose) + 6 <= Out.width
+        Out.print(f"  [bold]{plain(command)}[/]" + (f"  [dim]# {purpose}[/]" if fits else ""), soft_wrap=True)
+
+
+def _reason(made: Draft, settings: StageSettings) -> str:
+    if settings.max_length == made.base.positions:
+        return "all positions that the base has"
+    return f"the longest has {settings.longest:,}: --set or edit max_length to keep them whole"
 
 
 def _has_left_out(made: Draft) -> bool:

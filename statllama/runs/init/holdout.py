@@ -4,6 +4,7 @@ Rows that ask the same (folded, see `data/folding.py`) or nearly the same (MinHa
 stay together. Clusters are drawn in the order of a hash of their question, so the draw depends on neither the order of
 the files nor a random generator. Then the rest is searched, as `data check` searches it, for copies of the held-out
 questions and for rows that strongly resemble one: such a question goes back to training and the next one is drawn.
+Where that would leave less than half of the questions, the rows that copy them leave training instead.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from statllama.data.contamination import Question, Questions, plain
 from statllama.data.duplicates import Duplicates
+from statllama.data.folding import folded
 from statllama.data.ngrams import words
 from statllama.data.suspects import STRONG, Resembling
 from statllama.runs.init.survey import Unit
@@ -28,7 +31,7 @@ SHARE, LARGE = 0.2, 0.1
 MOST = 200
 """Items of a benchmark that `init` makes unless told otherwise."""
 ROUNDS = 6
-"""Draws after which copies that are still there leave the training rows instead."""
+"""Draws of other questions for those that training rows give away. After them, such questions just go."""
 LARGEST = 0.05
 """Share of all rows above which a cluster stays in training whole: it would cost too much."""
 
@@ -77,7 +80,7 @@ def split(units: Sequence[Unit], form_of: Forms, text_of: Text, asked: int | Non
     `form_of`: which benchmark a row could be an item of. `text_of`: what training rows are searched for when it is held
     out. `asked`: number of items of each benchmark; None: see `wanted_items`.
     """
-    left_out = _repeats(units)
+    left_out, texts = _repeats(units), [text_of(unit) for unit in units]
     alive = [row for row in range(len(units)) if row not in left_out]
     clusters = _clusters(units, alive)
     members: dict[int, list[int]] = defaultdict(list)
@@ -93,20 +96,20 @@ def split(units: Sequence[Unit], form_of: Forms, text_of: Text, asked: int | Non
         for cluster, rows in members.items()
         if any(form_of(units[row]) is not None for row in rows)
     }
-    suspected = 0
-    for attempt in range(ROUNDS + 1):
+    suspected, least = 0, sum(map(len, chosen.values())) / 2
+    for attempt in count():
         asked_rows = [representative[cluster] for found in chosen.values() for cluster in found]
         taken = {cluster for found in chosen.values() for cluster in found}
         rest = [row for row in alive if clusters[row] not in taken]
-        copies, resembled = _given_away([*map(text_of, units)], units, asked_rows, rest)
-        if attempt == ROUNDS or not (copies or resembled):
+        copies, resembled = _given_away(texts, units, asked_rows, rest)
+        known = {clusters[row] for row in (*copies.values(), *resembled)}
+        if not known or len(taken) - (len(known) if attempt >= ROUNDS else 0) < least:
             left_out |= {row: f"copies a held-out question: {units[of].where}" for row, of in copies.items()}
             suspected = len(resembled)
             break
-        known = {clusters[row] for row in (*copies.values(), *resembled)}
         for form, found in chosen.items():
             kept = [cluster for cluster in found if cluster not in known]
-            lost = len(found) - len(kept)
+            lost = len(found) - len(kept) if attempt < ROUNDS else 0
             chosen[form], waiting[form] = kept + waiting[form][:lost], waiting[form][lost:]
     return _result(units, members, representative, chosen, left_out, suspected)
 
@@ -132,7 +135,8 @@ def _repeats(units: Sequence[Unit]) -> dict[int, str]:
     first: dict[tuple[str, str], int] = {}
     found = {}
     for row, unit in enumerate(units):
-        of = first.setdefault((unit.use, _key(unit.text) + str(getattr(unit.example, "label", ""))), row)
+        marks = [getattr(unit.example, name, "") for name in ("label", "tools")]
+        of = first.setdefault((unit.use, f"{' '.join(folded(unit.text).split())} {marks}"), row)
         if of != row:
             found[row] = f"repeats {units[of].where}"
     return found

@@ -186,7 +186,7 @@ def _one_line(text: str) -> str:
 def next_commands(recipe: str) -> Sequence[tuple[str, str]]:
     """Return the three commands that come next, each with its purpose."""
     return (
-        (f"statllama data check {recipe}", "the rows as the model sees them"),
-        (f"statllama plan {recipe}", "stages, tokens and steps"),
-        (f"statllama run {recipe}", "train and score; stop it at any moment, the same command goes on"),
+        (f"statllama data check {recipe}", "the rows as it sees them"),
+        (f"statllama plan {recipe}", "stages, tokens, steps"),
+        (f"statllama run {recipe}", "train and score"),
     )
