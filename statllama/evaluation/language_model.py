@@ -17,6 +17,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, has_bos_prefix, normalize_gen_kwargs, postprocess_generated_text
 
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.metrics import by_likelihood
 from statllama.data.budget import out_of_memory, split
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.errors import EvaluationError
@@ -79,6 +80,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         self._method, self._args = requests[0].request_type, [request.args for request in requests]
         self._documents = [request.doc_id for request in requests]
         choices = self._method == "loglikelihood"
+        self._whole_contexts = by_likelihood({"metric_list": asked.loaded.config.metric_list})
         if asked.ids is None:
             asked.ids = self._pairs() if choices else self._prompts()
         first: dict[str, int] = {}  # equal requests are asked once
@@ -106,6 +108,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
     def _pairs(self) -> list[Pair]:
         """Encode contexts and continuations by lm-eval's rules, each distinct text once."""
         texts = {context.rstrip() for context, _ in self._args} | {"".join(args) for args in self._args}
+        texts |= {context for context, _ in self._args} if self._whole_contexts else set()
         bos = self.tokenizer.decode(self.prefix_token_id)
         for begun in (True, False):
             if chosen := [text for text in texts if has_bos_prefix(text, bos) == begun]:
@@ -116,6 +119,19 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         for context in {id(context): context for context, _ in pairs}.values():
             _check_bos(self.tokenizer, context, self.task)
         return pairs
+
+    def _encode_pair(self, context: str, continuation: str) -> Pair:
+        """Encode as lm-eval does, which counts the spaces at a context's end with the continuation.
+
+        But where the likelihood of an answer is what is asked for, those stay with the context: the line ends of a chat
+        template's header are no part of an answer.
+        """
+        if self._whole_contexts:
+            start, whole = self.tok_encode(context), self.tok_encode(context + continuation)
+            if whole[: len(start)] == start and len(whole) > len(start):
+                return start, whole[len(start) :]
+        pair: Pair = super()._encode_pair(context, continuation)
+        return pair
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **options: Any) -> list[int]:
         """Encode a text as lm-eval does: at once where `_pairs` has done so."""

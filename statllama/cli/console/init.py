@@ -19,7 +19,7 @@ from statllama.runs.init.survey import USES, Found, example_row, known_columns
 
 BRIEF = 60  # characters of an example
 FEW = 3  # faulty rows that are shown
-HOW = {"names": "by their names", "contents": "by what they hold", "given": "as you said"}
+HOW = {"guessed": "as guessed", "given": "as you said"}
 
 
 def may_ask() -> bool:
@@ -50,7 +50,7 @@ def print_found(looked: Survey) -> None:
 
 def _columns(found: Found) -> str:
     pairs = known_columns(found.reading) if found.reading.how != "format" else {}
-    return ", ".join(f"{name} = {used}" for name, used in pairs.items())
+    return ", ".join(f"{name} = {used}" for name, used in pairs.items() if name != used or found.quiz)
 
 
 def _brief(text: str) -> str:
@@ -61,7 +61,7 @@ def _brief(text: str) -> str:
 def confirm_columns(looked: Survey) -> None:
     """Ask whether guessed columns are right. UsageError with the option that says them, when they are not."""
     for found in looked.found:
-        if found.reading.how not in ("names", "contents"):
+        if found.reading.how != "guessed":
             continue
         if not typer.confirm(f"{found.name}: {_columns(found)}. Right?", default=True):
             name = Path(found.name).name
@@ -106,7 +106,9 @@ def print_draft(made: Draft) -> None:
         items = counted(len(each.items), "item")
         Out.print(f"  held out: [bold]{plain(each.name)}[/], {items}: {SHOWS[each.form]}")
     if not made.benchmarks:
-        Out.print("  [yellow]held out: nothing[/]: too few rows to spare some, so nothing measures what is learned")
+        Out.print(
+            "  [yellow]held out: nothing[/]: too few rows, or rows too much alike. So nothing measures what is learned"
+        )
     if beside := len(made.split.beside):
         Out.print(f"  {counted(beside, 'more row')} kept out of training: they ask what held-out rows ask")
     repeats = sum(why.startswith("repeats") for why in made.split.left_out.values())

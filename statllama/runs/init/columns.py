@@ -9,34 +9,24 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from statistics import fmean
 from typing import Any, Literal
 
 from statllama.data.folding import folded
-from statllama.data.formats import format_module, format_names, recognise
+from statllama.data.formats import format_module, format_names, guess_columns, recognise
 from statllama.data.readers import Row
 from statllama.errors import DataError, UsageError, near
 
 QUIZ = "quiz"
 """A question, its choices and the right one: no format of `data/formats`, so `init` turns such rows into turns."""
 
-# Words that columns are named by; the first of each is the name in ROLES' own table of formats.
+# Words that the columns of a quiz are called by, beside those of `data/formats/_guess.py`.
 ROLES = {
-    "chosen": "chosen preferred better accepted winner best",
-    "rejected": "rejected dispreferred worse loser worst refused",
-    "choices": "choices options alternatives candidates",
-    "reasoning": "reasoning rationale explanation thought cot begruendung begrundung",
-    "question": "question prompt instruction query problem ask user human frage aufgabe pregunta domanda quesito "
-    "consigne front q request stem",
-    "answer": "answer response output completion reply solution assistant antwort losung reponse respuesta risposta "
-    "back a target gold correct key loesung",
-    "context": "context passage background kontext contexte input",
-    "label": "label judgement judgment rating vote feedback thumbs good liked approved",
-    "term": "term word concept begriff",
-    "description": "description definition meaning",
-    "text": "text content body document article paragraph abstract inhalt texte texto",
-}  # fmt: skip
+    "choices": "choices options alternatives candidates optionen opciones",
+    "question": "question prompt query problem frage aufgabe pregunta domanda q stem item",
+    "answer": "answer antwort solution target gold correct key right losung respuesta reponse risposta label",
+}
 OPTION = re.compile(r"^(?:(?:option|choice|answer|antwort)_?)?([a-h]|[1-8])$")
+JUDGEMENTS = {"label", "rating", "feedback", "verdict", "judgement", "judgment", "thumbs", "vote", "good", "urteil"}
 GOOD = {"true", "1", "1.0", "yes", "good", "up", "like", "liked", "correct", "ja", "+1", "\U0001f44d"}
 BAD = {
     "false",
@@ -54,15 +44,13 @@ BAD = {
     "\U0001f44e",
 }
 SAMPLE = 50  # rows that are looked at
-ASKS = 0.3  # share of texts with a question mark from which a column is one of questions
-LONG = 200  # characters of a mean text from which a lone column is one of documents
 
-How = Literal["format", "names", "contents", "given"]
+How = Literal["format", "guessed", "given"]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the rows of a file are read. `how`: recognised as they are, by names, by contents, or as the user said."""
+    """How the rows of a file are read. `how`: recognised as they are, guessed, or as the user said."""
 
     format: str
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -81,14 +69,14 @@ def mapping_of(rows: Sequence[Row], given: Mapping[str, str] | None = None) -> R
     header = list(dict.fromkeys(name for row in sample for name in row))
     if given:
         return _as_given(sample, header, given)
-    roles = roles_of(header)
-    if quiz := _quiz(header, roles):
+    if quiz := _quiz(header, roles_of(header)):
         return quiz
     try:
         return Reading(recognise(sample[0], {}))
     except DataError:
         pass
-    return _by_roles(sample, roles) or _by_contents(sample, header)
+    guess = guess_columns(header, [stringified(row, header) for row in sample])
+    return None if guess is None else Reading(guess[0], guess[1], how="guessed")
 
 
 def normal(name: str) -> str:
@@ -136,45 +124,7 @@ def _quiz(header: Sequence[str], roles: Mapping[str, str]) -> Reading | None:
     if "question" not in roles or "answer" not in roles:
         return None
     wanted = ("question", "answer") if len(options) >= 2 else ("question", "answer", "choices")
-    return Reading(QUIZ, {role: roles[role] for role in wanted}, options if len(options) >= 2 else (), "names")
-
-
-def _by_roles(rows: Sequence[Row], roles: Mapping[str, str]) -> Reading | None:
-    """Return the reading that needs the most of the roles that were found."""
-    judged = "label" in roles and all(label_of(row.get(roles["label"])) is not None for row in rows)
-    ways: list[tuple[str, dict[str, str]]] = [
-        ("preference", {"prompt": "question", "chosen": "chosen", "rejected": "rejected"}),
-        *([("judged", {"prompt": "question", "completion": "answer", "label": "label"})] if judged else []),
-        ("dolly", {"instruction": "question", "context": "context", "response": "answer"}),
-        ("question_answer", {"question": "question", "answer": "answer", "reasoning": "reasoning"}),
-        ("question_answer", {"question": "question", "answer": "answer"}),
-        ("definitions", {"term": "term", "description": "description"}),
-        ("text", {"text": "text"}),
-    ]
-    for format, needs in ways:
-        if set(needs.values()) <= set(roles):
-            names = {name: roles[role] for name, role in needs.items()}
-            return Reading(format, {name: used for name, used in names.items() if name != used}, how="names")
-    return None
-
-
-def _by_contents(rows: Sequence[Row], header: Sequence[str]) -> Reading | None:
-    """Return questions and answers where one column asks, or documents where one column alone is long text."""
-    texts = {column: [str(row[column]) for row in rows if isinstance(row.get(column), str)] for column in header}
-    lengths = {column: fmean(map(len, found)) for column, found in texts.items() if found}
-    asking = {
-        column: fmean(text.rstrip().endswith(("?", "？")) for text in texts[column])
-        for column in lengths
-    }  # fmt: skip
-    worded = [column for column in lengths if any(" " in text.strip() for text in texts[column])]
-    question = max(worded, key=lambda column: asking[column], default=None)
-    if question is not None and asking[question] >= ASKS:
-        others = [column for column in lengths if column != question and len(set(texts[column])) > len(rows) / 2]
-        if answer := max(others, key=lambda column: lengths[column], default=None):
-            return Reading("question_answer", {"question": question, "answer": answer}, how="contents")
-    if len(worded) == 1 and lengths[worded[0]] >= LONG:
-        return Reading("text", {"text": worded[0]}, how="contents")
-    return None
+    return Reading(QUIZ, {role: roles[role] for role in wanted}, options if len(options) >= 2 else (), "guessed")
 
 
 def _as_given(rows: Sequence[Row], header: Sequence[str], given: Mapping[str, str]) -> Reading:
@@ -202,10 +152,12 @@ def stringified(row: Row, columns: Any) -> Row:
     }
 
 
-def label_of(value: Any) -> bool | None:
-    """Return what a label says of an answer; None where it says neither good nor bad."""
-    text = str(value).strip().lower()
-    return True if text in GOOD else False if text in BAD else None
+def with_labels(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with words that judge an answer (`good`, `down`, ...) as true and false, in columns of judgements."""
+    judging = [name for name in rows[0] if normal(name).split("_")[-1] in JUDGEMENTS]
+    words = {name: {str(row.get(name)).strip().lower() for row in rows} for name in judging}
+    taken = [name for name, said in words.items() if len(said) > 1 and said <= GOOD | BAD]
+    return [{k: str(v).strip().lower() in GOOD if k in taken else v for k, v in row.items()} for row in rows]
 
 
 def choices_of(row: Row, mapping: Reading) -> tuple[list[str], list[str]]:

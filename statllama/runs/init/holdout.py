@@ -4,7 +4,8 @@ Rows that ask the same (folded, see `data/folding.py`) or nearly the same (MinHa
 stay together. Clusters are drawn in the order of a hash of their question, so the draw depends on neither the order of
 the files nor a random generator. Then the rest is searched, as `data check` searches it, for copies of the held-out
 questions and for rows that strongly resemble one: such a question goes back to training and the next one is drawn.
-Where that would leave less than half of the questions, the rows that copy them leave training instead.
+Where that would leave less than half of the questions, the rows that copy them leave training instead, if they are few.
+Of rows that are all alike nothing can be held out.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MOST = 200
 ROUNDS = 6
 """Draws of other questions for those that training rows give away. After them, such questions just go."""
 LARGEST = 0.05
-"""Share of all rows above which a cluster stays in training whole: it would cost too much."""
+"""Share of all rows above which a cluster, and copies of held-out questions, stay in training: it would cost too much."""
 
 Form = str
 Text = Callable[[Unit], str]
@@ -103,7 +104,8 @@ def split(units: Sequence[Unit], form_of: Forms, text_of: Text, asked: int | Non
         rest = [row for row in alive if clusters[row] not in taken]
         copies, resembled = _given_away(texts, units, asked_rows, rest)
         known = {clusters[row] for row in (*copies.values(), *resembled)}
-        if not known or len(taken) - (len(known) if attempt >= ROUNDS else 0) < least:
+        left = len(taken) - (len(known) if attempt >= ROUNDS else 0)
+        if not known or (left < least and len(copies) <= LARGEST * len(alive)):
             left_out |= {row: f"copies a held-out question: {units[of].where}" for row, of in copies.items()}
             suspected = len(resembled)
             break

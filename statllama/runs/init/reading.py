@@ -107,7 +107,7 @@ def _expanded(argument: str) -> list[Path]:
         return files
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, beside, n=3)
-    hint = f"; did you mean {' or '.join(repr(str(path.parent / name)) for name in close)}?" if close else ""
+    hint = f"; did you mean {' or '.join(repr(str(path.with_name(name))) for name in close)}?" if close else ""
     raise NotFoundError(f"--data {argument}: no such file or folder{hint}")
 
 
@@ -199,7 +199,9 @@ def guess_encoding(data: bytes) -> tuple[str | None, str]:
 
 
 def guess_delimiter(text: str, usual: str) -> str:
-    """Return the delimiter that cuts the first rows of a table into most cells, as many in each; else `usual`."""
+    """Return the delimiter that cuts the first rows of a table into most cells, most of them into as many as the first;
+    else `usual`.
+    """
     best = (1, usual)
     for delimiter in (usual, *(d for d in DELIMITERS if d != usual)):
         csv.field_size_limit(LONGEST_CELL)
@@ -212,7 +214,7 @@ def guess_delimiter(text: str, usual: str) -> str:
                     break
         except csv.Error:
             continue
-        if cells and min(cells) == max(cells) > best[0]:
+        if cells and cells[0] > best[0] and 2 * cells.count(cells[0]) > len(cells):
             best = (cells[0], delimiter)
     return best[1]
 

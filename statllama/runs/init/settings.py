@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from statllama.config.shipped import shipped_root
+from statllama.config.shipped import shipped_bases
 from statllama.config.specs import BaseModelSpec
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Judged, Pair, Tokeniser
@@ -114,10 +114,9 @@ def proposed_base(memory: float | None) -> str:
 
 def look_at_base(given: str) -> ChosenBase:
     """Return what is known of a base: a folder, the shipped `quickstart/base`, or a hub id. UsageError for none."""
-    folder = Path(os.path.expanduser(given))
-    shipped = shipped_root() / "recipes" / given
-    if not folder.is_dir() and (shipped / "config.json").is_file():
-        folder = shipped
+    own = Path(os.path.expanduser(given))
+    shipped = shipped_bases().get(given.removeprefix("shipped:").rstrip("/"))
+    folder = shipped if shipped is not None and not own.is_dir() else own
     if not folder.is_dir():
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", given):
             raise UsageError(f"--base {given}: no such folder, and no hub id `owner/name`", remedy=f"--base {SHIPPED}")
@@ -125,7 +124,7 @@ def look_at_base(given: str) -> ChosenBase:
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise UsageError(f"--base {given}: no config.json in {folder}", remedy="give a folder saved by Transformers")
-    model = str(folder.resolve())
+    model = given if folder == shipped else str(folder.resolve())
     tokenizer = _tokenizer(folder)
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 2
     return ChosenBase(model, weights, int(config.get("max_position_embeddings") or 2048), tokenizer, folder.resolve())

@@ -13,16 +13,16 @@ from statllama.data.examples import Conversation, Document, Example, Judgement, 
 from statllama.data.formats import format_module, parse_row
 from statllama.data.readers import Row, data_kind
 from statllama.data.sources import check_text
-from statllama.errors import DataError
+from statllama.errors import DataError, UsageError, near
 from statllama.runs.init.columns import (
     QUIZ,
     Reading,
     choices_of,
     counts_from_one,
-    label_of,
     mapping_of,
     right_choice,
     stringified,
+    with_labels,
 )
 from statllama.runs.init.reading import DOCUMENTS, Contents, Named, read
 
@@ -121,6 +121,11 @@ def survey(
     DataError for a file that cannot be read, whose columns make no sense, or most of whose rows cannot be used.
     """
     found: list[Found] = []
+    named = list(named)
+    names = {name for group in named for path in group.files for name in (path.name, str(path))}
+    for name in columns or ():
+        if name and name not in names:
+            raise UsageError(f"--columns {name}: not among the files of --data; {near(name, names)}")
     for group in named:
         documents = [path for path in group.files if data_kind(path) in DOCUMENTS]
         found += [_found(read(path, scratch), columns or {}) for path in group.files if path not in documents]
@@ -131,11 +136,13 @@ def survey(
 
 
 def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Found:
-    path, rows = contents.path, [row for _, row in contents.rows]
+    path, rows = contents.path, with_labels([row for _, row in contents.rows])
     given = columns.get(path.name) or columns.get(str(path)) or columns.get("")
     if given and path.name not in columns and not set(given.values()) & {name for row in rows[:1] for name in row}:
         given = None  # said of another file
     reading = mapping_of(rows, given)
+    if reading is None and "" in columns:
+        mapping_of(rows, columns[""])  # which says what is wrong with them
     if reading is None:
         listed = ", ".join(rows[0]) or "none"
         raise DataError(
@@ -146,7 +153,7 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
     units: list[Unit] = []
     faults: list[Fault] = []
     from_one = reading.format == QUIZ and counts_from_one(rows, reading)
-    for number, row in contents.rows:
+    for (number, _), row in zip(contents.rows, rows, strict=True):
         try:
             check_text(row, f"row {number}")
             units.append(_unit(str(path), number, row, reading, from_one))
@@ -221,8 +228,6 @@ def _unit(file: str, number: int, row: Row, reading: Reading, from_one: bool) ->
     if reading.format == QUIZ:
         return _quiz_unit(file, number, row, reading, from_one)
     row = stringified(row, reading.columns.values()) if reading.how != "format" else row
-    if reading.format == "judged" and (used := reading.columns.get("label", "label")) in row:
-        row = {**row, used: label_of(row[used]) if label_of(row[used]) is not None else row[used]}
     example = parse_row(SourceSpec(path=file, format=reading.format, columns=dict(reading.columns)), row, "it")
     if isinstance(example, Document):
         return Unit(file, number, example, example.text)

@@ -1,0 +1,310 @@
+"""What `init` makes of files: how they are read, what is held out, and settings that follow from the rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statllama.config.specs import SourceSpec
+from statllama.data.examples import Conversation, Document, Message, Preference
+from statllama.data.formats import parse_row
+from statllama.errors import DataError, NotFoundError, UsageError
+from statllama.runs.init import benchmark
+from statllama.runs.init.columns import mapping_of
+from statllama.runs.init.draft import _row, look
+from statllama.runs.init.holdout import Split, split, wanted_items
+from statllama.runs.init.reading import read
+from statllama.runs.init.settings import ChosenBase, stage_settings
+from statllama.runs.init.survey import Found, Unit, pieces
+from tests.conftest import conversations, judgements, preferences, write_jsonl
+
+# ------------------------------------------------------------------ files as they come
+
+TEXT = 'Frage;Antwort\nWas kostet das?;5 €\n"Heißt es „so“;\nja?";Ja\n'
+AS_READ = [{"Frage": "Was kostet das?", "Antwort": "5 €"}, {"Frage": "Heißt es „so“;\nja?", "Antwort": "Ja"}]
+
+
+@pytest.mark.parametrize(
+    ("codec", "named"),
+    [
+        ("utf-8", "UTF-8"),
+        ("utf-8-sig", "UTF-8 with BOM"),
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16"),
+        ("cp1252", "Windows-1252"),
+    ],
+)
+def test_a_table_is_read_whatever_its_encoding(tmp_path: Path, codec: str, named: str) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_bytes(TEXT.encode(codec))
+    before = path.read_bytes()
+    contents = read(path, tmp_path)
+    assert [row for _, row in contents.rows] == AS_READ
+    assert (contents.encoding, contents.delimiter) == (named, "semicolons")
+    assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["faq.csv"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_cells_survive_every_delimiter(tmp_path: Path, delimiter: str) -> None:
+    """Against Python's own writer: cells hold every delimiter, quotes and line ends."""
+    rows = [["question", "answer"], ['a, b; c | d\t"e"?', "line\nend"], ["plain?", "x"]]
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter).writerows(rows)
+    path = tmp_path / ("x.tsv" if delimiter == "\t" else "x.csv")
+    path.write_text(out.getvalue(), encoding="utf-8", newline="")
+    found = [list(row.values()) for _, row in read(path, tmp_path).rows]
+    assert found == rows[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"", "a.csv: the file is empty"),
+        ("a.csv", b"question,answer\n", "a.csv: no rows"),
+        ("a.csv", b"question;answer\nx;y\nbroken\n", "a.csv, row 2"),
+        ("a.jsonl", b'{"question": "a?", "answer": "b"}\n{"question": \n', "a.jsonl, row 2 (line 2): not valid JSON"),
+        ("a.jsonl", '{"question": "äöü?", "answer": "ßßß"}'.encode() + b"\n\xff", "not UTF-8: the byte at offset"),
+        ("a.jsonl", b'{"x": 1}\n', "a.jsonl: no known format; columns found: x"),
+        ("a.xlsx", b"PK", "unknown kind of file '.xlsx'"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as error:
+        look([str(tmp_path / name)])
+    assert said in error.value.message and error.value.remedy
+
+
+def test_rows_that_cannot_be_used_are_set_aside_and_mixed_files_refused(tmp_path: Path) -> None:
+    rows = [{"question": f"{i}?", "answer": "x"} for i in range(10)]
+    path = write_jsonl(tmp_path / "a.jsonl", [*rows, {"question": "empty?", "answer": ""}])
+    (found,) = look([str(path)]).found
+    assert len(found.units) == 10 and [fault.row for fault in found.faults] == [11]
+    write_jsonl(path, [*rows[:5], *({"text": "a document"} for _ in range(5))])
+    with pytest.raises(DataError, match=r"a.jsonl: 5 of 10 rows cannot be used.*row 6: no column 'question'"):
+        look([str(path)])
+
+
+def test_files_named_twice_are_read_once_and_missing_ones_have_near_names(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", conversations(3))
+    looked = look([str(path), str(tmp_path), str(path)])
+    assert len(looked.found) == 1 and any("named twice" in note for note in looked.notes)
+    with pytest.raises(NotFoundError, match=r"no such file or folder; did you mean .*rows.jsonl"):
+        look([str(tmp_path / "row.jsonl")])
+    (tmp_path / "scan.pdf").write_bytes(b"%PDF")
+    assert any("scan.pdf: not read" in note for note in look([str(tmp_path)]).notes)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="an empty folder"):
+        look([str(tmp_path / "none")])
+
+
+# ------------------------------------------------------------------ which column is which
+
+QUIZZES: list[list[dict[str, Any]]] = [
+    [{"Question": "q?", "A": "one", "B": "two", "Correct": "B"}],
+    [{"question": "q?", "option1": "one", "option2": "two", "answer": "2"}],
+    [{"question": "q?", "choices": ["one", "two"], "answer": 1}],
+    [{"question": "q?", "choices": {"text": ["one", "two"], "label": ["1", "2"]}, "answerKey": "2"}],
+    [{"Frage": "q?", "Optionen": "one|two", "Antwort": "two"}],
+    [{"question": "q?", "choices": '["one", "two"]', "answer": "B. "}],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", QUIZZES)
+def test_a_quiz_is_read_in_every_form(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    (found,) = look([str(write_jsonl(tmp_path / "quiz.jsonl", rows))]).found
+    (unit,) = found.units
+    assert (unit.stem, unit.choices, unit.right, unit.answer) == ("q?", ("A. one", "B. two"), 1, "B. two")
+    assert found.quiz and unit.question == "q?\n\nA. one\nB. two"
+
+
+def test_numbers_of_choices_count_from_0_where_one_is_0(tmp_path: Path) -> None:
+    rows = [{"question": f"{i}?", "choices": ["x", "y", "z"], "answer": i} for i in (0, 1, 2)]
+    (found,) = look([str(write_jsonl(tmp_path / "quiz.jsonl", rows))]).found
+    assert [unit.right for unit in found.units] == [0, 1, 2]
+    from_one = [{**row, "answer": row["answer"] + 1} for row in rows]
+    (found,) = look([str(write_jsonl(tmp_path / "quiz.jsonl", from_one))]).found
+    assert [unit.right for unit in found.units] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("row", "format", "use"),
+    [
+        ({"Frage": "Was?", "Antwort": "Das."}, "question_answer", "sft"),
+        ({"Prompt text": "Why?", "Model output": "So."}, "question_answer", "sft"),
+        ({"user question": "Why?", "good": "So.", "bad": "No."}, "preference", "dpo"),
+        ({"prompt": "Why?", "completion": "So.", "label": "true"}, "judged", "kto"),
+        ({"prompt": "1 + 1?", "answer": 2}, "prompt_answer", "sft"),
+        ({"body": "A long story. " * 30}, "text", "cpt"),
+    ],
+)
+def test_columns_are_guessed(tmp_path: Path, row: dict[str, Any], format: str, use: str) -> None:
+    (found,) = look([str(write_jsonl(tmp_path / "x.jsonl", [row]))]).found
+    assert (found.format, found.use) == (format, use)
+
+
+def test_words_that_judge_are_read_as_labels(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{i}?", "response": "x", "rating": ("good", "bad")[i % 2]} for i in range(4)]
+    (found,) = look([str(write_jsonl(tmp_path / "x.jsonl", rows))]).found
+    assert [unit.example.label for unit in found.units] == [True, False, True, False]  # type: ignore[union-attr]
+
+
+def test_columns_that_the_user_names_are_taken(tmp_path: Path) -> None:
+    rows = [{"x1": "sky", "x2": "blue", "x3": "of it"}]
+    reading = mapping_of(rows, {"question": "x1", "answer": "x2"})
+    assert reading is not None and reading.format == "question_answer" and reading.how == "given"
+    with pytest.raises(UsageError, match="no column 'x9'"):
+        mapping_of(rows, {"question": "x1", "answer": "x9"})
+    with pytest.raises(UsageError, match="no format reads"):
+        mapping_of(rows, {"questoin": "x1", "answer": "x2"})
+
+
+@pytest.mark.parametrize("rows", [conversations(2), preferences(2), judgements(2)])
+def test_a_copied_row_is_the_same_example(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    (found,) = look([str(write_jsonl(tmp_path / "x.jsonl", rows))]).found
+    for unit in found.units:
+        copy = json.loads(json.dumps(_row(unit.example)))
+        format = {"sft": "messages", "dpo": "preference", "kto": "judged"}[unit.use]
+        assert parse_row(SourceSpec(path="x", format=format), copy, "x") == unit.example
+
+
+# ------------------------------------------------------------------ what is held out
+
+
+def unit(question: str, answer: str = "so", row: int = 1) -> Unit:
+    example = Conversation((Message("user", question), Message("assistant", answer)))
+    return Unit("x.jsonl", row, example, question, answer)
+
+
+def divided(units: Sequence[Unit], asked: int | None = None) -> Split:
+    return split(units, benchmark.forms(units), benchmark.benchmark_text, asked)
+
+
+@cache
+def bare(text: str) -> str:
+    """A text without case, accents, punctuation and width: an independent notion of the same question."""
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    return " ".join(re.findall(r"\w+", "".join(c for c in plain if not unicodedata.combining(c))))
+
+
+SENTENCE = "how many boxes of red pens did the tall clerk at our shop sell to you last week before noon again"
+WORDS = SENTENCE.split()
+QUESTIONS = st.lists(st.sampled_from(WORDS), min_size=3, max_size=18).map(" ".join)
+DISGUISES: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    lambda text: f"  {text}?!",
+    lambda text: text.replace("e", "é"),
+    lambda text: "".join(chr(ord(c) + 0xFEE0) if c.isascii() and c.isalpha() else c for c in text),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(QUESTIONS, st.sampled_from(DISGUISES), st.sampled_from(["one", "two"])), max_size=60),
+    st.sampled_from([None, 1, 5]),
+    st.randoms(use_true_random=False),
+)
+def test_no_held_out_question_is_trained_on(rows: list[Any], asked: int | None, draw: Any) -> None:
+    units = [unit(disguise(question), answer, i) for i, (question, disguise, answer) in enumerate(rows, start=1)]
+    found = divided(units, asked)
+    everywhere = [*found.train, *found.held_out, *found.left_out]
+    assert sorted(everywhere) == list(range(len(units)))  # every row once
+    kept_out = {bare(units[row].question) for row in found.held_out}
+    assert not kept_out & {bare(units[row].question) for row in found.train}
+    items = [row for rows in found.items.values() for row in rows]
+    assert len({bare(units[row].question) for row in items}) == len(items)
+    shuffled = units.copy()
+    draw.shuffle(shuffled)
+    again = divided(shuffled, asked)
+    asked_again = [bare(shuffled[row].question) for rows in again.items.values() for row in rows]
+    assert Counter(asked_again) == Counter(bare(units[row].question) for row in items)  # whatever the order
+
+
+def test_documents_that_hold_a_question_keep_it_from_being_asked() -> None:
+    """A document that quotes a question word for word is trained on, so that question is not held out."""
+    syllables = [f"{a}{b}{c}" for a in ("ba", "ko", "tri") for b in ("lu", "ne", "sa") for c in ("mi", "rod", "vex")]
+    draw = random.Random(1)
+    questions = [" ".join(draw.choice(syllables) + draw.choice("aeiou") for _ in range(14)) for _ in range(40)]
+    units = [unit(question, row=i) for i, question in enumerate(questions, start=1)]
+    first = divided(units, 5)
+    (rows,) = first.items.values()
+    quoted = units[rows[0]].question
+    document = Unit("notes.md", 1, Document(f"We asked: {quoted}? Nobody knew."), "We asked ...")
+    found = divided([*units, document], 5)
+    held = {[*units, document][row].question for row in found.held_out}
+    assert quoted not in held and len(units) in found.train
+
+
+def test_a_preference_about_a_held_out_question_is_held_out_too() -> None:
+    questions = [f"tell us about {a} {b} {c}" for a in WORDS[:4] for b in WORDS[4:8] for c in WORDS[8:10]]
+    units = [unit(q, row=i) for i, q in enumerate(questions, start=1)]
+    pairs = [
+        Unit("p.jsonl", i, Preference((Message("user", q),), "good one", "bad one"), q, "good one")
+        for i, q in enumerate(questions, start=1)
+    ]
+    found = divided([*units, *pairs])
+    both = [*units, *pairs]
+    held = {both[row].question for row in found.held_out}
+    assert held and not held & {both[row].question for row in found.train}
+
+
+@pytest.mark.parametrize(("rows", "asked", "held"), [(3, None, 0), (9, None, 0), (10, None, 2), (9, 4, 4), (9, 8, 4)])
+def test_how_many_are_held_out(rows: int, asked: int | None, held: int) -> None:
+    assert wanted_items(rows, asked) == held
+
+
+def test_pieces_join_to_the_document() -> None:
+    text = "\n\n".join(f"paragraph {i} " + "word " * (i % 50) for i in range(100))
+    cut = pieces(text, 500)
+    assert "\n\n".join(cut) == text and len(cut) > 5
+
+
+# ------------------------------------------------------------------ benchmarks
+
+
+def test_an_answer_is_asked_in_the_form_that_suits_it() -> None:
+    units = [unit(f"question number {i} of all?", f"word {i}") for i in range(20)]
+    made = benchmark.benchmarks("mine", units, {"answers": range(20)})
+    assert [each.name for each in made] == ["mine_exact", "mine_answers"]
+    long = [unit(f"question number {i} of all?", "a long answer of many words that nobody repeats") for i in range(20)]
+    assert [each.form for each in benchmark.benchmarks("mine", long, {"answers": range(20)})] == ["answers"]
+
+
+def test_bytes_are_cut_between_words_and_characters() -> None:
+    assert benchmark.cut_bytes("eins zwei drei", 10) == "eins zwei"
+    assert benchmark.cut_bytes("ää" * 10, 5) == "ää"
+
+
+# ------------------------------------------------------------------ settings
+
+BASE = ChosenBase("unsloth/Llama-3.2-3B-Instruct", 3.2e9, 8192, None)
+
+
+@pytest.mark.parametrize("use", ["cpt", "sft", "dpo", "kto"])
+@pytest.mark.parametrize("rows", [1, 3, 60, 300, 5000, 100_000])
+def test_settings_are_within_reason(use: Any, rows: int) -> None:
+    counts = [40 + i % 300 for i in range(rows)]
+    chosen = stage_settings(use, counts, BASE)
+    assert chosen.batch_size >= 2 and chosen.epochs >= 1 and chosen.steps >= 1
+    assert chosen.max_length == (512 if rows > 300 else chosen.max_length) and chosen.cut <= 0.02 * rows + 1
+    assert chosen.warmup == 0 or chosen.steps >= 20
+    assert 5e-6 <= chosen.learning_rate <= 1e-4
+
+
+def test_found_says_what_stage_it_is_for(tmp_path: Path) -> None:
+    found: Found = look([str(write_jsonl(tmp_path / "x.jsonl", conversations(3)))]).found[0]
+    assert found.use == "sft" and len(found.units) == 3
