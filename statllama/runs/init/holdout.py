@@ -34,7 +34,7 @@ MOST = 200
 ROUNDS = 6
 """Draws of other questions for those that training rows give away. After them, such questions just go."""
 LARGEST = 0.05
-"""Share of all rows above which a cluster, and copies of held-out questions, stay in training: it would cost too much."""
+"""Share of all rows above which a cluster, or the copies of held-out questions, are too many to lose from training."""
 
 Form = str
 Text = Callable[[Unit], str]
