@@ -164,7 +164,7 @@ def _grpo(made: Draft) -> Iterator[str]:
 def _evaluate(made: Draft) -> Iterator[str]:
     yield ""
     if not made.benchmarks:
-        yield "# No benchmark: nothing is held out, since the rows are too few or too much alike, or `--holdout 0` said so."
+        yield "# No benchmark: nothing is held out. The rows are too few or too much alike, or `--holdout 0` said so."
         return
     yield "evaluate: # of the base and after each stage, on rows that no stage trains on (data/held_out.jsonl)"
     yield "  tasks:"
