@@ -88,6 +88,9 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             tokens = {"chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
             return {"items": one.items, **tokens}
 
+        def reads(self) -> int:
+            return 0 if self.precompute_ref_logps else 1
+
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids
 

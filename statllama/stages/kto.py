@@ -148,6 +148,9 @@ def _trainer_class(job: Job) -> Any:
         def counts(self, one: Pass) -> dict[str, float]:
             return {"items": one.items, **_counts(one.batch)}
 
+        def reads(self) -> int:
+            return 2 * self.calculate_KL + 1 - (1 + self.calculate_KL) * self.precompute_ref_logps
+
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
 
