@@ -71,9 +71,7 @@ class Setting:
     """Whether embedding, head and norms are float32 (PEFT's `prepare_model_for_kbit_training`, which statllama does
     not call)."""
     generated: int = 0
-    """Of grpo: completions written at once."""
-    completion: int = 0
-    """Of grpo: tokens of the longest completion."""
+    """Of grpo: completions written at once, each with its prompt as long as the pass's rows."""
 
     @property
     def trained(self) -> int:
@@ -168,10 +166,10 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     cast = joined or (w * p / s.layers if w < 4 else 0.0)
     if not setting.recompute:
         kept = s.layers * (layer_saved + cast)
-    elif setting.backend == "unsloth" and row > OFFLOADED:
-        kept = 3.0 * row
     else:
         kept = float(s.layers * row)
+        if setting.backend == "unsloth":
+            kept = min(kept, max(3.0 * row, s.layers * OFFLOADED))
     mask = tokens * one.length * setting.masked
     waiting = 0 if one.alone else 4 * p
     held = static + waiting + kept + mask
@@ -201,22 +199,24 @@ def loss(setting: Setting, one: Pass, free: float) -> float:
     language = setting.kind in ("cpt", "sft")
     if setting.loss == "whole":
         if not language:  # policy in float32, reference in both types; its gradients, stacked and scattered
-            answers = tokens * (setting.completion / one.length if setting.kind == "grpo" else 1)
-            return 16 * s.vocab * answers
+            return 16 * s.vocab * tokens
         if setting.float_base:  # the caller keeps the logits; in 16 bits also a copy of the head
             return s.vocab * (16 * tokens if w == 4 else 14 * tokens + w * s.hidden)
         rows = tokens / one.length
         entropy = (8 + 4 * (rows > 1)) * tokens + 12 * min(128, tokens)
         return s.vocab * max(12 * tokens, entropy)
-    if setting.loss == "unsloth" and language:  # unsloth_zoo: 16 bytes a logit, in 1 chunk or a multiple of 4
-        pieces = 16 * s.vocab * tokens / max(1.0, min(4 * GIB, free / 2))
-        return 16 * s.vocab * tokens / (1 if pieces <= 1 else 4 * math.ceil(pieces / 4)) + w * s.hidden * tokens
+    if setting.loss == "unsloth" and language:  # unsloth_zoo: 16 bytes a logit, in chunks of at most this
+        return min(16 * s.vocab * tokens, max(0.0, min(4 * GIB, free / 2))) + w * s.hidden * tokens
+    if setting.loss == "unsloth" and setting.kind == "grpo":  # a quarter of a row at a time
+        return 16 * s.vocab * one.length / 4 + (4 + w) * s.hidden * tokens
     if setting.loss == "unsloth":
         return 16 * s.vocab * tokens
     if language:
         return 16 * s.vocab * min(NLL_TILE, tokens) + 2 * w * s.hidden * tokens
     answers = tokens * setting.answers
-    buffers = (w + 4) * LOGPROB_TILE[1] + 16 * min(s.vocab, LOGPROB_TILE[1])  # two that are always whole; temporary ones
+    buffers = (w + 4) * LOGPROB_TILE[1] + 16 * min(
+        s.vocab, LOGPROB_TILE[1]
+    )  # two that are always whole; temporary ones
     return buffers * min(answers, LOGPROB_TILE[0]) + (4 + w) * s.hidden * answers
 
 
