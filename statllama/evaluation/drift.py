@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
 from statllama.config.specs import DriftSpec, TrainingSpec
+from statllama.data.work import Work
 from statllama.errors import EvaluationError, TrainingError
 from statllama.evaluation.probe import LONGEST, Row, probe_rows
 from statllama.evaluation.scores import Drift
@@ -72,6 +73,14 @@ def measure(model: Any, adapters: Sequence[Adapter], rows: Sequence[Row]) -> Dri
             remedy="score in `precision: float32`, or train the stage again with a lower learning rate",
         )
     return Drift(found[0], found[-1], tokens)
+
+
+def work(rows: Sequence[Row], references: int) -> Work:
+    """Return what `divergences` computes for so many references."""
+    found = Work()
+    for batch in _batches(rows):
+        found += Work.of_rows(len(batch), max(len(row.ids) for row in batch)) * (1 + references)
+    return found
 
 
 def divergences(

@@ -19,11 +19,12 @@ from lm_eval.models.utils import handle_stop_sequences, has_bos_prefix, normaliz
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.budget import out_of_memory, split
 from statllama.data.chat import TEMPLATE_VARIABLES
+from statllama.data.work import Work
 from statllama.errors import EvaluationError
 from statllama.evaluation.answers import Answers, Progress
 from statllama.evaluation.replies import Manner, replies
 from statllama.evaluation.requests import Requests
-from statllama.evaluation.shared_context import Pair, forks, likelihoods, takes_forks, takes_prefix
+from statllama.evaluation.shared_context import Fork, Pair, forks, likelihoods, takes_forks, takes_prefix
 from statllama.evaluation.shared_prefix import Group, Prefix, groups
 
 REPLIES = 4  # passes' tokens that a batch of replies holds: decoding reads all weights for one token of each
@@ -50,6 +51,9 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
     """Numbers of the documents whose prompt does not fit into `max_length`."""
     unfinished: set[int]
     """Numbers of the documents whose reply was cut at `max_gen_toks`."""
+    read: Work
+    """What was computed, and `asked`: how many requests were, without those whose answers were known."""
+    asked: int
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         )
         self.task, self.answers, self.budget, self.on_progress = task, answers, budget, on_progress
         self.cut, self.unfinished = set(), set()
+        self.read, self.asked = Work(), 0
 
     def answer(self, asked: Requests) -> list[Any]:
         """Return lm-eval's answers to all requests of a benchmark, in order."""
@@ -85,7 +90,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         for number, args in enumerate(self._args):
             first.setdefault(repr(args), number)
         waiting = [n for n in first.values() if self.answers.get(self._method, self._args[n]) is None]
-        self._done = len(requests) - len(waiting)
+        self._done, self.asked = len(requests) - len(waiting), len(waiting)
         self._tick(0)
         (self._choose if choices else self._reply)(asked.ids, waiting)
         found = [self.answers.get(self._method, args) for args in self._args]
@@ -145,6 +150,8 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
 
         def choose(prefix: Prefix | None, numbers: Sequence[int]) -> Iterator[int]:
             chosen = [rows[number] for number in numbers]
+            known = len(prefix) if prefix else 0
+            self.read += _of_choices(chosen, known)
             said = likelihoods(self.model, chosen, self.tokenizer.pad_token_id, prefix)
             for number, row, answers in zip(numbers, chosen, said, strict=True):
                 for request, answer in zip(row.numbers, answers, strict=True):
@@ -185,10 +192,14 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
 
         def reply(prefix: Prefix | None, numbers: Sequence[int]) -> Iterator[int]:
             chosen = [fitted[number] for number in numbers]
+            known = len(prefix) if prefix else 0
+            lengths = list[int]()
             for said in replies(self.model, self.tokenizer, chosen, manner, prefix, caches):
+                lengths.append(len(said.ids))
                 text = postprocess_generated_text(self.tok_decode(said.ids), list(manner.stops), None)
                 self._keep(waiting[numbers[said.number]], text, said.ended)
                 yield numbers[said.number]
+            self.read += Work.of_replies(lengths, max(map(len, chosen)) - known, known)
 
         for prefix, members in self._shared(fitted):
             self._in_passes({n: len(fitted[n]) + manner.longest for n in members}, partial(reply, prefix), REPLIES)
@@ -217,6 +228,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
 
     def _remember(self, made: list[Prefix], ids: Sequence[int], numbers: Sequence[int]) -> Iterator[int]:
         made.append(Prefix(self.model, ids))
+        self.read += Work.of_rows(1, len(ids), 1)
         yield from numbers
 
     def _in_passes(
@@ -266,6 +278,12 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
             f"{self.task}: out of memory in a pass of {tokens:,} tokens: scoring goes on with at most "
             f"{times * self.budget.tokens:,}"
         )
+
+
+def _of_choices(rows: Sequence[Fork], known: int) -> Work:
+    """Return the work of a pass over rows whose first `known` tokens are in a cache."""
+    width, asked = max(row.length for row in rows) - known, max(row.length - row.start for row in rows)
+    return Work.of_rows(len(rows), width, len(rows) * (asked + 1), known)
 
 
 def _check_bos(tokenizer: Any, ids: list[int], task: str) -> None:

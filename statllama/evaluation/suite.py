@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.benchmarks import POINTS, FunctionRef, TaskFile, rubric_column
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.chat import TEMPLATE_VARIABLES
+from statllama.data.work import Work
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.evaluation.answers import Answers, Progress
 from statllama.evaluation.items import make_task
@@ -76,6 +78,16 @@ def score(
     return tuple(suite.score(name, model, tokenizer, on_progress=on_progress) for name in suite.tasks)
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a score took."""
+
+    read: Work
+    asked: int
+    """Requests that were answered, of `requests`: the others' answers were known from a scoring that was killed."""
+    requests: int
+
+
 class Suite:
     """Benchmarks that are loaded once and then asked of any number of models."""
 
@@ -90,6 +102,8 @@ class Suite:
         self._requests: dict[str, Requests] = {}
         self._budget: Budget | None = None  # shrinks for all models when memory runs out
         self._on_note = on_note
+        self.spent = Spent(Work(), 0, 0)
+        """What the last score took."""
 
     @cached_property
     def _cache(self) -> tempfile.TemporaryDirectory[str]:
@@ -138,6 +152,7 @@ class Suite:
             if requests is None or not requests.are_for(tokenizer):
                 requests = self._requests[name] = Requests.build(loaded, tokenizer, spec, lm.apply_chat_template)
             judged = requests.judge(lm.answer(requests))
+            self.spent = Spent(lm.read, lm.asked, len(requests.loaded.instances))
             return collect(task, requests, judged, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
 
 

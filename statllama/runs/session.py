@@ -12,6 +12,7 @@ from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted
 from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe
+from statllama.runs.forecast.machine import this_machine
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
@@ -193,7 +194,8 @@ class Session:
         data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
         data["contamination"] = prepared.selection.contamination()
         dtype = str(base.dtype).removeprefix("torch.")
-        return self._manifest(stage, data, outcome.metrics(), backend=base.backend, dtype=dtype)
+        where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
+        return self._manifest(stage, data, outcome.metrics(), **where)
 
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from statllama.errors import TrainingError
 from statllama.data.budget import out_of_memory
 from statllama.data.lengths import lengths
+from statllama.errors import TrainingError
 from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
 from statllama.store.files import write_json
