@@ -43,8 +43,9 @@ class Work:
 
     @staticmethod
     def of_replies(lengths: Sequence[int], prompt: int, known: int = 0) -> Work:
-        """Return the generation of replies of so many tokens to prompts of `prompt` tokens each: the prompts' pass gives
-        the first token of each. `known`: tokens before the prompts in a cache.
+        """Return the generation of replies of so many tokens to prompts of `prompt` tokens each.
+
+        The prompts' pass gives the first token of each. `known`: tokens before the prompts in a cache.
         """
         more = [max(length - 1, 0) for length in lengths]
         keys = sum(n * (known + prompt) + n * (n + 1) / 2 for n in more)

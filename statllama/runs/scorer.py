@@ -92,7 +92,8 @@ class Scorer(ScoreBook):
         )
 
     def _measure_drift(self, stack: StackRef) -> Drift:
-        from statllama.evaluation.drift import drift, rows_for, work
+        from statllama.evaluation.drift import drift, rows_for
+        from statllama.evaluation.probe import probe_work
 
         key = digest(self.drift_protocol(stack))
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
@@ -108,7 +109,7 @@ class Scorer(ScoreBook):
                     "protocol": self.drift_protocol(stack),
                     "drift": asdict(known),
                     "seconds": round(seconds, 3),
-                    "read": work(rows_for(base), len({len(adapters) - 1, 0})).as_json(),
+                    "read": probe_work(rows_for(base), len(adapters)).as_json(),
                     **self._where(),
                 }
                 self.store.publish("scores", key, manifest)

@@ -1,4 +1,4 @@
-"""Where something was computed, as manifests name it: figures of two machines are never mixed. Loads no torch by itself."""
+"""The device that something was computed on, as manifests name it: figures of two devices are never mixed."""
 
 from __future__ import annotations
 
