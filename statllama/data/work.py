@@ -28,6 +28,10 @@ class Work:
         """Return the sum of the counts."""
         return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def __sub__(self, other: Work) -> Work:
+        """Return what was computed since `other`, an earlier count."""
+        return self + other * -1
+
     def __mul__(self, factor: float) -> Work:
         """Return the counts of so many times the work."""
         return Work(*(getattr(self, f.name) * factor for f in fields(self)))

@@ -144,8 +144,8 @@ class Suite:
         """
         from statllama.evaluation.language_model import LanguageModel
 
-        task, started = self.tasks[name], time.perf_counter()
-        self.load(name)
+        task, _ = self.tasks[name], self.load(name)
+        started = time.perf_counter()
         with _unchanged(model, tokenizer), _quiet(), _explained(task):
             lm, requests, said = self._ask(LanguageModel, name, model, tokenizer, answers or Answers(), on_progress)
             judged = requests.judge(said)

@@ -13,6 +13,8 @@ from statllama.errors import Interrupted
 from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe
 from statllama.runs.forecast.machine import this_machine
+from statllama.runs.forecast.samples import ranks_below
+from statllama.runs.forecast.timing import Timing
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
@@ -62,6 +64,7 @@ class Session:
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
+        self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
     def _require_lengths(self, base: Base) -> None:
         """Check that every stage's rows fit the base, before the first stage trains."""
@@ -186,6 +189,7 @@ class Session:
             run_name=f"{self.recipe.name}/{spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
         )
+        forecast = self._forecast(stage)
         steps = steps_of(spec, len(prepared.dataset))
         with self.reporter.training(spec, prepared.report, steps), self.stop.deferred():
             outcome = training.run(job, stage_module(spec.type))
@@ -195,7 +199,12 @@ class Session:
         data["contamination"] = prepared.selection.contamination()
         dtype = str(base.dtype).removeprefix("torch.")
         where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
-        return self._manifest(stage, data, outcome.metrics(), **where)
+        return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where)
+
+    def _forecast(self, stage: PlannedStage) -> dict[str, Any]:
+        """Return what the stage will take, as forecast just before it trains, for its manifest."""
+        seconds = self.timing.training(stage.spec, ranks_below(self.store, stage.below))
+        return {} if seconds is None else {"seconds": seconds.as_json()}
 
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""

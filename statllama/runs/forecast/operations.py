@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from statllama.data.work import Work
-from statllama.runs.forecast.shape import Shape
+from statllama.model.shape import Shape
 
 FIRST = ("q_proj", "k_proj", "v_proj")
 """Modules of a layer that read its input: in the first layer that is the embedding, which has no gradient."""

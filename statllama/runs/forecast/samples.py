@@ -6,7 +6,7 @@ A sample counts for one machine, base, backend and compute type alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from statllama.data.work import Work
 from statllama.evaluation.scores import TaskScore
 from statllama.runs.forecast.machine import Machine
 from statllama.runs.forecast.operations import Ranks, forward, training
-from statllama.runs.forecast.shape import Shape
+from statllama.model.shape import Shape
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.memory import recall, remember
@@ -121,9 +121,9 @@ def _of_stage(store: Store, place: Place, entry: Entry) -> Sample | None:
     return Sample(manifest["config"]["type"], cost, float(metrics["seconds"]), "manifest")
 
 
-def ranks_below(store: Store, keys: Iterable[str]) -> list[tuple[list[str], int]]:
+def ranks_below(store: Store, keys: Iterable[str]) -> list[tuple[Sequence[str], int]]:
     """Return (modules, rank) of each adapter of a stack that the workspace still has."""
-    found = []
+    found = list[tuple[Sequence[str], int]]()
     for key in keys:
         entry = store.find("results", key)
         config = entry.manifest["config"] if entry is not None else {}

@@ -79,7 +79,7 @@ def figure(kind: str, low: Cost, usual: Cost, high: Cost, samples: Sequence[Samp
     if not own and not like:
         return None
     speed = fit([*own, *like], [1.0] * len(own) + [OTHER / max(1, len(like))] * len(like))
-    error = checked(own) if last is None else abs(last)
+    error = abs(last) if last is not None else checked([one for one in own if one.source == own[0].source])
     spread = max(LEAST, UNCHECKED if error is None else error) + (0 if own else UNCHECKED)
     return Figure(
         speed.seconds(usual),

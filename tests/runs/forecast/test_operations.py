@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +10,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from statllama.config.specs import LoraSpec
 from statllama.data.work import Work
-from statllama.errors import ModelError
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice
 from statllama.runs.forecast.operations import Ranks, decoded_bytes, forward, training
-from statllama.runs.forecast.shape import Shape, read_shape, shape_of
+from statllama.model.shape import Shape, shape_of
 from tests.conftest import make_llama
 
 torch.set_num_threads(1)
-TINY = Shape(layers=1, hidden=2, inner=3, heads=1, kv_heads=1, head_dim=2, vocab=5)
+TINY = Shape(layers=1, hidden=2, inner=3, heads=1, kv_heads=1, head_dim=2, vocab=5, tied=True, bias=False)
 """Its layer has 4 matrices of 2 x 2 and 3 of 2 x 3, or 34 numbers; its head 10."""
 
 
@@ -121,33 +119,3 @@ def test_matrices_as_torch_counts_them(targets: tuple[str, ...], parents: list[A
     with torch.no_grad():
         found = counted(peft, ids, backward=False)
     assert found == pytest.approx(forward(shape, ranks, work) + attention / 2 + angles, rel=1e-9)
-
-
-# ------------------------------------------------------------------ the shape
-
-
-def test_a_shape_is_what_the_config_says(base_folder: Path) -> None:
-    from statllama.config.specs import BaseModelSpec
-
-    found = read_shape(BaseModelSpec(model=str(base_folder)), Path())
-    assert (found.layers, found.hidden, found.inner, found.heads, found.kv_heads, found.head_dim) == (
-        2,
-        64,
-        128,
-        4,
-        2,
-        16,
-    )
-    assert found.tied and not found.biased
-    numbers = sum(a * b for a, b in found.matrices.values()) * found.layers
-    model = make_llama(found.vocab)
-    assert numbers == sum(m.weight.numel() for n, m in model.named_modules() if n.endswith("_proj"))
-
-
-def test_a_base_that_is_not_here_is_told(tmp_path: Path) -> None:
-    from statllama.config.specs import BaseModelSpec
-
-    with pytest.raises(ModelError, match="not on this machine"):
-        read_shape(BaseModelSpec(model="nobody/never"), tmp_path)
-    with pytest.raises(ModelError, match="hidden_size"):
-        shape_of({"model_type": "llama"}, "it")
