@@ -5,7 +5,7 @@ Counts do not depend on the model, so those of one run serve to forecast another
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -28,6 +28,10 @@ class Work:
         """Return the sum of the counts."""
         return Work(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
+    def __sub__(self, other: Work) -> Work:
+        """Return what was computed since `other`, an earlier count."""
+        return self + other * -1
+
     def __mul__(self, factor: float) -> Work:
         """Return the counts of so many times the work."""
         return Work(*(getattr(self, f.name) * factor for f in fields(self)))
@@ -42,14 +46,15 @@ class Work:
         return Work(1, tokens, tokens * (known + width), tokens if logits is None else logits)
 
     @staticmethod
-    def of_replies(rows: int, prompt: int, steps: int, known: int = 0) -> Work:
-        """Return the generation of `steps` tokens for each of `rows` prompts of `prompt` tokens: the prompts' pass
-        gives the first token. `known`: tokens before the prompts in a cache.
+    def of_replies(lengths: Sequence[int], prompt: int, known: int = 0) -> Work:
+        """Return the generation of replies of so many tokens to prompts of `prompt` tokens each.
+
+        The prompts' pass gives the first token of each. `known`: tokens before the prompts in a cache.
         """
-        more = max(steps - 1, 0)
-        first = Work.of_rows(rows, prompt, rows, known)
-        keys = more * (known + prompt) + more * (more + 1) / 2
-        return first + Work(0, rows * more, rows * keys, rows * more, more)
+        more = [max(length - 1, 0) for length in lengths]
+        keys = sum(n * (known + prompt) + n * (n + 1) / 2 for n in more)
+        first = Work.of_rows(len(lengths), prompt, len(lengths), known)
+        return first + Work(0, sum(more), keys, sum(more), max(more, default=0))
 
     def as_json(self) -> dict[str, float]:
         """Return plain JSON values."""

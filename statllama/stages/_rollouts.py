@@ -235,7 +235,7 @@ class RolloutTrainer(StageTrainer):
                         raise
                 else:
                     found |= dict(zip(rows, ids, strict=True))
-                    self.read += Work.of_replies(len(rows), max(map(len, asked)), max(map(len, ids)))
+                    self.read += Work.of_replies([max(map(len, ids))] * len(rows), max(map(len, asked)))
                     continue
                 self._generate_fewer(len(rows), len(rows) * (max(map(len, asked)) + limit))
         finally:

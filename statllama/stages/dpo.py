@@ -60,6 +60,11 @@ class Spec(TrainingSpec):
         return "responses"
 
 
+def reads(spec: Spec, known: bool) -> int:
+    """Return the passes without gradients that come with each one: the reference's, unless it is known."""
+    return 0 if known else 1
+
+
 def initial_loss(loss: str, beta: float) -> float:
     """Return the loss when policy and reference agree: ln 2 for `sigmoid` and `robust`, 1 / (4 beta^2) for `ipo`."""
     return 1 / (4 * beta**2) if loss == "ipo" else math.log(2)
@@ -89,7 +94,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             return {"items": one.items, **tokens}
 
         def reads(self) -> int:
-            return 0 if self.precompute_ref_logps else 1
+            return reads(spec, self.precompute_ref_logps)
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids

@@ -120,3 +120,6 @@ class StepEvent:
     eta_seconds: float
     memory_bytes: int
     extra: dict[str, float]
+    trained: Work = Work()
+    """Computed forward and backward since the stage began, and `read`: forward alone."""
+    read: Work = Work()

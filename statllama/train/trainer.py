@@ -200,6 +200,8 @@ class _Watcher(TrainerCallback):
                 eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
                 memory_bytes=memory_bytes(),
                 extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
+                trained=self.trainer.trained,
+                read=self.trainer.read,
             )
         )
 
