@@ -22,7 +22,7 @@ from transformers import TrainerCallback, TrainerState
 
 from statllama.config.specs import DriftSpec, TrainingSpec
 from statllama.errors import EvaluationError, TrainingError
-from statllama.evaluation.probe import LONGEST, Row, probe_rows
+from statllama.evaluation.probe import LONGEST, Row, batches, probe_rows
 from statllama.evaluation.scores import Drift
 from statllama.model import stack
 from statllama.model.base_model import Base, scoring
@@ -30,7 +30,6 @@ from statllama.model.base_model import Base, scoring
 if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
 
-TOKENS = 256  # per forward pass: at a vocabulary of 128,256 the logits are 131 MB in float32
 KEPT = "within_cap.safetensors"  # in a checkpoint: the slice as last measured within the cap
 PIECE = 32  # positions whose distributions are in memory in float64 at once
 
@@ -86,7 +85,7 @@ def divergences(
     device = next(model.parameters()).device
     totals = [0.0] * len(references)
     with torch.no_grad(), _evaluating(model):
-        for batch in _batches(rows):
+        for batch in batches(rows):
             width = max(len(row.ids) for row in batch)
             # Padded on the right and without a mask: no position sees what comes after it.
             ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in batch], device=device)
@@ -116,18 +115,6 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
     """
     log_p, log_q = logits.double().log_softmax(-1), reference.double().log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1).clamp_min(0)
-
-
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Yield the rows of about one length, padded at most `TOKENS` together (a longer row comes alone)."""
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda row: len(row.ids)):
-        if batch and len(row.ids) * (len(batch) + 1) > TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 @contextmanager

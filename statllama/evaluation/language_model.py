@@ -20,11 +20,12 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.metrics import by_likelihood
 from statllama.data.budget import out_of_memory, split
 from statllama.data.chat import TEMPLATE_VARIABLES
+from statllama.data.work import Work
 from statllama.errors import EvaluationError
 from statllama.evaluation.answers import Answers, Progress
-from statllama.evaluation.replies import Manner, replies
+from statllama.evaluation.replies import Manner, Reply, replies
 from statllama.evaluation.requests import Requests
-from statllama.evaluation.shared_context import Pair, forks, likelihoods, takes_forks, takes_prefix
+from statllama.evaluation.shared_context import Answer, Fork, Pair, forks, likelihoods, takes_forks, takes_prefix
 from statllama.evaluation.shared_prefix import Group, Prefix, groups
 
 REPLIES = 4  # passes' tokens that a batch of replies holds: decoding reads all weights for one token of each
@@ -51,6 +52,11 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
     """Numbers of the documents whose prompt does not fit into `max_length`."""
     unfinished: set[int]
     """Numbers of the documents whose reply was cut at `max_gen_toks`."""
+    read: Work
+    """What was computed; `asked`: of how many requests, those left out whose answers were known; `distinct`: all that
+    differ."""
+    asked: int
+    distinct: int
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         )
         self.task, self.answers, self.budget, self.on_progress = task, answers, budget, on_progress
         self.cut, self.unfinished = set(), set()
+        self.read, self.asked, self.distinct = Work(), 0, 0
 
     def answer(self, asked: Requests) -> list[Any]:
         """Return lm-eval's answers to all requests of a benchmark, in order."""
@@ -87,7 +94,7 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
         for number, args in enumerate(self._args):
             first.setdefault(repr(args), number)
         waiting = [n for n in first.values() if self.answers.get(self._method, self._args[n]) is None]
-        self._done = len(requests) - len(waiting)
+        self._done, self.asked, self.distinct = len(requests) - len(waiting), len(waiting), len(first)
         self._tick(0)
         (self._choose if choices else self._reply)(asked.ids, waiting)
         found = [self.answers.get(self._method, args) for args in self._args]
@@ -156,12 +163,14 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
             if len(context) + len(continuation) > room:
                 self.cut.add(self._documents[number])
         fitted = [(pairs[n][0][len(pairs[n][1]) - room :], pairs[n][1]) for n in waiting]
-        most = CPU_PASS if self.model.device.type == "cpu" else None
+        most = CPU_PASS if self.on_cpu else None
         rows = forks(fitted, self.max_length, takes_forks(self.model))
 
         def choose(prefix: Prefix | None, numbers: Sequence[int]) -> Iterator[int]:
             chosen = [rows[number] for number in numbers]
-            said = likelihoods(self.model, chosen, self.tokenizer.pad_token_id, prefix)
+            known = len(prefix) if prefix else 0
+            self.read += _of_choices(chosen, known)
+            said = self._likelihoods(chosen, prefix)
             for number, row, answers in zip(numbers, chosen, said, strict=True):
                 for request, answer in zip(row.numbers, answers, strict=True):
                     self._keep(waiting[request], answer)
@@ -197,14 +206,18 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
                 remedy="raise `evaluate.max_length`, if the model has enough positions",
             )
         self.cut |= {self._documents[number] for number, prompt in enumerate(prompts) if len(prompt) > room}
-        fitted, caches = [prompts[number][-room:] for number in waiting], takes_prefix(self.model)
+        fitted = [prompts[number][-room:] for number in waiting]
 
         def reply(prefix: Prefix | None, numbers: Sequence[int]) -> Iterator[int]:
             chosen = [fitted[number] for number in numbers]
-            for said in replies(self.model, self.tokenizer, chosen, manner, prefix, caches):
+            known = len(prefix) if prefix else 0
+            lengths = list[int]()
+            for said in self._replies(chosen, manner, prefix):
+                lengths.append(len(said.ids))
                 text = postprocess_generated_text(self.tok_decode(said.ids), list(manner.stops), None)
                 self._keep(waiting[numbers[said.number]], text, said.ended)
                 yield numbers[said.number]
+            self.read += Work.of_replies(lengths, max(map(len, chosen)) - known, known)
 
         for prefix, members in self._shared(fitted):
             self._in_passes({n: len(fitted[n]) + manner.longest for n in members}, partial(reply, prefix), REPLIES)
@@ -220,19 +233,41 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
             options.pop("temperature", None)
         return Manner(tuple(filter(None, stops)), longest, options)
 
+    # ------------------------------------------------------------------ what the model is asked
+
+    @property
+    def on_cpu(self) -> bool:
+        """Return whether the model computes on a CPU."""
+        return bool(self.model.device.type == "cpu")
+
+    @property
+    def shares(self) -> bool:
+        """Return whether the model goes on from a prefix: see `takes_prefix`."""
+        return takes_prefix(self.model)
+
+    def _likelihoods(self, rows: Sequence[Fork], prefix: Prefix | None) -> list[list[Answer]]:
+        return likelihoods(self.model, rows, self.tokenizer.pad_token_id, prefix)
+
+    def _replies(self, prompts: Sequence[list[int]], manner: Manner, prefix: Prefix | None) -> Iterator[Reply]:
+        return replies(self.model, self.tokenizer, prompts, manner, prefix, self.shares)
+
+    def _prefix(self, ids: Sequence[int]) -> Prefix:
+        return Prefix(self.model, ids)
+
     # ------------------------------------------------------------------ passes
 
     def _shared(self, prompts: Sequence[list[int]]) -> Iterator[tuple[Prefix | None, tuple[int, ...]]]:
         """Yield each prefix that prompts share, computed, and which prompts; None: the others."""
         alone = Group((), tuple(range(len(prompts))))
-        for group in groups(prompts) if takes_prefix(self.model) else [alone]:
+        for group in groups(prompts) if self.shares else [alone]:
             made: list[Prefix] = []
             if group.prefix:
                 self._in_passes({0: len(group.prefix)}, partial(self._remember, made, group.prefix))
             yield made[0] if made else None, group.numbers
 
     def _remember(self, made: list[Prefix], ids: Sequence[int], numbers: Sequence[int]) -> Iterator[int]:
-        made.append(Prefix(self.model, ids))
+        made.append(self._prefix(ids))
+        self.read += Work.of_rows(1, len(ids), 1)
         yield from numbers
 
     def _in_passes(
@@ -282,6 +317,12 @@ class LanguageModel(HFLM):  # type: ignore[misc, unused-ignore]
             f"{self.task}: out of memory in a pass of {tokens:,} tokens: scoring goes on with at most "
             f"{times * self.budget.tokens:,}"
         )
+
+
+def _of_choices(rows: Sequence[Fork], known: int) -> Work:
+    """Return the work of a pass over rows whose first `known` tokens are in a cache."""
+    width, asked = max(row.length for row in rows) - known, max(row.length - row.start for row in rows)
+    return Work.of_rows(len(rows), width, len(rows) * (asked + 1), known)
 
 
 def _check_bos(tokenizer: Any, ids: list[int], task: str) -> None:

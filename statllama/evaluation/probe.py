@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from statllama.config.shipped import shipped_root
 from statllama.data.examples import Conversation, Document, Message
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Tokeniser
+from statllama.data.work import Work
 from statllama.errors import DataError
 from statllama.store.canonical import digest
 from statllama.store.files import file_sha256
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "eval/probe/probe.jsonl"
 LONGEST = 256  # tokens: a text is cut there, so that memory is bounded whatever the tokenizer
+TOKENS = 256  # of a pass: at a vocabulary of 128,256 its logits are 131 MB in float32
 PROTOCOL = 1  # raised when the same texts would be measured differently
 
 
@@ -69,3 +72,24 @@ def probe_rows(tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Row
             if positions:
                 rows.append(Row(ids, positions))
     return tuple(rows)
+
+
+def batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of about one length, padded at most `TOKENS` together (a longer row comes alone)."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda row: len(row.ids)):
+        if batch and len(row.ids) * (len(batch) + 1) > TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def probe_work(rows: Sequence[Row], adapters: int) -> Work:
+    """Return what is computed to measure a stack's drift from its parent and from the base, which may be one."""
+    passes = 1 + len({adapters - 1, 0}) if adapters else 0
+    found = Work()
+    for batch in batches(rows):
+        found += Work.of_rows(len(batch), max(len(row.ids) for row in batch)) * passes
+    return found

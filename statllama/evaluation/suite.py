@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from statllama.config.benchmarks import FunctionRef, TaskFile
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.metrics import POINTS, by_likelihood, rubric_column
 from statllama.data.chat import TEMPLATE_VARIABLES
+from statllama.data.work import Work
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.evaluation.answers import Answers, Progress
 from statllama.evaluation.held_out import likelihood, metric_list
@@ -32,7 +34,7 @@ from statllama.evaluation.rubric import share
 from statllama.evaluation.scores import TaskScore, collect
 
 if TYPE_CHECKING:
-    from statllama.evaluation.language_model import Budget
+    from statllama.evaluation.language_model import Budget, LanguageModel
 
 # Raised when this module would score the same model on the same task file differently.
 PROTOCOL = 3
@@ -78,6 +80,22 @@ def score(
     return tuple(suite.score(name, model, tokenizer, on_progress=on_progress) for name in suite.tasks)
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a score took."""
+
+    read: Work
+    asked: int
+    """Requests that were answered, of `requests` different ones: the others' answers were known from a scoring that was
+    killed."""
+    requests: int
+
+    @property
+    def whole(self) -> bool:
+        """Return whether all were answered at once, so that the time is that of all."""
+        return self.asked == self.requests
+
+
 class Suite:
     """Benchmarks that are loaded once and then asked of any number of models."""
 
@@ -92,6 +110,8 @@ class Suite:
         self._requests: dict[str, Requests] = {}
         self._budget: Budget | None = None  # shrinks for all models when memory runs out
         self._on_note = on_note
+        self.spent = Spent(Work(), 0, 0)
+        """What the last score took."""
 
     @cached_property
     def _cache(self) -> tempfile.TemporaryDirectory[str]:
@@ -124,23 +144,48 @@ class Suite:
         Raises EvaluationError: no chat template, a prompt without exactly one BOS, a template that names no column,
         memory that ran out, and what `load` raises.
         """
-        from statllama.evaluation.language_model import Budget, LanguageModel
+        from statllama.evaluation.language_model import LanguageModel
 
-        task, spec, loaded = self.tasks[name], self.spec, self.load(name)
+        task, _ = self.tasks[name], self.load(name)
+        started = time.perf_counter()
+        with _unchanged(model, tokenizer), _quiet(), _explained(task):
+            lm, requests, said = self._ask(LanguageModel, name, model, tokenizer, answers or Answers(), on_progress)
+            judged = requests.judge(said)
+            self.spent = Spent(lm.read, lm.asked, lm.distinct)
+            return collect(task, requests, judged, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
+
+    def count(self, name: str, model: Any, tokenizer: Any, kind: type[LanguageModel]) -> Spent:
+        """Return what it takes to ask a benchmark of a model that `kind` answers for. See `cost.py`."""
+        self.load(name)
+        with _unchanged(model, tokenizer), _quiet(), _explained(self.tasks[name]):
+            lm, _, _ = self._ask(kind, name, model, tokenizer, Answers(), None)
+            return Spent(lm.read, lm.asked, lm.distinct)
+
+    def _ask(
+        self,
+        kind: type[LanguageModel],
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        answers: Answers,
+        on_progress: Progress | None,
+    ) -> tuple[LanguageModel, Requests, list[Any]]:
+        """Return what answered, what was asked, and the answers."""
+        from statllama.evaluation.language_model import Budget
+
+        spec = self.spec
         if spec.chat_template and not getattr(tokenizer, "chat_template", None):
             raise EvaluationError(
                 "the tokenizer has no chat template to put the benchmarks' prompts through",
                 remedy="set `evaluate.chat_template: false`, or give the model a `chat_template`",
             )
-        started = time.perf_counter()
-        with _unchanged(model, tokenizer), _quiet(), _explained(task):
-            self._budget = self._budget or Budget(spec.micro_tokens, self._on_note)
-            lm = LanguageModel(model, tokenizer, name, spec, answers or Answers(), self._budget, on_progress)
-            requests = self._requests.get(name)
-            if requests is None or not requests.are_for(tokenizer):
-                requests = self._requests[name] = Requests.build(loaded, tokenizer, spec, lm.apply_chat_template)
-            judged = requests.judge(lm.answer(requests))
-            return collect(task, requests, judged, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
+        self._budget = self._budget or Budget(spec.micro_tokens, self._on_note)
+        lm = kind(model, tokenizer, name, spec, answers, self._budget, on_progress)
+        requests = self._requests.get(name)
+        if requests is None or not requests.are_for(tokenizer):
+            requests = Requests.build(self.load(name), tokenizer, spec, lm.apply_chat_template)
+            self._requests[name] = requests
+        return lm, requests, lm.answer(requests)
 
 
 def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:

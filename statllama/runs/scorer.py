@@ -8,6 +8,7 @@ it is computed each answer is written down, so a killed evaluation goes on where
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import Suite
 from statllama.model.precision import compute_type
+from statllama.runs.forecast.machine import this_machine
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import SAMPLES, ScoreBook
@@ -90,18 +92,25 @@ class Scorer(ScoreBook):
         )
 
     def _measure_drift(self, stack: StackRef) -> Drift:
-        from statllama.evaluation.drift import drift
+        from statllama.evaluation.drift import drift, rows_for
+        from statllama.evaluation.probe import probe_work
 
         key = digest(self.drift_protocol(stack))
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
             if (known := self.known_drift(stack)) is None:
-                known = drift(self.loaded.base(self.precision), self.loaded.adapters(stack.parts))
+                base, adapters = self.loaded.base(self.precision), self.loaded.adapters(stack.parts)
+                began = time.perf_counter()
+                known = drift(base, adapters)
+                seconds = time.perf_counter() - began
                 self.store.fresh_out("scores", key)
                 manifest = {
                     "kind": "drift",
                     "name": stack.name,
                     "protocol": self.drift_protocol(stack),
                     "drift": asdict(known),
+                    "seconds": round(seconds, 3),
+                    "read": probe_work(rows_for(base), len(adapters)).as_json(),
+                    **self._where(),
                 }
                 self.store.publish("scores", key, manifest)
         return known
@@ -132,18 +141,23 @@ class Scorer(ScoreBook):
             with translate_os_errors(out):
                 lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in result.samples)
                 (out / SAMPLES).write_text("".join(lines), encoding="utf-8")
-            base = self.loaded.base(self.precision)
+            spent = self.suite.spent
             manifest = {
                 "kind": "score",
                 "name": stack.name,
                 "stack": [list(part) for part in stack.parts],
                 "protocol": self.protocol(stack, task),
                 "score": result.to_json(),
-                "backend": base.backend,
-                "dtype": str(base.dtype).removeprefix("torch."),
+                "spent": {"asked": spent.asked, "requests": spent.requests, "read": spent.read.as_json()},
                 "versions": installed_versions(),
+                **self._where(),
             }
             store.publish("scores", key, manifest)
+
+    def _where(self) -> dict[str, Any]:
+        base = self.loaded.base(self.precision)
+        dtype = str(base.dtype).removeprefix("torch.")
+        return {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
 
     def _require_unchanged(self, task: str) -> None:
         """Raise InputChanged when the benchmark's files are not those that the score's key was made of."""

@@ -12,6 +12,9 @@ from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted
 from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe
+from statllama.runs.forecast.machine import this_machine
+from statllama.runs.forecast.samples import ranks_below
+from statllama.runs.forecast.timing import Timing
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
@@ -61,6 +64,7 @@ class Session:
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
+        self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
     def _require_lengths(self, base: Base) -> None:
         """Check that every stage's rows fit the base, before the first stage trains."""
@@ -185,6 +189,7 @@ class Session:
             run_name=f"{self.recipe.name}/{spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
         )
+        forecast = self._forecast(stage)
         steps = steps_of(spec, len(prepared.dataset))
         with self.reporter.training(spec, prepared.report, steps), self.stop.deferred():
             outcome = training.run(job, stage_module(spec.type))
@@ -193,7 +198,13 @@ class Session:
         data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
         data["contamination"] = prepared.selection.contamination()
         dtype = str(base.dtype).removeprefix("torch.")
-        return self._manifest(stage, data, outcome.metrics(), backend=base.backend, dtype=dtype)
+        where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
+        return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where)
+
+    def _forecast(self, stage: PlannedStage) -> dict[str, Any]:
+        """Return what the stage will take, as forecast just before it trains, for its manifest."""
+        seconds = self.timing.training(stage.spec, ranks_below(self.store, stage.below))
+        return {} if seconds is None else {"seconds": seconds.as_json()}
 
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""

@@ -22,10 +22,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from statllama.data.budget import out_of_memory, split
+from statllama.data.work import Work
 from statllama.errors import Interrupted, TrainingError
 from statllama.store.files import sync
 from statllama.train.job import Job
 from statllama.train.step import free_memory
+from statllama.train.steps import rows_come_again
 
 FILE = "reference.safetensors"
 WINDOW = 256  # rows that are put into passes together, and between two looks for a request to stop
@@ -48,8 +50,7 @@ class KnownReference:
 
 def seen_again(job: Job) -> bool:
     """Return whether the stage sees some rows more than once."""
-    train, rows = job.spec.train, len(job.dataset)
-    return (train.epochs or 1.0) > 1 if train.steps is None else train.steps * train.batch_size > rows
+    return rows_come_again(job.spec.train, len(job.dataset))
 
 
 @contextmanager
@@ -99,11 +100,16 @@ def _computed(trainer: Any, names: Sequence[str], length: Any, collate: Any, row
         while waiting:
             group, *_ = split([length(rows[i]) for i in waiting], budget, rows_per_item)
             indices = [waiting[i] for i in group]
-            values = _of_pass(trainer, collate([rows[i] for i in indices]), len(indices))
+            batch = collate([rows[i] for i in indices])
+            values = _of_pass(trainer, batch, len(indices))
             if values is None:
                 budget = max(length(rows[i]) for i in indices) * rows_per_item * len(indices) // 2
                 free_memory()
                 continue
+            count, width = len(indices) * rows_per_item, max(length(rows[i]) for i in indices)
+            passes = sum(column is not None for column in values) // rows_per_item
+            done = Work.of_rows(count, width, float(batch["completion_mask"][:, 1:].sum()))
+            trainer.read += done * passes
             for name, column in zip(names, values, strict=True):
                 if column is not None:
                     found.setdefault(name, torch.zeros(len(rows)))[indices] = column.float().cpu()

@@ -19,7 +19,9 @@ from transformers import Trainer
 
 from statllama.data.budget import out_of_memory, split
 from statllama.data.checks import check_completions, end_tokens
+from statllama.data.lengths import lengths
 from statllama.data.questions import unpacked_question
+from statllama.data.work import Work
 from statllama.errors import TrainingError
 from statllama.model import stack
 from statllama.stages._reference import require_equal, require_parents
@@ -75,7 +77,6 @@ class RolloutTrainer(StageTrainer):
     """Mixed into TRL's GRPOTrainer."""
 
     shown = ("rewards/", "drift", "reward", "kl", "completions/mean_length", "completions/clipped_ratio", "unvaried")
-    _checked = False
     _seen: set[range] | None = None
     """What the stack showed while the first completions were generated and their log-probabilities computed."""
     _batches = 0
@@ -121,8 +122,20 @@ class RolloutTrainer(StageTrainer):
         for group in split(lengths, self.micro_tokens):
             batch = _of_rows(step, group, trim=self.job.base.backend == "transformers")
             width = batch["prompt_ids"].shape[1] + batch["completion_ids"].shape[1]
-            found.append(Pass(batch, len(group), len(group) * width))
+            found.append(Pass(batch, len(group), len(group) * width, len(group) * width**2))
         return found
+
+    def heaviest(self, step: dict[str, Any]) -> list[Pass]:
+        """Return one pass, as full as the budget allows, of the longest prompt with completions that reach their limit.
+
+        None where the rows have a form of their own (Unsloth's): generating under the same budget comes before it.
+        """
+        limit = self._spec.max_completion_length
+        prompt = int(lengths(self.job.dataset, self.job.data_kind).tokens.max())
+        rows = min(self._spec.train.batch_size, max(1, self.micro_tokens // (prompt + limit)))
+        batch = stretched(step, rows, prompt, limit)
+        tokens = rows * (prompt + limit)
+        return [] if batch is None else [Pass(batch, rows, tokens, tokens * (prompt + limit))]
 
     def counts(self, one: Pass) -> dict[str, float]:
         """Return the completions of a pass, and their tokens."""
@@ -155,7 +168,7 @@ class RolloutTrainer(StageTrainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Return the pass's part of the step's loss, after checks of the first one."""
-        first = not self._checked
+        first = not self.checked
         trainer: Any = self
         if first and self._spec.beta:
             require_parents(trainer, self._seen)
@@ -163,7 +176,7 @@ class RolloutTrainer(StageTrainer):
         loss = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
         if first and self.fresh_start and self._spec.beta:
             _check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
-        self._checked = True
+        self.checked = True
         # `dapo` divides by the tokens of the whole step; the others are means over the pass's completions.
         return loss if self._spec.loss == "dapo" else loss * self.share
 
@@ -175,6 +188,9 @@ class RolloutTrainer(StageTrainer):
         if not kwargs.get("batch_size"):
             return compute(model, input_ids, attention_mask, *args, **kwargs)
         kwargs["batch_size"] = rows = max(1, self.micro_tokens // input_ids.shape[1])
+        length = int(args[0] if args else kwargs["logits_to_keep"])
+        for part in input_ids.split(rows):
+            self.read += Work.of_rows(len(part), part.shape[1], len(part) * length)
         parts = zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
         logps, *others = zip(*(compute(model, *part, *args, **kwargs) for part in parts), strict=True)
         return torch.cat(logps), *(None if other[0] is None else torch.cat(other) for other in others)
@@ -188,7 +204,7 @@ class RolloutTrainer(StageTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
         self._asked = [row["prompt_ids"] for row in inputs]
         columns = [{name: value for name, value in row.items() if name != "prompt_ids"} for row in inputs]
-        if self._checked:
+        if self.checked:
             return super()._generate_and_score_completions(columns)  # type: ignore[misc]
         with stack.watched(self.model) as self._seen:  # type: ignore[attr-defined]
             return super()._generate_and_score_completions(columns)  # type: ignore[misc]
@@ -219,6 +235,7 @@ class RolloutTrainer(StageTrainer):
                         raise
                 else:
                     found |= dict(zip(rows, ids, strict=True))
+                    self.read += Work.of_replies([max(map(len, ids))] * len(rows), max(map(len, asked)))
                     continue
                 self._generate_fewer(len(rows), len(rows) * (max(map(len, asked)) + limit))
         finally:
@@ -327,6 +344,30 @@ def _of_rows(step: dict[str, Any], rows: Sequence[int], trim: bool) -> dict[str,
         elif isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == whole:
             batch[name] = value[:, :completion]
     return batch
+
+
+def stretched(step: dict[str, Any], rows: int, prompt: int, completion: int) -> dict[str, Any] | None:
+    """Return `rows` rows of a step, repeated as needed, with so many tokens of each part; None for other shapes.
+
+    Added tokens are the row's first one, and count as if they had been given and generated.
+    """
+    widths = {"prompt": step["prompt_ids"].shape[1], "completion": step["completion_ids"].shape[1]}
+    more = {"prompt": max(0, prompt - widths["prompt"]), "completion": max(0, completion - widths["completion"])}
+    index = torch.arange(rows, device=step["prompt_ids"].device) % len(step["prompt_ids"])
+    found: dict[str, Any] = {}
+    for name, value in step.items():
+        if not isinstance(value, Tensor) or not value.ndim:
+            found[name] = value
+            continue
+        chosen = value[index]
+        if chosen.ndim == 2:
+            part = "prompt" if name.startswith("prompt") else "completion"
+            if chosen.shape[1] != widths[part]:
+                return None
+            added = chosen[:, :1].expand(-1, more[part])
+            chosen = torch.cat([added, chosen] if part == "prompt" else [chosen, added], 1)
+        found[name] = torch.ones_like(chosen) if name.endswith("_mask") else chosen
+    return found
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -60,6 +60,11 @@ class Spec(TrainingSpec):
         return "responses"
 
 
+def reads(spec: Spec, known: bool) -> int:
+    """Return the passes without gradients that come with each one: the reference's, unless it is known."""
+    return 0 if known else 1
+
+
 def initial_loss(loss: str, beta: float) -> float:
     """Return the loss when policy and reference agree: ln 2 for `sigmoid` and `robust`, 1 / (4 beta^2) for `ipo`."""
     return 1 / (4 * beta**2) if loss == "ipo" else math.log(2)
@@ -87,6 +92,9 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             chosen, rejected = (float(half.sum()) for half in one.batch["completion_mask"][:, 1:].chunk(2))
             tokens = {"chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
             return {"items": one.items, **tokens}
+
+        def reads(self) -> int:
+            return reads(spec, self.precompute_ref_logps)
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids

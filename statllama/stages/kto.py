@@ -95,6 +95,14 @@ class Mismatched:
         }
 
 
+def reads(spec: Spec, known: bool) -> int:
+    """Return the passes without gradients that come with each one: the reference's, unless it is known, and with a KL
+    divergence those over the mismatched answers, of both policies.
+    """
+    estimates = spec.loss == "kto"
+    return estimates if known else 1 + 2 * estimates
+
+
 def initial_loss(spec: Spec, labels: Sequence[bool]) -> float:
     """Return the loss when policy and reference agree: all log-ratios are 0, so that each answer's is half its
     weight.
@@ -147,6 +155,9 @@ def _trainer_class(job: Job) -> Any:
 
         def counts(self, one: Pass) -> dict[str, float]:
             return {"items": one.items, **_counts(one.batch)}
+
+        def reads(self) -> int:
+            return reads(spec, self.precompute_ref_logps)
 
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)

@@ -181,6 +181,17 @@ class Store:
             (self.root / "partial" / f"{kind}-{key}" / CHECKPOINTS).glob(f"*/{SEAL}")
         )
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Lend an empty folder that is deleted afterwards; after a kill, by the next `prune_partial`."""
+        folder = self._writable("partial") / f"trash-{secrets.token_hex(4)}"
+        with translate_os_errors(folder):
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def fresh_out(self, kind: Kind, key: str) -> Path:
         """Return `out/` of the working folder, emptied of what a killed run left; files to publish go here."""
         out = self.partial(kind, key) / "out"

@@ -7,6 +7,8 @@ is loaded. Should memory run out all the same, the step is taken again in smalle
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +34,27 @@ def recomputes(job: Job) -> bool:
         f"{kept / 2**30:.1f} GiB of activations, and {free / 2**30:.1f} GiB are free"
     )
     return not fits
+
+
+def tight(job: Job) -> bool:
+    """Return whether a stage's heaviest pass may lack memory, so that it is worth its time to try it first.
+
+    On a GPU always: it costs one pass. On a CPU where the activations of a full pass take more than half of what the
+    machine has left; where it does not say what it has left, they never do.
+    """
+    if torch.cuda.is_available():
+        return True
+    kept = max(job.spec.train.micro_tokens, 2 * job.spec.train.max_length)
+    return kept * bytes_per_token(job.base.model.config, job.base.dtype) > SHARE * available()
+
+
+def available() -> float:
+    """Return the bytes of memory that Linux could give to this process without swapping; elsewhere infinity."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))) * 1024
+    except (OSError, StopIteration):
+        return math.inf
 
 
 def bytes_per_token(config: Any, dtype: torch.dtype) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.specs import TrainingSpec
+from statllama.data.work import Work
 from statllama.model.base_model import Base
 from statllama.store.store import CHECKPOINTS
 
@@ -64,6 +65,14 @@ class Outcome:
     peak_memory_bytes: int
     ended_by: Literal["steps", "drift"]
     """Whether it completed its steps, or drifted too far."""
+    trained: Work
+    """What was computed forward and backward; a pass that the most expensive one was tried with is among it."""
+    read: Work
+    """What was computed forward alone: references, and completions as they were generated."""
+    recomputes: bool
+    """Whether activations were recomputed in the backward pass."""
+    started_seconds: float
+    """Of `seconds`, those before the first step ended: checks, a known reference, and what is slow once."""
     history: list[dict[str, float]] = field(repr=False)
     summary: dict[str, float] = field(default_factory=dict)
     """Further figures of its stage type, by name."""
@@ -86,6 +95,12 @@ class Outcome:
             "resumed_from": self.resumed_from,
             "peak_memory_bytes": self.peak_memory_bytes,
             "ended_by": self.ended_by,
+            "work": {
+                "trained": self.trained.as_json(),
+                "read": self.read.as_json(),
+                "recomputes": self.recomputes,
+                "started_seconds": round(self.started_seconds, 3),
+            },
             **({"drift": drifts[-1]} if drifts else {}),
             **self.summary,
         }
@@ -105,3 +120,6 @@ class StepEvent:
     eta_seconds: float
     memory_bytes: int
     extra: dict[str, float]
+    trained: Work = Work()
+    """Computed forward and backward since the stage began, and `read`: forward alone."""
+    read: Work = Work()

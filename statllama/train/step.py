@@ -16,6 +16,7 @@ import torch
 
 from statllama.data.budget import out_of_memory, split, split_joined
 from statllama.data.collate import real_tokens
+from statllama.data.work import Work
 from statllama.errors import TrainingError
 
 Batch = dict[str, Any]
@@ -47,6 +48,8 @@ class Pass:
     items: int
     tokens: int
     """Tokens computed, padding included."""
+    pairs: int
+    """Over its rows, the square of the tokens that attend to each other."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class StepTrainer:
     share = 1.0
     """Of the step's items, those of the pass under way: `compute_loss` multiplies a mean over the pass by it."""
     tokens: Any = 0
+    trained: Work = Work()
+    """What has been computed forward and backward so far, and `read`: forward alone, as a reference is."""
+    read: Work = Work()
     _held: Pass
     """The pass under way."""
 
@@ -89,6 +95,13 @@ class StepTrainer:
         """Return what TRL's figures of a pass are means over: at least `items` and `tokens` that carry loss."""
         raise NotImplementedError
 
+    def reads(self) -> int:
+        """Return how many forward passes without gradients each pass comes with, such as the reference's."""
+        return 0
+
+    def before_step(self, model: Any, step: Any) -> None:
+        """Act before each step's gradients are computed. `step`: what `step_of` returned."""
+
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: Transformers' estimate takes tensors, and nothing reads it."""
         return 0
@@ -109,6 +122,7 @@ class StepTrainer:
         """Compute the gradients of one optimizer step, pass by pass, and return its loss, ()."""
         model.train()
         step = self.step_of(inputs)
+        self.before_step(model, step)
         while True:
             before, passes = self._before(), self.passes(step)
             try:
@@ -131,11 +145,15 @@ class StepTrainer:
             self.tokens = self.tokens + self.real_tokens(one)
             total = total + self.pass_step(model, one.batch, counted)
             fresh = [n for n in figures if n != "num_tokens" and len(figures[n]) > lengths.get(n, 0)]
-            added = {name: figures[name].pop() for name in fresh}
-            seen.append((added, self.counts(one)))
+            added, counts = {name: figures[name].pop() for name in fresh}, self.counts(one)
+            seen.append((added, counts))
+            self._count(Work(1, one.tokens, one.pairs, counts["tokens"]))
         for name, value in averaged(seen).items():
             figures[name].append(value)
         return total
+
+    def _count(self, done: Work) -> None:
+        self.trained, self.read = self.trained + done, self.read + done * self.reads()
 
     def pass_step(self, model: Any, batch: Batch, counted: torch.Tensor | None) -> torch.Tensor:
         """Run forward and backward of one pass, as TRL does."""
@@ -161,6 +179,8 @@ class StepTrainer:
         figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
         for name in list(figures):
             del figures[name][before.figures.get(name, 0) :]
+            if name not in before.figures:
+                del figures[name]
         if before.counted is not None:
             self._total_train_tokens = before.counted
         self.tokens = before.tokens
@@ -191,10 +211,12 @@ def row_passes(
     rows_per_item: int = 1,
 ) -> list[Pass]:
     """Split rows into padded passes. `lengths`: tokens of each row, of a pair those of its longer row."""
-    return [
-        Pass(collate([rows[i] for i in group]), len(group), len(group) * rows_per_item * max(lengths[i] for i in group))
-        for group in split(lengths, budget, rows_per_item)
-    ]
+    found = []
+    for group in split(lengths, budget, rows_per_item):
+        width, batch = max(lengths[i] for i in group), collate([rows[i] for i in group])
+        tokens = len(group) * rows_per_item * width
+        found.append(Pass(batch, len(group), tokens, tokens * width))
+    return found
 
 
 def joined_passes(
@@ -202,7 +224,12 @@ def joined_passes(
 ) -> list[Pass]:
     """Split rows into passes that hold them one after the other, without padding."""
     return [
-        Pass(collate([rows[i] for i in group]), len(group), sum(lengths[i] for i in group))
+        Pass(
+            collate([rows[i] for i in group]),
+            len(group),
+            sum(lengths[i] for i in group),
+            sum(lengths[i] ** 2 for i in group),
+        )
         for group in split_joined(lengths, budget)
     ]
 

@@ -38,3 +38,8 @@ def count_steps(rows: int, train: TrainSpec) -> int:
         return train.steps
     per_epoch = max(1, math.ceil(rows / train.batch_size))
     return math.ceil((train.epochs or 1.0) * per_epoch)
+
+
+def rows_come_again(train: TrainSpec, rows: int) -> bool:
+    """Return whether a stage over `rows` rows sees some of them more than once."""
+    return (train.epochs or 1.0) > 1 if train.steps is None else train.steps * train.batch_size > rows

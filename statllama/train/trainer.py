@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
+from statllama.data.budget import out_of_memory
+from statllama.data.lengths import lengths
 from statllama.errors import TrainingError
 from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 TRIED = 256  # tokens of the row on which the parents' effect is tried
-CLOCK = "clock.json"  # in a checkpoint: the seconds of training that led to it
+CLOCK = "clock.json"  # in a checkpoint: what was spent on the stage so far, in seconds and work
 
 
 def _save_slice(job: Job, model: PeftModel, folder: Path) -> None:
@@ -54,6 +56,47 @@ class StageTrainer(StepTrainer):
     checked = False
     """Whether the reference and the first loss of this run were checked."""
     _batch_checked = False
+    untried = False
+    """Whether the heaviest passes are to be tried before the next step."""
+
+    def before_step(self, model: Any, step: Any) -> None:
+        """Try the heaviest passes, if that is still to be done."""
+        if self.untried:
+            self.untried = False
+            self._try_heaviest(model, step)
+
+    def _try_heaviest(self, model: Any, step: Any) -> None:
+        """Run the heaviest passes once, with smaller ones until they fit, and leave no trace but a smaller budget.
+
+        Memory that a stage lacks is then missed in its first minute. Adam's moments are not there yet: they take 8
+        bytes for each weight of the slice.
+        """
+        known = self.checked, self._batch_checked
+        self.checked = self._batch_checked = True  # the pass is no batch of the data's, nor its loss the first one
+        waiting = self.heaviest(step)
+        while waiting:
+            before, fits = self._before(), False
+            try:
+                self._take(model, waiting[:1])
+                fits = True
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+            self._put_back(model, before)
+            if fits:
+                del waiting[0]
+            else:
+                self._shrink()
+                waiting = self.heaviest(step)
+        self.checked, self._batch_checked = known
+
+    def heaviest(self, step: Any) -> list[Pass]:
+        """Return the passes under the budget that need the most memory of all that the stage may make, by its rows."""
+        known = lengths(self.job.dataset, self.job.data_kind)
+        rows: Any = self.train_dataset  # type: ignore[attr-defined]
+        groups = known.heaviest(self.micro_tokens, self.job.spec.train.batch_size)
+        split = [self.passes([rows[i] for i in group]) for group in groups]
+        return [max(passes, key=lambda one: one.tokens) for passes in split]
 
     def _take(self, model: Any, passes: Sequence[Pass]) -> torch.Tensor:
         """Take a step, after a check of the first one's batch."""
@@ -127,11 +170,11 @@ class StageTrainer(StepTrainer):
 class _Watcher(TrainerCallback):
     """Reports steps, refuses numbers that are not finite, seals checkpoints, obeys a request to stop."""
 
-    def __init__(self, job: Job, trainer: Any, started: float) -> None:
+    def __init__(self, job: Job, trainer: Any, started: float, started_seconds: float) -> None:
         """Take the moment the stage began, on the clock of `time.monotonic`, had it run without a break, as
-        `started`.
+        `started`, and how long its first step took to end, where that is known (else 0), as `started_seconds`.
         """
-        self.job, self.trainer, self.started = job, trainer, started
+        self.job, self.trainer, self.started, self.started_seconds = job, trainer, started, started_seconds
         self.stopped = False
         self._marks: list[tuple[float, int, int]] = []  # (time, step, tokens) of the last steps
 
@@ -141,6 +184,7 @@ class _Watcher(TrainerCallback):
         loss, norm = float(logs["loss"]), float(logs.get("grad_norm", math.nan))
         if not math.isfinite(loss) or not (math.isfinite(norm) or args.fp16):
             self._refuse(state, loss, norm)
+        self.started_seconds = self.started_seconds or time.monotonic() - self.started
         self._marks = [*self._marks[-20:], (time.monotonic(), state.global_step, int(self.trainer.tokens))]
         (then, step, tokens), (now, step_now, tokens_now) = self._marks[0], self._marks[-1]
         elapsed, steps = now - then, step_now - step
@@ -156,6 +200,8 @@ class _Watcher(TrainerCallback):
                 eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
                 memory_bytes=memory_bytes(),
                 extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
+                trained=self.trainer.trained,
+                read=self.trainer.read,
             )
         )
 
@@ -180,7 +226,9 @@ class _Watcher(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
-        write_json(checkpoint / CLOCK, {"seconds": time.monotonic() - self.started})
+        spent = {"seconds": time.monotonic() - self.started, "started_seconds": self.started_seconds}
+        work = {"trained": self.trainer.trained.as_json(), "read": self.trainer.read.as_json()}
+        write_json(checkpoint / CLOCK, spent | work)
         seal(checkpoint)
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
 

@@ -17,12 +17,13 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerState
 
 from statllama.data.budget import out_of_memory
+from statllama.data.work import Work
 from statllama.errors import Interrupted, TrainingError
 from statllama.evaluation.drift import DriftCap, ended_at
 from statllama.model import stack
 from statllama.model.base_model import adapt, unsloth_hushed
 from statllama.store.files import read_json, require_bytes, translate_os_errors
-from statllama.train.activations import recomputes
+from statllama.train.activations import recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
@@ -64,7 +65,7 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
         with unsloth_hushed():
             trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
         require_batch(trainer, job.spec.train.batch_size)
-        trainer.micro_tokens = job.spec.train.micro_tokens
+        trainer.micro_tokens, trainer.untried = job.spec.train.micro_tokens, tight(job)
         _restore(model, start)
         return _fit(job, trainer, model)
     finally:
@@ -76,8 +77,10 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     checkpoint = newest_sound(job.checkpoints)
-    started = time.monotonic() - _seconds_before(checkpoint)
-    watcher = _Watcher(job, trainer, started)
+    before = _before(checkpoint)
+    started = time.monotonic() - float(before.get("seconds", 0.0))
+    trainer.trained, trainer.read = (Work.from_json(before.get(name, {})) for name in ("trained", "read"))
+    watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
     if job.spec.drift is not None:
         trainer.cap = DriftCap(job.spec, model, job.base)
         trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
@@ -121,14 +124,18 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         tokens=int(trainer.tokens),
         peak_memory_bytes=memory_bytes(),
         ended_by="steps" if drift is None else "drift",
+        trained=trainer.trained,
+        read=trainer.read,
+        recomputes=bool(trainer.args.gradient_checkpointing),
+        started_seconds=watcher.started_seconds,
         history=history,
         summary=trainer.summary(history),
     )
 
 
-def _seconds_before(checkpoint: Path | None) -> float:
-    """Return the training time up to a checkpoint."""
-    return float((read_json(checkpoint / CLOCK) or {}).get("seconds", 0.0)) if checkpoint else 0.0
+def _before(checkpoint: Path | None) -> dict[str, Any]:
+    """Return what had been spent on the stage at a checkpoint; nothing without one."""
+    return (read_json(checkpoint / CLOCK) or {}) if checkpoint else {}
 
 
 def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -161,7 +161,7 @@ def test_batches_do_not_matter(base: Base, adapters: list[Adapter], monkeypatch:
     found = []
     rows = rows_for(base)[::6]
     for tokens, piece in ((1, 1), (600, 32), (4096, 1000)):
-        monkeypatch.setattr(drift, "TOKENS", tokens)
+        monkeypatch.setattr(probe, "TOKENS", tokens)
         monkeypatch.setattr(drift, "PIECE", piece)
         with scoring(base, adapters) as model:
             found.append(measure(model, adapters, rows))

@@ -54,6 +54,9 @@ class Architecture:
     """The norms over each head's numbers, as wide as a head."""
     biased: tuple[str, ...] = ()
     """Linear modules that have a bias. It is never trained."""
+    defaults: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Sizes that Transformers fills in where config.json leaves them out, other than Llama's: as many kv heads as
+    heads, and heads that share the width."""
     unsloth: bool = True
     """Whether Unsloth has fused kernels for it."""
     shared_rows: bool = True

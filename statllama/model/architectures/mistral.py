@@ -16,4 +16,5 @@ ARCHITECTURE = Architecture(
     rotated=True,
     rope_types=("default", "linear", "llama3"),
     fixed={"hidden_act": ("silu", "swish")},
+    defaults={"num_key_value_heads": 8},
 )

@@ -12,4 +12,5 @@ ARCHITECTURE = Architecture(
     rope_types=("default", "linear"),
     fixed={"hidden_act": ("silu", "swish")},
     biased=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    defaults={"num_key_value_heads": 32},
 )

@@ -12,4 +12,5 @@ ARCHITECTURE = Architecture(
     rope_types=("default", "linear"),
     fixed={"hidden_act": ("silu", "swish"), "attention_bias": (False,)},
     head_norms={"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"},
+    defaults={"num_key_value_heads": 32, "head_dim": 128},
 )

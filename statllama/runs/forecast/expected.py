@@ -1,0 +1,119 @@
+"""What a stage will compute, from the lengths of its prepared rows, split into passes as training will split them.
+
+The order in which an epoch draws its rows is another one than here; over an epoch that makes no difference that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from statllama.config.specs import TrainingSpec
+from statllama.data.budget import split, split_joined
+from statllama.data.lengths import Lengths
+from statllama.data.work import Work
+from statllama.stages import stage_module
+from statllama.train.steps import rows_come_again
+
+SAMPLED = 64  # optimizer steps whose passes are worked out; the others are as these are on average
+WINDOW = 256  # rows of which a known reference makes passes together
+
+
+@dataclass(frozen=True)
+class StageWork:
+    """A stage's counts: forward and backward, and forward alone."""
+
+    trained: Work
+    read: Work
+    steps: int
+
+    def __add__(self, other: StageWork) -> StageWork:
+        """Return the sum."""
+        return StageWork(self.trained + other.trained, self.read + other.read, self.steps + other.steps)
+
+
+def expected(spec: TrainingSpec, rows: Lengths, steps: int, *, joined: bool, written: float = 1.0) -> StageWork:
+    """Return what `steps` optimizer steps over prepared rows compute.
+
+    `joined`: whether passes hold rows without padding (`packed_attention.joins_rows`). `written`: of a grpo stage, the
+    mean length of completions as a share of the longest that is allowed; some reach it, so generation goes on to it.
+    """
+    if spec.type == "grpo":
+        return _rollouts(spec, rows, steps, written)
+    known = bool(_reads(spec, known=False)) and rows_come_again(spec.train, len(rows))
+    sampled = list(_batches(spec, rows, steps))
+    trained = Work()
+    for batch in sampled:
+        trained += _passes(rows, batch, spec.train.micro_tokens, joined)
+    trained = trained * (steps / len(sampled))
+    read = trained * _reads(spec, known=known)
+    if known:
+        read += _reference(rows, spec.train.micro_tokens) * (_reads(spec, known=False) - _reads(spec, known=True))
+    return StageWork(trained, read, steps)
+
+
+def _reads(spec: TrainingSpec, *, known: bool) -> int:
+    """Return how many passes without gradients come with each one; `known`: where the reference is in the rows."""
+    count = getattr(stage_module(spec.type), "reads", None)
+    return int(count(spec, known)) if count else 0
+
+
+def _batches(spec: TrainingSpec, rows: Lengths, steps: int) -> Iterator[Sequence[int]]:
+    """Yield the items of at most `SAMPLED` of a stage's steps, from all of its epochs."""
+    count, size = len(rows), spec.train.batch_size
+    per_epoch = max(1, -(-count // size))
+    draw = np.random.default_rng(spec.train.seed)
+    order, epoch = draw.permutation(count), 0
+    for step in np.unique(np.linspace(0, steps - 1, min(steps, SAMPLED)).astype(int)):
+        while step // per_epoch > epoch:
+            order, epoch = draw.permutation(count), epoch + 1
+        start = step % per_epoch * size
+        yield order[start : start + size].tolist()
+
+
+def _passes(rows: Lengths, items: Sequence[int], budget: int, joined: bool = False) -> Work:
+    """Return the work of the passes over some items."""
+    lengths = rows.tokens[items].tolist()
+    found = Work()
+    for group in split_joined(lengths, budget) if joined else split(lengths, budget, rows.rows):
+        sizes, logits = [lengths[i] for i in group], float(rows.logits[[items[i] for i in group]].sum())
+        if joined:
+            found += Work(1, sum(sizes), sum(size**2 for size in sizes), logits)
+        else:
+            found += Work.of_rows(len(group) * rows.rows, max(sizes), logits)
+    return found
+
+
+def _reference(rows: Lengths, budget: int) -> Work:
+    """Return one forward pass over all items, a window at a time."""
+    starts = range(0, len(rows), WINDOW)
+    chosen = starts if len(starts) <= SAMPLED else starts[:: len(starts) // SAMPLED]
+    found = Work()
+    for start in chosen:
+        found += _passes(rows, list(range(start, min(start + WINDOW, len(rows)))), budget)
+    return found * (len(starts) / len(chosen))
+
+
+def _rollouts(spec: Any, rows: Lengths, steps: int, written: float) -> StageWork:
+    """Return the work of a grpo stage: completions generated, read by the reference, and trained on."""
+    limit, budget = spec.max_completion_length, spec.train.micro_tokens
+    mean = max(1, round(written * limit))
+    draw = np.random.default_rng(spec.train.seed)
+    batches = min(max(1, steps // spec.iterations), SAMPLED)
+    reads = (spec.beta > 0) + (spec.iterations > 1)
+    trained, read = Work(), Work()
+    for _ in range(batches):
+        prompts = np.repeat(draw.choice(rows.tokens, spec.prompts_per_step), spec.generations)
+        widest = int(prompts.max())
+        for group in split((prompts + limit).tolist(), budget):
+            read += Work.of_replies([limit] * len(group), int(prompts[group].max()))
+        whole = max(1, budget // (widest + limit))
+        for start in range(0, len(prompts), whole):
+            count = len(prompts[start : start + whole])
+            read += Work.of_rows(count, widest + limit, count * limit) * reads
+        for group in split([widest + mean] * len(prompts), budget):
+            trained += Work.of_rows(len(group), int(prompts[group].max()) + mean, len(group) * mean)
+    return StageWork(trained * (steps / batches), read * (steps / spec.iterations / batches), steps)
