@@ -28,7 +28,11 @@ BaseOption = Annotated[
 ]
 MemoryOption = Annotated[
     str | None,
-    typer.Option("--memory", metavar="12GB", help="Memory of the GPU that will train. Default: that of this machine."),
+    typer.Option(
+        "--memory",
+        metavar="12GB",
+        help="Memory of the GPU that will train, or its name, as in RTX 4090. Default: that of this machine.",
+    ),
 ]
 GoalOption = Annotated[
     str | None, typer.Option("--goal", metavar="TEXT", help="The model's purpose: for the recipe and its card.")
@@ -64,8 +68,9 @@ def init(
     Your files are only read. Questions are asked in a terminal alone; each has an option.
     """
     from statllama.cli.console import init as console
+    from statllama.runs.forecast.device import found_device
     from statllama.runs.init.draft import draft, look, recipe_name
-    from statllama.runs.init.settings import look_at_base, memory_here, parsed_memory, proposed_base
+    from statllama.runs.init.settings import look_at_base, named_memory, proposed_base
     from statllama.runs.init.write import write
     from statllama.store.new_folder import require_free
 
@@ -75,21 +80,19 @@ def init(
             "`--data FILE` is missing: the files to learn from", remedy=f"statllama init {directory} --data FILE"
         )
     require_free(directory, named="DIR")
-    room = None if memory is None else parsed_memory(memory)
+    device = found_device() if memory is None else named_memory(memory)
     ask = console.may_ask() and not yes
     looked = look(files, _columns(columns or ()))
     console.print_found(looked)
     if ask:
         console.confirm_columns(looked)
     if base is None:
-        here, gpu = (room, "") if room is not None else memory_here()
-        room = room if room is not None else here if gpu != "no GPU" else None
-        base = proposed_base(room)
-        base = console.ask_base(base, here, gpu) if ask else base
+        base = proposed_base(device)
+        base = console.ask_base(base, device) if ask else base
     if goal is None:
         goal = console.ask_goal() if ask else ""
     name = recipe_name(directory.absolute().name)
-    made = draft(name, looked, look_at_base(base), room, goal.strip(), holdout)
+    made = draft(name, looked, look_at_base(base), device, goal.strip(), holdout)
     console.print_draft(made)
     if ask:
         console.confirm_write(directory)

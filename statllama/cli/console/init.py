@@ -12,6 +12,7 @@ from rich.table import Table
 
 from statllama.cli.console.terminal import Out, counted, plain, print_table
 from statllama.errors import UsageError
+from statllama.runs.forecast.device import Device
 from statllama.runs.init.draft import Draft, Survey
 from statllama.runs.init.recipe_text import SHOWS, next_commands
 from statllama.runs.init.settings import SHIPPED, StageSettings
@@ -69,10 +70,10 @@ def confirm_columns(looked: Survey) -> None:
             raise UsageError(f"{found.name}: columns not as proposed; nothing was written", remedy=remedy)
 
 
-def ask_base(proposed: str, memory: float, gpu: str) -> str:
+def ask_base(proposed: str, device: Device) -> str:
     """Return the base that the user names; the proposed one by default."""
-    here = f"{gpu}, {memory:.0f} GiB" if gpu and gpu != "no GPU" else "no GPU here" if gpu else f"{memory:g} GiB"
-    Out.print(f"Base model: a hub id, a folder, or {SHIPPED} (tiny, ships here, for a first try). {plain(here)}.")
+    Out.print(f"It would train on {plain(device)}.")
+    Out.print(f"Base model: a hub id, a folder, or {SHIPPED} (tiny, ships here, for a first try).")
     return str(typer.prompt("base", default=proposed)).strip()
 
 

@@ -85,9 +85,7 @@ class _Watch:
         return measured >= STEPS - 1 or (measured >= 1 and self.events[-1][0] - self.events[0][0] > SECONDS)
 
 
-def _stage(
-    timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage], stop: StopSignal
-) -> Iterator[Sample]:
+def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage], stop: StopSignal) -> Iterator[Sample]:
     """Yield the samples of short trainings of a stage: its start with the first step, then each further step."""
     from statllama.train import training
 
@@ -206,4 +204,3 @@ def _drift(timing: Timing) -> Iterator[Sample]:
             seconds = time.perf_counter() - began
             cost = cost_of(place.shape, Ranks(), Work(), probe_work(rows, len(adapters)), units=0)
             yield Sample("drift", cost, seconds, "calibrated")
-

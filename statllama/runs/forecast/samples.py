@@ -12,9 +12,9 @@ from typing import Any
 
 from statllama.data.work import Work
 from statllama.evaluation.scores import TaskScore
+from statllama.model.shape import Shape
 from statllama.runs.forecast.machine import Machine
 from statllama.runs.forecast.operations import Ranks, forward, training
-from statllama.model.shape import Shape
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.memory import recall, remember
@@ -115,9 +115,7 @@ def _of_stage(store: Store, place: Place, entry: Entry) -> Sample | None:
     lora = manifest["config"]["lora"]
     ranks = Ranks.of(lora["target_modules"], lora["r"], ranks_below(store, manifest["parents"]))
     trained, read = Work.from_json(work["trained"]), Work.from_json(work["read"])
-    cost = cost_of(
-        place.shape, ranks, trained, read, units=metrics["steps"], recomputes=bool(work.get("recomputes"))
-    )
+    cost = cost_of(place.shape, ranks, trained, read, units=metrics["steps"], recomputes=bool(work.get("recomputes")))
     return Sample(manifest["config"]["type"], cost, float(metrics["seconds"]), "manifest")
 
 

@@ -69,7 +69,9 @@ def checked(samples: Sequence[Sample]) -> float | None:
     return math.sqrt(sum(error**2 for error in errors) / len(errors))
 
 
-def figure(kind: str, low: Cost, usual: Cost, high: Cost, samples: Sequence[Sample], last: float | None) -> Figure | None:
+def figure(
+    kind: str, low: Cost, usual: Cost, high: Cost, samples: Sequence[Sample], last: float | None
+) -> Figure | None:
     """Return the seconds of work of a kind, where samples of it, or of others like it, are known; else None.
 
     `last`: relative error of the latest forecast of this kind that was checked here.

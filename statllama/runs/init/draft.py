@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from typing import Any
 
 from statllama.data.examples import Conversation, Document, Example, Judgement, Message, Preference
 from statllama.errors import DataError
+from statllama.runs.forecast.device import Device
 from statllama.runs.init import benchmark
 from statllama.runs.init.benchmark import Benchmark
 from statllama.runs.init.holdout import Split, split
@@ -52,8 +53,8 @@ class Draft:
     name: str
     goal: str
     base: ChosenBase
-    memory: float | None
-    """GiB; None where it is not known."""
+    device: Device
+    """What trains it: named, or found here."""
     found: tuple[Found, ...]
     units: tuple[Unit, ...]
     split: Split
@@ -69,7 +70,7 @@ class Draft:
     @property
     def prompts(self) -> tuple[str, ...]:
         """Return a few short held-out questions, to see what each stage answers."""
-        asked = (self.units[row] for row in self.split.held_out)
+        asked = (self.units[row] for rows in self.split.items.values() for row in rows)
         short = [unit.question for unit in asked if unit.use != "cpt" and len(unit.question) <= LONGEST_PROMPT]
         return tuple(short[:PROMPTS])
 
@@ -84,7 +85,7 @@ def look(arguments: Sequence[str], columns: Mapping[str, Mapping[str, str]] | No
 
 
 def draft(
-    name: str, looked: Survey, base: ChosenBase, memory: float | None, goal: str = "", holdout: int | None = None
+    name: str, looked: Survey, base: ChosenBase, device: Device, goal: str = "", holdout: int | None = None
 ) -> Draft:
     """Return all that would be written. `holdout`: items of each benchmark; None: by the number of rows.
 
@@ -113,7 +114,7 @@ def draft(
         name=name,
         goal=goal,
         base=base,
-        memory=memory,
+        device=device,
         found=looked.found,
         units=tuple(units),
         split=divided,
@@ -122,7 +123,7 @@ def draft(
         checked=tuple(_checked(units, divided)),
         stages=stages,
         benchmarks=tuple(made),
-        micro_tokens=micro_tokens(base, list(stages.values()), memory),
+        micro_tokens=micro_tokens(base, stages, device),
     )
 
 
@@ -220,8 +221,3 @@ def left_out_rows(made: Draft) -> Iterator[dict[str, Any]]:
 
 def _jsonable(row: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(row, default=str))
-
-
-def with_memory(made: Draft, tokens: int) -> Draft:
-    """Return the draft with another token budget."""
-    return replace(made, micro_tokens=tokens)

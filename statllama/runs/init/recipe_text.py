@@ -77,10 +77,16 @@ def _base(made: Draft) -> Iterator[str]:
         yield "  quantization: none # as it is: a base this small gains little by 4 bit"
     else:
         yield "  quantization: nf4 # 4 bit: about a quarter of the memory"
-    memory = f" (for {made.memory:g} GiB)" if made.memory else ""
     yield "defaults:"
     yield "  train:"
-    yield f"    micro_tokens: {made.micro_tokens} # tokens of a forward pass{memory}: sets memory, not what is learned"
+    yield f"    micro_tokens: {made.micro_tokens} # {_budget(made)}"
+
+
+def _budget(made: Draft) -> str:
+    what = "tokens of a forward pass: memory and speed, not what is learned"
+    if made.base.shape is None:
+        return f"{what}; halved when memory runs out"
+    return f"{what}; forecast to fit {made.device.free / 2**30:.3g} GiB"
 
 
 def _stages(made: Draft) -> Iterator[str]:
@@ -116,10 +122,8 @@ def _source(source: Source) -> str:
 def _rank(use: Use, settings: StageSettings) -> str:
     if use in ("dpo", "kto"):
         return "a preference is a small change: a small rank does"
-    size = (
-        "small: the rows are few" if settings.rows < 100 else "usual" if settings.rows < 10_000 else "large: many rows"
-    )
-    return f"rank of the adapter, {size}; its scale is alpha / r"
+    size = "a small rank, for few rows" if settings.r < 16 else "the usual rank"
+    return f"{size if settings.r <= 16 else 'a large rank, for many rows'}; the adapter's scale is alpha / r"
 
 
 def _epochs(use: Use, settings: StageSettings) -> str:
@@ -176,6 +180,9 @@ def _evaluate(made: Draft) -> Iterator[str]:
         yield f"  max_length: {made.base.positions} # all positions that the base has"
     if all(each.form == DOCUMENTS for each in made.benchmarks):
         yield "  chat_template: false # passages are plain text"
+    if made.prompts:
+        yield "  prompts: # held-out questions that the base and each stage answer, to read side by side"
+        yield from (f"    - {json.dumps(prompt, ensure_ascii=False)}" for prompt in made.prompts)
 
 
 def _one_line(text: str) -> str:

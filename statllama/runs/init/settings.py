@@ -7,31 +7,39 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from statllama.config.shipped import shipped_bases
-from statllama.config.specs import BaseModelSpec
+from statllama.config.specs import BaseModelSpec, LoraSpec, TrainingSpec, TrainSpec
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Judged, Pair, Tokeniser
-from statllama.errors import DataError, UsageError
+from statllama.errors import DataError, ModelError, UsageError
+from statllama.model.shape import Shape, read_shape
+from statllama.runs.forecast.device import Device, named_device
 from statllama.runs.init.survey import Unit, Use
+from statllama.stages import stage_module
 from statllama.store.files import read_json
+from statllama.train.fit import Place, largest_budget
+from statllama.train.memory import GIB
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-GIB = 2**30
+Backend = Literal["transformers", "unsloth"]
+MOST_TOKENS = 8192  # the default of `micro_tokens`: larger passes are hardly faster
 SHIPPED = "quickstart/base"
-# (GiB of memory from which it is proposed, hub id, parameters): instruct models, the smallest first.
+# GiB of GPU memory from which an instruct model is proposed, its hub id and its shape, as its config.json has it.
 PROPOSED = (
-    (0.0, "HuggingFaceTB/SmolLM2-135M-Instruct", 0.135e9),
-    (4.0, "unsloth/Llama-3.2-1B-Instruct", 1.24e9),
-    (7.5, "unsloth/Llama-3.2-3B-Instruct", 3.21e9),
-    (20.0, "unsloth/Llama-3.1-8B-Instruct", 8.03e9),
+    (0.0, "HuggingFaceTB/SmolLM2-135M-Instruct", Shape(30, 576, 1536, 9, 3, 64, 49152, tied=True, bias=False)),
+    (4.0, "unsloth/Llama-3.2-1B-Instruct", Shape(16, 2048, 8192, 32, 8, 64, 128256, tied=True, bias=False)),
+    (7.5, "unsloth/Llama-3.2-3B-Instruct", Shape(28, 3072, 8192, 24, 8, 128, 128256, tied=True, bias=False)),
+    (20.0, "unsloth/Llama-3.1-8B-Instruct", Shape(32, 4096, 14336, 32, 8, 128, 128256, tied=False, bias=False)),
 )
+_KNOWN = {name: shape for _, name, shape in PROPOSED}
 SMALL, TINY = 0.5e9, 0.05e9  # parameters
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 COVERED = 0.98  # share of the rows that is not cut, at least
@@ -53,7 +61,16 @@ class ChosenBase:
     folder: Path | None = None
 
     @property
-    def quantization(self) -> str:
+    def shape(self) -> Shape | None:
+        """Return its shape; None for one that is neither here nor proposed, or of an architecture without a record."""
+        if self.folder is None:
+            return _KNOWN.get(self.model)
+        with suppress(ModelError):
+            return read_shape(self.folder)
+        return None
+
+    @property
+    def quantization(self) -> Literal["nf4", "none"]:
         """Return how it is held: in 4 bit, but for a small one, which gains little by that."""
         return "none" if self.parameters < SMALL else "nf4"
 
@@ -82,34 +99,19 @@ class StageSettings:
         return self.epochs * -(-self.rows // self.batch_size)
 
 
-def parsed_memory(text: str) -> float:
-    """Return GiB of a text such as `12GB`, `12 GiB` or `12`. UsageError for another.
-
-    >>> parsed_memory("12GB"), parsed_memory("512 MB")
-    (12.0, 0.5)
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(gi?b?|mi?b?)?\s*", text, re.IGNORECASE)
-    if found is None or not float(found[1]):
-        raise UsageError(f"--memory {text!r} is no amount of memory", remedy="write it as in --memory 12GB")
-    return float(found[1]) / (1024 if (found[2] or "g")[0].lower() == "m" else 1)
+def named_memory(text: str) -> Device:
+    """Return the device that `--memory` names: `12GB`, `12`, or a card. UsageError for another."""
+    try:
+        return named_device(f"{text}GB" if re.fullmatch(r"\s*\d+(\.\d+)?\s*", text) else text)
+    except UsageError as error:
+        message = error.message.replace("--on", "--memory", 1)
+        raise UsageError(message, remedy="write it as in --memory 12GB") from None
 
 
-def memory_here() -> tuple[float, str]:
-    """Return GiB of the GPU here, else of the main memory, and which it is."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_properties(0).total_memory / GIB, torch.cuda.get_device_name(0)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB, "no GPU"
-
-
-def proposed_base(memory: float | None) -> str:
-    """Return the largest instruct model that trains in so many GiB of GPU memory; None: without a GPU.
-
-    >>> proposed_base(12.0), proposed_base(None)
-    ('unsloth/Llama-3.2-3B-Instruct', 'HuggingFaceTB/SmolLM2-135M-Instruct')
-    """
-    return [name for least, name, _ in PROPOSED if least <= (memory or 0.0)][-1]
+def proposed_base(device: Device) -> str:
+    """Return the largest instruct model of `PROPOSED` that trains on a device; without a GPU the smallest."""
+    memory = device.total / GIB if device.cuda else 0.0
+    return [name for least, name, _ in PROPOSED if least <= memory][-1]
 
 
 def look_at_base(given: str) -> ChosenBase:
@@ -137,9 +139,10 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def _named_size(name: str) -> float:
-    known = {hub: size for _, hub, size in PROPOSED}
+    if name in _KNOWN:
+        return float(_KNOWN[name].parameters)
     said = re.search(r"(\d+(?:\.\d+)?)\s*([BM])(?![a-z])", name, re.IGNORECASE)
-    return known.get(name) or (float(said[1]) * (1e9 if said[2].upper() == "B" else 1e6) if said else 3e9)
+    return float(said[1]) * (1e9 if said[2].upper() == "B" else 1e6) if said else 3e9
 
 
 def token_counts(units: Sequence[Unit], base: ChosenBase) -> list[int | str]:
@@ -232,7 +235,34 @@ def _learning_rate(use: Use, parameters: float) -> float:
     return tiny if parameters < TINY else small if parameters < SMALL else others
 
 
-def micro_tokens(base: ChosenBase, stages: Sequence[StageSettings], memory: float | None) -> int:
-    """Return the tokens of a forward pass for so many GiB; the longest row at least."""
-    longest = max(stage.max_length for stage in stages)
-    return max(longest, min(8192, 4 * longest))
+def micro_tokens(base: ChosenBase, stages: Mapping[Use, StageSettings], device: Device) -> int:
+    """Return the tokens of a forward pass: what fits the device in every stage at worst, by the memory model; at most
+    what no step could use, and `MOST_TOKENS`. The default where the base's shape is not known.
+
+    UsageError where not even one row of a stage fits.
+    """
+    useful = max(s.max_length * s.batch_size * (2 if use == "dpo" else 1) for use, s in stages.items())
+    budget = min(MOST_TOKENS, useful)
+    if (shape := base.shape) is None:
+        return budget
+    below = 0
+    for use, s in stages.items():
+        spec = _spec(use, s)
+        compute = device.compute_type(spec.train.precision)
+        backend: Backend = "unsloth" if device.cuda else "transformers"
+        place = Place(device.cuda, backend, base.quantization, compute, below)
+        fitting = largest_budget(shape, spec, device.free, place)
+        if not fitting:
+            raise UsageError(
+                f"{base.model}: not even one row of {s.max_length:,} tokens of stage {use} fits {device}",
+                remedy="choose a smaller --base, or more --memory",
+            )
+        budget, below = min(budget, fitting), below + s.r
+    return budget
+
+
+def _spec(use: Use, s: StageSettings) -> TrainingSpec:
+    train = TrainSpec(batch_size=s.batch_size, max_length=s.max_length)
+    fields = {"name": use, "type": use, "data": [{"path": "x"}], "lora": LoraSpec(r=s.r, alpha=s.alpha), "train": train}
+    spec: TrainingSpec = stage_module(use).Spec.model_validate(fields)
+    return spec
