@@ -21,10 +21,18 @@ from statllama.config import overrides as command_line
 from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
-from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, load_whole, with_defaults
+from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, anchored, load_whole, with_defaults
 from statllama.config.order import order
-from statllama.config.shipped import find_recipe
-from statllama.config.specs import BaseModelSpec, Name, Spec, StageSpec, Tracker, TrainingSpec
+from statllama.config.shipped import (
+    BASE_FIELDS,
+    SHIPPED,
+    find_recipe,
+    located,
+    located_base,
+    portable,
+    shipped_bases,
+)
+from statllama.config.specs import BaseModelSpec, Name, SourceSpec, Spec, StageSpec, Tracker, TrainingSpec
 from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import ModelError, Problem, RecipeError, UsageError, near
 from statllama.model.architectures import architecture_of
@@ -125,13 +133,23 @@ class Recipe(Spec):
             waiting += [each for each in self.stage(found).needs if each not in wanted]
         return self.model_copy(update={"stages": tuple(s for s in self.stages if s.name in wanted)})
 
+    @property
+    def base_record(self) -> dict[str, Any]:
+        """Return `base` as plain JSON data; what ships is `shipped:...`, so that it is found on another machine too."""
+        body = self.base.model_dump(mode="json")
+        return body | {field: portable(body[field]) for field in BASE_FIELDS if body[field] is not None}
+
     def to_yaml(self) -> str:
-        """Return the resolved recipe as YAML: every field with its value, files absolute."""
+        """Return the resolved recipe as YAML: every field with its value, files absolute, what ships as
+        `shipped:...`.
+        """
         body = self.model_dump(mode="json", exclude=set(GIVEN))
+        body["base"] = self.base_record
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
         for source in (source for stage in body["stages"] for source in stage.get("data", ())):
             if source["path"] is not None:
-                source["path"] = str(_local(source["path"], self.root))
+                source["path"] = anchored(source["path"], self.root)
+        body["evaluate"]["data"] = anchored(body["evaluate"]["data"], self.root)
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -175,9 +193,9 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     ordered = order(stages, _stage_names(data), lines, problems)
     if problems or recipe is None:
         raise RecipeError(str(source), list(dict.fromkeys(problems)))
-    base = recipe.base.model_copy(
-        update={k: _absolute(getattr(recipe.base, k), recipe.root) for k in ("model", "tokenizer", "chat_template")}
-    )
+    given = {field: getattr(recipe.base, field) for field in BASE_FIELDS}
+    places = {field: located_base(value, recipe.root) for field, value in given.items() if value is not None}
+    base = recipe.base.model_copy(update=places)
     resolved = recipe.model_copy(update={"stages": tuple(ordered), "base": base})
     return resolved.model_copy(update={"comparisons": _comparisons(resolved)})
 
@@ -268,47 +286,45 @@ def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: lis
     return {name: group for name, group in defaults.items() if name in DEFAULTED and isinstance(group, dict)}
 
 
-def _local(value: str, root: Path) -> Path:
-    """Return the absolute path that `value` is in a recipe in `root`. Never raises, whatever the text."""
-    return Path(os.path.abspath(root / os.path.expanduser(value)))
-
-
-def _absolute(value: str | None, root: Path) -> str | None:
-    """Return an existing local file or folder as an absolute path; a hub id as it is."""
-    if value is None:
-        return None
-    local = _local(value, root)
-    return str(local) if os.path.exists(local) else value
-
-
 def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: dict[Path_, int]) -> list[Problem]:
     """Return the local files that are missing: known now, before anything is loaded."""
     problems = []
-    for field in ("model", "tokenizer", "chat_template"):
+    for field in BASE_FIELDS:
         value = getattr(recipe.base, field)
         if value is None:
             continue
-        local, template = _local(value, recipe.root), field == "chat_template"
-        looks_local = template or value.startswith((".", "/", "~")) or value.count("/") != 1
-        if looks_local and not (os.path.isfile(local) if template else value and os.path.exists(local)):
-            message = f"no such file{'' if template else ' or folder'}: {local}"
-            remedy = None if template else "give a folder, or a hub id `owner/name`"
-            problems.append(Problem(f"base.{field}", message, line_of(("base", field), lines), remedy))
-        if field == "model" and os.path.isdir(local):
-            problems += _architecture_problems(local, line_of(("base", field), lines))
+        local = Path(place := located_base(value, recipe.root))
+        template, at = field == "chat_template", line_of(("base", field), lines)
+        looks_local = template or value.startswith((".", "/", "~", SHIPPED)) or value.count("/") != 1
+        if looks_local and not (local.is_file() if template else value and os.path.isabs(place) and local.exists()):
+            missing = located(value, recipe.root)
+            message = f"no such file{'' if template else ' or folder'}: {missing}{_neighbours(Path(missing))}"
+            ships = f", or what ships: {', '.join(shipped_bases())}"
+            remedy = None if template else f"give a folder, or a hub id `owner/name`{ships}"
+            problems.append(Problem(f"base.{field}", message, at, remedy))
+        if field == "model" and os.path.isabs(place) and local.is_dir():
+            problems += _architecture_problems(local, at)
     for i, stage in stages:
         for j, source in enumerate(stage.data if isinstance(stage, TrainingSpec) else ()):
             if source.path is None or _holds_data(source.path, recipe.root):
                 continue
-            path = _local(source.path, recipe.root)
-            columns = ", ".join(f"{v!r}" for v in source.columns.values())
-            kind = "data file" if source.format == "auto" else f"{source.format} file"
-            remedy = f"put a {kind} there" + (f" with the columns {columns}" if columns else "")
-            remedy += f", or point elsewhere: --set stages.{stage.name}.data.{j}.path=FILE"
+            missing = located(source.path, recipe.root)
+            message = f"no such file: {missing}{_neighbours(Path(missing))}"
             at = line_of(("stages", i, "data", j, "path"), lines)
             where = f"stages[{i}].data[{j}].path (stage {stage.name})"
-            problems.append(Problem(where, f"no such file: {path}{_neighbours(path)}", at, remedy))
+            problems.append(Problem(where, message, at, _file_remedy(source, f"stages.{stage.name}.data.{j}.path")))
     return problems
+
+
+def _file_remedy(source: SourceSpec, field: str) -> str:
+    """Say what a missing data file should be, and how to name another: one that ships under that name, if there is."""
+    ships = f"{SHIPPED}{source.path}"
+    if os.path.exists(located(ships, Path())):
+        return f"for the file that ships with statllama write `path: {ships}`"
+    columns = ", ".join(f"{v!r}" for v in source.columns.values())
+    kind = "data file" if source.format == "auto" else f"{source.format} file"
+    remedy = f"put a {kind} there" + (f" with the columns {columns}" if columns else "")
+    return f"{remedy}, or point elsewhere: --set {field}=FILE"
 
 
 def _architecture_problems(base: Path, line: int) -> list[Problem]:
@@ -326,9 +342,9 @@ def _holds_data(value: str, root: Path) -> bool:
     """Return whether a source's `path` is a file, a folder or a glob that matches something. What is in it is read
     later.
     """
-    if not value or os.path.exists(_local(value, root)):
+    if not value or os.path.exists(place := located(value, root)):
         return bool(value)
-    return glob.has_magic(value) and any(glob.iglob(os.path.expanduser(value), root_dir=root, recursive=True))
+    return glob.has_magic(value) and any(glob.iglob(place, recursive=True))
 
 
 def _neighbours(path: Path) -> str:

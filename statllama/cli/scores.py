@@ -234,13 +234,15 @@ def _subject(
 
 def _files(given: Sequence[str]) -> dict[str, Any]:
     """Return {task: file} or {task: {split: file}} of `TASK[.SPLIT]=FILE` texts."""
+    from statllama.config.shipped import located
+
     found: dict[str, Any] = {}
     for text in given:
         name, sign, file = text.partition("=")
         task, _, split = name.partition(".")
         if not (sign and task and file):
             raise UsageError(f"--data {text!r}: expected TASK=FILE or TASK.SPLIT=FILE")
-        path = str(Path(file).expanduser().absolute())
+        path = located(file, Path())
         if not split:
             found[task] = path
         elif isinstance(found.setdefault(task, {}), dict):

@@ -23,7 +23,7 @@ import yaml
 
 from statllama.config.blind import blind_of
 from statllama.config.evaluate import EvaluateSpec
-from statllama.config.shipped import shipped_root
+from statllama.config.shipped import located, shipped_root
 from statllama.config.yaml_lines import Loader, parse
 from statllama.errors import EvaluationError, near
 
@@ -350,7 +350,7 @@ def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> Tas
             f"{where}: no file for {shots!r}, from which the {config['num_fewshot']} examples of each prompt are drawn",
             remedy=f"write `data: {{{task.name}: {{{scored}: FILE, {shots}: FILE}}}}`",
         )
-    found = {split: _own_file(where, root / given[split]) for split in sorted(given)}
+    found = {split: _own_file(where, located(given[split], root)) for split in sorted(given)}
     formats = {DATA_SUFFIXES[file.suffix] for file in found.values()}
     if len(formats) > 1:
         raise BenchmarkError(f"{where}: the files of all splits must share one format, these are {sorted(formats)}")
@@ -362,8 +362,8 @@ def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> Tas
     return replace(task, config=config, files=tuple(dict.fromkeys([*found.values(), *code])), replaced=True)
 
 
-def _own_file(where: str, path: Path) -> Path:
-    file = Path(os.path.abspath(path))
+def _own_file(where: str, path: str) -> Path:
+    file = Path(path)
     if not os.path.isfile(file):
         raise BenchmarkError(f"{where}: no such file: {file}")
     if file.suffix not in DATA_SUFFIXES:

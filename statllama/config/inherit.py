@@ -7,12 +7,12 @@ parent, and its files are relative to that file. So a stage that two recipes sha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from statllama.config.shipped import BASE_FIELDS, located, located_base, portable, recipe_beside, shipped_recipes
 from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Problem, RecipeError, near
 
@@ -67,15 +67,17 @@ def with_defaults(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 def _target(data: Mapping[str, Any], lines: Mapping[Path_, int], path: Path, above: Sequence[Path]) -> Path:
     value = data[EXTENDS]
     if not isinstance(value, str) or not value:
-        raise _problem(path, lines, EXTENDS, "should be the file of a recipe, relative to this one")
-    target = Path(os.path.abspath(path.parent / os.path.expanduser(value)))
+        message = "should be the file of a recipe, relative to this one, or the name of a shipped recipe"
+        raise _problem(path, lines, EXTENDS, message)
+    target = recipe_beside(value, path)
     if target in (*above, path):
         raise _problem(path, lines, EXTENDS, f"is a circle: {target} extends this file")
     if len(above) >= MOST_FILES:
         raise _problem(path, lines, EXTENDS, f"more than {MOST_FILES} files extend one another")
     if not target.is_file():
         names = [p.name for p in target.parent.glob("*.yaml")] if target.parent.is_dir() else []
-        raise _problem(path, lines, EXTENDS, f"no such file: {target}: {near(target.name, names)}")
+        known = near(value, [*names, *shipped_recipes()])
+        raise _problem(path, lines, EXTENDS, f"no such file: {target}, and no shipped recipe {value!r}: {known}")
     return target
 
 
@@ -131,17 +133,11 @@ def _anchored(data: Mapping[str, Any], stages: list[Any], root: Path) -> dict[st
     found["stages"] = [_stage_from(item, root) for item in stages]
     if isinstance(base := data.get("base"), dict):
         found["base"] = {
-            k: _existing(v, root) if k in ("model", "tokenizer", "chat_template") else v for k, v in base.items()
+            k: located_base(v, root) if k in BASE_FIELDS and isinstance(v, str) else v for k, v in base.items()
         }
     evaluate = data.get("evaluate")
     if isinstance(evaluate, dict) and isinstance(evaluate.get("data"), dict):
-        places = {
-            task: {split: _absolute(file, root) for split, file in place.items()}
-            if isinstance(place, dict)
-            else _absolute(place, root)
-            for task, place in evaluate["data"].items()
-        }
-        found["evaluate"] = {**evaluate, "data": places}
+        found["evaluate"] = {**evaluate, "data": anchored(evaluate["data"], root)}
     return found
 
 
@@ -152,7 +148,7 @@ def _stage_from(item: Any, root: Path) -> Any:
     return {
         **item,
         "data": [
-            {**source, "path": _absolute(source["path"], root)}
+            {**source, "path": anchored(source["path"], root)}
             if isinstance(source, dict) and source.get("path") is not None
             else source
             for source in sources
@@ -160,14 +156,11 @@ def _stage_from(item: Any, root: Path) -> Any:
     }
 
 
-def _absolute(value: Any, root: Path) -> Any:
-    return os.path.abspath(root / os.path.expanduser(value)) if isinstance(value, str) and value else value
-
-
-def _existing(value: Any, root: Path) -> Any:
-    """Return a file or folder that is there as an absolute path; a hub id as it is."""
-    local = _absolute(value, root)
-    return local if isinstance(local, str) and os.path.exists(local) else value
+def anchored(value: Any, root: Path) -> Any:
+    """Return a file of a recipe in `root`, or all those in a mapping, as an absolute path, or as `shipped:...`."""
+    if isinstance(value, dict):
+        return {key: anchored(file, root) for key, file in value.items()}
+    return portable(located(value, root)) if isinstance(value, str) and value else value
 
 
 def _merge(inherited: dict[str, Any], own: Mapping[str, Any], lines: Mapping[Path_, int]) -> Whole:

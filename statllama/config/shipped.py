@@ -1,4 +1,10 @@
-"""The folders of shipped recipes and benchmarks: beside the package in a clone, inside it in a wheel."""
+"""The files that ship: recipes, bases, data and benchmarks, beside the package in a clone, inside it in a wheel.
+
+A path in a recipe is the user's own file or folder, relative to the recipe. `shipped:quickstart/data/sft.jsonl` is one
+that ships, wherever the recipe lies: below `recipes/`, or below `eval/` when it begins so. A base (`quickstart/base`)
+and a recipe to extend (`quickstart`) need no `shipped:`. What is the user's own comes first, then what ships, then the
+hub: nobody gets a model of ours from the network by publishing one under its name.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +22,55 @@ def shipped_root() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "shipped"
     return inside if inside.is_dir() else package.parent
+
+
+SHIPPED = "shipped:"
+"""Begins the path of a file that ships."""
+BASE_FIELDS = ("model", "tokenizer", "chat_template")
+"""Fields of `base` that hold a file, a folder or a hub id."""
+
+
+def located(value: str, root: Path) -> str:
+    """Return the absolute path that `value` is in a recipe in `root`, there or not. Never raises, whatever the text.
+
+    A part `..` does not lead out of what ships.
+    """
+    own = os.path.join(root, os.path.expanduser(value))
+    if not value.startswith(SHIPPED) or os.path.exists(own):
+        return os.path.abspath(own)
+    below = os.path.normpath(f"/{value.removeprefix(SHIPPED)}").lstrip("/")
+    return os.path.join(shipped_root(), below if below.split("/")[0] == "eval" else os.path.join("recipes", below))
+
+
+def located_base(value: str, root: Path) -> str:
+    """Return a field of `base` as an absolute path: the user's own file or folder, else one that ships, with `shipped:`
+    or without; a hub id, and what is not there, as it is.
+    """
+    for place in (located(value, root), str(shipped_bases().get(value.rstrip("/"), ""))):
+        if value and place and os.path.exists(place):
+            return place
+    template = located(SHIPPED + value, root)
+    return template if value.endswith(".jinja") and os.path.isfile(template) else value
+
+
+@cache
+def shipped_bases() -> dict[str, Path]:
+    """Return {name: folder} of all shipped base models: `quickstart/base`."""
+    root = shipped_root() / "recipes"
+    return {path.parent.relative_to(root).as_posix(): path.parent for path in sorted(root.glob("*/*/config.json"))}
+
+
+def portable(place: str) -> str:
+    """Return the path of a file that ships as `shipped:...`, which means the same on every machine; others as they
+    are.
+    """
+    folder = f"{shipped_root() / 'recipes'}{os.sep}"
+    return SHIPPED + place.removeprefix(folder).replace(os.sep, "/") if place.startswith(folder) else place
+
+
+def readable(place: str) -> str:
+    """Return a path as a reader knows it: `quickstart/base` for what ships, others as they are."""
+    return portable(place).removeprefix(SHIPPED)
 
 
 STUDY = ".study.yaml"
@@ -38,6 +93,19 @@ def _shipped(ending: str) -> dict[str, Path]:
     return {str(path.relative_to(root)).removesuffix(ending): path for path in files}
 
 
+def recipe_beside(value: str, file: Path) -> Path:
+    """Return the recipe that `value` names in the recipe or study `file`: the user's own, relative to that file, with
+    or without `.yaml`, else the shipped one of that name. The path of a file that is not there, if it is none of these.
+
+    A file is not taken for what it extends because it bears the same name: `quickstart.yaml` may extend `quickstart`.
+    """
+    own = Path(os.path.abspath(file.parent / os.path.expanduser(value)))
+    beside = Path(f"{own}.yaml")
+    if not own.is_file() and beside.is_file() and beside != file:
+        return beside
+    return own if own.is_file() else shipped_recipes().get(value.removeprefix(SHIPPED), own)
+
+
 def find_recipe(name: str, studies: bool = False) -> Path:
     """Return the recipe file at that path, or the shipped recipe of that name. UsageError with near matches otherwise.
 
@@ -47,7 +115,8 @@ def find_recipe(name: str, studies: bool = False) -> Path:
     if os.path.isfile(path):
         return Path(path).resolve()
     shipped = {**shipped_recipes(), **(shipped_studies() if studies else {})}
-    wanted = name.removeprefix("recipes/").removesuffix(STUDY).removesuffix(".yaml").removesuffix(".yml")
+    wanted = name.removeprefix(SHIPPED).removeprefix("recipes/")
+    wanted = wanted.removesuffix(STUDY).removesuffix(".yaml").removesuffix(".yml")
     if wanted in shipped:
         return shipped[wanted]
     if not studies and wanted in shipped_studies():

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from statllama.config.keyed import keyed
+from statllama.config.shipped import located
 from statllama.config.specs import SourceSpec, shares_of
 from statllama.data.files import LocalFile, local_files
 from statllama.data.fit import IGNORED
@@ -85,7 +86,7 @@ def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str,
     And of where the files lie, since the record names them.
     """
     read = [{k: v for k, v in source.items() if k not in DRAWING} for source in described(sources, root)]
-    places = [str((root / source.path).absolute()) if source.path else None for source in sources]
+    places = [located(source.path, root) if source.path else None for source in sources]
     numerics = [SELECTION_NUMERICS, SEARCH_NUMERICS]
     return digest({"selection": numerics, "sources": read, "places": places, "guard": dict(guard)})
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from statllama.config.shipped import SHIPPED, located
 from statllama.config.specs import SourceSpec
 from statllama.data.readers import KINDS, data_kind
 from statllama.errors import DataError
@@ -30,7 +31,7 @@ def local_files(source: SourceSpec, root: Path) -> list[LocalFile]:
     none, with the nearest names.
     """
     given = os.path.expanduser(source.path or "")
-    path = Path(root, given)
+    path = Path(located(given, root))
     if path.is_file():
         return [LocalFile(path.name, path)]
     if path.is_dir():
@@ -46,7 +47,7 @@ def local_files(source: SourceSpec, root: Path) -> list[LocalFile]:
         if not found:
             raise DataError(f"no file matches {path}", remedy="correct `path` in the recipe")
         return found
-    relative = "" if os.path.isabs(given) else f" (`{source.path}` is relative to {root})"
+    relative = "" if os.path.isabs(given) or given.startswith(SHIPPED) else f" (`{source.path}` is relative to {root})"
     raise DataError(f"no file {path}{relative}{_neighbours(path)}", remedy="correct `path` in the recipe")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.config.keyed import keyed
+from statllama.config.shipped import SHIPPED
 from statllama.config.specs import SourceSpec
 from statllama.data.files import local_files
 from statllama.data.formats import AUTO, check_source, format_names, recognise
@@ -35,7 +36,7 @@ PROBLEM_FORMATS = {  # of generated problems, by form
 def source_name(source: SourceSpec) -> str:
     """Return a source's name in reports: its path, `owner/name[/config]:split`, or `problems:sft (20,000)`."""
     if source.path is not None:
-        return source.path
+        return source.path.removeprefix(SHIPPED)
     if source.problems is not None:
         return f"problems:{source.problems.form} ({source.problems.count:,})"
     return hub_name(source)

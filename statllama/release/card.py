@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from statllama.config.shipped import shipped_root
 from statllama.release.card_scores import Recorded, forgotten_section, missing, recorded, scores_section
 from statllama.release.card_use import Reader
 from statllama.release.certificate import Certificate, Verified
@@ -359,7 +360,7 @@ def _environment(subject: Subject, stages: Sequence[tuple[TrainedStage, float]])
 
 def _without_folders(text: str, subject: Subject, store: Store) -> str:
     """Return the text without folders of this machine: of the recipe, the workspace, the base and the user."""
-    folders = {subject.root.absolute(), store.root, Path.home(), Path.cwd()}
+    folders = {subject.root.absolute(), shipped_root() / "recipes", store.root, Path.home(), Path.cwd()}
     folders |= {Path(place).parent for place in (subject.base.model, subject.base.tokenizer or "") if place[:1] == "/"}
     for folder in sorted((str(f) for f in folders if len(str(f)) > 1), key=len, reverse=True):
         for shown in (folder, plain(folder)):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import chosen_tasks
+from statllama.config.shipped import shipped_root
 from statllama.evaluation.gates import answers
 from statllama.evaluation.meaning import notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
@@ -348,8 +349,11 @@ def _each(values: Iterator[Any] | Any) -> str:
 
 
 def _readable(subject: Subject, text: str) -> str:
-    """Return the text without the folders of this machine: relative to the recipe, or to the home folder."""
-    for folder, instead in ((f"{subject.root.absolute()}{os.sep}", ""), (f"{Path.home()}{os.sep}", f"~{os.sep}")):
-        if len(folder) > 2:
-            text = text.replace(folder, instead)
+    """Return the text without the folders of this machine: relative to the recipe, to what ships, or to the home
+    folder.
+    """
+    places = ((shipped_root() / "recipes", ""), (subject.root.absolute(), ""), (Path.home(), f"~{os.sep}"))
+    for folder, instead in places:
+        if len(str(folder)) > 1:
+            text = text.replace(f"{folder}{os.sep}", instead)
     return text

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from statllama.config.shipped import shipped_recipes
+from statllama.config.shipped import located, shipped_recipes
 from statllama.errors import NotFoundError, UsageError, near
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import attribution, runner
@@ -226,4 +226,4 @@ def _files(files: Any) -> Any:
     """Return a benchmark's file, or its files by split, as absolute paths: a recipe's are relative to its folder."""
     if isinstance(files, Mapping):
         return {split: _files(file) for split, file in files.items()}
-    return str(Path(files).expanduser().absolute()) if isinstance(files, str | os.PathLike) else files
+    return located(os.fspath(files), Path()) if isinstance(files, str | os.PathLike) else files

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from statllama.config.shipped import readable
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import EvaluationError, UsageError
 from statllama.evaluation.probe import LONGEST
@@ -94,7 +95,7 @@ class Loaded:
         if self._base is None or self._base.dtype is not resolve_dtype(precision):
             self._base = None
             gc.collect()  # two bases at once may not fit
-            with self.reporter.busy(f"loading {self.spec.model}"):
+            with self.reporter.busy(f"loading {readable(self.spec.model)}"):
                 base = load_base(self.spec, self.identity, precision, self.max_length, self.backend)
             require_identity(self.spec, self.identity, self.store.memory)
             self._check(base)

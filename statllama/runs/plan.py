@@ -212,7 +212,7 @@ def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]
         "order": [stage.name for stage in recipe.stages],
         "comparisons": recipe.comparisons,
         "stages": stages,
-        "base": recipe.base.model_dump(mode="json"),
+        "base": recipe.base_record,
         "identity": dict(planned[0].material["base"]),
         "evaluate": recipe.evaluate.model_dump(mode="json"),
         "root": str(recipe.root),

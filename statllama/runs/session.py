@@ -219,7 +219,7 @@ class Session:
             "recipe": self.recipe.name,
             "overrides": list(self.recipe.overrides),
             "config": stage.spec.model_dump(mode="json"),
-            "base": {**self.recipe.base.model_dump(mode="json"), "identity": self.identity},
+            "base": {**self.recipe.base_record, "identity": self.identity},
             "parents": list(stage.below),
             "material": stage.material,
             "data": data,

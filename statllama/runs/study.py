@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from statllama.config.benchmarks import chosen_tasks
 from statllama.config.field_errors import problems_of
-from statllama.config.shipped import find_recipe
+from statllama.config.shipped import find_recipe, recipe_beside
 from statllama.config.specs import Name, Spec
 from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Interrupted, Problem, RecipeError, StatllamaError, UsageError, near
@@ -186,7 +186,7 @@ def load_study(
             spec = StudySpec.model_validate(data | ({} if seeds is None else {"seeds": seeds}))
         except ValidationError as error:
             raise RecipeError(str(given[0]), problems_of(error, (), lines, StudySpec.model_fields)) from None
-        beside = [given[0].parent / name for name in spec.recipes]
+        beside = [recipe_beside(name, given[0]) for name in spec.recipes]
         files = [path if path.is_file() else find_recipe(name) for path, name in zip(beside, spec.recipes, strict=True)]
     else:
         spec, files = StudySpec(name="study", recipes=tuple(targets), seeds=seeds), given

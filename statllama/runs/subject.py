@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from statllama.config import overrides as command_line
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
+from statllama.config.shipped import SHIPPED, located
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import RecipeError, StoreError, UsageError, near
 from statllama.store import Entry, Store
@@ -223,7 +224,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
         )
         return Subject(
             name=record["name"],
-            base=BaseModelSpec.model_validate(record["base"]),
+            base=BaseModelSpec.model_validate(_here(record["base"])),
             identity=record["identity"],
             evaluate=EvaluateSpec.model_validate(record["evaluate"]),
             root=Path(record["root"]),
@@ -238,6 +239,11 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
             f"the record of this run is damaged or of another version ({type(error).__name__}: {error})",
             remedy="run the recipe again; stages with the keys that it has now are not trained again",
         ) from error
+
+
+def _here(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded base with what ships (`shipped:...`) where it lies on this machine."""
+    return {k: located(v, Path()) if str(v).startswith(SHIPPED) else v for k, v in base.items()}
 
 
 def chosen_stacks(subject: Subject, stages: Sequence[str], factors: Mapping[str, float]) -> list[StackRef]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from statllama.config.evaluate import EvaluateSpec
-from statllama.config.shipped import shipped_recipes
+from statllama.config.shipped import SHIPPED, located, located_base, readable, shipped_bases, shipped_recipes
 from statllama.config.specs import BaseModelSpec
 from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
@@ -20,26 +20,28 @@ from statllama.store import Store
 
 def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Subject:
     """Return the subject that `target` names: a recipe file, a run in the workspace, a shipped recipe, a release with
-    merged weights, a model's folder or hub id, in this order. NotFoundError with near matches when it is none of them.
+    merged weights, a model's folder, a shipped base, a hub id, in this order. NotFoundError with near matches when it
+    is none of them.
 
     Overrides other than `evaluate.*` need a recipe file or a shipped recipe.
     """
     runs = store.runs()
-    expanded = os.path.expanduser(target)
-    if os.path.isfile(expanded) or (target not in runs and target in shipped_recipes()):
+    expanded = located(target, Path())
+    known = target.removeprefix(SHIPPED) in shipped_recipes()
+    if os.path.isfile(expanded) or (target not in runs and known):
         return _of_recipe(load_recipe(target, overrides, check_files=False), store)
     if target in runs:
         return subject_of(runs[target], store).evaluated({}, overrides)
     if os.path.isfile(os.path.join(expanded, "merged", "config.json")):  # a release
-        return _of_model(os.path.abspath(os.path.join(expanded, "merged")), store).evaluated({}, overrides)
+        return _of_model(os.path.join(expanded, "merged"), store).evaluated({}, overrides)
     folder = os.path.isdir(expanded)
     if folder and os.path.isfile(os.path.join(expanded, "adapter_config.json")):
         raise UsageError(
             f"{target} is an adapter, not a model", remedy="name the run that trained it, or merge it into a model"
         )
     if folder or target.count("/") == 1:
-        return _of_model(os.path.abspath(expanded) if folder else target, store).evaluated({}, overrides)
-    names = [*runs, *shipped_recipes()]
+        return _of_model(located_base(target, Path()), store).evaluated({}, overrides)
+    names = [*runs, *shipped_recipes(), *shipped_bases()]
     raise NotFoundError(
         f"{target!r} is not a recipe file, a run in {store.root}, a folder or a hub id: {near(target, names)}",
         remedy="`statllama status` lists the runs",
@@ -53,7 +55,8 @@ def _of_recipe(recipe: Recipe, store: Store) -> Subject:
 def _of_model(model: str, store: Store) -> Subject:
     spec = BaseModelSpec(model=model, quantization="none")
     identity = base_identity(spec, store.memory)
-    name = Path(model).name if os.path.isabs(model) else model
+    ships = readable(model)
+    name = ships if ships != model or not os.path.isabs(model) else Path(model).name
     return Subject(name, spec, identity, EvaluateSpec(), Path(), "auto", compute_type("auto"))
 
 
@@ -69,7 +72,9 @@ def chosen_stack(
 
 
 def split_stage(target: str) -> tuple[str, str | None]:
-    """Return `RUN:STAGE` as (RUN, STAGE); a target without a stage has None. A drive letter is no run."""
+    """Return `RUN:STAGE` as (RUN, STAGE); a target without a stage has None. Neither a drive letter nor `shipped` is a
+    run.
+    """
     head, colon, stage = target.rpartition(":")
-    drive = os.name == "nt" and len(head) == 1
-    return (head, stage) if colon and not drive and not set(stage) & set("/\\") else (target, None)
+    other = f"{head}:" == SHIPPED or (os.name == "nt" and len(head) == 1)
+    return (head, stage) if colon and not other and not set(stage) & set("/\\") else (target, None)
