@@ -80,7 +80,7 @@ def test_recognised_by_columns(row: dict[str, Any], columns: dict[str, str], exp
             ["preference (chosen, prompt, rejected) and prompt_completion"],
         ),
         (PAIR, {}, ["those of preference are there"]),
-        ({"text": "t"}, {"text": "body"}, ["no format fits; columns found: text;"]),
+        ({"text": "t"}, {"text": "body"}, ["no format fits; columns found: text", "remove `columns`", "read as text"]),
     ],
 )
 def test_what_is_not_recognised_is_explained(row: dict[str, Any], columns: dict[str, str], expected: list[str]) -> None:

@@ -18,14 +18,17 @@ Adding a format is adding a file here, with a row in README.md: its name is what
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 
+import yaml
+
 from statllama.config.specs import SourceSpec
 from statllama.data.examples import Example
+from statllama.data.formats._guess import guesses
 from statllama.data.formats._layout import check_layout
 from statllama.errors import DataError, near
 
@@ -102,15 +105,15 @@ def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
 
     A format fits when the row has its required columns, not null, and what they hold is of its kind. Of two that fit,
     one that reads all the other's columns and more is taken: with `chosen` and `rejected` beside it, `conversations`
-    is a preference. DataError, with the columns found, when none or more than one is left.
+    is a preference. DataError, with the columns found, when none or more than one is left; where none is, with a guess
+    of the columns, as the line to write.
     """
-    read = {name: present for name in format_names() if (present := _fitting(name, row, columns))}
-    best = [name for name, mine in read.items() if not any(mine < other for other in read.values())]
+    best = _best(row, columns)
     if len(best) == 1:
-        return best[0]
+        return next(iter(best))
     found = ", ".join(f"{name} (null)" if value is None else name for name, value in row.items()) or "none"
     if best:
-        needs = " and ".join(f"{name} ({', '.join(sorted(read[name]))})" for name in best)
+        needs = " and ".join(f"{name} ({', '.join(sorted(read))})" for name, read in best.items())
         raise DataError(
             f"more than one format fits: {needs}; columns found: {found}", remedy="set `format` to the one you mean"
         )
@@ -119,10 +122,58 @@ def recognise(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
     almost = [name for name in needed if renamed[name] and all(row.get(used) is not None for used in renamed[name])]
     hint = f" (those of {' and '.join(almost)} are there, but hold something else)" if almost else ""
     listed = "; ".join(f"{name}: {', '.join(sorted(required))}" for name, required in needed.items() if required)
+    expected = "`columns: {name the format expects: name in the file}`"
+    if (guess := guess_columns(list(row), [row])) is not None:
+        line = guess_line(*guess, row)
+        remedy = f"a guess, from the names: write `{line}` in this source ({expected})"
+        if not line:
+            remedy = f"remove `columns`: by the file's own names it is read as {guess[0]} ({expected})"
+        raise DataError(f"no format fits; columns found: {found}{hint}", remedy=remedy)
     raise DataError(
         f"no format fits; columns found: {found}{hint}; columns needed, by format: {listed}",
-        remedy="set `format`, and `columns: {name the format expects: name in the file}`",
+        remedy=f"set `format`, and {expected}",
     )
+
+
+def _best(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """Return {format: the row's columns that it reads} of those that fit and that no other surpasses."""
+    read = {name: present for name in format_names() if (present := _fitting(name, row, columns))}
+    return {name: mine for name, mine in read.items() if not any(mine < other for other in read.values())}
+
+
+def guess_columns(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, dict[str, str]] | None:
+    """Return (format, {name the format expects: name the file uses}) of a file's columns: that which `auto` takes, else
+    the likeliest by their names and by what stands in them. None where nothing is likely.
+
+    `rows`: some rows of the file, at least half of which can be read so. The mapping has only columns that are called
+    otherwise; it may be empty. A guess is for the user to see: nothing may be trained on it unasked.
+
+    >>> guess_columns(["Nr", "Frage", "Antwort"], [{"Nr": "1", "Frage": "1 + 1?", "Antwort": "2"}])
+    ('question_answer', {'question': 'Frage', 'answer': 'Antwort'})
+    """
+    known = [(next(iter(best)), dict[str, str]()) for row in rows[:1] if len(best := _best(row, {})) == 1]
+    for format, found in (*known, *guesses(columns, rows)):
+        renamed = {name: used for name, used in found.items() if name != used}
+        if 0 < len(rows) <= 2 * sum(_reads(format, renamed, row) for row in rows):
+            return format, renamed
+    return None
+
+
+def guess_line(format: str, columns: Mapping[str, str], row: Mapping[str, Any]) -> str:
+    """Return a guess as YAML to paste into a source: `columns: {question: Frage}`, with `format` where it is needed."""
+    fields: dict[str, Any] = {"columns": dict(columns)} if columns else {}
+    if list(_best(row, columns)) != [format]:  # `auto` would not take it
+        fields = {"format": format, **fields}
+    text = yaml.safe_dump(fields, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6)
+    return text.strip().removeprefix("{").removesuffix("}")
+
+
+def _reads(format: str, columns: Mapping[str, str], row: Mapping[str, Any]) -> bool:
+    try:
+        parse_row(SourceSpec(path="-", format=format, columns=dict(columns)), row, "")
+    except DataError:
+        return False
+    return True
 
 
 def _fitting(name: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> frozenset[str]:
