@@ -228,7 +228,8 @@ def _stages(whole: Whole, problems: list[Problem]) -> list[tuple[int, StageSpec]
             continue
         spec: type[StageSpec] = stage_module(kind).Spec
         try:
-            stages.append((i, spec.model_validate(with_defaults(item, defaults if i >= whole.inherited else {}))))
+            fields = with_defaults(item, defaults if i >= whole.inherited else {})
+            stages.append((i, spec.model_validate(spec.fitting(fields))))
         except ValidationError as error:
             problems += problems_of(error, path, lines, spec.model_fields, item.get("name"))
     return stages
