@@ -33,6 +33,7 @@ from statllama.config.shipped import (
     shipped_bases,
 )
 from statllama.config.specs import BaseModelSpec, Name, SourceSpec, Spec, StageSpec, Tracker, TrainingSpec
+from statllama.config.synonyms import meant
 from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import ModelError, Problem, RecipeError, UsageError, near
 from statllama.model.architectures import architecture_of
@@ -281,7 +282,9 @@ def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: lis
     for name, group in defaults.items():
         path: Path_ = ("defaults", str(name))
         if name not in DEFAULTED:
-            problems.append(Problem(dotted(path), f"unknown key: {near(str(name), DEFAULTED)}", line_of(path, lines)))
+            other = meant(path, group, on_command_line=not (line := line_of(path, lines)))
+            message = f"unknown key: {near(str(name), DEFAULTED)}" if other is None else other.message
+            problems.append(Problem(dotted(path), message, line, other.remedy if other else None))
         elif not isinstance(group, dict):
             problems.append(Problem(dotted(path), "should be a mapping of fields", line_of(path, lines)))
     return {name: group for name, group in defaults.items() if name in DEFAULTED and isinstance(group, dict)}

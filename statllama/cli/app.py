@@ -17,6 +17,7 @@ from statllama.errors import Interrupted, StatllamaError, UsageError
 # with `_` behind it where Python has the word}. The function's docstring is the command's help.
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
+        "recipes": "recipes",
         **dict.fromkeys(("run", "plan", "fetch", "show", "status", "doctor"), "run"),
         "study": "study",
         **dict.fromkeys(("eval", "compare", "attribute", "dial", "report"), "scores"),

@@ -332,11 +332,6 @@ class StageSpec(Spec):
         return fields
 
 
-def _steps(train: object) -> int:
-    steps = train.get("steps") if isinstance(train, dict) else None
-    return steps if type(steps) is int else 0
-
-
 class TrainingSpec(StageSpec):
     """The fields of every stage that trains an adapter on data."""
 
@@ -356,9 +351,11 @@ class TrainingSpec(StageSpec):
 
     @classmethod
     def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Measure drift several times in a stage with less steps than the default lies between two measurements."""
-        drift, steps = fields.get("drift"), _steps(fields.get("train"))
-        if isinstance(drift, dict) and "every" not in drift and 0 < steps < DriftSpec.model_fields["every"].default:
+        """Measure drift several times in a stage that has fewer steps than `drift.every` has by default."""
+        train, drift = fields.get("train"), fields.get("drift")
+        steps = train.get("steps") if isinstance(train, dict) else None
+        short = type(steps) is int and 0 < steps < DriftSpec.model_fields["every"].default
+        if short and isinstance(drift, dict) and "every" not in drift:
             return {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
         return fields
 
