@@ -148,7 +148,8 @@ def near(word: str, allowed: Iterable[str]) -> str:
     near.
     """
     names = sorted(set(allowed))
-    close = get_close_matches(word, names, n=3, cutoff=0.6)
+    plain = {name.casefold(): name for name in names}
+    close = [plain[found] for found in get_close_matches(word.casefold(), plain, n=3, cutoff=0.6)]
     if close:
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

@@ -33,6 +33,7 @@ from statllama.config.shipped import (
     shipped_bases,
 )
 from statllama.config.specs import BaseModelSpec, Name, SourceSpec, Spec, StageSpec, Tracker, TrainingSpec
+from statllama.config.synonyms import meant
 from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import ModelError, Problem, RecipeError, UsageError, near
 from statllama.model.architectures import architecture_of
@@ -228,7 +229,8 @@ def _stages(whole: Whole, problems: list[Problem]) -> list[tuple[int, StageSpec]
             continue
         spec: type[StageSpec] = stage_module(kind).Spec
         try:
-            stages.append((i, spec.model_validate(with_defaults(item, defaults if i >= whole.inherited else {}))))
+            fields = with_defaults(item, defaults if i >= whole.inherited else {})
+            stages.append((i, spec.model_validate(spec.fitting(fields))))
         except ValidationError as error:
             problems += problems_of(error, path, lines, spec.model_fields, item.get("name"))
     return stages
@@ -280,7 +282,9 @@ def _defaults(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: lis
     for name, group in defaults.items():
         path: Path_ = ("defaults", str(name))
         if name not in DEFAULTED:
-            problems.append(Problem(dotted(path), f"unknown key: {near(str(name), DEFAULTED)}", line_of(path, lines)))
+            other = meant(path, group, on_command_line=not (line := line_of(path, lines)))
+            message = f"unknown key: {near(str(name), DEFAULTED)}" if other is None else other.message
+            problems.append(Problem(dotted(path), message, line, other.remedy if other else None))
         elif not isinstance(group, dict):
             problems.append(Problem(dotted(path), "should be a mapping of fields", line_of(path, lines)))
     return {name: group for name, group in defaults.items() if name in DEFAULTED and isinstance(group, dict)}

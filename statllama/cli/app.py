@@ -18,6 +18,7 @@ from statllama.errors import Interrupted, StatllamaError, UsageError
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
         "init": "init",
+        "recipes": "recipes",
         **dict.fromkeys(("run", "plan", "fetch", "show", "status", "doctor"), "run"),
         "study": "study",
         **dict.fromkeys(("eval", "compare", "attribute", "dial", "report"), "scores"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,31 @@ from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from statllama.errors import UsageError, near
+
+# {command: words that other programs have for it}; told, never taken
+OTHER_WORDS: dict[str, tuple[str, ...]] = {
+    "run": ("train", "fit", "start", "finetune", "fine-tune", "sft", "dpo", "launch", "resume", "execute", "go"),
+    "plan": ("dry-run", "dryrun", "estimate", "forecast", "preview", "explain", "diff-plan"),
+    "status": ("ls", "ps", "runs", "jobs", "list-runs", "history", "log", "logs"),
+    "recipes": ("list", "recipe", "models", "examples", "templates", "catalog", "configs", "studies", "cp", "copy"),
+    "show": ("config", "cat", "view", "print", "resolve", "inspect"),
+    "eval": ("evaluate", "test", "benchmark", "score", "lm_eval", "validate", "bench"),
+    "compare": ("diff", "vs", "versus"),
+    "export": ("merge", "convert", "push", "upload", "save", "quantize", "quantise", "release", "publish", "gguf"),
+    "import": ("load", "from-gguf", "pull"),
+    "fetch": ("download", "prefetch", "get", "cache"),
+    "chat": ("infer", "inference", "generate", "talk", "ask", "predict", "cli", "interactive"),
+    "serve": ("api", "server", "webui", "deploy", "host"),
+    "doctor": ("env", "check", "info", "version", "diagnose", "system", "gpu"),
+    "data": ("dataset", "datasets", "preprocess", "tokenize", "tokenise", "prepare"),
+    "init": ("new", "create", "setup", "scaffold", "wizard"),
+    "rm": ("delete", "remove", "del"),
+    "gc": ("clean", "prune", "cleanup", "clear", "purge"),
+    "study": ("sweep", "grid", "batch", "experiment", "experiments", "tune"),
+    "report": ("plot", "html", "page", "dashboard", "board"),
+}
 
 
 def on_demand(table: Mapping[str, str]) -> type[TyperGroup]:
@@ -32,10 +58,27 @@ def on_demand(table: Mapping[str, str]) -> type[TyperGroup]:
             return command
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            if args and args[0] not in self.commands and not args[0].startswith("-"):
+                raise no_command(args, list(self.commands), ctx.command_path)
             name, command, rest = super().resolve_command(ctx, args)
             return name, load(table[name], name) if name and name in table else command, rest
 
     return OnDemand
+
+
+def no_command(args: Sequence[str], commands: Sequence[str], path: str) -> UsageError:
+    """Return the error for a command that there is not: what it is called here, else the nearest names.
+
+    `args`: the unknown word and what follows it.
+    """
+    word = args[0]
+    here = next((name for name, others in OTHER_WORDS.items() if word.lower() in others and name in commands), None)
+    if here is None:
+        close = near(word, commands)
+        return UsageError(f"no command {word!r}: {close}", remedy=f"{path} --help")
+    return UsageError(
+        f"no command {word!r}: here it is `{path} {here}`", remedy=shlex.join([*path.split(), here, *args[1:]])
+    )
 
 
 @cache

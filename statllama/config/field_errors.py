@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from statllama.config.specs import NAME_PATTERN, Spec
+from statllama.config.synonyms import meant
 from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import Problem, near
 
@@ -37,15 +38,29 @@ def problems_of(
         if kind == "too_short" and any(p != loc and p[: len(loc)] == loc for p in places):
             continue  # it is short only because its items are wrong, which is said already
         if kind == "extra_forbidden":
-            inner: Path_ = loc
-            message = f"unknown key: {near(str(loc[-1]), _allowed(loc, known))}"
-        else:
-            inner = tuple(part for part in loc if part != "[key]")  # pydantic's mark of a wrong key
-            message = _message(kind, str(item["msg"]), item.get("ctx", {}), item["input"])
-        path, label = _home((*prefix, *inner), lines), f" (stage {stage})" if stage else ""
-        where = dotted(path) + ("" if path[:1] == ("defaults",) else label)
-        found.append(Problem(where or "recipe", message, line_of(path, lines)))
+            found.append(_unknown((*prefix, *loc), item["input"], _allowed(loc, known), lines, stage))
+            continue
+        inner: Path_ = tuple(part for part in loc if part != "[key]")  # pydantic's mark of a wrong key
+        path = _home((*prefix, *inner), lines)
+        message = _message(kind, str(item["msg"]), item.get("ctx", {}), item["input"])
+        found.append(Problem(_where(path, stage), message, line_of(path, lines)))
     return list(dict.fromkeys(found))
+
+
+def _unknown(path: Path_, value: object, allowed: Sequence[str], lines: Mapping[Path_, int], stage: object) -> Problem:
+    """Return the problem of an unknown key: what it means in other programs or other places, else the nearest keys."""
+    path = _home(path, lines)
+    line = line_of(path, lines)
+    recipe = len(path) > 1 or "base" in allowed  # a study has keys of its own
+    other = meant(path, value, stage, on_command_line=not line) if recipe else None
+    if other is None:
+        return Problem(_where(path, stage), f"unknown key: {near(str(path[-1]), allowed)}", line)
+    return Problem(_where(path, stage), other.message, line, other.remedy)
+
+
+def _where(path: Path_, stage: object) -> str:
+    label = f" (stage {stage})" if stage and path[:1] != ("defaults",) else ""
+    return f"{dotted(path)}{label}" or "recipe"
 
 
 def _home(path: Path_, lines: Mapping[Path_, int]) -> Path_:

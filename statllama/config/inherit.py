@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from statllama.config.precedence import over, under_stage
 from statllama.config.shipped import BASE_FIELDS, located, located_base, portable, recipe_beside, shipped_recipes
 from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Problem, RecipeError, near
@@ -21,7 +22,6 @@ DEFAULTED = ("lora", "train")
 """Groups of fields that `defaults` may hold."""
 MOST_FILES = 8
 _OWN = ("name", "description", EXTENDS, KEEP)  # a recipe's own, never inherited
-_RIVALS = {"epochs": "steps", "steps": "epochs"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def load_whole(path: Path, above: Sequence[Path] = ()) -> Whole:
 
 
 def with_defaults(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stage with `defaults` under it. Giving `steps` overrides a default `epochs`, and the reverse.
+    """Return a stage with `defaults` under it; a default that cannot stand with what the stage sets gives way.
 
     A blend trains nothing, and has neither group.
     """
@@ -60,7 +60,7 @@ def with_defaults(item: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
     for group in DEFAULTED if BLENDED not in item else ():
         below, own = defaults.get(group), item.get(group, {})
         if isinstance(below, dict) and isinstance(own, dict):
-            merged[group] = _deep(below, own)
+            merged[group] = over(under_stage(below, item) if group == "train" else below, own)
     return merged
 
 
@@ -171,7 +171,7 @@ def _merge(inherited: dict[str, Any], own: Mapping[str, Any], lines: Mapping[Pat
     merged = {**inherited, **{k: v for k, v in own.items() if k not in (EXTENDS, KEEP, "stages")}}
     for key in ("base", "defaults", "evaluate"):
         if isinstance(inherited.get(key), dict) and isinstance(own.get(key), dict):
-            merged[key] = _deep(inherited[key], own[key])
+            merged[key] = over(inherited[key], own[key])
     stages = list(inherited["stages"])
     count, places = len(stages), {item.get("name"): i for i, item in enumerate(stages) if isinstance(item, dict)}
     ours = {path: line for path, line in lines.items() if path[:1] not in (("stages",), (EXTENDS,), (KEEP,))}
@@ -180,21 +180,10 @@ def _merge(inherited: dict[str, Any], own: Mapping[str, Any], lines: Mapping[Pat
         name = item.get("name") if isinstance(item, dict) else None
         place = places.get(name, len(stages)) if isinstance(name, str) else len(stages)
         if place < count:
-            stages[place] = _deep(stages[place], item)
+            stages[place] = over(stages[place], item)
         else:
             stages.append(item)
         ours |= {("stages", place, *path[2:]): line for path, line in lines.items() if path[:2] == ("stages", i)}
     if not isinstance(added, list):  # told by the checks
         return Whole({**merged, "stages": added}, dict(lines), 0)
     return Whole({**merged, "stages": stages}, ours, count)
-
-
-def _deep(below: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields over fields, mapping by mapping; a list replaces a list, `steps` replaces `epochs` and the
-    reverse.
-    """
-    merged = {k: v for k, v in below.items() if own.get(_RIVALS.get(k, "")) is None}
-    for key, value in own.items():
-        under = merged.get(key)
-        merged[key] = _deep(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
-    return merged

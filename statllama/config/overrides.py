@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+from statllama.config.precedence import remaining
 from statllama.config.yaml_lines import Path_, parse_value
 from statllama.errors import UsageError, near
 
@@ -38,11 +40,24 @@ def apply(data: dict[str, Any], override: str, lines: dict[Path_, int]) -> None:
             lines[path] = 0
         target = target[place]
     place = _place(target, last, override)
+    if isinstance(target, dict) and value is not None:
+        _give_way(target, {place: value}, path, lines)
     target[place] = value
     path = (*path, place)
     for inner in [p for p in lines if p[: len(path)] == path]:
         del lines[inner]
     lines[path] = 0
+
+
+def _give_way(target: dict[str, Any], own: dict[str, Any], path: Path_, lines: Mapping[Path_, int]) -> None:
+    """Take out of `target` what cannot stand below `own`, but nothing that another `--set` has put there."""
+    lower = {field: value for field, value in target.items() if lines.get((*path, field)) != 0}
+    kept = remaining(lower, own)
+    for field in lower:
+        if field in kept:
+            target[field] = kept[field]
+        else:
+            del target[field]
 
 
 def _place(target: Any, name: str, override: str) -> Any:

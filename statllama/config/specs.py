@@ -324,6 +324,13 @@ class StageSpec(Spec):
         """Return the names of the siblings that a blend is made of, without standing on them."""
         return ()
 
+    @classmethod
+    def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return a stage's fields, not yet validated, with another value for each default of the code that does not go
+        with them.
+        """
+        return fields
+
 
 class TrainingSpec(StageSpec):
     """The fields of every stage that trains an adapter on data."""
@@ -341,6 +348,16 @@ class TrainingSpec(StageSpec):
     train: TrainSpec = TrainSpec()
     drift: DriftSpec | None = None
     """Ends the stage early when it has moved the model too far. None: it runs to its last step."""
+
+    @classmethod
+    def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Measure drift several times in a stage that has fewer steps than `drift.every` has by default."""
+        train, drift = fields.get("train"), fields.get("drift")
+        steps = train.get("steps") if isinstance(train, dict) else None
+        short = type(steps) is int and 0 < steps < DriftSpec.model_fields["every"].default
+        if short and isinstance(drift, dict) and "every" not in drift:
+            return {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
+        return fields
 
     @model_validator(mode="after")
     def _weights_for_all(self) -> Self:

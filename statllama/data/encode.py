@@ -45,12 +45,21 @@ ACCEPTED: dict[Kind, tuple[type, ...]] = {
     "judgements": (Judgement, Preference),
     "questions": (Question, Conversation, Completion),
 }
+LEARNED_BY: dict[type, str] = {
+    Document: "running text is learned by a stage of `type: cpt`",
+    Conversation: "questions with answers and conversations are learned by a stage of `type: sft`",
+    Completion: "prompts with completions are learned by a stage of `type: sft`",
+    Preference: "pairs of answers are learned by a stage of `type: dpo`",
+    Judgement: "judged answers are learned by a stage of `type: kto`",
+    Question: "questions with an answer to check are learned by a stage of `type: grpo`",
+}
 INSTEAD: dict[Kind, str] = {
-    "documents": "use `format: text`; conversations belong to a stage of type sft",
-    "conversations": "use `format: messages` or `prompt_completion`; plain text needs `train_on: all`",
-    "preferences": "use `format: preference`",
-    "judgements": "use `format: judged` or `preference`",
-    "questions": "use `format: question_answer`, `gsm8k` or `prompt_answer`",
+    "documents": "`cpt` reads `format: text` or `sections`",
+    "conversations": "`sft` reads `format: messages`, `question_answer`, `prompt_completion` and their like, and with "
+    "`train_on: all` plain text too",
+    "preferences": "`dpo` reads `format: preference`",
+    "judgements": "`kto` reads `format: judged` or `preference`",
+    "questions": "`grpo` reads `format: question_answer`, `gsm8k` or `prompt_answer`",
 }
 
 FORM: dict[Kind, str] = {
@@ -148,7 +157,7 @@ def _examples(
             got = type(example).__name__.lower()
             raise DataError(
                 f"{where}: format {source.format} gives a {got}, but this stage needs {kind}",
-                remedy=INSTEAD[kind] if source.problems is None else FORM[kind],
+                remedy=f"{LEARNED_BY[type(example)]}; {INSTEAD[kind]}" if source.problems is None else FORM[kind],
             )
         yield where, example
         target = next(wanted, None)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from statllama.config.specs import Count, NonNegative, Positive, TrainingSpec
+from statllama.config.precedence import nearest_multiple
+from statllama.config.specs import Count, NonNegative, Positive, TrainingSpec, TrainSpec
 from statllama.data.questions import QuestionRules
 from statllama.errors import DataError, near
 from statllama.rewards import (
@@ -72,6 +73,28 @@ class Spec(TrainingSpec):
     """Upper clip instead of `epsilon` (DAPO's 0.28). None: the same."""
     iterations: Count = 1
     """Optimizer steps on each batch of completions."""
+
+    @classmethod
+    def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Let the default batch be a multiple of the `generations` that are set, or these divide the batch that is,
+        and the default completion leave room for a prompt.
+        """
+        fields = super().fitting(fields)
+        train = fields.get("train", {})
+        if not isinstance(train, dict):
+            return fields
+        batch, length = (train.get(name, TrainSpec.model_fields[name].default) for name in ("batch_size", "max_length"))
+        group = fields.get("generations", cls.model_fields["generations"].default)
+        if type(batch) is int and type(group) is int and group > 1 and batch > 1 and batch % group:
+            if "batch_size" not in train:
+                fields = {**fields, "train": {**train, "batch_size": nearest_multiple(batch, group)}}
+            elif "generations" not in fields:
+                divisors = [n for n in range(2, group) if batch % n == 0]
+                fields = {**fields, **({"generations": divisors[-1]} if divisors else {})}
+        default = cls.model_fields["max_completion_length"].default
+        if "max_completion_length" not in fields and type(length) is int and default >= length:
+            fields = {**fields, "max_completion_length": length // 2}
+        return fields
 
     @field_validator("rewards", mode="before")
     @classmethod

@@ -141,6 +141,33 @@ def test_rows_of_another_kind_are_refused(
         make(folder, tokenizer, kind, source(name, format))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "format", "type_"),
+    [
+        ("conversations", "pairs.jsonl", "preference", "dpo"),
+        ("questions", "pairs.jsonl", "preference", "dpo"),
+        ("conversations", "judged.jsonl", "judged", "kto"),
+        ("preferences", "judged.jsonl", "judged", "kto"),
+        ("conversations", "text.jsonl", "text", "cpt"),
+        ("preferences", "chat.jsonl", "messages", "sft"),
+        ("judgements", "plain.jsonl", "prompt_completion", "sft"),
+        ("documents", "chat.jsonl", "messages", "sft"),
+        ("preferences", "asked.jsonl", "prompt_answer", "grpo"),
+        ("conversations", "asked.jsonl", "prompt_answer", "grpo"),
+    ],
+)
+def test_rows_of_another_kind_name_the_stage_type_that_learns_from_them(
+    folder: Path, tokenizer: Any, kind: str, name: str, format: str, type_: str
+) -> None:
+    write_jsonl(folder / "judged.jsonl", [{"prompt": "q", "completion": "a", "label": True}])
+    write_jsonl(folder / "asked.jsonl", [{"prompt": "q", "answer": "a"}])
+    with pytest.raises(DataError, match="but this stage needs") as caught:
+        make(folder, tokenizer, kind, source(name, format))
+    assert f"are learned by a stage of `type: {type_}`" in (caught.value.remedy or "").replace(
+        "is learned", "are learned"
+    )
+
+
 def test_what_is_cut_and_left_out_is_counted(tmp_path: Path, tokenizer: Any) -> None:
     lengths = (1, 40, 2, 40, 3)
     rows = [{"prompt": "q " * n, "completion": "mean " * 30} for n in lengths]
