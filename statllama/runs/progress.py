@@ -52,7 +52,7 @@ class RunProgress(Reporter):
             name=recipe.name,
             description=recipe.description,
             started=self.state.started,
-            stages={s.spec.name: StageState(s.spec.name, s.spec.type) for s in stages},
+            stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
             tasks=recipe.evaluate.tasks,
             notes=self.state.notes,
         )
@@ -171,7 +171,8 @@ class RunProgress(Reporter):
 
     def _finish(self, stage: StageState, entry: Entry, doing: Literal["done", "cached"]) -> None:
         metrics: Mapping[str, Any] = entry.manifest["metrics"]
-        stage.doing, stage.eta_seconds, stage.seconds = doing, None, metrics.get("seconds")
+        stage.key, stage.doing, stage.eta_seconds = entry.key, doing, None
+        stage.seconds = metrics.get("seconds")
         stage.step = stage.steps = int(metrics.get("steps") or 0)
         stage.tokens = metrics.get("tokens")
 

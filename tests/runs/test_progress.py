@@ -47,7 +47,7 @@ def progress(clock: Clock) -> RunProgress:
     made = RunProgress(clock=clock)
     evaluate = SimpleNamespace(tasks=("quiz",))
     recipe: Any = SimpleNamespace(name="gardener", description="Plants.", evaluate=evaluate)
-    made.planned(recipe, [SimpleNamespace(spec=SimpleNamespace(name=n, type=n), entry=None) for n in STAGES])
+    made.planned(recipe, [SimpleNamespace(spec=SimpleNamespace(name=n, type=n), key=n, entry=None) for n in STAGES])
     return made
 
 
@@ -65,7 +65,7 @@ def step(stage: str, number: int, total: int, eta: float, speed: float = 200.0, 
 
 
 def published(steps: int, seconds: float, tokens: int) -> Any:
-    return SimpleNamespace(manifest={"metrics": {"steps": steps, "seconds": seconds, "tokens": tokens}})
+    return SimpleNamespace(key="0" * 64, manifest={"metrics": {"steps": steps, "seconds": seconds, "tokens": tokens}})
 
 
 def test_a_run_from_its_events(progress: RunProgress, clock: Clock) -> None:
