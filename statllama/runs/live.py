@@ -43,16 +43,18 @@ class Live:
     """The process that runs it, or ran it."""
     machine: dict[str, str]
     """{what: value} in words: `processor`, `GPU`, `GPU memory`."""
+    alive: bool
+    """Whether that process lived when this was read."""
 
     @property
     def going(self) -> bool:
         """Return whether the run goes on: it has told no end, and its process lives."""
-        return self.state.outcome == "running" and self.holder.alive()
+        return self.state.outcome == "running" and self.alive
 
     @property
     def killed(self) -> bool:
         """Return whether its process has died without a word."""
-        return self.state.outcome == "running" and not self.holder.alive()
+        return self.state.outcome == "running" and not self.alive
 
 
 class LiveRecord(RunProgress):
@@ -73,6 +75,7 @@ class LiveRecord(RunProgress):
         self._begun = self._noted = False
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        """Begin a run on this machine."""
         self._machine = {"processor": processor(), **_gpu_in_words()}
         super().planned(recipe, stages)
 
@@ -119,12 +122,20 @@ def path_of(store: Store, name: str) -> Path:
 
 def read_live(store: Store, name: str) -> Live | None:
     """Return what the file of a run tells. None where there is none, or none of this version."""
+    found = _read(store, name)
+    if found is not None and found.killed:
+        return _read(store, name)  # it may have told its end, and then died, after the file was read
+    return found
+
+
+def _read(store: Store, name: str) -> Live | None:
     body: Any = read_json(path_of(store, name))
     try:
         if body["schema"] != SCHEMA:
             return None
         machine = {str(what): str(value) for what, value in body["machine"].items()}
-        return Live(RunState.from_json(body["state"]), Holder(**body["holder"]), machine)
+        holder = Holder(**body["holder"])
+        return Live(RunState.from_json(body["state"]), holder, machine, holder.alive())
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 

@@ -158,6 +158,24 @@ def test_two_runs_of_one_name_and_one_that_is_killed(tmp_path: Path, notes: list
     assert found is not None and found.going and found.state.started == 2.0
 
 
+def test_a_run_that_tells_its_end_while_it_is_read_was_not_killed(
+    tmp_path: Path, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is read, then the run writes its end and exits, then its process is looked up."""
+    record = LiveRecord(Store(tmp_path / "w"), notes.append)
+    record.state = RunState(name="tiny")
+    record._write()
+
+    def ends(holder: Any) -> bool:
+        record.state.outcome = "finished"
+        record._write()
+        return False
+
+    monkeypatch.setattr(live.Holder, "alive", ends)
+    found = read_live(record.store, "tiny")
+    assert found is not None and found.state.outcome == "finished" and not found.killed
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1, "holder": {}, "machine": {}}', "\0"])
 def test_a_file_of_another_shape_is_none(tmp_path: Path, text: str) -> None:
     store = Store(tmp_path / "w")
