@@ -148,7 +148,7 @@ class Suite:
 
         task, _ = self.tasks[name], self.load(name)
         started = time.perf_counter()
-        with _unchanged(model, tokenizer), _quiet(), _explained(task):
+        with unchanged(model, tokenizer), _quiet(), _explained(task):
             lm, requests, said = self._ask(LanguageModel, name, model, tokenizer, answers or Answers(), on_progress)
             judged = requests.judge(said)
             self.spent = Spent(lm.read, lm.asked, lm.distinct)
@@ -157,7 +157,7 @@ class Suite:
     def count(self, name: str, model: Any, tokenizer: Any, kind: type[LanguageModel]) -> Spent:
         """Return what it takes to ask a benchmark of a model that `kind` answers for. See `cost.py`."""
         self.load(name)
-        with _unchanged(model, tokenizer), _quiet(), _explained(self.tasks[name]):
+        with unchanged(model, tokenizer), _quiet(), _explained(self.tasks[name]):
             lm, _, _ = self._ask(kind, name, model, tokenizer, Answers(), None)
             return Spent(lm.read, lm.asked, lm.distinct)
 
@@ -267,7 +267,7 @@ def _same_draws() -> Iterator[None]:
 
 
 @contextmanager
-def _unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
+def unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
     """Evaluate without gradients; afterwards everything that scoring touches is as it was."""
     import torch
 

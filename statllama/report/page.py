@@ -6,6 +6,7 @@ the run (names, prompts, answers, YAML) is text to the template, which escapes i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from statllama.evaluation.meaning import floors
-from statllama.report import charts, tables, words
-from statllama.report.curves import curves
-from statllama.report.data import Benchmark, DialData, ReportData
+from statllama.report import charts, curves, tables, words
+from statllama.report.data import Benchmark, DialData, ReportData, Stage
 from statllama.report.graph import graph
 from statllama.report.svg import clean
 from statllama.report.tables import Table
@@ -80,13 +80,16 @@ def environment() -> Environment:
 def _report(data: ReportData) -> dict[str, object]:
     """Return the template's values. A section without content is None or empty, and left out."""
     scored = data.benchmarks
-    found = curves(data.stages)
+    found = curves.curves(data.stages)
     changed, intervals = charts.changes(scored), charts.scores(scored)
     return {
         "data": data,
         "version": __version__,
         "graph": Chart(graph(data.stages, data.base), tables.stages(data.stages)),
         "curves": Chart(found, tables.logged(data.stages)) if found else None,
+        "behaviour": _further(data, curves.behaviour, curves.BEHAVIOUR, "Preferences, rewards and drift"),
+        "machine": _further(data, curves.machine, curves.MACHINE, "Throughput and memory"),
+        "now": tables.now(data.now) if data.now else None,
         "scores": intervals,
         "floored": any(benchmark.chance is not None for benchmark in scored),
         "blinded": any(benchmark.blind is not None for benchmark in scored),
@@ -101,6 +104,13 @@ def _report(data: ReportData) -> dict[str, object]:
         "untrained": [stage.name for stage in data.stages if not stage.trained],
         "dashed": any(stage.left_out or not stage.trained for stage in data.stages),
     }
+
+
+def _further(
+    data: ReportData, draw: Callable[[Sequence[Stage]], Markup | None], panels: Sequence[curves.Panel], heading: str
+) -> Chart | None:
+    found = draw(data.stages)
+    return None if found is None else Chart(found, tables.figures(heading, data.stages, panels), heading)
 
 
 def _topics(benchmark: Benchmark, index: int, last: str | None) -> Chart | None:

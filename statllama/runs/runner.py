@@ -52,6 +52,16 @@ def run(
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     """
+    try:
+        return _run(recipe, store, reporter, until, wait, loaded)
+    except BaseException as error:
+        reporter.failed(error)
+        raise
+
+
+def _run(
+    recipe: Recipe, store: Store, reporter: Reporter, until: str | None, wait: bool, loaded: Loaded | None
+) -> RunResult:
     require_one_process()
     planned = plan(recipe, store, until, contents=True)
     edited = _Edited(recipe, reporter)
@@ -68,6 +78,8 @@ def run(
         rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
+        if recipe.evaluate.prompts:
+            session.scorer.answers(StackRef(BASE, None))
         results: dict[str, Path] = {}
         drifts: dict[str, Drift] = {}
         while len(results) < len(planned):
@@ -82,6 +94,8 @@ def run(
                 if stage.joined and stage.parent.name not in [row[0] for row in rows]:
                     rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
+            if recipe.evaluate.prompts:
+                session.scorer.answers(stage.stack)
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 planned = rearranged(recipe, store, planned, session.tasks)
                 _record(recipe, store, planned)
@@ -161,7 +175,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         else:
             with session.unchanged(stage):
                 prepared = session.prepare(spec)
-                steps_of(spec, len(prepared.dataset))
+                session.reporter.sized(spec, prepared.report, steps_of(spec, len(prepared.dataset)))
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError, InputChanged, UsageError
+from statllama.data.work import Work
 from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import Suite
@@ -24,6 +25,7 @@ from statllama.model.precision import compute_type
 from statllama.runs.forecast.machine import this_machine
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
+from statllama.runs.run_state import PromptAnswer
 from statllama.runs.scorebook import SAMPLES, ScoreBook
 from statllama.runs.subject import BASE, StackRef, Subject
 from statllama.store import Store
@@ -32,6 +34,8 @@ from statllama.store.files import translate_os_errors
 from statllama.store.versions import installed_versions
 
 ANSWERS = "answers.jsonl"  # of a score that is under way
+
+T = TypeVar("T")
 
 
 class Scorer(ScoreBook):
@@ -95,25 +99,56 @@ class Scorer(ScoreBook):
         from statllama.evaluation.drift import drift, rows_for
         from statllama.evaluation.probe import probe_work
 
-        key = digest(self.drift_protocol(stack))
+        def make() -> tuple[Drift, Work]:
+            base, adapters = self.loaded.base(self.precision), self.loaded.adapters(stack.parts)
+            return drift(base, adapters), probe_work(rows_for(base), len(adapters))
+
+        return self._once("drift", stack, self.drift_protocol(stack), self.known_drift, make, asdict)
+
+    def answers(self, stack: StackRef) -> tuple[PromptAnswer, ...]:
+        """Return the stack's answers to the user's prompts (`evaluate.prompts`). EvaluationError for one that is too
+        long for the model.
+        """
+        found = self.known_answers(stack) or self._answer_prompts(stack)
+        self.loaded.reporter.answered(stack.name, found)
+        return found
+
+    def _answer_prompts(self, stack: StackRef) -> tuple[PromptAnswer, ...]:
+        from statllama.runs.prompts import answers_to
+
+        def make() -> tuple[tuple[PromptAnswer, ...], None]:
+            with self.attached(stack) as model, self.loaded.reporter.busy(f"{stack.name}: answering your prompts"):
+                return answers_to(self.spec, model, self.loaded.tokenizer), None
+
+        def plain(answers: Sequence[PromptAnswer]) -> list[dict[str, Any]]:
+            return [asdict(answer) for answer in answers]
+
+        return self._once("answers", stack, self.prompts_protocol(stack), self.known_answers, make, plain)
+
+    def _once(
+        self,
+        kind: str,
+        stack: StackRef,
+        protocol: dict[str, Any],
+        known: Callable[[StackRef], T | None],
+        make: Callable[[], tuple[T, Work | None]],
+        plain: Callable[[T], object],
+    ) -> T:
+        """Return what `known` finds of a stack, or what `make` makes, published as `plain` JSON under `kind` with what it
+        took.
+        """
+        key = digest(protocol)
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
-            if (known := self.known_drift(stack)) is None:
-                base, adapters = self.loaded.base(self.precision), self.loaded.adapters(stack.parts)
+            if (found := known(stack)) is None:
+                self.loaded.base(self.precision)  # loading it is not part of the time
                 began = time.perf_counter()
-                known = drift(base, adapters)
-                seconds = time.perf_counter() - began
+                found, read = make()
+                took = {"seconds": round(time.perf_counter() - began, 3), **self._where()}
+                took |= {} if read is None else {"read": read.as_json()}
                 self.store.fresh_out("scores", key)
-                manifest = {
-                    "kind": "drift",
-                    "name": stack.name,
-                    "protocol": self.drift_protocol(stack),
-                    "drift": asdict(known),
-                    "seconds": round(seconds, 3),
-                    "read": probe_work(rows_for(base), len(adapters)).as_json(),
-                    **self._where(),
-                }
+                manifest = {"kind": kind, "name": stack.name, "protocol": protocol, kind: plain(found), **took}
                 self.store.publish("scores", key, manifest)
-        return known
+        return found
 
     @contextmanager
     def attached(self, stack: StackRef) -> Iterator[Any]:

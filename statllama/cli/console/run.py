@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from statllama.cli.console.scores import print_scorecard
-from statllama.cli.console.terminal import Out, counted, plain, readable_bytes
+from statllama.cli.console.terminal import Err, Out, counted, plain, readable_bytes
 from statllama.runs.reporting import Reporter
 from statllama.runs.subject import BASE
 from statllama.train.job import StepEvent
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
+    from statllama.runs.live import Live
     from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
@@ -170,6 +171,31 @@ class ConsoleReporter(Reporter):
         for name, path in results.items():
             Out.print(f"  [dim]{name}: {plain(path)}[/]")
         Out.print(f"finished in {_duration(time.monotonic() - self._started)}")
+
+
+def print_page(path: Path) -> None:
+    """Say where the page is that shows the run as it goes."""
+    Out.print(f"page: {plain(path)} (open it in a browser; it keeps itself up to date)")
+
+
+def print_following(name: str, path: Path) -> None:
+    """Say that the page of a run is kept up to date."""
+    Out.print(f"following {plain(name)}: {plain(path)} keeps itself up to date; Ctrl-C ends this, not the run")
+
+
+def print_page_trouble(text: str) -> None:
+    """Say on stderr what keeps the page from being written."""
+    Err.print(plain(text))
+
+
+def print_followed(live: Live, path: Path) -> None:
+    """Say how the run ended, and that the last page is written."""
+    how = (
+        "was killed"
+        if live.killed
+        else {"failed": "failed", "stopped": "was stopped"}.get(live.state.outcome, "has finished")
+    )
+    Out.print(f"{plain(live.state.name)} {how}; written: {plain(path)}")
 
 
 @contextmanager
