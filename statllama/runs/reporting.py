@@ -1,9 +1,11 @@
-"""Events of a run for its surroundings. The base class is silent; `console_run.ConsoleReporter` prints."""
+"""Events of a run for its surroundings. The base class is silent; `cli.console.run.ConsoleReporter` prints,
+`progress.RunProgress` keeps the state of the run; `Reporters` hands events to several.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
+    from statllama.runs.run_state import PromptAnswer
     from statllama.store import Entry, Holder
 
 
@@ -25,6 +28,9 @@ class Reporter:
 
     def planned(self, recipe: Recipe, stages: Sequence[Any]) -> None:
         """Show the plan, before anything runs."""
+
+    def forecast(self, seconds: Mapping[str, float]) -> None:
+        """Note the seconds that the training of stages is forecast to take, {stage: seconds}."""
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -42,6 +48,9 @@ class Reporter:
 
     def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         """Note that a stage's data has passed its checks; `findings` are warnings."""
+
+    def sized(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> None:
+        """Note the size of a stage that is to be trained: its mixture, and its optimizer steps in all."""
 
     @contextmanager
     def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
@@ -71,6 +80,9 @@ class Reporter:
     def drifted(self, name: str, drift: Drift) -> None:
         """Note a stack's drift on the probe texts."""
 
+    def answered(self, name: str, answers: Sequence[PromptAnswer]) -> None:
+        """Note a stack's answers to the user's own prompts."""
+
     @contextmanager
     def exporting(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
         """Enclose the writing of one form of a release; yield a callback (bytes done, bytes in all)."""
@@ -87,3 +99,123 @@ class Reporter:
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         """Note the end of the run."""
+
+    def failed(self, error: BaseException) -> None:
+        """Note the end of the run by an error or a signal, which goes on to whoever began the run."""
+
+
+class Reporters(Reporter):
+    """Hands each event to several reporters, in their order."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._all = reporters
+
+    def planned(self, recipe: Recipe, stages: Sequence[Any]) -> None:
+        for each in self._all:
+            each.planned(recipe, stages)
+
+    def forecast(self, seconds: Mapping[str, float]) -> None:
+        for each in self._all:
+            each.forecast(seconds)
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        with ExitStack() as open_:
+            for each in self._all:
+                open_.enter_context(each.busy(what))
+            yield
+
+    def waiting(self, what: str) -> Callable[[Holder], None]:
+        return _to_all([each.waiting(what) for each in self._all]) or super().waiting(what)
+
+    @contextmanager
+    def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
+        with ExitStack() as open_:
+            calls = [open_.enter_context(each.preparing(stage)) for each in self._all]
+            yield _to_all(calls)
+
+    def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
+        for each in self._all:
+            each.data_ready(spec, report, findings)
+
+    def sized(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> None:
+        for each in self._all:
+            each.sized(spec, report, steps)
+
+    @contextmanager
+    def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
+        with ExitStack() as open_:
+            for each in self._all:
+                open_.enter_context(each.training(spec, report, steps))
+            yield
+
+    def step(self, event: StepEvent) -> None:
+        for each in self._all:
+            each.step(event)
+
+    def note(self, text: str) -> None:
+        for each in self._all:
+            each.note(text)
+
+    def stage_finished(self, name: str, entry: Entry) -> None:
+        for each in self._all:
+            each.stage_finished(name, entry)
+
+    def stage_cached(self, name: str, entry: Entry) -> None:
+        for each in self._all:
+            each.stage_cached(name, entry)
+
+    @contextmanager
+    def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        with ExitStack() as open_:
+            calls = [open_.enter_context(each.scoring(name, task)) for each in self._all]
+            yield _to_all(calls)
+
+    def scored(self, name: str, score: TaskScore) -> None:
+        for each in self._all:
+            each.scored(name, score)
+
+    def drifted(self, name: str, drift: Drift) -> None:
+        for each in self._all:
+            each.drifted(name, drift)
+
+    def answered(self, name: str, answers: Sequence[PromptAnswer]) -> None:
+        for each in self._all:
+            each.answered(name, answers)
+
+    @contextmanager
+    def exporting(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        with ExitStack() as open_:
+            calls = [open_.enter_context(each.exporting(what)) for each in self._all]
+            yield _to_all(calls)
+
+    def verifying(self, what: str) -> None:
+        for each in self._all:
+            each.verifying(what)
+
+    def pipeline(self, name: str, number: int, total: int) -> None:
+        for each in self._all:
+            each.pipeline(name, number, total)
+
+    def pipeline_failed(self, name: str, error: StatllamaError) -> None:
+        for each in self._all:
+            each.pipeline_failed(name, error)
+
+    def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
+        for each in self._all:
+            each.finished(recipe, results, card)
+
+    def failed(self, error: BaseException) -> None:
+        for each in self._all:
+            each.failed(error)
+
+
+def _to_all(calls: Sequence[Callable[..., None] | None]) -> Callable[..., None] | None:
+    """Return a callback that calls all of these that are one. None where none is."""
+    wanted = [call for call in calls if call is not None]
+
+    def call(*arguments: Any) -> None:
+        for each in wanted:
+            each(*arguments)
+
+    return call if wanted else None

@@ -52,6 +52,16 @@ def run(
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     """
+    try:
+        return _run(recipe, store, reporter, until, wait, loaded)
+    except BaseException as error:
+        reporter.failed(error)
+        raise
+
+
+def _run(
+    recipe: Recipe, store: Store, reporter: Reporter, until: str | None, wait: bool, loaded: Loaded | None
+) -> RunResult:
     require_one_process()
     planned = plan(recipe, store, until, contents=True)
     edited = _Edited(recipe, reporter)
@@ -161,7 +171,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         else:
             with session.unchanged(stage):
                 prepared = session.prepare(spec)
-                steps_of(spec, len(prepared.dataset))
+                session.reporter.sized(spec, prepared.report, steps_of(spec, len(prepared.dataset)))
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
