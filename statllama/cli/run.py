@@ -22,13 +22,17 @@ def run(
     Stages with a result in the workspace are not trained again. A stopped run (Ctrl-C, kill, power) goes on
     from its last checkpoint when you repeat the command.
     """
+    from statllama.cli.console.next_commands import going_on, print_next
     from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
     from statllama.runs.runner import run as run_recipe
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
-    run_recipe(loaded, Store(workspace), ConsoleReporter(), until=until, wait=wait)
+    reporter = ConsoleReporter()
+    with going_on(reporter):
+        result = run_recipe(loaded, Store(workspace), reporter, until=until, wait=wait)
+        print_next(loaded.name, workspace, result.scorecard)
 
 
 def plan(

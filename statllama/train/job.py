@@ -105,3 +105,5 @@ class StepEvent:
     eta_seconds: float
     memory_bytes: int
     extra: dict[str, float]
+    on_gpu: bool = False
+    """Whether `memory_bytes` is the peak of the GPU's allocator; else it is that of the process."""

@@ -156,6 +156,7 @@ class _Watcher(TrainerCallback):
                 eta_seconds=(state.max_steps - step_now) * elapsed / steps if steps else math.nan,
                 memory_bytes=memory_bytes(),
                 extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
+                on_gpu=torch.cuda.is_available(),
             )
         )
 
