@@ -31,6 +31,7 @@ def run(
     goes and loads itself again, and is the run's report in the end; `statllama report RUN --follow` does so from
     another terminal.
     """
+    from statllama.cli.console.next_commands import going_on, print_next
     from statllama.cli.console.run import ConsoleReporter, print_page
     from statllama.recipe import load_recipe
     from statllama.report.watching import watched
@@ -47,9 +48,10 @@ def run(
     store, console = Store(workspace), ConsoleReporter()
     if page is not None:
         print_page(page)
-    with watched(store, page, console.note) as start:
+    with going_on(console), watched(store, page, console.note) as start:
         record = LiveRecord(store, console.note, start)
-        run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
+        result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
+        print_next(loaded.name, workspace, result.scorecard)
 
 
 def plan(

@@ -39,6 +39,7 @@ def study(
 
     A failed pipeline does not stop the others. A stopped study goes on when you repeat the command.
     """
+    from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import Out, plain
     from statllama.runs.study import MOST_RUNS, load_study, run_study
@@ -51,7 +52,9 @@ def study(
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
     loaded = load_study(targets, overrides or (), seeds=seeds, trust_local_code=trust_local_code)
-    result = run_study(loaded, Store(workspace), StudyReporter(), only=only or (), until=until, wait=wait)
+    reporter = StudyReporter()
+    with going_on(reporter):
+        result = run_study(loaded, Store(workspace), reporter, only=only or (), until=until, wait=wait)
     print_study(result)
     if out is not None:
         if out.suffix == ".html":
@@ -61,5 +64,6 @@ def study(
         else:
             write_json(out, result.to_json())
         Out.print(f"written: {plain(out)}")
+    print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)

@@ -146,6 +146,7 @@ class RunProgress(Reporter):
         stage.step, stage.steps, stage.at = event.step, event.total, self._clock()
         stage.eta_seconds = event.eta_seconds if math.isfinite(event.eta_seconds) else None
         stage.tokens_per_second, stage.memory_bytes = event.tokens_per_second, event.memory_bytes
+        stage.on_gpu = event.on_gpu
         figures = {
             "loss": event.loss,
             "grad_norm": event.grad_norm,

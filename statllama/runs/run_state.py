@@ -95,6 +95,8 @@ class StageState:
     tokens_per_second: float = 0.0
     memory_bytes: int = 0
     """Peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
+    on_gpu: bool = False
+    """Whether it is the GPU's."""
     series: Series = field(default_factory=Series)
     """`loss`, `grad_norm`, `learning_rate`, `tokens_per_second`, `memory_bytes`, and what its type logs: `rewards/...`,
     `reward`, `kl`, `drift`, ..."""
@@ -178,6 +180,11 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     expected: dict[str, float] = field(default_factory=dict)
     """{stage: seconds that its training is forecast to take}."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether a run was planned and has not ended."""
+        return bool(self.stages) and self.outcome == "running"
 
     @property
     def current(self) -> StageState | None:

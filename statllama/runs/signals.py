@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: while a stage trains the request waits for the end of the step; anywhere else it acts at once."""
+"""Signals to stop: while a stage trains they wait for the end of the step; anywhere else they act at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from typing import Any, Self
 
 from statllama.errors import Interrupted
 
+HANGUP = getattr(signal, "SIGHUP", None)  # a closed terminal; Windows has none
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
+
 
 class StopSignal:
-    """Context in which the first signal stops the run gently and the second at once."""
+    """Context in which the first signal stops the run gently and the second at once.
+
+    SIGINT, SIGTERM, and SIGHUP, which a closed terminal sends, often twice: the second of those adds nothing. Under
+    `nohup` the run goes on.
+    """
 
     def __init__(self) -> None:
         self._requested = False
@@ -26,8 +33,9 @@ class StopSignal:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._handle)
+            for number in SIGNALS:
+                if not (number == HANGUP and signal.getsignal(number) is signal.SIG_IGN):  # as under `nohup`
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -51,6 +59,8 @@ class StopSignal:
             self._deferred = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == HANGUP and self._requested:
+            return
         again = self._requested
         self._requested = True
         if again or not self._deferred:

@@ -123,3 +123,5 @@ class StepEvent:
     trained: Work = Work()
     """Computed forward and backward since the stage began, and `read`: forward alone."""
     read: Work = Work()
+    on_gpu: bool = False
+    """Whether `memory_bytes` is the peak of the GPU's allocator; else it is that of the process."""

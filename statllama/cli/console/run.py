@@ -1,20 +1,20 @@
-"""Prints a run as it goes: live in a terminal, plain lines where the output is not one."""
+"""Prints a run as it goes: lines that stay, and below them a live display; plain lines where the output is a log."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.text import Text
 
+from statllama.cli.console.frame import Part, duration, frame, left_of, memory, spoken
+from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
-from statllama.cli.console.terminal import Err, Out, counted, plain, readable_bytes
-from statllama.runs.reporting import Reporter
+from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes
+from statllama.runs.progress import Kind, RunProgress
 from statllama.runs.subject import BASE
 from statllama.train.job import StepEvent
 
@@ -29,19 +29,75 @@ if TYPE_CHECKING:
     from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
-PLAIN_SECONDS = 10.0  # between two lines of progress in a plain log
+STEP_SECONDS = 10.0  # between two lines of steps in a log
+WORK_SECONDS = 30.0  # between two lines of other work there, such as scoring
 
 
-class ConsoleReporter(Reporter):
-    """Prints a run as it goes: live in a terminal, one line now and then elsewhere."""
+class ConsoleReporter(RunProgress):
+    """Prints a run as it goes, and shows its state below that: see `frame`. In a log, lines now and then instead."""
+
+    part: Part | None = None
+    """Which pipeline of how many the run is."""
+    began = False
+    """Whether a run was planned: what goes wrong from then on leaves something to go on from."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._progress: Progress | None = None
-        self._task: Any = None
+        super().__init__()
+        self._display: Display | None = None
+        self._works = 0
         self._last_line = 0.0
 
+    # ------------------------------------------------------------------ the display
+
+    def _lines(self, width: int) -> list[Text]:
+        plain_characters = not Out.encoding.lower().startswith("utf")
+        return frame(self.state, width, self._clock(), self.part, ascii_only=plain_characters)
+
+    def _show(self) -> None:
+        if self._display is None and interactive():
+            self._display = Display(self._lines)
+            self._display.start(refresh=True)
+
+    def hide(self) -> None:
+        """Take the display off the terminal; the lines above it stay."""
+        if self._display is not None:
+            self._display.stop()
+            self._display = None
+
+    @contextmanager
+    def _active(self, kind: Kind, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Show an activity, also outside a run; in a log, a line now and then."""
+        with super()._active(kind, what) as advance:
+            self._works += 1
+            self._last_line = time.monotonic()
+            self._show()
+
+            def told(done: int, total: int) -> None:
+                advance(done, total)
+                activity, now = self.state.activity, time.monotonic()
+                if activity is not None and not interactive() and now - self._last_line >= WORK_SECONDS:
+                    self._last_line = now
+                    left = activity.left(self._clock())
+                    ends = f", {duration(left)} left" if left is not None else ""
+                    Out.print(f"  [dim]{plain(spoken(activity))}: {done:,}/{total:,}{ends}[/]")
+
+            try:
+                yield told
+            finally:
+                self._works -= 1
+                if not self._works and not self.state.goes_on:
+                    self.hide()
+
+    # ------------------------------------------------------------------ the plan
+
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        super().planned(recipe, stages)
+        self.began = True
+        self.say_plan(recipe, stages)
+        self._show()
+
+    def say_plan(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        """Print what is about to run."""
         cached = sum(s.cached for s in stages)
         Out.print(f"[bold]{plain(recipe.name)}[/]" + (f": {plain(recipe.description)}" if recipe.description else ""))
         Out.print(f"  {stack_plan(stages)}")
@@ -50,23 +106,23 @@ class ConsoleReporter(Reporter):
         elif cached:
             Out.print(f"  {cached} of {len(stages)} stages are cached")
 
+    # ------------------------------------------------------------------ work
+
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         began = time.monotonic()
-        if Out.is_terminal:
-            with Out.status(plain(what)):
-                yield
-        else:
+        with super().busy(what):
             yield
-        Out.print(f"  [dim]{plain(what)}: {time.monotonic() - began:.1f} s[/]")
+        Out.print(f"  [dim]{plain(what)}: {time.monotonic() - began:.1f} s[/]", soft_wrap=True)
 
     def waiting(self, what: str) -> Callable[[Holder], None]:
-        return lambda holder: Out.print(f"  {plain(what)}: waiting for {plain(str(holder))}")
+        note = super().waiting(what)
 
-    @contextmanager
-    def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
-        with _bar(f"{stage} data") as advance:
-            yield None if advance is None else lambda source, done, total: advance(done, total)
+        def wait(holder: Holder) -> None:
+            note(holder)
+            Out.print(f"  {plain(what)}: waiting for {plain(str(holder))}")
+
+        return wait
 
     def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         for source in report.sources:
@@ -86,91 +142,98 @@ class ConsoleReporter(Reporter):
 
     @contextmanager
     def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
-        lora = spec.lora
         Out.print(
             f"[bold cyan]{spec.name}[/] ({spec.type}): {steps} steps of {spec.train.batch_size} {spec.rows_are}, "
-            f"learning rate {spec.train.learning_rate:g}, rank {lora.r}, scale {lora.scaling:g}"
+            f"learning rate {spec.train.learning_rate:g}, rank {spec.lora.r}, scale {spec.lora.scaling:g}"
         )
         self._last_line = 0.0
-        if not Out.is_terminal:
+        with super().training(spec, report, steps):
             yield
-            return
-        columns = (
-            MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            TimeRemainingColumn(table_column=Column(no_wrap=True)),
-            TextColumn("{task.description}", table_column=Column()),  # on a narrow terminal the figures wrap
-            *([BarColumn(16)] if Out.width >= 100 else []),
-        )
-        with Progress(*columns, console=Out, transient=True) as self._progress:
-            self._task = self._progress.add_task("first step", total=steps)
-            try:
-                yield
-            finally:
-                self._progress = None
 
     def step(self, event: StepEvent) -> None:
+        super().step(event)
+        now = time.monotonic()
+        if interactive() or (now - self._last_line < STEP_SECONDS and event.step not in (1, event.total)):
+            return
+        self._last_line = now
         figures = _rollouts(event.extra) + (
             f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  "
-            f"{event.tokens_per_second:,.0f} tok/s  {readable_bytes(event.memory_bytes)}"
+            f"{event.tokens_per_second:,.0f} tok/s  {memory(self.state.stages[event.stage])}"
         )
-        if self._progress is not None:
-            self._progress.update(self._task, completed=event.step, total=event.total, description=figures)
-            return
-        now = time.monotonic()
-        if now - self._last_line >= PLAIN_SECONDS or event.step in (1, event.total):
-            self._last_line = now
-            Out.print(f"  step {event.step}/{event.total}  {figures}  ETA {_duration(event.eta_seconds)}")
+        run = f"; run: {left_of(self.state, self._clock())}" if len(self.state.stages) > 1 or self.state.tasks else ""
+        Out.print(f"  step {event.step}/{event.total}  {figures}  ETA {duration(event.eta_seconds)}{run}")
 
     def note(self, text: str) -> None:
+        super().note(text)
         Out.print(f"  [yellow]note:[/] {plain(text)}")
 
     def stage_finished(self, name: str, entry: Entry) -> None:
+        super().stage_finished(name, entry)
         m = entry.manifest["metrics"]
         size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
         what = f"{_learned(m)}, {m['tokens']:,} tokens" if "loss" in m else _blended(m)
-        Out.print(f"  {name} done in {_duration(m['seconds'])}: {what}, adapter {readable_bytes(size)}")
+        Out.print(f"  {name} done in {duration(m['seconds'])}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
+        super().stage_cached(name, entry)
+        if not self.is_news(name, "cached"):
+            return
         m = entry.manifest["metrics"]
         end = f"reward {m['reward']:.3f}" if "reward" in m else f"loss {m['loss']:.4f}" if "loss" in m else ""
         what = f"{m['steps']} steps, {end}" if end else _blended(m)
         Out.print(f"[bold cyan]{name}[/]: cached ({what})")
 
-    @contextmanager
-    def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
-        with _bar(f"{name} on {task}") as advance:
-            yield None if advance is None else lambda done, total, _: advance(done, total)
+    def is_news(self, name: str, what: str) -> bool:
+        """Return whether a line on a stack is to be printed: of a study, only the first of its kind."""
+        return True
 
     def scored(self, name: str, score: TaskScore) -> None:
+        super().scored(name, score)
+        if not self.is_news(name, score.task):
+            return
         error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
-        notes = [f"first {score.n} of {score.total} items"] if score.limited else []
+        notes = [f"first {score.n} of {counted(score.total, 'item')}"] if score.limited else []
         notes += [f"{counted(score.truncated, 'prompt')} cut to fit `evaluate.max_length`"] if score.truncated else []
         notes += [f"{score.unfinished} of {score.n} replies cut at their limit"] if score.unfinished else []
         part = f" ({'; '.join(notes)})" if notes else ""
         Out.print(f"  {plain(name)} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
 
     def drifted(self, name: str, drift: Drift) -> None:
-        Out.print(
-            f"  [dim]{plain(name)} drift: {drift.to_parent:.3g} nats a token from its parent, "
-            f"{drift.to_base:.3g} from the base[/]"
-        )
+        super().drifted(name, drift)
+        if self.is_news(name, "drift"):
+            Out.print(
+                f"  [dim]{plain(name)} drift: {drift.to_parent:.3g} nats a token from its parent, "
+                f"{drift.to_base:.3g} from the base[/]"
+            )
 
     @contextmanager
-    def exporting(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+    def exporting(self, what: str) -> Iterator[Callable[[int, int], None]]:
         began = time.monotonic()
-        with _bar(f"writing {what}") as advance:
+        with super().exporting(what) as advance:
             yield advance
         Out.print(f"  [dim]{plain(what)}: written in {time.monotonic() - began:.1f} s[/]")
 
     def verifying(self, what: str) -> None:
         Out.print(f"  [dim]verifying: {plain(what)}[/]")
 
+    # ------------------------------------------------------------------ the end
+
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
+        super().finished(recipe, results, card)
+        self.hide()
+        self.say_end(results, card)
+
+    def say_end(self, results: Mapping[str, Path], card: Scorecard | None) -> None:
+        """Print the scorecard, the folders of the results, and how long all took."""
         if card is not None:
             print_scorecard(card)
         for name, path in results.items():
-            Out.print(f"  [dim]{name}: {plain(path)}[/]")
-        Out.print(f"finished in {_duration(time.monotonic() - self._started)}")
+            print_path(f"  [dim]{name}: ", path, "[/]")
+        Out.print(f"finished in {duration(self._clock() - self.state.started)}")
+
+    def failed(self, error: BaseException) -> None:
+        super().failed(error)
+        self.hide()
 
 
 def print_page(path: Path) -> None:
@@ -196,18 +259,6 @@ def print_followed(live: Live, path: Path) -> None:
         else {"failed": "failed", "stopped": "was stopped"}.get(live.state.outcome, "has finished")
     )
     Out.print(f"{plain(live.state.name)} {how}; written: {plain(path)}")
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a temporary bar, moved by a callback (done, total); yield None without a terminal."""
-    if not Out.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Out, transient=True) as progress:
-        bar = progress.add_task(plain(what), total=None)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def _rollouts(figures: Mapping[str, float]) -> str:
@@ -245,11 +296,3 @@ def _blended(metrics: Mapping[str, Any]) -> str:
     """Describe a blend: its rank, the error of that, and the agreement of its adapters."""
     cost = f"error {100 * metrics['error']:.2g} %" if metrics["error"] else "exact"
     return f"blend of rank {metrics['rank']}, {cost}, {100 * metrics['share']:.0f} % of its updates' size"
-
-
-def _duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

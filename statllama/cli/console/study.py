@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from statllama.cli.console.frame import Part
 from statllama.cli.console.run import ConsoleReporter, stack_plan
 from statllama.cli.console.scores import _coloured, change_cells, print_comparison
 from statllama.cli.console.terminal import Out, plain, print_error, print_table
@@ -20,10 +21,9 @@ from statllama.runs.study import StudyResult
 if TYPE_CHECKING:
     from statllama.evaluation.repeated import RecipeContrast
     from statllama.evaluation.scorecard import Scorecard
-    from statllama.evaluation.scores import Drift, TaskScore
+    from statllama.evaluation.scores import TaskScore
     from statllama.recipe import Recipe
     from statllama.runs.plan import PlannedStage
-    from statllama.store import Entry
 
 
 class StudyReporter(ConsoleReporter):
@@ -35,35 +35,26 @@ class StudyReporter(ConsoleReporter):
         self._known: dict[str, str] = {}
 
     def pipeline(self, name: str, number: int, total: int) -> None:
+        self.part = Part(number, total)
         Out.print(f"[bold]{plain(name)}[/] ({number} of {total})")
 
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
+        self.hide()
         print_error(error)
         Out.print(f"  [red]{plain(name)} failed; the others go on[/]")
 
-    def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+    def say_plan(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         self._known = {stage.spec.name: stage.key for stage in stages}
         cached = sum(stage.cached for stage in stages)
         Out.print(f"  {stack_plan(stages)}" + (f" ({cached} of {len(stages)} trained already)" if cached else ""))
 
-    def stage_cached(self, name: str, entry: Entry) -> None:
-        pass
-
-    def scored(self, name: str, score: TaskScore) -> None:
-        if self._new(name, score.task):
-            super().scored(name, score)
-
-    def drifted(self, name: str, drift: Drift) -> None:
-        if self._new(name, "drift"):
-            super().drifted(name, drift)
-
-    def _new(self, name: str, what: str) -> bool:
+    def is_news(self, name: str, what: str) -> bool:
         said = (self._known.get(name, name), what)
-        fresh = said not in self._said
+        fresh = said not in self._said and what != "cached"
         self._said.add(said)
         return fresh
 
-    def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
+    def say_end(self, results: Mapping[str, Path], card: Scorecard | None) -> None:
         pass
 
 

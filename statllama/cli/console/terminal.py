@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,9 +15,6 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from statllama.errors import Interrupted, StatllamaError
-
-if TYPE_CHECKING:
-    pass
 
 UNBOUNDED = 1000  # columns: wider than any table
 LOG_WIDTH = 100  # columns of a log file, whatever the terminal beside it
@@ -68,7 +65,26 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _size(folder: Path) -> int:
+def short(path: Path | str) -> str:
+    """Return a path as short as it can be pasted into the shell that it is printed in: relative to the current folder
+    or to `~` where it lies below one of them, quoted where the shell needs it.
+    """
+    whole = os.path.abspath(path)
+    forms = [shlex.quote(whole)]
+    for start, sign in ((os.getcwd(), ""), (os.path.expanduser("~"), "~/")):
+        if whole.startswith(start.rstrip("/") + "/"):
+            inside = shlex.quote(os.path.relpath(whole, start))
+            forms.append(sign + (f"./{inside}" if not sign and inside.startswith(("~", "-")) else inside))
+    return min(forms, key=len)
+
+
+def print_path(before: str, path: Path | str, after: str = "") -> None:
+    """Print a path between two texts of markup, whole: the terminal may break the line, which copies as one."""
+    Out.print(f"{before}{plain(short(path))}{after}", soft_wrap=True)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 

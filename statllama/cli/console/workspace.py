@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.syntax import Syntax
 from rich.table import Table
 
-from statllama.cli.console.terminal import Out, _size, counted, plain, print_table, readable_bytes, visible
+from statllama.cli.console.terminal import Out, counted, folder_bytes, plain, print_table, readable_bytes, visible
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
@@ -102,7 +102,7 @@ def print_status(store: Store) -> None:
     entries = [*store.entries("results"), *store.entries("scores")]
     kinds = [entry.manifest.get("kind") for entry in entries]
     kept = ", ".join(counted(kinds.count(word), word) for word in ("adapter", "score"))
-    Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(_size(store.root))}")
+    Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(folder_bytes(store.root))}")
 
 
 def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
