@@ -17,12 +17,15 @@ from statllama.errors import Interrupted, StatllamaError, UsageError
 # with `_` behind it where Python has the word}. The function's docstring is the command's help.
 COMMANDS: dict[str, dict[str, str]] = {
     "": {
-        **dict.fromkeys(("run", "plan", "fetch", "show", "status", "doctor"), "run"),
+        **dict.fromkeys(("run", "plan", "fetch", "show"), "run"),
+        "status": "house",
+        "doctor": "run",
         "study": "study",
         **dict.fromkeys(("eval", "compare", "attribute", "dial", "report"), "scores"),
         **dict.fromkeys(("chat", "serve"), "chat"),
         "export": "export",
         "import": "import_",
+        **dict.fromkeys(("rm", "gc"), "house"),
     },
     "data": dict.fromkeys(("check", "preview", "cache", "problems"), "data"),
 }

@@ -27,6 +27,7 @@ from statllama.runs.subject import BASE, StackRef, Subject
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors
+from statllama.store.leases import working
 from statllama.store.versions import installed_versions
 
 ANSWERS = "answers.jsonl"  # of a score that is under way
@@ -121,7 +122,8 @@ class Scorer(ScoreBook):
             if store.sound("scores", key, lambda wrong: reporter.note(f"{what}: {wrong}, so it is scored again")):
                 return
             self._require_unchanged(task)
-            answers = Answers(store.partial("scores", key) / ANSWERS)
+            about = {"kind": "score", "name": stack.name, "task": task, "protocol": self.protocol(stack, task)}
+            answers = Answers(store.partial("scores", key, about) / ANSWERS)
             try:
                 with reporter.scoring(stack.name, task) as progress:
                     result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)
@@ -167,6 +169,15 @@ def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: boo
     tasks = chosen_tasks(subject.evaluate, subject.root)
     loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
     return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
+
+
+@contextmanager
+def scoring_here(store: Store, subject: Subject) -> Iterator[None]:
+    """Enclose work on the subject's scores: its results, and the scores of its stacks, are not cleared away."""
+    with working(store) as lease:
+        bare = {"name": subject.name, "order": [], "stages": {}, "identity": dict(subject.identity)}
+        lease.only(subject.record or bare)
+        yield
 
 
 def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:

@@ -60,6 +60,8 @@ class Session:
         self.loaded.on_base(self._require_lengths)
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
+        self.cache: dict[str, list[str]] = {}
+        """{stage: keys of the cached data that it was given}"""
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
 
     def _require_lengths(self, base: Base) -> None:
@@ -75,7 +77,8 @@ class Session:
         So a stage trains on the rows that were checked before the first stage began, whatever happens to the files.
         """
         if spec.name not in self._prepared:
-            self._prepared[spec.name] = self._prepare(spec)
+            prepared = self._prepared[spec.name] = self._prepare(spec)
+            self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in]
         return self._prepared[spec.name]
 
     def _prepare(self, spec: TrainingSpec) -> Prepared:
@@ -116,6 +119,7 @@ class Session:
                 note=self.reporter.note,
             )
         selection.require_clean()
+        self.cache[spec.name] = [selection.kept_in]
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
@@ -175,7 +179,7 @@ class Session:
             parents=parents,
             dataset=prepared.dataset,
             data_kind=stage_module(spec.type).DATA_KIND,
-            folder=self.store.partial("results", stage.key),
+            folder=self.store.partial("results", stage.key, self._about(stage)),
             root=self.recipe.root,
             trust_local_code=self.recipe.trust_local_code,
             on_step=self.reporter.step,
@@ -194,6 +198,9 @@ class Session:
         data["contamination"] = prepared.selection.contamination()
         dtype = str(base.dtype).removeprefix("torch.")
         return self._manifest(stage, data, outcome.metrics(), backend=base.backend, dtype=dtype)
+
+    def _about(self, stage: PlannedStage) -> dict[str, Any]:
+        return {"kind": "adapter", "name": stage.spec.name, "recipe": self.recipe.name}
 
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""
@@ -214,9 +221,7 @@ class Session:
         self, stage: PlannedStage, data: dict[str, Any], metrics: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
         return {
-            "kind": "adapter",
-            "name": stage.spec.name,
-            "recipe": self.recipe.name,
+            **self._about(stage),
             "overrides": list(self.recipe.overrides),
             "config": stage.spec.model_dump(mode="json"),
             "base": {**self.recipe.base.model_dump(mode="json"), "identity": self.identity},

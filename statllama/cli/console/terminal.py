@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -66,10 +65,6 @@ def print_table(table: Table) -> None:
 def counted(number: int, word: str) -> str:
     """Return `1 score`, `2,000 scores`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def _size(folder: Path) -> int:
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
 def readable_bytes(count: float) -> str:
