@@ -19,12 +19,12 @@ from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import read_json, translate_os_errors
 from statllama.store.leases import Lease
-from statllama.store.store import ABOUT, KEY, KINDS, LIVE, MANIFEST, SCHEMA_VERSION, Kind, is_live
+from statllama.store.store import ABOUT, KEY, KINDS, MANIFEST, SCHEMA_VERSION, Kind
 
 Needs = frozenset[str]
 """Names of things: `results/<key>`, `cache/<key>`, `base/<hash of its identity>`, `run/<name of a recipe>`."""
 NOTHING: Needs = frozenset()
-TRACKERS = "trackers"
+TRACKERS, LIVE = "trackers", "live"
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def _items(store: Store) -> Iterator[Item]:
         yield _work(store, path)
     for path in store.listed(TRACKERS):
         yield Item(f"{TRACKERS}/{path.name}", f"trackers of {path.name}", size(path), frozenset({f"run/{path.name}"}))
-    for path in store.listed("runs"):
-        name = path.stem.removesuffix(LIVE)
-        if path.suffix == ".tmp":
-            yield Item(f"runs/{path.name}", "left by a kill", size(path), NOTHING)
-        elif path.suffix == ".json" and is_live(path):
-            yield Item(f"runs/{path.name}", f"progress of {name}", size(path), frozenset({f"run/{name}"}))
+    for path in store.listed(LIVE):
+        if path.suffix == ".json":
+            name = split_run(path.stem)[0]
+            yield Item(f"{LIVE}/{path.name}", f"progress of {path.stem}", size(path), frozenset({f"run/{name}"}))
+    for path in (path for folder in ("runs", LIVE) for path in store.listed(folder) if path.suffix == ".tmp"):
+        yield Item(f"{path.parent.name}/{path.name}", "left by a kill", size(path), NOTHING)
 
 
 def _of_another_version(path: Path) -> bool:
@@ -152,7 +152,7 @@ def _entry(kind: Kind, path: Path, entry: Entry | None) -> Item:
     manifest, files = entry.manifest, entry.manifest["files"]
     count = sum(file["bytes"] for file in files.values()) + (path / MANIFEST).stat().st_size
     if kind == "scores":
-        return Item(place, _score(manifest), count, _needs_of(manifest))
+        return Item(place, _score(manifest), count, needs_of_score(manifest))
     if kind == "results":
         return Item(place, f"adapter {manifest.get('name')} of {manifest.get('recipe')}", count, frozenset({place}))
     sources = ", ".join(map(str, manifest.get("sources", ())))
@@ -166,7 +166,7 @@ def _score(manifest: Mapping[str, Any]) -> str:
     return f"score of {manifest.get('name')} on {task}"
 
 
-def _needs_of(manifest: Mapping[str, Any]) -> Needs:
+def needs_of_score(manifest: Mapping[str, Any]) -> Needs:
     """Return what a score, or work on one, is of: the adapters of its stack, else its base."""
     try:
         protocol = manifest["protocol"]
@@ -188,7 +188,9 @@ def _work(store: Store, path: Path) -> Item:
         what = f"unfinished adapter {told['name']} of {told['recipe']}" if {"name", "recipe"} <= told.keys() else ""
         return replace(item, what=what or "unfinished adapter", needs=frozenset({f"results/{key}"}))
     if kind == "scores":
-        return replace(item, what=f"unfinished {_score(told)}" if told else "unfinished score", needs=_needs_of(told))
+        return replace(
+            item, what=f"unfinished {_score(told)}" if told else "unfinished score", needs=needs_of_score(told)
+        )
     return replace(item, what="unfinished data")
 
 

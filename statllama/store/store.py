@@ -10,6 +10,7 @@ leaves either nothing there or a whole entry. The store does not interpret its e
     locks/lease-*.lock and .json, gate.lock       who works here, and what for: see `leases.py`
     runs/<recipe name>.json                       which stage has which key; `<recipe name>@1.json`: an earlier record
     trackers/<recipe name>/<stage>/               what a tracker of losses keeps
+    live/<recipe name>.json                       how far a run is that goes on
     memory.json                                   see `memory.py`
 """
 
@@ -57,8 +58,6 @@ ABOUT = "about.json"
 """File of a working folder that says what is being made there."""
 CHECKPOINTS, SEAL = "checkpoints", "sealed.json"
 """Folder of a working folder's checkpoints, and the file in each that says that it is complete."""
-LIVE = ".live"
-"""Ending of the names of files in `runs/` that are no records of runs."""
 KEY = re.compile(r"[0-9a-f]{64}")
 _POLL_SECONDS = 0.1
 _HOLDER_GRACE_SECONDS = 1.0
@@ -232,6 +231,18 @@ class Store:
             raise StoreError(f"{kind}/{key} was deleted during publishing", remedy="run again")
         return entry
 
+    def adopt(self, kind: Kind, key: str, folder: Path) -> bool:
+        """Publish a folder that has its manifest and lies in this workspace; whether it was missing.
+
+        A sound entry that is there is kept, and `folder` with it. Its files must be as its manifest says.
+        """
+        with self.hold(kind, key), translate_os_errors(folder):
+            if self.sound(kind, key, lambda _: None) is not None:
+                return False
+            sync(*walk(folder))
+            self._move_into_place(folder, kind, key)
+            return True
+
     def _move_into_place(self, out: Path, kind: Kind, key: str) -> None:
         final = self.writable(kind) / key
         while True:
@@ -308,7 +319,7 @@ class Store:
         """
         path = self.root / "runs" / f"{name}.json"
         record = read_json(path) if os.path.lexists(path) else {"order": [], "stages": {}}
-        if not _is_run(record):
+        if not is_run(record):
             remedy = (
                 "if statllama wrote it, delete it and the next run writes it again; otherwise use another workspace"
             )
@@ -316,12 +327,11 @@ class Store:
         return dict(record)
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        """Return {name: record} of all runs, earlier ones (`NAME@1`) too, sorted by name. StoreError: see `last_run`.
-
-        `NAME.live.json`, which a run keeps up to date while it goes on, is no record.
+        """Return {name: record} of all runs, earlier ones (`NAME@1`) too, sorted by name. StoreError: see
+        `last_run`.
         """
-        files = [path for path in self.listed("runs") if path.suffix == ".json" and not path.name.startswith(".")]
-        return {path.stem: self.last_run(path.stem) for path in files if not is_live(path)}
+        names = [path.stem for path in self.listed("runs") if path.suffix == ".json" and not path.name.startswith(".")]
+        return {name: self.last_run(name) for name in names}
 
     def require_space(self, needed: int) -> None:
         """Raises StoreError when the workspace is not writable or its disk has less than `needed` bytes."""
@@ -352,12 +362,8 @@ class Store:
             return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def is_live(path: Path) -> bool:
-    """Return whether a file in `runs/` is what a run keeps up to date while it goes on: no record of a run."""
-    return path.stem.endswith(LIVE) and not _is_run(read_json(path))
-
-
-def _is_run(record: Any) -> bool:
+def is_run(record: Any) -> bool:
+    """Return whether a value is a record of a run: see `Store.last_run`."""
     try:
         stages = record["stages"].values()
         return all(isinstance(name, str) for name in record["order"]) and all(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from statllama.store import Store
     from statllama.store.leases import Lease
 
-MOST = 12  # orphans that `status` names
+MOST = 12  # orphans that `status` names, and of other lists
 SHORT = 12  # hex digits of a key that are shown
 
 
@@ -104,8 +104,10 @@ def print_removal(going: Removal) -> None:
     if going.shared:
         users = dict.fromkeys(user for _, owners in going.shared for user in owners)
         count = readable_bytes(sum(item.bytes for item, _ in going.shared))
+        adapters = [item.what for item, _ in going.shared if item.what.startswith("adapter")]
+        others = counted(len(going.shared) - len(adapters), "other item")
         Out.print(f"stays, {count}, used by {plain(_several(list(users)))}:")
-        _list([item for item, _ in going.shared])
+        Out.print(f"  {plain(_several([*adapters, f'{others} (scores, prepared data)']))}")
     if going.earlier:
         Out.print(f"stays too: {plain(_several(going.earlier))}")
 
@@ -161,5 +163,5 @@ def _short(item: Item) -> str:
 
 
 def _several(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+    shown = ", ".join(names[:MOST])
+    return shown if len(names) <= MOST else f"{shown} and {len(names) - MOST} more"
