@@ -19,12 +19,15 @@ COMMANDS: dict[str, dict[str, str]] = {
     "": {
         "init": "init",
         "recipes": "recipes",
-        **dict.fromkeys(("run", "plan", "fetch", "show", "status", "doctor"), "run"),
+        **dict.fromkeys(("run", "plan", "fetch", "show"), "run"),
+        "status": "house",
+        "doctor": "run",
         "study": "study",
         **dict.fromkeys(("eval", "compare", "attribute", "dial", "report"), "scores"),
         **dict.fromkeys(("chat", "serve"), "chat"),
         "export": "export",
         "import": "import_",
+        **dict.fromkeys(("rm", "gc"), "house"),
     },
     "data": dict.fromkeys(("check", "preview", "cache", "problems"), "data"),
 }

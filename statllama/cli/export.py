@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
 
 from statllama.cli.options import WORKSPACE, EvaluateSetOption, ScaleOption, StageOption, TargetArg, WorkspaceOption
+from statllama.errors import UsageError
 from statllama.release.formats import Option, options, orders
 
-DirOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to create; it must not exist yet.")]
+DirOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder to create; it must not exist yet.")
+]
+BundleOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--bundle",
+        metavar="FILE",
+        help="Instead of a release: write the run (recipe, adapters, scores) to one file for `statllama import`.",
+    ),
+]
+HistoryOption = Annotated[bool, typer.Option("--history", help="With --bundle: its earlier records too.")]
 NameOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Name of the release. Default: the names of run and stage.")
 ]
@@ -52,24 +65,44 @@ def _parameter(option: Option) -> inspect.Parameter:
     return inspect.Parameter(option.name, kind, default=option.default, annotation=Annotated[option.type, words])
 
 
+def _chosen(forms: Mapping[str, Any]) -> list[str]:
+    defaults = {option.name: option.default for option in options()}
+    return [option.flags for option in options() if forms[option.name] != defaults[option.name]]
+
+
+def _bundle(run: str, file: Path, history: bool, others: Sequence[str], workspace: Path) -> None:
+    """Write a run to one file. `others`: options that were given and have no meaning here."""
+    from statllama.cli.console.export import print_bundled
+    from statllama.runs.bundle import write_bundle
+    from statllama.runs.history import earlier
+    from statllama.store import Store
+
+    if others:
+        raise UsageError(f"--bundle moves the whole run as it is: {', '.join(others)} cannot go with it")
+    store = Store(workspace)
+    print_bundled(write_bundle(store, run, file, tuple(earlier(store, run)) if history else ()))
+
+
 @_with_options_of_formats
 def export(
     target: TargetArg,
-    out: DirOption,
-    forms: Mapping[str, Any],
+    out: DirOption = None,
+    forms: Mapping[str, Any] = MappingProxyType({}),
     stage: StageOption = None,
     scale: ScaleOption = None,
     name: NameOption = None,
     force: ForceOption = False,
     push: PushOption = None,
     public: PublicOption = False,
+    bundle: BundleOption = None,
+    history: HistoryOption = False,
     overrides: EvaluateSetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Release a stage as adapter, merged weights or GGUF, each checked against the trained stack.
 
     Without a choice of forms: the adapter and merged weights in bf16. A form that fails its checks is withheld. Works
-    offline, without a compiler.
+    offline, without a compiler. With --bundle: write the whole run to one file, for another workspace or machine.
     """
     from statllama.cli.console.export import print_release, print_upload
     from statllama.cli.console.run import ConsoleReporter
@@ -80,6 +113,14 @@ def export(
     from statllama.runs.targets import chosen_stack
     from statllama.store import Store
 
+    if bundle is not None:
+        given = {"--out": out, "--stage": stage, "--scale": scale, "--name": name, "--push": push, "--set": overrides}
+        _bundle(
+            target, bundle, history, [*(flag for flag, value in given.items() if value), *_chosen(forms)], workspace
+        )
+        return
+    if out is None:
+        raise UsageError("`--out DIR` is missing", remedy=f"statllama export {target} --out release")
     store = Store(workspace)
     wanted = orders(**forms)
     subject, stack = chosen_stack(target, store, stage, scale, overrides)

@@ -1,4 +1,4 @@
-"""Commands on a recipe and a workspace: run, plan, fetch, show, status, doctor."""
+"""Commands on a recipe and a workspace: run, plan, fetch, show, doctor."""
 
 from __future__ import annotations
 
@@ -110,14 +110,6 @@ def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
     from statllama.recipe import load_recipe
 
     print_recipe(load_recipe(recipe, overrides or [], check_files=False))
-
-
-def status(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """List the workspace's recipes and their stages, unfinished work, scores, bytes on disk."""
-    from statllama.cli.console.workspace import print_status
-    from statllama.store import Store
-
-    print_status(Store(workspace))
 
 
 def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:

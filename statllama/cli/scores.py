@@ -58,7 +58,7 @@ def eval_(
     from statllama.cli.console.scores import print_scorecard
     from statllama.runs import attribution as evaluation
     from statllama.runs.family import Family
-    from statllama.runs.scorer import open_scorer, origin
+    from statllama.runs.scorer import open_scorer, origin, scoring_here
     from statllama.runs.signals import StopSignal
     from statllama.runs.subject import chosen_stacks, factors_of
     from statllama.runs.targets import split_stage
@@ -69,7 +69,7 @@ def eval_(
     store, subject = _subject(name, workspace, overrides, task, data, limit)
     stages = [*([given] if given else []), *(stage or ())]
     stacks = chosen_stacks(subject, stages, factors_of(subject, scale or ()))
-    with StopSignal():
+    with StopSignal(), scoring_here(store, subject):
         scorer = open_scorer(subject, store, ConsoleReporter())
         card, _ = evaluation.evaluate(scorer, stacks, Family.of(subject))
     print_scorecard(card)
@@ -128,7 +128,7 @@ def attribute(
     from statllama.cli.console.attribution import print_attribution
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import attribution as evaluation
-    from statllama.runs.scorer import open_scorer, origin
+    from statllama.runs.scorer import open_scorer, origin, scoring_here
     from statllama.runs.signals import StopSignal
     from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
@@ -136,7 +136,7 @@ def attribute(
     require_place(out)
     name, given = split_stage(run)
     store, subject = _subject(name, workspace, overrides, task, data, limit)
-    with StopSignal():
+    with StopSignal(), scoring_here(store, subject):
         scorer = open_scorer(subject, store, ConsoleReporter())
         result = evaluation.attribute(subject, scorer, stage or given)
     print_attribution(result)
@@ -165,7 +165,7 @@ def dial(
     from statllama.cli.console.attribution import print_dial
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import attribution as evaluation
-    from statllama.runs.scorer import open_scorer, origin
+    from statllama.runs.scorer import open_scorer, origin, scoring_here
     from statllama.runs.signals import StopSignal
     from statllama.runs.targets import split_stage
     from statllama.store.files import require_place
@@ -175,7 +175,7 @@ def dial(
     require_place(out)
     name, given = split_stage(run)
     store, subject = _subject(name, workspace, overrides, task, data, limit)
-    with StopSignal():
+    with StopSignal(), scoring_here(store, subject):
         scorer = open_scorer(subject, store, ConsoleReporter())
         result = evaluation.dial(subject, scorer, stage, _numbers(grid), on or given)
     print_dial(result)

@@ -68,6 +68,8 @@ class Prepared:
     dataset: Dataset
     report: MixtureReport
     selection: Selection
+    kept_in: str = ""
+    """Key of the entry of a workspace's cache that holds the rows; empty when they are not kept."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def prepare(
         _build(job, selection, store.fresh_out("cache", key), store.partial("cache", key) / SCRATCH)
         return {"what": "tokenised data", "data": kind, "sources": [source_name(source) for source in read]}
 
-    return _load(job, selection, store.obtain("cache", key, make, _damaged("prepared data", note)).path)
+    entry = store.obtain("cache", key, make, _damaged("prepared data", note))
+    return replace(_load(job, selection, entry.path), kept_in=key)
 
 
 def _damaged(what: str, note: Note) -> Note:
@@ -180,7 +183,8 @@ def choose_rows(
         _write_selection(select(sources, root, guard=guard, scratch=scratch, progress=progress), out)
         return {"what": "chosen rows", "sources": [source_name(source) for source in sources]}
 
-    return _read_selection(store.obtain("cache", key, make, _damaged("chosen rows", note)).path, sources)
+    entry = store.obtain("cache", key, make, _damaged("chosen rows", note))
+    return replace(_read_selection(entry.path, sources), kept_in=key)
 
 
 def _write_selection(selection: Selection, out: Path) -> None:

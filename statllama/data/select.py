@@ -84,6 +84,8 @@ class Selection:
     """{benchmark: questions that were looked for}."""
     suspects: tuple[Suspects, ...] = ()
     """Questions that rows may ask in other words, the nearest first. They are to be judged: no row is left out."""
+    kept_in: str = field(default="", compare=False)
+    """Key of the entry of a workspace's cache that holds the choice; empty when it is not kept."""
 
     @property
     def suspected(self) -> int:

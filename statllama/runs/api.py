@@ -22,7 +22,7 @@ from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan as plan_stages
 from statllama.runs.reporting import Reporter
 from statllama.runs.results import Compared, Foresight, Plan, Run, Scores
-from statllama.runs.scorer import open_scorer
+from statllama.runs.scorer import open_scorer, scoring_here
 from statllama.runs.signals import StopSignal
 from statllama.runs.specialist import Specialist
 from statllama.runs.subject import BASE, StackRef, Subject, chosen_stacks, factors_of, scaled
@@ -92,7 +92,7 @@ def evaluate(
         changes["data"] = {**subject.evaluate.data, **{task: _files(files) for task, files in data.items()}}
     subject = subject.evaluated(changes) if changes else subject
     stacks = chosen_stacks(subject, stages, factors_of(subject, _factors(scale)))
-    with StopSignal():
+    with StopSignal(), scoring_here(store, subject):
         card, _ = attribution.evaluate(open_scorer(subject, store, reporter), stacks, Family.of(subject))
     return Scores(subject.name, card)
 

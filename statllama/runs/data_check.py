@@ -25,6 +25,7 @@ from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Store
+from statllama.store.leases import working
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,7 +63,9 @@ def check(recipe: Recipe, store: Store, reporter: Reporter, only: str | None = N
     session = Session(recipe, store, reporter, StopSignal())
     for spec in recipe.trained:
         if only in (None, spec.name):
-            yield _check_stage(session, spec)
+            with working(store):
+                checked = _check_stage(session, spec)
+            yield checked
 
 
 def _check_stage(session: Session, spec: TrainingSpec) -> StageCheck:

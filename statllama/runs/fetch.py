@@ -9,11 +9,14 @@ from statllama.errors import ModelError
 from statllama.evaluation.suite import Suite
 from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
 from statllama.recipe import Recipe
+from statllama.runs.history import keep, same_settings
+from statllama.runs.plan import plan, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
 from statllama.store.files import translate_os_errors
+from statllama.store.leases import working
 
 
 def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
@@ -27,12 +30,21 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
     if identity["tokenizer"] != identity["model"]:
         _download(identity["tokenizer"], TOKENIZER_FILES)
     session = Session(recipe, store, reporter, StopSignal(), base=identity)
-    for spec in recipe.trained:
-        reporter.data_ready(spec, session.prepare(spec).report, [])
+    with working(store):
+        for spec in recipe.trained:
+            reporter.data_ready(spec, session.prepare(spec).report, [])
+        _record(recipe, store, session)
     suite = Suite(recipe.tasks(), recipe.evaluate)
     for name in suite.tasks:
         with reporter.busy(f"benchmark {name}"):
             suite.load(name)
+
+
+def _record(recipe: Recipe, store: Store, session: Session) -> None:
+    """Record the run that is to come, so that `gc` leaves its data. One under other settings stays as it is."""
+    record, before = record_of(recipe, plan(recipe, store), session.cache), store.last_run(recipe.name)
+    if not before["order"] or same_settings(before, record):
+        keep(store, record)
 
 
 def hub_cache() -> str:

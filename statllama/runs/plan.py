@@ -15,6 +15,7 @@ from statllama.evaluation.gates import GateAnswer, answers
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
+from statllama.runs.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
 from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
@@ -129,7 +130,7 @@ def _arrange(
     Parents come first in `stages`, so each key is made of known keys. A stage that a gate leaves out hands its own
     parents to its children (`_grounded`) and its key to none, so a broken gate changes the keys of all later stages.
     """
-    last = store.last_run(recipe.name)["stages"]
+    last = stages_before(store, recipe.name)
     book = ScoreBook(store, stages[0].own["base"], tasks, recipe.evaluate, compute_type(recipe.precision))
     planned: dict[str, PlannedStage] = {}
     for fixed in stages:
@@ -191,8 +192,13 @@ def _answers(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[Gate
     return answers(gates, stage.spec.name, own, of_base, of_parent)
 
 
-def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]:
-    """Return a workspace's record of a run of these stages (`runs/<name>.json`): all that `subject_of` needs."""
+def record_of(
+    recipe: Recipe, planned: Sequence[PlannedStage], cache: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
+    """Return a workspace's record of a run of these stages (`runs/<name>.json`): all that `subject_of` needs.
+
+    `cache`: {stage: keys of the prepared data that it was given}.
+    """
     stages = {
         p.spec.name: {
             "type": p.spec.type,
@@ -201,6 +207,7 @@ def record_of(recipe: Recipe, planned: Sequence[PlannedStage]) -> dict[str, Any]
             "below": list(p.below),
             "material": p.material,
             "left_out": p.left_out,
+            "cache": list((cache or {}).get(p.spec.name, ())),
         }
         for p in planned
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from statllama.config.specs import TrainingSpec
 from statllama.data.verdicts import judge
@@ -15,6 +16,7 @@ from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
 from statllama.runs.family import Family, card_sizes
 from statllama.runs.foresight import foresee
+from statllama.runs.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter
@@ -24,6 +26,7 @@ from statllama.runs.subject import BASE, StackRef, subject_of
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
+from statllama.store.leases import Working, working
 from statllama.train.steps import steps_of
 
 ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
@@ -46,11 +49,13 @@ def run(
     until: str | None = None,
     wait: bool = True,
     loaded: Loaded | None = None,
+    whole: Recipe | None = None,
 ) -> RunResult:
     """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
 
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
+    `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is.
     """
     try:
         return _run(recipe, store, reporter, until, wait, loaded)
@@ -63,6 +68,21 @@ def _run(
     recipe: Recipe, store: Store, reporter: Reporter, until: str | None, wait: bool, loaded: Loaded | None
 ) -> RunResult:
     require_one_process()
+    if until is not None:
+        recipe.stage(until)  # a wrong one leaves no workspace
+    with working(store) as lease:
+        return _run(recipe, store, reporter, until, wait, loaded, _Recorder(whole or recipe, store, lease))
+
+
+def _run(
+    recipe: Recipe,
+    store: Store,
+    reporter: Reporter,
+    until: str | None,
+    wait: bool,
+    loaded: Loaded | None,
+    recorder: _Recorder,
+) -> RunResult:
     planned = plan(recipe, store, until, contents=True)
     edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
@@ -74,7 +94,7 @@ def _run(
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         _check(session, planned)
-        _record(recipe, store, planned)
+        recorder.write(planned, session)
         rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
@@ -97,11 +117,12 @@ def _run(
             if recipe.evaluate.prompts:
                 session.scorer.answers(stage.stack)
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
+                recorder.lease.everything()
                 planned = rearranged(recipe, store, planned, session.tasks)
-                _record(recipe, store, planned)
+                recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows, drifts, _sizes(recipe, store, rows, planned)) if rows else None
+    card = scorecard(rows, drifts, _sizes(recipe, store, rows, planned, recorder.record)) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
@@ -110,10 +131,10 @@ def _run(
 
 
 def _sizes(
-    recipe: Recipe, store: Store, rows: Sequence[ScoredRow], planned: Sequence[PlannedStage]
+    recipe: Recipe, store: Store, rows: Sequence[ScoredRow], planned: Sequence[PlannedStage], record: Mapping[str, Any]
 ) -> dict[tuple[str, str, str], int]:
     """Return, for each change of the scorecard, how many it is judged with: those of the recipe, as recorded."""
-    family = Family.of(subject_of(store.last_run(recipe.name), store))
+    family = Family.of(subject_of(record, store))
     stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
     return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], recipe.evaluate.tasks)
 
@@ -182,12 +203,18 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             session.reporter.data_ready(spec, prepared.report, findings)
 
 
-def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
-    """Remember which key each stage of this recipe has: what `status` shows and `plan` compares with."""
-    record = record_of(recipe, planned)
-    before = store.last_run(recipe.name)["stages"]
-    kept = {name: stage for name, stage in before.items() if name in record["order"]}
-    store.write_run(recipe.name, record | {"stages": kept | record["stages"]})
+class _Recorder:
+    """Remembers which key each stage of a recipe has: what `status` shows and `plan` compares with."""
+
+    def __init__(self, recipe: Recipe, store: Store, lease: Working) -> None:
+        self.recipe, self.store, self.lease = recipe, store, lease
+        self.record: dict[str, Any] = {}
+
+    def write(self, planned: Sequence[PlannedStage], session: Session) -> None:
+        """Write the record, and need no more than what it reaches."""
+        record = record_of(self.recipe, planned, session.cache)
+        self.record = keep(self.store, record, self.record or None)
+        self.lease.only(self.record)
 
 
 @dataclass(frozen=True)
@@ -213,7 +240,8 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
             sizes[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
-            prepared = session.prepare(spec)
+            with working(store):
+                prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))
             sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
     return sizes

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
-from statllama.errors import EvaluationError, InputChanged, UsageError
 from statllama.data.work import Work
+from statllama.errors import EvaluationError, InputChanged, UsageError
 from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import Suite
@@ -31,6 +31,7 @@ from statllama.runs.subject import BASE, StackRef, Subject
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors
+from statllama.store.leases import working
 from statllama.store.versions import installed_versions
 
 ANSWERS = "answers.jsonl"  # of a score that is under way
@@ -134,8 +135,8 @@ class Scorer(ScoreBook):
         make: Callable[[], tuple[T, Work | None]],
         plain: Callable[[T], object],
     ) -> T:
-        """Return what `known` finds of a stack, or what `make` makes, published as `plain` JSON under `kind` with what it
-        took.
+        """Return what `known` finds of a stack, or what `make` makes, published as `plain` JSON under `kind`, with its
+        time.
         """
         key = digest(protocol)
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
@@ -165,7 +166,8 @@ class Scorer(ScoreBook):
             if store.sound("scores", key, lambda wrong: reporter.note(f"{what}: {wrong}, so it is scored again")):
                 return
             self._require_unchanged(task)
-            answers = Answers(store.partial("scores", key) / ANSWERS)
+            about = {"kind": "score", "name": stack.name, "task": task, "protocol": self.protocol(stack, task)}
+            answers = Answers(store.partial("scores", key, about) / ANSWERS)
             try:
                 with reporter.scoring(stack.name, task) as progress:
                     result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)
@@ -216,6 +218,15 @@ def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: boo
     tasks = chosen_tasks(subject.evaluate, subject.root)
     loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
     return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
+
+
+@contextmanager
+def scoring_here(store: Store, subject: Subject) -> Iterator[None]:
+    """Enclose work on the subject's scores: its results, and the scores of its stacks, are not cleared away."""
+    with working(store) as lease:
+        bare = {"name": subject.name, "order": [], "stages": {}, "identity": dict(subject.identity)}
+        lease.only(subject.record or bare)
+        yield
 
 
 def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class Session:
         self.loaded.on_base(self._require_lengths)
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
+        self.cache: dict[str, list[str]] = {}
+        """{stage: keys of the cached data that it was given}"""
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
@@ -79,7 +81,8 @@ class Session:
         So a stage trains on the rows that were checked before the first stage began, whatever happens to the files.
         """
         if spec.name not in self._prepared:
-            self._prepared[spec.name] = self._prepare(spec)
+            prepared = self._prepared[spec.name] = self._prepare(spec)
+            self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in]
         return self._prepared[spec.name]
 
     def _prepare(self, spec: TrainingSpec) -> Prepared:
@@ -120,6 +123,7 @@ class Session:
                 note=self.reporter.note,
             )
         selection.require_clean()
+        self.cache[spec.name] = [selection.kept_in]
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
@@ -179,7 +183,7 @@ class Session:
             parents=parents,
             dataset=prepared.dataset,
             data_kind=stage_module(spec.type).DATA_KIND,
-            folder=self.store.partial("results", stage.key),
+            folder=self.store.partial("results", stage.key, self._about(stage)),
             root=self.recipe.root,
             trust_local_code=self.recipe.trust_local_code,
             on_step=self.reporter.step,
@@ -206,6 +210,9 @@ class Session:
         seconds = self.timing.training(stage.spec, ranks_below(self.store, stage.below))
         return {} if seconds is None else {"seconds": seconds.as_json()}
 
+    def _about(self, stage: PlannedStage) -> dict[str, Any]:
+        return {"kind": "adapter", "name": stage.spec.name, "recipe": self.recipe.name}
+
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""
         from statllama.model.blending import save_adapter
@@ -225,9 +232,7 @@ class Session:
         self, stage: PlannedStage, data: dict[str, Any], metrics: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
         return {
-            "kind": "adapter",
-            "name": stage.spec.name,
-            "recipe": self.recipe.name,
+            **self._about(stage),
             "overrides": list(self.recipe.overrides),
             "config": stage.spec.model_dump(mode="json"),
             "base": {**self.recipe.base_record, "identity": self.identity},

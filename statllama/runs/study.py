@@ -28,6 +28,7 @@ from statllama.evaluation.scores import TaskScore
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.family import compare_scored
+from statllama.runs.history import keep
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan, record_of
 from statllama.runs.reporting import Reporter
@@ -36,6 +37,7 @@ from statllama.runs.scorebook import ScoreBook, scored
 from statllama.runs.seeds import RecipeRun, runs_of
 from statllama.runs.subject import BASE, StackRef, Subject, subject_of
 from statllama.store import Store
+from statllama.store.leases import working
 
 MOST_RUNS = 100  # of a recipe
 Figures = dict[str, Annotated[float, Field(ge=0, le=100)]]
@@ -287,7 +289,7 @@ def run_study(
         name = pipeline.recipe.name
         try:
             loaded = _loaded(loaded, pipeline.recipe, chosen, store, reporter)
-            run(pipeline.recipe, store, reporter, wait=wait, loaded=loaded)
+            run(pipeline.recipe, store, reporter, wait=wait, loaded=loaded, whole=whole[name])
         except Interrupted:
             with suppress(StatllamaError):
                 _recorded(whole[name], store)
@@ -317,10 +319,11 @@ def _recorded(recipe: Recipe, store: Store) -> Subject:
     """Return the whole recipe as `eval` and `report` find it: a run of one pipeline records that pipeline's stages
     alone.
     """
-    record = record_of(recipe, plan(recipe, store))
-    before = store.last_run(recipe.name)
-    store.write_run(recipe.name, record | ({"started": before["started"]} if "started" in before else {}))
-    return subject_of(record, store)
+    with working(store):
+        record = record_of(recipe, plan(recipe, store))
+        before = store.last_run(recipe.name)
+        started = {"started": before["started"]} if "started" in before else {}
+        return subject_of(keep(store, record | started), store)
 
 
 def _scores(subject: Subject, store: Store) -> dict[str, dict[str, TaskScore]]:

@@ -6,6 +6,7 @@ A run leaves its record in the workspace, so that it can be scored, compared and
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -109,6 +110,14 @@ class Subject:
         """Return the stages whose result is in the workspace."""
         return tuple(stage for stage in self.stages if stage.entry is not None)
 
+    @property
+    def again(self) -> str:
+        """Return the command that runs it again: an earlier record (`gardener@1`) is run from its recipe."""
+        if "@" not in self.name:
+            return f"statllama run {self.name}"
+        given = [word for override in self.record.get("overrides", ()) for word in ("--set", str(override))]
+        return shlex.join(["statllama", "run", str(self.record.get("recipe")), *given])
+
     def stage(self, name: str) -> TrainedStage:
         """Return the trained stage of that name; UsageError for an unknown or untrained one, StoreError for a damaged
         one.
@@ -118,12 +127,10 @@ class Subject:
                 if stage.flaw:
                     raise StoreError(
                         f"the result of stage {name!r} of {self.name!r} is not sound: {stage.flaw}",
-                        remedy=f"make it again: statllama run {self.name}",
+                        remedy=f"make it again: {self.again}",
                     )
                 if stage.entry is None:
-                    raise UsageError(
-                        f"stage {name!r} of {self.name!r} is not trained", remedy=f"run it: statllama run {self.name}"
-                    )
+                    raise UsageError(f"stage {name!r} of {self.name!r} is not trained", remedy=f"run it: {self.again}")
                 return stage
         names = [BASE, *(stage.name for stage in self.stages)]
         raise UsageError(f"{self.name!r} has no stage {name!r}: {near(name, names)}")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from statllama.errors import StoreError
 from statllama.store.files import read_json
 
 
@@ -58,6 +59,14 @@ class Holder:
         except OSError as exc:
             return exc.errno == errno.EPERM
         return True
+
+
+class HeldError(StoreError):
+    """A process, `holder`, has what another was not to wait for."""
+
+    def __init__(self, message: str, *, remedy: str | None = None, holder: Holder | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.holder = holder or Holder()
 
 
 def _start_ticks(pid: int) -> int | None:

@@ -5,9 +5,12 @@ A result is built in `partial/<kind>-<key>/` and renamed into `<kind>/<key>/` on
 leaves either nothing there or a whole entry. The store does not interpret its entries:
 
     results/<key>/  scores/<key>/  cache/<key>/   published entries, each with manifest.json
-    partial/<kind>-<key>/                         work under way: out/ (to be published), checkpoints/, ...
+    partial/<kind>-<key>/                         work under way: out/ (to be published), checkpoints/, about.json, ...
     locks/<kind>-<key>.lock and .json             the lock, and who holds it
-    runs/<recipe name>.json                       which stage has which key
+    locks/lease-*.lock and .json, gate.lock       who works here, and what for: see `leases.py`
+    runs/<recipe name>.json                       which stage has which key; `<recipe name>@1.json`: an earlier record
+    trackers/<recipe name>/<stage>/               what a tracker of losses keeps
+    live/<recipe name>.json                       how far a run is that goes on
     memory.json                                   see `memory.py`
 """
 
@@ -42,7 +45,7 @@ from statllama.store.files import (
     walk,
     write_json,
 )
-from statllama.store.holder import Holder
+from statllama.store.holder import HeldError, Holder
 
 SCHEMA_VERSION = 1
 """Version of the manifest's layout; entries of another version are not found."""
@@ -51,9 +54,11 @@ Kind = Literal["results", "scores", "cache"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MANIFEST = "manifest.json"
+ABOUT = "about.json"
+"""File of a working folder that says what is being made there."""
 CHECKPOINTS, SEAL = "checkpoints", "sealed.json"
 """Folder of a working folder's checkpoints, and the file in each that says that it is complete."""
-_KEY = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(r"[0-9a-f]{64}")
 _POLL_SECONDS = 0.1
 _HOLDER_GRACE_SECONDS = 1.0
 
@@ -95,7 +100,7 @@ class Store:
 
     def entries(self, kind: Kind) -> list[Entry]:
         """Return all published entries of a kind, sorted by key."""
-        keys = [path.name for path in self._list(kind) if _KEY.fullmatch(path.name)]
+        keys = [path.name for path in self.listed(kind) if KEY.fullmatch(path.name)]
         return [entry for key in keys if (entry := self.find(kind, key)) is not None]
 
     def verify(self, kind: Kind, key: str) -> Entry:
@@ -124,7 +129,7 @@ class Store:
         entry = self.find(kind, key)
         if entry is None or (wrong := self.flaw(entry, contents=True)) is None:
             return entry
-        self._remove(entry.path)
+        self.remove(entry.path)
         on_damage(wrong)
         return None
 
@@ -152,13 +157,15 @@ class Store:
         second hold in the same process waits for the first.
         """
         name = self._entry_path(kind, key).relative_to(self.root)
-        path = self._writable("locks") / f"{kind}-{key}.lock"
+        path = self.writable("locks") / f"{kind}-{key}.lock"
         who = path.with_suffix(".json")
         with translate_os_errors(path):
             lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a killed holder
             for holder in _attempts(lock, who):
                 if not wait:
-                    raise StoreError(f"{name} is held by {holder}", remedy="wait until it ends, or stop it")
+                    raise HeldError(
+                        f"{name} is held by {holder}", remedy="wait until it ends, or stop it", holder=holder
+                    )
                 if on_wait is not None:
                     on_wait(holder)
         try:
@@ -169,10 +176,16 @@ class Store:
                 who.unlink(missing_ok=True)
             lock.release()
 
-    def partial(self, kind: Kind, key: str) -> Path:
-        """Return the working folder of an entry, created. It survives a kill. Hold the entry's lock to use it."""
+    def partial(self, kind: Kind, key: str, about: Mapping[str, Any] | None = None) -> Path:
+        """Return the working folder of an entry, created. It survives a kill. Hold the entry's lock to use it.
+
+        `about`: says what is being made, as its manifest will: `kind`, `name`, and a score's `protocol`.
+        """
         self._entry_path(kind, key)
-        return self._writable(f"partial/{kind}-{key}")
+        folder = self.writable(f"partial/{kind}-{key}")
+        if about is not None and read_json(folder / ABOUT) != about:
+            write_json(folder / ABOUT, about)
+        return folder
 
     def unfinished(self, kind: Kind, key: str) -> bool:
         """Return whether work on an entry that is not published goes on from a complete checkpoint."""
@@ -229,8 +242,20 @@ class Store:
             raise StoreError(f"{kind}/{key} was deleted during publishing", remedy="run again")
         return entry
 
+    def adopt(self, kind: Kind, key: str, folder: Path) -> bool:
+        """Publish a folder that has its manifest and lies in this workspace; whether it was missing.
+
+        A sound entry that is there is kept, and `folder` with it. Its files must be as its manifest says.
+        """
+        with self.hold(kind, key), translate_os_errors(folder):
+            if self.sound(kind, key, lambda _: None) is not None:
+                return False
+            sync(*walk(folder))
+            self._move_into_place(folder, kind, key)
+            return True
+
     def _move_into_place(self, out: Path, kind: Kind, key: str) -> None:
-        final = self._writable(kind) / key
+        final = self.writable(kind) / key
         while True:
             try:
                 os.rename(out, final)  # atomic; refuses to replace a folder that holds files
@@ -248,24 +273,36 @@ class Store:
         """Delete a published entry, which vanishes at once. StoreError when a process holds it."""
         path = self._entry_path(kind, key)
         with self.hold(kind, key, wait=False):
-            self._remove(path)
+            self.remove(path)
 
-    def _remove(self, path: Path) -> None:
+    def discard_partial(self, kind: Kind, key: str) -> None:
+        """Delete the working folder of an entry. StoreError when a process holds it."""
+        self._entry_path(kind, key)
+        with self.hold(kind, key, wait=False):
+            self.remove(self.root / "partial" / f"{kind}-{key}")
+
+    def remove(self, path: Path) -> None:
+        """Delete a file or folder of the workspace, which vanishes at once. One that is gone already is no error."""
+        if not os.path.lexists(path):
+            return
         with translate_os_errors(path):
-            trash = self._writable("partial") / f"trash-{secrets.token_hex(4)}"
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+                return
+            trash = self.writable("partial") / f"trash-{secrets.token_hex(4)}"
             os.rename(path, trash)
             shutil.rmtree(trash, ignore_errors=True)
 
     def prune_partial(self) -> list[Path]:
         """Delete, and return, the working folders of published entries that nothing holds."""
         pruned = []
-        for folder in self._list("partial"):
+        for folder in self.listed("partial"):
             kind, _, key = folder.name.partition("-")
             with suppress(StoreError), translate_os_errors(folder):
                 if kind == "trash":
                     shutil.rmtree(folder)
                     pruned.append(folder)
-                elif kind in KINDS and _KEY.fullmatch(key) and self.find(kind, key) is not None:
+                elif kind in KINDS and KEY.fullmatch(key) and self.find(kind, key) is not None:
                     with self.hold(kind, key, wait=False):
                         shutil.rmtree(folder)
                     pruned.append(folder)
@@ -275,7 +312,15 @@ class Store:
         """Write `runs/<name>.json` atomically. `name` is one path component."""
         if name != Path(name).name or name.startswith("."):
             raise StoreError(f"{name!r} cannot name a run", remedy="use no slash and no leading dot")
-        write_json(self._writable("runs") / f"{name}.json", record)
+        write_json(self.writable("runs") / f"{name}.json", record)
+
+    def remove_run(self, name: str) -> None:
+        """Delete `runs/<name>.json`, if it is there."""
+        path = self.root / "runs" / f"{name}.json"
+        with translate_os_errors(path):
+            if os.path.lexists(path):
+                path.unlink()
+                sync(path.parent)
 
     def last_run(self, name: str) -> dict[str, Any]:
         """Return the record that `write_run` kept: at least `order` (names of stages) and `stages` ({name: {key,
@@ -285,7 +330,7 @@ class Store:
         """
         path = self.root / "runs" / f"{name}.json"
         record = read_json(path) if os.path.lexists(path) else {"order": [], "stages": {}}
-        if not _is_run(record):
+        if not is_run(record):
             remedy = (
                 "if statllama wrote it, delete it and the next run writes it again; otherwise use another workspace"
             )
@@ -293,21 +338,23 @@ class Store:
         return dict(record)
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        """Return {name: record} of all runs, sorted by name. StoreError: see `last_run`."""
-        names = [p.stem for p in self._list("runs") if p.suffix == ".json" and not p.name.startswith(".")]
+        """Return {name: record} of all runs, earlier ones (`NAME@1`) too, sorted by name. StoreError: see
+        `last_run`.
+        """
+        names = [path.stem for path in self.listed("runs") if path.suffix == ".json" and not path.name.startswith(".")]
         return {name: self.last_run(name) for name in names}
 
     def require_space(self, needed: int) -> None:
         """Raises StoreError when the workspace is not writable or its disk has less than `needed` bytes."""
-        self._writable("partial")
+        self.writable("partial")
         require_bytes(self.root, needed)
 
     def _entry_path(self, kind: Kind, key: str) -> Path:
-        if kind not in KINDS or not _KEY.fullmatch(key):
+        if kind not in KINDS or not KEY.fullmatch(key):
             raise ValueError(f"not a kind ({', '.join(KINDS)}) and a key of 64 hex digits: {kind!r}, {key!r}")
         return self.root / kind / key
 
-    def _writable(self, name: str) -> Path:
+    def writable(self, name: str) -> Path:
         """Return the folder below the root, created, after a trial write: permission bits do not tell all."""
         folder = self.root / name
         with translate_os_errors(folder):
@@ -319,17 +366,19 @@ class Store:
                 problem = f"cannot create the folder {folder}: {exc.strerror}"
                 raise StoreError(problem, remedy="use another workspace folder") from exc
 
-    def _list(self, name: str) -> list[Path]:
+    def listed(self, name: str) -> list[Path]:
+        """Return what lies in a folder below the root, sorted; nothing when there is no such folder."""
         folder = self.root / name
         with translate_os_errors(folder):
             return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _is_run(record: Any) -> bool:
+def is_run(record: Any) -> bool:
+    """Return whether a value is a record of a run: see `Store.last_run`."""
     try:
         stages = record["stages"].values()
         return all(isinstance(name, str) for name in record["order"]) and all(
-            _KEY.fullmatch(stage["key"]) and isinstance(stage["material"], dict) for stage in stages
+            KEY.fullmatch(stage["key"]) and isinstance(stage["material"], dict) for stage in stages
         )
     except (AttributeError, KeyError, TypeError):
         return False

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import statllama.model.base_model
-from statllama.cli.console.workspace import print_status
+from statllama.cli.console.house import print_status
 from statllama.config.specs import TrainSpec
 from statllama.data import prepare as preparing
 from statllama.data import sources

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes
+from statllama.cli.console.terminal import Out, counted, plain, print_table, readable_bytes
 from statllama.release.certificate import Verified
 from statllama.release.release import Release
+from statllama.runs.bundle import Bundled
 
 
 def print_release(release: Release) -> None:
@@ -26,6 +28,17 @@ def print_release(release: Release) -> None:
     for note in release.notes:
         Out.print(f"  [yellow]note:[/] {plain(note)}")
     Out.print(f"released: {plain(release.folder)}")
+
+
+def print_bundled(done: Bundled) -> None:
+    """Print what a bundle holds, and how it comes into another workspace."""
+    what = f"{counted(done.adapters, 'adapter')}, {counted(done.scores, 'score')}"
+    Out.print(f"{plain(', '.join(done.runs))}: {what}, {readable_bytes(_size(done.file))}")
+    if done.missing:
+        Out.print(f"  [yellow]note:[/] not trained yet, so not in it: {plain(', '.join(done.missing))}")
+    Out.print(f"  not in it: the base ({plain(done.base)}) and your data")
+    Out.print(f"written: {plain(done.file)}")
+    Out.print(f"  elsewhere: statllama import {plain(shlex.quote(done.file.name))} --workspace DIR")
 
 
 def print_upload(address: str) -> None:

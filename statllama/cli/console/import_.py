@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from statllama.cli.console.terminal import Out, plain, readable_bytes
+from statllama.cli.console.terminal import Out, counted, plain, readable_bytes
 
 if TYPE_CHECKING:
     from statllama.release.imported import Imported
+    from statllama.runs.unbundle import Imported as Brought
 
 
 def print_imported(imported: Imported) -> None:
@@ -34,3 +36,18 @@ def print_imported(imported: Imported) -> None:
     target = folder if folder.is_absolute() else os.path.join(os.curdir, folder)
     Out.print(f"  talk to it: statllama chat {plain(shlex.quote(str(target)))}")
     Out.print(f"  {where}: base: {{model: {plain(folder)}}}")
+
+
+def print_brought(brought: Brought, file: Path) -> None:
+    """Print what a bundle brought, what of it has no place on this machine yet, and the next commands."""
+    run = plain(brought.runs[0])
+    had = f"; {counted(brought.known, 'entry').replace('entrys', 'entries')} here already" if brought.known else ""
+    Out.print(f"imported: {plain(', '.join(brought.runs))}, {brought.new:,} adapters and scores{had}")
+    again = f"statllama import {plain(shlex.quote(str(file)))}"
+    if not brought.base_here:
+        Out.print(f"  [yellow]note:[/] its base {plain(brought.base)} is not here. To chat or score:")
+        Out.print(f"    {again} --base FOLDER")
+    if not brought.root_here:
+        Out.print(f"  [yellow]note:[/] its recipe's folder {plain(brought.root)} is not here. For benchmarks")
+        Out.print(f"  of its own: {again} --recipe FILE")
+    Out.print(f"  look at it: statllama status {run}")

@@ -83,11 +83,6 @@ def print_path(before: str, path: Path | str, after: str = "") -> None:
     Out.print(f"{before}{plain(short(path))}{after}", soft_wrap=True)
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder."""
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-
-
 def readable_bytes(count: float) -> str:
     """Return 1.5 KiB, 20.3 MiB, ..."""
     for unit in ("B", "KiB", "MiB", "GiB"):

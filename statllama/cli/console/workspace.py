@@ -1,17 +1,17 @@
-"""Prints a recipe, a plan, a workspace and what `doctor` found."""
+"""Prints a recipe, a plan, what was fetched and what `doctor` found."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.syntax import Syntax
 from rich.table import Table
 
-from statllama.cli.console.terminal import Out, counted, folder_bytes, plain, print_table, readable_bytes, visible
+from statllama.cli.console.terminal import Out, plain, print_table, visible
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from statllama.runs.foresight import Sight
     from statllama.runs.plan import PlannedStage
     from statllama.runs.runner import Measure
-    from statllama.store import Store
 
 
 def print_recipe(recipe: Recipe) -> None:
@@ -86,36 +85,6 @@ def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
     Out.print(f"ready to run without network: {names}. The data are in {plain(workspace)}, bases and benchmarks in")
     Out.print(f"{plain(cache)}. On another machine, with copies of both:")
     Out.print("  HF_HOME=COPY HF_HUB_OFFLINE=1 statllama run RECIPE --workspace COPY")
-
-
-def print_status(store: Store) -> None:
-    """Print the recipes that ran here, the state of their stages, unfinished work and bytes."""
-    runs = store.runs()
-    if not runs:
-        Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
-        return
-    for name, record in sorted(runs.items()):
-        table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
-        for stage in record["order"]:
-            table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
-        print_table(table)
-    entries = [*store.entries("results"), *store.entries("scores")]
-    kinds = [entry.manifest.get("kind") for entry in entries]
-    kept = ", ".join(counted(kinds.count(word), word) for word in ("adapter", "score"))
-    Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(folder_bytes(store.root))}")
-
-
-def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
-    if record is None:
-        return ("not reached", "", "", "", "")
-    entry = store.find("results", record["key"])
-    if entry is None:
-        return ("unfinished" if store.unfinished("results", record["key"]) else "to run", "", "", "", "")
-    if wrong := store.flaw(entry, contents=False):
-        return (f"to run: {wrong}", "", "", "", entry.key[:12])
-    m = entry.manifest["metrics"]
-    loss = f"reward {m['reward']:.3f}" if "reward" in m else f"{m['loss']:.4f}" if "loss" in m else ""
-    return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:12])
 
 
 def print_finding(finding: Finding) -> None:

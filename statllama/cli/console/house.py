@@ -1,0 +1,167 @@
+"""Prints what lies in a workspace, what `rm` and `gc` would delete, and what they deleted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from statllama.cli.console.terminal import Out, counted, plain, print_table, readable_bytes
+from statllama.errors import UsageError
+from statllama.runs.house import stock_of
+from statllama.runs.inventory import size
+
+if TYPE_CHECKING:
+    from statllama.runs.house import Cleared, Removal
+    from statllama.runs.inventory import Item, Stock
+    from statllama.store import Store
+    from statllama.store.leases import Lease
+
+MOST = 12  # orphans that `status` names, and of other lists
+SHORT = 12  # hex digits of a key that are shown
+
+
+def print_status(store: Store) -> None:
+    """Print the runs here, the state of their stages, bytes, unfinished work, and what no run uses."""
+    records = store.runs()
+    if not records:
+        Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
+    for name, record in records.items():
+        if "@" not in name:
+            print_table(_stages(store, name, record))
+    stock, live = stock_of(store)
+    if records:
+        print_table(_bytes(store, stock, live, list(records)))
+    for item in stock.unfinished:
+        Out.print(f"unfinished: {plain(item.what.removeprefix('unfinished '))}, {readable_bytes(item.bytes)}")
+    found = stock.orphans
+    if found:
+        total = readable_bytes(sum(item.bytes for item in found))
+        Out.print(f"no run uses {counted(len(found), 'item')}, {total}; `statllama gc` deletes them:")
+        _list(found, MOST)
+    kinds = [item.what.partition(" ")[0] for item in stock.items if item.entry is not None]
+    kept = ", ".join(counted(kinds.count(word), word) for word in ("adapter", "score"))
+    if records or found:
+        Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(size(store.root))}")
+
+
+def print_runs(store: Store, names: Sequence[str]) -> None:
+    """Print the state and the bytes of some runs, and where each came from."""
+    records = store.runs()
+    for name in names:
+        record = records[name]
+        print_table(_stages(store, name, record))
+        given = "".join(f" --set {override}" for override in record.get("overrides", ()))
+        Out.print(f"  {plain(record.get('recipe', 'no recipe is known'))}{plain(given)}")
+    stock, live = stock_of(store)
+    print_table(_bytes(store, stock, live, names))
+
+
+def _stages(store: Store, name: str, record: Mapping[str, Any]) -> Table:
+    table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
+    for stage in record["order"]:
+        table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
+    return table
+
+
+def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if record is None:
+        return ("not reached", "", "", "", "")
+    entry = store.find("results", record["key"])
+    if entry is None:
+        return ("unfinished" if store.unfinished("results", record["key"]) else "to run", "", "", "", "")
+    if wrong := store.flaw(entry, contents=False):
+        return (f"to run: {wrong}", "", "", "", entry.key[:SHORT])
+    m = entry.manifest["metrics"]
+    loss = f"reward {m['reward']:.3f}" if "reward" in m else f"{m['loss']:.4f}" if "loss" in m else ""
+    return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:SHORT])
+
+
+def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:
+    """Return a line for each run: when it was last run, its bytes, and those that it shares."""
+    table = Table("run", "last run", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("its own", "shared"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("")
+    at_work = {str(lease.record.get("name")): lease.holder.pid for lease in live if lease.record is not None}
+    for name in names:
+        own, shared = stock.of_run(name)
+        note = f"at work: process {at_work[name]}" if name in at_work else ""
+        started = str(store.last_run(name).get("started", ""))[:16]
+        table.add_row(plain(name), started, readable_bytes(own), readable_bytes(shared), note)
+    return table
+
+
+def print_removal(going: Removal) -> None:
+    """Print what goes with the runs, and what stays."""
+    total = readable_bytes(sum(item.bytes for item in going.items))
+    Out.print(f"{plain(', '.join(going.runs))}: {counted(len(going.items), 'item')} that no other run uses, {total}")
+    _list(going.items)
+    if going.shared:
+        users = dict.fromkeys(user for _, owners in going.shared for user in owners)
+        count = readable_bytes(sum(item.bytes for item, _ in going.shared))
+        adapters = [item.what for item, _ in going.shared if item.what.startswith("adapter")]
+        others = counted(len(going.shared) - len(adapters), "other item")
+        Out.print(f"stays, {count}, used by {plain(_several(list(users)))}:")
+        Out.print(f"  {plain(_several([*adapters, f'{others} (scores, prepared data)']))}")
+    if going.earlier:
+        Out.print(f"stays too: {plain(_several(going.earlier))}")
+
+
+def print_orphans(store: Store, found: Sequence[Item]) -> None:
+    """Print what no run uses."""
+    if not found:
+        Out.print(f"{plain(store.root)} holds nothing that no run uses")
+        return
+    total = readable_bytes(sum(item.bytes for item in found))
+    Out.print(f"no run uses {counted(len(found), 'item')}, {total}")
+    _list(found)
+
+
+def print_cleared(done: Cleared) -> None:
+    """Print what was deleted, and what stays since a process holds it."""
+    for item, holder in done.held:
+        Out.print(f"  stays: {plain(item.what)}, which {plain(holder)} holds")
+    if done.items or done.held:
+        Out.print(f"deleted: {counted(len(done.items), 'item')}, {readable_bytes(done.bytes)}")
+
+
+def agreed(what: str, yes: bool, command: str) -> bool:
+    """Ask whether to go on. UsageError where nobody can answer, which names `command`."""
+    if yes:
+        return True
+    if not (sys.stdin is not None and sys.stdin.isatty() and Out.is_terminal):
+        raise UsageError(f"nobody can be asked here whether to {what} it", remedy=f"agree beforehand: {command}")
+    try:
+        return Out.input(f"{what} it? \\[y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _list(items: Sequence[Item], most: int | None = None) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", style="dim")
+    for item in islice(items, most):
+        table.add_row(f"  {readable_bytes(item.bytes)}", plain(item.what), plain(_short(item)))
+    if items:
+        Out.print(table)
+    if most is not None and len(items) > most:
+        rest = readable_bytes(sum(item.bytes for item in items[most:]))
+        Out.print(f"  and {len(items) - most:,} more, {rest}: statllama gc --dry-run")
+
+
+def _short(item: Item) -> str:
+    """Return the place of an item, its key cut."""
+    pair = item.entry or item.work
+    return item.place.replace(pair[1], pair[1][:SHORT]) if pair else item.place
+
+
+def _several(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST])
+    return shown if len(names) <= MOST else f"{shown} and {len(names) - MOST} more"

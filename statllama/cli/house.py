@@ -1,0 +1,75 @@
+"""Commands that keep house in a workspace: status, rm, gc."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from statllama.cli.options import WORKSPACE, WorkspaceOption
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def status(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Only these, such as gardener or gardener@1.")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """List the workspace's runs and their stages, the bytes of each run, unfinished work, and what no run uses.
+
+    A run under other settings keeps the earlier record: `gardener@1` is the first one of `gardener`.
+    """
+    from statllama.cli.console.house import print_runs, print_status
+    from statllama.runs.house import require_runs
+    from statllama.store import Store
+
+    store = Store(workspace)
+    if runs:
+        require_runs(store, runs)
+        print_runs(store, runs)
+    else:
+        print_status(store)
+
+
+def rm(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs in the workspace; gardener@1 is one too.")],
+    earlier: Annotated[
+        bool, typer.Option("--earlier", help="Remove the earlier records of these runs (gardener@1, ...) too.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Remove runs, with the adapters, scores and prepared data that no other run uses.
+
+    Says what goes and what stays, then asks. A run that goes on is not removed.
+    """
+    from statllama.cli.console.house import agreed, print_cleared, print_removal
+    from statllama.runs.house import removal, remove, with_earlier
+    from statllama.store import Store
+
+    store = Store(workspace)
+    names = with_earlier(store, runs) if earlier else tuple(dict.fromkeys(runs))
+    going = removal(store, names)
+    print_removal(going)
+    if not dry_run and agreed("remove", yes, f"statllama rm {' '.join(runs)} --yes"):
+        print_cleared(remove(store, names, {item.place for item in going.items}))
+
+
+def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: WorkspaceOption = WORKSPACE) -> None:
+    """Delete what no run uses: results and scores of removed runs, old prepared data, leftovers of killed processes.
+
+    Says what goes, then asks. What a process that is at work holds or needs stays.
+    """
+    from statllama.cli.console.house import agreed, print_cleared, print_orphans
+    from statllama.runs.house import stock_of, sweep
+    from statllama.store import Store
+
+    store = Store(workspace)
+    found = stock_of(store)[0].orphans
+    print_orphans(store, found)
+    if not dry_run and (not found or agreed("delete", yes, "statllama gc --yes")):
+        print_cleared(sweep(store, {item.place for item in found}))
