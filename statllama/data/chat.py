@@ -99,6 +99,17 @@ class Chat:
                 spans.append(self._span(text, upto, prefix, message))
         return text, spans
 
+    @property
+    def end_of_turn(self) -> int | None:
+        """Return the id of the special token that the template ends an assistant's turn with; None for none."""
+        question, reply = "Quokka", "Wombat"  # words that no template writes by itself
+        try:
+            text = self.render([Message("user", question), Message("assistant", reply)])
+        except Exception:  # a template is a program of somebody else's; it may fail in any way
+            return None
+        found = self.special.search(text, text.rindex(reply)) if reply in text else None
+        return None if found is None else int(self.tokenizer.convert_tokens_to_ids(found.group()))
+
     def _span(self, text: str, upto: str, prefix: str, message: Message) -> Span:
         if not text.startswith(prefix):
             raise DataError(

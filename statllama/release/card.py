@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from statllama.config.shipped import shipped_root
+from statllama.release.card_base import BaseFacts, base_section
+from statllama.release.card_index import model_index
+from statllama.release.card_question import Asked
 from statllama.release.card_scores import Recorded, forgotten_section, missing, recorded, scores_section
 from statllama.release.card_use import Reader
 from statllama.release.certificate import Certificate, Verified
@@ -48,8 +51,11 @@ class Contents:
     """{file: its description}, of the formats."""
     licences: tuple[str, ...] = ()
     """Names of the licence files."""
-    chat: bool = True
-    """Whether the tokenizer has a chat template."""
+    template: str | None = None
+    """Text of the chat template; None: the tokenizer has none."""
+    asked: Asked = field(default_factory=Asked)
+    """The question that the examples ask."""
+    base: BaseFacts = field(default_factory=BaseFacts)
 
 
 def card(
@@ -70,14 +76,18 @@ def card(
     trained = _with_siblings(subject, stages)
     found = recorded(subject, stack, store)
     base, commit = _base(subject)
-    header = yaml.safe_dump(_metadata(subject, trained, certificate, duties), sort_keys=False, allow_unicode=True)
+    body = _metadata(subject, trained, certificate, duties) | model_index(subject, found, contents.name)
+    header = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
     parts = [f"---\n{header}---", f"# {plain(contents.name)}"]
     parts += _banner(certificate)
     if duties.built_with:
         parts.append(f"**{plain(duties.built_with)}**")
     parts += _what(subject, stages, base, commit)
+    parts += base_section(subject, contents.base, duties)
     parts += _files(certificate, contents)
-    parts += _use(certificate, Reader(contents.name, base if commit else f"path/to/{base}", commit, contents.chat))
+    where = base if commit else f"path/to/{base}"
+    reader = Reader(contents.name, where, commit, contents.template, contents.asked.text)
+    parts += _use(certificate, reader, contents.asked.source)
     parts += _training(trained)
     parts += scores_section(subject, found)
     parts += forgotten_section(subject, found)
@@ -172,7 +182,7 @@ def _what(
 ) -> Iterator[str]:
     if subject.description:
         yield paragraph(subject.description)
-    origin = f"[{plain(base)}](https://huggingface.co/{base}), commit {code(commit[:12])}" if commit else plain(base)
+    origin = f"[{plain(base)}](https://huggingface.co/{base})" if commit else f"the folder {code(base)}"
     names = ", then ".join(f"{plain(stage.name)} ({_TYPES.get(stage.type, stage.type)})" for stage, _ in stages)
     made = f"The base is {origin}." + (f" Trained on it: {names}." if stages else "")
     if not stages:
@@ -202,10 +212,15 @@ def _files(certificate: Certificate, contents: Contents) -> Iterator[str]:
         )
 
 
-def _use(certificate: Certificate, reader: Reader) -> Iterator[str]:
-    """Yield how to use the release, the whole model first."""
+def _use(certificate: Certificate, reader: Reader, source: str) -> Iterator[str]:
+    """Yield how to use the release, the whole model first. `source`: where the question is from."""
     yield "## How to run it"
-    yield "All paths are relative to this folder."
+    yield "All paths are relative to this folder." + (
+        " The examples answer as the release was verified: without a system prompt, the likeliest token always (a "
+        "temperature of 0)." + (f" They ask {plain(source)}." if source else "")
+        if reader.chat
+        else ""
+    )
     for one, held in _held(certificate):
         yield from one.use(held, reader)
 
@@ -343,10 +358,7 @@ def _environment(subject: Subject, stages: Sequence[tuple[TrainedStage, float]])
     if not stages:
         return
     manifests = [_manifest(stage) for stage, _ in stages]
-    found = {
-        "run": subject.name,
-        "base in training": "4 bits (NF4)" if subject.base.quantization == "nf4" else "as stored",
-    }
+    found = {"run": subject.name}
     for label, key in (("compute type", "dtype"), ("backend", "backend"), ("statllama", "statllama")):
         found[label] = ", ".join(dict.fromkeys(str(m[key]) for m in manifests if m.get(key)))
     for name in dict.fromkeys(name for manifest in manifests for name in manifest.get("versions", {})):

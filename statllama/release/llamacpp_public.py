@@ -1,4 +1,4 @@
-"""A process that is llama.cpp's own server, out of xllamacpp, for users: OpenAI's API on this address until Ctrl-C.
+"""A process that is llama.cpp's own server, out of xllamacpp, for users: its chat page and OpenAI's API until Ctrl-C.
 
 Run as a file by `statllama serve` with its settings in JSON as its argument; nothing of statllama is imported.
 """
@@ -23,7 +23,9 @@ def parameters(settings: dict[str, Any]) -> Any:
     params.hostnames = [settings["host"]]
     params.port = settings["port"]
     params.n_ctx = settings["context"]
-    params.use_jinja = True
+    params.sampling.temp = settings["temperature"]
+    params.default_template_kwargs = settings["variables"]
+    params.use_jinja = params.ui = True
     params.verbosity = 1  # errors
     return params
 
@@ -40,7 +42,7 @@ def main() -> None:
         sys.exit("error: llama.cpp's server did not start; see the lines above")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    where = f"{settings['name']} on {server.listening_address}, OpenAI's API below /v1; Ctrl-C ends it\n"
+    where = f"{settings['name']} on {server.listening_address} (a chat page; OpenAI's API below /v1); Ctrl-C ends it\n"
     os.write(1, where.encode())
     while not stop.wait(0.5):
         pass

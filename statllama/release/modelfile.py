@@ -12,20 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.data.chat import Chat
 from statllama.release.source import Source
-from statllama.release.turns import Turns, end_of_turn, turns_of
+from statllama.release.turns import Turns, turns_of
+from statllama.runs.chat import Sampling
 from statllama.store.files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# {Transformers' name: Ollama's} of what a generation_config.json may say about sampling.
-SAMPLING = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repeat_penalty",
-}
+SAMPLING = {"temperature": Sampling().temperature, "repeat_penalty": 1.0}
+"""Ollama's names for how `statllama chat` answers; Ollama itself samples, and makes repetition less likely."""
 _UNKNOWN = """\
 # The model's chat template has a shape that cannot be written in Ollama's language here, so there is no TEMPLATE below:
 # Ollama would send your text to the model as it is. Use llama.cpp's server, which reads the template in the GGUF, or
@@ -38,8 +33,6 @@ _NONE = """\
 
 def modelfile(source: Source, gguf: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the Modelfile's text. `gguf`: the file, relative to the Modelfile, with forward slashes."""
-    settings = read_json(source.base / "generation_config.json")
-    settings = settings if isinstance(settings, dict) else {}
     lines = [f"FROM ./{gguf.removeprefix('./')}", ""]
     if not source.chat_template:
         lines.append(_NONE)
@@ -47,7 +40,7 @@ def modelfile(source: Source, gguf: str, tokenizer: PreTrainedTokenizerBase) -> 
         template = go_template(source.chat_template, tokenizer)
         lines.append(_UNKNOWN if template is None else f'TEMPLATE """{template}"""\n')
     lines += [f'PARAMETER stop "{stop}"' for stop in stop_texts(source, tokenizer)]
-    lines += [f"PARAMETER {name} {value:g}" for name, value in _sampling(settings)]
+    lines += [f"PARAMETER {name} {value:g}" for name, value in SAMPLING.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +95,7 @@ def stop_ids(source: Source, tokenizer: PreTrainedTokenizerBase) -> list[int]:
             break
     found.append(tokenizer.eos_token_id)
     if source.chat_template:
-        found.append(end_of_turn(Chat(tokenizer, source.chat_template), tokenizer))
+        found.append(Chat(tokenizer, source.chat_template).end_of_turn)
     return sorted({token for token in found if isinstance(token, int)})
 
 
@@ -110,11 +103,3 @@ def stop_texts(source: Source, tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Return the texts of `stop_ids` that a Modelfile can hold."""
     texts = [tokenizer.convert_ids_to_tokens(token) for token in stop_ids(source, tokenizer)]
     return [text for text in texts if isinstance(text, str) and text and not set(text) & {'"', "\n"}]
-
-
-def _sampling(settings: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the sampling settings of the base's generation_config.json; without `do_sample` they have no effect."""
-    for name, ours in SAMPLING.items():
-        value = settings.get(name)
-        if settings.get("do_sample") is True and isinstance(value, int | float) and not isinstance(value, bool):
-            yield ours, value

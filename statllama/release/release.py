@@ -24,6 +24,7 @@ from statllama.store.files import file_sha256, require_bytes, translate_os_error
 from statllama.store.new_folder import new_folder, require_free
 
 if TYPE_CHECKING:
+    from statllama.release.card_question import Asked
     from statllama.release.licences import Duties
 
 CERTIFICATE, SUMS, CARD = "verification.json", "SHA256SUMS", "README.md"
@@ -75,11 +76,13 @@ def export(
         _require_any(certificate)
         held = {one.name for one in certificate.artefacts}
         discard(folder, *(one.path for one in written.artefacts if one.name not in held))
-        write_json(folder / CERTIFICATE, certificate.to_json())
+        write_json(folder / CERTIFICATE, {**certificate.to_json(), **_made_of(subject, stack)})
         notes = [note for one in written.artefacts if one.name in held for note in one.notes] + list(duties.warnings)
         with translate_os_errors(out):
-            _describe(source, subject, stack, folder, duties, certificate, loaded, notes)
+            asked = _describe(source, subject, stack, folder, duties, certificate, loaded, notes)
             _sum(folder)
+    if asked.private:
+        notes.append(f"the card shows {asked.source}; to show another: --set 'evaluate.prompts=[\"QUESTION\"]'")
     return Release(out.absolute(), certificate, tuple(notes))
 
 
@@ -146,9 +149,13 @@ def _describe(
     certificate: Certificate,
     loaded: Loaded,
     notes: Sequence[str],
-) -> None:
-    """Write what lies beside the artefacts: the formats' own files, the licence's, and the card."""
+) -> Asked:
+    """Write what lies beside the artefacts: the formats' own files, the licence's, and the card. Return the question
+    that the card asks.
+    """
     from statllama.release.card import Contents, card
+    from statllama.release.card_base import facts_of
+    from statllama.release.card_question import question_for
     from statllama.release.licences import write_licences
 
     side_files: dict[str, str] = {}
@@ -156,9 +163,17 @@ def _describe(
         if held := [artefact for artefact in certificate.artefacts if artefact.kind == one.name]:
             side_files |= one.side_files(source, held, folder, loaded.tokenizer)
     licences = tuple(write_licences(duties, folder))
-    contents = Contents(source.name, side_files, licences, chat=bool(source.chat_template))
+    asked = question_for(subject)
+    contents = Contents(source.name, side_files, licences, source.chat_template, asked, facts_of(source.base))
     text = card(subject, stack, loaded.store, contents, duties, certificate, notes)
     (folder / CARD).write_text(text, encoding="utf-8")
+    return asked
+
+
+def _made_of(subject: Subject, stack: StackRef) -> dict[str, str]:
+    """Return the target by which `export` makes another release of this, where it has one: a run's stage, unscaled."""
+    named = subject.record and stack.name in {stage.name for stage in subject.stages}
+    return {"made_of": f"{subject.name}:{stack.name}"} if named else {}
 
 
 def _sum(folder: Path) -> None:

@@ -2,13 +2,16 @@
 
 GGUF goes to llama.cpp: its own `llama-server` where that is installed, else the same server out of xllamacpp
 (`llamacpp_public.py`). Merged weights, or an adapter on its base, go to vLLM. What is served is the release as it was
-verified, and the server takes the place of this process: signals, logs and exit codes are its own.
+verified, and the server takes the place of this process: signals, logs and exit codes are its own. It answers as
+`statllama chat` does unless a request says otherwise: the likeliest token always, no system prompt, and in the chat
+template the date of training.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,12 +21,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from statllama.data.chat import DATE_STRING
 from statllama.errors import ExportError, UsageError, near
+from statllama.runs.chat import Sampling
 from statllama.store.files import read_json
 
 Engine = Literal["llama.cpp", "vllm"]
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """vLLM's values for --max-lora-rank: https://docs.vllm.ai/en/latest/features/lora.html"""
+VARIABLES = {"date_string": DATE_STRING}
+"""Variables of the chat template for llama.cpp; a template that writes no date does not read them."""
 Which = Callable[[str], str | None]
 
 
@@ -50,6 +57,21 @@ class Served:
     """It was published despite a failed verification."""
     withheld: Mapping[str, str] = field(default_factory=dict)
     """{type of a GGUF that failed and is not there: what to take instead}."""
+    made_of: str = "RUN"
+    """The target of `statllama export` that it was made of, as far as the release says it."""
+
+    @property
+    def for_vllm(self) -> str:
+        """Return the forms that vLLM takes, in words."""
+        return " and ".join(
+            what for what, held in (("merged weights", self.merged), ("an adapter", self.adapter)) if held
+        )
+
+    @property
+    def with_gguf(self) -> str:
+        """Return the commands that make a release with GGUF of the same, and serve it."""
+        out = shlex.quote(f"{self.name}-gguf")
+        return f"statllama export {shlex.quote(self.made_of)} --out {out} --gguf q8_0 && statllama serve {out}"
 
 
 def find_served(target: str) -> Served:
@@ -76,6 +98,7 @@ def find_served(target: str) -> Served:
             for one in certificate.get("withheld", ())
             if one.get("kind") == "gguf"
         },
+        made_of=str(certificate.get("made_of") or "RUN"),
     )
     if not (found.gguf or found.merged or found.adapter):
         raise UsageError(
@@ -106,10 +129,13 @@ def choose(served: Served, engine: str | None) -> Engine:
     if served.gguf:
         able["llama.cpp"] = "GGUF"
     if served.merged or served.adapter:
-        able["vllm"] = "merged weights or an adapter"
+        able["vllm"] = served.for_vllm
     for name, what in (("llama.cpp", "GGUF file (--gguf q4_k_m)"), ("vllm", "merged weights (--merged bf16)")):
         if engine == name and name not in able:
-            raise UsageError(f"--with {engine} needs {what}: {served.name} has only {' and '.join(able.values())}")
+            raise UsageError(
+                f"--with {engine} needs {what}: {served.name} has only {' and '.join(able.values())}",
+                remedy=f"export one first: {served.with_gguf}" if name == "llama.cpp" else "leave out --with vllm",
+            )
     if engine is not None and engine not in ("llama.cpp", "vllm"):
         raise UsageError(f"--with {engine!r}: {near(engine, ('llama.cpp', 'vllm'))}")
     return next(name for name in able if engine in (None, name))
@@ -158,6 +184,8 @@ def _llama_cpp(name: str, file: Path, listening: Listening, extra: Sequence[str]
             "--host": listening.host,
             "--port": str(listening.port),
             "--ctx-size": str(listening.context),
+            "--temp": f"{Sampling().temperature:g}",
+            "--chat-template-kwargs": json.dumps(VARIABLES),
         }
         return [program, *(word for pair in options.items() for word in pair), "--jinja", *extra]
     if find_spec("xllamacpp") is None:
@@ -176,6 +204,8 @@ def _llama_cpp(name: str, file: Path, listening: Listening, extra: Sequence[str]
         "host": listening.host,
         "port": listening.port,
         "context": listening.context,
+        "temperature": Sampling().temperature,
+        "variables": {name: json.dumps(value) for name, value in VARIABLES.items()},
     }
     program = str(Path(__file__).with_name("llamacpp_public.py"))
     return [sys.executable, "-P", program, json.dumps(settings)]  # -P: this folder's gguf.py is not PyPI's gguf
@@ -184,9 +214,11 @@ def _llama_cpp(name: str, file: Path, listening: Listening, extra: Sequence[str]
 def _vllm(served: Served, listening: Listening, extra: Sequence[str], which: Which) -> list[str]:
     program = which("vllm")
     if program is None:
+        there = "serve its GGUF with --with llama.cpp" if served.gguf else f"export a GGUF first: {served.with_gguf}"
         raise ExportError(
-            "vLLM is not installed: there is no `vllm` on the PATH",
-            remedy="pip install vllm (Linux, a GPU, a separate environment), or serve GGUF with llama.cpp",
+            f"{served.name} holds {served.for_vllm}, which vLLM serves, and vLLM is not installed: there is no `vllm` "
+            "on the PATH",
+            remedy=f"{there}; or install vLLM in an environment of its own (Linux, a GPU): pip install vllm",
         )
     if served.merged is not None:
         model, offered = str(served.merged), ["--served-model-name", served.name]
@@ -197,6 +229,7 @@ def _vllm(served: Served, listening: Listening, extra: Sequence[str], which: Whi
     return [
         *(program, "serve", model, *offered),
         *("--host", listening.host, "--port", str(listening.port), "--max-model-len", str(length)),
+        *("--override-generation-config", json.dumps({"temperature": Sampling().temperature, "repetition_penalty": 1})),
         *extra,
     ]
 

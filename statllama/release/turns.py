@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from statllama.data.chat import Chat
 from statllama.data.examples import Message
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _MARKS = ("Quokka", "Wombat", "Numbat", "Bilby", "Dingo")  # words that no template writes by itself
 
@@ -47,16 +43,6 @@ def turns_of(chat: Chat, bos: str | None) -> Turns | None:
         return found if found is not None and all(_agrees(found, chat, talk) for talk in _TALKS) else None
     except Exception:  # a template is a program of somebody else's; it may refuse a system turn, or fail in any way
         return None
-
-
-def end_of_turn(chat: Chat, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Return the id of the special token that the template ends an assistant's turn with; None when it writes none."""
-    try:
-        text = chat.render([Message("user", _MARKS[0]), Message("assistant", _MARKS[1])])
-    except Exception:  # as above
-        return None
-    found = chat.special.search(text, text.rindex(_MARKS[1])) if _MARKS[1] in text else None
-    return None if found is None else tokenizer.convert_tokens_to_ids(found.group())  # type: ignore[return-value]
 
 
 def _probe(chat: Chat, bos: str) -> Turns | None:

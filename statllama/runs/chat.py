@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """The choice of the next token."""
+    """The choice of the next token. By default the likeliest always, as in the scores: what a release's card,
+    `statllama serve` and the Modelfile set too. No penalty on repetition, whatever the base's settings say.
+    """
 
     temperature: float = 0.0
     """0: always the likeliest token. Above 0: drawn from the distribution sharpened by 1 / temperature."""
@@ -96,6 +98,7 @@ def stream(
     streamer = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     prompt = torch.tensor([list(ids)], device=model.device)
     chosen: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    chosen["repetition_penalty"] = 1.0
     if sampling.temperature:
         chosen |= {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
     failed: list[BaseException] = []
@@ -130,10 +133,13 @@ def stream(
 
 
 def stop_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the token ids that end a reply: those of the model's generation settings and the tokenizer's own."""
+    """Return the token ids that end a reply: those of the model's generation settings, the tokenizer's own, and the
+    one that the chat template ends a turn with.
+    """
     own = getattr(model.generation_config, "eos_token_id", None)
     listed = own if isinstance(own, list) else [own]
-    return sorted({int(i) for i in [*listed, tokenizer.eos_token_id] if i is not None})
+    turn = Chat(tokenizer).end_of_turn if tokenizer.chat_template else None
+    return sorted({int(i) for i in [*listed, tokenizer.eos_token_id, turn] if i is not None})
 
 
 class Versions:

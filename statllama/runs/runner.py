@@ -183,9 +183,12 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if waiting:
-        from statllama.train.preflight import require_optimizer, require_trackers
+        from statllama.train.preflight import require_optimizer
+        from statllama.train.trackers import require_trackers, ways_to_look
 
         require_trackers(session.recipe.report_to)
+        for way in ways_to_look(session.recipe.report_to, session.store.root / "trackers"):
+            session.reporter.note(way)
         for training in waiting:
             require_optimizer(training)
     for stage, spec in ((stage, stage.spec) for stage in planned):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from statllama.train.trackers import PROJECT
+
 if TYPE_CHECKING:
     from statllama.train.job import Job
 
@@ -85,5 +87,6 @@ def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
         "dataloader_pin_memory": cuda,
         "use_cpu": not cuda,
         "report_to": list(job.report_to) or "none",
+        "project": PROJECT,
         "save_steps": train.checkpoint_every,
     }

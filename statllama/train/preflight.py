@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,13 +42,3 @@ def require_batch(trainer: Any, batch: int) -> None:
             f"a stage trains on one GPU: with all visible GPUs a step of {batch} rows would be one of {got}",
             remedy="show it one: put CUDA_VISIBLE_DEVICES=0 before the command",
         )
-
-
-def require_trackers(report_to: Sequence[str]) -> None:
-    """Raise TrainingError for a tracker that is not installed."""
-    for tracker in report_to:
-        if importlib.util.find_spec(tracker) is None:
-            raise TrainingError(
-                f"report_to names {tracker}, which is not installed",
-                remedy=f"pip install {tracker}, or remove it: --set report_to=[]",
-            )

@@ -7,7 +7,6 @@ saves when asked to stop. A stage type gives `make_trainer`.
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +27,7 @@ from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
 from statllama.train.preflight import require_batch
+from statllama.train.trackers import prepare_trackers
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def run(job: Job, stage: ModuleType) -> Outcome:
 
     Raises TrainingError (not a number, out of memory with a single row) or Interrupted (saved; resumes next time).
     """
-    os.environ.setdefault("WANDB_PROJECT", "statllama")
-    if job.tracker_folder is not None:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
+    prepare_trackers(job.tracker_folder)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()  # the manifest's peak is this stage's
     try:

@@ -32,7 +32,7 @@ from statllama.runs.scorer import open_scorer
 from statllama.runs.subject import StackRef, Subject
 from statllama.runs.targets import find_subject
 from statllama.store import Store
-from tests.conftest import SHARED
+from tests.conftest import SHARED, TEMPLATE
 
 TEXTS = SHARED / "data" / "llama3-tokenizer"
 OF_ADAPTER = (Check("update", True, 1e-8, 1e-5), Check("divergence", True, 3e-12, 1e-6))
@@ -47,7 +47,7 @@ PASSED = Certificate(
     (Check("divergence", True, 0.0123, detail="KL(the reference || stack as it was trained)", required=False),),
     {"texts": 247, "chats": 5, "positions": 160, "replies": 4},
 )
-CONTENTS = Contents("tiny-two", {"Modelfile": "for Ollama"})
+CONTENTS = Contents("tiny-two", {"Modelfile": "for Ollama"}, template=TEMPLATE)
 NO_DUTIES = Duties("other", "", warnings=("The licence of the base is not known.",))
 
 
@@ -322,7 +322,7 @@ def test_its_code_runs(scored: tuple[Subject, Store], tmp_path: Path, monkeypatc
         (tmp_path / name).mkdir()
         write(source, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    text = written(scored).replace("max_new_tokens=256", "max_new_tokens=3")
+    text = written(scored).replace("max_new_tokens=512", "max_new_tokens=3")
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(examples) == 2
     said = []
@@ -340,7 +340,7 @@ def test_commands_name_the_files_that_are_there(scored: tuple[Subject, Store]) -
     assert "--lora gguf/tiny-two-one-lora.gguf" in part
     assert "ollama create tiny-two -f Modelfile" in part
     merged = replace(PASSED, artefacts=(Verified("merged", "merged", "f16", OF_GGUF),))
-    bare = sections(written(scored, contents=Contents("tiny", chat=False), certificate=merged))["How to run it"]
+    bare = sections(written(scored, contents=Contents("tiny"), certificate=merged))["How to run it"]
     assert "apply_chat_template" not in bare and "PEFT" not in bare and "ollama" not in bare
 
 

@@ -13,7 +13,7 @@ import pytest
 from statllama.data.chat import TEMPLATE_VARIABLES, Chat
 from statllama.release.modelfile import go_template, modelfile, stop_texts
 from statllama.release.source import Source
-from statllama.release.turns import end_of_turn, turns_of
+from statllama.release.turns import turns_of
 from tests.conftest import SHARED, TEMPLATE, make_tokenizer
 from tests.release.go_templates import ollama_data, render, with_go
 
@@ -118,20 +118,19 @@ def test_a_template_with_braces_of_go_is_refused() -> None:
 
 
 def test_modelfile(base_folder: Path, tmp_path: Path) -> None:
-    """What is in it, and nothing more: no system prompt, sampling only where the base's configuration has it."""
+    """What is in it, and nothing more: no system prompt, and how `statllama chat` replies, not the base."""
     tokenizer = make_tokenizer()
     found = parsed(modelfile(source(base_folder, TEMPLATE), "gguf/tiny-q4_k_m.gguf", tokenizer))
     assert found["FROM"] == ["./gguf/tiny-q4_k_m.gguf"]
     assert found["TEMPLATE"] == [go_template(TEMPLATE, tokenizer)]
-    assert found["PARAMETER"] == ['stop "<|eot_id|>"']
+    greedy = ["temperature 0", "repeat_penalty 1"]
+    assert found["PARAMETER"] == ['stop "<|eot_id|>"', *greedy]
     assert found.keys() == {"FROM", "TEMPLATE", "PARAMETER"}
     settings = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [1, 4], "max_length": 99}
     (tmp_path / "generation_config.json").write_text(json.dumps(settings))
     found = parsed(modelfile(source(tmp_path, TEMPLATE), "gguf/tiny.gguf", tokenizer))
     stops = ['stop "<|end_of_text|>"', 'stop "<|eot_id|>"']
-    assert found["PARAMETER"] == [*stops, "temperature 0.6", "top_p 0.9"]
-    (tmp_path / "generation_config.json").write_text(json.dumps(settings | {"do_sample": False}))
-    assert parsed(modelfile(source(tmp_path, TEMPLATE), "gguf/tiny.gguf", tokenizer))["PARAMETER"] == stops
+    assert found["PARAMETER"] == [*stops, *greedy]
 
 
 def test_the_end_of_a_turn_is_a_stop_though_no_configuration_says_so(tmp_path: Path) -> None:
@@ -158,5 +157,5 @@ def test_turns() -> None:
     assert turns.before["user"] == "<|start_header_id|>user<|end_header_id|>\n\n"
     assert set(turns.after.values()) == {"<|eot_id|>"}
     assert (turns.start, turns.default, turns.generation) == ("<|begin_of_text|>", "", turns.before["assistant"])
-    assert end_of_turn(chat, tokenizer) == tokenizer.convert_tokens_to_ids("<|eot_id|>")
-    assert end_of_turn(Chat(tokenizer, CHATML), tokenizer) is None  # its marks are no tokens of this tokenizer
+    assert chat.end_of_turn == tokenizer.convert_tokens_to_ids("<|eot_id|>")
+    assert Chat(tokenizer, CHATML).end_of_turn is None  # its marks are no tokens of this tokenizer

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import shlex
 import signal
 import socket
@@ -58,7 +60,8 @@ def test_the_smallest_gguf_goes_to_llama_server(release: Path) -> None:
     assert made[0] == "/opt/llama-server"
     assert made[1:] == [
         *("--model", str(release / "gguf" / "small-q8_0.gguf"), "--alias", "small"),
-        *("--host", "0.0.0.0", "--port", "9000", "--ctx-size", "512", "--jinja", "--threads", "4"),
+        *("--host", "0.0.0.0", "--port", "9000", "--ctx-size", "512", "--temp", "0"),
+        *("--chat-template-kwargs", '{"date_string": "26 Jul 2024"}', "--jinja", "--threads", "4"),
     ]
     assert str(release / "gguf" / "small-f16.gguf") in command(served, "llama.cpp", Listening(), "F16", (), installed)
 
@@ -69,6 +72,7 @@ def test_merged_weights_go_to_vllm_within_the_positions_of_the_model(release: Pa
     assert made == [
         *("/opt/vllm", "serve", str(release / "merged"), "--served-model-name", "small"),
         *("--host", "127.0.0.1", "--port", "8080", "--max-model-len", str(positions)),
+        *("--override-generation-config", '{"temperature": 0.0, "repetition_penalty": 1}'),
     ]
 
 
@@ -114,12 +118,25 @@ def test_what_cannot_be_served(release: Path, tmp_path: Path) -> None:
         command(served, "llama.cpp", Listening(), "iq2", (), installed)
     with pytest.raises(UsageError, match=r"allowed: llama\.cpp, vllm"):
         choose(served, "tgi")
-    with pytest.raises(UsageError, match="has only merged weights or an adapter"):
+    with pytest.raises(UsageError, match="has only an adapter"):
         choose(find_served(str(with_config(tmp_path))), "llama.cpp")
     with pytest.raises(UsageError, match="--gguf chooses a file"):
         command(served, "vllm", Listening(), "f16", (), installed)
-    with pytest.raises(ExportError, match="vLLM is not installed"):
+    with pytest.raises(ExportError, match="vLLM is not installed: there is no `vllm`"):
         command(served, "vllm", Listening(), which=nothing)
+
+
+def test_an_adapter_alone_asks_for_a_gguf_first(release: Path, tmp_path: Path) -> None:
+    """With the command, which names the run that the release is of."""
+    (tmp_path / "adapter").symlink_to(release / "adapter")
+    (tmp_path / "verification.json").write_text('{"passed": true, "made_of": "mine:sft"}')
+    served = find_served(str(tmp_path))
+    wanted = f"statllama export mine:sft --out {tmp_path.name}-gguf --gguf q8_0 && statllama serve {tmp_path.name}-gguf"
+    with pytest.raises(ExportError, match="holds an adapter, which vLLM serves, and vLLM is not installed") as missing:
+        command(served, choose(served, None), Listening(), which=nothing)
+    with pytest.raises(UsageError, match=r"needs GGUF file .*: \S+ has only an adapter") as wrong:
+        choose(served, "llama.cpp")
+    assert f"export a GGUF first: {wanted}" in str(missing.value) and f"export one first: {wanted}" in str(wrong.value)
 
 
 def test_without_llama_cpp(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +181,28 @@ def ask(port: int, route: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
+def assert_a_page(port: int) -> None:
+    """A chat page for browsers, which all take gzip; its script is there too, and comes from here."""
+
+    def text(route: str) -> str:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/{route}", headers={"Accept-Encoding": "gzip"})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            body = answer.read()
+            return gzip.decompress(body).decode() if answer.headers["Content-Encoding"] == "gzip" else body.decode()
+
+    page = text("")
+    assert "<html" in page and "://" not in page.partition("<body")[2]
+    script = re.search(r"[\w./-]+/bundle\.[\w-]+\.js", page)
+    assert script is not None and "chat/completions" in text(script[0].removeprefix("./").lstrip("/"))
+
+
 def test_a_real_server_answers_until_it_is_told_to_end(release: Path) -> None:
     pytest.importorskip("xllamacpp")
     port = free_port()
     made = command(find_served(str(release)), "llama.cpp", Listening(port=port, context=256), which=nothing)
     with subprocess.Popen(made, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        assert f"small on http://127.0.0.1:{port}" in server.stdout.readline()
+        assert f"small on http://127.0.0.1:{port} (a chat page; OpenAI's API below /v1)" in server.stdout.readline()
         for _ in range(50):
             try:
                 models = ask(port, "/v1/models")
@@ -179,6 +211,7 @@ def test_a_real_server_answers_until_it_is_told_to_end(release: Path) -> None:
                 time.sleep(0.2)
         assert [model["id"] for model in models["data"]] == ["small"]
         turns = [{"role": "user", "content": "the mean"}]
+        assert_a_page(port)
         reply = ask(port, "/v1/chat/completions", {"messages": turns, "max_tokens": 4})
         assert reply["model"] == "small" and reply["usage"]["completion_tokens"] <= 4
         busy = subprocess.run(made, capture_output=True, text=True, timeout=60)

@@ -192,7 +192,7 @@ def test_dpo_is_a_plain_dpo_trainer_on_the_merged_base(
 # Fields that we leave at their default, by why they cannot change what is trained.
 HARMLESS = {
     "how often and where is logged": (
-        "log_on_each_node", "log_level", "log_level_replica", "include_num_input_tokens_seen", "project",
+        "log_on_each_node", "log_level", "log_level_replica", "include_num_input_tokens_seen",
         "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "skip_memory_metrics", "debug",
     ),
     "evaluation by the trainer, which is off": (

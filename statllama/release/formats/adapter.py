@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,8 +101,8 @@ def _contents(verified: Verified) -> tuple[str, str]:
 
 def _use(held: Sequence[Verified], reader: Reader) -> Iterator[str]:
     yield "**PEFT**, with the adapter on the base:"
-    named = repr(reader.base) + (f", revision={reader.commit!r}" if reader.commit else "")
-    yield block((_CODE.format(base=named) + reader.ask).replace("'", '"'), "python")
+    named = json.dumps(reader.base) + (f", revision={json.dumps(reader.commit)}" if reader.commit else "")
+    yield block(_CODE.format(base=named) + reader.ask, "python")
 
 
 FORMAT = Format(

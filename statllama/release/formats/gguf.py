@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 NAME = "gguf"
 MODELFILE = "Modelfile"
+ADDRESS = "http://127.0.0.1:8080"
+"""Where llama.cpp's server listens by default."""
 OPTIONS = (
     Option(
         name="gguf",
@@ -112,17 +115,22 @@ def _best(held: Sequence[Verified]) -> Verified:
 
 def _use(held: Sequence[Verified], reader: Reader) -> Iterator[str]:
     best = _best(held)
-    yield "**llama.cpp** (a chat in the terminal, or a server with a web page and an OpenAI-compatible API):"
     if reader.chat:
-        lines = [f"llama-cli -m {best.name} --jinja", f"llama-server -m {best.name} --jinja"]
+        yield f"**llama.cpp**, in the terminal, or as a server with a chat page at <{ADDRESS}> and OpenAI's API:"
+        lines = [f"{program} -m {best.name} {reader.llama_cpp}" for program in ("llama-cli", "llama-server")]
+        yield block("\n".join(lines), "sh")
+        yield "Once the server runs:"
+        lines = [f"curl {ADDRESS}/v1/chat/completions -H 'Content-Type: application/json' -d {reader.request}"]
     else:
-        lines = [f'llama-completion -m {best.name} -p "The mean of a sample is"']
+        yield "**llama.cpp**:"
+        lines = [f'llama-completion -m {best.name} --temp 0 -p "The mean of a sample is"']
     yield block("\n".join(lines), "sh")
     if len(held) > 1:
         yield f"Also there: {', '.join(code(one.name) for one in held if one is not best)}."
     yield "**Ollama**:"
     name = reader.name.lower()
-    yield block(f"ollama create {name} -f {MODELFILE}\nollama run {name}", "sh")
+    asked = f" {shlex.quote(reader.question)}" if reader.chat else ""
+    yield block(f"ollama create {name} -f {MODELFILE}\nollama run {name}{asked}", "sh")
 
 
 def _side_files(source: Source, held: Sequence[Verified], folder: Path, tokenizer: Any) -> dict[str, str]:
