@@ -57,21 +57,15 @@ def run(
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is.
     """
-    try:
-        return _run(recipe, store, reporter, until, wait, loaded)
-    except BaseException as error:
-        reporter.failed(error)
-        raise
-
-
-def _run(
-    recipe: Recipe, store: Store, reporter: Reporter, until: str | None, wait: bool, loaded: Loaded | None
-) -> RunResult:
     require_one_process()
     if until is not None:
         recipe.stage(until)  # a wrong one leaves no workspace
-    with working(store) as lease:
-        return _run(recipe, store, reporter, until, wait, loaded, _Recorder(whole or recipe, store, lease))
+    try:
+        with working(store) as lease:
+            return _run(recipe, store, reporter, until, wait, loaded, _Recorder(whole or recipe, store, lease))
+    except BaseException as error:
+        reporter.failed(error)
+        raise
 
 
 def _run(
