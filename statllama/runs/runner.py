@@ -189,17 +189,21 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
     """Return the exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the
     others. TrainingError for one that is too short for its warm-up or its cap on drift, as in `run`.
     """
-    session = Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"])
-    sizes = {}
+    return sizes(Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"]), stages)
+
+
+def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure]:
+    """Return what `measure` does, with the session that holds the prepared data."""
+    found = {}
     for stage in stages:
         spec = stage.spec
         if not isinstance(spec, TrainingSpec):
-            sizes[spec.name] = Measure(0, 0, 0)
+            found[spec.name] = Measure(0, 0, 0)
         elif stage.entry is not None:
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
-            sizes[spec.name] = Measure(data["examples"], data["tokens"], steps)
+            found[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
             prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))
-            sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
-    return sizes
+            found[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+    return found
