@@ -8,7 +8,7 @@ from typing import Any, Literal
 from statllama.config.specs import DEFAULT_MODULES, TrainingSpec
 from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
-from statllama.train.memory import GIB, OPTIMIZER, Need, Pass, Setting, need
+from statllama.train.memory import GIB, MIB, OPTIMIZER, Need, Pass, Setting, need
 from statllama.train.steps import rows_come_again
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -28,7 +28,7 @@ class Overhead:
 # Reserved over allocated of the twelve published runs (`benchmarks/memory_forecast.py`): median and largest. The
 # context is what nvidia-smi shows of a process with one tensor, on cards of the same generations.
 CUDA = Overhead(0.55 * GIB, 0.085, 0.19)
-CPU = Overhead(0.9 * GIB, 0.10, 0.25)
+CPU = Overhead(750 * MIB, 0.05, 0.25)
 
 
 @dataclass(frozen=True)

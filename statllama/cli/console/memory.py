@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def print_memory(forecasts: Mapping[str, StageForecast], device: Device) -> None:
     """Print memory, the token budget that fits, and disk of every stage, and what would make one fit that does not."""
     trained = [one for one in forecasts.values() if one.memory is not None]
+    if not trained:
+        return
     Out.print(f"Forecast for {plain(device)}, not measured:")
     table = Table("stage", box=SIMPLE_HEAD, padding=(0, 1))
     for name in ("memory", "at worst", "fits", "budget", "room for", "disk"):
@@ -26,8 +28,7 @@ def print_memory(forecasts: Mapping[str, StageForecast], device: Device) -> None
         table.add_row(plain(one.name), *_cells(one, device))
     print_table(table)
     _total(list(forecasts.values()))
-    if trained:
-        _explain(trained, device)
+    _explain(trained, device)
     for one in trained:
         if not one.fits:
             _advise(one, device)
@@ -36,7 +37,7 @@ def print_memory(forecasts: Mapping[str, StageForecast], device: Device) -> None
 def _cells(one: StageForecast, device: Device) -> tuple[str, ...]:
     written = readable_bytes(one.disk.most)
     if one.memory is None:
-        return ("", "", "", "", "", written)
+        return ("", "", "[dim]cached[/]" if one.cached else "", "", "", written)
     if not one.fits:
         fits = "[bold red]no[/]"
     elif one.memory.high > device.free:
@@ -53,8 +54,11 @@ def _total(forecasts: list[StageForecast]) -> None:
     needs = [one.memory.high for one in forecasts if one.memory is not None]
     kept = sum(one.disk.adapter for one in forecasts)
     most = kept + sum(one.disk.rows for one in forecasts) + max(one.disk.checkpoints for one in forecasts)
-    memory = f"up to {readable_bytes(max(needs))} of memory, " if needs else ""
-    Out.print(f"In all: {memory}{readable_bytes(most)} of disk, of which {readable_bytes(kept)} are adapters.")
+    if needs:
+        Out.print(
+            f"In all: up to {readable_bytes(max(needs))} of memory, {readable_bytes(most)} of disk, of which "
+            f"{readable_bytes(kept)} are adapters."
+        )
 
 
 def _explain(trained: list[StageForecast], device: Device) -> None:
@@ -74,10 +78,12 @@ def _explain(trained: list[StageForecast], device: Device) -> None:
 
 def _advise(one: StageForecast, device: Device) -> None:
     assert one.memory is not None
+    helps = all(advice.fits for advice in one.advice)
     Out.print(
         f"[yellow]{plain(one.name)} does not fit:[/] one row alone takes up to {readable_bytes(one.memory.high)}, and "
-        f"{readable_bytes(device.free)} are free. What would make it fit:"
+        f"{readable_bytes(device.free)} are free. {'Any of these makes it fit' if helps else 'Not even these do'}:"
     )
     for advice in one.advice:
-        tail = "" if advice.fits else ", which is still too much: take a smaller base"
-        Out.print(f"  {plain(advice)}   [dim]up to {readable_bytes(advice.worst)}{tail}[/]", soft_wrap=True)
+        Out.print(f"  {plain(advice)}   [dim]up to {readable_bytes(advice.worst)}[/]", soft_wrap=True)
+    if not helps:
+        Out.print("  [dim]take a smaller base[/]")

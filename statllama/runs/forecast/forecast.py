@@ -43,19 +43,19 @@ class StageForecast:
 
     name: str
     type: str
-    memory: Figure | None
-    """Bytes of the device at the peak; None for a stage that trains nothing."""
-    phase: str
-    """When that is: `loss`, `last layer`, `generation` and so on."""
-    recompute: bool
-    """Whether activations are recomputed."""
-    budget: int
-    """The largest token budget whose worst case fits, 0 where not even one row does."""
-    whole: bool
-    """Whether a whole optimizer step fits as one pass."""
-    asked: int
-    """`train.micro_tokens`."""
     disk: Disk
+    memory: Figure | None = None
+    """Bytes of the device at the peak; None for a stage that trains nothing, or not again."""
+    phase: str = ""
+    """When that is: `loss`, `last layer`, `generation` and so on."""
+    recompute: bool = False
+    """Whether activations are recomputed."""
+    budget: int = 0
+    """The largest token budget whose worst case fits, 0 where not even one row does."""
+    whole: bool = False
+    """Whether a whole optimizer step fits as one pass."""
+    asked: int = 0
+    """`train.micro_tokens`."""
     advice: tuple[Advice, ...] = ()
     """What would make it fit, where it does not."""
     seconds: Figure | None = None
@@ -77,8 +77,8 @@ def forecast(
 ) -> dict[str, StageForecast]:
     """Return what each planned stage will need on a device.
 
-    `prepare`: returns a stage's rows; a stage with a result is not asked for them, and counts with rows as long as
-    `max_length`. `seconds`: of stages, by name. ModelError where the base's config.json cannot be had.
+    `prepare`: returns a stage's rows; not asked for a stage with a result, unless the device is another machine's.
+    `seconds`: of stages, by name. ModelError where the base's config.json cannot be had.
     """
     base = planned[0].material["base"]
     body = config_of(recipe.base.model, base["model"])
@@ -89,11 +89,9 @@ def forecast(
     for stage in planned:
         spec = stage.spec
         ranks[stage.key] = _rank(spec, [ranks[key] for key in stage.siblings])
-        if not isinstance(spec, TrainingSpec):
-            wrote = disk(shape, spec, 0, rank=ranks[stage.key])
-            found[spec.name] = StageForecast(
-                spec.name, spec.type, None, "", False, 0, False, 0, wrote, cached=stage.cached
-            )
+        if not isinstance(spec, TrainingSpec) or (stage.cached and device.here):
+            wrote = Disk(disk(shape, spec, 0, rank=ranks[stage.key]).adapter)
+            found[spec.name] = StageForecast(spec.name, spec.type, wrote, cached=stage.cached)
             continue
         place = Place(
             cuda=device.cuda,
@@ -102,50 +100,56 @@ def forecast(
             compute=device.compute_type(spec.train.precision),
             below=sum(ranks[key] for key in stage.below),
         )
-        made = _of_stage(shape, spec, place, device, None if stage.cached else prepare(spec))
-        found[spec.name] = replace(made, seconds=(seconds or {}).get(spec.name), cached=stage.cached)
+        made = _of_stage(shape, spec, place, device, prepare(spec))
+        found[spec.name] = replace(made, seconds=(seconds or {}).get(spec.name))
     return found
 
 
-def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, data: Prepared | None) -> StageForecast:
-    rows, steps, written = Rows(spec.train.max_length), spec.train.steps or 0, 0.0
+def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, data: Prepared) -> StageForecast:
+    known = lengths(data.dataset, stage_module(spec.type).DATA_KIND)
     joined = place.cuda and place.backend == "unsloth" and spec.type in ("cpt", "sft")
-    if data is not None:
-        known = lengths(data.dataset, stage_module(spec.type).DATA_KIND)
-        rows, steps = Rows.of(spec, known, joined=joined), steps_of(spec, len(data.dataset))
-        written = float(data.dataset.data.nbytes)
+    rows, steps = Rows.of(spec, known, joined=joined), steps_of(spec, len(data.dataset))
     free = device.free
     again = recomputed(shape, spec, free, place, rows)
     budget = largest_budget(shape, spec, free, place, rows, again)
     used = max(rows.item(spec), min(spec.train.micro_tokens, budget))
     worst = stage_need(shape, spec, place, rows, used, again, free)
     setting = setting_of(shape, spec, place, rows, again)
-    usual = max(
-        (need(setting, one, free - place.overhead.fixed).allocated for one in _usual(spec, rows, used, steps)),
-        default=worst.allocated,
-    )
+    drawn = [need(setting, one, free - place.overhead.fixed).allocated for one in _drawn(spec, rows, used)]
+    # Of so many steps the largest: half of all runs stay below it.
+    usual = float(np.quantile(drawn, 0.5 ** (1 / max(1, steps)))) if drawn else worst.allocated
     high = device_bytes(worst.allocated, place)[1]
     low, middle = place.overhead.fixed + usual, device_bytes(min(usual, worst.allocated), place)[0]
     figure = Figure(middle, min(low, middle), high, *BASES[place.backend if place.cuda else "cpu"])
     return StageForecast(
-        spec.name, spec.type, figure, worst.phase, again, budget, budget >= rows.whole(spec), spec.train.micro_tokens,
-        disk(shape, spec, steps, written), advise(shape, spec, place, rows, free),
-    )  # fmt: skip
+        name=spec.name,
+        type=spec.type,
+        disk=disk(shape, spec, steps, float(data.dataset.data.nbytes)),
+        memory=figure,
+        phase=worst.phase,
+        recompute=again,
+        budget=budget,
+        whole=budget >= rows.whole(spec),
+        asked=spec.train.micro_tokens,
+        advice=advise(shape, spec, place, rows, free),
+    )
 
 
-def _usual(spec: TrainingSpec, rows: Rows, budget: int, steps: int) -> list[Pass]:
-    """Return the passes of some steps whose rows are drawn as an epoch draws them; none where lengths are not known."""
+def _drawn(spec: TrainingSpec, rows: Rows, budget: int) -> list[Pass]:
+    """Return the largest passes of some steps whose rows are drawn as an epoch draws them; none where lengths are not
+    known.
+    """
     known = rows.lengths
     if known is None or rows.joined or spec.type == "grpo":
         return []
     draw, batch = np.random.default_rng(spec.train.seed), spec.train.batch_size
     found = []
-    for _ in range(min(max(1, steps), SAMPLED)):
+    for _ in range(SAMPLED):
         sizes = known.tokens[draw.permutation(len(known))[:batch]].tolist()
         groups = split(sizes, budget, known.rows)
-        for group in groups:
-            width = max(sizes[i] for i in group)
-            found.append(Pass(len(group) * known.rows * width, width, alone=len(groups) == 1))
+        passes = [(len(group) * known.rows, max(sizes[i] for i in group)) for group in groups]
+        tokens, width = max((count * width, width) for count, width in passes)
+        found.append(Pass(tokens, width, alone=len(groups) == 1))
     return found
 
 
