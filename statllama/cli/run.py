@@ -36,24 +36,39 @@ def plan(
     overrides: SetOption = None,
     until: UntilOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="First measure this machine: a few real steps and items, in a minute.")
+    ] = False,
 ) -> None:
-    """Show which stages would run and why, with their tokens and steps, and what the benchmarks can show. Trains
-    nothing.
+    """Show which stages would run and why, with their tokens and steps, how long they take, and what the benchmarks can
+    show. Trains nothing.
 
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
     from statllama.cli.console.run import ConsoleReporter
+    from statllama.cli.console.timing import print_timing
     from statllama.cli.console.workspace import print_foresight, print_plan
     from statllama.recipe import load_recipe
+    from statllama.runs.forecast.calibrate import calibrate as measure_machine
+    from statllama.runs.forecast.outlook import outlook
     from statllama.runs.foresight import foresee
     from statllama.runs.plan import plan as plan_recipe
-    from statllama.runs.runner import measure
+    from statllama.runs.runner import sizes
+    from statllama.runs.session import Session
+    from statllama.runs.signals import StopSignal
     from statllama.store import Store
 
     loaded = load_recipe(recipe, overrides or [])
     store = Store(workspace)
     stages = plan_recipe(loaded, store, until)
-    print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
+    with StopSignal() as stop:
+        session = Session(loaded, store, ConsoleReporter(), stop, base=stages[0].material["base"])
+        measured = sizes(session, stages)
+        if calibrate:
+            measure_machine(session.timing, stages, stop)
+        seen = outlook(session.timing, stages)
+    print_plan(loaded, stages, measured)
+    print_timing(seen, [stage.spec.name for stage in stages])
     print_foresight(foresee(loaded, store, stages))
 
 

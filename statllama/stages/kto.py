@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 2
 DATA_KIND = "judgements"
+IN_ORDER = True  # see `Mismatched`
 KL = "KL_"  # what TRL's names of the mismatched answers begin with
 KNOWN = ("ref_logps", "ref_KL_logps")  # TRL's names of the reference's log-probabilities in a batch
 

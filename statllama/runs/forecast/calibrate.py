@@ -85,9 +85,7 @@ class _Watch:
         return measured >= STEPS - 1 or (measured >= 1 and self.events[-1][0] - self.events[0][0] > SECONDS)
 
 
-def _stage(
-    timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage], stop: StopSignal
-) -> Iterator[Sample]:
+def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage], stop: StopSignal) -> Iterator[Sample]:
     """Yield the samples of short trainings of a stage: its start with the first step, then each further step."""
     from statllama.train import training
 
@@ -100,7 +98,7 @@ def _stage(
         watch = _Watch(stop)
         with timing.store.scratch() as folder, suppress(Interrupted), stop.deferred():
             job = Job(
-                spec=_short(spec, quarters),
+                spec=_short(spec, quarters, len(dataset)),
                 base=base,
                 parents=parents,
                 dataset=dataset,
@@ -117,16 +115,17 @@ def _stage(
         yield from _steps(place, spec, ranks, began, watch)
 
 
-def _short(spec: TrainingSpec, quarters: int) -> TrainingSpec:
+def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
     """Return the stage with so many quarters of its rows and tokens a step, and no end of its own."""
-    unit = getattr(spec, "generations", 1)
-    batch = max(2 * unit if unit == 1 else unit, spec.train.batch_size * quarters // 4 // unit * unit)
+    unit = getattr(spec, "generations", 1)  # completions of one prompt stay together
+    batch = spec.train.batch_size * quarters // 4 // unit * unit
+    batch = min(spec.train.batch_size, max(unit, 2, batch))  # kto compares an answer with another row's
     train = spec.train.model_copy(
         update={
-            "steps": 10 * STEPS,
+            "steps": max(3, min(10 * STEPS, rows // batch)),  # no row twice: its reference would be computed first
             "epochs": None,
             "warmup": 0.0,
-            "batch_size": min(batch, spec.train.batch_size) if quarters == 4 else batch,
+            "batch_size": batch,
             "micro_tokens": max(1, spec.train.micro_tokens * quarters // 4),
             "checkpoint_every": 10**6,
         }
@@ -136,9 +135,6 @@ def _short(spec: TrainingSpec, quarters: int) -> TrainingSpec:
 
 def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, began: float, watch: _Watch) -> Iterator[Sample]:
     then, trained, read = began, Work(), Work()
-    recomputes = spec.train.gradient_checkpointing is True or (
-        spec.train.gradient_checkpointing == "auto" and place.machine.gpu
-    )
     for number, (now, event) in enumerate(watch.events):
         cost = cost_of(
             place.shape,
@@ -147,7 +143,7 @@ def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, began: float, watch: 
             event.read - read,
             units=1,
             starts=not number,
-            recomputes=recomputes,
+            recomputes=event.recomputes,
         )
         yield Sample(spec.type, cost, now - then, "calibrated")
         then, trained, read = now, event.trained, event.read
@@ -206,4 +202,3 @@ def _drift(timing: Timing) -> Iterator[Sample]:
             seconds = time.perf_counter() - began
             cost = cost_of(place.shape, Ranks(), Work(), probe_work(rows, len(adapters)), units=0)
             yield Sample("drift", cost, seconds, "calibrated")
-

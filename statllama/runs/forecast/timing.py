@@ -147,9 +147,7 @@ class Timing:
         """Return the seconds of one stack's score on a benchmark."""
         place = self.place(self.recipe.precision)
         counted = self.counted(task)
-        costs = [
-            cost_of(self.shape, Ranks(), Work(), work, units=requests) for work, requests in counted.values()
-        ]
+        costs = [cost_of(self.shape, Ranks(), Work(), work, units=requests) for work, requests in counted.values()]
         context = float(self.recipe.evaluate.max_length)
         return self._figure(f"score:{task}", costs, all_samples(self.store, place), place, None, context)
 
