@@ -14,6 +14,8 @@ from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
 from statllama.runs.family import Family, card_sizes
+from statllama.runs.forecast.device import found_device
+from statllama.runs.forecast.forecast import forecast
 from statllama.runs.forecast.timing import below_of
 from statllama.runs.foresight import foresee
 from statllama.runs.loaded import Loaded, require_one_process
@@ -65,6 +67,7 @@ def run(
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         _check(session, planned)
+        session.needs = forecast(recipe, planned, session.prepare, found_device())
         reporter.forecast(_expected(session, planned))
         _record(recipe, store, planned)
         rows: list[ScoredRow] = []

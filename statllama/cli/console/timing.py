@@ -37,7 +37,7 @@ def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
         table.add_row("[bold]to do[/]", *_figures(made), "", "", "")
     print_table(table)
     Out.print(f"[dim]On {plain(seen.machine)}. Off by: the forecast's error, of what is to do when last checked.[/]")
-    if any(not made.measured for made in seen.parts.values()):
+    if seen.here and any(not made.measured for made in seen.parts.values()):
         Out.print("[dim]Not measured: `--calibrate` takes a few real steps on this machine, in about a minute.[/]")
 
 

@@ -7,15 +7,16 @@ What is measured is remembered a part at a time; nothing is trained that anybody
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from statllama.config.specs import TrainingSpec
 from statllama.data.work import Work
-from statllama.errors import Interrupted
+from statllama.errors import Interrupted, UsageError
 from statllama.evaluation.probe import probe_work
+from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.operations import Ranks
 from statllama.runs.forecast.samples import Place, Sample, cost_of, keep
 from statllama.runs.forecast.timing import Lora, Timing, below_of
@@ -36,22 +37,37 @@ ITEMS = (8, 32)  # of a benchmark
 TEXTS = (12, 4)  # every so many of the probe texts
 
 
-def calibrate(timing: Timing, planned: Sequence[PlannedStage], stop: StopSignal) -> list[Sample]:
+def require_here(device: Device) -> None:
+    """Raise UsageError for a device that is not this machine's: it cannot be measured."""
+    if not device.here:
+        raise UsageError(
+            f"--calibrate measures this machine, and --on names another device ({device.name})",
+            remedy="leave --on out here; or give --calibrate on the machine that has it",
+        )
+
+
+def calibrate(
+    timing: Timing, planned: Sequence[PlannedStage], stop: StopSignal, known: Collection[str] = ()
+) -> list[Sample]:
     """Measure every type of stage that would be trained, and every benchmark, and remember it in the workspace.
 
-    Interrupted when asked to stop: what was measured by then is kept.
+    `known`: kinds of samples that are left out. Interrupted when asked to stop: what was measured by then is kept.
     """
     found: list[Sample] = []
     waiting = [stage for stage in planned if not stage.cached] or list(planned)
     for stage in {s.spec.type: s for s in reversed(waiting) if isinstance(s.spec, TrainingSpec)}.values():
+        if stage.spec.type in known:
+            continue
         with timing.loaded.reporter.busy(f"calibrating {stage.spec.type} stages"):
             found += _kept(timing, stage.spec, _stage(timing, stage, planned, stop))
     for task in timing.scorer.suite.tasks:
         stop.obey()
+        if f"score:{task}" in known:
+            continue
         with timing.loaded.reporter.busy(f"calibrating {task}"):
             found += _kept(timing, None, _benchmark(timing, task))
-    if planned:
-        stop.obey()
+    stop.obey()
+    if "drift" not in known:
         with timing.loaded.reporter.busy("calibrating drift"):
             found += _kept(timing, None, _drift(timing))
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from statllama.runs.forecast.figure import Figure
+from statllama.runs.forecast.machine import this_machine
 from statllama.runs.forecast.timing import Part, Timing, total
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Outlook:
     """The time of a run."""
 
     machine: str
+    here: bool
+    """Whether that is this machine, which can be measured."""
     parts: Mapping[Part, Figure]
     """What is still to be done, as far as anything is known of it."""
     taken: Mapping[str, Taken]
@@ -53,12 +56,13 @@ class Outlook:
         return self.parts.get(("train", stage))
 
 
-def outlook(timing: Timing, planned: Sequence[PlannedStage]) -> Outlook:
-    """Return the time of a planned run."""
-    parts = timing.run_seconds(planned)
-    taken = {s.spec.name: taken_of(s.entry.manifest) for s in planned if s.entry is not None}
-    open_ = [s.spec.name for s in planned if s.entry is None and ("train", s.spec.name) not in parts]
-    return Outlook(str(timing.machine), parts, taken, tuple(open_))
+def outlook(timing: Timing, planned: Sequence[PlannedStage], fresh: Sequence[PlannedStage] | None = None) -> Outlook:
+    """Return the time of a planned run; `fresh`: of these of its stages alone."""
+    parts, shown = timing.run_seconds(planned, fresh), planned if fresh is None else fresh
+    taken = {s.spec.name: taken_of(s.entry.manifest) for s in shown if s.entry is not None}
+    open_ = [s.spec.name for s in shown if s.entry is None and ("train", s.spec.name) not in parts]
+    here = timing.machine == this_machine()
+    return Outlook(str(timing.machine), here, parts, taken, tuple(open_))
 
 
 def taken_of(manifest: Mapping[str, Any]) -> Taken:

@@ -27,6 +27,7 @@ LEAST = 0.05
 ENOUGH = 3  # whole stages of a type that are checked against each other
 EFFICIENCY = 0.1, 0.3, 0.7  # of the datasheet's operations: least, usual, most
 LAUNCHES = 1.5e-3  # seconds a layer of a step of generation, when launches bound it: most
+PASSED = 0.5e-3, 1.5e-3, 4e-3  # seconds a layer of a pass, when launches bound it: least, usual, most
 
 
 @dataclass(frozen=True)
@@ -118,18 +119,19 @@ def _basis(kind: str, own: Sequence[Sample], like: Sequence[Sample]) -> str:
 
 
 def from_datasheet(low: Cost, usual: Cost, high: Cost, sheet: Datasheet, step_bytes: float, layers: int) -> Figure:
-    """Return the range that a datasheet leaves. `step_bytes`: read by a step of generation, which is bound by that or
-    by launches.
+    """Return the range that a datasheet leaves. Short passes are bound by launches, a step of generation by those or by
+    the `step_bytes` that it reads.
     """
     least, middle, most = EFFICIENCY
     floor, launches = step_bytes / sheet.bandwidth, LAUNCHES * layers
 
-    def seconds(cost: Cost, share: float, step: float) -> float:
-        return cost.operations / (share * sheet.operations) + cost.decoded * step
+    def seconds(cost: Cost, share: float, layer: float, step: float) -> float:
+        computed = cost.operations / (share * sheet.operations)
+        return max(computed, cost.passes * layers * layer) + cost.decoded * step
 
     return Figure(
-        seconds(usual, middle, max(floor / middle, launches / 4)),
-        seconds(low, most, floor),
-        seconds(high, least, max(floor / least, launches)),
+        seconds(usual, middle, PASSED[1], max(floor / middle, launches / 4)),
+        seconds(low, most, PASSED[0], floor),
+        seconds(high, least, PASSED[2], max(floor / least, launches)),
         f"{sheet.source}, not measured",
     )

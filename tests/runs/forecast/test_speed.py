@@ -91,11 +91,18 @@ def test_figures_add_up() -> None:
 
 def test_a_datasheet_leaves_a_range_that_is_marked() -> None:
     """By hand: 7e12 operations at 10, 30 and 70 % of 1e12 a second; no generation."""
-    cost = Cost(7e12, 5, 5, 0, 1, 1)
+    cost = Cost(7e12, 5, 5, 0, 1, 1)  # launches of 5 passes through 4 layers take less than 0.1 s
     made = from_datasheet(cost, cost, cost, Datasheet(1e12, 1e11, "datasheet"), 1e9, layers=4)
     assert made.low == pytest.approx(10) and made.high == pytest.approx(70)
     assert made.usual == pytest.approx(7 / 0.3) and not made.measured
     assert made.basis == "datasheet, not measured"
+
+
+def test_short_passes_are_bound_by_launches() -> None:
+    """1,000 passes through 4 layers, next to no operations: 0.5 to 4 ms a layer."""
+    cost = Cost(1e6, 1000, 5, 0, 1, 1)
+    made = from_datasheet(cost, cost, cost, Datasheet(1e14, 1e12, "datasheet"), 1e9, layers=4)
+    assert made.low == pytest.approx(2) and made.high == pytest.approx(16)
 
 
 def test_generation_is_bound_by_bandwidth_then_by_launches() -> None:

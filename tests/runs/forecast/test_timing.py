@@ -204,11 +204,11 @@ def test_calibration_is_remembered_and_used(recipe: Path, tmp_path: Path) -> Non
 
 def test_the_command(recipe: Path, tmp_path: Path) -> None:
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", cwd=tmp_path)
-    assert said.returncode == 0 and "--calibrate" in said.stdout and "not measured" in said.stdout
+    assert said.returncode == 0 and "--calibrate" in said.stdout and "peak, not measured" in said.stdout
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", "--calibrate", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert "calibrating sft stages" in said.stdout and "calibrated here" in said.stdout
-    assert "not measured" not in said.stdout
+    assert "peak, not measured" not in said.stdout
     run(recipe, tmp_path / "w")
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", cwd=tmp_path)
     assert "took" in said.stdout and "off by" in said.stdout
