@@ -14,6 +14,9 @@ from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
 from statllama.runs.family import Family, card_sizes
+from statllama.runs.forecast.device import found_device
+from statllama.runs.forecast.forecast import forecast
+from statllama.runs.forecast.timing import below_of
 from statllama.runs.foresight import foresee
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
@@ -64,6 +67,8 @@ def run(
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         _check(session, planned)
+        session.needs = forecast(recipe, planned, session.prepare, found_device())
+        reporter.forecast(_expected(session, planned))
         _record(recipe, store, planned)
         rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
@@ -166,6 +171,16 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+
+
+def _expected(session: Session, planned: Sequence[PlannedStage]) -> dict[str, float]:
+    """Return the seconds that the training of stages will take, where that was measured on this machine."""
+    made = {
+        stage.spec.name: session.timing.training(stage.spec, below_of(stage, planned))
+        for stage in planned
+        if not stage.cached
+    }
+    return {name: one.usual for name, one in made.items() if one is not None and one.measured}
 
 
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:

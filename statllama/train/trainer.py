@@ -201,6 +201,7 @@ class _Watcher(TrainerCallback):
                 extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
                 trained=self.trainer.trained,
                 read=self.trainer.read,
+                recomputes=bool(args.gradient_checkpointing),
             )
         )
 

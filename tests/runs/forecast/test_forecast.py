@@ -108,7 +108,7 @@ def test_plan_shows_what_each_stage_needs(write_recipe: Write, tmp_path: Path) -
     assert said.returncode == 0
     assert "Forecast for this computer's processor" in said.stdout
     rows = [line.split() for line in said.stdout.splitlines() if line.strip().startswith(("one", "two"))]
-    assert ["yes" in row for row in rows] == [True, True]
+    assert ["yes" in row for row in rows[:2]] == [True, True]
     named = statllama("plan", recipe, "--on", "rtx 4090", "--workspace", tmp_path / "w", cwd=tmp_path)
     assert "Forecast for RTX 4090 (24 GiB), not measured" in named.stdout and "Unsloth" in named.stdout
 

@@ -12,8 +12,8 @@ from statllama.config.specs import LoraSpec
 from statllama.data.work import Work
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice
-from statllama.runs.forecast.operations import Ranks, decoded_bytes, forward, training
 from statllama.model.shape import Shape, shape_of
+from statllama.runs.forecast.operations import Ranks, decoded_bytes, forward, training
 from tests.conftest import make_llama
 
 torch.set_num_threads(1)
