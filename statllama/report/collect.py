@@ -234,6 +234,7 @@ def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
         steps=metrics.get("steps"),
         tokens=metrics.get("tokens"),
         seconds=metrics.get("seconds"),
+        forecast={what: made["usual"] for what, made in (manifest.get("forecast") or {}).items() if "usual" in made},
         adapter_bytes=files.get("adapter_model.safetensors", {}).get("bytes"),
         peak_memory_bytes=metrics.get("peak_memory_bytes"),
         curve=_curve(read_json(stage.entry.path / "history.json")),

@@ -214,6 +214,8 @@ class Stage:
     tokens: int | None = None
     """Tokens trained on, padding left out."""
     seconds: float | None = None
+    forecast: Mapping[str, float] = field(default_factory=dict)
+    """{`seconds`, `memory`: what was usual of it, as forecast just before it trained}."""
     adapter_bytes: int | None = None
     peak_memory_bytes: int | None = None
     """Of the GPU's allocator, or of the process where there was no GPU."""

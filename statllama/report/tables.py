@@ -45,7 +45,9 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str | Ce
 def stages(found: Sequence[Stage]) -> Table:
     """Return a table of the stages and the cost of their training."""
     settings = list(dict.fromkeys(name for stage in found for name in stage.settings))
-    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", "time", "tokens/s", "memory", "adapter")
+    timed, held = (any(what in stage.forecast for stage in found) for what in ("seconds", "memory"))
+    made = (*("time forecast",) * timed, "time", "tokens/s", *("memory forecast",) * held, "memory")
+    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", *made, "adapter")
     rows = [
         (
             stage.name,
@@ -55,8 +57,10 @@ def stages(found: Sequence[Stage]) -> Table:
             *(stage.settings.get(name, words.DASH) for name in settings),
             words.count(stage.steps),
             words.count(stage.tokens),
+            *(words.duration(stage.forecast.get("seconds")),) * timed,
             words.duration(stage.seconds),
             words.count(stage.tokens / stage.seconds if stage.tokens and stage.seconds else None),
+            *(words.size(stage.forecast.get("memory")),) * held,
             words.size(stage.peak_memory_bytes),
             words.size(stage.adapter_bytes),
         )

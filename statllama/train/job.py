@@ -120,8 +120,10 @@ class StepEvent:
     eta_seconds: float
     memory_bytes: int
     extra: dict[str, float]
-    trained: Work = Work()
+    trained: Work = field(default_factory=Work)
     """Computed forward and backward since the stage began, and `read`: forward alone."""
-    read: Work = Work()
+    read: Work = field(default_factory=Work)
+    recomputes: bool = False
+    """Whether activations are recomputed in the backward pass."""
     on_gpu: bool = False
     """Whether `memory_bytes` is the peak of the GPU's allocator; else it is that of the process."""

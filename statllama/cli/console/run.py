@@ -14,6 +14,7 @@ from statllama.cli.console.frame import Part, duration, frame, left_of, memory, 
 from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes
+from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.progress import Kind, RunProgress
 from statllama.runs.subject import BASE
 from statllama.train.job import StepEvent
@@ -172,7 +173,9 @@ class ConsoleReporter(RunProgress):
         m = entry.manifest["metrics"]
         size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
         what = f"{_learned(m)}, {m['tokens']:,} tokens" if "loss" in m else _blended(m)
-        Out.print(f"  {name} done in {duration(m['seconds'])}: {what}, adapter {readable_bytes(size)}")
+        made = taken_of(entry.manifest).forecast
+        told = f" (forecast {duration(made.usual)})" if made is not None and made.measured else ""
+        Out.print(f"  {name} done in {duration(m['seconds'])}{told}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
         super().stage_cached(name, entry)
