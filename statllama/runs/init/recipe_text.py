@@ -34,8 +34,8 @@ def recipe_text(made: Draft) -> str:
 
 def _head(made: Draft) -> Iterator[str]:
     yield "# Made by `statllama init`. Change what you like: `statllama plan` says what would run again."
-    yield "# Rows are copied to data/, so that no held-out row gets into training when your files change. Your files, which"
-    yield "# were only read (data/sources.json has their hashes):"
+    yield "# Rows are copied to data/, so that no held-out row gets into training when your files change."
+    yield "# Your files, which were only read (data/sources.json has their hashes):"
     for found in made.found:
         yield f"#   {_one_line(found.name)}: {_counts(made, found.name)}"
         renamed = {name: used for name, used in known_columns(found.reading).items() if name != used}
