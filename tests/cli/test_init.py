@@ -57,7 +57,7 @@ def test_a_newcomers_folder_runs_with_no_edit(tmp_path: Path) -> None:
     goal = "Answer questions on statistics."
     made = statllama("init", "mine", "--data", "mydata", *BASE, "--goal", goal, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    assert "faq.csv: 14 rows, question_answer (Latin-1, semicolons)" in made.stdout
+    assert "faq.csv: 14 rows, question answer (Latin-1, semicolons)" in made.stdout
     assert "question = Frage, answer = Antwort" in made.stdout and "quiz.csv: 14 rows, multiple choice" in made.stdout
     commands = [line.strip() for line in made.stdout.splitlines() if line.startswith("  statllama ")]
     assert [c.split("  #")[0] for c in commands] == [

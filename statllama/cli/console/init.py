@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 import typer
@@ -33,12 +34,13 @@ def print_found(looked: Survey) -> None:
     for note in looked.notes:
         Out.print(f"[yellow]note:[/] {plain(note)}")
     for found in looked.found:
-        what = [counted(len(found.units), "row"), found.format]
+        what = [counted(len(found.units), "row"), found.format.replace("_", " ")]
         if len(found.files) > 1 or (found.use == "cpt" and found.name not in map(str, found.files)):
             what = [counted(len(found.files), "document")]
         how = [*(e for e in found.encodings if e != "UTF-8"), *([found.delimiter] if found.delimiter else [])]
         said = f" ({', '.join(how)})" if how else ""
-        Out.print(f"[bold]{plain(found.name)}[/]: {', '.join(what)}{said} -> [cyan]{USES[found.use]}[/]")
+        Out.print(f"[bold]{plain(found.name)}[/]: {', '.join(what)}{said}")
+        Out.print(f"  -> [cyan]{USES[found.use]}[/]")
         if columns := _columns(found):
             Out.print(f"  columns {HOW.get(found.reading.how, '')}: {plain(columns)}")
         for name, text in example_row(found.units[0]).items():
@@ -103,10 +105,13 @@ def print_draft(made: Draft) -> None:
             Out.print(
                 f"  [yellow]note:[/] {use} cuts {counted(s.cut, 'row')} at {s.max_length:,} tokens, {_reason(made, s)}"
             )
-    for each in made.benchmarks:
-        items = counted(len(each.items), "item")
-        Out.print(f"  held out: [bold]{plain(each.name)}[/], {items}: {SHOWS[each.form]}")
-    if not made.benchmarks:
+    if made.benchmarks:
+        held = Table("held out, as benchmark", "items", "shows", box=SIMPLE_HEAD, padding=(0, 1))
+        held.columns[1].justify = "right"
+        for each in made.benchmarks:
+            held.add_row(plain(each.name), f"{len(each.items):,}", SHOWS[each.form])
+        print_table(held)
+    else:
         Out.print(
             "  [yellow]held out: nothing[/]: too few rows, or rows too much alike. So nothing measures what is learned"
         )
@@ -117,9 +122,9 @@ def print_draft(made: Draft) -> None:
     for number, why in ((repeats, "repeats of an earlier row"), (copies, "copies of held-out questions")):
         if number:
             Out.print(f"  {counted(number, 'row')} left out: {why}")
-    refused = [fault for fault in made.unusable if fault.why.startswith("the base")]
-    if refused:
-        Out.print(f"  [yellow]{counted(len(refused), 'row')} left out:[/] {plain(refused[0].why)}")
+    refused = Counter(fault.why for fault in made.unusable if fault.why.startswith("the base"))
+    for why, number in refused.items():
+        Out.print(f"  [yellow]{counted(number, 'row')} left out:[/] {plain(why)}")
     if made.split.suspected:
         count = counted(made.split.suspected, "held-out question")
         Out.print(f"  [yellow]note:[/] {count} may be asked in training in other words: `data check` shows them")

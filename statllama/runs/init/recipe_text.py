@@ -17,11 +17,11 @@ TEACHES: dict[Use, str] = {
     "kto": "learns from single answers, judged good or bad, held near what it was",
 }
 SHOWS = {
-    QUIZ: "share of held-out quiz questions answered right",
-    EXACT: "share of held-out answers written word for word",
-    ANSWERS: "held-out loss: how likely the model finds held-out answers",
-    PAIRS: "share of held-out pairs whose preferred answer it finds likelier",
-    DOCUMENTS: "held-out loss: how likely it finds held-out passages",
+    QUIZ: "quiz questions answered right",
+    EXACT: "answers written word for word",
+    ANSWERS: "held-out loss: how likely answers are",
+    PAIRS: "preferred answers found likelier",
+    DOCUMENTS: "held-out loss: how likely passages are",
 }
 NOUNS: dict[Use, str] = {"cpt": "pieces", "dpo": "pairs"}
 WIDTH = 100
@@ -34,7 +34,8 @@ def recipe_text(made: Draft) -> str:
 
 def _head(made: Draft) -> Iterator[str]:
     yield "# Made by `statllama init`. Change what you like: `statllama plan` says what would run again."
-    yield "# The rows are copies, in data/: your own files were only read. What became of each of them:"
+    yield "# Rows are copied to data/, so that no held-out row gets into training when your files change."
+    yield "# Your files, which were only read (data/sources.json has their hashes):"
     for found in made.found:
         yield f"#   {_one_line(found.name)}: {_counts(made, found.name)}"
         renamed = {name: used for name, used in known_columns(found.reading).items() if name != used}

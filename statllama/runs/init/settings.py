@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from statllama.config.shipped import shipped_bases
 from statllama.config.specs import BaseModelSpec, LoraSpec, TrainingSpec, TrainSpec
+from statllama.data.fit import Dropped, fit
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Judged, Pair, Tokeniser
 from statllama.errors import DataError, ModelError, UsageError
@@ -154,14 +155,17 @@ def token_counts(units: Sequence[Unit], base: ChosenBase) -> list[int | str]:
     if base.tokenizer is None:
         return [round(_characters(unit) / CHARS_PER_TOKEN) + TEMPLATE for unit in units]
     tokeniser = Tokeniser(base.tokenizer, train_on="responses", max_length=2**30)
-    return [_counted(tokeniser, unit) for unit in units]
+    return [_counted(tokeniser, unit, base.positions) for unit in units]
 
 
-def _counted(tokeniser: Tokeniser, unit: Unit) -> int | str:
+def _counted(tokeniser: Tokeniser, unit: Unit, positions: int) -> int | str:
     try:
         (sequences,) = tokeniser.encode([(unit.where, unit.example)])
     except DataError as error:
         return error.message.removeprefix(f"{unit.where}: ")
+    for sequence in sequences if unit.use != "cpt" else ():
+        if isinstance(kept := fit(sequence, positions), Dropped):
+            return f"{kept.reason.replace('max_length', f'its {positions:,} positions')}"
     return sum(map(_length, sequences))
 
 
