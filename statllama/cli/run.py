@@ -42,9 +42,11 @@ def plan(
 
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
     """
+    from statllama.cli.console.advice import print_advice
     from statllama.cli.console.run import ConsoleReporter
     from statllama.cli.console.workspace import print_foresight, print_plan
     from statllama.recipe import load_recipe
+    from statllama.runs.advice import advise
     from statllama.runs.foresight import foresee
     from statllama.runs.plan import plan as plan_recipe
     from statllama.runs.runner import measure
@@ -53,7 +55,9 @@ def plan(
     loaded = load_recipe(recipe, overrides or [])
     store = Store(workspace)
     stages = plan_recipe(loaded, store, until)
-    print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
+    measures = measure(loaded, store, stages, ConsoleReporter())
+    print_plan(loaded, stages, measures)
+    print_advice(advise(loaded, stages, {name: (size.rows, size.steps) for name, size in measures.items()}))
     print_foresight(foresee(loaded, store, stages))
 
 

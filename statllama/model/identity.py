@@ -114,9 +114,14 @@ def _require_supported(model: str, part: Mapping[str, Any]) -> None:
 
     Without a config.json at hand nothing is said here: the base is asked again when it is loaded.
     """
-    config = read_json(Path(model) / "config.json" if "content" in part else _from_hub(part))
-    if isinstance(config, dict):
+    if (config := config_of(model, part)) is not None:
         architecture_of(config, f"the base model {model}")
+
+
+def config_of(model: str, part: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the body of a base's config.json; None where it cannot be had. `part`: `model` of its identity."""
+    config = read_json(Path(model) / "config.json" if "content" in part else _from_hub(part))
+    return config if isinstance(config, dict) else None
 
 
 def _from_hub(part: Mapping[str, Any]) -> Path:

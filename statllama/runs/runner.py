@@ -13,6 +13,7 @@ from statllama.evaluation.gates import GateAnswer
 from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
+from statllama.runs.advice import limits, warnings
 from statllama.runs.family import Family, card_sizes
 from statllama.runs.foresight import foresee
 from statllama.runs.loaded import Loaded, require_one_process
@@ -24,6 +25,7 @@ from statllama.runs.subject import BASE, StackRef, subject_of
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
+from statllama.train.preflight import require_length, require_optimizer, require_trackers
 from statllama.train.steps import steps_of
 
 ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
@@ -147,12 +149,13 @@ def _remedy(answer: GateAnswer) -> str:
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
+    positions, width = limits(session.recipe, session.identity) if waiting else (None, None)
     if waiting:
-        from statllama.train.preflight import require_optimizer, require_trackers
-
         require_trackers(session.recipe.report_to)
         for training in waiting:
             require_optimizer(training)
+            if positions is not None:
+                require_length(training, positions)
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
@@ -161,11 +164,13 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         else:
             with session.unchanged(stage):
                 prepared = session.prepare(spec)
-                steps_of(spec, len(prepared.dataset))
+                steps = steps_of(spec, len(prepared.dataset))
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+            for advice in warnings(spec, len(prepared.dataset), steps, width):
+                session.reporter.note(str(advice))
 
 
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
@@ -183,6 +188,8 @@ class Measure:
     examples: int
     tokens: int
     steps: int
+    rows: int = 0
+    """Rows of the prepared data, which may hold several examples; 0 for a cached stage."""
 
 
 def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
@@ -201,5 +208,5 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
         else:
             prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))
-            sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+            sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps, len(prepared.dataset))
     return sizes
