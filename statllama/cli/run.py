@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from statllama.cli import completion
 from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WaitOption, WorkspaceOption
 
 
@@ -63,7 +64,12 @@ def plan(
 
 def fetch(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE|STUDY...", help="Recipe files, names of shipped recipes, or a study.")
+        list[str],
+        typer.Argument(
+            metavar="RECIPE|STUDY...",
+            help="Recipe files, names of shipped recipes, or a study.",
+            autocompletion=completion.recipes_and_studies,
+        ),
     ],
     overrides: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
