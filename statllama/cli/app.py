@@ -37,7 +37,6 @@ app = typer.Typer(
     name="statllama",
     cls=on_demand(COMMANDS[""]),
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from statllama.cli import completion
 from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 def check(
     recipe: RecipeArg,
     overrides: SetOption = None,
-    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Only this stage.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Only this stage.", autocompletion=completion.stages)
+    ] = None,
     suspects: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +87,10 @@ def _judge(url: str | None, model: str | None) -> Judge | None:
 def preview(
     recipe: RecipeArg,
     overrides: SetOption = None,
-    stage: Annotated[str | None, typer.Option(metavar="STAGE", help="Stage to look at. Default: the first.")] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="Stage to look at. Default: the first.", autocompletion=completion.stages),
+    ] = None,
     source: Annotated[int, typer.Option(min=1, help="Number of the stage's source, from 1.")] = 1,
     row: Annotated[int, typer.Option(min=1, help="Number of the source's row, from 1.")] = 1,
     workspace: WorkspaceOption = WORKSPACE,

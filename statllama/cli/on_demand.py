@@ -58,7 +58,8 @@ def on_demand(table: Mapping[str, str]) -> type[TyperGroup]:
             return command
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-            if args and args[0] not in self.commands and not args[0].startswith("-"):
+            known = not args or args[0] in self.commands or args[0].startswith("-")
+            if not known and not ctx.resilient_parsing:  # a shell's completion looks at lines that are not finished
                 raise no_command(args, list(self.commands), ctx.command_path)
             name, command, rest = super().resolve_command(ctx, args)
             return name, load(table[name], name) if name and name in table else command, rest

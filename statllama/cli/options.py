@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A .yaml file, or the name of a shipped recipe.")]
+from statllama.cli import completion
+
+RecipeArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A .yaml file, or the name of a shipped recipe (`statllama recipes`).",
+        autocompletion=completion.recipes,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -15,12 +24,15 @@ SetOption = Annotated[
         metavar="KEY=VALUE",
         help="Override a field; may be repeated. Stages go by name: --set stages.sft.train.steps=20. "
         "Overrides are recorded with the result.",
+        autocompletion=completion.settings,
     ),
 ]
 TrustOption = Annotated[
     bool, typer.Option("--trust-local-code", help="Allow rewards (name: local) to run code beside the recipe.")
 ]
-UntilOption = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
+UntilOption = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="Stop after this stage.", autocompletion=completion.stages)
+]
 WaitOption = Annotated[
     bool,
     typer.Option(
@@ -41,21 +53,33 @@ TargetArg = Annotated[
     typer.Argument(
         metavar="TARGET",
         help="A recipe file, a run in the workspace (or RUN:STAGE), a release, a model's folder, or a hub id.",
+        autocompletion=completion.targets,
     ),
 ]
 
-RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A recipe file or a run in the workspace.")]
+RunArg = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A recipe file or a run in the workspace.", autocompletion=completion.targets),
+]
 
 EvaluateSetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a field, as in --set evaluate.micro_tokens=4096; may be repeated."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a field, as in --set evaluate.micro_tokens=4096; may be repeated.",
+        autocompletion=completion.settings,
     ),
 ]
 
 TaskOption = Annotated[
     list[str] | None,
-    typer.Option("--task", metavar="NAME", help="Benchmark to score instead of the recipe's; may be repeated."),
+    typer.Option(
+        "--task",
+        metavar="NAME",
+        help="Benchmark to score instead of the recipe's; may be repeated.",
+        autocompletion=completion.benchmarks,
+    ),
 ]
 
 DataOption = Annotated[
@@ -69,7 +93,12 @@ DataOption = Annotated[
 
 StageOption = Annotated[
     str | None,
-    typer.Option("--stage", metavar="NAME", help="Last stage of the stack, or `base`. Default: the run's last stage."),
+    typer.Option(
+        "--stage",
+        metavar="NAME",
+        help="Last stage of the stack, or `base`. Default: the run's last stage.",
+        autocompletion=completion.stages,
+    ),
 ]
 
 ScaleOption = Annotated[

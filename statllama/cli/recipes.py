@@ -6,8 +6,15 @@ from typing import Annotated
 
 import typer
 
+from statllama.cli import completion
+
 NameArg = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="Print this one as it is, with its comments, to copy it.")
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="Print this one as it is, with its comments, to copy it.",
+        autocompletion=completion.recipes_and_studies,
+    ),
 ]
 
 

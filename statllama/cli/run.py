@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from statllama.cli import completion
 from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WaitOption, WorkspaceOption
 
 
@@ -75,11 +76,13 @@ def plan(
     Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache. The forecast is for
     the GPU found here, else for this computer; --on names another.
     """
+    from statllama.cli.console.advice import print_advice
     from statllama.cli.console.memory import print_memory
     from statllama.cli.console.run import ConsoleReporter
     from statllama.cli.console.terminal import Out, plain
     from statllama.cli.console.timing import print_timing
     from statllama.cli.console.workspace import print_foresight, print_plan
+    from statllama.runs.advice import advise
     from statllama.runs.forecast.calibrate import calibrate, require_here
     from statllama.runs.forecast.device import found_device, named_device
     from statllama.runs.forecast.forecast import forecast
@@ -105,7 +108,9 @@ def plan(
             continue
         with StopSignal() as stop:
             session = Session(run.recipe, store, reporter, stop, base=stages[0].material["base"])
-            print_plan(run.recipe, fresh, sizes(session, fresh))
+            measures = sizes(session, fresh)
+            print_plan(run.recipe, fresh, measures)
+            print_advice(advise(run.recipe, fresh, {name: (size.rows, size.steps) for name, size in measures.items()}))
             if measure:
                 kinds |= {one.kind for one in calibrate(session.timing, stages, stop, known=kinds)}
             needs = forecast(run.recipe, stages, session.prepare, device)
@@ -117,7 +122,12 @@ def plan(
 
 def fetch(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE|STUDY...", help="Recipe files, names of shipped recipes, or a study.")
+        list[str],
+        typer.Argument(
+            metavar="RECIPE|STUDY...",
+            help="Recipe files, names of shipped recipes, or a study.",
+            autocompletion=completion.recipes_and_studies,
+        ),
     ],
     overrides: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from statllama.cli import completion
 from statllama.cli.options import (
     WORKSPACE,
     DataOption,
@@ -31,7 +32,10 @@ def eval_(
     stage: Annotated[
         list[str] | None,
         typer.Option(
-            "--stage", metavar="NAME", help="Stage to score, or `base`; may be repeated. Default: all stages."
+            "--stage",
+            metavar="NAME",
+            help="Stage to score, or `base`; may be repeated. Default: all stages.",
+            autocompletion=completion.stages,
         ),
     ] = None,
     task: TaskOption = None,
@@ -82,6 +86,7 @@ def compare(
         typer.Argument(
             metavar="A B ...",
             help="Scored models: RUN:STAGE (RUN alone: its last stage), RUN:base, a model's folder or hub id.",
+            autocompletion=completion.targets,
         ),
     ],
     items: Annotated[int, typer.Option(min=0, help="Flipped items to show in each direction.")] = 3,
@@ -145,7 +150,10 @@ def attribute(
 
 def dial(
     run: RunArg,
-    stage: Annotated[str, typer.Option("--stage", metavar="NAME", help="Stage whose adapter to scale.")],
+    stage: Annotated[
+        str,
+        typer.Option("--stage", metavar="NAME", help="Stage whose adapter to scale.", autocompletion=completion.stages),
+    ],
     grid: Annotated[
         str, typer.Option(metavar="F,F,...", help="Factors on its update: 1 as trained, 0 without it.")
     ] = "0,0.25,0.5,0.75,1,1.25",

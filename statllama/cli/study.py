@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from statllama.cli import completion
 from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WaitOption, WorkspaceOption
 from statllama.errors import UsageError
 
@@ -14,7 +15,11 @@ from statllama.errors import UsageError
 def study(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="FILE|RECIPE...", help="A study file (a list of recipes), or several recipes."),
+        typer.Argument(
+            metavar="FILE|RECIPE...",
+            help="A study file (a list of recipes), or several recipes.",
+            autocompletion=completion.recipes_and_studies,
+        ),
     ],
     only: Annotated[
         list[str] | None,

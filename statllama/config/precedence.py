@@ -10,7 +10,7 @@ pairs of which neither says what the other should be (`min_chars` above `max_cha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 # {a field that is set: fields of the same mapping that then mean nothing, or something else}
 REPLACED: dict[str, tuple[str, ...]] = {
@@ -67,7 +67,7 @@ def nearest_multiple(number: int, of: int) -> int:
     return max(1, number // of) * of
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 

@@ -354,8 +354,8 @@ class TrainingSpec(StageSpec):
         """Measure drift several times in a stage that has fewer steps than `drift.every` has by default."""
         train, drift = fields.get("train"), fields.get("drift")
         steps = train.get("steps") if isinstance(train, dict) else None
-        short = type(steps) is int and 0 < steps < DriftSpec.model_fields["every"].default
-        if short and isinstance(drift, dict) and "every" not in drift:
+        usual = DriftSpec.model_fields["every"].default
+        if type(steps) is int and 0 < steps < usual and isinstance(drift, dict) and "every" not in drift:
             return {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
         return fields
 

@@ -30,6 +30,15 @@ def compute_type(precision: str) -> str:
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
+def has_cuda() -> bool:
+    """Return whether there is a CUDA GPU that the installed torch can use."""
+    if "torch" not in sys.modules and not built_for_gpus():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def built_for_gpus() -> bool:
     """Return whether the installed torch is a build for CUDA or ROCm, by its version.py: importing it takes seconds."""
     found = importlib.util.find_spec("torch")

@@ -14,6 +14,7 @@ from statllama.evaluation.gates import GateAnswer
 from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
+from statllama.runs.advice import limits, warnings
 from statllama.runs.family import Family, card_sizes
 from statllama.runs.forecast.device import found_device
 from statllama.runs.forecast.forecast import forecast
@@ -30,7 +31,9 @@ from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
 from statllama.store.leases import Working, working
+from statllama.train.preflight import require_length, require_optimizer
 from statllama.train.steps import steps_of
+from statllama.train.trackers import require_trackers, ways_to_look
 
 ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
 """A stack's name, its parent's, its scores."""
@@ -181,15 +184,15 @@ def _remedy(answer: GateAnswer) -> str:
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
+    positions, width = limits(session.recipe, session.identity) if waiting else (None, None)
     if waiting:
-        from statllama.train.preflight import require_optimizer
-        from statllama.train.trackers import require_trackers, ways_to_look
-
         require_trackers(session.recipe.report_to)
         for way in ways_to_look(session.recipe.report_to, session.store.root / "trackers"):
             session.reporter.note(way)
         for training in waiting:
             require_optimizer(training)
+            if positions is not None:
+                require_length(training, positions)
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
@@ -198,11 +201,14 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
         else:
             with session.unchanged(stage):
                 prepared = session.prepare(spec)
-                session.reporter.sized(spec, prepared.report, steps_of(spec, len(prepared.dataset)))
+                steps = steps_of(spec, len(prepared.dataset))
+                session.reporter.sized(spec, prepared.report, steps)
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+            for advice in warnings(spec, len(prepared.dataset), steps, width):
+                session.reporter.note(str(advice))
 
 
 class _Recorder:
@@ -236,6 +242,8 @@ class Measure:
     examples: int
     tokens: int
     steps: int
+    rows: int = 0
+    """Rows of the prepared data, which may hold several examples; 0 for a cached stage."""
 
 
 def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
@@ -259,5 +267,6 @@ def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure
             with working(session.store):
                 prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))
-            found[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+            rows = len(prepared.dataset)
+            found[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps, rows)
     return found

@@ -77,7 +77,7 @@ class Session:
         from statllama.train.preflight import require_length
 
         for stage in self.recipe.trained:
-            require_length(stage, base)
+            require_length(stage, base.max_length)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
         """Tokenise, mask and pack the stage's data, or take them from the workspace's cache; once in a session.

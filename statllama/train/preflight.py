@@ -1,35 +1,36 @@
-"""Checks before a stage trains, so that it does not fail, or train otherwise than asked, hours later."""
+"""Checks before a stage trains, so that it does not fail, or train otherwise than asked, hours later.
+
+Loads torch only where it is a build for GPUs and has to say whether there is one.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from statllama.errors import TrainingError
+from statllama.model.precision import has_cuda
 
 if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
-    from statllama.model.base_model import Base
 
 
 def require_optimizer(spec: TrainingSpec) -> None:
     """Raise TrainingError for an optimizer that this machine cannot run."""
-    if "8bit" in spec.train.optimizer and not torch.cuda.is_available():
+    if "8bit" in spec.train.optimizer and not has_cuda():
         raise TrainingError(
             f"stage {spec.name}: optimizer {spec.train.optimizer} needs CUDA, and this machine has none",
             remedy=f"--set stages.{spec.name}.train.optimizer=adamw_torch",
         )
 
 
-def require_length(spec: TrainingSpec, base: Base) -> None:
-    """Raise TrainingError when a stage's rows may be longer than the base takes: Unsloth would cut them without a
-    word.
+def require_length(spec: TrainingSpec, positions: int) -> None:
+    """Raise TrainingError when a stage's rows may be longer than the `positions` that the base takes: Unsloth would cut
+    them without a word.
     """
-    if spec.train.max_length > base.max_length:
+    if spec.train.max_length > positions:
         raise TrainingError(
-            f"stage {spec.name}: max_length is {spec.train.max_length}, but the base takes {base.max_length} tokens",
-            remedy=f"--set stages.{spec.name}.train.max_length={base.max_length}",
+            f"stage {spec.name}: max_length is {spec.train.max_length}, but the base takes {positions} tokens",
+            remedy=f"--set stages.{spec.name}.train.max_length={positions}",
         )
 
 

@@ -115,8 +115,8 @@ def test_help_loads_only_what_prints_it() -> None:
     for arguments, needs in (
         (["--help"], set()),
         (["data", "--help"], set()),
-        (["plan", "--help"], {"cli.run", "cli.options"}),
-        (["data", "check", "--help"], {"cli.data", "cli.options"}),
+        (["plan", "--help"], {"cli.run", "cli.options", "cli.completion"}),
+        (["data", "check", "--help"], {"cli.data", "cli.options", "cli.completion"}),
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": str(REPO)}, capture_output=True,
@@ -140,7 +140,7 @@ def test_the_list_of_commands_says_what_each_command_says() -> None:
 def test_every_command_is_in_the_table() -> None:
     """One that is written and not registered would be dead code that no test meets."""
     folder = Path(cli.__file__).parent
-    written = {p.stem for p in folder.glob("*.py")} - {"__init__", "app", "on_demand", "options"}
+    written = {p.stem for p in folder.glob("*.py")} - {"__init__", "app", "completion", "on_demand", "options"}
     defined = {(module, name) for module in written for name in on_demand.documented(module)}
     assert {(module, name) for table in cli.COMMANDS.values() for name, module in table.items()} == defined
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from statllama.model.precision import built_for_gpus
+from statllama.model.precision import has_cuda
 from statllama.runs.forecast.device import Device
 
 
@@ -49,11 +48,10 @@ def machine_of(device: Device) -> Machine:
 
 def this_machine() -> Machine:
     """Return what this process computes on. Loads torch where it is a build for GPUs, and only there."""
-    if "torch" in sys.modules or built_for_gpus():
+    if has_cuda():
         import torch
 
-        if torch.cuda.is_available():
-            return Machine(torch.cuda.get_device_name(), None, None)
+        return Machine(torch.cuda.get_device_name(), None, None)
     return _cpu()
 
 
