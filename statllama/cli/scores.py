@@ -215,14 +215,14 @@ def report(
     loads itself again in the browser, from a second terminal while `run` trains in the first; it ends with the run.
     """
     from statllama.cli.console.terminal import Out, plain
-    from statllama.report import collect, write
+    from statllama.report import collect, with_recorded, write
 
     if following:
         _follow(run, workspace, out, lambda subject: _changed(subject, overrides, task, data, limit))
         return
     store, subject = _subject(run, workspace, overrides, task, data, limit)
     path = out or Path(f"{subject.name.replace('/', '_')}.html")
-    write(collect(subject, store), path)
+    write(with_recorded(collect(subject, store), store), path)
     Out.print(f"written: {plain(path)}")
 
 

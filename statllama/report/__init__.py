@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from statllama.report.collect import collect, collect_dial
 from statllama.report.data import DialData, DialPoint, ReportData
 from statllama.report.following import follow
+from statllama.report.live import with_recorded
 from statllama.report.page import render, render_dial, save, write
 from statllama.report.study import render_study, write_study
 
@@ -35,6 +36,7 @@ __all__ = [
     "render",
     "render_dial",
     "render_study",
+    "with_recorded",
     "write",
     "write_dial",
     "write_study",

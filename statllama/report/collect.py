@@ -52,9 +52,9 @@ AllJudged = Mapping[tuple[str, str, str], Judged]
 """{(benchmark, stack, what it is compared with): the change}"""
 
 
-def collect(subject: Subject, store: Store) -> ReportData:
+def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData:
     """Return all that the page shows of a run. StoreError for a damaged score, BenchmarkError for a benchmark that is
-    gone.
+    gone. Of a run that has not `ended`, scores that are missing may come yet, so no note tells of them.
     """
     tasks = chosen_tasks(subject.evaluate, subject.root)
     book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
@@ -78,7 +78,10 @@ def collect(subject: Subject, store: Store) -> ReportData:
             if before in found and after in found
         ),
         gates=gates,
-        notes=(*(f"{gate.said}." for gate in gates if gate.test.answer != "held"), *_notes(subject, stacks, scores)),
+        notes=(
+            *(f"{gate.said}." for gate in gates if gate.test.answer != "held"),
+            *_notes(subject, stacks, scores, ended),
+        ),
         environment=_environment(subject),
         recipe=_readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
@@ -314,7 +317,7 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             yield Gate(stack.name, task, against, answer.test, str(answer))
 
 
-def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:
+def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: bool) -> Iterator[str]:
     for stage in subject.trained:
         if stage.left_out:
             yield f"{stage.name} is left out: later stages are trained on its parent."
@@ -323,7 +326,7 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
     for task in subject.evaluate.tasks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
-        if missing:
+        if missing and ended:
             what = f"{task} is not scored" + (f" for {', '.join(missing)}" if found else "")
             yield f"{what}; `statllama eval {subject.name}` scores it."
         yield from _limits(list(found.values()))

@@ -36,7 +36,7 @@ LEARNING = (
 """The last one only where a stage has rewards."""
 BEHAVIOUR = (
     Panel("rewards/margins", "Reward margin, chosen less rejected", smooth=True),
-    Panel("rewards/accuracies", "Share of pairs whose chosen answer has the higher reward", smooth=True),
+    Panel("rewards/accuracies", "Share of pairs ranked right", smooth=True),
     Panel("kl", "KL from the reference, nats a token", smooth=True),
     Panel("drift", "Drift from the parent, nats a token"),
 )

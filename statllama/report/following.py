@@ -115,4 +115,4 @@ class _Known:
             return None
         if all(keys[name] != stage.key for name, stage in live.state.stages.items()):
             return None  # an earlier run of that name, of which this one keeps nothing
-        return collect(self.settings(subject_of(record, self.store)), self.store)
+        return collect(self.settings(subject_of(record, self.store)), self.store, ended=not live.going)

@@ -10,8 +10,9 @@ from statllama.report import words
 from statllama.report.collect import logged_of
 from statllama.report.curves import BEHAVIOUR
 from statllama.report.data import Curve, Now, Prompted, PromptReply, ReportData, Stage, StageNow
-from statllama.runs.live import Live
+from statllama.runs.live import Live, read_live
 from statllama.runs.run_state import Activity, Doing, RunState, Series, StageState, newest
+from statllama.store import Store
 
 SHOWN_NOTES = 12
 _GPU = ("GPU", "GPU memory")
@@ -49,6 +50,12 @@ def with_live(data: ReportData | None, live: Live, now: float, gpu: Mapping[str,
         environment={**data.environment, **{what: value for what, value in machine.items() if value}},
         now=None if state.outcome == "finished" else _now(live, now, gpu, refresh if live.going else 0),
     )
+
+
+def with_recorded(data: ReportData, store: Store) -> ReportData:
+    """Return the report's data with what the newest run of that name told of throughput, memory and its machine."""
+    live = read_live(store, data.name)
+    return data if live is None else replace(with_live(data, live, live.state.updated, {}, 0), now=data.now)
 
 
 def _bare(state: RunState) -> ReportData:

@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -75,7 +76,8 @@ class LiveRecord(RunProgress):
         self._begun = self._noted = False
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
-        """Begin a run on this machine."""
+        """Begin a run on this machine; a study begins several, one after the other."""
+        self._begun, self._tried = False, -math.inf
         self._machine = {"processor": processor(), **_gpu_in_words()}
         super().planned(recipe, stages)
 

@@ -47,11 +47,11 @@ class RunProgress(Reporter):
     # ------------------------------------------------------------------ the plan
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
-        """Begin a run: all stages wait, or are cached."""
+        """Begin a run, with a state of its own: all stages wait, or are cached."""
         self.state = RunState(
             name=recipe.name,
             description=recipe.description,
-            started=self.state.started,
+            started=self._clock() if self.state.name else self.state.started,
             stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
             tasks=recipe.evaluate.tasks,
             notes=self.state.notes,
@@ -98,7 +98,7 @@ class RunProgress(Reporter):
             yield advance
         finally:
             self.state.activity = before
-            self._told()
+            self._told(False)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -139,7 +139,7 @@ class RunProgress(Reporter):
             raise
         finally:
             self.state.activity = None
-            self._told()
+            self._told(False)
 
     def step(self, event: StepEvent) -> None:
         stage = self.state.stages[event.stage]
@@ -198,7 +198,7 @@ class RunProgress(Reporter):
                 stage.doing = before
 
     def scored(self, name: str, score: TaskScore) -> None:
-        self.state.activity = None
+        self.state.activity = None  # another process may have been waited for
         self.state.scores.setdefault(name, {})[score.task] = SeenScore(score.value, score.stderr, score.metric)
         self._told()
 

@@ -266,7 +266,10 @@ def test_report_follow_of_a_run_that_has_ended(write_recipe: Write, tmp_path: Pa
         result = statllama("report", target, "--follow", "--workspace", store.root, cwd=tmp_path)
         assert result.returncode == 0 and "has finished; written: tiny.html" in result.stdout, result.stderr
         page = tmp_path / "tiny.html"
-        assert "curves-wide" in page.read_text()
+        followed = page.read_text()
+        assert "curves-wide" in followed and "Tokens per second" in followed
+        assert statllama("report", target, "--workspace", store.root, cwd=tmp_path).returncode == 0
+        assert page.read_text() == followed  # the usual report says the same
         page.unlink()
 
 

@@ -117,6 +117,19 @@ def test_a_folder_in_the_way_stops_no_run(write_recipe: Write, tmp_path: Path, n
     assert len(notes) == 1 and len(store.entries("results")) == 1 and read_live(store, "tiny") is None
 
 
+def test_a_study_tells_of_each_of_its_runs(write_recipe: Write, tmp_path: Path, notes: list[str]) -> None:
+    """One recorder, one run after the other: a file for each name, each with a state of its own."""
+    store, begun = Store(tmp_path / "w"), list[str]()
+    record = LiveRecord(store, notes.append, begun.append)
+    for name in ("one", "two"):
+        body = write_recipe([stage("a", train={"steps": 2})]).read_text().replace("name: tiny", f"name: {name}")
+        (tmp_path / f"{name}.yaml").write_text(body)
+        runner.run(load_recipe(tmp_path / f"{name}.yaml"), store, record)
+    found = [read_live(store, name) for name in ("one", "two")]
+    assert [live_.state.outcome for live_ in found if live_] == ["finished", "finished"] and begun == ["one", "two"]
+    assert found[0] and found[1] and found[0].state.started < found[1].state.started and notes == []
+
+
 OTHER = """
 import sys, time
 from pathlib import Path
