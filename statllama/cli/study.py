@@ -41,7 +41,7 @@ def study(
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
-    from statllama.cli.console.terminal import Out, plain
+    from statllama.cli.console.terminal import print_path
     from statllama.runs.study import MOST_RUNS, load_study, run_study
     from statllama.store import Store
     from statllama.store.files import require_place, write_json
@@ -63,7 +63,7 @@ def study(
             write_study(result, out)
         else:
             write_json(out, result.to_json())
-        Out.print(f"written: {plain(out)}")
+        print_path("written: ", out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)

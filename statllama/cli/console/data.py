@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes, visible
+from statllama.cli.console.terminal import (
+    Out,
+    counted,
+    figure,
+    new_table,
+    plain,
+    print_table,
+    readable_bytes,
+    short,
+    visible,
+)
 
 if TYPE_CHECKING:
     from statllama.data.cache import Kept
@@ -51,9 +61,8 @@ def print_check(check: StageCheck) -> None:
 
 
 def _sources(check: StageCheck) -> Table:
-    table = Table("source", "format", "rows", "usable", "uses", "tokens", "with loss", "cut", "repeats")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    figures = map(figure, ("rows", "usable", "uses", "tokens", "with loss", "cut", "repeats"))
+    table = new_table("source", "format", *figures)
     assert check.selection is not None
     for i, source in enumerate(check.selection.sources):
         report = check.report.sources[i] if check.report is not None else None
@@ -71,7 +80,7 @@ def _print_left_out(check: StageCheck) -> None:
     assert check.selection is not None
     for source in check.selection.sources:
         for reason, count in source.dropped.items():
-            Out.print(f"  {plain(source.name)}: {count:,} rows left out: {plain(reason)}")
+            Out.print(f"  {plain(source.name)}: {counted(count, 'row')} left out: {plain(reason)}")
         for fault in source.faults:
             Out.print(f"  [red]{plain(fault)}[/]")
     for hit in check.selection.hits:
@@ -164,7 +173,7 @@ def print_preview(preview: Preview) -> None:
 
 
 def _tokens(preview: Preview, tokens: Tokens) -> Table:
-    table = Table("position", "id", "token", "loss")
+    table = new_table(figure("position"), figure("id"), "token", "loss")
     for position, (number, learned) in enumerate(zip(tokens.ids, tokens.learned, strict=True)):
         text = Text(repr(visible(preview.tokenizer.decode([number])))[1:-1], style=LEARNED if learned else "")
         table.add_row(str(position), str(number), text, "yes" if learned else "")
@@ -176,7 +185,7 @@ def print_cache(items: Sequence[Kept]) -> None:
     if not items:
         Out.print("the workspace holds no prepared data")
         return
-    table = Table("key", "what", "sources", "size", "age")
+    table = new_table("key", "what", "sources", figure("size"), figure("age"))
     for item in items:
         manifest = item.entry.manifest
         sources = ", ".join(map(str, manifest.get("sources", ())))
@@ -200,7 +209,7 @@ def _total(items: Sequence[Kept]) -> str:
 
 def print_topics(topics: Iterable[tuple[str, Mapping[str, str]]]) -> None:
     """Print the topics of generated problems and their kinds, each with the topics of the AP course that cover it."""
-    table = Table("topic", "kinds", "covered by the AP course in its topics")
+    table = new_table("topic", figure("kinds"), "covered by the AP course in its topics")
     for name, kinds in topics:
         shown = [f"{kind} ({covered or 'off the syllabus'})" for kind, covered in kinds.items()]
         table.add_row(name, str(len(kinds)), ", ".join(shown))
@@ -209,7 +218,7 @@ def print_topics(topics: Iterable[tuple[str, Mapping[str, str]]]) -> None:
 
 def print_written(count: int, path: Any, seconds: float) -> None:
     """Print the outcome of `data problems`."""
-    Out.print(f"{count:,} rows written to {plain(path)} in {seconds:.1f} s")
+    Out.print(f"{counted(count, 'row')} written to {plain(short(path))} in {seconds:.1f} s")
 
 
 def _cut(text: str) -> str:

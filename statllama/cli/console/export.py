@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes
+from statllama.cli.console.terminal import (
+    Out,
+    figure,
+    new_table,
+    plain,
+    print_path,
+    print_table,
+    readable_bytes,
+)
 from statllama.release.certificate import Verified
 from statllama.release.release import Release
 
 
 def print_release(release: Release) -> None:
     """Print the files with their sizes, each artefact's checks in a line, what is withheld, and notes."""
-    table = Table("what", "bytes", "verified", box=SIMPLE_HEAD, padding=(0, 1))
-    table.columns[1].justify = "right"
+    table = new_table("what", figure("bytes"), "verified")
     for artefact in release.certificate.artefacts:
         table.add_row(plain(artefact.name), readable_bytes(_size(release.folder / artefact.name)), _checks(artefact))
     for artefact in release.certificate.withheld:
@@ -25,7 +29,7 @@ def print_release(release: Release) -> None:
         Out.print(f"  [bold red]failed:[/] {plain(failure)}")
     for note in release.notes:
         Out.print(f"  [yellow]note:[/] {plain(note)}")
-    Out.print(f"released: {plain(release.folder)}")
+    print_path("released: ", release.folder)
 
 
 def print_upload(address: str) -> None:
