@@ -24,14 +24,14 @@ _WORDS: dict[Kind, tuple[str, type[StatllamaError], str]] = {
     "models": (
         "base model",
         ModelError,
-        "for a gated model log in with `hf auth login`; for later without a network: `statllama fetch RECIPE`; or use a "
-        "folder: --set base.model=FOLDER",
+        "for a gated model log in with `hf auth login`; fetch it where there is a network: `statllama fetch RECIPE`; "
+        "or use a folder: --set base.model=FOLDER",
     ),
     "datasets": (
         "dataset",
         DataError,
-        "log in with `hf auth login` if it is gated; for later without a network: `statllama fetch RECIPE`; or download "
-        "it and use `path`",
+        "log in with `hf auth login` if it is gated; fetch it where there is a network: `statllama fetch RECIPE`; or "
+        "download it and use `path`",
     ),
 }
 

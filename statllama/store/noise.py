@@ -1,4 +1,4 @@
-"""Messages of libraries that a user can do nothing about, left out one by one: by logger and text, never a whole logger.
+"""Messages of libraries that a user can do nothing about, left out one by one: by logger and text.
 
 `hush` is called by the modules that load these libraries, so that it holds for commands and for `import statllama`.
 """

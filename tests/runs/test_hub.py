@@ -319,7 +319,8 @@ def test_a_benchmark_that_cannot_be_reached(hub: Hub, write_recipe: Write, comma
     code, said = command("eval", path, "--stage", "base", **unreachable)
     assert code == 1
     assert said == (
-        "error: benchmark words: the hub cannot be reached (ConnectError), and the local cache does not have org/words\n"
+        "error: benchmark words: the hub cannot be reached (ConnectError), and the local cache does not have "
+        "org/words\n"
         "  -> fetch it where there is a network: `statllama fetch RECIPE`; or give a local file: `evaluate: {data: "
         "{words: FILE}}`\n"
     )

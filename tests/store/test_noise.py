@@ -73,7 +73,10 @@ def test_from_python_too_and_whichever_library_comes_first() -> None:
 
 
 REAL = {
-    "bitsandbytes.backends.cpu.ops": ("bitsandbytes/backends/cpu/ops.py", "Failed to load CPU gemm_4bit_forward"),
+    "bitsandbytes.backends.cpu.ops": (
+        "bitsandbytes/backends/cpu/ops.py",
+        "Failed to load CPU gemm_4bit_forward from kernels-community",
+    ),
     "huggingface_hub.utils._http": ("huggingface_hub/utils/_http.py", "thrown while requesting "),
     "torch.utils._pytree": ("torch/utils/_pytree.py", "is an Enum subclass and is now natively supported"),
     "trl.trainer.grpo_trainer": ("trl/trainer/grpo_trainer.py", "All reward functions returned None for the following"),

@@ -18,6 +18,7 @@ from statllama.cli.console.terminal import (
     print_table,
     readable_bytes,
     short,
+    shortened,
     visible,
 )
 
@@ -82,10 +83,12 @@ def _print_left_out(check: StageCheck) -> None:
         for reason, count in source.dropped.items():
             Out.print(f"  {plain(source.name)}: {counted(count, 'row')} left out: {plain(reason)}")
         for fault in source.faults:
-            Out.print(f"  [red]{plain(fault)}[/]")
+            Out.print(f"  [red]{plain(shortened(fault))}[/]")
     for hit in check.selection.hits:
         question = hit.question
-        Out.print(f"  [red]{plain(hit.where)}[/] copies question {question.number} of {plain(question.task)}:")
+        Out.print(
+            f"  [red]{plain(shortened(hit.where))}[/] copies question {question.number} of {plain(question.task)}:"
+        )
         Out.print(f"      {hit.form}, {hit.share:.0%}")
         Out.print(f"      row:      {plain(_cut(hit.passage))}")
         Out.print(f"      question: {plain(_cut(question.text))}")
@@ -108,7 +111,7 @@ def _print_contamination(selection: Selection) -> None:
         more = group.rows - 1
         others = f", and {more:,} more {'row' if more == 1 else 'rows'} like it" if more else ""
         Out.print(
-            f"  [yellow]{plain(nearest.where)}[/] may ask question {question.number} of {plain(question.task)} "
+            f"  [yellow]{plain(shortened(nearest.where))}[/] may ask question {question.number} of {plain(question.task)} "
             f"in other words: similarity {nearest.similarity:.2f}{others}"
         )
         Out.print(f"      row:      {plain(_cut(nearest.passage))}")
@@ -132,7 +135,7 @@ def print_judged(reviews: Sequence[Review]) -> None:
         if review.judgement and review.judgement.answer == "yes":
             question = review.question
             Out.print(
-                f"  [red]{plain(review.suspect.where)}[/] asks question {question.number} of {plain(question.task)} "
+                f"  [red]{plain(shortened(review.suspect.where))}[/] asks question {question.number} of {plain(question.task)} "
                 f"(similarity {review.suspect.similarity:.2f})"
             )
 
@@ -142,7 +145,7 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
         Out.print("  [green]ok[/]: nothing to fix")
     for verdict in verdicts:
-        Out.print(f"  {MARKS[verdict.level]} {plain(verdict.source)}: {plain(verdict.text)}")
+        Out.print(f"  {MARKS[verdict.level]} {plain(verdict.source)}: {plain(shortened(verdict.text))}")
         if verdict.remedy:
             Out.print(f"           -> {plain(verdict.remedy)}")
 
@@ -163,7 +166,7 @@ def _print_marked(sample: str) -> None:
 
 def print_preview(preview: Preview) -> None:
     """Print a row token by token: position, id, text, and whether it carries loss."""
-    Out.print(f"{plain(preview.where)} ({preview.format})")
+    Out.print(f"{plain(shortened(preview.where))} ({preview.format})")
     for title, tokens in preview.sequences:
         if title:
             Out.print(f"[bold]{title}[/]")

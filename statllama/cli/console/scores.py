@@ -151,7 +151,9 @@ TestedRow = tuple[str, str, int, Tested]  # what was compared, the model, items 
 
 
 def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
-    """Print one table where there is room, else one of the scores with their verdicts and one of the rest."""
+    """Print one table where there is room; else, for each benchmark, one of the scores with their verdicts and one of
+    the rest. Topics, of which there are many, stay together.
+    """
     clustered = any(tested.change.clusters < tested.change.n for *_, tested in rows)
     figures = FIGURES if clustered else tuple(name for name in FIGURES if name != "clusters")
     whole = _tested_table(rows, what, figures, verdicts=True)
@@ -160,19 +162,27 @@ def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
     if width(whole) <= Out.width:
         Out.print(whole)
         return
-    print_table(_tested_table(rows, what, BRIEF, verdicts=True))
-    print_table(_tested_table(rows, what, figures[len(BRIEF) :], verdicts=False))
+    by_itself = what == "benchmark"
+    for subject in dict.fromkeys(row[0] for row in rows) if by_itself else ("",):
+        if by_itself:
+            Out.print(f"[bold]{subject}[/]")
+        part = [row for row in rows if row[0] == subject or not by_itself]
+        print_table(_tested_table(part, "" if by_itself else what, BRIEF, verdicts=True))
+        print_table(_tested_table(part, "" if by_itself else what, figures[len(BRIEF) :], verdicts=False))
 
 
 def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], *, verdicts: bool) -> Table:
-    table = new_table(what, "model", *map(figure, figures))
+    """Return a table of changes. `what`: the head of its first column; without one there is no such column."""
+    names = (what, "model") if what else ("model",)
+    table = new_table(*names, *map(figure, figures))
     if verdicts:
         table.add_column("verdict", min_width=len("difference"), max_width=len("no evidence of a"))
     before = ""
     for subject, model, total, tested in rows:
         texts = _figures(tested, total)
         word = [_coloured(tested.verdict, tested.verdict)] if verdicts else []
-        table.add_row("" if subject == before else subject, plain(model), *(texts[name] for name in figures), *word)
+        first = ["" if subject == before else subject] if what else []
+        table.add_row(*first, plain(model), *(texts[name] for name in figures), *word)
         before = subject
     return table
 
