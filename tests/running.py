@@ -139,6 +139,7 @@ for line in sys.stdin:
         os.environ.pop(name, None)
     os.dup2(os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
     os.dup2(1, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
     try:
         sys.argv = order["argv"]
         cli.main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -68,8 +67,6 @@ def _global(
 ) -> None:
     if debug:
         os.environ["STATLLAMA_DEBUG"] = "1"
-    # torch 2.13 warns at each start of how torchao, which Unsloth brings, registers its types.
-    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 
 def main() -> None:
@@ -94,10 +91,14 @@ def main() -> None:
         _print_error(INTERRUPTED)
         code = Interrupted.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
         code = _unexpected(error)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # nobody reads it any more: what is left of it must not fail when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 

@@ -89,15 +89,17 @@ def compare(
             autocompletion=completion.targets,
         ),
     ],
-    items: Annotated[int, typer.Option(min=0, help="Flipped items to show in each direction.")] = 3,
+    items: Annotated[int, typer.Option(min=0, help="Also show so many flipped items in each direction.")] = 0,
+    topics: Annotated[bool, typer.Option("--topics", help="Also show the changes by topic.")] = False,
     out: OutOption = None,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Compare scored models with the first, item by item: changes, their certainty, flipped answers.
+    """Compare scored models with the first, item by item: changes and their certainty.
 
-    Loads no model: score first, with `run` or `eval`. `--out` holds every flipped item with both answers.
+    Loads no model: score first, with `run` or `eval`. `--items 3` and `--topics` show more; `--out` holds every
+    flipped item with both answers, and all topics.
     """
-    from statllama.cli.console.scores import print_comparison
+    from statllama.cli.console.scores import print_comparison, print_more
     from statllama.evaluation.compare import require_different
     from statllama.runs.family import compare_scored
     from statllama.runs.targets import find_subject, split_stage
@@ -113,7 +115,8 @@ def compare(
         subject = find_subject(target, store)
         wanted.append((model, subject, subject.stack(stage or subject.last)))
     comparison = compare_scored(store, wanted)
-    print_comparison(comparison, items)
+    print_comparison(comparison, items, topics=topics)
+    print_more(comparison, items, topics)
     _write(out, comparison.to_json())
 
 
@@ -214,7 +217,7 @@ def report(
     `eval` made with other settings are shown when the same settings are given here. With `--follow` the page
     loads itself again in the browser, from a second terminal while `run` trains in the first; it ends with the run.
     """
-    from statllama.cli.console.terminal import Out, plain
+    from statllama.cli.console.terminal import print_path
     from statllama.report import collect, with_recorded, write
 
     if following:
@@ -223,7 +226,7 @@ def report(
     store, subject = _subject(run, workspace, overrides, task, data, limit)
     path = out or Path(f"{subject.name.replace('/', '_')}.html")
     write(with_recorded(collect(subject, store), store), path)
-    Out.print(f"written: {plain(path)}")
+    print_path("written: ", path)
 
 
 def _follow(run: str, workspace: Path, out: Path | None, settings: Callable[[Subject], Subject]) -> None:
@@ -304,9 +307,9 @@ def _numbers(text: str) -> list[float]:
 def _write(out: Path | None, body: Mapping[str, Any]) -> None:
     """Write a result as JSON, whole or not at all, with the versions it was made with."""
     if out is not None:
-        from statllama.cli.console.terminal import Out, plain
+        from statllama.cli.console.terminal import print_path
         from statllama.store.files import write_json
         from statllama.store.versions import __version__
 
         write_json(out, {**body, "statllama": __version__})
-        Out.print(f"written: {plain(out)}")
+        print_path("written: ", out)

@@ -46,7 +46,7 @@ def study(
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
-    from statllama.cli.console.terminal import Out, plain
+    from statllama.cli.console.terminal import print_path
     from statllama.runs.live import LiveRecord
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import MOST_RUNS, load_study, run_study
@@ -71,7 +71,7 @@ def study(
             write_study(result, out)
         else:
             write_json(out, result.to_json())
-        Out.print(f"written: {plain(out)}")
+        print_path("written: ", out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)

@@ -17,7 +17,7 @@ from statllama.errors import UsageError
 from statllama.evaluation import meaning
 from statllama.evaluation.paired import ALPHA, Change, Judged, judge, paired_change
 from statllama.evaluation.scorecard import IncomparableError, compare_scores
-from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.scores import TaskScore, floor_known
 
 Sample = Mapping[str, Any]
 Flips = tuple[tuple[Sample, Sample], ...]
@@ -122,6 +122,7 @@ def compare(subjects: Sequence[Scored], sizes: Mapping[tuple[str, str], int] | N
     pairs = [(task, other) for task in tasks for other in others]
     scores = [(reference.records[task].score, other.records[task].score) for task, other in pairs]
     known = [(sizes or {}).get((task, other.name)) for task, other in pairs]
+    floors = {task: floor_known(subject.records[task].score for subject in subjects) for task in tasks}
     contrasts = tuple(
         Contrast(
             task=task,
@@ -132,8 +133,8 @@ def compare(subjects: Sequence[Scored], sizes: Mapping[tuple[str, str], int] | N
             gained=_flips(old, new, gained=True),
             lost=_flips(old, new, gained=False),
             topics=_topics(old, new),
-            chance=old.chance,
-            blind=old.blind,
+            chance=floors[task][0],
+            blind=floors[task][1],
         )
         for (task, other), (old, new), size in zip(pairs, scores, known, strict=True)
     )

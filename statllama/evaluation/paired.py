@@ -225,6 +225,9 @@ class Pivot:
 def _differences(before: Sequence[float], after: Sequence[float]) -> list[float]:
     if not before or len(before) != len(after):
         raise ValueError(f"a paired comparison needs the same items on both sides, got {len(before)} and {len(after)}")
+    if not all(map(math.isfinite, (*before, *after))):
+        place = next(i for i, pair in enumerate(zip(before, after, strict=True)) if not all(map(math.isfinite, pair)))
+        raise ValueError(f"scores that are no numbers cannot be compared: {before[place]} and {after[place]}")
     return [b - a for a, b in zip(before, after, strict=True)]
 
 

@@ -12,7 +12,7 @@ from statllama.errors import EvaluationError
 from statllama.evaluation import meaning
 from statllama.evaluation.paired import Change, Judged, judge, paired_change, spoken_level
 from statllama.evaluation.power import Smallest, smallest_of, smallest_smooth
-from statllama.evaluation.scores import Drift, TaskScore
+from statllama.evaluation.scores import Drift, TaskScore, floor_known
 
 
 class IncomparableError(EvaluationError, ValueError):
@@ -129,6 +129,7 @@ def scorecard(
         known[name] = scores
     sizes = sizes or dict.fromkeys(pairs, len(pairs))
     judged = {key: judge(compare_scores(before, after, sizes[key])) for key, (before, after) in pairs.items()}
+    floors = {each[0].task: floor_known(each) for each in zip(*(scores for *_, scores in rows), strict=True)}
     built = tuple(
         Row(
             name,
@@ -143,8 +144,8 @@ def scorecard(
                     limited=score.limited,
                     from_base=judged.get((name, root, score.task)),
                     from_parent=None if parent is None else judged[name, parent, score.task],
-                    chance=score.chance,
-                    blind=score.blind,
+                    chance=floors[score.task][0],
+                    blind=floors[score.task][1],
                     loss=score.others.get(BITS) if score.smooth else None,
                 )
                 for score in scores

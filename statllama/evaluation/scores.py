@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,15 @@ class TaskScore:
             raise EvaluationError(f"not a recorded score: {error}", remedy="score it again") from error
 
 
+def floor_known(scores: Iterable[TaskScore]) -> tuple[float | None, Blind | None]:
+    """Return chance and the blind baseline of one benchmark, from the first of its scores that has them: scores that
+    were recorded before they were kept have none.
+    """
+    known = list(scores)
+    chance = next((score.chance for score in known if score.chance is not None), None)
+    return chance, next((score.blind for score in known if score.blind is not None), None)
+
+
 @dataclass(frozen=True)
 class Drift:
     """Divergence of a stack's predictions from its parent's and from the base's: nats per token, mean over `tokens`.
@@ -132,6 +141,7 @@ def collect(
     metric = next((name for name in HEADLINE if name in metrics), metrics[0])
     chosen = next(name for m, name in means if m == metric)
     items = tuple(float(scores[metric]) for scores in judged[chosen])
+    _require_numbers(task, asked.items, items)
     value = math.fsum(items) / len(items)
     if abs(value - means[metric, chosen]) > 1e-9:
         raise EvaluationError(f"{task.path}: `{metric}` is not the mean of the items' scores")
@@ -160,6 +170,26 @@ def collect(
         answered=tally(samples),
         samples=samples,
     )
+
+
+def _require_numbers(task: TaskFile, items: Sequence[Item], scores: Sequence[float]) -> None:
+    """Raise EvaluationError for a score that is not finite: no test says anything about it."""
+    for item, score in zip(items, scores, strict=True):
+        if not math.isfinite(score):
+            raise EvaluationError(
+                f"{task.name}: the score of item {item.number + 1} is {score}, which is no number to compare",
+                remedy="the metric of the benchmark's task file must be finite for every item",
+            )
+
+
+def _require_likelihoods(task: TaskFile, item: Item, loglikelihoods: Sequence[float]) -> None:
+    """Raise EvaluationError for a likelihood that is not a number: which answer is the likeliest is then arbitrary."""
+    if any(map(math.isnan, loglikelihoods)):
+        raise EvaluationError(
+            f"{task.name}: the model's predictions on item {item.number + 1} are not numbers, so it has no score",
+            remedy="its weights are damaged or out of range: train the stage again with a lower learning rate, or with "
+            "`train.precision: float32`",
+        )
 
 
 def _chance(loaded: Any, items: Sequence[Item]) -> float | None:
@@ -217,10 +247,12 @@ def _sample(task: TaskFile, loaded: Any, item: Item, chosen: str, score: float) 
         }
     if loaded.OUTPUT_TYPE == "loglikelihood":
         loglikelihood, greedy = first.filtered_resps[chosen]
+        _require_likelihoods(task, item, [loglikelihood])
         said = spoken(score) if by_likelihood(task.config) else greedy
         return record | {"answer": item.target, "prediction": said, "loglikelihoods": [loglikelihood]}
     choices = loaded.doc_to_choice(doc)
     loglikelihoods = [float(request.filtered_resps[chosen][0]) for request in item.requests][: len(choices)]
+    _require_likelihoods(task, item, loglikelihoods)
     best = max(range(len(choices)), key=loglikelihoods.__getitem__)
     return record | {
         "choices": choices,

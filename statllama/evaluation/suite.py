@@ -14,7 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version
@@ -32,10 +32,13 @@ from statllama.evaluation.items import make_task
 from statllama.evaluation.requests import Requests
 from statllama.evaluation.rubric import share
 from statllama.evaluation.scores import TaskScore, collect
+from statllama.store.commits import known_to_be_there
+from statllama.store.noise import hush
 
 if TYPE_CHECKING:
     from statllama.evaluation.language_model import Budget, LanguageModel
 
+hush()
 # Raised when this module would score the same model on the same task file differently.
 PROTOCOL = 3
 ASKED = ("limit", "max_length", "chat_template", "fewshot_as_turns", "seed")  # fields that bear on what is asked
@@ -126,8 +129,10 @@ class Suite:
         EvaluationError for a benchmark whose data cannot be had, or an item without a valid answer.
         """
         if name not in self._loaded:
-            with _same_draws(), _quiet(), _explained(self.tasks[name]):
-                self._loaded[name] = _load(self.tasks[name], self.spec, self._cache.name)
+            task = self.tasks[name]
+            hub = nullcontext("") if task.is_local else known_to_be_there(str(task.config["dataset_path"]))
+            with _same_draws(), _quiet(), hub as unreached, _explained(task, unreached):
+                self._loaded[name] = _load(task, self.spec, self._cache.name)
         return self._loaded[name]
 
     def score(
@@ -198,20 +203,26 @@ def _check_data(task: TaskFile, spec: EvaluateSpec) -> None:
 
 
 @contextmanager
-def _explained(task: TaskFile) -> Iterator[None]:
-    """Put errors of the libraries below into the user's words."""
+def _explained(task: TaskFile, unreached: str = "") -> Iterator[None]:
+    """Put errors of the libraries below into the user's words. `unreached`: why the hub is, if it is."""
     try:
         yield
     except StatllamaError:
         raise
     except Exception as error:
-        unreached = isinstance(error, OSError) and not task.is_local
-        raise EvaluationError(
-            f"{task.path}: {type(error).__name__}: {error}",
-            remedy=f"without the hub, give a local file: `evaluate: {{data: {{{task.name}: FILE}}}}`"
-            if unreached
-            else None,
-        ) from error
+        elsewhere = None
+        if not task.is_local and (unreached or isinstance(error, OSError)):
+            elsewhere = (
+                f"fetch it where there is a network: `statllama fetch RECIPE`; or give a local file: "
+                f"`evaluate: {{data: {{{task.name}: FILE}}}}`"
+            )
+        if unreached:
+            what = (
+                f"benchmark {task.name}: {unreached}, and the local cache does not have {task.config['dataset_path']}"
+            )
+        else:
+            what = f"{task.path}: {type(error).__name__}: {error}"
+        raise EvaluationError(what, remedy=elsewhere) from error
 
 
 def _load(task: TaskFile, spec: EvaluateSpec, cache: str) -> Any:

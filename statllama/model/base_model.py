@@ -23,6 +23,7 @@ from statllama.model.layout import window_of
 from statllama.model.packed_attention import varlen_with_groups
 from statllama.model.precision import compute_type
 from statllama.model.weight_files import require_whole, stored_shapes
+from statllama.store.noise import hush
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# On some CPUs it advises an optional package each time that it is imported, which PEFT does too.
-logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+hush()
 
 Backend = Literal["transformers", "unsloth"]
 PIECE = 2**18  # words of 32 bits that `checksum` reads at a time; larger pieces leave the CPU's caches

@@ -17,7 +17,7 @@ from statllama.evaluation.meaning import notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
 from statllama.evaluation.power import smallest_of
 from statllama.evaluation.scorecard import compare_scores
-from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.scores import TaskScore, floor_known
 from statllama.report.curves import BEHAVIOUR
 from statllama.report.data import (
     Benchmark,
@@ -193,8 +193,7 @@ def _benchmark(
         tuple(_topics(found, last)),
         domain,
         str(smallest or ""),
-        base.chance,
-        base.blind,
+        *floor_known(found.values()),
     )
 
 

@@ -9,7 +9,6 @@ evaluates them in floats. So it works in any thread, and gives the same on every
 from __future__ import annotations
 
 import cmath
-import logging
 import math
 import re
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 from statllama.errors import TrainingError
 from statllama.rewards.bounds import MOST_CHARACTERS, admitted, variables
 from statllama.rewards.evaluate import value_of
+from statllama.store.noise import hush
 
 _MOST_FOR_VERIFY = 60  # characters of a set, tuple or interval
 _TRANSCENDENTAL = r"\\(?:exp|ln|log|arc|sin|cos|tan)|e\s*\^"  # of a large number these take any time to evaluate
@@ -171,8 +171,7 @@ def _math_verify() -> Any:
     """Return math-verify, shown to work: later, whatever it raises counts as the expression's fault."""
     import math_verify
 
-    logging.getLogger("math_verify.parser").setLevel(logging.ERROR)  # it warns that there is no alarm
-    logging.getLogger("math_verify.grader").setLevel(logging.ERROR)
+    hush()
     try:
         if complex(_parse(math_verify, r"\frac{1}{4}")[0]) == 0.25:
             return math_verify

@@ -12,7 +12,6 @@ of its own (`_sampling`).
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -220,8 +219,6 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     class Trainer(RolloutTrainer, trl.GRPOTrainer):  # type: ignore[misc]
         pass
 
-    # It prints whole rows for a completion that no reward judged; batches that teach nothing are told in our words.
-    logging.getLogger("trl.trainer.grpo_trainer").setLevel(logging.ERROR)
     del arguments["activation_offloading"]  # GRPOConfig has no such field
     trainer = Trainer(
         model=model,

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from statllama.cli import app as cli
+from statllama.cli.console import terminal
 from statllama.cli.console.scores import change_cells, print_scorecard
 from statllama.errors import UsageError
+from statllama.evaluation.compare import Record, Scored, compare
 from statllama.evaluation.paired import judge, paired_change
 from statllama.evaluation.scorecard import scorecard
 from statllama.runs.targets import find_subject, split_stage
@@ -242,3 +245,56 @@ def test_an_end_near_nothing_keeps_its_side(low: float, high: float, shown: str)
     """A change that is shown has an interval without 0 in print too."""
     judged = judge(replace(paired_change([0] * 9, [1] * 9), difference=2.0, low=low, high=high))
     assert shown in change_cells(judged)[0]
+
+
+def test_one_item_is_an_item(capsys: pytest.CaptureFixture[str]) -> None:
+    print_scorecard(scorecard([("base", None, [task_score([1.0])]), ("one", "base", [task_score([0.0])])]))
+    said = capsys.readouterr().out
+    assert "(acc, 1 item" in said and "1 items" not in said
+
+
+def test_chance_is_shown_where_only_a_newer_record_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A base that was scored before chance was kept, and a stage scored since."""
+    old, new = task_score([1.0, 0.0] * 20), replace(task_score([1.0, 1.0] * 20), chance=0.25)
+    card = scorecard([("base", None, [old]), ("one", "base", [new])])
+    print_scorecard(card)
+    assert "(acc, 40 items; chance 25.0)" in capsys.readouterr().out
+    record = {name: Record(score, {}) for name, score in (("base", old), ("one", new))}
+    compared = compare([Scored(name, {"stats": each}) for name, each in record.items()])
+    assert [contrast.chance for contrast in compared.contrasts] == [0.25]
+
+
+def test_compare_shows_what_is_asked(command: Command) -> None:
+    command("eval", "tiny")
+    plain = command("compare", "tiny:base", "tiny")[1]
+    assert "exploratory" not in plain and "scores higher" not in plain and "scores lower" not in plain
+    asked = command("compare", "tiny:base", "tiny", "--items", "1", "--topics")[1]
+    for option, text in (("--items 3", "scores "), ("--topics", "exploratory")):
+        assert (option in plain) == (text in asked)
+        assert option not in asked
+
+
+def test_tables_have_one_style() -> None:
+    """One function makes them all; grids, which have neither head nor lines, are no tables."""
+    import ast
+
+    folder = Path(terminal.__file__).parent
+    for file in folder.glob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        made = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Table"]
+        assert len(made) == (file.name == "terminal.py"), f"{file.name}:{made}"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_table_cuts_nothing(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "Out", Console(width=columns))
+    table = terminal.new_table("source", "format", *map(terminal.figure, ("rows", "usable", "tokens", "with loss")))
+    table.add_row("a/folder/of/some/length/rows.jsonl", "question_answer", "123,456", "123,456", "123,456,789", "54%")
+    terminal.print_table(table)
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= columns
+    assert "…" not in said
+    cells = ["".join(column) for column in zip(*(line.ljust(columns) for line in said.splitlines()), strict=True)]
+    assert sum(sign.isdigit() for sign in "".join(cells)) == 6 + 6 + 9 + 2

@@ -396,3 +396,10 @@ def test_a_budget_is_a_loss_and_a_level_a_share(budget: float, level: float) -> 
 def test_the_module_is_light() -> None:
     code = "import statllama.evaluation.paired, sys; assert not {'numpy', 'torch'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_no_missing_evidence(wrong: float) -> None:
+    for before, after in (([0.0, wrong, 1.0], [1.0, 1.0, 1.0]), ([1.0, 1.0, 1.0], [0.0, wrong, 1.0])):
+        with pytest.raises(ValueError, match=f"no numbers cannot be compared: .*{wrong}"):
+            paired_change(before, after)

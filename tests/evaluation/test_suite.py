@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import os
 import random
 import re
@@ -595,6 +596,16 @@ def test_a_wrong_task_names_the_item_or_field(
     with pytest.raises(EvaluationError) as caught:
         run("wrong")
     assert message in str(caught.value) and str(path.parent) in str(caught.value)
+
+
+def test_predictions_that_are_no_numbers_have_no_score(model: Any, run: Callable[..., TaskScore]) -> None:
+    """The likeliest of such answers would be any: it would count as a score like others."""
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.get_output_embeddings().weight.fill_(math.nan)
+    with pytest.raises(EvaluationError, match="choice: the model's predictions on item 1 are not numbers") as caught:
+        run("choice", model=broken)
+    assert "lower learning rate" in str(caught.value.remedy)
 
 
 def test_an_interruption_is_not_disguised(run: Callable[..., TaskScore]) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from statllama.cli.console.scores import change_cells, floors_after, print_notes, share_cell
-from statllama.cli.console.terminal import Out, plain, print_table
+from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table
 from statllama.evaluation.meaning import notes
 from statllama.evaluation.paired import spoken_level
 from statllama.evaluation.scores import TaskScore
@@ -16,11 +13,9 @@ from statllama.runs.attribution import Attribution, Dial
 def print_attribution(result: Attribution) -> None:
     """Print a table per benchmark: each stage's change when it was added, and the stack's loss without it."""
     for i, whole in enumerate(result.prefixes[result.stages[-1]]):
-        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {whole.n} items{floors_after('; ', whole)})")
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-        table.add_column("stage")
-        for name in ("up to it", "its step", "p", "without it", "its worth", "p"):
-            table.add_column(name, justify="right", no_wrap=True)
+        items = counted(whole.n, "item")
+        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {items}{floors_after('; ', whole)})")
+        table = new_table("stage", *map(figure, ("up to it", "its step", "p", "without it", "its worth", "p")))
         table.add_row("base", _share(result.prefixes["base"][i]))
         for share in (s for s in result.shares if s.task == whole.task):
             table.add_row(
@@ -42,11 +37,10 @@ def print_attribution(result: Attribution) -> None:
 
 def print_dial(result: Dial) -> None:
     """Print a row per factor: the score on each benchmark with its change from factor 1."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column(f"{plain(result.stage)} x", justify="right")
+    table = new_table(figure(f"{plain(result.stage)} x"))
     for score in result.notches[0].scores:
         table.add_column(f"{plain(score.task)} ({plain(score.metric)}, {score.n})", justify="right")
-        table.add_column("from 1", justify="right")
+        table.add_column("from 1", justify="right", no_wrap=True)
     for notch in result.notches:
         cells = [
             cell for score in notch.scores for cell in (_share(score), change_cells(notch.changes.get(score.task))[0])

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes, visible
+from statllama.cli.console.terminal import (
+    Out,
+    counted,
+    figure,
+    new_table,
+    plain,
+    print_table,
+    readable_bytes,
+    short,
+    shortened,
+    visible,
+)
 
 if TYPE_CHECKING:
     from statllama.data.cache import Kept
@@ -51,9 +62,8 @@ def print_check(check: StageCheck) -> None:
 
 
 def _sources(check: StageCheck) -> Table:
-    table = Table("source", "format", "rows", "usable", "uses", "tokens", "with loss", "cut", "repeats")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    figures = map(figure, ("rows", "usable", "uses", "tokens", "with loss", "cut", "repeats"))
+    table = new_table("source", "format", *figures)
     assert check.selection is not None
     for i, source in enumerate(check.selection.sources):
         report = check.report.sources[i] if check.report is not None else None
@@ -71,12 +81,14 @@ def _print_left_out(check: StageCheck) -> None:
     assert check.selection is not None
     for source in check.selection.sources:
         for reason, count in source.dropped.items():
-            Out.print(f"  {plain(source.name)}: {count:,} rows left out: {plain(reason)}")
+            Out.print(f"  {plain(source.name)}: {counted(count, 'row')} left out: {plain(reason)}")
         for fault in source.faults:
-            Out.print(f"  [red]{plain(fault)}[/]")
+            Out.print(f"  [red]{plain(shortened(fault))}[/]")
     for hit in check.selection.hits:
         question = hit.question
-        Out.print(f"  [red]{plain(hit.where)}[/] copies question {question.number} of {plain(question.task)}:")
+        Out.print(
+            f"  [red]{plain(shortened(hit.where))}[/] copies question {question.number} of {plain(question.task)}:"
+        )
         Out.print(f"      {hit.form}, {hit.share:.0%}")
         Out.print(f"      row:      {plain(_cut(hit.passage))}")
         Out.print(f"      question: {plain(_cut(question.text))}")
@@ -99,7 +111,7 @@ def _print_contamination(selection: Selection) -> None:
         more = group.rows - 1
         others = f", and {more:,} more {'row' if more == 1 else 'rows'} like it" if more else ""
         Out.print(
-            f"  [yellow]{plain(nearest.where)}[/] may ask question {question.number} of {plain(question.task)} "
+            f"  [yellow]{plain(shortened(nearest.where))}[/] may ask question {question.number} of {plain(question.task)} "
             f"in other words: similarity {nearest.similarity:.2f}{others}"
         )
         Out.print(f"      row:      {plain(_cut(nearest.passage))}")
@@ -123,7 +135,7 @@ def print_judged(reviews: Sequence[Review]) -> None:
         if review.judgement and review.judgement.answer == "yes":
             question = review.question
             Out.print(
-                f"  [red]{plain(review.suspect.where)}[/] asks question {question.number} of {plain(question.task)} "
+                f"  [red]{plain(shortened(review.suspect.where))}[/] asks question {question.number} of {plain(question.task)} "
                 f"(similarity {review.suspect.similarity:.2f})"
             )
 
@@ -133,7 +145,7 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     if not verdicts:
         Out.print("  [green]ok[/]: nothing to fix")
     for verdict in verdicts:
-        Out.print(f"  {MARKS[verdict.level]} {plain(verdict.source)}: {plain(verdict.text)}")
+        Out.print(f"  {MARKS[verdict.level]} {plain(verdict.source)}: {plain(shortened(verdict.text))}")
         if verdict.remedy:
             Out.print(f"           -> {plain(verdict.remedy)}")
 
@@ -154,7 +166,7 @@ def _print_marked(sample: str) -> None:
 
 def print_preview(preview: Preview) -> None:
     """Print a row token by token: position, id, text, and whether it carries loss."""
-    Out.print(f"{plain(preview.where)} ({preview.format})")
+    Out.print(f"{plain(shortened(preview.where))} ({preview.format})")
     for title, tokens in preview.sequences:
         if title:
             Out.print(f"[bold]{title}[/]")
@@ -164,7 +176,7 @@ def print_preview(preview: Preview) -> None:
 
 
 def _tokens(preview: Preview, tokens: Tokens) -> Table:
-    table = Table("position", "id", "token", "loss")
+    table = new_table(figure("position"), figure("id"), "token", "loss")
     for position, (number, learned) in enumerate(zip(tokens.ids, tokens.learned, strict=True)):
         text = Text(repr(visible(preview.tokenizer.decode([number])))[1:-1], style=LEARNED if learned else "")
         table.add_row(str(position), str(number), text, "yes" if learned else "")
@@ -176,7 +188,7 @@ def print_cache(items: Sequence[Kept]) -> None:
     if not items:
         Out.print("the workspace holds no prepared data")
         return
-    table = Table("key", "what", "sources", "size", "age")
+    table = new_table("key", "what", "sources", figure("size"), figure("age"))
     for item in items:
         manifest = item.entry.manifest
         sources = ", ".join(map(str, manifest.get("sources", ())))
@@ -200,7 +212,7 @@ def _total(items: Sequence[Kept]) -> str:
 
 def print_topics(topics: Iterable[tuple[str, Mapping[str, str]]]) -> None:
     """Print the topics of generated problems and their kinds, each with the topics of the AP course that cover it."""
-    table = Table("topic", "kinds", "covered by the AP course in its topics")
+    table = new_table("topic", figure("kinds"), "covered by the AP course in its topics")
     for name, kinds in topics:
         shown = [f"{kind} ({covered or 'off the syllabus'})" for kind, covered in kinds.items()]
         table.add_row(name, str(len(kinds)), ", ".join(shown))
@@ -209,7 +221,7 @@ def print_topics(topics: Iterable[tuple[str, Mapping[str, str]]]) -> None:
 
 def print_written(count: int, path: Any, seconds: float) -> None:
     """Print the outcome of `data problems`."""
-    Out.print(f"{count:,} rows written to {plain(path)} in {seconds:.1f} s")
+    Out.print(f"{counted(count, 'row')} written to {plain(short(path))} in {seconds:.1f} s")
 
 
 def _cut(text: str) -> str:

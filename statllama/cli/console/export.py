@@ -5,10 +5,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from statllama.cli.console.terminal import Out, counted, plain, print_table, readable_bytes
+from statllama.cli.console.terminal import (
+    Out,
+    counted,
+    figure,
+    new_table,
+    plain,
+    print_path,
+    print_table,
+    readable_bytes,
+)
 from statllama.release.certificate import Verified
 from statllama.release.release import Release
 from statllama.runs.bundle import Bundled
@@ -16,8 +22,7 @@ from statllama.runs.bundle import Bundled
 
 def print_release(release: Release) -> None:
     """Print the files with their sizes, each artefact's checks in a line, what is withheld, and notes."""
-    table = Table("what", "bytes", "verified", box=SIMPLE_HEAD, padding=(0, 1))
-    table.columns[1].justify = "right"
+    table = new_table("what", figure("bytes"), "verified")
     for artefact in release.certificate.artefacts:
         table.add_row(plain(artefact.name), readable_bytes(_size(release.folder / artefact.name)), _checks(artefact))
     for artefact in release.certificate.withheld:
@@ -27,7 +32,7 @@ def print_release(release: Release) -> None:
         Out.print(f"  [bold red]failed:[/] {plain(failure)}")
     for note in release.notes:
         Out.print(f"  [yellow]note:[/] {plain(note)}")
-    Out.print(f"released: {plain(release.folder)}")
+    print_path("released: ", release.folder)
 
 
 def print_bundled(done: Bundled) -> None:

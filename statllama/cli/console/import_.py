@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from statllama.cli.console.terminal import Out, counted, plain, readable_bytes
+from statllama.cli.console.terminal import Out, counted, plain, print_path, readable_bytes
 
 if TYPE_CHECKING:
     from statllama.release.imported import Imported
@@ -23,14 +23,14 @@ def print_imported(imported: Imported) -> None:
     name, licence = general.get("general.name"), general.get("general.license")
     Out.print(f"[bold]{plain(name or source.header.path.name)}[/]: {source.config['architectures'][0]}", end="")
     Out.print(f", {source.header.parameters:,} parameters")
-    Out.print(f"  read: {plain(source.header.path)} ({plain(types)})")
+    print_path("  read: ", source.header.path, f" ({plain(types)})")
     Out.print(f"  licence: {plain(licence) if licence else 'the file states none: find out what it allows'}")
     for check in imported.verified.checks:
         word = "[green]passed[/]" if check.passed else "[bold red]failed[/]" if check.required else "[yellow]differs[/]"
         Out.print(f"  {word}{'' if check.required else ' (information)'}: {plain(check)}")
     if imported.unverified:
         Out.print(f"  [yellow]note:[/] not compared with llama.cpp: {plain(imported.unverified)}")
-    Out.print(f"imported: {plain(folder)} ({readable_bytes(size)}, weights in {source.type})")
+    print_path("imported: ", folder, f" ({readable_bytes(size)}, weights in {source.type})")
     where = "in a recipe" if folder.is_absolute() else "in a recipe here"
     # A name alone may also be that of a recipe or of a run, which come first.
     target = folder if folder.is_absolute() else os.path.join(os.curdir, folder)

@@ -13,7 +13,7 @@ from rich.text import Text
 from statllama.cli.console.frame import Part, duration, frame, left_of, memory, spoken
 from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
-from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes
+from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
 from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.progress import Kind, RunProgress
 from statllama.runs.subject import BASE
@@ -114,7 +114,7 @@ class ConsoleReporter(RunProgress):
         began = time.monotonic()
         with super().busy(what):
             yield
-        Out.print(f"  [dim]{plain(what)}: {time.monotonic() - began:.1f} s[/]", soft_wrap=True)
+        Out.print(f"  [dim]{plain(shortened(what))}: {time.monotonic() - began:.1f} s[/]", soft_wrap=True)
 
     def waiting(self, what: str) -> Callable[[Holder], None]:
         note = super().waiting(what)
@@ -144,8 +144,9 @@ class ConsoleReporter(RunProgress):
     @contextmanager
     def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
         Out.print(
-            f"[bold cyan]{spec.name}[/] ({spec.type}): {steps} steps of {spec.train.batch_size} {spec.rows_are}, "
-            f"learning rate {spec.train.learning_rate:g}, rank {spec.lora.r}, scale {spec.lora.scaling:g}"
+            f"[bold cyan]{spec.name}[/] ({spec.type}): {counted(steps, 'step')} of {spec.train.batch_size} "
+            f"{spec.rows_are}, learning rate {spec.train.learning_rate:g}, rank {spec.lora.r}, "
+            f"scale {spec.lora.scaling:g}"
         )
         self._last_line = 0.0
         with super().training(spec, report, steps):
@@ -166,7 +167,7 @@ class ConsoleReporter(RunProgress):
 
     def note(self, text: str) -> None:
         super().note(text)
-        Out.print(f"  [yellow]note:[/] {plain(text)}")
+        Out.print(f"  [yellow]note:[/] {plain(shortened(text))}")
 
     def stage_finished(self, name: str, entry: Entry) -> None:
         super().stage_finished(name, entry)
@@ -183,7 +184,7 @@ class ConsoleReporter(RunProgress):
             return
         m = entry.manifest["metrics"]
         end = f"reward {m['reward']:.3f}" if "reward" in m else f"loss {m['loss']:.4f}" if "loss" in m else ""
-        what = f"{m['steps']} steps, {end}" if end else _blended(m)
+        what = f"{counted(m['steps'], 'step')}, {end}" if end else _blended(m)
         Out.print(f"[bold cyan]{name}[/]: cached ({what})")
 
     def is_news(self, name: str, what: str) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.cli.console.terminal import Out, plain, print_table, width
+from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, width
 from statllama.evaluation.compare import Comparison, Contrast, Flips, Sample, Tested
 from statllama.evaluation.meaning import Note, floors, grouped
 from statllama.evaluation.paired import Judged, Verdict, spoken_level
@@ -28,8 +27,8 @@ def print_scorecard(card: Scorecard) -> None:
     """Print scores with standard errors, the paired changes from base and parent, and their verdicts."""
     for i, task in enumerate(card.tasks):
         first = card.rows[0].cells[i]
-        part = ", only a part of the items" if first.limited else ""
-        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {first.n} items{part}{floors_after('; ', first)})")
+        items = counted(first.n, "item") + (", only a part of the items" if first.limited else "")
+        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {items}{floors_after('; ', first)})")
         whole = _card_table(card, i, ("base", "parent") if card.tests else ())
         if width(whole) <= Out.width:
             Out.print(whole)
@@ -63,9 +62,7 @@ def print_scorecard(card: Scorecard) -> None:
     Out.print(f"[dim]Points ± standard error.{tested}{blind}[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
-        table = Table("stack", box=SIMPLE_HEAD, padding=(0, 1))
-        for name in ("from parent", "from base"):
-            table.add_column(name, justify="right")
+        table = new_table("stack", figure("from parent"), figure("from base"))
         for name, drift in drifts.items():
             table.add_row(plain(name), f"{drift.to_parent:.3g}", f"{drift.to_base:.3g}")
         print_table(table)
@@ -87,10 +84,8 @@ def print_notes(notes: Sequence[Note], *, tasks: bool = False) -> None:
 
 def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
     """Return one benchmark of the scorecard: a row for each stack, its score, and the change from each of `against`."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("stack")
-    for name in ("score", *(name for other in against for name in (f"from {other}", "p"))):
-        table.add_column(name, justify="right", no_wrap=True)
+    changes_of = (name for other in against for name in (f"from {other}", "p"))
+    table = new_table("stack", *map(figure, ("score", *changes_of)))
     for row in card.rows:
         cell = row.cells[task]
         changes = (text for other in against for text in change_cells(getattr(cell, f"from_{other}")))
@@ -119,8 +114,8 @@ def _p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def print_comparison(comparison: Comparison, items: int, *, topics: bool = True) -> None:
-    """Print each benchmark and model against the reference, then topics, then the first `items` flipped items each
+def print_comparison(comparison: Comparison, items: int = 0, *, topics: bool = False) -> None:
+    """Print each benchmark and model against the reference; on demand topics, and the first `items` flipped items each
     way.
     """
     if not topics:
@@ -145,11 +140,22 @@ def print_comparison(comparison: Comparison, items: int, *, topics: bool = True)
     Out.print(f"[dim]{_closing(comparison)}[/]")
 
 
+def print_more(comparison: Comparison, items: int, topics: bool) -> None:
+    """Name the options that show what was not asked for."""
+    flipped = any(contrast.gained or contrast.lost for contrast in comparison.contrasts)
+    more = ["--items 3"] if flipped and not items else []
+    more += ["--topics"] if not topics and any(contrast.topics for contrast in comparison.contrasts) else []
+    if more:
+        Out.print(f"[dim]More: {' '.join(more)}[/]")
+
+
 TestedRow = tuple[str, str, int, Tested]  # what was compared, the model, items there are (0: those tested), the result
 
 
 def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
-    """Print one table where there is room, else one of the scores with their verdicts and one of the rest."""
+    """Print one table where there is room; else, for each benchmark, one of the scores with their verdicts and one of
+    the rest. Topics, of which there are many, stay together.
+    """
     clustered = any(tested.change.clusters < tested.change.n for *_, tested in rows)
     figures = FIGURES if clustered else tuple(name for name in FIGURES if name != "clusters")
     whole = _tested_table(rows, what, figures, verdicts=True)
@@ -158,23 +164,27 @@ def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
     if width(whole) <= Out.width:
         Out.print(whole)
         return
-    print_table(_tested_table(rows, what, BRIEF, verdicts=True))
-    print_table(_tested_table(rows, what, figures[len(BRIEF) :], verdicts=False))
+    by_itself = what == "benchmark"
+    for subject in dict.fromkeys(row[0] for row in rows) if by_itself else ("",):
+        if by_itself:
+            Out.print(f"[bold]{subject}[/]")
+        part = [row for row in rows if row[0] == subject or not by_itself]
+        print_table(_tested_table(part, "" if by_itself else what, BRIEF, verdicts=True))
+        print_table(_tested_table(part, "" if by_itself else what, figures[len(BRIEF) :], verdicts=False))
 
 
 def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], *, verdicts: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column(what)
-    table.add_column("model")
-    for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
+    """Return a table of changes. `what`: the head of its first column; without one there is no such column."""
+    names = (what, "model") if what else ("model",)
+    table = new_table(*names, *map(figure, figures))
     if verdicts:
         table.add_column("verdict", min_width=len("difference"), max_width=len("no evidence of a"))
     before = ""
     for subject, model, total, tested in rows:
         texts = _figures(tested, total)
         word = [_coloured(tested.verdict, tested.verdict)] if verdicts else []
-        table.add_row("" if subject == before else subject, plain(model), *(texts[name] for name in figures), *word)
+        first = ["" if subject == before else subject] if what else []
+        table.add_row(*first, plain(model), *(texts[name] for name in figures), *word)
         before = subject
     return table
 
@@ -203,7 +213,7 @@ def _end_of(points: float) -> str:
 def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, way: str) -> None:
     if not flips:
         return
-    count = f"{len(flips)} item{'' if len(flips) == 1 else 's'}"
+    count = counted(len(flips), "item")
     shown = f"; the first {items}:" if len(flips) > items else ":"
     Out.print(f"[bold]{plain(contrast.task)}[/]: {plain(contrast.other)} scores {way} on {count}{shown}")
     for old, new in flips[:items]:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from statllama.cli.console.frame import Part
 from statllama.cli.console.run import ConsoleReporter, stack_plan
 from statllama.cli.console.scores import _coloured, change_cells, print_comparison
-from statllama.cli.console.terminal import Out, plain, print_error, print_table
+from statllama.cli.console.terminal import Out, figure, new_table, plain, print_error, print_table
 from statllama.errors import StatllamaError
 from statllama.report import words
 from statllama.report.data import estimate
@@ -61,9 +60,7 @@ class StudyReporter(ConsoleReporter):
 def print_study(result: StudyResult) -> None:
     """Print all scores with 95 % intervals, the paper's figures where it has some, and the comparison of pipelines."""
     tasks, papers = result.tasks, result.in_paper
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("recipe", "stage"):
-        table.add_column(name)
+    table = new_table("recipe", "stage")
     for task in tasks:
         table.add_column(plain(task), justify="right", no_wrap=True)
         if task in papers:
@@ -82,7 +79,7 @@ def print_study(result: StudyResult) -> None:
         print_table(table)
         Out.print("[dim]Per cent, with 95 % intervals.[/]")
     if result.comparison is not None:
-        print_comparison(result.comparison, 0, topics=False)
+        print_comparison(result.comparison)
     elif tasks and sum(p.label not in result.failed for p in result.pipelines) > 1:
         Out.print("[yellow]not compared:[/] no benchmark is scored for all pipelines")
     print_recipes(result)
@@ -114,9 +111,7 @@ def print_recipes(result: StudyResult) -> None:
 
 def _recipes_table(contrasts: Sequence[RecipeContrast], reference: str) -> Table:
     """Return one benchmark: the reference, then every other recipe with both verdicts."""
-    table = Table("pipeline", box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("score", "difference", "items", "runs", "p"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = new_table("pipeline", *map(figure, ("score", "difference", "items", "runs", "p")))
     for name in ("recipe", "checkpoint"):
         table.add_column(name, no_wrap=True)
     table.add_row(plain(reference), _runs_cell(contrasts[0].before, contrasts[0].before_sd))

@@ -6,13 +6,14 @@ import os
 import re
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 
 from statllama.errors import Interrupted, StatllamaError
 
@@ -37,11 +38,22 @@ def plain(text: object) -> str:
 
 
 def print_error(error: StatllamaError) -> None:
-    """Print an error and its remedy on stderr."""
+    """Print an error and its remedy on stderr, if that is still open."""
     head = "[bold yellow]stopped:[/]" if isinstance(error, Interrupted) else "[bold red]error:[/]"
-    Err.print(f"{head} {plain(error.message)}")
-    if error.remedy:
-        Err.print(f"[bold]  ->[/] {plain(error.remedy)}")
+    with suppress(OSError):  # a terminal that was closed
+        Err.print(f"{head} {plain(shortened(error.message))}")
+        if error.remedy:
+            Err.print(f"[bold]  ->[/] {plain(shortened(error.remedy))}")
+
+
+def new_table(*columns: str | Column) -> Table:
+    """Return an empty table in the one style of all commands: names of columns of text, and `figure` columns."""
+    return Table(*columns, box=SIMPLE_HEAD, padding=(0, 1))
+
+
+def figure(name: str) -> Column:
+    """Return a column of figures: to the right, and on one line."""
+    return Column(name, justify="right", no_wrap=True)
 
 
 def width(table: Table) -> int:
@@ -50,13 +62,16 @@ def width(table: Table) -> int:
 
 
 def print_table(table: Table) -> None:
-    """Print a table; on a narrow terminal without lines between columns, and with long texts folded, so that nothing is
-    lost.
+    """Print a table; on a narrow terminal with its columns closer together, then with texts on several lines, figures
+    too where there is no other way, so that nothing is lost.
     """
     if width(table) > Out.width:
-        table.box, table.padding = SIMPLE_HEAD, 0
+        table.padding = 0
         for column in table.columns:
             column.overflow = "fold"
+        if Measurement.get(Out, Out.options.update(max_width=UNBOUNDED), table).minimum > Out.width:
+            for column in table.columns:
+                column.no_wrap = False
     Out.print(table)
 
 
@@ -76,6 +91,17 @@ def short(path: Path | str) -> str:
             inside = shlex.quote(os.path.relpath(whole, start))
             forms.append(sign + (f"./{inside}" if not sign and inside.startswith(("~", "-")) else inside))
     return min(forms, key=len)
+
+
+def shortened(text: str) -> str:
+    """Return a text with each path below the current folder relative to it, and each below the home folder from `~`.
+
+    Within quotes `~` means nothing to a shell: there the path stays.
+    """
+    for start, sign, before in ((os.getcwd(), "", r"\w/~"), (os.path.expanduser("~"), "~/", r"\w/~'\"")):
+        if len(start) > 1:
+            text = re.sub(rf"(?<![{before}]){re.escape(start.rstrip('/'))}/(?=[^\s/'\"])", sign, text)
+    return text
 
 
 def print_path(before: str, path: Path | str, after: str = "") -> None:

@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.syntax import Syntax
-from rich.table import Table
 
-from statllama.cli.console.terminal import Out, plain, print_table, visible
+from statllama.cli.console.terminal import (
+    Out,
+    figure,
+    new_table,
+    plain,
+    print_path,
+    print_table,
+    visible,
+)
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
@@ -34,9 +40,8 @@ def print_recipe(recipe: Recipe) -> None:
 
 def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping[str, Measure]) -> None:
     """Print which stages would run, which are cached, and why."""
-    table = Table("stage", "type", "on", "runs", "why", "examples", "tokens", "steps", title=plain(recipe.name))
-    for column in table.columns[5:]:
-        column.justify = "right"
+    Out.print(f"[bold]{plain(recipe.name)}[/]")
+    table = new_table("stage", "type", "on", "runs", "why", *map(figure, ("examples", "tokens", "steps")))
     for stage in stages:
         measure = measures[stage.spec.name]
         parents = "base" if stage.spec.parents == "base" else ", ".join(stage.spec.parents or ())
@@ -52,10 +57,8 @@ def print_foresight(sights: Sequence[Sight]) -> None:
     """Print the smallest change that each benchmark can show, and its gate, as a warning where it cannot be judged."""
     if not sights:
         return
-    table = Table("benchmark", box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("items", "effective", "base", "flips", "smallest change"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from")
+    figures = map(figure, ("items", "effective", "base", "flips", "smallest change"))
+    table = new_table("benchmark", *figures, "from")
     for sight in sights:
         design = sight.design
         if design is None:
@@ -63,8 +66,8 @@ def print_foresight(sights: Sequence[Sight]) -> None:
             continue
         base = f"{100 * design.accuracy:.0f} %"
         small = f"{sight.smallest:.1f}" if sight.smallest and sight.smallest < 100 else "none"
-        figures = f"{design.items:,}", f"{design.effective:,.0f}", base, f"{100 * design.discordance:.0f} %", small
-        table.add_row(plain(sight.task), *figures, design.basis)
+        cells = f"{design.items:,}", f"{design.effective:,.0f}", base, f"{100 * design.discordance:.0f} %", small
+        table.add_row(plain(sight.task), *cells, design.basis)
     print_table(table)
     Out.print(
         f"[dim]Smallest change from the base, in points, that is shown with 80 % power among all {sights[0].tests} "
@@ -82,8 +85,10 @@ def print_foresight(sights: Sequence[Sight]) -> None:
 def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
     """Print where the recipes' data are now, and how to run from there."""
     names = ", ".join(map(plain, recipes))
-    Out.print(f"ready to run without network: {names}. The data are in {plain(workspace)}, bases and benchmarks in")
-    Out.print(f"{plain(cache)}. On another machine, with copies of both:")
+    Out.print(f"ready to run without network: {names}")
+    print_path("  the data are in ", workspace)
+    print_path("  bases and benchmarks are in ", cache)
+    Out.print("On another machine, with copies of both:")
     Out.print("  HF_HOME=COPY HF_HUB_OFFLINE=1 statllama run RECIPE --workspace COPY")
 
 
