@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import shipped_recipes
@@ -44,6 +45,13 @@ def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Su
         f"{target!r} is not a recipe file, a run in {store.root}, a folder or a hub id: {near(target, names)}",
         remedy="`statllama status` lists the runs",
     )
+
+
+def recorded_recipe(target: str, store: Store) -> Mapping[str, Any] | None:
+    """Return the record of the run that `target` names; None when it names a recipe, or nothing here."""
+    if os.path.isfile(os.path.expanduser(target)) or target in shipped_recipes():
+        return None
+    return store.runs().get(target)
 
 
 def _of_recipe(recipe: Recipe, store: Store) -> Subject:

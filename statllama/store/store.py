@@ -148,13 +148,20 @@ class Store:
 
     @contextmanager
     def hold(
-        self, kind: Kind, key: str, *, on_wait: Callable[[Holder], None] | None = None, wait: bool = True
+        self,
+        kind: Kind,
+        key: str,
+        *,
+        on_wait: Callable[[Holder], None] | None = None,
+        wait: bool = True,
+        named: bool = True,
     ) -> Iterator[None]:
         """Hold an entry's lock across processes (flock: the kernel frees it when its holder dies, however).
 
         When another process has it, `on_wait` is called once with that holder, and this waits; a signal
         handler that raises ends the wait. With `wait=False` StoreError says who holds it. Not reentrant: a
-        second hold in the same process waits for the first.
+        second hold in the same process waits for the first. `named=False` writes nothing, so that a full disk can be
+        freed.
         """
         name = self._entry_path(kind, key).relative_to(self.root)
         path = self.writable("locks") / f"{kind}-{key}.lock"
@@ -169,7 +176,8 @@ class Store:
                 if on_wait is not None:
                     on_wait(holder)
         try:
-            write_json(who, asdict(Holder.here()))
+            if named:
+                write_json(who, asdict(Holder.here()))
             yield
         finally:
             with suppress(OSError):
@@ -261,13 +269,13 @@ class Store:
     def discard(self, kind: Kind, key: str) -> None:
         """Delete a published entry, which vanishes at once. StoreError when a process holds it."""
         path = self._entry_path(kind, key)
-        with self.hold(kind, key, wait=False):
+        with self.hold(kind, key, wait=False, named=False):
             self.remove(path)
 
     def discard_partial(self, kind: Kind, key: str) -> None:
         """Delete the working folder of an entry. StoreError when a process holds it."""
         self._entry_path(kind, key)
-        with self.hold(kind, key, wait=False):
+        with self.hold(kind, key, wait=False, named=False):
             self.remove(self.root / "partial" / f"{kind}-{key}")
 
     def remove(self, path: Path) -> None:

@@ -24,7 +24,9 @@ from statllama.runs.inventory import size
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.leases import leases, working
-from tests.store.test_store import kill_at
+from tests.store.test_store import kill_at, small_disk
+
+__all__ = ["small_disk"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")
@@ -487,3 +489,17 @@ def test_a_kill_at_any_moment_of_rm_and_gc_leaves_a_sound_store(store: Store) ->
             break
         step += 3
     assert step > 30
+
+
+def test_a_full_disk_can_be_freed(small_disk: Path) -> None:
+    store = Store(small_disk / "w")
+    own, orphan = result(store, "own"), result(store, "orphan")
+    store.write_run("one", record("one", [own]))
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space"):
+        ballast.write_bytes(b"x" * 2**20)
+    with pytest.raises(StoreError, match="no space is left"):
+        store.write_run("two", {**record("two", [own]), "long": "x" * 10_000})
+    assert collect(store) == {f"results/{orphan}"}
+    assert remove(store, ["one"], {item.place for item in removal(store, ["one"]).items}).bytes > 0
+    assert store.entries("results") == []

@@ -100,7 +100,7 @@ def print_removal(going: Removal) -> None:
     """Print what goes with the runs, and what stays."""
     total = readable_bytes(sum(item.bytes for item in going.items))
     Out.print(f"{plain(', '.join(going.runs))}: {counted(len(going.items), 'item')} that no other run uses, {total}")
-    _list(going.items)
+    _list(sorted(going.items, key=lambda item: -item.bytes))
     if going.shared:
         users = dict.fromkeys(user for _, owners in going.shared for user in owners)
         count = readable_bytes(sum(item.bytes for item, _ in going.shared))
