@@ -102,4 +102,4 @@ def _import_bundle(file: Path, name: str | None, base: Path | None, recipe: Path
         raise UsageError(f"--recipe {recipe}: there is no such file")
     with StopSignal():
         brought = import_bundle(file, Store(workspace), Wishes(name, base, recipe))
-    print_brought(brought, file)
+    print_brought(brought, file, workspace)

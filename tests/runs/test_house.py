@@ -503,3 +503,20 @@ def test_a_full_disk_can_be_freed(small_disk: Path) -> None:
     assert collect(store) == {f"results/{orphan}"}
     assert remove(store, ["one"], {item.place for item in removal(store, ["one"]).items}).bytes > 0
     assert store.entries("results") == []
+
+
+def test_status_hashes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that it is quick whatever the size of the weights."""
+    from statllama.cli.console.house import print_status
+
+    key = result(store, "a")
+    store.write_run("one", record("one", [key]))
+    monkeypatch.setattr("statllama.store.content.file_sha256", lambda path: pytest.fail(f"hashed {path}"))
+    monkeypatch.setattr("statllama.store.files.file_sha256", lambda path: pytest.fail(f"hashed {path}"))
+    result_path = store.root / "results" / key / "manifest.json"
+    manifest = json.loads(result_path.read_text())
+    result_path.write_text(json.dumps({**manifest, "metrics": {"steps": 1, "loss": 1.0}, "created": "2026"}))
+    print_status(store)
+    assert "one" in capsys.readouterr().out
