@@ -54,7 +54,7 @@ def rm(
     store = Store(workspace)
     names = with_earlier(store, runs) if earlier else tuple(dict.fromkeys(runs))
     going = removal(store, names)
-    print_removal(going)
+    print_removal(going, whole=dry_run)
     if not dry_run and agreed("remove", yes, f"statllama rm {' '.join(runs)} --yes"):
         print_cleared(remove(store, names, {item.place for item in going.items}))
 
@@ -70,6 +70,6 @@ def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: Workspa
 
     store = Store(workspace)
     found = stock_of(store)[0].orphans
-    print_orphans(store, found)
+    print_orphans(store, found, whole=dry_run)
     if not dry_run and (not found or agreed("delete", yes, "statllama gc --yes")):
         print_cleared(sweep(store, {item.place for item in found}))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from statllama.cli.options import WORKSPACE, WorkspaceOption
-from statllama.errors import UsageError
+from statllama.errors import NotFoundError, UsageError
 
 FileArg = Annotated[
     Path,
@@ -64,12 +64,14 @@ def import_(
     """
     from statllama.store.archive import is_archive
 
+    if not file.is_file():
+        raise NotFoundError(f"{file} does not exist", remedy="name a bundle made by `export --bundle`, or a GGUF file")
     if is_archive(file):
         _refuse("a bundle", {"--out": out, "--type": type_, "--no-verify": not verify})
         _import_bundle(file, name, base, recipe, workspace)
         return
     _refuse("no bundle", {"--name": name, "--base": base, "--recipe": recipe})
-    if out is None and file.is_file():
+    if out is None:
         raise UsageError(
             f"{file} is no bundle; to make a base folder of a GGUF file, name the folder",
             remedy=f"statllama import {shlex.quote(str(file))} --out base",
@@ -80,7 +82,7 @@ def import_(
     from statllama.runs.signals import StopSignal
 
     with StopSignal():
-        imported = import_model(file, out or Path("base"), type_ and type_.lower(), verify, ConsoleReporter())
+        imported = import_model(file, out, type_ and type_.lower(), verify, ConsoleReporter())
     print_imported(imported)
 
 
@@ -100,4 +102,4 @@ def _import_bundle(file: Path, name: str | None, base: Path | None, recipe: Path
         raise UsageError(f"--recipe {recipe}: there is no such file")
     with StopSignal():
         brought = import_bundle(file, Store(workspace), Wishes(name, base, recipe))
-    print_brought(brought, file)
+    print_brought(brought, file, workspace)

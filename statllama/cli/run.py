@@ -149,12 +149,21 @@ def fetch(
     print_fetched([recipe.name for recipe in study.recipes], workspace, hub_cache())
 
 
-def show(recipe: RecipeArg, overrides: SetOption = None) -> None:
-    """Print the resolved recipe as runnable YAML: every field with its value, defaults included."""
+def show(recipe: RecipeArg, overrides: SetOption = None, workspace: WorkspaceOption = WORKSPACE) -> None:
+    """Print the resolved recipe as runnable YAML: every field with its value, defaults included.
+
+    Takes a run in the workspace too, such as gardener@1: its recipe, as it was then.
+    """
     from statllama.cli.console.workspace import print_recipe
     from statllama.recipe import load_recipe
+    from statllama.runs.targets import recorded_recipe
+    from statllama.store import Store
 
-    print_recipe(load_recipe(recipe, overrides or [], check_files=False))
+    if not overrides and (record := recorded_recipe(recipe, Store(workspace))) is not None:
+        print_recipe(record["resolved"], record["recipe"], record["overrides"])
+        return
+    loaded = load_recipe(recipe, overrides or [], check_files=False)
+    print_recipe(loaded.to_yaml(), str(loaded.source), loaded.overrides)
 
 
 def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:

@@ -27,6 +27,7 @@ from statllama.data.sources import fingerprint
 from statllama.errors import DataError, StoreError
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
+from statllama.store.leases import gate, leases, require_settled
 from statllama.store.store import MANIFEST
 
 if TYPE_CHECKING:
@@ -131,13 +132,18 @@ def kept(store: Store) -> list[Kept]:
 
 
 def prune(store: Store, older_than: float) -> list[Kept]:
-    """Delete, and return, the prepared data that is at least `older_than` seconds old and that nothing holds."""
+    """Delete, and return, the prepared data that is at least `older_than` seconds old and that nothing holds.
+
+    StoreError while a process may be about to read it.
+    """
     gone = []
-    for item in kept(store):
-        if item.age >= older_than:
-            with suppress(StoreError):
-                store.discard("cache", item.entry.key)
-                gone.append(item)
+    with gate(store):
+        require_settled(leases(store))
+        for item in kept(store):
+            if item.age >= older_than:
+                with suppress(StoreError):
+                    store.discard("cache", item.entry.key)
+                    gone.append(item)
     return gone
 
 

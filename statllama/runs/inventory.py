@@ -160,8 +160,8 @@ def _entry(kind: Kind, path: Path, entry: Entry | None) -> Item:
 
 
 def _score(manifest: Mapping[str, Any]) -> str:
-    if manifest.get("kind") == "drift":
-        return f"drift of {manifest.get('name')}"
+    if (kind := manifest.get("kind", "score")) != "score":
+        return f"{kind} of {manifest.get('name')}"
     task = manifest.get("task") or manifest.get("score", {}).get("task")
     return f"score of {manifest.get('name')} on {task}"
 

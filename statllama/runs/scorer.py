@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
 from statllama.data.work import Work
-from statllama.errors import EvaluationError, InputChanged, UsageError
+from statllama.errors import EvaluationError, InputChanged, StoreError, UsageError
 from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import Suite
@@ -223,9 +223,11 @@ def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: boo
 @contextmanager
 def scoring_here(store: Store, subject: Subject) -> Iterator[None]:
     """Enclose work on the subject's scores: its results, and the scores of its stacks, are not cleared away."""
-    with working(store) as lease:
-        bare = {"name": subject.name, "order": [], "stages": {}, "identity": dict(subject.identity)}
-        lease.only(subject.record or bare)
+    with ExitStack() as stack:
+        with suppress(StoreError):  # from a workspace that cannot be written nothing can be cleared away
+            lease = stack.enter_context(working(store))
+            bare = {"name": subject.name, "order": [], "stages": {}, "identity": dict(subject.identity)}
+            lease.only(subject.record or bare)
         yield
 
 

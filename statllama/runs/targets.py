@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import SHIPPED, located, located_base, readable, shipped_bases, shipped_recipes
@@ -56,6 +57,13 @@ def name_of_run(target: str, store: Store) -> str:
     if os.path.isfile(os.path.expanduser(target)) or target in shipped_recipes():
         return load_recipe(target, check_files=False).name
     return target
+
+
+def recorded_recipe(target: str, store: Store) -> Mapping[str, Any] | None:
+    """Return the record of the run that `target` names; None when it names a recipe, or nothing here."""
+    if os.path.isfile(os.path.expanduser(target)) or target in shipped_recipes():
+        return None
+    return store.runs().get(target)
 
 
 def _of_recipe(recipe: Recipe, store: Store) -> Subject:

@@ -7,13 +7,20 @@ import os
 import shlex
 import socket
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from filelock import FileLock, Timeout
+
 from statllama.errors import StoreError
 from statllama.store.files import read_json
+
+_POLL_SECONDS = 0.1
+_HOLDER_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,24 @@ class HeldError(StoreError):
     def __init__(self, message: str, *, remedy: str | None = None, holder: Holder | None = None) -> None:
         super().__init__(message, remedy=remedy)
         self.holder = holder or Holder()
+
+
+def attempts(lock: FileLock, who: Path) -> Iterator[Holder]:
+    """Try for a lock until it is ours; yields its holder once, when it is another's.
+
+    A new holder takes the lock a moment before it has written who it is: an unknown one is given that moment.
+    """
+    told, deadline = False, time.monotonic() + _HOLDER_GRACE_SECONDS
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            return
+        except Timeout:
+            holder = Holder.read(who)
+        if not told and (holder.pid is not None or time.monotonic() > deadline):
+            yield holder
+            told = True
+        time.sleep(_POLL_SECONDS)
 
 
 def _start_ticks(pid: int) -> int | None:

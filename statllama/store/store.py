@@ -23,14 +23,13 @@ import secrets
 import shlex
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from statllama.errors import StoreError, UsageError
 from statllama.store.content import flaw
@@ -45,7 +44,7 @@ from statllama.store.files import (
     walk,
     write_json,
 )
-from statllama.store.holder import HeldError, Holder
+from statllama.store.holder import HeldError, Holder, attempts
 
 SCHEMA_VERSION = 1
 """Version of the manifest's layout; entries of another version are not found."""
@@ -59,8 +58,6 @@ ABOUT = "about.json"
 CHECKPOINTS, SEAL = "checkpoints", "sealed.json"
 """Folder of a working folder's checkpoints, and the file in each that says that it is complete."""
 KEY = re.compile(r"[0-9a-f]{64}")
-_POLL_SECONDS = 0.1
-_HOLDER_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,20 +145,27 @@ class Store:
 
     @contextmanager
     def hold(
-        self, kind: Kind, key: str, *, on_wait: Callable[[Holder], None] | None = None, wait: bool = True
+        self,
+        kind: Kind,
+        key: str,
+        *,
+        on_wait: Callable[[Holder], None] | None = None,
+        wait: bool = True,
+        named: bool = True,
     ) -> Iterator[None]:
         """Hold an entry's lock across processes (flock: the kernel frees it when its holder dies, however).
 
         When another process has it, `on_wait` is called once with that holder, and this waits; a signal
         handler that raises ends the wait. With `wait=False` StoreError says who holds it. Not reentrant: a
-        second hold in the same process waits for the first.
+        second hold in the same process waits for the first. `named=False` writes nothing, so that a full disk can be
+        freed.
         """
         name = self._entry_path(kind, key).relative_to(self.root)
         path = self.writable("locks") / f"{kind}-{key}.lock"
         who = path.with_suffix(".json")
         with translate_os_errors(path):
             lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a killed holder
-            for holder in _attempts(lock, who):
+            for holder in attempts(lock, who):
                 if not wait:
                     raise HeldError(
                         f"{name} is held by {holder}", remedy="wait until it ends, or stop it", holder=holder
@@ -169,7 +173,8 @@ class Store:
                 if on_wait is not None:
                     on_wait(holder)
         try:
-            write_json(who, asdict(Holder.here()))
+            if named:
+                write_json(who, asdict(Holder.here()))
             yield
         finally:
             with suppress(OSError):
@@ -272,13 +277,13 @@ class Store:
     def discard(self, kind: Kind, key: str) -> None:
         """Delete a published entry, which vanishes at once. StoreError when a process holds it."""
         path = self._entry_path(kind, key)
-        with self.hold(kind, key, wait=False):
+        with self.hold(kind, key, wait=False, named=False):
             self.remove(path)
 
     def discard_partial(self, kind: Kind, key: str) -> None:
         """Delete the working folder of an entry. StoreError when a process holds it."""
         self._entry_path(kind, key)
-        with self.hold(kind, key, wait=False):
+        with self.hold(kind, key, wait=False, named=False):
             self.remove(self.root / "partial" / f"{kind}-{key}")
 
     def remove(self, path: Path) -> None:
@@ -382,21 +387,3 @@ def is_run(record: Any) -> bool:
         )
     except (AttributeError, KeyError, TypeError):
         return False
-
-
-def _attempts(lock: FileLock, who: Path) -> Iterator[Holder]:
-    """Try for a lock until it is ours; yields its holder once, when it is another's.
-
-    A new holder takes the lock a moment before it has written who it is: an unknown one is given that moment.
-    """
-    told, deadline = False, time.monotonic() + _HOLDER_GRACE_SECONDS
-    while True:
-        try:
-            lock.acquire(blocking=False)
-            return
-        except Timeout:
-            holder = Holder.read(who)
-        if not told and (holder.pid is not None or time.monotonic() > deadline):
-            yield holder
-            told = True
-        time.sleep(_POLL_SECONDS)

@@ -24,7 +24,9 @@ from statllama.runs.inventory import size
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.leases import leases, working
-from tests.store.test_store import kill_at
+from tests.store.test_store import kill_at, small_disk
+
+__all__ = ["small_disk"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")
@@ -487,3 +489,34 @@ def test_a_kill_at_any_moment_of_rm_and_gc_leaves_a_sound_store(store: Store) ->
             break
         step += 3
     assert step > 30
+
+
+def test_a_full_disk_can_be_freed(small_disk: Path) -> None:
+    store = Store(small_disk / "w")
+    own, orphan = result(store, "own"), result(store, "orphan")
+    store.write_run("one", record("one", [own]))
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space"):
+        ballast.write_bytes(b"x" * 2**20)
+    with pytest.raises(StoreError, match="no space is left"):
+        store.write_run("two", {**record("two", [own]), "long": "x" * 10_000})
+    assert collect(store) == {f"results/{orphan}"}
+    assert remove(store, ["one"], {item.place for item in removal(store, ["one"]).items}).bytes > 0
+    assert store.entries("results") == []
+
+
+def test_status_hashes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that it is quick whatever the size of the weights."""
+    from statllama.cli.console.house import print_status
+
+    key = result(store, "a")
+    store.write_run("one", record("one", [key]))
+    monkeypatch.setattr("statllama.store.content.file_sha256", lambda path: pytest.fail(f"hashed {path}"))
+    monkeypatch.setattr("statllama.store.files.file_sha256", lambda path: pytest.fail(f"hashed {path}"))
+    result_path = store.root / "results" / key / "manifest.json"
+    manifest = json.loads(result_path.read_text())
+    result_path.write_text(json.dumps({**manifest, "metrics": {"steps": 1, "loss": 1.0}, "created": "2026"}))
+    print_status(store)
+    assert "one" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def print_status(store: Store) -> None:
     if found:
         total = readable_bytes(sum(item.bytes for item in found))
         Out.print(f"no run uses {counted(len(found), 'item')}, {total}; `statllama gc` deletes them:")
-        _list(found, MOST)
+        _list(found, MOST, "statllama gc --dry-run")
     kinds = [item.what.partition(" ")[0] for item in stock.items if item.entry is not None]
     kept = ", ".join(counted(kinds.count(word), word) for word in ("adapter", "score"))
     if records or found:
@@ -96,11 +96,11 @@ def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[st
     return table
 
 
-def print_removal(going: Removal) -> None:
-    """Print what goes with the runs, and what stays."""
+def print_removal(going: Removal, *, whole: bool) -> None:
+    """Print what goes with the runs, and what stays; `whole`: each item, however many."""
     total = readable_bytes(sum(item.bytes for item in going.items))
     Out.print(f"{plain(', '.join(going.runs))}: {counted(len(going.items), 'item')} that no other run uses, {total}")
-    _list(going.items)
+    _list(sorted(going.items, key=lambda item: -item.bytes), None if whole else 2 * MOST, "--dry-run lists all")
     if going.shared:
         users = dict.fromkeys(user for _, owners in going.shared for user in owners)
         count = readable_bytes(sum(item.bytes for item, _ in going.shared))
@@ -112,14 +112,14 @@ def print_removal(going: Removal) -> None:
         Out.print(f"stays too: {plain(_several(going.earlier))}")
 
 
-def print_orphans(store: Store, found: Sequence[Item]) -> None:
-    """Print what no run uses."""
+def print_orphans(store: Store, found: Sequence[Item], *, whole: bool) -> None:
+    """Print what no run uses; `whole`: each item, however many."""
     if not found:
         Out.print(f"{plain(store.root)} holds nothing that no run uses")
         return
     total = readable_bytes(sum(item.bytes for item in found))
     Out.print(f"no run uses {counted(len(found), 'item')}, {total}")
-    _list(found)
+    _list(found, None if whole else 2 * MOST, "--dry-run lists all")
 
 
 def print_cleared(done: Cleared) -> None:
@@ -137,12 +137,17 @@ def agreed(what: str, yes: bool, command: str) -> bool:
     if not (sys.stdin is not None and sys.stdin.isatty() and Out.is_terminal):
         raise UsageError(f"nobody can be asked here whether to {what} it", remedy=f"agree beforehand: {command}")
     try:
-        return Out.input(f"{what} it? \\[y/N] ").strip().lower() in ("y", "yes")
+        answer = Out.input(f"{what} it? \\[y/N] ").strip().lower()
     except EOFError:
-        return False
+        answer = ""
+    if answer in ("y", "yes"):
+        return True
+    Out.print(f"nothing was {what}d")
+    return False
 
 
-def _list(items: Sequence[Item], most: int | None = None) -> None:
+def _list(items: Sequence[Item], most: int | None, hint: str) -> None:
+    """Print items, the first `most` of them, and where the others are told."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
@@ -153,7 +158,7 @@ def _list(items: Sequence[Item], most: int | None = None) -> None:
         Out.print(table)
     if most is not None and len(items) > most:
         rest = readable_bytes(sum(item.bytes for item in items[most:]))
-        Out.print(f"  and {len(items) - most:,} more, {rest}: statllama gc --dry-run")
+        Out.print(f"  and {len(items) - most:,} more, {rest}: {hint}")
 
 
 def _short(item: Item) -> str:

@@ -38,7 +38,7 @@ def print_imported(imported: Imported) -> None:
     Out.print(f"  {where}: base: {{model: {plain(folder)}}}")
 
 
-def print_brought(brought: Brought, file: Path) -> None:
+def print_brought(brought: Brought, file: Path, workspace: Path) -> None:
     """Print what a bundle brought, what of it has no place on this machine yet, and the next commands."""
     run = plain(brought.runs[0])
     had = f"; {counted(brought.known, 'entry').replace('entrys', 'entries')} here already" if brought.known else ""
@@ -50,4 +50,4 @@ def print_brought(brought: Brought, file: Path) -> None:
     if not brought.root_here:
         Out.print(f"  [yellow]note:[/] its recipe's folder {plain(brought.root)} is not here. For benchmarks")
         Out.print(f"  of its own: {again} --recipe FILE")
-    Out.print(f"  look at it: statllama status {run}")
+    Out.print(f"  look at it: statllama status {run} --workspace {plain(shlex.quote(str(workspace)))}")

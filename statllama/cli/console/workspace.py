@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from statllama.runs.runner import Measure
 
 
-def print_recipe(recipe: Recipe) -> None:
-    """Print the resolved recipe as YAML."""
-    given = (str(recipe.source), *(f"--set {override}" for override in recipe.overrides))
+def print_recipe(resolved: str, source: str, overrides: Sequence[str]) -> None:
+    """Print a resolved recipe (YAML), below where it is from and with which overrides."""
+    given = (source, *(f"--set {override}" for override in overrides))
     comments = [visible(text).replace("\n", "\\n") for text in given]  # one line each, whatever was given
-    text = "".join(f"# {comment}\n" for comment in comments) + recipe.to_yaml()
+    text = "".join(f"# {comment}\n" for comment in comments) + resolved
     if Out.is_terminal:
         Out.print(Syntax(visible(text), "yaml", background_color="default", word_wrap=True))
     else:
