@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -186,8 +185,14 @@ class _Watcher(TrainerCallback):
 
 
 def memory_bytes() -> int:
-    """Return the peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
+    """Return the peak memory so far: of the GPU's allocator, or of the process where there is no GPU; 0 where the
+    system does not say.
+    """
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource  # Windows has none
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
