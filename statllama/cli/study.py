@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from statllama.cli import completion
 from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WaitOption, WorkspaceOption
 from statllama.errors import UsageError
+
+if TYPE_CHECKING:
+    from statllama.runs.study import StudyResult
 
 
 def study(
@@ -51,7 +54,7 @@ def study(
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import MOST_RUNS, load_study, run_study
     from statllama.store import Store
-    from statllama.store.files import require_place, write_json
+    from statllama.store.files import require_place
 
     require_place(out)
     if seeds is not None and not 2 <= seeds <= MOST_RUNS:
@@ -65,13 +68,19 @@ def study(
         result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait)
     print_study(result)
     if out is not None:
-        if out.suffix == ".html":
-            from statllama.report import write_study
-
-            write_study(result, out)
-        else:
-            write_json(out, result.to_json())
+        _write(result, out)
         print_path("written: ", out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)
+
+
+def _write(result: StudyResult, out: Path) -> None:
+    """Write a study's report, or its figures where `out` ends in .json."""
+    from statllama.report import write_study
+    from statllama.store.files import write_json
+
+    if out.suffix == ".html":
+        write_study(result, out)
+    else:
+        write_json(out, result.to_json())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,10 @@ def run(
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is.
     """
-    require_one_process()
-    if until is not None:
-        recipe.stage(until)  # a wrong one leaves no workspace
     try:
+        require_one_process()
+        if until is not None:
+            recipe.stage(until)  # a wrong one leaves no workspace
         with working(store) as lease:
             return _run(recipe, store, reporter, until, wait, loaded, _Recorder(whole or recipe, store, lease))
     except BaseException as error:
@@ -242,7 +242,7 @@ class Measure:
     examples: int
     tokens: int
     steps: int
-    rows: int = 0
+    rows: int = field(default=0, compare=False)
     """Rows of the prepared data, which may hold several examples; 0 for a cached stage."""
 
 

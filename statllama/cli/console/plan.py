@@ -1,0 +1,27 @@
+"""Prints what lies ahead of a planned run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from statllama.cli.console.advice import print_advice
+from statllama.cli.console.memory import print_memory
+from statllama.cli.console.terminal import Out, plain
+from statllama.cli.console.timing import print_timing
+from statllama.cli.console.workspace import print_foresight, print_plan
+
+if TYPE_CHECKING:
+    from statllama.runs.forecast.device import Device
+    from statllama.runs.prospect import Prospect
+
+
+def print_prospect(ahead: Prospect, device: Device) -> None:
+    """Print the stages with their sizes and why they run, what is wrong, memory and time, and what scores can show."""
+    if not ahead.stages:
+        Out.print(f"[bold]{plain(ahead.recipe.name)}[/]: all of its stages are planned above")
+        return
+    print_plan(ahead.recipe, ahead.stages, ahead.measures)
+    print_advice(ahead.advice)
+    print_memory(ahead.needs, device)
+    print_timing(ahead.outlook, [stage.spec.name for stage in ahead.stages])
+    print_foresight(ahead.sights)
