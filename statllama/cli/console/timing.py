@@ -42,9 +42,9 @@ def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
 
 
 def clock(seconds: float) -> str:
-    """Return seconds in words as short as they may be: `0.4 s`, `1:20`, `2:05:00`, `3 d 4 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
+    """Return seconds in words as short as they may be: `0.4 s`, `22 s`, `1:20`, `2:05:00`, `3 d 4 h`."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 48:

@@ -134,7 +134,7 @@ def test_plan_learns_from_manifests_and_shows_forecast_beside_actual(recipe: Pat
     results = run(recipe, tmp_path / "w")
     one, two = (manifest_of(results[name]) for name in ("one", "two"))
     assert "not measured" in one["forecast"]["seconds"]["basis"]
-    assert two["forecast"]["seconds"]["basis"] == "1 other here"
+    assert two["forecast"]["seconds"]["basis"] == "1 other stage here"
     session, stages = opened(recipe, tmp_path / "w", "stages.two.beta=0.2")
     after = outlook(session.timing, stages)
     assert list(after.parts) == [("train", "two"), ("drift", "two"), ("score", "two")]
