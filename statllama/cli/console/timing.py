@@ -37,8 +37,10 @@ def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
         table.add_row("[bold]to do[/]", *_figures(made), "", "", "")
     print_table(table)
     Out.print(f"[dim]On {plain(seen.machine)}. Off by: the forecast's error, of what is to do when last checked.[/]")
-    if seen.here and any(not made.measured for made in seen.parts.values()):
-        Out.print("[dim]Not measured: `--calibrate` takes a few real steps on this machine, in about a minute.[/]")
+    guessed = list(dict.fromkeys(made.basis for made in seen.parts.values() if not made.measured))
+    if guessed:
+        hint = "; `--calibrate` takes a few real steps and items on this machine" if seen.here else ""
+        Out.print(f"[dim]Not measured: 10 to 70 % of {plain(guessed[0].partition(',')[0])}{hint}.[/]")
 
 
 def clock(seconds: float) -> str:
@@ -61,4 +63,4 @@ def _error(made: Figure) -> str:
 
 
 def _basis(made: Figure | None) -> str:
-    return "" if made is None else plain(made.basis)
+    return "" if made is None else plain(made.basis) if made.measured else "not measured"
