@@ -62,16 +62,18 @@ def plan(
     *,
     overrides: Overrides = None,
     until: str | None = None,
+    calibrate: bool = False,
     progress: bool | Reporter | None = None,
 ) -> Plan:
     """Return which stages would run and why, with examples, tokens and steps; `benchmarks` of it is the smallest change
-    that each benchmark can show. Trains nothing.
+    that each benchmark can show, `time` how long each part takes. Trains nothing.
 
-    Prepares the data of the stages that would run and keeps them in the workspace, as the command does.
+    Prepares the data of the stages that would run and keeps them in the workspace, as the command does. `calibrate`:
+    first measure this machine, by a few real steps of each type of stage.
     """
     from statllama.runs import api
 
-    return api.plan(recipe, workspace, overrides, until, _reporter(progress))
+    return api.plan(recipe, workspace, overrides, until, calibrate, _reporter(progress))
 
 
 def evaluate(

@@ -32,29 +32,64 @@ def run(
 
 
 def plan(
-    recipe: RecipeArg,
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE|STUDY", help="A .yaml file, or the name of a shipped recipe or study.")
+    ],
     overrides: SetOption = None,
     until: UntilOption = None,
+    on: Annotated[
+        str | None,
+        typer.Option("--on", metavar="CARD", help='Forecast for a GPU: "RTX 4090", h200, its memory (12GB), or cpu.'),
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    measure: Annotated[
+        bool, typer.Option("--calibrate", help="First measure this machine: a few real steps and items, in a minute.")
+    ] = False,
 ) -> None:
-    """Show which stages would run and why, with their tokens and steps, and what the benchmarks can show. Trains
-    nothing.
+    """Show which stages would run and why, with their tokens and steps, what they need of memory, disk and time, and
+    what the benchmarks can show. Trains nothing.
 
-    Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache.
+    Tokenises the data of the stages that would run; `run` then takes it from the workspace's cache. The forecast is for
+    the GPU found here, else for this computer; --on names another.
     """
+    from statllama.cli.console.memory import print_memory
     from statllama.cli.console.run import ConsoleReporter
+    from statllama.cli.console.terminal import Out, plain
+    from statllama.cli.console.timing import print_timing
     from statllama.cli.console.workspace import print_foresight, print_plan
-    from statllama.recipe import load_recipe
+    from statllama.runs.forecast.calibrate import calibrate, require_here
+    from statllama.runs.forecast.device import found_device, named_device
+    from statllama.runs.forecast.forecast import forecast
+    from statllama.runs.forecast.outlook import outlook
     from statllama.runs.foresight import foresee
     from statllama.runs.plan import plan as plan_recipe
-    from statllama.runs.runner import measure
+    from statllama.runs.runner import sizes
+    from statllama.runs.session import Session
+    from statllama.runs.signals import StopSignal
+    from statllama.runs.study import load_study, with_stage
     from statllama.store import Store
 
-    loaded = load_recipe(recipe, overrides or [])
-    store = Store(workspace)
-    stages = plan_recipe(loaded, store, until)
-    print_plan(loaded, stages, measure(loaded, store, stages, ConsoleReporter()))
-    print_foresight(foresee(loaded, store, stages))
+    device = found_device() if on is None else named_device(on)
+    if measure:
+        require_here(device)
+    store, reporter, shown, kinds = Store(workspace), ConsoleReporter(), set[str](), set[str]()
+    for run in with_stage(load_study([recipe], overrides or []), until):
+        stages = plan_recipe(run.recipe, store, until)
+        fresh = [stage for stage in stages if stage.key not in shown]  # of a study, each distinct stage once
+        shown.update(stage.key for stage in stages)
+        if not fresh:
+            Out.print(f"[bold]{plain(run.recipe.name)}[/]: all of its stages are planned above")
+            continue
+        with StopSignal() as stop:
+            session = Session(run.recipe, store, reporter, stop, base=stages[0].material["base"])
+            print_plan(run.recipe, fresh, sizes(session, fresh))
+            if measure:
+                kinds |= {one.kind for one in calibrate(session.timing, stages, stop, known=kinds)}
+            needs = forecast(run.recipe, stages, session.prepare, device)
+            seen = outlook(session.timing.on(device), stages, fresh)
+        print_memory({stage.spec.name: needs[stage.spec.name] for stage in fresh}, device)
+        print_timing(seen, [stage.spec.name for stage in fresh])
+        print_foresight(foresee(run.recipe, store, stages))
 
 
 def fetch(

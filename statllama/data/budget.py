@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
 OUT_OF_MEMORY = (  # what a plain RuntimeError says; bitsandbytes and cuBLAS allocate past torch's allocator
     "DefaultCPUAllocator: can't allocate memory",
     "CUDA out of memory",
@@ -55,6 +53,8 @@ def split(lengths: Sequence[int], budget: int, rows_per_item: int = 1) -> list[l
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(sign in str(error) for sign in OUT_OF_MEMORY)

@@ -47,9 +47,9 @@ def count(
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
     suite, found = Suite([task], spec), {}
-    for name, share in SHARES.items():
+    for name, share in reversed(SHARES.items()):
         kind = type("Unasked", (_Unasked,), {"share": share, "on_cpu": on_cpu, "shares": shares})
         found[name] = suite.count(task.name, model, tokenizer, kind)
-        if not found[name].read.decoded:
+        if share == 1.0 and not found[name].read.decoded:  # nothing is generated
             return dict.fromkeys(SHARES, found[name])
     return found

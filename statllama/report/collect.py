@@ -230,6 +230,8 @@ def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
         steps=metrics.get("steps"),
         tokens=metrics.get("tokens"),
         seconds=metrics.get("seconds"),
+        peak_bytes=metrics.get("peak_memory_bytes"),
+        forecast={what: made["usual"] for what, made in (manifest.get("forecast") or {}).items() if "usual" in made},
         adapter_bytes=files.get("adapter_model.safetensors", {}).get("bytes"),
         curve=_curve(read_json(stage.entry.path / "history.json")),
         sources=tuple(_source(source) for source in manifest.get("data", {}).get("sources", ())),

@@ -212,6 +212,10 @@ class Stage:
     tokens: int | None = None
     """Tokens trained on, padding left out."""
     seconds: float | None = None
+    peak_bytes: int | None = None
+    """Most memory that it held: of the GPU's allocator, or of the process."""
+    forecast: Mapping[str, float] = field(default_factory=dict)
+    """{`seconds`, `memory`: what was usual of it, as forecast just before it trained}."""
     adapter_bytes: int | None = None
     curve: Curve | None = None
     sources: tuple[Source, ...] = ()

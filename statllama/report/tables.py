@@ -44,7 +44,9 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str | Ce
 def stages(found: Sequence[Stage]) -> Table:
     """Return a table of the stages and the cost of their training."""
     settings = list(dict.fromkeys(name for stage in found for name in stage.settings))
-    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", "time", "adapter")
+    timed, held = (any(what in stage.forecast for stage in found) for what in ("seconds", "memory"))
+    made = (*("time forecast",) * timed, "time", *("memory forecast", "memory") * held)
+    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", *made, "adapter")
     rows = [
         (
             stage.name,
@@ -54,7 +56,9 @@ def stages(found: Sequence[Stage]) -> Table:
             *(stage.settings.get(name, words.DASH) for name in settings),
             words.count(stage.steps),
             words.count(stage.tokens),
+            *(words.duration(stage.forecast.get("seconds")),) * timed,
             words.duration(stage.seconds),
+            *(words.size(stage.forecast.get("memory")), words.size(stage.peak_bytes)) * held,
             words.size(stage.adapter_bytes),
         )
         for stage in found

@@ -26,6 +26,9 @@ class Reporter:
     def planned(self, recipe: Recipe, stages: Sequence[Any]) -> None:
         """Show the plan, before anything runs."""
 
+    def forecast(self, seconds: Mapping[str, float]) -> None:
+        """Note the seconds that the training of stages is forecast to take, {stage: seconds}."""
+
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Enclose work that takes seconds without progress of its own."""

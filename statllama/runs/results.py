@@ -12,6 +12,7 @@ from statllama.evaluation.meaning import floors, sentences
 from statllama.evaluation.paired import Judged, spoken_level
 from statllama.evaluation.power import Smallest
 from statllama.evaluation.scorecard import Cell, Row, Scorecard
+from statllama.runs.forecast.outlook import Outlook
 from statllama.runs.foresight import Sight
 from statllama.runs.plan import PlannedStage
 from statllama.runs.runner import Measure
@@ -216,6 +217,8 @@ class Plan(Table):
     """{stage: examples and tokens of one pass over its data, optimizer steps in all}."""
     benchmarks: Foresight
     """The smallest change that each benchmark can show, and its gate's chance to be judged."""
+    time: Outlook
+    """How long each part takes, and what trained stages took beside what was forecast."""
 
     @property
     def title(self) -> str:
@@ -224,7 +227,9 @@ class Plan(Table):
         return f"{self.name}: {waiting} of {len(self.stages)} stages would run in {place(self.workspace)}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each stage."""
+        """Return a row for each stage. `seconds`: forecast of its training, of a trained one just before it began;
+        `took`: None until it is trained.
+        """
         return [
             {
                 "stage": stage.spec.name,
@@ -235,10 +240,22 @@ class Plan(Table):
                 "examples": self.sizes[stage.spec.name].examples,
                 "tokens": self.sizes[stage.spec.name].tokens,
                 "steps": self.sizes[stage.spec.name].steps,
+                **self._seconds(stage.spec.name),
                 "key": stage.key,
             }
             for stage in self.stages
         ]
+
+    def _seconds(self, stage: str) -> dict[str, Any]:
+        taken = self.time.taken.get(stage)
+        made = taken.forecast if taken else self.time.training(stage)
+        return {
+            "seconds": made and made.usual,
+            "seconds_low": made and made.low,
+            "seconds_high": made and made.high,
+            "seconds_from": made and made.basis,
+            "took": taken and taken.seconds,
+        }
 
     def shown(self) -> Shown:
         """Return the rows without the key."""
@@ -250,6 +267,7 @@ class Plan(Table):
                 "runs": "yes" if row["runs"] else "cached",
                 "why": row["why"],
                 **{name: f"{row[name]:,}" if row[name] else "" for name in ("examples", "tokens", "steps")},
+                **{name: "" if row[name] is None else f"{row[name]:,.0f}" for name in ("seconds", "took")},
             }
             for row in self.rows()
         ]

@@ -14,6 +14,9 @@ from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
 from statllama.runs.family import Family, card_sizes
+from statllama.runs.forecast.device import found_device
+from statllama.runs.forecast.forecast import forecast
+from statllama.runs.forecast.timing import below_of
 from statllama.runs.foresight import foresee
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
@@ -64,6 +67,8 @@ def run(
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         _check(session, planned)
+        session.needs = forecast(recipe, planned, session.prepare, found_device())
+        reporter.forecast(_expected(session, planned))
         _record(recipe, store, planned)
         rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
@@ -168,6 +173,16 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             session.reporter.data_ready(spec, prepared.report, findings)
 
 
+def _expected(session: Session, planned: Sequence[PlannedStage]) -> dict[str, float]:
+    """Return the seconds that the training of stages will take, where that was measured on this machine."""
+    made = {
+        stage.spec.name: session.timing.training(stage.spec, below_of(stage, planned))
+        for stage in planned
+        if not stage.cached
+    }
+    return {name: one.usual for name, one in made.items() if one is not None and one.measured}
+
+
 def _record(recipe: Recipe, store: Store, planned: Sequence[PlannedStage]) -> None:
     """Remember which key each stage of this recipe has: what `status` shows and `plan` compares with."""
     record = record_of(recipe, planned)
@@ -189,17 +204,21 @@ def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], report
     """Return the exact sizes of planned stages: from the manifest of a cached one, by tokenising the data of the
     others. TrainingError for one that is too short for its warm-up or its cap on drift, as in `run`.
     """
-    session = Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"])
-    sizes = {}
+    return sizes(Session(recipe, store, reporter, StopSignal(), base=stages[0].material["base"]), stages)
+
+
+def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure]:
+    """Return what `measure` does, with the session that holds the prepared data."""
+    found = {}
     for stage in stages:
         spec = stage.spec
         if not isinstance(spec, TrainingSpec):
-            sizes[spec.name] = Measure(0, 0, 0)
+            found[spec.name] = Measure(0, 0, 0)
         elif stage.entry is not None:
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
-            sizes[spec.name] = Measure(data["examples"], data["tokens"], steps)
+            found[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
             prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))
-            sizes[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
-    return sizes
+            found[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps)
+    return found

@@ -12,6 +12,7 @@ from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted
 from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe
+from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import this_machine
 from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from statllama.data.prepare import Prepared
     from statllama.data.select import Guard, Selection
     from statllama.model.base_model import Base
+    from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
 
 
@@ -64,6 +66,8 @@ class Session:
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
+        self.needs: Mapping[str, StageForecast] = {}
+        """{stage: memory and disk that it was forecast to need}, for its manifest."""
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
     def _require_lengths(self, base: Base) -> None:
@@ -203,8 +207,11 @@ class Session:
 
     def _forecast(self, stage: PlannedStage) -> dict[str, Any]:
         """Return what the stage will take, as forecast just before it trains, for its manifest."""
-        seconds = self.timing.training(stage.spec, ranks_below(self.store, stage.below))
-        return {} if seconds is None else {"seconds": seconds.as_json()}
+        made = {"seconds": self.timing.training(stage.spec, ranks_below(self.store, stage.below))}
+        if (needs := self.needs.get(stage.spec.name)) is not None:
+            kept = float(needs.disk.adapter)
+            made |= {"memory": needs.memory, "disk": Figure(kept, kept, kept, "size of the adapter")}
+        return {what: figure.as_json() for what, figure in made.items() if figure is not None}
 
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""

@@ -249,6 +249,15 @@ def pipelines(study: Study, only: Sequence[str] = (), until: str | None = None) 
     return tuple(p for p in found if not only or p.name in only or p.name.partition(":")[0] in only)
 
 
+def with_stage(study: Study, until: str | None) -> tuple[RecipeRun, ...]:
+    """Return the runs of recipes that have the stage `until`; all with None. UsageError when none has it."""
+    runs = [run for run in study.runs if until in (None, *(stage.name for stage in run.recipe.stages))]
+    if not runs:
+        names = [stage.name for recipe in study.recipes for stage in recipe.stages]
+        raise UsageError(f"--until {until}: no such stage; {near(str(until), names)}")
+    return tuple(runs)
+
+
 def _of_run(run: RecipeRun, until: str | None) -> list[Pipeline]:
     """Return the pipelines of a run; of a later one those that differ from the first run's."""
     needed = {name for stage in run.recipe.stages for name in stage.needs}

@@ -93,9 +93,6 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             tokens = {"chosen tokens": chosen, "rejected tokens": rejected, "tokens": chosen + rejected}
             return {"items": one.items, **tokens}
 
-        def reads(self) -> int:
-            return reads(spec, self.precompute_ref_logps)
-
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return dataset  # tokenised already: prompt_ids, chosen_ids, rejected_ids
 
@@ -103,6 +100,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
             if seen_again(job):
                 self.train_dataset = with_reference(self, KNOWN, _longer, collate, rows_per_item=2)
                 self.precompute_ref_logps = True  # TRL's: the reference is in the batch
+                self.reads = reads(spec, known=True)
 
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
@@ -122,7 +120,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         processing_class=job.base.tokenizer,
         data_collator=StepRows,
     )
-    trainer.job = job
+    trainer.job, trainer.reads = job, reads(spec, known=False)
     in_chunks(trainer, job.base.backend)
     stack.refer_to_parents(model)
     return trainer

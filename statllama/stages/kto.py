@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 2
 DATA_KIND = "judgements"
+IN_ORDER = True  # see `Mismatched`
 KL = "KL_"  # what TRL's names of the mismatched answers begin with
 KNOWN = ("ref_logps", "ref_KL_logps")  # TRL's names of the reference's log-probabilities in a batch
 
@@ -125,7 +126,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
         processing_class=job.base.tokenizer,
         data_collator=StepRows,
     )
-    trainer.job = job
+    trainer.job, trainer.reads = job, reads(cast(Spec, job.spec), known=False)
     in_chunks(trainer, job.base.backend)
     stack.refer_to_parents(model)
     return trainer
@@ -156,9 +157,6 @@ def _trainer_class(job: Job) -> Any:
         def counts(self, one: Pass) -> dict[str, float]:
             return {"items": one.items, **_counts(one.batch)}
 
-        def reads(self) -> int:
-            return reads(spec, self.precompute_ref_logps)
-
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
 
@@ -170,6 +168,7 @@ def _trainer_class(job: Job) -> Any:
             if seen_again(job):
                 self.train_dataset = with_reference(self, KNOWN, _longest, collate)
                 self.precompute_ref_logps = True  # TRL's: the reference is in the batch
+                self.reads = reads(spec, known=True)
 
         def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
             """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""

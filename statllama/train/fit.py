@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from statllama.config.specs import DEFAULT_MODULES, TrainingSpec
+from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
-from statllama.train.memory import GIB, OPTIMIZER, Need, Pass, Setting, need
+from statllama.train.memory import GIB, MIB, OPTIMIZER, Need, Pass, Setting, need
+from statllama.train.steps import rows_come_again
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -26,7 +28,7 @@ class Overhead:
 # Reserved over allocated of the twelve published runs (`benchmarks/memory_forecast.py`): median and largest. The
 # context is what nvidia-smi shows of a process with one tensor, on cards of the same generations.
 CUDA = Overhead(0.55 * GIB, 0.085, 0.19)
-CPU = Overhead(0.9 * GIB, 0.10, 0.25)
+CPU = Overhead(750 * MIB, 0.05, 0.25)
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,40 @@ class Rows:
     """Whether the stage sees them more than once, and so computes its reference beforehand."""
     joined: bool = False
     """Whether a pass joins rows without padding, and without a mask."""
+    lengths: Lengths | None = None
+    """Of every item; None where they are not known, or a row's length is drawn as it is trained on, as in grpo."""
 
+    @classmethod
+    def of(cls, spec: TrainingSpec, lengths: Lengths, *, joined: bool) -> Rows:
+        """Return what a stage's prepared rows are like."""
+        longest = int(lengths.tokens.max(initial=1))
+        if spec.type == "grpo":
+            longest += spec.max_completion_length  # type: ignore[attr-defined]
+            share = spec.max_completion_length / longest  # type: ignore[attr-defined]
+            return cls(longest, share, joined=joined)
+        share = float(lengths.logits.sum() / max(1, (lengths.tokens * lengths.rows).sum()))
+        return cls(longest, min(1.0, share), rows_come_again(spec.train, len(lengths)), joined, lengths)
 
-def item_tokens(spec: TrainingSpec, rows: Rows) -> int:
-    """Return the tokens of the largest item that cannot be split: a row, or a pair of rows."""
-    return rows.longest * (2 if spec.type == "dpo" else 1)
+    def item(self, spec: TrainingSpec) -> int:
+        """Return the tokens of the largest item that cannot be split: a row, or a pair of rows."""
+        return self.longest * (2 if spec.type == "dpo" else 1)
+
+    def whole(self, spec: TrainingSpec) -> int:
+        """Return the tokens of an optimizer step at most; a larger budget makes no difference."""
+        return self.item(spec) * spec.train.batch_size
+
+    def passes(self, spec: TrainingSpec, budget: int) -> list[Pass]:
+        """Return the passes under a budget that need the most memory."""
+        item, whole, batch = self.item(spec), self.whole(spec), spec.train.batch_size
+        if self.lengths is None or self.joined:
+            tokens = min(max(budget, item), whole)
+            return [Pass(tokens, self.longest, alone=tokens == whole)]
+        groups = self.lengths.heaviest(budget, batch)
+        widths = [int(self.lengths.tokens[group].max()) for group in groups]
+        return [
+            Pass(len(group) * self.lengths.rows * width, width, alone=len(group) >= min(batch, len(self.lengths)))
+            for group, width in zip(groups, widths, strict=True)
+        ]
 
 
 def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recompute: bool) -> Setting:
@@ -93,14 +124,15 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
 def stage_need(
     shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, budget: int, recompute: bool, free: float
 ) -> Need:
-    """Return the memory that a stage needs under a token budget. `free`: bytes that the device can give."""
-    item, batch = item_tokens(spec, rows), spec.train.batch_size
-    whole = item * batch
-    tokens = min(max(budget, item), whole)
+    """Return the memory that a stage's heaviest pass under a token budget needs. `free`: bytes the device can give."""
     setting = setting_of(shape, spec, place, rows, recompute)
-    if spec.type == "grpo":
-        setting = replace(setting, generated=min(batch, max(1, tokens // rows.longest)))
-    return need(setting, Pass(tokens, rows.longest, alone=tokens == whole), free - place.overhead.fixed)
+    room = free - place.overhead.fixed
+    needs = []
+    for one in rows.passes(spec, budget):
+        if spec.type == "grpo":
+            setting = replace(setting, generated=min(spec.train.batch_size, max(1, one.tokens // rows.longest)))
+        needs.append(need(setting, one, room))
+    return max(needs, key=lambda found: found.allocated)
 
 
 def device_bytes(allocated: float, place: Place) -> tuple[float, float]:
@@ -138,14 +170,14 @@ def largest_budget(
     """
     known = rows or Rows(spec.train.max_length)
     again = choices(spec, place)[-1] if recompute is None else recompute
-    item = item_tokens(spec, known)
+    item = known.item(spec)
 
     def enough(budget: int) -> bool:
         return fits(shape, spec, place, known, budget, again, free)
 
     if not enough(item):
         return 0
-    low, high = item, item * spec.train.batch_size
+    low, high = item, known.whole(spec)
     if enough(high):
         return high
     while high - low > 1:  # `low` fits, `high` does not

@@ -120,6 +120,8 @@ class StepEvent:
     eta_seconds: float
     memory_bytes: int
     extra: dict[str, float]
-    trained: Work = Work()
+    trained: Work = field(default_factory=Work)
     """Computed forward and backward since the stage began, and `read`: forward alone."""
-    read: Work = Work()
+    read: Work = field(default_factory=Work)
+    recomputes: bool = False
+    """Whether activations are recomputed in the backward pass."""

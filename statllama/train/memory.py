@@ -1,7 +1,7 @@
 """What a stage's training holds in memory, by phase: pure arithmetic on a base's shape and a stage's fields. No torch.
 
 The peak is the largest of its phases: the loss at the end of a forward pass, the backward pass through the last layer
-and through the first, the optimizer, the reference's forward pass, and generation. `allocated` is what torch's
+and through the first, the optimizer, the reference's forward pass and the check of it, and generation. `allocated` is what torch's
 allocator holds then, `torch.cuda.max_memory_allocated`; what a device needs on top is in `fit`.
 
 Each term was counted from what the libraries' code saves for the backward pass (torch 2.13, Transformers 5.17, PEFT
@@ -186,8 +186,11 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
         "first layer": static + 4 * p + mask + layer + row,
         "optimizer": static + 8 * p,
     }
-    if setting.kind in ("dpo", "kto", "grpo") and not setting.known_reference:
-        phases["reference"] = held + tokens * w * 3 * (s.inner + s.hidden) + dequantised
+    if setting.kind in ("dpo", "kto", "grpo"):
+        if not setting.known_reference:
+            phases["reference"] = held + tokens * w * 3 * (s.inner + s.hidden) + dequantised
+        # That the reference is the parents is checked on the first batch, row by row: logits, and their log-softmax.
+        phases["first check"] = static + 8 * s.vocab * one.length
     if setting.kind == "grpo":
         phases["generation"] = generation(setting, one.length)
     return Need(phases, static, kept)

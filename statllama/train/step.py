@@ -74,6 +74,8 @@ class StepTrainer:
     trained: Work = Work()
     """What has been computed forward and backward so far, and `read`: forward alone, as a reference is."""
     read: Work = Work()
+    reads = 0
+    """Forward passes without gradients that each pass comes with, such as the reference's."""
     _held: Pass
     """The pass under way."""
 
@@ -94,10 +96,6 @@ class StepTrainer:
     def counts(self, one: Pass) -> dict[str, float]:
         """Return what TRL's figures of a pass are means over: at least `items` and `tokens` that carry loss."""
         raise NotImplementedError
-
-    def reads(self) -> int:
-        """Return how many forward passes without gradients each pass comes with, such as the reference's."""
-        return 0
 
     def before_step(self, model: Any, step: Any) -> None:
         """Act before each step's gradients are computed. `step`: what `step_of` returned."""
@@ -153,7 +151,7 @@ class StepTrainer:
         return total
 
     def _count(self, done: Work) -> None:
-        self.trained, self.read = self.trained + done, self.read + done * self.reads()
+        self.trained, self.read = self.trained + done, self.read + done * self.reads
 
     def pass_step(self, model: Any, batch: Batch, counted: torch.Tensor | None) -> torch.Tensor:
         """Run forward and backward of one pass, as TRL does."""

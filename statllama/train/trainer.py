@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from statllama.errors import TrainingError
 from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
 from statllama.store.files import write_json
+from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
 from statllama.train.step import Batch, Pass, StepTrainer
@@ -202,6 +201,7 @@ class _Watcher(TrainerCallback):
                 extra={k: float(v) for k, v in logs.items() if k.startswith(self.trainer.shown) and v is not None},
                 trained=self.trainer.trained,
                 read=self.trainer.read,
+                recomputes=bool(args.gradient_checkpointing),
             )
         )
 
@@ -234,8 +234,7 @@ class _Watcher(TrainerCallback):
 
 
 def memory_bytes() -> int:
-    """Return the peak memory so far: of the GPU's allocator, or of the process where there is no GPU."""
+    """Return the stage's peak so far: of the GPU's allocator, or of the process where there is no GPU."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return resident.peak()

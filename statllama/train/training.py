@@ -23,7 +23,8 @@ from statllama.evaluation.drift import DriftCap, ended_at
 from statllama.model import stack
 from statllama.model.base_model import adapt, unsloth_hushed
 from statllama.store.files import read_json, require_bytes, translate_os_errors
-from statllama.train.activations import recomputes, tight
+from statllama.train import resident
+from statllama.train.activations import budget, recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
@@ -44,8 +45,9 @@ def run(job: Job, stage: ModuleType) -> Outcome:
     os.environ.setdefault("WANDB_PROJECT", "statllama")
     if job.tracker_folder is not None:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.tracker_folder)
+    resident.reset_peak()  # the manifest's peak is this stage's
     if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()  # the manifest's peak is this stage's
+        torch.cuda.reset_peak_memory_stats()
     try:
         return _attempt(job, stage)
     except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
@@ -65,7 +67,7 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
         with unsloth_hushed():
             trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
         require_batch(trainer, job.spec.train.batch_size)
-        trainer.micro_tokens, trainer.untried = job.spec.train.micro_tokens, tight(job)
+        trainer.micro_tokens, trainer.untried = budget(job, checkpointing), tight(job)
         _restore(model, start)
         return _fit(job, trainer, model)
     finally:

@@ -140,19 +140,13 @@ def test_no_pass_of_neighbours_is_heavier(sizes: list[int], budget: int, batch: 
     assert max(len(g) * g[0] ** 2 for g in groups) == max(len(g) * g[0] ** 2 for g in runs)
 
 
-def test_on_a_cpu_only_where_memory_is_near_its_end(base_folder: Path, monkeypatch: Any) -> None:
-    from types import SimpleNamespace
-
-    from transformers import AutoConfig
+def test_on_a_cpu_only_where_memory_is_near_its_end(monkeypatch: Any) -> None:
+    from tests.train.test_schedule import LLAMA_3B, job_of
 
     if torch.cuda.is_available():
         pytest.skip("it is always tried on a GPU")
-    config, dtype = AutoConfig.from_pretrained(base_folder), torch.float32
-    job: Any = SimpleNamespace(
-        spec=SimpleNamespace(train=SimpleNamespace(micro_tokens=8192, max_length=64)),
-        base=SimpleNamespace(model=SimpleNamespace(config=config), dtype=dtype),
-    )
-    needed = 8192 * activations.bytes_per_token(config, dtype)
-    for free, expected in ((2.1 * needed, False), (1.9 * needed, True)):
+    job = job_of(LLAMA_3B, [], micro_tokens=8192)
+    kept = 4 * 2048 * 28 * 3072 * 2  # bytes of the layers' inputs alone: far less than a pass keeps
+    for free, expected in ((1000 * kept, False), (kept, True)):
         monkeypatch.setattr(activations, "available", lambda free=free: free)
         assert activations.tight(job) is expected

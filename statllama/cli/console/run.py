@@ -14,6 +14,7 @@ from rich.table import Column
 
 from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Out, counted, plain, readable_bytes
+from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.subject import BASE
 from statllama.train.job import StepEvent
@@ -127,7 +128,9 @@ class ConsoleReporter(Reporter):
         m = entry.manifest["metrics"]
         size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
         what = f"{_learned(m)}, {m['tokens']:,} tokens" if "loss" in m else _blended(m)
-        Out.print(f"  {name} done in {_duration(m['seconds'])}: {what}, adapter {readable_bytes(size)}")
+        made = taken_of(entry.manifest).forecast
+        told = f" (forecast {_duration(made.usual)})" if made is not None and made.measured else ""
+        Out.print(f"  {name} done in {_duration(m['seconds'])}{told}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
         m = entry.manifest["metrics"]

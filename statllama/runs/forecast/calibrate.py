@@ -7,15 +7,16 @@ What is measured is remembered a part at a time; nothing is trained that anybody
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from statllama.config.specs import TrainingSpec
 from statllama.data.work import Work
-from statllama.errors import Interrupted
+from statllama.errors import Interrupted, UsageError
 from statllama.evaluation.probe import probe_work
+from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.operations import Ranks
 from statllama.runs.forecast.samples import Place, Sample, cost_of, keep
 from statllama.runs.forecast.timing import Lora, Timing, below_of
@@ -36,22 +37,37 @@ ITEMS = (8, 32)  # of a benchmark
 TEXTS = (12, 4)  # every so many of the probe texts
 
 
-def calibrate(timing: Timing, planned: Sequence[PlannedStage], stop: StopSignal) -> list[Sample]:
+def require_here(device: Device) -> None:
+    """Raise UsageError for a device that is not this machine's: it cannot be measured."""
+    if not device.here:
+        raise UsageError(
+            f"--calibrate measures this machine, and --on names another device ({device.name})",
+            remedy="leave --on out here; or give --calibrate on the machine that has it",
+        )
+
+
+def calibrate(
+    timing: Timing, planned: Sequence[PlannedStage], stop: StopSignal, known: Collection[str] = ()
+) -> list[Sample]:
     """Measure every type of stage that would be trained, and every benchmark, and remember it in the workspace.
 
-    Interrupted when asked to stop: what was measured by then is kept.
+    `known`: kinds of samples that are left out. Interrupted when asked to stop: what was measured by then is kept.
     """
     found: list[Sample] = []
     waiting = [stage for stage in planned if not stage.cached] or list(planned)
     for stage in {s.spec.type: s for s in reversed(waiting) if isinstance(s.spec, TrainingSpec)}.values():
+        if stage.spec.type in known:
+            continue
         with timing.loaded.reporter.busy(f"calibrating {stage.spec.type} stages"):
             found += _kept(timing, stage.spec, _stage(timing, stage, planned, stop))
     for task in timing.scorer.suite.tasks:
         stop.obey()
+        if f"score:{task}" in known:
+            continue
         with timing.loaded.reporter.busy(f"calibrating {task}"):
             found += _kept(timing, None, _benchmark(timing, task))
-    if planned:
-        stop.obey()
+    stop.obey()
+    if "drift" not in known:
         with timing.loaded.reporter.busy("calibrating drift"):
             found += _kept(timing, None, _drift(timing))
     return found
@@ -98,7 +114,7 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
         watch = _Watch(stop)
         with timing.store.scratch() as folder, suppress(Interrupted), stop.deferred():
             job = Job(
-                spec=_short(spec, quarters),
+                spec=_short(spec, quarters, len(dataset)),
                 base=base,
                 parents=parents,
                 dataset=dataset,
@@ -115,16 +131,17 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
         yield from _steps(place, spec, ranks, began, watch)
 
 
-def _short(spec: TrainingSpec, quarters: int) -> TrainingSpec:
+def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
     """Return the stage with so many quarters of its rows and tokens a step, and no end of its own."""
-    unit = getattr(spec, "generations", 1)
-    batch = max(2 * unit if unit == 1 else unit, spec.train.batch_size * quarters // 4 // unit * unit)
+    unit = getattr(spec, "generations", 1)  # completions of one prompt stay together
+    batch = spec.train.batch_size * quarters // 4 // unit * unit
+    batch = min(spec.train.batch_size, max(unit, 2, batch))  # kto compares an answer with another row's
     train = spec.train.model_copy(
         update={
-            "steps": 10 * STEPS,
+            "steps": max(3, min(10 * STEPS, rows // batch)),  # no row twice: its reference would be computed first
             "epochs": None,
             "warmup": 0.0,
-            "batch_size": min(batch, spec.train.batch_size) if quarters == 4 else batch,
+            "batch_size": batch,
             "micro_tokens": max(1, spec.train.micro_tokens * quarters // 4),
             "checkpoint_every": 10**6,
         }
@@ -134,9 +151,6 @@ def _short(spec: TrainingSpec, quarters: int) -> TrainingSpec:
 
 def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, began: float, watch: _Watch) -> Iterator[Sample]:
     then, trained, read = began, Work(), Work()
-    recomputes = spec.train.gradient_checkpointing is True or (
-        spec.train.gradient_checkpointing == "auto" and place.machine.gpu
-    )
     for number, (now, event) in enumerate(watch.events):
         cost = cost_of(
             place.shape,
@@ -145,7 +159,7 @@ def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, began: float, watch: 
             event.read - read,
             units=1,
             starts=not number,
-            recomputes=recomputes,
+            recomputes=event.recomputes,
         )
         yield Sample(spec.type, cost, now - then, "calibrated")
         then, trained, read = now, event.trained, event.read

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from statllama.errors import UsageError
 from statllama.model.precision import built_for_gpus
 from statllama.runs.forecast.cards import Card, card_named, near_cards
 from statllama.train.memory import GIB, MIB
+from statllama.train.resident import memory
 
 MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(g|gb|gib|m|mb|mib)", re.IGNORECASE)
 SMALLEST, LARGEST = 1.0, 1024.0  # GiB that a card may be said to have
@@ -85,22 +85,5 @@ def found_device() -> Device:
 
 def processor() -> Device:
     """Return this computer's processor, with the memory that this process may have."""
-    import psutil  # type: ignore[import-untyped]  # PEFT brings it
-
-    memory = psutil.virtual_memory()
-    limit, used = _group_limit()
-    total, free = float(min(memory.total, limit)), float(min(memory.available, limit - used))
+    total, free = memory()
     return Device("this computer's processor", False, total, free, here=True)
-
-
-def _group_limit() -> tuple[float, float]:
-    """Return the memory limit of a Linux container, in bytes, and what of it is in use; infinity and 0 without one."""
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            return float(int(Path(limit).read_text())), float(int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return float("inf"), 0.0

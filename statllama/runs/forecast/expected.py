@@ -13,7 +13,7 @@ import numpy as np
 
 from statllama.config.specs import TrainingSpec
 from statllama.data.budget import split, split_joined
-from statllama.data.lengths import Lengths
+from statllama.data.lengths import Lengths, Numbers
 from statllama.data.work import Work
 from statllama.stages import stage_module
 from statllama.train.steps import rows_come_again
@@ -66,10 +66,15 @@ def _batches(spec: TrainingSpec, rows: Lengths, steps: int) -> Iterator[Sequence
     count, size = len(rows), spec.train.batch_size
     per_epoch = max(1, -(-count // size))
     draw = np.random.default_rng(spec.train.seed)
-    order, epoch = draw.permutation(count), 0
+    in_order = getattr(stage_module(spec.type), "IN_ORDER", False)
+
+    def drawn() -> Numbers:
+        return np.arange(count) if in_order else draw.permutation(count)
+
+    order, epoch = drawn(), 0
     for step in np.unique(np.linspace(0, steps - 1, min(steps, SAMPLED)).astype(int)):
         while step // per_epoch > epoch:
-            order, epoch = draw.permutation(count), epoch + 1
+            order, epoch = drawn(), epoch + 1
         start = step % per_epoch * size
         yield order[start : start + size].tolist()
 

@@ -25,7 +25,7 @@ class Figure:
 
     def __add__(self, other: Figure) -> Figure:
         """Return the sum: of ends that may both be reached, with the worse error and both bases."""
-        bases = list(dict.fromkeys((self.basis, other.basis)))
+        bases = list(dict.fromkeys([*self.basis.split("; "), *other.basis.split("; ")]))
         errors = [error for error in (self.error, other.error) if error is not None]
         return Figure(
             self.usual + other.usual,

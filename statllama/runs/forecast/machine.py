@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.model.precision import built_for_gpus
+from statllama.runs.forecast.device import Device
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Machine:
         return asdict(self)
 
 
+def machine_of(device: Device) -> Machine:
+    """Return the machine of a device that a forecast is for: this one, or a GPU that is named and measured nowhere."""
+    if device.here:
+        return this_machine()
+    return Machine(device.card.name if device.card else device.name, None, None) if device.cuda else _cpu()
+
+
 def this_machine() -> Machine:
     """Return what this process computes on. Loads torch where it is a build for GPUs, and only there."""
     if "torch" in sys.modules or built_for_gpus():
@@ -46,6 +54,10 @@ def this_machine() -> Machine:
 
         if torch.cuda.is_available():
             return Machine(torch.cuda.get_device_name(), None, None)
+    return _cpu()
+
+
+def _cpu() -> Machine:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(processor(), allowed, os.environ.get("OMP_NUM_THREADS"))
 

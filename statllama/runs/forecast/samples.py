@@ -13,6 +13,7 @@ from typing import Any
 from statllama.data.work import Work
 from statllama.evaluation.scores import TaskScore
 from statllama.model.shape import Shape
+from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import Machine
 from statllama.runs.forecast.operations import Ranks, forward, training
 from statllama.store import Entry, Store
@@ -178,9 +179,11 @@ def all_samples(store: Store, place: Place) -> list[Sample]:
 
 
 def forecast_errors(store: Store, place: Place, kind: str) -> Iterator[float]:
-    """Yield the relative errors of the forecasts that were made of stages of a type here, the newest last."""
+    """Yield the relative errors of the forecasts from measurements that were made of stages of a type here, the newest
+    last.
+    """
     entries = [e for e in store.entries("results") if place.holds(e.manifest) and e.manifest["config"]["type"] == kind]
     for entry in sorted(entries, key=lambda entry: str(entry.manifest["created"])):
         made = (entry.manifest.get("forecast") or {}).get("seconds")
-        if made and entry.manifest["metrics"]["seconds"]:
+        if made and Figure.from_json(made).measured and entry.manifest["metrics"]["seconds"]:
             yield made["usual"] / entry.manifest["metrics"]["seconds"] - 1

@@ -1,8 +1,8 @@
 """Seconds from operations: fitted to what was measured on this machine, else a range from the datasheet.
 
 The seconds of a sample are a sum: so much an operation, a pass, a step, a step of generation, a beginning. The factors
-are never negative, and fitted so that the relative errors are least. Few samples do not tell five factors apart, so each
-is drawn a little towards what it is worth at first sight: a pass 256 tokens (`budget.PASS_TOKENS`), the others like it.
+are never negative, and fitted so that the relative errors are least. Few samples do not tell five factors apart, so
+each is drawn a little towards what it is worth at first sight: a pass 256 tokens (`budget.PASS_TOKENS`), others alike.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ DRAWN = 1e-3  # weight of the first sight, against 1 for each sample's relative 
 UNCHECKED = 0.25  # relative error of a forecast that was never checked
 OTHER = 0.1  # weight of samples of other kinds of stage, and 1 / that of their number
 LEAST = 0.05
+ENOUGH = 3  # whole stages of a type that are checked against each other
 EFFICIENCY = 0.1, 0.3, 0.7  # of the datasheet's operations: least, usual, most
 LAUNCHES = 1.5e-3  # seconds a layer of a step of generation, when launches bound it: most
+PASSED = 0.5e-3, 1.5e-3, 4e-3  # seconds a layer of a pass, when launches bound it: least, usual, most
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,13 @@ def figure(
     if not own and not like:
         return None
     speed = fit([*own, *like], [1.0] * len(own) + [OTHER / max(1, len(like))] * len(like))
-    error = abs(last) if last is not None else checked([one for one in own if one.source == own[0].source])
+    error = _error(own, last)
     spread = max(LEAST, UNCHECKED if error is None else error) + (0 if own else UNCHECKED)
     return Figure(
         speed.seconds(usual),
         speed.seconds(low) / (1 + spread),
         speed.seconds(high) * (1 + spread),
-        _basis(own, like),
+        _basis(kind, own, like),
         error,
     )
 
@@ -97,26 +99,39 @@ def _like(kind: str, wanted: str) -> bool:
     return ("score:" in kind) == ("score:" in wanted) and "drift" not in (kind, wanted) and "grpo" not in (kind, wanted)
 
 
-def _basis(own: Sequence[Sample], like: Sequence[Sample]) -> str:
+def _error(own: Sequence[Sample], last: float | None) -> float | None:
+    """Return the error when last checked: of whole stages from each other; else of the last forecast; else of the
+    steps that were calibrated.
+    """
+    whole = [sample for sample in own if sample.source == "manifest"]
+    if len(whole) >= ENOUGH:
+        return checked(whole)
+    return abs(last) if last is not None else checked(whole or own)
+
+
+def _basis(kind: str, own: Sequence[Sample], like: Sequence[Sample]) -> str:
     runs = sum(sample.source == "manifest" for sample in own)
-    if runs:
-        return f"{runs} measured here"
-    return "calibrated here" if own else f"{len(like)} others here"
+    if not runs:
+        return "calibrated here" if own else f"{len(like)} other{'s' * (len(like) > 1)} here"
+    if ":" in kind or kind == "drift":
+        return "measured here"
+    return f"{runs} {kind} stage{'s' * (runs > 1)} here"
 
 
 def from_datasheet(low: Cost, usual: Cost, high: Cost, sheet: Datasheet, step_bytes: float, layers: int) -> Figure:
-    """Return the range that a datasheet leaves. `step_bytes`: read by a step of generation, which is bound by that or
-    by launches.
+    """Return the range that a datasheet leaves. Short passes are bound by launches, a step of generation by those or by
+    the `step_bytes` that it reads.
     """
     least, middle, most = EFFICIENCY
     floor, launches = step_bytes / sheet.bandwidth, LAUNCHES * layers
 
-    def seconds(cost: Cost, share: float, step: float) -> float:
-        return cost.operations / (share * sheet.operations) + cost.decoded * step
+    def seconds(cost: Cost, share: float, layer: float, step: float) -> float:
+        computed = cost.operations / (share * sheet.operations)
+        return max(computed, cost.passes * layers * layer) + cost.decoded * step
 
     return Figure(
-        seconds(usual, middle, max(floor / middle, launches / 4)),
-        seconds(low, most, floor),
-        seconds(high, least, max(floor / least, launches)),
+        seconds(usual, middle, PASSED[1], max(floor / middle, launches / 4)),
+        seconds(low, most, PASSED[0], floor),
+        seconds(high, least, PASSED[2], max(floor / least, launches)),
         f"{sheet.source}, not measured",
     )

@@ -17,9 +17,10 @@ from statllama.model.identity import config_of
 from statllama.model.precision import compute_type
 from statllama.model.shape import Shape, shape_of
 from statllama.runs.forecast.datasheet import datasheet
+from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.expected import StageWork, expected
 from statllama.runs.forecast.figure import Figure
-from statllama.runs.forecast.machine import Machine, this_machine
+from statllama.runs.forecast.machine import Machine, machine_of, this_machine
 from statllama.runs.forecast.operations import Ranks, decoded_bytes
 from statllama.runs.forecast.samples import Cost, Place, Sample, all_samples, cost_of, forecast_errors
 from statllama.runs.forecast.speed import figure, from_datasheet
@@ -63,6 +64,17 @@ class Timing:
         self.recipe, self.loaded, self.store, self.scorer = recipe, loaded, loaded.store, scorer
         self.prepare, self.machine = prepare, machine or this_machine()
 
+    def on(self, device: Device) -> Timing:
+        """Return the same for a device."""
+        return Timing(self.recipe, self.loaded, self.scorer, self.prepare, machine_of(device))
+
+    @property
+    def backend(self) -> str:
+        """Return the backend on the machine: another one is expected to have what is best on it."""
+        if self.machine == this_machine():
+            return self.loaded.backend
+        return "unsloth" if self.machine.gpu else "transformers"
+
     @cached_property
     def shape(self) -> Shape:
         """Return the base's shape. ModelError where its config.json cannot be had."""
@@ -71,19 +83,22 @@ class Timing:
 
     def place(self, precision: str) -> Place:
         """Return where a stage of this `precision` trains, or stacks are scored with the recipe's."""
-        dtype = compute_type(precision)
-        return Place(self.machine, self.loaded.identity, self.loaded.backend, dtype, self.shape)
+        there = self.machine.gpu and self.machine != this_machine()
+        dtype = "bfloat16" if there and precision == "auto" else compute_type(precision)
+        return Place(self.machine, self.loaded.identity, self.backend, dtype, self.shape)
 
-    def run_seconds(self, planned: Sequence[PlannedStage]) -> dict[Part, Figure]:
+    def run_seconds(
+        self, planned: Sequence[PlannedStage], fresh: Sequence[PlannedStage] | None = None
+    ) -> dict[Part, Figure]:
         """Return the seconds of every part of a run that is not in the workspace, in order.
 
-        A part is missing where nothing is known of it: an unmeasured GPU that is in no datasheet, or a blend.
+        `fresh`: only the parts of these stages. A part is missing where nothing is known of it: an unmeasured GPU that
+        is in no datasheet, or a blend.
         """
         found: dict[Part, Figure | None] = {}
-        stacks = [StackRef(BASE, None)]
-        if self.recipe.evaluate.tasks:
-            found["score", BASE] = self.scoring(stacks[0])
-        for stage in planned:
+        if self.recipe.evaluate.tasks and (fresh is None or len(fresh) == len(planned)):
+            found["score", BASE] = self.scoring(StackRef(BASE, None))
+        for stage in planned if fresh is None else fresh:
             if not stage.cached:
                 found["train", stage.spec.name] = self.training(stage.spec, below_of(stage, planned))
             found["drift", stage.spec.name] = self.drift(stage)
@@ -115,7 +130,7 @@ class Timing:
         """Return {low, usual, high: what a stage computes}, from its prepared rows."""
         data = self.prepare(spec).dataset
         rows = lengths(data, stage_module(spec.type).DATA_KIND)
-        joined = self.loaded.backend == "unsloth" and self.machine.gpu
+        joined = self.backend == "unsloth" and self.machine.gpu
         steps = steps_of(spec, len(data))
         shares = WRITTEN if spec.type == "grpo" else dict.fromkeys(ENDS, 1.0)
         return {end: expected(spec, rows, steps, joined=joined, written=shares[end]) for end in ENDS}
@@ -154,7 +169,7 @@ class Timing:
     def counted(self, task: str) -> dict[str, tuple[Work, int]]:
         """Return {low, usual, high: (work, requests)} of a benchmark, counted once and remembered."""
         scorer = self.scorer
-        shares = self.loaded.backend == "transformers"
+        shares = self.backend == "transformers"
         asked = scorer.protocol(StackRef(BASE, None), task)
         about = [asked, self.recipe.evaluate.micro_tokens, self.machine.gpu, shares]
         question = f"work of {task} {digest(about)}"
