@@ -88,7 +88,9 @@ def _reply(sample: Mapping[str, Any]) -> Reply:
         return Reply(_capped(str(sample["generated"])), _capped(str(sample["prediction"])), score)
     if sample.get("choices"):
         return Reply(_capped(_chosen(sample["choices"], sample["prediction"])), None, score)
-    greedy = "would write it" if sample["prediction"] else "would write something else"
+    if isinstance(said := sample["prediction"], str):  # of a benchmark by likelihood: its loss
+        return Reply(said, None, score)
+    greedy = "would write it" if said else "would write something else"
     return Reply(f"{greedy} (log-likelihood {sample['loglikelihoods'][0]:.3f})", None, score)
 
 

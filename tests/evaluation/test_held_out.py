@@ -130,3 +130,11 @@ def test_wrong_task_files_are_refused(tmp_path: Path, changes: dict[str, Any], s
     with pytest.raises(BenchmarkError, match=r"held\.yaml") as error:
         find_tasks(["held"], [write_task(tmp_path, **changes)])
     assert said in str(error.value)
+
+
+def test_the_report_shows_the_loss_of_an_item() -> None:
+    """Not whether the model would write the answer, which is what other log-likelihoods say."""
+    from statllama.report.flips import _reply
+
+    sample = {"score": 0.5, "prediction": "1.00 bits per byte", "loglikelihoods": [-3.0]}
+    assert _reply(sample).text == "1.00 bits per byte"

@@ -24,7 +24,7 @@ from statllama.data.formats import parse_row
 from statllama.errors import DataError, NotFoundError, UsageError
 from statllama.runs.init import benchmark
 from statllama.runs.init.columns import mapping_of
-from statllama.runs.init.draft import _row, look
+from statllama.runs.init.draft import as_row, look
 from statllama.runs.init.holdout import Split, split, wanted_items
 from statllama.runs.init.reading import read
 from statllama.runs.init.settings import ChosenBase, stage_settings
@@ -176,7 +176,7 @@ def test_columns_that_the_user_names_are_taken(tmp_path: Path) -> None:
 def test_a_copied_row_is_the_same_example(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     (found,) = look([str(write_jsonl(tmp_path / "x.jsonl", rows))]).found
     for unit in found.units:
-        copy = json.loads(json.dumps(_row(unit.example)))
+        copy = json.loads(json.dumps(as_row(unit.example)))
         format = {"sft": "messages", "dpo": "preference", "kto": "judged"}[unit.use]
         assert parse_row(SourceSpec(path="x", format=format), copy, "x") == unit.example
 

@@ -132,8 +132,9 @@ def print_draft(made: Draft) -> None:
 
 def print_written(recipe: Path, made: Draft) -> None:
     """Print the folder's contents and the three commands that come next."""
-    left = "; data/left_out.jsonl: rows that are used for nothing, and why" if _has_left_out(made) else ""
-    Out.print(f"[green]written:[/] {plain(recipe.parent)} (recipe.yaml, data/, eval/{left})")
+    parts = ", ".join(["recipe.yaml", "data/", *(["eval/"] if made.benchmarks else [])])
+    left = "; rows used for nothing, and why: data/left_out.jsonl" if _has_left_out(made) else ""
+    Out.print(f"[green]written:[/] {plain(recipe.parent)} ({parts}{left})")
     Out.print("next:")
     for command, purpose in next_commands(shlex.quote(str(recipe))):
         fits = len(command) + len(purpose) + 6 <= Out.width

@@ -1,6 +1,4 @@
-"""Which column of a user's file is which: by its name, near names and the words for it in other languages, else by what
-it holds.
-"""
+"""Which column of a file is which: a quiz's by their names, of others what `data/formats` recognises or guesses."""
 
 from __future__ import annotations
 
@@ -27,22 +25,8 @@ ROLES = {
 }
 OPTION = re.compile(r"^(?:(?:option|choice|answer|antwort)_?)?([a-h]|[1-8])$")
 JUDGEMENTS = {"label", "rating", "feedback", "verdict", "judgement", "judgment", "thumbs", "vote", "good", "urteil"}
-GOOD = {"true", "1", "1.0", "yes", "good", "up", "like", "liked", "correct", "ja", "+1", "\U0001f44d"}
-BAD = {
-    "false",
-    "0",
-    "0.0",
-    "no",
-    "bad",
-    "down",
-    "dislike",
-    "disliked",
-    "wrong",
-    "incorrect",
-    "nein",
-    "-1",
-    "\U0001f44e",
-}
+GOOD = {"true", "1", "1.0", "yes", "good", "up", "like", "liked", "right", "ja", "+1", "\U0001f44d"}
+BAD = {"false", "0", "0.0", "no", "bad", "down", "dislike", "disliked", "wrong", "nein", "-1", "\U0001f44e"}
 SAMPLE = 50  # rows that are looked at
 
 How = Literal["format", "guessed", "given"]
@@ -69,7 +53,7 @@ def mapping_of(rows: Sequence[Row], given: Mapping[str, str] | None = None) -> R
     header = list(dict.fromkeys(name for row in sample for name in row))
     if given:
         return _as_given(sample, header, given)
-    if quiz := _quiz(header, roles_of(header)):
+    if (quiz := _quiz(header, roles_of(header))) and _has_choices(sample[0], quiz):
         return quiz
     try:
         return Reading(recognise(sample[0], {}))
@@ -125,6 +109,13 @@ def _quiz(header: Sequence[str], roles: Mapping[str, str]) -> Reading | None:
         return None
     wanted = ("question", "answer") if len(options) >= 2 else ("question", "answer", "choices")
     return Reading(QUIZ, {role: roles[role] for role in wanted}, options if len(options) >= 2 else (), "guessed")
+
+
+def _has_choices(row: Row, quiz: Reading) -> bool:
+    try:
+        return len(choices_of(row, quiz)[0]) > 1
+    except DataError:
+        return False
 
 
 def _as_given(rows: Sequence[Row], header: Sequence[str], given: Mapping[str, str]) -> Reading:

@@ -107,7 +107,7 @@ def draft(
     stages = {use: stage_settings(use, lengths, base) for use, lengths in by_use.items() if lengths}
     faults = [fault for found in looked.found for fault in found.faults]
     faults += [
-        Fault(unit.file, unit.row, f"the base cannot take it: {why}", _row(unit.example)) for unit, why in refused
+        Fault(unit.file, unit.row, f"the base cannot take it: {why}", as_row(unit.example)) for unit, why in refused
     ]
     made = benchmark.benchmarks(task_name(name), units, divided.items, longest)
     return Draft(
@@ -156,7 +156,7 @@ def _sources(found: Sequence[Found], units: Sequence[Unit], divided: Split) -> I
         name = next(n for i in range(1, 10_000) if (n := stem if i == 1 else f"{stem}_{i}") not in taken)
         taken.add(name)
         format = _format([units[row].example for row in rows])
-        body = tuple({**_row(units[row].example, format), "source": units[row].where} for row in rows)
+        body = tuple({**as_row(units[row].example, format), "source": units[row].where} for row in rows)
         yield Source(f"data/{name}.jsonl", each, each.use, format, body)
 
 
@@ -167,7 +167,7 @@ def _format(examples: Sequence[Example]) -> str:
     return kinds.get(type(examples[0]), "messages")
 
 
-def _row(example: Example, format: str = "") -> dict[str, Any]:
+def as_row(example: Example, format: str = "") -> dict[str, Any]:
     """Return an example as a row of `format`, from which the same example is read again."""
     if isinstance(example, Document):
         return {"text": example.text}
@@ -208,7 +208,7 @@ def held_rows(made: Draft) -> Iterator[dict[str, Any]]:
     for row in made.split.held_out:
         unit = made.units[row]
         why = "asked by a benchmark" if row in asked else "belongs to the question of a row that is asked"
-        yield {**_row(unit.example), "source": unit.where, "why": why}
+        yield {**as_row(unit.example), "source": unit.where, "why": why}
 
 
 def left_out_rows(made: Draft) -> Iterator[dict[str, Any]]:
@@ -216,7 +216,7 @@ def left_out_rows(made: Draft) -> Iterator[dict[str, Any]]:
     for fault in made.unusable:
         yield {"source": f"{fault.file}, row {fault.row}", "why": fault.why, "row": _jsonable(fault.content)}
     for row, why in sorted(made.split.left_out.items()):
-        yield {"source": made.units[row].where, "why": why, "row": _row(made.units[row].example)}
+        yield {"source": made.units[row].where, "why": why, "row": as_row(made.units[row].example)}
 
 
 def _jsonable(row: Mapping[str, Any]) -> Any:

@@ -31,8 +31,8 @@ BOMS = (
 )
 ELSEWHERE = {
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV"),
-    **dict.fromkeys((".docx", ".odt", ".html", ".htm", ".rtf", ".epub"), "convert it: pandoc FILE -o FILE.md"),
-    ".pdf": "convert it: pdftotext FILE FILE.txt",
+    **dict.fromkeys((".docx", ".odt", ".html", ".htm", ".rtf", ".epub"), "convert it: pandoc {name} -o {stem}.md"),
+    ".pdf": "convert it: pdftotext {name} {stem}.txt",
 }  # fmt: skip
 """What to do with files that hold text in a form that is not read."""
 DOCUMENTS = (".md", ".txt")
@@ -120,12 +120,15 @@ def _unknown(files: Iterable[Path]) -> DataError:
     remedy = ELSEWHERE.get(
         first.suffix.lower(), f"data are {', '.join((*KINDS, TABS))} (each also .gz or .zst): convert or rename it"
     )
-    return DataError(f"{first}: unknown kind of file {first.suffix!r}", remedy=remedy.replace("FILE", first.stem))
+    return DataError(
+        f"{first}: unknown kind of file {first.suffix!r}", remedy=remedy.format(name=first.name, stem=first.stem)
+    )
 
 
 def skipped_note(path: Path) -> str:
     """Return what is said of a file that is not read."""
-    return f"{path}: not read ({ELSEWHERE.get(path.suffix.lower(), 'no kind of data')})"
+    how = ELSEWHERE.get(path.suffix.lower(), "no kind of data").format(name=path.name, stem=path.stem)
+    return f"{path}: not read ({how})"
 
 
 def read(path: Path, scratch: Path) -> Contents:

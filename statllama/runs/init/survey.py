@@ -279,7 +279,7 @@ def _first_exchange(example: Conversation) -> tuple[str, str, bool]:
     return asked, answer.content, bare and not example.tools
 
 
-def example_row(unit: Unit, columns: int = 2) -> dict[str, str]:
+def example_row(unit: Unit) -> dict[str, str]:
     """Return a row in words, for the table of what was found: question and answer, or the text."""
     if unit.use == "cpt":
         return {"text": unit.question}
