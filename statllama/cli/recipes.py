@@ -24,10 +24,10 @@ def recipes(name: NameArg = None) -> None:
     A copy runs from anywhere: bases, data and recipes that ship are found by name.
     """
     from statllama.cli.console.recipes import print_file, print_shelf
-    from statllama.config.shipped import find_recipe
+    from statllama.config.shipped import SHIPPED, find_recipe
     from statllama.runs.shelf import shelf
 
     if name is None:
         print_shelf(shelf())
     else:
-        print_file(find_recipe(name, studies=True))
+        print_file(find_recipe(f"{SHIPPED}{name.removeprefix(SHIPPED)}", studies=True))

@@ -6,11 +6,13 @@ A folder's large files are hashed once: the workspace remembers the result until
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from statllama.config.shipped import shipped_bases
 from statllama.config.specs import BaseModelSpec
-from statllama.errors import InputChanged, ModelError
+from statllama.errors import InputChanged, ModelError, StatllamaError
 from statllama.model.architectures import architecture_of
 from statllama.store.canonical import digest
 from statllama.store.commits import commit_of
@@ -97,7 +99,12 @@ def _files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
 def _part(model: str, revision: str | None, patterns: tuple[str, ...], memory: Path) -> dict[str, Any]:
     folder = Path(model)
     if not folder.is_absolute() or not folder.is_dir():
-        return {"repo": model, "commit": commit_of("models", model, revision, memory)}
+        try:
+            return {"repo": model, "commit": commit_of("models", model, revision, memory)}
+        except StatllamaError as error:
+            if close := get_close_matches(model, shipped_bases(), n=1):
+                error.remedy = f"did you mean {close[0]!r}, the base that ships?"
+            raise
     files = _files(folder, patterns)
     if not files:
         raise ModelError(f"{folder} holds none of {', '.join(patterns)}", remedy="give a folder saved by Transformers")

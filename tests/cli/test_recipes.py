@@ -44,6 +44,13 @@ def test_a_printed_file_is_the_file(name: str, tmp_path: Path) -> None:
     assert (said.returncode, said.stdout) == (0, shipped.read_text(encoding="utf-8"))
 
 
+def test_only_what_ships_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "quickstart").write_text("mine")
+    assert statllama("recipes", "quickstart", cwd=tmp_path).stdout != "mine"
+    said = statllama("recipes", "/etc/passwd", cwd=tmp_path)
+    assert (said.returncode, said.stdout) == (2, "") and "no recipe" in said.stderr
+
+
 def test_other_words_are_no_commands_of_ours() -> None:
     words = [word for others in OTHER_WORDS.values() for word in others]
     assert len(set(words)) == len(words)

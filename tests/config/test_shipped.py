@@ -22,7 +22,7 @@ from statllama.config.shipped import (
     shipped_root,
     shipped_studies,
 )
-from statllama.errors import NotFoundError, RecipeError
+from statllama.errors import NotFoundError, RecipeError, StatllamaError
 from statllama.recipe import load_recipe
 from statllama.runs.study import load_study
 from statllama.runs.targets import find_subject, split_stage
@@ -220,6 +220,15 @@ def test_benchmarks_take_shipped_files(own: Path) -> None:
     files = {"quickstart_stats": "shipped:eval/quickstart_stats/test.jsonl"}
     (task,) = recipe.model_copy(update={"evaluate": spec.model_copy(update={"data": files})}).tasks()
     assert task.files == (shipped_root() / "eval" / "quickstart_stats" / "test.jsonl",)
+
+
+def test_a_name_near_a_shipped_base_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StatllamaError) as error:
+        find_subject("quickstrat/base", Store(tmp_path / "w"))
+    assert error.value.remedy == "did you mean 'quickstart/base', the base that ships?"
+    with pytest.raises(StatllamaError) as error:
+        find_subject("meta-llama/Llama-3.2-3B", Store(tmp_path / "w"))
+    assert "that ships" not in (error.value.remedy or "")
 
 
 def test_a_shipped_base_is_a_target(tmp_path: Path) -> None:
