@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.specs import TrainingSpec
-from statllama.errors import Interrupted
+from statllama.errors import Interrupted, StatllamaError
 from statllama.runs.reporting import Reporter
 from statllama.runs.run_state import NOTES, Activity, PromptAnswer, RunState, SeenScore, StageState
 from statllama.train.job import StepEvent
@@ -223,6 +223,8 @@ class RunProgress(Reporter):
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         self.state.outcome = "stopped" if stopped else "failed"
         self.state.error = str(error) or type(error).__name__
+        if isinstance(error, StatllamaError):
+            self.state.error, self.state.remedy = error.message, error.remedy or ""
         for stage in self.state.stages.values():
             if stage.doing in ("training", "scoring"):
                 stage.doing = "failed"
