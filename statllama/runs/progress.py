@@ -47,11 +47,11 @@ class RunProgress(Reporter):
     # ------------------------------------------------------------------ the plan
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
-        """Begin a run, with a state of its own: all stages wait, or are cached."""
+        """Begin a run: all stages wait, or are cached."""
         self.state = RunState(
             name=recipe.name,
             description=recipe.description,
-            started=self._clock() if self.state.name else self.state.started,
+            started=self.state.started,
             stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
             tasks=recipe.evaluate.tasks,
             notes=self.state.notes,
