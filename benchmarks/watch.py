@@ -56,6 +56,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for way, found in times.items():
             found.append(seconds_of(way, args.recipe, args.stage, args.threads))
+            print(f"{way}: {found[-1]:.1f} s", file=sys.stderr)
     least = {way: min(found) for way, found in times.items()}
     result = {
         "rounds": args.rounds,

@@ -282,6 +282,8 @@ class Now:
     going: bool
     headline: str
     """What it does, or how it ended."""
+    remedy: str
+    """What mends that, or goes on. Empty where there is nothing to mend."""
     facts: tuple[tuple[str, str], ...]
     """(what, value) to show in large letters."""
     stages: tuple[StageNow, ...]

@@ -14,7 +14,7 @@ from statllama.errors import NotFoundError, StatllamaError, near
 from statllama.report.collect import collect
 from statllama.report.data import ReportData
 from statllama.report.live import with_live
-from statllama.report.page import write
+from statllama.report.page import Drawn, write
 from statllama.runs.live import Live, read_live
 from statllama.runs.machine import gpu
 from statllama.runs.subject import Subject, subject_of
@@ -48,21 +48,21 @@ def follow(
             f"no run of {name!r} tells of itself in {store.root}: {near(name, names)}",
             remedy=f"start one in another terminal: statllama run {name}",
         )
-    known, data, told = _Known(store, name, settings), None, False
-    gap, seen, drawn = EVERY, 0.0, 0.0
+    known, drawn, told = _Known(store, name, settings), Drawn(), False
+    gap, seen, written = EVERY, 0.0, 0.0
     while True:
-        if not live.going or (live.state.updated != seen and time.monotonic() - drawn >= gap):
+        if not live.going or (live.state.updated != seen and time.monotonic() - written >= gap):
             seen, began = live.state.updated, time.process_time()
             data = known.data(live)
             try:
-                write(with_live(data, live, time.time(), _gpu(live), _again(gap)), path)
+                write(with_live(data, live, time.time(), _gpu(live), _again(gap)), path, drawn)
             except StatllamaError as error:
                 if not live.going:
                     raise
                 if not told:
                     told = True
                     tell(f"the page is not kept up to date for now: {error}")
-            drawn, gap = time.monotonic(), max(EVERY, (time.process_time() - began) / SHARE)
+            written, gap = time.monotonic(), max(EVERY, (time.process_time() - began) / SHARE)
         if not live.going:
             return live
         time.sleep(LOOK)

@@ -116,6 +116,7 @@ def _now(live: Live, now: float, gpu: Mapping[str, str], refresh: int) -> Now:
     return Now(
         going=live.going,
         headline=_headline(live),
+        remedy=_remedy(live),
         facts=tuple(_facts(state, now, gpu)) if live.going else (),
         stages=tuple(_row(state, stage, now) for stage in state.stages.values()),
         notes=tuple(reversed(state.notes[-SHOWN_NOTES:])),
@@ -127,19 +128,20 @@ def _now(live: Live, now: float, gpu: Mapping[str, str], refresh: int) -> Now:
 
 def _headline(live: Live) -> str:
     state = live.state
-    again = f"`statllama run {state.name}` goes on from there."
     if live.killed:
         return (
             f"The run's process ({live.holder.pid} on {live.holder.host}) ended without a word, after "
-            f"{_moment(state.updated)}: it was killed, or the machine went down. {again}"
+            f"{_moment(state.updated)}: it was killed, or the machine went down."
         )
-    if state.outcome == "stopped":
-        return f"The run was stopped: {state.error}. {again}"
-    if state.outcome == "failed":
-        return f"The run failed: {state.error}"
-    if state.activity is None:
-        return "Between two tasks"
-    return _activity(state.activity)
+    if state.outcome in ("stopped", "failed"):
+        return f"The run {'was stopped' if state.outcome == 'stopped' else 'failed'}: {state.error}"
+    return "Between two tasks" if state.activity is None else _activity(state.activity)
+
+
+def _remedy(live: Live) -> str:
+    if live.killed or live.state.outcome == "stopped":
+        return f"statllama run {live.state.name} goes on from there."
+    return live.state.remedy
 
 
 def _activity(activity: Activity) -> str:

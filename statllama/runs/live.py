@@ -78,6 +78,8 @@ class LiveRecord(RunProgress):
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         """Begin a run on this machine; a study begins several, one after the other."""
         self._begun, self._tried = False, -math.inf
+        if self.state.name:
+            self.state = RunState(started=time.time())
         self._machine = {"processor": processor(), **_gpu_in_words()}
         super().planned(recipe, stages)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.specs import TrainingSpec
-from statllama.errors import Interrupted
+from statllama.errors import Interrupted, StatllamaError
 from statllama.runs.reporting import Reporter
 from statllama.runs.run_state import NOTES, Activity, PromptAnswer, RunState, SeenScore, StageState
 from statllama.train.job import StepEvent
@@ -47,11 +47,11 @@ class RunProgress(Reporter):
     # ------------------------------------------------------------------ the plan
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
-        """Begin a run, with a state of its own: all stages wait, or are cached."""
+        """Begin a run: all stages wait, or are cached."""
         self.state = RunState(
             name=recipe.name,
             description=recipe.description,
-            started=self._clock() if self.state.name else self.state.started,
+            started=self.state.started,
             stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
             tasks=recipe.evaluate.tasks,
             notes=self.state.notes,
@@ -224,6 +224,8 @@ class RunProgress(Reporter):
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         self.state.outcome = "stopped" if stopped else "failed"
         self.state.error = str(error) or type(error).__name__
+        if isinstance(error, StatllamaError):
+            self.state.error, self.state.remedy = error.message, error.remedy or ""
         for stage in self.state.stages.values():
             if stage.doing in ("training", "scoring"):
                 stage.doing = "failed"

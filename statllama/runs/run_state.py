@@ -163,6 +163,8 @@ class RunState:
     outcome: Outcome = "running"
     error: str = ""
     """Why it failed or was stopped."""
+    remedy: str = ""
+    """What mends that, or goes on."""
     started: float = 0.0
     updated: float = 0.0
     """When the last event came."""

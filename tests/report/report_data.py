@@ -246,7 +246,7 @@ def live() -> ReportData:
 
 def hostile_live() -> ReportData:
     """A run whose names, notes, prompts, answers and error attack the page, and which failed."""
-    h, state = HOSTILE, RunState(HOSTILE[0], HOSTILE[1], "failed", HOSTILE[2], notes=list(HOSTILE))
+    h, state = HOSTILE, RunState(HOSTILE[0], HOSTILE[1], "failed", HOSTILE[2], HOSTILE[3], notes=list(HOSTILE))
     for text in h:
         state.stages[text] = one = StageState(text, h[1], "failed", step=1, steps=2)
         one.series.add(1, {"loss": 1.0, "rewards/margins": 0.5, "tokens_per_second": 3.0})

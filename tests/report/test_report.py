@@ -31,6 +31,7 @@ from statllama.recipe import load_recipe
 from statllama.report import charts, curves, graph, svg, tables, words
 from statllama.report.data import Benchmark, Curve, ReportData, Stage, estimate
 from statllama.report.flips import MOST_FLIPS, MOST_TEXT, flips_of, question
+from statllama.report.page import Drawn
 from statllama.report.plot import spread
 from statllama.runs import attribution as evaluation
 from statllama.runs import runner
@@ -318,6 +319,18 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_users_own_style(pages: d
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
         assert report.render(plain()) == pages["plain"]
         assert matplotlib.rcParams["font.size"] == 30, "and leaves it as it was"
+
+
+def test_a_chart_is_drawn_again_only_when_what_it_shows_has_changed(pages: dict[str, str]) -> None:
+    """A page that is rendered again and again says what one that is drawn from nothing says."""
+    drawn, data = Drawn(), plain()
+    assert report.render(data, drawn) == pages["plain"]
+    kept = dict(drawn._kept)
+    assert {"changes", "scores", "graph", "topics-0"} <= set(kept)
+    stages = tuple(replace(one, curve=None) for one in data.stages)
+    other = replace(data, stages=stages, benchmarks=(data.benchmarks[0],))
+    assert report.render(other, drawn) == report.render(other)
+    assert drawn._kept["graph"] is kept["graph"] and drawn._kept["scores"] is not kept["scores"]
 
 
 def test_what_is_not_known_is_said(pages: dict[str, str]) -> None:

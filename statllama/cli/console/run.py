@@ -257,11 +257,8 @@ def print_page_trouble(text: str) -> None:
 
 def print_followed(live: Live, path: Path) -> None:
     """Say how the run ended, and that the last page is written."""
-    how = (
-        "was killed"
-        if live.killed
-        else {"failed": "failed", "stopped": "was stopped"}.get(live.state.outcome, "has finished")
-    )
+    ways = {"failed": "has failed", "stopped": "was stopped", "finished": "has finished"}
+    how = "was killed" if live.killed else ways[live.state.outcome]
     Out.print(f"{plain(live.state.name)} {how}; written: {plain(path)}")
 
 
