@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +18,11 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from rich.text import Text
 
 from statllama.cli import app as cli
+from statllama.cli.console import live
 from statllama.cli.console import terminal as console
 from statllama.cli.console.frame import BLOCKS, LINES, Part, frame, sparkline
 from statllama.runs.run_state import Activity, RunState, SeenScore, StageState
@@ -201,6 +205,32 @@ def test_a_study_says_which_pipeline(recipe: Path, worker: Worker, tmp_path: Pat
     whole = "".join(line if len(line) == 80 else f"{line}\n" for line in terminal.screen.text())
     commands = [line.strip() for line in whole.partition("next:\n")[2].splitlines() if line.strip()]
     assert [parsed(command).info_name for command in commands] == ["study", "report", "chat"]
+    terminal.close()
+
+
+def test_what_libraries_say_stands_above_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also through a handler that a library has made before, with the stream of then."""
+    terminal = Terminal(60)
+    with open(terminal.name, "w") as out, open(terminal.name, "w") as error:
+        monkeypatch.setattr(live, "Out", Console(file=out))
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr(sys, "stderr", error)
+        with live.outliving():
+            handler = logging.StreamHandler()
+            display = live.Display(lambda width: [Text("frame 1"), Text("frame 2")])
+            display.start(refresh=True)
+            handler.emit(logging.LogRecord("a", 30, "a", 1, "a warning\nof two lines", None, None))
+            print("another", file=sys.stderr)
+            display.refresh()
+            terminal.read(lambda: terminal.shows("another"))
+            terminal.read(lambda: terminal.screen.text()[-1] == "frame 2")
+            assert terminal.screen.text() == ["a warning", "of two lines", "another", "frame 1", "frame 2"]
+            display.stop()
+            handler.emit(logging.LogRecord("a", 30, "a", 1, "after it", None, None))
+            terminal.read(lambda: terminal.shows("after it"))
+            assert [line for line in terminal.screen.text() if line] == [
+                "a warning", "of two lines", "another", "after it"
+            ]  # fmt: skip
     terminal.close()
 
 

@@ -68,7 +68,7 @@ def test_eval_compare_attribute_dial_report(command: Command, trained: tuple[Pat
     assert code == 0 and "one on letters" not in said and "two on letters" in said
     assert {entry.key for entry in store.entries("scores")} == before
 
-    code, said = command("compare", "tiny:base", "tiny", "tiny:one", "--items", "1", "--out", "cmp.json")
+    code, said = command("compare", "tiny:base", "tiny", "tiny:one", "--items", "1", "--topics", "--out", "cmp.json")
     assert code == 0, said
     assert "for all 3 together (Bonferroni)" in said and "topic 1" in said
     comparison = json.loads(Path("cmp.json").read_text())

@@ -239,7 +239,7 @@ def test_a_real_difference_is_found() -> None:
 def printed(result: Comparison, items: int, columns: int, monkeypatch: Any, capsys: Any) -> str:
     for module in (console, console_scores):
         monkeypatch.setattr(module, "Out", Console(width=columns, highlight=False))
-    console_scores.print_comparison(result, items)
+    console_scores.print_comparison(result, items, topics=True)
     text: str = capsys.readouterr().out
     return text
 

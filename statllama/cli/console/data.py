@@ -86,9 +86,7 @@ def _print_left_out(check: StageCheck) -> None:
             Out.print(f"  [red]{plain(shortened(fault))}[/]")
     for hit in check.selection.hits:
         question = hit.question
-        Out.print(
-            f"  [red]{plain(shortened(hit.where))}[/] copies question {question.number} of {plain(question.task)}:"
-        )
+        Out.print(f"  [red]{_place(hit.where)}[/] copies question {question.number} of {plain(question.task)}:")
         Out.print(f"      {hit.form}, {hit.share:.0%}")
         Out.print(f"      row:      {plain(_cut(hit.passage))}")
         Out.print(f"      question: {plain(_cut(question.text))}")
@@ -111,7 +109,7 @@ def _print_contamination(selection: Selection) -> None:
         more = group.rows - 1
         others = f", and {more:,} more {'row' if more == 1 else 'rows'} like it" if more else ""
         Out.print(
-            f"  [yellow]{plain(shortened(nearest.where))}[/] may ask question {question.number} of {plain(question.task)} "
+            f"  [yellow]{_place(nearest.where)}[/] may ask question {question.number} of {plain(question.task)} "
             f"in other words: similarity {nearest.similarity:.2f}{others}"
         )
         Out.print(f"      row:      {plain(_cut(nearest.passage))}")
@@ -135,7 +133,7 @@ def print_judged(reviews: Sequence[Review]) -> None:
         if review.judgement and review.judgement.answer == "yes":
             question = review.question
             Out.print(
-                f"  [red]{plain(shortened(review.suspect.where))}[/] asks question {question.number} of {plain(question.task)} "
+                f"  [red]{_place(review.suspect.where)}[/] asks question {question.number} of {plain(question.task)} "
                 f"(similarity {review.suspect.similarity:.2f})"
             )
 
@@ -166,7 +164,7 @@ def _print_marked(sample: str) -> None:
 
 def print_preview(preview: Preview) -> None:
     """Print a row token by token: position, id, text, and whether it carries loss."""
-    Out.print(f"{plain(shortened(preview.where))} ({preview.format})")
+    Out.print(f"{_place(preview.where)} ({preview.format})")
     for title, tokens in preview.sequences:
         if title:
             Out.print(f"[bold]{title}[/]")
@@ -227,3 +225,8 @@ def print_written(count: int, path: Any, seconds: float) -> None:
 def _cut(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= PASSAGE else f"{flat[:PASSAGE]} ..."
+
+
+def _place(where: str) -> str:
+    """Return where a row is, with a short path."""
+    return plain(shortened(where))

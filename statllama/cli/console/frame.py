@@ -88,8 +88,8 @@ def _stages(state: RunState, width: int, part: Part | None) -> Text:
 def _activity(state: RunState, width: int, now: float) -> Text:
     """Return what is done now: its name, a bar, how much of how much, and the time that is left of it."""
     activity = state.activity
-    if activity is None:
-        return Text()
+    if activity is None:  # a library is loaded, or drift is measured, which tell nothing of how far they are
+        return Text("working ..." if state.goes_on else "", style="dim")
     total, left = activity.total, _left(state, activity, now)
     name = Text(spoken(activity), style="bold")
     if not total:

@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from typing import Any, ClassVar, TextIO, cast
 
 from rich.console import ConsoleRenderable, Group, RenderableType
 from rich.control import Control
+from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
@@ -36,6 +37,19 @@ class Display(Live):
         self._draw, self._lines = frame, list[Text]()
         super().__init__(console=Out, transient=True, refresh_per_second=FRAMES_PER_SECOND, get_renderable=self._frame)
 
+    shown: ClassVar[bool] = False
+    """Whether one is on the terminal."""
+
+    def start(self, refresh: bool = False) -> None:
+        """Put it on the terminal."""
+        Display.shown = True
+        super().start(refresh)
+
+    def stop(self) -> None:
+        """Take it off the terminal."""
+        super().stop()
+        Display.shown = False
+
     def _frame(self) -> RenderableType:
         with suppress(RuntimeError):  # a dict that the training thread filled meanwhile
             self._lines = list(self._draw(Out.width))
@@ -58,17 +72,21 @@ class Display(Live):
 class Lasting:
     """A stream that may be closed by whoever reads it: what is written from then on is dropped.
 
-    Hours of training do not end because `| head` has read enough, or because a terminal is gone.
+    Hours of training do not end because `| head` has read enough, or because a terminal is gone. With `above`, what is
+    written while a display is on the terminal comes above it: a library's log may have kept the stream from before.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, above: bool = False) -> None:
         self.stream, self.closed_early = stream, False
+        self._above = FileProxy(Out, stream) if above else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
         """Write, or drop, the text."""
+        if self._above is not None and Display.shown:
+            return self._above.write(text)
         if not self.closed_early:
             try:
                 return self.stream.write(text)
@@ -95,7 +113,7 @@ class Lasting:
 def outliving() -> Iterator[None]:
     """Enclose work that goes on when the reader of its output leaves."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast("TextIO", Lasting(stream)) for stream in before)
+    sys.stdout, sys.stderr = cast("TextIO", Lasting(before[0])), cast("TextIO", Lasting(before[1], above=True))
     try:
         yield
     finally:
