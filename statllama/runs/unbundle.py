@@ -242,7 +242,7 @@ def _write(store: Store, records: Mapping[str, Record], wishes: Wishes) -> None:
     """Write the records; one that is here stays, but for the places that the user has given."""
     with gate(store):
         _require_free(store, records)
-        for name, record in reversed(records.items()):
+        for name, record in reversed(list(records.items())):
             here = store.last_run(name)
             if not here["order"]:
                 store.write_run(name, record)
