@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -168,8 +169,9 @@ def command(
 
 def rows_of(text: str, name: str) -> list[str]:
     """Cells of the table row that begins with `name`."""
-    (line,) = (line for line in text.splitlines() if line.split("│")[1:2] and line.split("│")[1].strip() == name)
-    return [cell.strip() for cell in line.strip("│").split("│")]
+    rows = (re.split(r"\s*│\s*" if "│" in line else r"\s{2,}", line.strip(" │")) for line in text.splitlines())
+    (cells,) = (cells for cells in rows if len(cells) > 1 and cells[0] == name)
+    return cells
 
 
 def test_plan_run_status(write_recipe: Write, command: Any, tmp_path: Path) -> None:

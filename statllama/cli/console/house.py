@@ -32,7 +32,7 @@ def print_status(store: Store) -> None:
         Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
     for name, record in records.items():
         if "@" not in name:
-            print_table(_stages(store, name, record))
+            _print_stages(store, name, record)
     stock, live = stock_of(store)
     if records:
         print_table(_bytes(store, stock, live, list(records)))
@@ -54,18 +54,21 @@ def print_runs(store: Store, names: Sequence[str]) -> None:
     records = store.runs()
     for name in names:
         record = records[name]
-        print_table(_stages(store, name, record))
+        _print_stages(store, name, record)
         given = "".join(f" --set {override}" for override in record.get("overrides", ()))
         Out.print(f"  {plain(record.get('recipe', 'no recipe is known'))}{plain(given)}")
     stock, live = stock_of(store)
     print_table(_bytes(store, stock, live, names))
 
 
-def _stages(store: Store, name: str, record: Mapping[str, Any]) -> Table:
-    table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
+def _print_stages(store: Store, name: str, record: Mapping[str, Any]) -> None:
+    Out.print(f"[bold]{plain(name)}[/]")
+    table = Table("stage", "state", "steps", "loss", "trained on", "result", box=SIMPLE_HEAD, padding=(0, 1))
+    for number in table.columns[2:4]:
+        number.justify = "right"
     for stage in record["order"]:
         table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
-    return table
+    print_table(table)
 
 
 def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
