@@ -106,8 +106,8 @@ class Archive:
         self._archive = archive
 
     @property
-    def bytes(self) -> int:
-        """Return the size of all members."""
+    def size(self) -> int:
+        """Return the bytes of all members."""
         return sum(file["bytes"] for file in self.files.values())
 
     def read(self, name: str) -> bytes:
