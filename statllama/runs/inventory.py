@@ -125,8 +125,10 @@ def _base(identity: Any) -> str:
 def _items(store: Store) -> Iterator[Item]:
     for kind in KINDS:
         for path in store.listed(kind):
-            if KEY.fullmatch(path.name) and not _of_another_version(path):
-                yield _entry(kind, path, store.find(kind, path.name))
+            if KEY.fullmatch(path.name):
+                entry = store.find(kind, path.name)
+                if entry is not None or not _of_another_version(path):
+                    yield _entry(kind, path, entry)
     for path in store.listed("partial"):
         yield _work(store, path)
     for path in store.listed(TRACKERS):

@@ -76,7 +76,7 @@ def import_bundle(path: Path, store: Store, wishes: Wishes) -> Imported:
         _require_free(store, records)
         with working(store):
             records = {name: _at_home(record, wishes, store) for name, record in records.items()}
-            store.require_space(archive.bytes)
+            store.require_space(archive.size)
             staging = store.writable("partial") / f"import-{secrets.token_hex(4)}"
             try:
                 for name in archive.files:
@@ -207,7 +207,11 @@ def _require_base(base: Mapping[str, Any], identity: Any, store: Store) -> None:
     spec = BaseModelSpec.model_validate(base)
     if not Path(spec.model).is_dir():
         raise UsageError(f"--base {spec.model}: there is no such folder")
-    if base_identity(spec, store.memory) != identity:
+    try:
+        found = base_identity(spec, store.memory)
+    except FileNotFoundError as error:  # a chat template of its own, which lies elsewhere
+        raise UsageError(f"--base {spec.model}: {error.filename} is not here") from None
+    if found != identity:
         raise UsageError(
             f"--base {spec.model}: it is not the base that the run was trained on",
             remedy="give the very folder: its files are compared by hash, tokenizer and chat template too",
@@ -242,7 +246,7 @@ def _write(store: Store, records: Mapping[str, Record], wishes: Wishes) -> None:
     """Write the records; one that is here stays, but for the places that the user has given."""
     with gate(store):
         _require_free(store, records)
-        for name, record in reversed(records.items()):
+        for name, record in reversed(list(records.items())):
             here = store.last_run(name)
             if not here["order"]:
                 store.write_run(name, record)

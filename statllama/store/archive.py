@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import stat
 import struct
 import zipfile
@@ -24,7 +25,7 @@ from statllama.store.files import Files, sync, translate_os_errors
 
 FORMAT, VERSION = "statllama bundle", 1
 MANIFEST_NAME = "bundle.json"
-MOST_MEMBERS = 100_000
+MOST_MEMBERS = 60_000  # beyond 65,535 a zip counts otherwise
 LONGEST_MANIFEST = 1 << 26  # bytes
 MOST_TEXT = 1 << 26  # bytes of a member that is read into memory
 PIECE = 1 << 20
@@ -49,8 +50,10 @@ def write_archive(target: Path, about: Mapping[str, Any], members: Mapping[str, 
     """
     if os.path.lexists(target):
         raise UsageError(f"{target} exists already", remedy="name another file, or delete that one first")
+    if len(members) > MOST_MEMBERS:
+        raise UsageError(f"{len(members):,} files are more than a bundle holds ({MOST_MEMBERS:,})")
     head = {**about, "format": FORMAT, "version": VERSION, "files": {name: hashes[name] for name in sorted(members)}}
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     with translate_os_errors(target):
         try:
             with partial.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
@@ -103,8 +106,8 @@ class Archive:
         self._archive = archive
 
     @property
-    def bytes(self) -> int:
-        """Return the size of all members."""
+    def size(self) -> int:
+        """Return the bytes of all members."""
         return sum(file["bytes"] for file in self.files.values())
 
     def read(self, name: str) -> bytes:
@@ -155,7 +158,7 @@ def _require_end(path: Path, file: IO[bytes]) -> None:
     if len(end) != _LEAST_ZIP or end[:4] != b"PK\x05\x06":
         raise _refused(path, "its end is missing: it is truncated, or no bundle")
     count, listed = struct.unpack("<HL", end[10:16])
-    if listed > LONGEST_MANIFEST or count >= 0xFFFF:
+    if listed > LONGEST_MANIFEST or count > MOST_MEMBERS + 1:
         raise _refused(path, "it lists more files than a bundle has")
     file.seek(0)
 
@@ -163,8 +166,6 @@ def _require_end(path: Path, file: IO[bytes]) -> None:
 def _manifest(path: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     members = archive.infolist()
     names = [member.filename for member in members]
-    if len(members) > MOST_MEMBERS:
-        raise _refused(path, f"it lists {len(members):,} files")
     for member in members:
         _require_plain(path, member)
     if len(set(names)) < len(names) or len({name.casefold() for name in names}) < len(names):

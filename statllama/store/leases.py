@@ -124,8 +124,8 @@ def require_settled(found: list[Lease]) -> None:
     """Raise StoreError when a live process may need any entry."""
     if busy := [lease for lease in found if lease.record is None]:
         raise StoreError(
-            f"{busy[0].holder} is planning a run or preparing data, and may need anything that is here",
-            remedy="wait until it trains, or stop it",
+            f"{busy[0].holder} is planning a run, preparing data or importing, and may need anything that is here",
+            remedy="wait until it trains or ends, or stop it",
         )
 
 

@@ -116,6 +116,17 @@ def test_the_same_run_gives_the_same_bytes(world: World, tmp_path: Path) -> None
     assert (tmp_path / "b").read_bytes() == world.file.read_bytes()
 
 
+def test_bundles_beyond_four_gigabytes(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their zips are of another form from a size on, which is lowered here."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 4000)
+    write_bundle(world.store, "garden", tmp_path / "b")
+    monkeypatch.undo()
+    assert (tmp_path / "b").read_bytes() != world.file.read_bytes()
+    import_bundle(tmp_path / "b", world.other, AS_IT_IS)
+    for name, data in files_of(world.store).items():
+        assert (world.other.root / name).read_bytes() == data
+
+
 def test_only_the_run_goes(world: World, tmp_path: Path) -> None:
     made(world.store, "other", (7,))
     made(world.store, "shared", (1,))

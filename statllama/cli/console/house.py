@@ -32,10 +32,10 @@ def print_status(store: Store) -> None:
         Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
     for name, record in records.items():
         if "@" not in name:
-            print_table(_stages(store, name, record))
+            _print_stages(store, name, record)
     stock, live = stock_of(store)
     if records:
-        print_table(_bytes(store, stock, live, list(records)))
+        print_table(_bytes(records, stock, live, list(records)))
     for item in stock.unfinished:
         Out.print(f"unfinished: {plain(item.what.removeprefix('unfinished '))}, {readable_bytes(item.bytes)}")
     found = stock.orphans
@@ -54,18 +54,21 @@ def print_runs(store: Store, names: Sequence[str]) -> None:
     records = store.runs()
     for name in names:
         record = records[name]
-        print_table(_stages(store, name, record))
+        _print_stages(store, name, record)
         given = "".join(f" --set {override}" for override in record.get("overrides", ()))
         Out.print(f"  {plain(record.get('recipe', 'no recipe is known'))}{plain(given)}")
     stock, live = stock_of(store)
-    print_table(_bytes(store, stock, live, names))
+    print_table(_bytes(records, stock, live, names))
 
 
-def _stages(store: Store, name: str, record: Mapping[str, Any]) -> Table:
-    table = Table("stage", "state", "steps", "loss", "trained on", "result", title=plain(name))
+def _print_stages(store: Store, name: str, record: Mapping[str, Any]) -> None:
+    Out.print(f"[bold]{plain(name)}[/]")
+    table = Table("stage", "state", "steps", "loss", "trained on", "result", box=SIMPLE_HEAD, padding=(0, 1))
+    for number in table.columns[2:4]:
+        number.justify = "right"
     for stage in record["order"]:
         table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
-    return table
+    print_table(table)
 
 
 def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -81,7 +84,7 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
     return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:SHORT])
 
 
-def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:
+def _bytes(records: Mapping[str, Any], stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:
     """Return a line for each run: when it was last run, its bytes, and those that it shares."""
     table = Table("run", "last run", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("its own", "shared"):
@@ -91,7 +94,7 @@ def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[st
     for name in names:
         own, shared = stock.of_run(name)
         note = f"at work: process {at_work[name]}" if name in at_work else ""
-        started = str(store.last_run(name).get("started", ""))[:16]
+        started = str(records[name].get("started", ""))[:16]
         table.add_row(plain(name), started, readable_bytes(own), readable_bytes(shared), note)
     return table
 
