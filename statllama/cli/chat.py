@@ -92,9 +92,10 @@ def serve(
         list[str] | None, typer.Argument(metavar="[-- ARGS]", help="More arguments for the server itself.")
     ] = None,
 ) -> None:
-    """Serve a release over an OpenAI-compatible API, by llama.cpp's or vLLM's own server.
+    """Serve a release over an OpenAI-compatible API, by llama.cpp's (with a chat page) or vLLM's own server.
 
-    Uses an installed `llama-server` of llama.cpp, else the same server from the extra `gguf`.
+    Uses an installed `llama-server` of llama.cpp, else the same server from the extra `gguf`. It answers as `chat`
+    does, unless a request asks for something else.
     """
     import shlex
 
