@@ -256,7 +256,7 @@ def with_stage(study: Study, until: str | None) -> tuple[RecipeRun, ...]:
     runs = [run for run in study.runs if until in (None, *(stage.name for stage in run.recipe.stages))]
     if not runs:
         names = [stage.name for recipe in study.recipes for stage in recipe.stages]
-        raise UsageError(f"--until {until}: no such stage; {near(str(until), names)}")
+        raise UsageError(f"--until {until}: no stage {until!r}; {near(str(until), names)}")
     return tuple(runs)
 
 

@@ -61,7 +61,7 @@ def write_archive(target: Path, about: Mapping[str, Any], members: Mapping[str, 
                 for name in sorted(members):
                     found = _add(archive, name, members[name])
                     if found != hashes[name]:
-                        raise StoreError(f"{members[name]} is damaged", remedy="run the recipe again, which mends it")
+                        raise StoreError(f"{name} is damaged", remedy="run the recipe again, which mends it")
             sync(partial)
             if os.path.lexists(target):
                 raise UsageError(f"{target} was made meanwhile", remedy="name another file")

@@ -202,7 +202,7 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Lend an empty folder that is deleted afterwards; after a kill, by the next `prune_partial`."""
-        folder = self._writable("partial") / f"trash-{secrets.token_hex(4)}"
+        folder = self.writable("partial") / f"trash-{secrets.token_hex(4)}"
         with translate_os_errors(folder):
             folder.mkdir()
         try:

@@ -35,7 +35,8 @@ def datasheet(machine: Machine) -> Datasheet | None:
     if machine.gpu:
         card = card_named(machine.device)
         return None if card is None else Datasheet(card.tflops * TERA, card.bandwidth * GIGA, "the datasheet")
-    threads = int(machine.threads) if (machine.threads or "").isdigit() else machine.cores or 1
+    asked = machine.threads or ""
+    threads = int(asked) if asked.isdigit() else machine.cores or 1
     told = _cpuinfo()
     width = next((WIDTH[flag] for flag in WIDTH if re.search(rf"\b{flag}\b", told)), NARROW)
     clock = re.search(r"@ ([\d.]+)GHz", machine.device)
