@@ -1,12 +1,13 @@
 """What a stage's training holds in memory, by phase: pure arithmetic on a base's shape and a stage's fields. No torch.
 
 The peak is the largest of its phases: the loss at the end of a forward pass, the backward pass through the last layer
-and through the first, the optimizer, the reference's forward pass and the check of it, and generation. `allocated` is what torch's
-allocator holds then, `torch.cuda.max_memory_allocated`; what a device needs on top is in `fit`.
+and through the first, the optimizer, the reference's forward pass and the check of it, and generation. `allocated` is
+what torch's allocator holds then, `torch.cuda.max_memory_allocated`; what a device needs on top is in `fit`.
 
 Each term was counted from what the libraries' code saves for the backward pass (torch 2.13, Transformers 5.17, PEFT
-0.21, TRL 1.14, Unsloth 2026.10). `tests/train/test_memory.py` holds the terms to twelve published peaks of a GPU and to
-the tensors that real stages keep alive on a CPU; Unsloth's own kernels are read from its source, not measured.
+0.21, TRL 1.14, Unsloth 2026.10). Tests hold them to twelve published peaks of a GPU (`test_memory`), to the 3B shape on
+fake tensors (`test_memory_3b`) and to the tensors that real stages keep alive on a CPU (`test_memory_tracked`).
+Unsloth's own kernels are read from its source, not measured.
 
 All sizes are in bytes, unless a name says tokens or parameters.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 import sys
 from contextlib import suppress
@@ -39,15 +38,8 @@ def resident() -> float:
     return float(psutil.Process().memory_info().rss)
 
 
-def give_back() -> None:
-    """Hand memory that was freed back to the system, where the C library can (glibc): it keeps what has holes."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
 def reset_peak() -> bool:
     """Forget the most that this process took, so that `peak` is of what follows. False where the system cannot."""
-    give_back()
     with suppress(OSError):
         CLEAR.write_text("5")
         return _high_water() is not None
