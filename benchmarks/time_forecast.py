@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import report
+from common import report
+
 from statllama.cli.console.run import ConsoleReporter
 from statllama.recipe import load_recipe
 from statllama.runs import runner

@@ -37,14 +37,16 @@ def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
         table.add_row("[bold]to do[/]", *_figures(made), "", "", "")
     print_table(table)
     Out.print(f"[dim]On {plain(seen.machine)}. Off by: the forecast's error, of what is to do when last checked.[/]")
-    if seen.here and any(not made.measured for made in seen.parts.values()):
-        Out.print("[dim]Not measured: `--calibrate` takes a few real steps on this machine, in about a minute.[/]")
+    guessed = list(dict.fromkeys(made.basis for made in seen.parts.values() if not made.measured))
+    if guessed:
+        hint = "; `--calibrate` takes a few real steps and items on this machine" if seen.here else ""
+        Out.print(f"[dim]Not measured: 10 to 70 % of {plain(guessed[0].partition(',')[0])}{hint}.[/]")
 
 
 def clock(seconds: float) -> str:
-    """Return seconds in words as short as they may be: `0.4 s`, `1:20`, `2:05:00`, `3 d 4 h`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
+    """Return seconds in words as short as they may be: `0.4 s`, `22 s`, `1:20`, `2:05:00`, `3 d 4 h`."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 48:
@@ -61,4 +63,4 @@ def _error(made: Figure) -> str:
 
 
 def _basis(made: Figure | None) -> str:
-    return "" if made is None else plain(made.basis)
+    return "" if made is None else plain(made.basis) if made.measured else "not measured"

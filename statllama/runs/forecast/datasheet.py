@@ -34,7 +34,7 @@ def datasheet(machine: Machine) -> Datasheet | None:
     """Return what is known of a device; None for a GPU that is in no table."""
     if machine.gpu:
         card = card_named(machine.device)
-        return None if card is None else Datasheet(card.tflops * TERA, card.bandwidth * GIGA, "datasheet")
+        return None if card is None else Datasheet(card.tflops * TERA, card.bandwidth * GIGA, "the datasheet")
     threads = int(machine.threads) if (machine.threads or "").isdigit() else machine.cores or 1
     told = _cpuinfo()
     width = next((WIDTH[flag] for flag in WIDTH if re.search(rf"\b{flag}\b", told)), NARROW)

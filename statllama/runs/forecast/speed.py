@@ -112,7 +112,7 @@ def _error(own: Sequence[Sample], last: float | None) -> float | None:
 def _basis(kind: str, own: Sequence[Sample], like: Sequence[Sample]) -> str:
     runs = sum(sample.source == "manifest" for sample in own)
     if not runs:
-        return "calibrated here" if own else f"{len(like)} other{'s' * (len(like) > 1)} here"
+        return "calibrated here" if own else f"{len(like)} other stage{'s' * (len(like) > 1)} here"
     if ":" in kind or kind == "drift":
         return "measured here"
     return f"{runs} {kind} stage{'s' * (runs > 1)} here"

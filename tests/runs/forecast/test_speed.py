@@ -77,7 +77,7 @@ def test_a_figure_names_its_basis_and_its_error() -> None:
     assert made is not None and made.basis == "2 sft stages here" and made.error == 0.3
     assert made.low == pytest.approx(made.usual / 1.3) and made.high == pytest.approx(made.usual * 1.3)
     like = figure("cpt", cost, cost, cost, own, None)
-    assert like is not None and like.basis == "2 others here" and like.high / like.usual > made.high / made.usual
+    assert like is not None and like.basis == "2 other stages here" and like.high / like.usual > made.high / made.usual
     assert made.measured and Figure.from_json(json.loads(json.dumps(made.as_json()))) == made
 
 

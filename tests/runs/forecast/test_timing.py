@@ -134,7 +134,7 @@ def test_plan_learns_from_manifests_and_shows_forecast_beside_actual(recipe: Pat
     results = run(recipe, tmp_path / "w")
     one, two = (manifest_of(results[name]) for name in ("one", "two"))
     assert "not measured" in one["forecast"]["seconds"]["basis"]
-    assert two["forecast"]["seconds"]["basis"] == "1 other here"
+    assert two["forecast"]["seconds"]["basis"] == "1 other stage here"
     session, stages = opened(recipe, tmp_path / "w", "stages.two.beta=0.2")
     after = outlook(session.timing, stages)
     assert list(after.parts) == [("train", "two"), ("drift", "two"), ("score", "two")]
@@ -145,6 +145,32 @@ def test_plan_learns_from_manifests_and_shows_forecast_beside_actual(recipe: Pat
     taken = after.taken["one"]
     assert taken.seconds == one["metrics"]["seconds"] and taken.forecast is not None
     assert taken.error == pytest.approx(taken.forecast.usual / taken.seconds - 1)
+
+
+def test_forecast_stands_beside_actual_everywhere(recipe: Path, tmp_path: Path) -> None:
+    """In the manifest memory, time and disk; in `statllama.plan`, and on the report's page."""
+    import statllama as front
+    from statllama.report.collect import collect
+    from statllama.report.tables import stages as table
+    from statllama.runs.targets import find_subject
+
+    fresh = front.plan(recipe, tmp_path / "w").rows()[0]
+    assert fresh["took"] is None and fresh["seconds_low"] < fresh["seconds"] < fresh["seconds_high"]
+    result = run(recipe, tmp_path / "w")["one"]
+    manifest = manifest_of(result)
+    assert manifest["forecast"].keys() == {"seconds", "memory", "disk"}
+    size = manifest["files"]["adapter_model.safetensors"]["bytes"]
+    assert manifest["forecast"]["disk"]["usual"] == pytest.approx(size, rel=1.0, abs=70_000)
+    planned = front.plan(recipe, tmp_path / "w")
+    row = planned.rows()[0]
+    assert row["took"] == manifest["metrics"]["seconds"] == planned.time.taken["one"].seconds
+    assert row["seconds"] == manifest["forecast"]["seconds"]["usual"]
+    assert row["seconds_from"] == manifest["forecast"]["seconds"]["basis"]
+    store = Store(tmp_path / "w")
+    shown = table(collect(find_subject(str(recipe), store), store).stages)
+    names = [str(column) for column in shown.columns]
+    assert names[names.index("time forecast") + 1] == "time"
+    assert names[names.index("memory forecast") + 1] == "memory"
 
 
 def test_another_machines_figures_are_not_used(recipe: Path, tmp_path: Path) -> None:
@@ -171,7 +197,7 @@ def test_another_machines_figures_are_not_used(recipe: Path, tmp_path: Path) -> 
     other = Machine("NVIDIA GeForce RTX 4090", None, None)
     timing.machine = other
     made = timing.run_seconds(stages)["train", "two"]
-    assert made.basis == "datasheet, not measured" and made.high > 5 * made.low
+    assert made.basis == "the datasheet, not measured" and made.high > 5 * made.low
     timing.machine = Machine("a card of 12 GiB", None, None)
     assert ("train", "two") not in timing.run_seconds(stages)
     assert outlook(timing, stages).unknown == ("two",)
@@ -204,11 +230,11 @@ def test_calibration_is_remembered_and_used(recipe: Path, tmp_path: Path) -> Non
 
 def test_the_command(recipe: Path, tmp_path: Path) -> None:
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", cwd=tmp_path)
-    assert said.returncode == 0 and "--calibrate" in said.stdout and "peak, not measured" in said.stdout
+    assert said.returncode == 0 and "--calibrate" in said.stdout and "of the CPU's peak" in said.stdout
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", "--calibrate", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert "calibrating sft stages" in said.stdout and "calibrated here" in said.stdout
-    assert "peak, not measured" not in said.stdout
+    assert "of the CPU's peak" not in said.stdout
     run(recipe, tmp_path / "w")
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", cwd=tmp_path)
     assert "took" in said.stdout and "off by" in said.stdout
