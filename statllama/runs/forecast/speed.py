@@ -42,7 +42,7 @@ class Speed:
 
     def seconds(self, cost: Cost) -> float:
         """Return the seconds of some work."""
-        return sum(getattr(self, name) * getattr(cost, name) for name in FACTORS)
+        return float(sum(getattr(self, name) * getattr(cost, name) for name in FACTORS))
 
 
 def fit(samples: Sequence[Sample], weights: Sequence[float] | None = None) -> Speed:
