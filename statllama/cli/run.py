@@ -67,7 +67,7 @@ def plan(
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     measure: Annotated[
-        bool, typer.Option("--calibrate", help="First measure this machine: a few real steps and items, in a minute.")
+        bool, typer.Option("--calibrate", help="First measure this machine, by a few real steps and items.")
     ] = False,
 ) -> None:
     """Show which stages would run and why, with their tokens and steps, what they need of memory, disk and time, and

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 QUARTERS = (4, 1)  # of a step's rows and tokens
 STEPS = 8  # at most, after the first, which warms up
-SECONDS = 6.0  # of them, at least two steps
+SECONDS = 6.0  # after which one more step ends it
 ITEMS = (8, 32)  # of a benchmark
 TEXTS = (12, 4)  # every so many of the probe texts
 
@@ -88,6 +88,7 @@ class _Watch:
     """When each step of a short training ended, and when to stop it."""
 
     stop: StopSignal
+    began: float
     events: list[tuple[float, StepEvent]] = field(default_factory=list)
 
     def step(self, event: StepEvent) -> None:
@@ -97,8 +98,7 @@ class _Watch:
         """Return whether to stop after the step under way, whose event is still to come."""
         if self.stop.requested():
             return True
-        measured = len(self.events) - 1
-        return measured >= STEPS - 1 or (measured >= 1 and self.events[-1][0] - self.events[0][0] > SECONDS)
+        return len(self.events) >= STEPS or (bool(self.events) and self.events[-1][0] - self.began > SECONDS)
 
 
 def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage], stop: StopSignal) -> Iterator[Sample]:
@@ -111,7 +111,7 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
     ranks, parents = Ranks.of(spec.lora.target_modules, spec.lora.r, below), _blank(base, below)
     dataset, place = timing.prepare(spec).dataset, timing.place(spec.train.precision)
     for quarters in QUARTERS:
-        watch = _Watch(stop)
+        watch = _Watch(stop, time.monotonic())
         with timing.store.scratch() as folder, suppress(Interrupted), stop.deferred():
             job = Job(
                 spec=_short(spec, quarters, len(dataset)),
@@ -125,10 +125,10 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
                 on_step=watch.step,
                 stop_requested=watch.enough,
             )
-            began = time.monotonic()
+            watch.began = time.monotonic()
             training.run(job, stage_module(spec.type))
         stop.obey()
-        yield from _steps(place, spec, ranks, began, watch)
+        yield from _steps(place, spec, ranks, watch)
 
 
 def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
@@ -149,8 +149,8 @@ def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
     return spec.model_copy(update={"train": train, "drift": None})
 
 
-def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, began: float, watch: _Watch) -> Iterator[Sample]:
-    then, trained, read = began, Work(), Work()
+def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, watch: _Watch) -> Iterator[Sample]:
+    then, trained, read = watch.began, Work(), Work()
     for number, (now, event) in enumerate(watch.events):
         cost = cost_of(
             place.shape,

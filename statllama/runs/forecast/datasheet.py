@@ -35,10 +35,10 @@ def datasheet(machine: Machine) -> Datasheet | None:
     if machine.gpu:
         card = card_named(machine.device)
         return None if card is None else Datasheet(card.tflops * TERA, card.bandwidth * GIGA, "the datasheet")
-    asked = machine.threads or ""
-    threads = int(asked) if asked.isdigit() else machine.cores or 1
-    told = _cpuinfo()
-    width = next((WIDTH[flag] for flag in WIDTH if re.search(rf"\b{flag}\b", told)), NARROW)
+    told = machine.threads or ""
+    threads = int(told) if told.isdigit() else machine.cores or 1
+    flags = _cpuinfo()
+    width = next((WIDTH[flag] for flag in WIDTH if re.search(rf"\b{flag}\b", flags)), NARROW)
     clock = re.search(r"@ ([\d.]+)GHz", machine.device)
     return Datasheet(threads * width * (float(clock[1]) * GIGA if clock else CLOCK), CPU_BANDWIDTH, "the CPU's peak")
 
