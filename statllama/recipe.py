@@ -76,7 +76,7 @@ class Recipe(Spec):
     def longest_row(self) -> int:
         """Return the tokens of the longest row that the base gets in a run."""
         lengths = [stage.train.max_length for stage in self.trained]
-        return max(lengths + ([self.evaluate.max_length] if self.evaluate.tasks else []))
+        return max(lengths + ([self.evaluate.max_length] if self.evaluate.tasks or self.evaluate.prompts else []))
 
     def tasks(self) -> tuple[TaskFile, ...]:
         """Read the benchmarks that it scores. BenchmarkError for one that is missing or wrong."""

@@ -382,7 +382,8 @@ def public(name: str) -> Iterator[tuple[str, ast.AST]]:
 
 # Methods whose meaning is that of the method they override.
 OVERRIDES = ("ConsoleReporter.", "StudyReporter.", "Reporters.", "RunProgress.", "PlannedStage.cached",
-             "Job.checkpoints", "StageTrainer.", "InTransformers.", "InLlamaCpp.", "InGguf.", "InSafetensors.")  # fmt: skip
+             "Job.checkpoints", "StageTrainer.", "InTransformers.", "InLlamaCpp.", "InGguf.",
+             "InSafetensors.")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

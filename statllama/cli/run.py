@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,22 +17,41 @@ def run(
     workspace: WorkspaceOption = WORKSPACE,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep the run's page up to date while it trains, as RECIPE.html.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help="File of that page; implies --watch.")
+    ] = None,
 ) -> None:
     """Train the missing stages, score the base and every stage, and print the scorecard.
 
     Stages with a result in the workspace are not trained again. A stopped run (Ctrl-C, kill, power) goes on
-    from its last checkpoint when you repeat the command.
+    from its last checkpoint when you repeat the command. `--watch` writes one HTML page that shows the run as it
+    goes and loads itself again, and is the run's report in the end; `statllama report RUN --follow` does so from
+    another terminal.
     """
     from statllama.cli.console.next_commands import going_on, print_next
-    from statllama.cli.console.run import ConsoleReporter
+    from statllama.cli.console.run import ConsoleReporter, print_page
     from statllama.recipe import load_recipe
+    from statllama.report.watching import watched
+    from statllama.runs.live import LiveRecord
+    from statllama.runs.reporting import Reporters
     from statllama.runs.runner import run as run_recipe
     from statllama.store import Store
+    from statllama.store.files import require_place
 
     loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
-    reporter = ConsoleReporter()
-    with going_on(reporter):
-        result = run_recipe(loaded, Store(workspace), reporter, until=until, wait=wait)
+    if watch and page is None:
+        page = Path(f"{loaded.name}.html")
+    require_place(page, "--page")
+    store, console = Store(workspace), ConsoleReporter()
+    if page is not None:
+        print_page(page)
+    with going_on(console):
+        with watched(store, page, console.note) as start:
+            record = LiveRecord(store, console.note, start)
+            result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
         print_next(loaded.name, workspace, result.scorecard)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,20 +197,44 @@ def report(
     limit: LimitOption = None,
     overrides: EvaluateSetOption = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="File to write. Default: RUN.html.")] = None,
+    following: Annotated[
+        bool,
+        typer.Option("--follow", help="Keep the page of a run that goes on up to date, until the run has ended."),
+    ] = False,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Write a run's report, one HTML page that opens offline: recipe, curves, scores with intervals, losses.
 
     Loads no model and scores nothing; the page says which scores the workspace lacks. Scores that
-    `eval` made with other settings are shown when the same settings are given here.
+    `eval` made with other settings are shown when the same settings are given here. With `--follow` the page
+    loads itself again in the browser, from a second terminal while `run` trains in the first; it ends with the run.
     """
     from statllama.cli.console.terminal import print_path
-    from statllama.report import collect, write
+    from statllama.report import collect, with_recorded, write
 
+    if following:
+        _follow(run, workspace, out, lambda subject: _changed(subject, overrides, task, data, limit))
+        return
     store, subject = _subject(run, workspace, overrides, task, data, limit)
     path = out or Path(f"{subject.name.replace('/', '_')}.html")
-    write(collect(subject, store), path)
+    write(with_recorded(collect(subject, store), store), path)
     print_path("written: ", path)
+
+
+def _follow(run: str, workspace: Path, out: Path | None, settings: Callable[[Subject], Subject]) -> None:
+    """Keep a run's page up to date until the run has ended, and say how it did."""
+    from statllama.cli.console.run import print_followed, print_following, print_page_trouble
+    from statllama.report import follow
+    from statllama.runs.targets import name_of_run
+    from statllama.store import Store
+    from statllama.store.files import require_place
+
+    store = Store(workspace)
+    name = name_of_run(run, store)
+    path = out or Path(f"{name}.html")
+    require_place(path)
+    print_following(name, path)
+    print_followed(follow(store, name, path, print_page_trouble, settings), path)
 
 
 def _subject(
@@ -226,13 +250,23 @@ def _subject(
     from statllama.store import Store
 
     store = Store(workspace)
+    return store, _changed(find_subject(target, store, overrides or ()), None, tasks, data, limit)
+
+
+def _changed(
+    subject: Subject,
+    overrides: Sequence[str] | None,
+    tasks: Sequence[str] | None,
+    data: Sequence[str] | None,
+    limit: int | None,
+) -> Subject:
+    """Return the subject with the evaluation settings that options of a command changed."""
     changes: dict[str, Any] = {"limit": limit} if limit is not None else {}
     if tasks:
         changes["tasks"] = list(dict.fromkeys(tasks))
-    subject = find_subject(target, store, overrides or ())
     if data:
         changes["data"] = {**subject.evaluate.data, **_files(data)}
-    return store, subject.evaluated(changes) if changes else subject
+    return subject.evaluated(changes, overrides or ()) if changes or overrides else subject
 
 
 def _files(given: Sequence[str]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ def study(
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import print_path
+    from statllama.runs.live import LiveRecord
+    from statllama.runs.reporting import Reporters
     from statllama.runs.study import MOST_RUNS, load_study, run_study
     from statllama.store import Store
     from statllama.store.files import require_place, write_json
@@ -52,9 +54,10 @@ def study(
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
     loaded = load_study(targets, overrides or (), seeds=seeds, trust_local_code=trust_local_code)
-    reporter = StudyReporter()
-    with going_on(reporter):
-        result = run_study(loaded, Store(workspace), reporter, only=only or (), until=until, wait=wait)
+    store, console = Store(workspace), StudyReporter()
+    reporter = Reporters(console, LiveRecord(store, console.note))
+    with going_on(console):
+        result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait)
     print_study(result)
     if out is not None:
         if out.suffix == ".html":

@@ -6,8 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from statllama.config.keyed import Unkeyed
 from statllama.config.specs import Count, Spec, replaced_by_tokens
 from statllama.errors import near
+
+Prompt = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]
 
 
 class GateSpec(Spec):
@@ -54,6 +57,11 @@ class EvaluateSpec(Spec):
     """Seed of few-shot sampling."""
     gates: dict[str, GateSpec] = Field(default_factory=dict)
     """{task: the loss that a stage may cause on it}, such as `{gsm8k: -2.0}`."""
+    prompts: Annotated[tuple[Prompt, ...], Field(strict=False, max_length=8), Unkeyed()] = ()
+    """Questions of your own, up to 8, that the base and each stage answer once, greedily: the answers stand beside each
+    other in the report and in the page of `run --watch`. Not in the key: they change no result and no score."""
+    prompt_tokens: Annotated[int, Field(ge=1, le=1024), Unkeyed()] = 200
+    """Tokens of an answer to one of `prompts`, at most. Not in the key."""
 
     @model_validator(mode="before")
     @classmethod

@@ -136,7 +136,7 @@ class Suite:
                 remedy="set `evaluate.chat_template: false`, or give the model a `chat_template`",
             )
         started = time.perf_counter()
-        with _unchanged(model, tokenizer), _quiet(), _explained(task):
+        with unchanged(model, tokenizer), _quiet(), _explained(task):
             self._budget = self._budget or Budget(spec.micro_tokens, self._on_note)
             lm = LanguageModel(model, tokenizer, name, spec, answers or Answers(), self._budget, on_progress)
             requests = self._requests.get(name)
@@ -229,7 +229,7 @@ def _same_draws() -> Iterator[None]:
 
 
 @contextmanager
-def _unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
+def unchanged(model: Any, tokenizer: Any) -> Iterator[None]:
     """Evaluate without gradients; afterwards everything that scoring touches is as it was."""
     import torch
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from statllama.report.collect import collect, collect_dial
 from statllama.report.data import DialData, DialPoint, ReportData
+from statllama.report.following import follow
+from statllama.report.live import with_recorded
 from statllama.report.page import render, render_dial, save, write
 from statllama.report.study import render_study, write_study
 
@@ -30,9 +32,11 @@ __all__ = [
     "ReportData",
     "collect",
     "collect_dial",
+    "follow",
     "render",
     "render_dial",
     "render_study",
+    "with_recorded",
     "write",
     "write_dial",
     "write_study",

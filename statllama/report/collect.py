@@ -6,7 +6,7 @@ What is not recorded (a stage that is not trained, a stack without a score) is l
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from statllama.evaluation.paired import Judged, judge, paired_change
 from statllama.evaluation.power import smallest_of
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import TaskScore, floor_known
+from statllama.report.curves import BEHAVIOUR
 from statllama.report.data import (
     Benchmark,
     Curve,
@@ -24,6 +25,8 @@ from statllama.report.data import (
     DialData,
     DialPoint,
     Gate,
+    Prompted,
+    PromptReply,
     ReportData,
     Score,
     Source,
@@ -48,9 +51,9 @@ AllJudged = Mapping[tuple[str, str, str], Judged]
 """{(benchmark, stack, what it is compared with): the change}"""
 
 
-def collect(subject: Subject, store: Store) -> ReportData:
+def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData:
     """Return all that the page shows of a run. StoreError for a damaged score, BenchmarkError for a benchmark that is
-    gone.
+    gone. Of a run that has not `ended`, scores that are missing may come yet, so no note tells of them.
     """
     tasks = chosen_tasks(subject.evaluate, subject.root)
     book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
@@ -74,11 +77,15 @@ def collect(subject: Subject, store: Store) -> ReportData:
             if before in found and after in found
         ),
         gates=gates,
-        notes=(*(f"{gate.said}." for gate in gates if gate.test.answer != "held"), *_notes(subject, stacks, scores)),
+        notes=(
+            *(f"{gate.said}." for gate in gates if gate.test.answer != "held"),
+            *_notes(subject, stacks, scores, ended),
+        ),
         environment=_environment(subject),
         recipe=_readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
         last=last,
+        prompted=tuple(_prompted(subject, stacks, book)),
     )
 
 
@@ -229,6 +236,7 @@ def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
         tokens=metrics.get("tokens"),
         seconds=metrics.get("seconds"),
         adapter_bytes=files.get("adapter_model.safetensors", {}).get("bytes"),
+        peak_memory_bytes=metrics.get("peak_memory_bytes"),
         curve=_curve(read_json(stage.entry.path / "history.json")),
         sources=tuple(_source(source) for source in manifest.get("data", {}).get("sources", ())),
         drift_base=drift.to_base if drift else None,
@@ -252,9 +260,30 @@ def _curve(history: Any) -> Curve | None:
     if not isinstance(history, list) or not history:
         return None
     steps = tuple(int(entry.get("step", place)) for place, entry in enumerate(history, start=1))
-    names = ["loss", "learning_rate", "grad_norm"]
-    names += ["reward"] if any("reward" in entry for entry in history) else []
-    return Curve(steps, *(tuple(entry.get(name) for entry in history) for name in names))
+    rows = list(zip(steps, history, strict=True))
+    others = {panel.name: logged_of(rows, panel.name) for panel in BEHAVIOUR}
+    return Curve(
+        steps,
+        loss=tuple(entry.get("loss") for entry in history),
+        learning_rate=tuple(entry.get("learning_rate") for entry in history),
+        grad_norm=tuple(entry.get("grad_norm") for entry in history),
+        reward=tuple(e.get("reward") for e in history) if any("reward" in entry for entry in history) else (),
+        others={name: points for name, points in others.items() if points},
+    )
+
+
+def logged_of(
+    rows: Iterable[tuple[float, Mapping[str, float]]], name: str, unit: float = 1.0
+) -> tuple[tuple[float, float], ...]:
+    """Return (step, value in units) of a figure where it was logged. `rows`: (step, figures)."""
+    return tuple((float(step), row[name] / unit) for step, row in rows if row.get(name) is not None)
+
+
+def _prompted(subject: Subject, stacks: Sequence[StackRef], book: ScoreBook) -> Iterator[Prompted]:
+    answers = {s.name: found for s in stacks if (found := book.known_answers(s)) is not None}
+    for place, prompt in enumerate(subject.evaluate.prompts):
+        given = [(name, found[place]) for name, found in answers.items()]
+        yield Prompted(prompt, tuple(PromptReply(name, one.text, one.ended) for name, one in given))
 
 
 def _source(source: Mapping[str, Any]) -> Source:
@@ -285,7 +314,7 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             yield Gate(stack.name, task, against, answer.test, str(answer))
 
 
-def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iterator[str]:
+def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: bool) -> Iterator[str]:
     for stage in subject.trained:
         if stage.left_out:
             yield f"{stage.name} is left out: later stages are trained on its parent."
@@ -294,7 +323,7 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
     for task in subject.evaluate.tasks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
-        if missing:
+        if missing and ended:
             what = f"{task} is not scored" + (f" for {', '.join(missing)}" if found else "")
             yield f"{what}; `statllama eval {subject.name}` scores it."
         yield from _limits(list(found.values()))

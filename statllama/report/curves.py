@@ -1,9 +1,10 @@
-"""Loss, learning rate and gradient norm of all stages, on one axis of optimizer steps."""
+"""The figures of all stages by optimizer step, one panel each, on one axis: learning, behaviour, machine."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -16,8 +17,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = (("loss", "Loss"), ("learning_rate", "Learning rate"), ("grad_norm", "Gradient norm"), ("reward", "Reward"))
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of the log and its title. `smooth`: whether a moving average is drawn too."""
+
+    name: str
+    title: str
+    smooth: bool = False
+
+
+LEARNING = (
+    Panel("loss", "Loss", smooth=True),
+    Panel("learning_rate", "Learning rate"),
+    Panel("grad_norm", "Gradient norm"),
+    Panel("reward", "Reward", smooth=True),
+)
 """The last one only where a stage has rewards."""
+BEHAVIOUR = (
+    Panel("rewards/margins", "Reward margin, chosen less rejected", smooth=True),
+    Panel("rewards/accuracies", "Share of pairs ranked right", smooth=True),
+    Panel("kl", "KL from the reference, nats a token", smooth=True),
+    Panel("drift", "Drift from the parent, nats a token"),
+)
+MACHINE = (Panel("tokens_per_second", "Tokens per second"), Panel("memory", "Peak memory, GiB"))
 SMOOTHED_FROM = 30
 """Steps from which a stage's loss is also drawn as a moving average."""
 
@@ -29,32 +52,61 @@ def curves(stages: Sequence[Stage]) -> Markup | None:
     """Return the loss, learning rate, gradient norm, reward of all stages on one axis of steps. None when nothing was
     logged.
     """
-    logged = [(stage.name, stage.curve) for stage in stages if stage.curve is not None and stage.curve.steps]
-    if not logged:
+    logged = _logged(stages)
+    paid = any(curve.reward for _, curve in logged)
+    return _chart("curves", "Training curves", logged, LEARNING if paid else LEARNING[:-1])
+
+
+def behaviour(stages: Sequence[Stage]) -> Markup | None:
+    """Return what preference and reward stages log, and the drift measured while training. None without any."""
+    logged = _logged(stages)
+    return _chart("behaviour", "Preferences and drift", logged, shown(BEHAVIOUR, stages))
+
+
+def machine(stages: Sequence[Stage]) -> Markup | None:
+    """Return throughput and memory by step. None where neither was recorded."""
+    return _chart("machine", "Throughput and memory", _logged(stages), shown(MACHINE, stages))
+
+
+def shown(panels: Sequence[Panel], stages: Sequence[Stage]) -> tuple[Panel, ...]:
+    """Return those panels that some stage has figures for."""
+    return tuple(panel for panel in panels if any(points_of(curve, panel.name) for _, curve in _logged(stages)))
+
+
+def points_of(curve: Curve, name: str) -> list[tuple[float, float]]:
+    """Return a figure's (step, value), without the steps at which it was not logged."""
+    if name in ("loss", "learning_rate", "grad_norm", "reward"):
+        values = getattr(curve, name) or (None,) * len(curve.steps)
+        return [(float(step), v) for step, v in zip(curve.steps, values, strict=True) if v is not None]
+    return list(curve.others.get(name, ()))
+
+
+def _logged(stages: Sequence[Stage]) -> list[tuple[str, Curve]]:
+    return [(stage.name, stage.curve) for stage in stages if stage.curve is not None and stage.curve.steps]
+
+
+def _chart(ident: str, title: str, logged: Logged, panels: Sequence[Panel]) -> Markup | None:
+    if not logged or not panels:
         return None
-    names = ", ".join(name for name, _ in logged)
-    what = "Loss, learning rate, gradient norm and reward" if _paid(logged) else "Loss, learning rate and gradient norm"
-    return picture(
-        "curves",
-        "Training curves",
-        f"{what} at each optimizer step of {names}, one stage after the other.",
-        lambda width: _draw(logged, width),
-    )
+    names, titles = ", ".join(name for name, _ in logged), "; ".join(panel.title for panel in panels)
+    what = f"{titles}: at each optimizer step of {names}, one stage after the other."
+    return picture(ident, title, what, lambda width: _draw(logged, panels, width))
 
 
-def _draw(logged: Logged, width: int) -> Figure:
+def _draw(logged: Logged, panels: Sequence[Panel], width: int) -> Figure:
     narrow = is_narrow(width)
-    panels = PANELS if _paid(logged) else PANELS[:-1]
-    heights = ((150, 90, 90, 90) if narrow else (210, 115, 115, 115))[: len(panels)]
+    tall, low = (150, 90) if narrow else (210, 115)
+    heights = [tall if panel.name == "loss" else low for panel in panels]
     left, right, gap = 44 if narrow else 56, 14, 30
     figure = figure_of(width, 44 + sum(heights) + (len(panels) - 1) * gap + 42)
     total, top = sum(curve.steps[-1] for _, curve in logged), 44
     axes = []
-    for index, (height, (name, title)) in enumerate(zip(heights, panels, strict=True)):
+    for index, (height, panel) in enumerate(zip(heights, panels, strict=True)):
         ax = axes_at(figure, left, top, width - left - right, height)
-        log = _wants_log(name, logged)
-        _panel(ax, logged, index, total, narrow, log)
-        ax.set_title(title + " (log scale)" * log, pad=22 if index == 0 else 6, x=-left / ax.bbox.width)
+        log = _wants_log(panel.name, logged)
+        _panel(ax, logged, panel, paint(index), total, narrow, log)
+        title = short(panel.title, width - 14) + " (log scale)" * log
+        ax.set_title(title, pad=22 if index == 0 else 6, x=-left / ax.bbox.width)
         axes.append(ax)
         top += height + gap
     for ax in axes[:-1]:
@@ -64,17 +116,15 @@ def _draw(logged: Logged, width: int) -> Figure:
     return figure
 
 
-def _paid(logged: Logged) -> bool:
-    return any(curve.reward for _, curve in logged)
-
-
 def _wants_log(name: str, logged: Logged) -> bool:
     """Return whether stages (learning rate) or steps (gradient norm) differ so much that the small ones would
     vanish.
     """
-    stages: list[list[float]] = [[v for v in getattr(curve, name) if v is not None and v > 0] for _, curve in logged]
+    if name not in ("learning_rate", "grad_norm"):
+        return False
+    stages: list[list[float]] = [[v for _, v in points_of(curve, name) if v > 0] for _, curve in logged]
     peaks = [max(values) for values in stages if values]
-    if not peaks or name in ("loss", "reward"):
+    if not peaks:
         return False
     if name == "learning_rate":
         return max(peaks) > 10 * min(peaks)
@@ -82,18 +132,17 @@ def _wants_log(name: str, logged: Logged) -> bool:
     return values[-1] > 20 * values[len(values) // 2]
 
 
-def _panel(ax: Axes, logged: Logged, index: int, total: int, narrow: bool, log: bool) -> None:
+def _panel(ax: Axes, logged: Logged, panel: Panel, color: str, total: int, narrow: bool, log: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    name, color, start, least = PANELS[index][0], paint(index), 0, 0.0
+    start, least = 0, 0.0
     for place, (_, curve) in enumerate(logged):
         end = start + curve.steps[-1]
         if place % 2 == 0:
             ax.axvspan(start, end, color=PAINT["shade"], linewidth=0, zorder=0)
-        logged_here = zip(curve.steps, getattr(curve, name) or (None,) * len(curve.steps), strict=True)
-        points = [(float(start + s), v) for s, v in logged_here if v is not None and not (log and v <= 0)]
+        points = [(start + step, v) for step, v in points_of(curve, panel.name) if not (log and v <= 0)]
         most = max(8, round((160 if narrow else 420) * curve.steps[-1] / total))
-        thick = smooth(points) if name in ("loss", "reward") and len(points) >= SMOOTHED_FROM else points
+        thick = smooth(points) if panel.smooth and len(points) >= SMOOTHED_FROM else points
         if thick is not points:
             ax.plot(*averaged(points, most), color=color, alpha=0.4, linewidth=0.9)
         ax.plot(*averaged(thick, most), color=color, marker="o" if len(points) == 1 else "", markersize=4)
@@ -107,6 +156,8 @@ def _panel(ax: Axes, logged: Logged, index: int, total: int, narrow: bool, log: 
         ax.minorticks_off()
     else:
         ax.yaxis.set_major_locator(MaxNLocator(4))
+        if panel.name == "learning_rate":  # a factor above the axis would push the title into the panel above
+            ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("e-0", "e−"))
         if least >= 0:
             ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(5 if narrow else 9, integer=True))

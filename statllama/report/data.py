@@ -170,6 +170,8 @@ class Curve:
     grad_norm: tuple[float | None, ...]
     reward: tuple[float | None, ...] = ()
     """Reward of a stage with rewards; empty for others."""
+    others: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    """{figure: its (step, value)}, such as `rewards/margins`, `drift`, `tokens_per_second` and `memory` in GiB."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,8 @@ class Stage:
     """Tokens trained on, padding left out."""
     seconds: float | None = None
     adapter_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    """Of the GPU's allocator, or of the process where there was no GPU."""
     curve: Curve | None = None
     sources: tuple[Source, ...] = ()
     drift_base: float | None = None
@@ -232,6 +236,63 @@ class Gate:
     test: BudgetTest
     said: str
     """The answer in words."""
+
+
+@dataclass(frozen=True)
+class PromptReply:
+    """A stack's answer to one of the user's own prompts."""
+
+    stack: str
+    text: str
+    ended: bool
+    """Whether it ended by itself; else it was cut."""
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """One of the user's own prompts (`evaluate.prompts`), with the answers of all stacks that have one, the base
+    first.
+    """
+
+    prompt: str
+    replies: tuple[PromptReply, ...]
+
+
+@dataclass(frozen=True)
+class StageNow:
+    """A stage of a run that goes on, in words for its row; empty where there is nothing to tell."""
+
+    name: str
+    doing: str
+    step: str
+    time: str
+    """Time that its training took, or `... left`."""
+    loss: str
+    speed: str
+    memory: str
+    drift: str
+
+
+@dataclass(frozen=True)
+class Now:
+    """A run that goes on, or how one ended early."""
+
+    going: bool
+    headline: str
+    """What it does, or how it ended."""
+    remedy: str
+    """What mends that, or goes on. Empty where there is nothing to mend."""
+    facts: tuple[tuple[str, str], ...]
+    """(what, value) to show in large letters."""
+    stages: tuple[StageNow, ...]
+    notes: tuple[str, ...] = ()
+    """The newest notes of the run."""
+    share: float = 0.0
+    """Share of the optimizer steps of all stages that are taken, 0 to 1."""
+    refresh: int = 0
+    """Seconds after which the page loads itself again; 0: never."""
+    told: str = ""
+    """When this was so, in words."""
 
 
 @dataclass(frozen=True)
@@ -256,6 +317,9 @@ class ReportData:
     overrides: tuple[str, ...] = ()
     last: str | None = None
     """The stage whose stack is the run's result: what the summary is about. None when nothing is trained."""
+    prompted: tuple[Prompted, ...] = ()
+    now: Now | None = None
+    """For a page that is kept up to date while the run goes on; None for a finished run."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from statllama.evaluation.meaning import floors
 from statllama.report import words
-from statllama.report.data import Benchmark, Delta, DialData, DialPoint, Gate, Source, Stage
+from statllama.report.curves import Panel, points_of
+from statllama.report.data import Benchmark, Delta, DialData, DialPoint, Gate, Now, Source, Stage
 
 LOGGED_ROWS = 12
 """Steps of each stage in the table of training curves."""
@@ -44,7 +45,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str | Ce
 def stages(found: Sequence[Stage]) -> Table:
     """Return a table of the stages and the cost of their training."""
     settings = list(dict.fromkeys(name for stage in found for name in stage.settings))
-    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", "time", "adapter")
+    columns = ("stage", "type", "on", "trained", *settings, "steps", "tokens", "time", "tokens/s", "memory", "adapter")
     rows = [
         (
             stage.name,
@@ -55,6 +56,8 @@ def stages(found: Sequence[Stage]) -> Table:
             words.count(stage.steps),
             words.count(stage.tokens),
             words.duration(stage.seconds),
+            words.count(stage.tokens / stage.seconds if stage.tokens and stage.seconds else None),
+            words.size(stage.peak_memory_bytes),
             words.size(stage.adapter_bytes),
         )
         for stage in found
@@ -77,6 +80,25 @@ def logged(found: Sequence[Stage]) -> Table:
     caption = f"Training, up to {LOGGED_ROWS} steps of each stage"
     columns = ("stage", "step", "loss", "learning rate", "gradient norm", *(("reward",) if paid else ()))
     return table(caption, columns, rows)
+
+
+def figures(caption: str, found: Sequence[Stage], panels: Sequence[Panel]) -> Table:
+    """Return the range of each figure of a chart by stage, and where it stood at last."""
+    rows = []
+    for stage in found:
+        for panel in panels:
+            values = [value for _, value in points_of(stage.curve, panel.name)] if stage.curve is not None else []
+            if values:
+                numbers = map(words.figure, (values[0], values[-1], min(values), max(values)))
+                rows.append((stage.name, panel.title, *numbers))
+    return table(caption, ("stage", "figure", "first", "last", "lowest", "highest"), rows, "figure")
+
+
+def now(found: Now) -> Table:
+    """Return what each stage of a run that goes on does."""
+    columns = ("stage", "state", "step", "time", "loss", "tokens/s", "memory", "drift")
+    rows = [(s.name, s.doing, s.step, s.time, s.loss, s.speed, s.memory, s.drift) for s in found.stages]
+    return table("Stages; drift is from the base, in nats a token", columns, rows, "state")
 
 
 def evenly(length: int, most: int) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.specs import TrainingSpec
-from statllama.errors import Interrupted
+from statllama.errors import Interrupted, StatllamaError
 from statllama.runs.reporting import Reporter
 from statllama.runs.run_state import NOTES, Activity, PromptAnswer, RunState, SeenScore, StageState
 from statllama.train.job import StepEvent
@@ -52,7 +52,7 @@ class RunProgress(Reporter):
             name=recipe.name,
             description=recipe.description,
             started=self.state.started,
-            stages={s.spec.name: StageState(s.spec.name, s.spec.type) for s in stages},
+            stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
             tasks=recipe.evaluate.tasks,
             notes=self.state.notes,
         )
@@ -98,7 +98,7 @@ class RunProgress(Reporter):
             yield advance
         finally:
             self.state.activity = before
-            self._told()
+            self._told(False)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -139,7 +139,7 @@ class RunProgress(Reporter):
             raise
         finally:
             self.state.activity = None
-            self._told()
+            self._told(False)
 
     def step(self, event: StepEvent) -> None:
         stage = self.state.stages[event.stage]
@@ -172,7 +172,8 @@ class RunProgress(Reporter):
 
     def _finish(self, stage: StageState, entry: Entry, doing: Literal["done", "cached"]) -> None:
         metrics: Mapping[str, Any] = entry.manifest["metrics"]
-        stage.doing, stage.eta_seconds, stage.seconds = doing, None, metrics.get("seconds")
+        stage.key, stage.doing, stage.eta_seconds = entry.key, doing, None
+        stage.seconds = metrics.get("seconds")
         stage.step = stage.steps = int(metrics.get("steps") or 0)
         stage.tokens = metrics.get("tokens")
 
@@ -197,7 +198,7 @@ class RunProgress(Reporter):
                 stage.doing = before
 
     def scored(self, name: str, score: TaskScore) -> None:
-        self.state.activity = None
+        self.state.activity = None  # another process may have been waited for
         self.state.scores.setdefault(name, {})[score.task] = SeenScore(score.value, score.stderr, score.metric)
         self._told()
 
@@ -223,6 +224,8 @@ class RunProgress(Reporter):
         stopped = isinstance(error, Interrupted | KeyboardInterrupt)
         self.state.outcome = "stopped" if stopped else "failed"
         self.state.error = str(error) or type(error).__name__
+        if isinstance(error, StatllamaError):
+            self.state.error, self.state.remedy = error.message, error.remedy or ""
         for stage in self.state.stages.values():
             if stage.doing in ("training", "scoring"):
                 stage.doing = "failed"

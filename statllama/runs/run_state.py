@@ -102,6 +102,8 @@ class StageState:
     `reward`, `kl`, `drift`, ..."""
     drift_to_parent: float | None = None
     drift_to_base: float | None = None
+    key: str = ""
+    """What its result is stored under: 64 hex digits."""
 
     @property
     def open(self) -> bool:
@@ -161,6 +163,8 @@ class RunState:
     outcome: Outcome = "running"
     error: str = ""
     """Why it failed or was stopped."""
+    remedy: str = ""
+    """What mends that, or goes on."""
     started: float = 0.0
     updated: float = 0.0
     """When the last event came."""
@@ -270,8 +274,15 @@ class RunState:
     # ------------------------------------------------------------------ JSON
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `from_json` reads them back."""
-        return {**asdict(self), "tasks": list(self.tasks)}
+        """Return plain JSON values, some of them the state's own; `from_json` reads them back."""
+        return {
+            **vars(self),
+            "stages": {n: {**vars(stage), "series": vars(stage.series)} for n, stage in self.stages.items()},
+            "tasks": list(self.tasks),
+            "scores": {n: {task: asdict(score) for task, score in found.items()} for n, found in self.scores.items()},
+            "answers": {name: [asdict(answer) for answer in found] for name, found in self.answers.items()},
+            "activity": None if self.activity is None else asdict(self.activity),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

@@ -78,6 +78,8 @@ def _run(
         rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
+        if recipe.evaluate.prompts:
+            session.scorer.answers(StackRef(BASE, None))
         results: dict[str, Path] = {}
         drifts: dict[str, Drift] = {}
         while len(results) < len(planned):
@@ -92,6 +94,8 @@ def _run(
                 if stage.joined and stage.parent.name not in [row[0] for row in rows]:
                     rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
+            if recipe.evaluate.prompts:
+                session.scorer.answers(stage.stack)
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 planned = rearranged(recipe, store, planned, session.tasks)
                 _record(recipe, store, planned)

@@ -16,6 +16,7 @@ from statllama.evaluation.compare import MODEL, Record, Scored
 from statllama.evaluation.probe import probe_version
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import protocol_key
+from statllama.runs.run_state import PromptAnswer
 from statllama.runs.subject import StackRef, Subject
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
@@ -73,6 +74,16 @@ class ScoreBook:
         """Return the stack's drift, if the workspace has it."""
         entry = self.store.find("scores", digest(self.drift_protocol(stack)))
         return None if entry is None else Drift(**entry.manifest["drift"])
+
+    def prompts_protocol(self, stack: StackRef) -> dict[str, Any]:
+        """Return the key material of the stack's answers to the user's prompts."""
+        asked = self.spec.model_dump(mode="json", include={"prompts", "prompt_tokens", "max_length", "chat_template"})
+        return {"prompts": asked, "base": self.identity, "compute": self.compute, "stack": stack.identity}
+
+    def known_answers(self, stack: StackRef) -> tuple[PromptAnswer, ...] | None:
+        """Return the stack's answers to the user's prompts, if the workspace has them."""
+        entry = self.store.find("scores", digest(self.prompts_protocol(stack)))
+        return None if entry is None else tuple(PromptAnswer(**answer) for answer in entry.manifest["answers"])
 
 
 def with_samples(store: Store, key: str) -> TaskScore:

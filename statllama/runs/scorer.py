@@ -8,10 +8,10 @@ it is computed each answer is written down, so a killed evaluation goes on where
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
@@ -22,6 +22,7 @@ from statllama.evaluation.suite import Suite
 from statllama.model.precision import compute_type
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
+from statllama.runs.run_state import PromptAnswer
 from statllama.runs.scorebook import SAMPLES, ScoreBook
 from statllama.runs.subject import BASE, StackRef, Subject
 from statllama.store import Store
@@ -30,6 +31,8 @@ from statllama.store.files import translate_os_errors
 from statllama.store.versions import installed_versions
 
 ANSWERS = "answers.jsonl"  # of a score that is under way
+
+T = TypeVar("T")
 
 
 class Scorer(ScoreBook):
@@ -92,19 +95,49 @@ class Scorer(ScoreBook):
     def _measure_drift(self, stack: StackRef) -> Drift:
         from statllama.evaluation.drift import drift
 
-        key = digest(self.drift_protocol(stack))
+        def make() -> Drift:
+            return drift(self.loaded.base(self.precision), self.loaded.adapters(stack.parts))
+
+        return self._once("drift", stack, self.drift_protocol(stack), self.known_drift, make, asdict)
+
+    def answers(self, stack: StackRef) -> tuple[PromptAnswer, ...]:
+        """Return the stack's answers to the user's prompts (`evaluate.prompts`). EvaluationError for one that is too
+        long for the model.
+        """
+        found = self.known_answers(stack) or self._answer_prompts(stack)
+        self.loaded.reporter.answered(stack.name, found)
+        return found
+
+    def _answer_prompts(self, stack: StackRef) -> tuple[PromptAnswer, ...]:
+        from statllama.runs.prompts import answers_to
+
+        def make() -> tuple[PromptAnswer, ...]:
+            with self.attached(stack) as model, self.loaded.reporter.busy(f"{stack.name}: answering your prompts"):
+                return answers_to(self.spec, model, self.loaded.tokenizer)
+
+        def plain(answers: Sequence[PromptAnswer]) -> list[dict[str, Any]]:
+            return [asdict(answer) for answer in answers]
+
+        return self._once("answers", stack, self.prompts_protocol(stack), self.known_answers, make, plain)
+
+    def _once(
+        self,
+        kind: str,
+        stack: StackRef,
+        protocol: dict[str, Any],
+        known: Callable[[StackRef], T | None],
+        make: Callable[[], T],
+        plain: Callable[[T], object],
+    ) -> T:
+        """Return what `known` finds of a stack, or what `make` makes, published as `plain` JSON under `kind`."""
+        key = digest(protocol)
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
-            if (known := self.known_drift(stack)) is None:
-                known = drift(self.loaded.base(self.precision), self.loaded.adapters(stack.parts))
+            if (found := known(stack)) is None:
+                found = make()
                 self.store.fresh_out("scores", key)
-                manifest = {
-                    "kind": "drift",
-                    "name": stack.name,
-                    "protocol": self.drift_protocol(stack),
-                    "drift": asdict(known),
-                }
+                manifest = {"kind": kind, "name": stack.name, "protocol": protocol, kind: plain(found)}
                 self.store.publish("scores", key, manifest)
-        return known
+        return found
 
     @contextmanager
     def attached(self, stack: StackRef) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe, load_recipe
+from statllama.runs.live import path_of
 from statllama.runs.plan import plan, record_of
 from statllama.runs.subject import StackRef, Subject, factors_of, scaled, subject_of
 from statllama.store import Store
@@ -44,6 +45,15 @@ def find_subject(target: str, store: Store, overrides: Sequence[str] = ()) -> Su
         f"{target!r} is not a recipe file, a run in {store.root}, a folder or a hub id: {near(target, names)}",
         remedy="`statllama status` lists the runs",
     )
+
+
+def name_of_run(target: str, store: Store) -> str:
+    """Return the name of the run that `target` names: a run that the workspace tells of, or that of a recipe."""
+    if path_of(store, target).is_file() or target in store.runs():
+        return target
+    if os.path.isfile(os.path.expanduser(target)) or target in shipped_recipes():
+        return load_recipe(target, check_files=False).name
+    return target
 
 
 def _of_recipe(recipe: Recipe, store: Store) -> Subject:

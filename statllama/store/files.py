@@ -106,12 +106,14 @@ def write_text(path: Path, parts: Iterable[str]) -> None:
         sync(path.parent)
 
 
-def require_place(path: Path | None) -> None:
-    """Raise UsageError, before the work, when an output file is a folder, or its folder does not exist."""
+def require_place(path: Path | None, option: str = "--out") -> None:
+    """Raise UsageError, before the work, when the output file of an option is a folder, or its folder does not
+    exist.
+    """
     if path is None:
         return
     if path.is_dir():
-        raise UsageError(f"{path} is a folder", remedy=f"name a file: --out {path / 'result'}")
+        raise UsageError(f"{path} is a folder", remedy=f"name a file: {option} {path / 'result'}")
     if not path.absolute().parent.is_dir():
         raise UsageError(
             f"the folder {path.absolute().parent} does not exist", remedy="create it, or name another file"

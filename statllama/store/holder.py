@@ -43,13 +43,14 @@ class Holder:
         """Return the holder a file names; the unknown holder when the file is unreadable or names a dead process."""
         try:
             holder = cls(**read_json(path))
-            return holder if holder._alive() else cls()
+            return holder if holder.alive() else cls()
         except (TypeError, OverflowError):
             return cls()
 
-    def _alive(self) -> bool:
+    def alive(self) -> bool:
+        """Return whether the process still runs. One on another host is taken to: it cannot be looked up from here."""
         if self.pid is None or self.host != socket.gethostname():
-            return self.pid is not None  # a process on another host cannot be looked up from here
+            return self.pid is not None
         if self.ticks is not None:
             return _start_ticks(self.pid) == self.ticks
         try:

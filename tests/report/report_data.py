@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from statllama.config.blind import Blind
@@ -25,6 +26,10 @@ from statllama.report.data import (
     Topic,
     estimate,
 )
+from statllama.report.live import with_live
+from statllama.runs.live import Live
+from statllama.runs.run_state import Activity, PromptAnswer, RunState, SeenScore, StageState
+from statllama.store import Holder
 
 HOSTILE = (
     "<script>window.hit=1</script>",
@@ -191,3 +196,60 @@ def dial(general: str | None = "general") -> DialData:
         for scale, of in found.items()
     )
     return DialData("quickstart", "sft", "dpo", points, "stats", general, ("stats: 3 prompts were cut.",))
+
+
+def going(state: RunState) -> Live:
+    """A run in this process."""
+    return Live(state, Holder.here(), {"processor": "A CPU, 2 cores", "GPU": "A card", "GPU memory": "23.6 GiB"}, True)
+
+
+GPU = {"utilization.gpu": "97", "memory.used": "9000", "memory.total": "24000", "name": "A card"}
+
+
+def running() -> RunState:
+    """The run of `plain`, while its third stage trains and the fourth waits; the clock stands at 1,000."""
+    state = RunState("quickstart", "A small Llama learns statistics.", started=100.0, updated=990.0, tasks=("stats",))
+    draw = random.Random(1)
+    for place, (name, steps) in enumerate((("cpt", 60), ("sft", 120), ("dpo", 180), ("dtft", 30))):
+        state.stages[name] = one = StageState(name, "dpo" if name == "dpo" else name[:3], key=f"{place}" * 64)
+        one.steps, one.doing = steps, "done" if place < 2 else "training" if place == 2 else "waiting"
+        one.step = (60, 120, 70, 0)[place]
+        for step in range(1, one.step + 1):
+            figures = {"loss": 2 - step / 100, "grad_norm": 1 + draw.random(), "learning_rate": 1e-4}
+            figures |= {"tokens_per_second": 900 + 50 * draw.random(), "memory_bytes": 1.5 * 2**30}
+            if name == "dpo":
+                figures |= {"rewards/margins": step / 50, "rewards/accuracies": min(1.0, 0.5 + step / 100)}
+                figures |= {"drift": step / 1000} if step % 10 == 0 else {}
+            one.series.add(step, figures)
+        one.seconds, one.drift_to_base = (33.3, 0.01) if place < 2 else (None, None)
+    state.stages["dpo"].at, state.stages["dpo"].eta_seconds = 990.0, 130.0
+    state.stages["dpo"].tokens_per_second, state.stages["dpo"].memory_bytes = 925.0, 3 * 2**29
+    state.stages["dtft"].tokens = 92_500
+    state.activity = Activity("training", "dpo", 900.0, done=70, total=180, at=990.0)
+    state.score_seconds = {"stats": 10.0}
+    state.scores = {name: {"stats": SeenScore(0.3, 0.04, "acc")} for name in ("base", "cpt", "sft")}
+    said = ("It is 3.", "The mean is the sum of the values over their number.", "3")
+    state.answers = {
+        name: (PromptAnswer("What is the mean of 2 and 4?", text, ended=name != "base"),)
+        for name, text in zip(("base", "cpt", "sft"), said, strict=True)
+    }
+    state.notes = ["resuming from the checkpoint of step 20"]
+    return state
+
+
+def live() -> ReportData:
+    """The page's data of that run."""
+    data = plain()
+    stages = tuple(replace(s, trained=s.name in ("cpt", "sft"), curve=None) for s in data.stages)
+    return with_live(replace(data, stages=stages, last="sft"), going(running()), 1000.0, GPU, 60)
+
+
+def hostile_live() -> ReportData:
+    """A run whose names, notes, prompts, answers and error attack the page, and which failed."""
+    h, state = HOSTILE, RunState(HOSTILE[0], HOSTILE[1], "failed", HOSTILE[2], HOSTILE[3], notes=list(HOSTILE))
+    for text in h:
+        state.stages[text] = one = StageState(text, h[1], "failed", step=1, steps=2)
+        one.series.add(1, {"loss": 1.0, "rewards/margins": 0.5, "tokens_per_second": 3.0})
+    state.answers = {stack: tuple(PromptAnswer(text, text) for text in h) for stack in h}
+    dead = Holder(pid=2**22 + 1, host=h[3], since="", command=h[4])
+    return with_live(None, Live(state, dead, {"processor": h[0], "GPU": h[1]}, False), 10.0, {}, 5)

@@ -31,6 +31,7 @@ from statllama.recipe import load_recipe
 from statllama.report import charts, curves, graph, svg, tables, words
 from statllama.report.data import Benchmark, Curve, ReportData, Stage, estimate
 from statllama.report.flips import MOST_FLIPS, MOST_TEXT, flips_of, question
+from statllama.report.page import Drawn
 from statllama.report.plot import spread
 from statllama.runs import attribution as evaluation
 from statllama.runs import runner
@@ -40,7 +41,7 @@ from statllama.runs.targets import find_subject
 from statllama.store import Store
 from tests.conftest import REPO, conversations, stage, write_jsonl
 from tests.report.browser import CHROMIUM, Browser
-from tests.report.report_data import HOSTILE, delta, dial, hostile, plain
+from tests.report.report_data import HOSTILE, delta, dial, hostile, hostile_live, live, plain
 
 # ------------------------------------------------------------------ numbers
 
@@ -231,10 +232,12 @@ def pages() -> dict[str, str]:
         "hostile": report.render(hostile()),
         "dial": report.render_dial(dial()),
         "empty": report.render(EMPTY),
+        "live": report.render(live()),
+        "hostile live": report.render(hostile_live()),
     }
 
 
-KINDS = ("plain", "hostile", "dial", "empty")
+KINDS = ("plain", "hostile", "dial", "empty", "live", "hostile live")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -276,6 +279,8 @@ def test_every_chart_is_labelled_and_has_its_numbers_beneath(pages: dict[str, st
         "hostile": {"recipe-graph", "curves", "scores", "changes", "topics-0"},
         "dial": {"dial"},
         "empty": {"recipe-graph"},
+        "live": {"recipe-graph", "curves", "behaviour", "machine", "scores", "changes", "topics-0"},
+        "hostile live": {"recipe-graph", "curves", "behaviour", "machine"},
     }
     assert names == wanted[kind] and len(found) == 2 * len(names)
     assert len(page.all("figure")) == len(names) <= len(page.all("table"))
@@ -298,12 +303,13 @@ def test_nothing_is_loaded_and_nothing_runs(pages: dict[str, str], kind: str) ->
     assert "url(" not in style and "@import" not in style
 
 
-def test_texts_of_a_run_are_shown_as_they_are(pages: dict[str, str]) -> None:
-    shown = Page(pages["hostile"])
+@pytest.mark.parametrize("kind", ["hostile", "hostile live"])
+def test_texts_of_a_run_are_shown_as_they_are(pages: dict[str, str], kind: str) -> None:
+    shown = Page(pages[kind])
     everything = " ".join(e["text"] for e in shown.all("dd"))
     for text in HOSTILE[:6]:
         assert text in everything
-    assert "統計" in everything and "\x00" not in pages["hostile"] and "\u202e" not in pages["hostile"]
+    assert "統計" in everything and "\x00" not in pages[kind] and "\u202e" not in pages[kind]
     assert "49" not in shown.all("h1")[0]["text"]
 
 
@@ -313,6 +319,18 @@ def test_the_same_run_gives_the_same_bytes_whatever_the_users_own_style(pages: d
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
         assert report.render(plain()) == pages["plain"]
         assert matplotlib.rcParams["font.size"] == 30, "and leaves it as it was"
+
+
+def test_a_chart_is_drawn_again_only_when_what_it_shows_has_changed(pages: dict[str, str]) -> None:
+    """A page that is rendered again and again says what one that is drawn from nothing says."""
+    drawn, data = Drawn(), plain()
+    assert report.render(data, drawn) == pages["plain"]
+    kept = dict(drawn._kept)
+    assert {"changes", "scores", "graph", "topics-0"} <= set(kept)
+    stages = tuple(replace(one, curve=None) for one in data.stages)
+    other = replace(data, stages=stages, benchmarks=(data.benchmarks[0],))
+    assert report.render(other, drawn) == report.render(other)
+    assert drawn._kept["graph"] is kept["graph"] and drawn._kept["scores"] is not kept["scores"]
 
 
 def test_what_is_not_known_is_said(pages: dict[str, str]) -> None:
@@ -525,8 +543,9 @@ def test_page_at_this_width(browser: Browser, files: dict[str, Path], kind: str,
 
 
 @in_browser
-def test_hostile_texts_do_nothing(browser: Browser, files: dict[str, Path]) -> None:
-    browser.open(files["hostile"], 800)
+@pytest.mark.parametrize("kind", ["hostile", "hostile live"])
+def test_hostile_texts_do_nothing(browser: Browser, files: dict[str, Path], kind: str) -> None:
+    browser.open(files[kind], 800)
     browser.ask(OPEN_ALL)
     assert browser.ask("typeof window.hit") == "undefined"
     assert browser.ask("document.querySelectorAll('script, img, iframe, object, embed, form, [onload]').length") == 0

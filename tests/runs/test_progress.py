@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from statllama.data.report import MixtureReport, SourceReport
-from statllama.errors import Interrupted, TrainingError, UsageError
+from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
 from statllama.evaluation.scores import Drift
 from statllama.recipe import load_recipe
 from statllama.runs import runner
@@ -47,7 +47,7 @@ def progress(clock: Clock) -> RunProgress:
     made = RunProgress(clock=clock)
     evaluate = SimpleNamespace(tasks=("quiz",))
     recipe: Any = SimpleNamespace(name="gardener", description="Plants.", evaluate=evaluate)
-    made.planned(recipe, [SimpleNamespace(spec=SimpleNamespace(name=n, type=n), entry=None) for n in STAGES])
+    made.planned(recipe, [SimpleNamespace(spec=SimpleNamespace(name=n, type=n), key=n, entry=None) for n in STAGES])
     return made
 
 
@@ -65,7 +65,7 @@ def step(stage: str, number: int, total: int, eta: float, speed: float = 200.0, 
 
 
 def published(steps: int, seconds: float, tokens: int) -> Any:
-    return SimpleNamespace(manifest={"metrics": {"steps": steps, "seconds": seconds, "tokens": tokens}})
+    return SimpleNamespace(key="0" * 64, manifest={"metrics": {"steps": steps, "seconds": seconds, "tokens": tokens}})
 
 
 def test_a_run_from_its_events(progress: RunProgress, clock: Clock) -> None:
@@ -156,13 +156,13 @@ def test_tokens_of_a_stage() -> None:
     ("error", "outcome"),
     [(TrainingError("loss nan", remedy="lower it"), "failed"), (Interrupted("by a signal", remedy="again"), "stopped")],
 )
-def test_a_run_that_ends_early(progress: RunProgress, error: Exception, outcome: str) -> None:
+def test_a_run_that_ends_early(progress: RunProgress, error: StatllamaError, outcome: str) -> None:
     with pytest.raises(type(error)), progress.training(spec_of("sft"), mixture(10), 5):
         raise error
     progress.failed(error)
     state = progress.state
     assert (state.outcome, state.stages["sft"].doing, state.stages["dpo"].doing) == (outcome, "failed", "waiting")
-    assert state.error == str(error) and state.activity is None
+    assert (state.error, state.remedy, state.activity) == (error.message, error.remedy, None)
 
 
 def test_a_series_is_bounded_and_keeps_the_means() -> None:

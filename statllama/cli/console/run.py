@@ -13,7 +13,7 @@ from rich.text import Text
 from statllama.cli.console.frame import Part, duration, frame, left_of, memory, spoken
 from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
-from statllama.cli.console.terminal import Out, counted, plain, print_path, readable_bytes, shortened
+from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
 from statllama.runs.progress import Kind, RunProgress
 from statllama.runs.subject import BASE
 from statllama.train.job import StepEvent
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
+    from statllama.runs.live import Live
     from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
@@ -234,6 +235,28 @@ class ConsoleReporter(RunProgress):
     def failed(self, error: BaseException) -> None:
         super().failed(error)
         self.hide()
+
+
+def print_page(path: Path) -> None:
+    """Say where the page is that shows the run as it goes."""
+    print_path("page: ", path, " (open it in a browser; it keeps itself up to date)")
+
+
+def print_following(name: str, path: Path) -> None:
+    """Say that the page of a run is kept up to date."""
+    print_path(f"following {plain(name)}: ", path, " keeps itself up to date; Ctrl-C ends this, not the run")
+
+
+def print_page_trouble(text: str) -> None:
+    """Say on stderr what keeps the page from being written."""
+    Err.print(plain(text))
+
+
+def print_followed(live: Live, path: Path) -> None:
+    """Say how the run ended, and that the last page is written."""
+    ways = {"failed": "has failed", "stopped": "was stopped", "finished": "has finished"}
+    how = "was killed" if live.killed else ways[live.state.outcome]
+    print_path(f"{plain(live.state.name)} {how}; written: ", path)
 
 
 def _rollouts(figures: Mapping[str, float]) -> str:
