@@ -49,9 +49,10 @@ def run(
     store, console = Store(workspace), ConsoleReporter()
     if page is not None:
         print_page(page)
-    with going_on(console), watched(store, page, console.note) as start:
-        record = LiveRecord(store, console.note, start)
-        result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
+    with going_on(console):
+        with watched(store, page, console.note) as start:
+            record = LiveRecord(store, console.note, start)
+            result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
         print_next(loaded.name, workspace, result.scorecard)
 
 

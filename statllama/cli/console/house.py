@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from statllama.cli.console.terminal import Out, counted, plain, print_table, readable_bytes
+from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, readable_bytes
 from statllama.errors import UsageError
 from statllama.runs.house import stock_of
 from statllama.runs.inventory import size
@@ -63,9 +62,7 @@ def print_runs(store: Store, names: Sequence[str]) -> None:
 
 def _print_stages(store: Store, name: str, record: Mapping[str, Any]) -> None:
     Out.print(f"[bold]{plain(name)}[/]")
-    table = Table("stage", "state", "steps", "loss", "trained on", "result", box=SIMPLE_HEAD, padding=(0, 1))
-    for number in table.columns[2:4]:
-        number.justify = "right"
+    table = new_table("stage", "state", figure("steps"), figure("loss"), "trained on", "result")
     for stage in record["order"]:
         table.add_row(plain(stage), *_state(store, record["stages"].get(stage)))
     print_table(table)
@@ -86,10 +83,7 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 def _bytes(records: Mapping[str, Any], stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:
     """Return a line for each run: when it was last run, its bytes, and those that it shares."""
-    table = Table("run", "last run", box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("its own", "shared"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("")
+    table = new_table("run", "last run", figure("its own"), figure("shared"), "")
     at_work = {str(lease.record.get("name")): lease.holder.pid for lease in live if lease.record is not None}
     for name in names:
         own, shared = stock.of_run(name)

@@ -8,10 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from statllama.cli.console.terminal import Out, counted, plain, print_table
+from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table
 from statllama.errors import UsageError
 from statllama.runs.forecast.device import Device
 from statllama.runs.init.draft import Draft, Survey
@@ -92,9 +90,7 @@ def confirm_write(directory: Path) -> None:
 
 def print_draft(made: Draft) -> None:
     """Print the stages with their settings, and the benchmarks."""
-    table = Table("stage", box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("rows", "longest", "max_length", "batch", "epochs", "steps", "rate"):
-        table.add_column(name, justify="right")
+    table = new_table("stage", *map(figure, ("rows", "longest", "max_length", "batch", "epochs", "steps", "rate")))
     for use, s in made.stages.items():
         rate = f"{s.learning_rate:.0e}".replace("e-0", "e-")
         numbers = (s.rows, s.longest, s.max_length, s.batch_size, s.epochs, s.steps)
@@ -106,8 +102,7 @@ def print_draft(made: Draft) -> None:
                 f"  [yellow]note:[/] {use} cuts {counted(s.cut, 'row')} at {s.max_length:,} tokens, {_reason(made, s)}"
             )
     if made.benchmarks:
-        held = Table("held out, as benchmark", "items", "shows", box=SIMPLE_HEAD, padding=(0, 1))
-        held.columns[1].justify = "right"
+        held = new_table("held out, as benchmark", figure("items"), "shows")
         for each in made.benchmarks:
             held.add_row(plain(each.name), f"{len(each.items):,}", SHOWS[each.form])
         print_table(held)

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from statllama.cli.console.terminal import Out, plain, print_table, readable_bytes
+from statllama.cli.console.terminal import Out, figure, new_table, plain, print_table, readable_bytes
 
 if TYPE_CHECKING:
     from statllama.runs.forecast.device import Device
@@ -21,9 +18,9 @@ def print_memory(forecasts: Mapping[str, StageForecast], device: Device) -> None
     if not trained:
         return
     Out.print(f"Forecast for {plain(device)}, not measured:")
-    table = Table("stage", box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("memory", "at worst", "fits", "budget", "room for", "disk"):
-        table.add_column(name, justify="left" if name == "fits" else "right", no_wrap=True)
+    table = new_table(
+        "stage", *map(figure, ("memory", "at worst")), "fits", *map(figure, ("budget", "room for", "disk"))
+    )
     for one in forecasts.values():
         table.add_row(plain(one.name), *_cells(one, device))
     print_table(table)

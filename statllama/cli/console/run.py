@@ -242,12 +242,12 @@ class ConsoleReporter(RunProgress):
 
 def print_page(path: Path) -> None:
     """Say where the page is that shows the run as it goes."""
-    Out.print(f"page: {plain(path)} (open it in a browser; it keeps itself up to date)")
+    print_path("page: ", path, " (open it in a browser; it keeps itself up to date)")
 
 
 def print_following(name: str, path: Path) -> None:
     """Say that the page of a run is kept up to date."""
-    Out.print(f"following {plain(name)}: {plain(path)} keeps itself up to date; Ctrl-C ends this, not the run")
+    print_path(f"following {plain(name)}: ", path, " keeps itself up to date; Ctrl-C ends this, not the run")
 
 
 def print_page_trouble(text: str) -> None:
@@ -259,7 +259,7 @@ def print_followed(live: Live, path: Path) -> None:
     """Say how the run ended, and that the last page is written."""
     ways = {"failed": "has failed", "stopped": "was stopped", "finished": "has finished"}
     how = "was killed" if live.killed else ways[live.state.outcome]
-    Out.print(f"{plain(live.state.name)} {how}; written: {plain(path)}")
+    print_path(f"{plain(live.state.name)} {how}; written: ", path)
 
 
 def _rollouts(figures: Mapping[str, float]) -> str:

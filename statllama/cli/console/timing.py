@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from statllama.cli.console.terminal import Out, plain, print_table
+from statllama.cli.console.terminal import Out, figure, new_table, plain, print_table
 
 if TYPE_CHECKING:
     from statllama.runs.forecast.figure import Figure
@@ -17,10 +14,7 @@ if TYPE_CHECKING:
 
 def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
     """Print each stage's forecast, what it took where it is trained, and the sum of what is still to be done."""
-    table = Table("time", box=SIMPLE_HEAD, padding=(0, 1))
-    for name in ("forecast", "between", "took", "off by"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from")
+    table = new_table("time", *map(figure, ("forecast", "between", "took", "off by")), "from")
     for name in stages:
         if name in seen.taken:
             taken = seen.taken[name]
