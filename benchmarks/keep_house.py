@@ -2,8 +2,8 @@
 
 The workspace is made up: a fifth of the entries are adapters of `--megabytes` (files with a hole, so that they cost no
 disk), the rest scores with `--items` items each; every four adapters are the chain of one run, and a tenth of the runs
-has lost its record. Commands run in a process of their own; the least of `--rounds` counts, and `processor` is
-user and system time.
+has lost its record. Commands run in a process of their own; the least of `--rounds` counts, and `processor` is user and
+system time.
 """
 
 from __future__ import annotations

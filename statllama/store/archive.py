@@ -59,9 +59,10 @@ def write_archive(target: Path, about: Mapping[str, Any], members: Mapping[str, 
             with partial.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
                 _add(archive, MANIFEST_NAME, json.dumps(head, sort_keys=True, indent=1).encode())
                 for name in sorted(members):
-                    found = _add(archive, name, members[name])
-                    if found != hashes[name]:
-                        raise StoreError(f"{name} is damaged", remedy="run the recipe again, which mends it")
+                    content = members[name]
+                    if _add(archive, name, content) != hashes[name]:
+                        what = content if isinstance(content, Path) else name
+                        raise StoreError(f"{what} is damaged", remedy="run the recipe again, which mends it")
             sync(partial)
             if os.path.lexists(target):
                 raise UsageError(f"{target} was made meanwhile", remedy="name another file")
