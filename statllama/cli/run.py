@@ -89,8 +89,9 @@ def plan(
     if measure:
         require_here(device)
     recipes = [run.recipe for run in with_stage(load_study([recipe], overrides or []), until)]
-    for ahead in prospects(recipes, Store(workspace), ConsoleReporter(), device, until=until, measure=measure):
-        print_prospect(ahead, device)
+    ahead = prospects(recipes, Store(workspace), ConsoleReporter(), device, until=until, measure=measure)
+    for number, each in enumerate(ahead):
+        print_prospect(each, device, explain=number == 0)
 
 
 def fetch(

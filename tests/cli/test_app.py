@@ -174,9 +174,9 @@ def command(
 
 
 def rows_of(text: str, name: str) -> list[str]:
-    """Cells of the table row that begins with `name`."""
+    """Cells of the first table row that begins with `name`."""
     rows = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
-    (cells,) = (row for row in rows if row[0] == name and len(row) > 1)
+    cells = next(row for row in rows if row[0] == name and len(row) > 1)
     return cells
 
 

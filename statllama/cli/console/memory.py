@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from statllama.runs.forecast.forecast import StageForecast
 
 
-def print_memory(forecasts: Mapping[str, StageForecast], device: Device) -> None:
-    """Print memory, the token budget that fits, and disk of every stage, and what would make one fit that does not."""
+def print_memory(forecasts: Mapping[str, StageForecast], device: Device, *, explain: bool = True) -> None:
+    """Print memory, the token budget that fits, and disk of every stage, and what would make one fit that does not.
+
+    `explain`: the columns too.
+    """
     trained = [one for one in forecasts.values() if one.memory is not None]
     if not trained:
         return
@@ -25,7 +28,8 @@ def print_memory(forecasts: Mapping[str, StageForecast], device: Device) -> None
         table.add_row(plain(one.name), *_cells(one, device))
     print_table(table)
     _total(list(forecasts.values()))
-    _explain(trained, device)
+    if explain:
+        _explain(trained, device)
     for one in trained:
         if not one.fits:
             _advise(one, device)

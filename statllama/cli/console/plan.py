@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from statllama.runs.prospect import Prospect
 
 
-def print_prospect(ahead: Prospect, device: Device) -> None:
-    """Print the stages with their sizes and why they run, what is wrong, memory and time, and what scores can show."""
+def print_prospect(ahead: Prospect, device: Device, *, explain: bool = True) -> None:
+    """Print the stages with their sizes and why they run, what is wrong, memory and time, and what scores can show.
+
+    `explain`: the columns too.
+    """
     if not ahead.stages:
         Out.print(f"[bold]{plain(ahead.recipe.name)}[/]: all of its stages are planned above")
         return
     print_plan(ahead.recipe, ahead.stages, ahead.measures)
     print_advice(ahead.advice)
-    print_memory(ahead.needs, device)
+    print_memory(ahead.needs, device, explain=explain)
     print_timing(ahead.outlook, [stage.spec.name for stage in ahead.stages])
-    print_foresight(ahead.sights)
+    print_foresight(ahead.sights, explain=explain)

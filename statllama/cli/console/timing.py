@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
     """Print each stage's forecast, what it took where it is trained, and the sum of what is still to be done."""
+    if not seen.parts and not any(name in seen.taken for name in stages):
+        Out.print(
+            f"Time: unknown. Nothing is known of the speed of {plain(seen.machine)}; name a card: --on 'RTX 4090'"
+        )
+        return
     table = new_table("time", *map(figure, ("forecast", "between", "took", "off by")), "from")
     for name in stages:
         if name in seen.taken:

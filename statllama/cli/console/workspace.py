@@ -53,8 +53,11 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
 
 
-def print_foresight(sights: Sequence[Sight]) -> None:
-    """Print the smallest change that each benchmark can show, and its gate, as a warning where it cannot be judged."""
+def print_foresight(sights: Sequence[Sight], *, explain: bool = True) -> None:
+    """Print the smallest change that each benchmark can show, and its gate, as a warning where it cannot be judged.
+
+    `explain`: the columns too.
+    """
     if not sights:
         return
     figures = map(figure, ("items", "effective", "base", "flips", "smallest change"))
@@ -69,6 +72,13 @@ def print_foresight(sights: Sequence[Sight]) -> None:
         cells = f"{design.items:,}", f"{design.effective:,.0f}", base, f"{100 * design.discordance:.0f} %", small
         table.add_row(plain(sight.task), *cells, design.basis)
     print_table(table)
+    if explain:
+        _explain(sights)
+    for gate in (sight.gate for sight in sights if sight.gate is not None):
+        Out.print(f"[yellow]warning:[/] {plain(gate)}" if gate.weak else plain(gate))
+
+
+def _explain(sights: Sequence[Sight]) -> None:
     Out.print(
         f"[dim]Smallest change from the base, in points, that is shown with 80 % power among all {sights[0].tests} "
         "(Bonferroni). Flips: items whose score changes. Effective: items without clusters that say as much.[/]"
@@ -78,8 +88,6 @@ def print_foresight(sights: Sequence[Sight]) -> None:
             "[dim]Until stages are scored, scores of two stacks are assumed to correlate by 0.5; until the base is, "
             "it has 50 %, and two items of a cluster correlate by 0.1.[/]"
         )
-    for gate in (sight.gate for sight in sights if sight.gate is not None):
-        Out.print(f"[yellow]warning:[/] {plain(gate)}" if gate.weak else plain(gate))
 
 
 def print_fetched(recipes: Sequence[str], workspace: Path, cache: str) -> None:
