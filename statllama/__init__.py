@@ -62,18 +62,21 @@ def plan(
     *,
     overrides: Overrides = None,
     until: str | None = None,
+    on: str | None = None,
     calibrate: bool = False,
     progress: bool | Reporter | None = None,
 ) -> Plan:
-    """Return which stages would run and why, with examples, tokens and steps; `benchmarks` of it is the smallest change
-    that each benchmark can show, `time` how long each part takes. Trains nothing.
+    """Return which stages would run and why, with examples, tokens, steps, memory and seconds. `benchmarks` of it is
+    the smallest change that each benchmark can show, `time` how long each part takes, `needs` the memory, the token
+    budget that fits and the disk of each stage, `advice` what would stop or spoil it. Trains nothing.
 
-    Prepares the data of the stages that would run and keeps them in the workspace, as the command does. `calibrate`:
-    first measure this machine, by a few real steps of each type of stage.
+    Prepares the data of the stages that would run and keeps them in the workspace, as the command does. `on`: forecast
+    for a GPU, `"RTX 4090"` or `"12GB"`, in place of this machine. `calibrate`: first measure this machine, by a few
+    real steps of each type of stage.
     """
     from statllama.runs import api
 
-    return api.plan(recipe, workspace, overrides, until, calibrate, _reporter(progress))
+    return api.plan(recipe, workspace, overrides, until, on, calibrate, _reporter(progress))
 
 
 def evaluate(

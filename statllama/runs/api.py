@@ -17,15 +17,13 @@ from statllama.errors import NotFoundError, UsageError, near
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import attribution, runner
 from statllama.runs.family import Family, compare_scored
-from statllama.runs.forecast.calibrate import calibrate as measure_machine
-from statllama.runs.forecast.outlook import outlook
-from statllama.runs.foresight import foresee
+from statllama.runs.forecast.calibrate import require_here
+from statllama.runs.forecast.device import found_device, named_device
 from statllama.runs.loaded import Loaded
-from statllama.runs.plan import plan as plan_stages
+from statllama.runs.prospect import prospects
 from statllama.runs.reporting import Reporter
-from statllama.runs.results import Compared, Foresight, Plan, Run, Scores
+from statllama.runs.results import Compared, Plan, Run, Scores
 from statllama.runs.scorer import open_scorer, scoring_here
-from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.specialist import Specialist
 from statllama.runs.subject import BASE, StackRef, Subject, chosen_stacks, factors_of, scaled
@@ -67,19 +65,17 @@ def plan(
     workspace: Named | None,
     overrides: Overrides,
     until: str | None,
+    on: str | None,
     calibrate: bool,
     reporter: Reporter,
 ) -> Plan:
     """Do the work of `statllama.plan`."""
     loaded, store = _recipe(recipe, overrides), open_store(workspace)
-    stages = plan_stages(loaded, store, until)
-    with StopSignal() as stop:
-        session = Session(loaded, store, reporter, stop, base=stages[0].material["base"])
-        sizes = runner.sizes(session, stages)
-        if calibrate:
-            measure_machine(session.timing, stages, stop)
-        seen = outlook(session.timing, stages)
-    return Plan(loaded.name, store.root, stages, sizes, Foresight(loaded.name, foresee(loaded, store, stages)), seen)
+    device = found_device() if on is None else named_device(on)
+    if calibrate:
+        require_here(device)
+    (ahead,) = prospects([loaded], store, reporter, device, until=until, measure=calibrate)
+    return Plan(ahead, store.root)
 
 
 def evaluate(

@@ -12,9 +12,12 @@ from statllama.evaluation.meaning import floors, sentences
 from statllama.evaluation.paired import Judged, spoken_level
 from statllama.evaluation.power import Smallest
 from statllama.evaluation.scorecard import Cell, Row, Scorecard
+from statllama.runs.advice import Advice
+from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.forecast.outlook import Outlook
 from statllama.runs.foresight import Sight
 from statllama.runs.plan import PlannedStage
+from statllama.runs.prospect import Prospect
 from statllama.runs.runner import Measure
 from statllama.runs.subject import BASE
 from statllama.runs.tables import Shown, Table, change, p_value, place, points
@@ -210,15 +213,43 @@ def _sight(sight: Sight) -> dict[str, Any]:
 class Plan(Table):
     """What a run would do."""
 
-    name: str
+    ahead: Prospect
     workspace: Path
-    stages: tuple[PlannedStage, ...]
-    sizes: Mapping[str, Measure]
-    """{stage: examples and tokens of one pass over its data, optimizer steps in all}."""
-    benchmarks: Foresight
-    """The smallest change that each benchmark can show, and its gate's chance to be judged."""
-    time: Outlook
-    """How long each part takes, and what trained stages took beside what was forecast."""
+
+    @property
+    def name(self) -> str:
+        """Return the recipe's name."""
+        return self.ahead.recipe.name
+
+    @property
+    def stages(self) -> tuple[PlannedStage, ...]:
+        """Return the stages, parents first."""
+        return self.ahead.stages
+
+    @property
+    def sizes(self) -> Mapping[str, Measure]:
+        """Return {stage: examples and tokens of one pass over its data, optimizer steps in all}."""
+        return self.ahead.measures
+
+    @property
+    def benchmarks(self) -> Foresight:
+        """Return the smallest change that each benchmark can show, and its gate's chance to be judged."""
+        return Foresight(self.name, tuple(self.ahead.sights))
+
+    @property
+    def time(self) -> Outlook:
+        """Return how long each part takes, and what trained stages took beside what was forecast."""
+        return self.ahead.outlook
+
+    @property
+    def needs(self) -> Mapping[str, StageForecast]:
+        """Return {stage: its memory, the token budget that fits, and its disk}."""
+        return self.ahead.needs
+
+    @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Return what would stop the run, then what is likely to spoil it."""
+        return self.ahead.advice
 
     @property
     def title(self) -> str:
@@ -228,7 +259,7 @@ class Plan(Table):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each stage. `seconds`: forecast of its training, of a trained one just before it began;
-        `took`: None until it is trained.
+        `took`: None until it is trained. `memory`: forecast of its peak, in bytes.
         """
         return [
             {
@@ -241,10 +272,15 @@ class Plan(Table):
                 "tokens": self.sizes[stage.spec.name].tokens,
                 "steps": self.sizes[stage.spec.name].steps,
                 **self._seconds(stage.spec.name),
+                **self._memory(stage.spec.name),
                 "key": stage.key,
             }
             for stage in self.stages
         ]
+
+    def _memory(self, stage: str) -> dict[str, Any]:
+        made = self.needs[stage].memory
+        return {"memory": made and made.usual, "memory_high": made and made.high}
 
     def _seconds(self, stage: str) -> dict[str, Any]:
         taken = self.time.taken.get(stage)
@@ -273,9 +309,9 @@ class Plan(Table):
         ]
 
     def notes(self) -> Sequence[str]:
-        """Return the gates that cannot be judged."""
-        gates = (sight.gate for sight in self.benchmarks.sights)
-        return [str(gate) for gate in gates if gate is not None and gate.weak]
+        """Return what would stop or spoil the run, and the gates that cannot be judged."""
+        gates = (sight.gate for sight in self.ahead.sights)
+        return [*map(str, self.advice), *(str(gate) for gate in gates if gate is not None and gate.weak)]
 
 
 @dataclass(frozen=True, repr=False)

@@ -141,6 +141,7 @@ class Scorer(ScoreBook):
         key = digest(protocol)
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
             if (found := known(stack)) is None:
+                self.store.partial("scores", key, {"kind": kind, "name": stack.name, "protocol": protocol})
                 self.loaded.base(self.precision)  # loading it is not part of the time
                 began = time.perf_counter()
                 found, read = make()
