@@ -130,15 +130,15 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=8, help="of each stage that is measured; 0: all of the recipe's")
     parser.add_argument(
-        "--save", action="store_true", help="write results/memory_forecast.json or memory_measured.json"
+        "--save", action="store_true", help="write results/memory_forecast.json, or memory_measured_RECIPE.json"
     )
     args = parser.parse_args()
     if args.measure:
         rows = [row for recipe in args.measure for row in measured(recipe, args.overrides, args.steps)]
         worst = max(abs(row["error"]) for row in rows)
-        overhead = {"fixed_mib": round(CPU.fixed / 2**20), "usual": CPU.usual, "worst": CPU.worst}
+        overhead = {"fixed_mib": round(CPU.fixed / 2**20), "usual": CPU.usual, "worst": CPU.worst, "left": CPU.left}
         figures = {"steps": args.steps, "largest_error": worst, "overhead": overhead, "stages": rows}
-        report("memory_measured", figures, args.save)
+        report(f"memory_measured_{'_'.join(Path(recipe).stem for recipe in args.measure)}", figures, args.save)
         return
     figures = {
         "forecast": "Llama-3.2-3B in NF4, rank 16 on a stack of rank 80, 8-bit AdamW; not measured",

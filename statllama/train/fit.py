@@ -23,12 +23,14 @@ class Overhead:
     usual: float
     """Share of the allocated bytes that the allocator holds on top: gaps between tensors."""
     worst: float
+    left: float = 0.0
+    """Share of what the passes of an earlier stage took that its memory is too full of holes to give to this one."""
 
 
 # Reserved over allocated of the twelve published runs (`benchmarks/memory_forecast.py`): median and largest. The
 # context is what nvidia-smi shows of a process with one tensor, on cards of the same generations.
 CUDA = Overhead(0.55 * GIB, 0.085, 0.19)
-CPU = Overhead(750 * MIB, 0.05, 0.25)
+CPU = Overhead(750 * MIB, 0.2, 0.45, 0.3)  # of glibc, by `benchmarks/memory_forecast.py --measure`
 
 
 @dataclass(frozen=True)

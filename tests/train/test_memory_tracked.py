@@ -85,7 +85,7 @@ def wide(name: str, kind: str = "sft", **train: Any) -> dict[str, Any]:
     return stage(name, kind, train=settings, **more)
 
 
-def within(found: Tracked, low: float = -0.05, high: float = 0.1) -> None:
+def within(found: Tracked, low: float = -0.05, high: float = 0.15) -> None:
     off = {name: need.allocated / peak - 1 for name, (peak, need) in found.items()}
     assert all(low <= error <= high for error in off.values()), {
         name: (round(off[name], 3), round(peak / 2**20, 1), {k: round(v / 2**20, 1) for k, v in need.phases.items()})
@@ -99,7 +99,7 @@ def test_language_stages_on_each_other(track: Callable[..., Tracked]) -> None:
 
 @pytest.mark.slow
 def test_preference_stages(track: Callable[..., Tracked]) -> None:
-    within(track(wide("a", "dpo", batch_size=4), wide("b", "kto"), wide("c", "dpo", batch_size=4, steps=12)), high=0.15)
+    within(track(wide("a", "dpo", batch_size=4), wide("b", "kto"), wide("c", "dpo", batch_size=4, steps=12)))
 
 
 @pytest.mark.slow
@@ -110,4 +110,4 @@ def test_rollouts(track: Callable[..., Tracked]) -> None:
 @pytest.mark.slow
 def test_nf4_in_bfloat16(track: Callable[..., Tracked]) -> None:
     bfloat16 = {"precision": "bfloat16"}
-    within(track(wide("a", **bfloat16), wide("b", "dpo", batch_size=4, **bfloat16), quantization="nf4"), high=0.15)
+    within(track(wide("a", **bfloat16), wide("b", "dpo", batch_size=4, **bfloat16), quantization="nf4"))

@@ -33,7 +33,7 @@ SAMPLED = 64  # optimizer steps whose passes are drawn, for what is usual
 BASES = {  # where: (what the figure rests on, its error when last checked: `benchmarks/memory_forecast.py`)
     "transformers": ("arithmetic, checked on 12 published runs of a GPU", 0.014),
     "unsloth": ("arithmetic; of Unsloth's kernels not measured", None),
-    "cpu": ("arithmetic, checked on stages on a CPU", 0.12),
+    "cpu": ("arithmetic, checked on stages on a CPU", 0.2),
 }
 
 
@@ -46,6 +46,8 @@ class StageForecast:
     disk: Disk
     memory: Figure | None = None
     """Bytes of the device at the peak; None for a stage that trains nothing, or not again."""
+    static: float = 0.0
+    """Bytes of it that are held all through training."""
     phase: str = ""
     """When that is: `loss`, `last layer`, `generation` and so on."""
     recompute: bool = False
@@ -85,7 +87,8 @@ def forecast(
     shape = shape_of(body or {}, f"the base model {recipe.base.model}")
     backend = _backend(device, architecture_of(body or {}, recipe.base.model).unsloth)
     ranks: dict[str, int] = {}
-    found = {}
+    found: dict[str, StageForecast] = {}
+    earlier = 0.0
     for stage in planned:
         spec = stage.spec
         ranks[stage.key] = _rank(spec, [ranks[key] for key in stage.siblings])
@@ -101,7 +104,11 @@ def forecast(
             below=sum(ranks[key] for key in stage.below),
         )
         made = _of_stage(shape, spec, place, device, prepare(spec))
-        found[spec.name] = replace(made, seconds=(seconds or {}).get(spec.name))
+        assert made.memory is not None
+        left = place.overhead.left * earlier
+        memory = replace(made.memory, usual=made.memory.usual + left, high=made.memory.high + left)
+        found[spec.name] = replace(made, memory=memory, seconds=(seconds or {}).get(spec.name))
+        earlier = max(earlier, made.memory.low - place.overhead.fixed - made.static)
     return found
 
 
@@ -126,6 +133,7 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
         type=spec.type,
         disk=disk(shape, spec, steps, float(data.dataset.data.nbytes)),
         memory=figure,
+        static=worst.static,
         phase=worst.phase,
         recompute=again,
         budget=budget,
