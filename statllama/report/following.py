@@ -15,8 +15,8 @@ from statllama.report.collect import collect
 from statllama.report.data import ReportData
 from statllama.report.live import with_live
 from statllama.report.page import Drawn, write
+from statllama.runs.gpu import gpu
 from statllama.runs.live import Live, read_live
-from statllama.runs.machine import gpu
 from statllama.runs.subject import Subject, subject_of
 from statllama.store import Holder, Store
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.errors import StoreError
-from statllama.runs.machine import gpu, processor
+from statllama.runs.forecast.machine import cpu
+from statllama.runs.gpu import gpu
 from statllama.runs.progress import RunProgress
 from statllama.runs.run_state import RunState
 from statllama.store import Holder, Store
@@ -80,7 +81,7 @@ class LiveRecord(RunProgress):
         self._begun, self._tried = False, -math.inf
         if self.state.name:
             self.state = RunState(started=time.time())
-        self._machine = {"processor": processor(), **_gpu_in_words()}
+        self._machine = {"processor": str(cpu()), **_gpu_in_words()}
         super().planned(recipe, stages)
 
     def _changed(self, soon: bool) -> None:

@@ -43,7 +43,7 @@ def machine_of(device: Device) -> Machine:
     """Return the machine of a device that a forecast is for: this one, or a GPU that is named and measured nowhere."""
     if device.here:
         return this_machine()
-    return Machine(device.card.name if device.card else device.name, None, None) if device.cuda else _cpu()
+    return Machine(device.card.name if device.card else device.name, None, None) if device.cuda else cpu()
 
 
 def this_machine() -> Machine:
@@ -52,10 +52,11 @@ def this_machine() -> Machine:
         import torch
 
         return Machine(torch.cuda.get_device_name(), None, None)
-    return _cpu()
+    return cpu()
 
 
-def _cpu() -> Machine:
+def cpu() -> Machine:
+    """Return this computer's processor, as a device that models compute on."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(processor(), allowed, os.environ.get("OMP_NUM_THREADS"))
 

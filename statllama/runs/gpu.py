@@ -1,28 +1,14 @@
-"""The machine that a run is on: its processor and its GPU, and how busy that is. Loads no torch."""
+"""The GPU that a run is on, and how busy it is. Loads no torch."""
 
 from __future__ import annotations
 
 import os
-import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 
 SECONDS = 5.0  # that nvidia-smi gets to answer
 _FIELDS = ("name", "memory.total", "memory.used", "utilization.gpu", "temperature.gpu", "power.draw")
-
-
-def processor() -> str:
-    """Return the processor in words: its name where the system tells it, and how many cores this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        told = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(errors="replace"), re.MULTILINE)
-    except OSError:
-        told = None
-    name = told[1].strip() if told else platform.processor() or platform.machine()
-    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
 
 
 def gpu(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
