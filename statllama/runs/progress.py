@@ -37,11 +37,11 @@ class RunProgress(Reporter):
     def __init__(self, changed: Callable[[bool], None] | None = None, clock: Callable[[], float] = time.time) -> None:
         """Take the clock that moments are told by; another one than `time.time` is for tests."""
         self.state = RunState()
-        self.changed, self._clock = changed or (lambda soon: None), clock
+        self.changed, self.clock = changed or (lambda soon: None), clock
         self._last = self.state.updated = self.state.started = clock()
 
     def _told(self, soon: bool = True) -> None:
-        self.state.updated = self._clock()
+        self.state.updated = self.clock()
         self.changed(soon)
 
     # ------------------------------------------------------------------ the plan
@@ -82,16 +82,16 @@ class RunProgress(Reporter):
     # ------------------------------------------------------------------ work under way
 
     @contextmanager
-    def _active(self, kind: Kind, what: str) -> Iterator[Callable[[int, int], None]]:
+    def active(self, kind: Kind, what: str) -> Iterator[Callable[[int, int], None]]:
         """Enclose an activity; yield a callback (done, total)."""
         before = self.state.activity
-        activity = self.state.activity = Activity(kind, what, self._clock())
+        activity = self.state.activity = Activity(kind, what, self.clock())
         self._told()
 
         def advance(done: int, total: int) -> None:
             if activity.total is None:
                 activity.first = done
-            activity.done, activity.total, activity.at = done, total, self._clock()
+            activity.done, activity.total, activity.at = done, total, self.clock()
             self._told(False)
 
         try:
@@ -102,22 +102,22 @@ class RunProgress(Reporter):
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        with self._active("loading", what):
+        with self.active("loading", what):
             yield
 
     @contextmanager
     def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None]]:
-        with self._active("preparing", stage) as advance:
+        with self.active("preparing", stage) as advance:
             yield lambda source, done, total: advance(done, total)
 
     @contextmanager
     def exporting(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        with self._active("writing", what) as advance:
+        with self.active("writing", what) as advance:
             yield advance
 
     def waiting(self, what: str) -> Callable[[Holder], None]:
         def wait(holder: Holder) -> None:
-            self.state.activity = Activity("waiting", f"{what}, held by {holder}", self._clock())
+            self.state.activity = Activity("waiting", f"{what}, held by {holder}", self.clock())
             self._told()
 
         return wait
@@ -129,7 +129,7 @@ class RunProgress(Reporter):
         """Enclose a stage's training. It is `scoring` or `done` afterwards only once it is published."""
         stage = self.state.stages[spec.name]
         self.sized(spec, report, steps)
-        stage.doing, stage.began = "training", self._clock()
+        stage.doing, stage.began = "training", self.clock()
         self.state.activity = Activity("training", spec.name, stage.began, total=steps)
         self._told()
         try:
@@ -143,7 +143,7 @@ class RunProgress(Reporter):
 
     def step(self, event: StepEvent) -> None:
         stage = self.state.stages[event.stage]
-        stage.step, stage.steps, stage.at = event.step, event.total, self._clock()
+        stage.step, stage.steps, stage.at = event.step, event.total, self.clock()
         stage.eta_seconds = event.eta_seconds if math.isfinite(event.eta_seconds) else None
         stage.tokens_per_second, stage.memory_bytes = event.tokens_per_second, event.memory_bytes
         stage.on_gpu = event.on_gpu
@@ -187,12 +187,12 @@ class RunProgress(Reporter):
         if stage is not None:
             stage.doing = "scoring"
         try:
-            with self._active("scoring", f"{name} on {task}") as advance:
-                began = self._clock()
+            with self.active("scoring", f"{name} on {task}") as advance:
+                began = self.clock()
                 activity = self.state.activity
                 yield lambda done, total, _: advance(done, total)
                 if activity is not None and not activity.first:  # one that goes on from an earlier run tells too little
-                    self.state.score_seconds[task] = self._clock() - began
+                    self.state.score_seconds[task] = self.clock() - began
         finally:
             if stage is not None and before is not None:
                 stage.doing = before

@@ -79,12 +79,12 @@ def _explain(trained: list[StageForecast], device: Device) -> None:
 
 def _advise(one: StageForecast, device: Device) -> None:
     assert one.memory is not None
-    helps = all(advice.fits for advice in one.advice)
+    helps = all(remedy.fits for remedy in one.remedies)
     Out.print(
         f"[yellow]{plain(one.name)} does not fit:[/] one row alone takes up to {readable_bytes(one.memory.high)}, and "
         f"{readable_bytes(device.free)} are free. {'Any of these makes it fit' if helps else 'Not even these do'}:"
     )
-    for advice in one.advice:
-        Out.print(f"  {plain(advice)}   [dim]up to {readable_bytes(advice.worst)}[/]", soft_wrap=True)
+    for remedy in one.remedies:
+        Out.print(f"  {plain(remedy)}   [dim]up to {readable_bytes(remedy.worst)}[/]", soft_wrap=True)
     if not helps:
         Out.print("  [dim]take a smaller base[/]")

@@ -52,7 +52,7 @@ class ConsoleReporter(RunProgress):
 
     def _lines(self, width: int) -> list[Text]:
         plain_characters = not Out.encoding.lower().startswith("utf")
-        return frame(self.state, width, self._clock(), self.part, ascii_only=plain_characters)
+        return frame(self.state, width, self.clock(), self.part, ascii_only=plain_characters)
 
     def _show(self) -> None:
         if self._display is None and interactive():
@@ -66,9 +66,9 @@ class ConsoleReporter(RunProgress):
             self._display = None
 
     @contextmanager
-    def _active(self, kind: Kind, what: str) -> Iterator[Callable[[int, int], None]]:
+    def active(self, kind: Kind, what: str) -> Iterator[Callable[[int, int], None]]:
         """Show an activity, also outside a run; in a log, a line now and then."""
-        with super()._active(kind, what) as advance:
+        with super().active(kind, what) as advance:
             self._works += 1
             self._last_line = time.monotonic()
             self._show()
@@ -78,7 +78,7 @@ class ConsoleReporter(RunProgress):
                 activity, now = self.state.activity, time.monotonic()
                 if activity is not None and not interactive() and now - self._last_line >= WORK_SECONDS:
                     self._last_line = now
-                    left = activity.left(self._clock())
+                    left = activity.left(self.clock())
                     ends = f", {duration(left)} left" if left is not None else ""
                     Out.print(f"  [dim]{plain(spoken(activity))}: {done:,}/{total:,}{ends}[/]")
 
@@ -162,7 +162,7 @@ class ConsoleReporter(RunProgress):
             f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  "
             f"{event.tokens_per_second:,.0f} tok/s  {memory(self.state.stages[event.stage])}"
         )
-        run = f"; run: {left_of(self.state, self._clock())}" if len(self.state.stages) > 1 or self.state.tasks else ""
+        run = f"; run: {left_of(self.state, self.clock())}" if len(self.state.stages) > 1 or self.state.tasks else ""
         Out.print(f"  step {event.step}/{event.total}  {figures}  ETA {duration(event.eta_seconds)}{run}")
 
     def note(self, text: str) -> None:
@@ -233,7 +233,7 @@ class ConsoleReporter(RunProgress):
             print_scorecard(card)
         for name, path in results.items():
             print_path(f"  [dim]{name}: ", path, "[/]")
-        Out.print(f"finished in {duration(self._clock() - self.state.started)}")
+        Out.print(f"finished in {duration(self.clock() - self.state.started)}")
 
     def failed(self, error: BaseException) -> None:
         super().failed(error)

@@ -15,10 +15,10 @@ from statllama.data.lengths import lengths
 from statllama.model.architectures import architecture_of
 from statllama.model.identity import config_of
 from statllama.model.shape import Shape, shape_of
-from statllama.runs.forecast.advice import Advice, advise
 from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.disk import Disk, disk
 from statllama.runs.forecast.figure import Figure
+from statllama.runs.forecast.remedies import Remedy, remedies
 from statllama.stages import stage_module
 from statllama.train.fit import Place, Rows, device_bytes, largest_budget, recomputed, setting_of, stage_need
 from statllama.train.memory import Pass, need
@@ -58,7 +58,7 @@ class StageForecast:
     """Whether a whole optimizer step fits as one pass."""
     asked: int = 0
     """`train.micro_tokens`."""
-    advice: tuple[Advice, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
     """What would make it fit, where it does not."""
     seconds: Figure | None = None
     cached: bool = False
@@ -139,7 +139,7 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
         budget=budget,
         whole=budget >= rows.whole(spec),
         asked=spec.train.micro_tokens,
-        advice=advise(shape, spec, place, rows, free),
+        remedies=remedies(shape, spec, place, rows, free),
     )
 
 

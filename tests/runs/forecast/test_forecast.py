@@ -11,8 +11,8 @@ import pytest
 
 from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
-from statllama.runs.forecast.advice import advise, least
 from statllama.runs.forecast.disk import HEADERS, disk
+from statllama.runs.forecast.remedies import least, remedies
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.train.fit import Place, Rows, largest_budget
@@ -73,7 +73,7 @@ def test_each_advice_alone_makes_it_fit_once_it_is_taken(kind: str) -> None:
     stage_ = spec(kind, length=2048, r=64, gradient_checkpointing=False)
     rows = Rows(2048)
     free = 8 * GIB
-    found = advise(LLAMA_3B, stage_, place, rows, free)
+    found = remedies(LLAMA_3B, stage_, place, rows, free)
     assert found and (all(one.fits and one.worst <= free for one in found) or len(found) == 1)
     for one in found:
         changed, where, known = stage_, place, rows
@@ -94,8 +94,8 @@ def test_each_advice_alone_makes_it_fit_once_it_is_taken(kind: str) -> None:
 
 def test_no_advice_where_it_fits_and_a_smaller_base_where_nothing_helps() -> None:
     stage_, place, rows = spec("sft"), Place(), Rows(1024)
-    assert advise(LLAMA_3B, stage_, place, rows, 24 * GIB) == ()
-    (last,) = advise(LLAMA_3B, stage_, place, rows, 2 * GIB)
+    assert remedies(LLAMA_3B, stage_, place, rows, 24 * GIB) == ()
+    (last,) = remedies(LLAMA_3B, stage_, place, rows, 2 * GIB)
     assert not last.fits and len(last.settings) >= 3
 
 

@@ -14,7 +14,7 @@ SHORTEST, LOWEST = 128, 4  # tokens and rank below which nothing is proposed
 
 
 @dataclass(frozen=True)
-class Advice:
+class Remedy:
     """Settings that would be changed, as `--set` takes them, and the worst case of the smallest pass then, in bytes."""
 
     settings: tuple[str, ...]
@@ -41,7 +41,7 @@ def least(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: floa
     return device_bytes(need.allocated, place)[1]
 
 
-def advise(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: float) -> tuple[Advice, ...]:
+def remedies(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: float) -> tuple[Remedy, ...]:
     """Return what would make a stage fit `free` bytes: each change that does alone, else all of them together.
 
     Empty where it fits as it is. The last one does not fit where nothing does: then only a smaller base would.
@@ -54,7 +54,7 @@ def advise(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: flo
     if worst(now) <= free:
         return ()
     firsts = (next((each for each in kind(now) if worst(each) <= free), None) for kind in KINDS)
-    if alone := tuple(Advice((each.setting,), worst(each), fits=True) for each in firsts if each is not None):
+    if alone := tuple(Remedy((each.setting,), worst(each), fits=True) for each in firsts if each is not None):
         return alone
     settings: list[str] = []
     for kind in KINDS:
@@ -63,7 +63,7 @@ def advise(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: flo
             settings.append(now.setting)
             if worst(now) <= free:
                 break
-    return (Advice(tuple(settings), worst(now), fits=worst(now) <= free),)
+    return (Remedy(tuple(settings), worst(now), fits=worst(now) <= free),)
 
 
 def _recomputing(now: _Change) -> Iterator[_Change]:
