@@ -41,7 +41,7 @@ class Asked:
 
 def question_for(subject: Subject) -> Asked:
     """Return the question that the card of `subject`'s releases asks."""
-    for prompt in getattr(subject.evaluate, "prompts", ()):
+    for prompt in subject.evaluate.prompts:
         return Asked(str(prompt), "`evaluate.prompts` of the recipe")
     try:
         tasks = chosen_tasks(subject.evaluate, subject.root)
