@@ -21,6 +21,7 @@ from statllama.recipe import load_recipe
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run
 from statllama.store import Store
+from statllama.store.leases import working
 from tests.conftest import REPO, stage
 from tests.running import Said, statllama
 
@@ -270,3 +271,16 @@ def test_gc_beside_a_run_takes_nothing_of_it(write_recipe: Write, tmp_path: Path
     assert "adapter a of old" in watched.said["step"][0].stdout
     assert not unused.exists()
     assert not store.listed("partial")
+
+
+def test_who_works_here_is_told_before_anything_is_asked(here: Path) -> None:
+    store = Store(here / "w")
+    with working(store) as lease:
+        for command in (("rm", "tiny@1"), ("gc",), ("gc", "--dry-run")):
+            said = call(here, *command)
+            assert said.returncode == 1 and "may need anything that is here" in said.stderr, said
+            assert said.stdout == ""
+        lease.only(store.last_run("tiny"))
+        said = call(here, "rm", "tiny")
+        assert said.returncode == 1 and "tiny is at work" in said.stderr and said.stdout == ""
+        assert call(here, "rm", "tiny@1", "--yes").returncode == 0
