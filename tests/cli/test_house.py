@@ -197,6 +197,11 @@ def test_a_base_that_lies_elsewhere(ran: Path, here: Path, base_folder: Path, tm
     other.mkdir()
     said = call(other, "import", here / "b")
     assert "its base /nowhere/base is not here" in said.stdout
+    assert f"statllama import {here / 'b'} --workspace {other / 'w'} --base FOLDER" in said.stdout
+    said = call(other, "import", here / "b", "--name", "theirs")
+    assert f"--workspace {other / 'w'} --name theirs --base FOLDER" in said.stdout
+    said = call(other, "eval", "theirs", "--stage", "b", "--limit", "4", "--task", "ap_statistics")
+    assert "the base folder /nowhere/base is not there\n  -> " in said.stderr and "--base FOLDER" in said.stderr
     wrong = tmp_path / "wrong"
     shutil.copytree(base_folder, wrong)
     config = json.loads((wrong / "config.json").read_text())
@@ -213,6 +218,7 @@ def test_import_tells_what_it_was_given(here: Path) -> None:
     (here / "x.gguf").write_bytes(b"GGUF" + bytes(20))
     for arguments, message in (
         (("nothing",), "nothing does not exist\n  -> name a bundle made by `export --bundle`, or a GGUF file"),
+        ((".",), ". is a folder\n  -> name a bundle"),
         (("x.gguf",), "x.gguf is no bundle; to make a base folder of a GGUF file, name the folder"),
         (("x.gguf", "--name", "y", "--out", "z"), "the file is no bundle: --name cannot be given with it"),
     ):
