@@ -48,12 +48,15 @@ def rm(
     Says what goes and what stays, then asks. A run that goes on is not removed.
     """
     from statllama.cli.console.house import agreed, print_cleared, print_removal
-    from statllama.runs.house import removal, remove, with_earlier
+    from statllama.runs.house import removal, remove, stock_of, with_earlier
     from statllama.store import Store
+    from statllama.store.leases import require_settled
 
     store = Store(workspace)
     names = with_earlier(store, runs) if earlier else tuple(dict.fromkeys(runs))
-    going = removal(store, names)
+    live = stock_of(store)[1]
+    going = removal(store, names, live)
+    require_settled(live)  # before it asks
     print_removal(going, whole=dry_run)
     if not dry_run and agreed("remove", yes, f"statllama rm {' '.join(runs)} --yes"):
         print_cleared(remove(store, names, {item.place for item in going.items}))
@@ -67,9 +70,12 @@ def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: Workspa
     from statllama.cli.console.house import agreed, print_cleared, print_orphans
     from statllama.runs.house import stock_of, sweep
     from statllama.store import Store
+    from statllama.store.leases import require_settled
 
     store = Store(workspace)
-    found = stock_of(store)[0].orphans
+    stock, live = stock_of(store)
+    require_settled(live)  # what no run uses cannot be told before
+    found = stock.orphans
     print_orphans(store, found, whole=dry_run)
     if not dry_run and (not found or agreed("delete", yes, "statllama gc --yes")):
         print_cleared(sweep(store, {item.place for item in found}))

@@ -65,7 +65,8 @@ def import_(
     from statllama.store.archive import is_archive
 
     if not file.is_file():
-        raise NotFoundError(f"{file} does not exist", remedy="name a bundle made by `export --bundle`, or a GGUF file")
+        wrong = "is a folder" if file.is_dir() else "does not exist"
+        raise NotFoundError(f"{file} {wrong}", remedy="name a bundle made by `export --bundle`, or a GGUF file")
     if is_archive(file):
         _refuse("a bundle", {"--out": out, "--type": type_, "--no-verify": not verify})
         _import_bundle(file, name, base, recipe, workspace)
@@ -102,4 +103,4 @@ def _import_bundle(file: Path, name: str | None, base: Path | None, recipe: Path
         raise UsageError(f"--recipe {recipe}: there is no such file")
     with StopSignal():
         brought = import_bundle(file, Store(workspace), Wishes(name, base, recipe))
-    print_brought(brought, file, workspace)
+    print_brought(brought, file, workspace, named=name is not None)

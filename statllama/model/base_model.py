@@ -143,6 +143,11 @@ def load_tokenizer(spec: BaseModelSpec, identity: Mapping[str, Any]) -> PreTrain
     from transformers import AutoTokenizer
 
     name, revision = spec.tokenizer or spec.model, identity["tokenizer"].get("commit")
+    if Path(name).is_absolute() and not Path(name).is_dir():  # Transformers would take it for a name on the hub
+        raise ModelError(
+            f"the base folder {name} is not there",
+            remedy="put it back; or, for a run from another machine, name it: statllama import BUNDLE --base FOLDER",
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     except Exception as error:

@@ -52,7 +52,7 @@ class PageProcess:
         assert self._process is not None and self._process.stderr is not None
         for line in self._process.stderr:
             if line.strip():
-                self._note(f"{self.page}: {line.strip()}")
+                self._note(f"{self.page}: {line.strip().removeprefix('error: ')}")
 
     def end(self) -> None:
         """Wait for the last page."""

@@ -20,6 +20,7 @@ from statllama.runs.runner import Measure, sizes
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
+from statllama.store.leases import working
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def prospects(
             session = Session(recipe, store, reporter, stop, base=planned[0].material["base"])
             measures = sizes(session, fresh)
             if measure:
-                kinds |= {one.kind for one in calibrate(session.timing, planned, stop, known=kinds)}
+                with working(store):  # the data that it measures with stay
+                    kinds |= {one.kind for one in calibrate(session.timing, planned, stop, known=kinds)}
             needs = forecast(recipe, planned, session.prepare, device)
             seen = outlook(session.timing.on(device), planned, fresh)
         yield Prospect(

@@ -36,6 +36,9 @@ _OS_ERRORS = {  # errno: (reason, remedy)
 }
 
 
+_TEMPORARY = (".tmp", ".partial")  # ends of names of which a user knows nothing
+
+
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn a full disk, a quota, a size limit, a read-only disk or a missing permission into a StoreError.
@@ -50,7 +53,8 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         found = None if isinstance(exc, StoreError) else _os_error(exc)
         if found is None:
             raise
-        place = Path(exc.filename) if isinstance(exc, OSError) and isinstance(exc.filename, str) else path
+        name = exc.filename if isinstance(exc, OSError) and isinstance(exc.filename, str) else None
+        place = path if name is None or name.endswith(_TEMPORARY) else Path(name)
         message = f"cannot use {place}: {found[0]} ({free_bytes(path):,} bytes are free on that disk)"
         raise StoreError(message, remedy=found[1]) from exc
 

@@ -21,6 +21,7 @@ from statllama.store.files import read_json
 
 _POLL_SECONDS = 0.1
 _HOLDER_GRACE_SECONDS = 1.0
+_SHOWN = 100  # characters of a command: each `--set` is in it
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Holder:
     def __str__(self) -> str:
         if self.pid is None:
             return "another process"
-        return f"process {self.pid} on {self.host} since {self.since} (`{self.command}`)"
+        command = self.command if len(self.command) <= _SHOWN else f"{self.command[:_SHOWN]}..."
+        return f"process {self.pid} on {self.host} since {self.since} (`{command}`)"
 
     @classmethod
     def here(cls) -> Self:

@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from statllama.errors import StoreError, UsageError
 from statllama.store.content import flaw
@@ -57,6 +57,7 @@ ABOUT = "about.json"
 """File of a working folder that says what is being made there."""
 CHECKPOINTS, SEAL = "checkpoints", "sealed.json"
 """Folder of a working folder's checkpoints, and the file in each that says that it is complete."""
+SCRATCH = "scratch"
 KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -202,13 +203,18 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Lend an empty folder that is deleted afterwards; after a kill, by the next `prune_partial`."""
-        folder = self.writable("partial") / f"trash-{secrets.token_hex(4)}"
+        folder = self.writable("partial") / f"{SCRATCH}-{secrets.token_hex(4)}"
+        lock = FileLock(self.writable("locks") / f"{folder.name}.lock", fallback_to_soft=False)
         with translate_os_errors(folder):
+            lock.acquire()
             folder.mkdir()
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
     def fresh_out(self, kind: Kind, key: str) -> Path:
         """Return `out/` of the working folder, emptied of what a killed run left; files to publish go here."""
@@ -299,13 +305,17 @@ class Store:
             shutil.rmtree(trash, ignore_errors=True)
 
     def prune_partial(self) -> list[Path]:
-        """Delete, and return, the working folders of published entries that nothing holds."""
+        """Delete, and return, the working folders that nothing holds: of published entries, and scratch."""
         pruned = []
         for folder in self.listed("partial"):
             kind, _, key = folder.name.partition("-")
-            with suppress(StoreError), translate_os_errors(folder):
+            with suppress(StoreError, Timeout), translate_os_errors(folder):
                 if kind == "trash":
                     shutil.rmtree(folder)
+                    pruned.append(folder)
+                elif kind == SCRATCH:
+                    with FileLock(self.root / "locks" / f"{folder.name}.lock", blocking=False, fallback_to_soft=False):
+                        shutil.rmtree(folder)
                     pruned.append(folder)
                 elif kind in KINDS and KEY.fullmatch(key) and self.find(kind, key) is not None:
                     with self.hold(kind, key, wait=False):

@@ -21,6 +21,7 @@ from statllama.recipe import load_recipe
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run
 from statllama.store import Store
+from statllama.store.leases import working
 from tests.conftest import REPO, stage
 from tests.running import Said, statllama
 
@@ -196,6 +197,11 @@ def test_a_base_that_lies_elsewhere(ran: Path, here: Path, base_folder: Path, tm
     other.mkdir()
     said = call(other, "import", here / "b")
     assert "its base /nowhere/base is not here" in said.stdout
+    assert f"statllama import {here / 'b'} --workspace {other / 'w'} --base FOLDER" in said.stdout
+    said = call(other, "import", here / "b", "--name", "theirs")
+    assert f"--workspace {other / 'w'} --name theirs --base FOLDER" in said.stdout
+    said = call(other, "eval", "theirs", "--stage", "b", "--limit", "4", "--task", "ap_statistics")
+    assert "the base folder /nowhere/base is not there\n  -> " in said.stderr and "--base FOLDER" in said.stderr
     wrong = tmp_path / "wrong"
     shutil.copytree(base_folder, wrong)
     config = json.loads((wrong / "config.json").read_text())
@@ -212,6 +218,7 @@ def test_import_tells_what_it_was_given(here: Path) -> None:
     (here / "x.gguf").write_bytes(b"GGUF" + bytes(20))
     for arguments, message in (
         (("nothing",), "nothing does not exist\n  -> name a bundle made by `export --bundle`, or a GGUF file"),
+        ((".",), ". is a folder\n  -> name a bundle"),
         (("x.gguf",), "x.gguf is no bundle; to make a base folder of a GGUF file, name the folder"),
         (("x.gguf", "--name", "y", "--out", "z"), "the file is no bundle: --name cannot be given with it"),
     ):
@@ -270,3 +277,16 @@ def test_gc_beside_a_run_takes_nothing_of_it(write_recipe: Write, tmp_path: Path
     assert "adapter a of old" in watched.said["step"][0].stdout
     assert not unused.exists()
     assert not store.listed("partial")
+
+
+def test_who_works_here_is_told_before_anything_is_asked(here: Path) -> None:
+    store = Store(here / "w")
+    with working(store) as lease:
+        for command in (("rm", "tiny@1"), ("gc",), ("gc", "--dry-run")):
+            said = call(here, *command)
+            assert said.returncode == 1 and "may need anything that is here" in said.stderr, said
+            assert said.stdout == ""
+        lease.only(store.last_run("tiny"))
+        said = call(here, "rm", "tiny")
+        assert said.returncode == 1 and "tiny is at work" in said.stderr and said.stdout == ""
+        assert call(here, "rm", "tiny@1", "--yes").returncode == 0

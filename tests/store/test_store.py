@@ -234,6 +234,25 @@ def test_publish_replaces_a_folder_without_a_manifest(store: Store) -> None:
     assert list((store.root / "partial").iterdir()) == []
 
 
+def test_scratch_in_use_is_not_pruned(store: Store) -> None:
+    """As of a calibration beside which a run begins. One that a kill left is."""
+    with store.scratch() as folder:
+        (folder / "checkpoint").write_bytes(b"x")
+        assert in_child(store.prune_partial) == []
+        assert (folder / "checkpoint").exists()
+    assert not list((store.root / "partial").iterdir()) and not list((store.root / "locks").iterdir())
+
+    def die_within() -> None:
+        with store.scratch():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = FORK.Process(target=die_within)
+    child.start()
+    child.join()
+    assert [path.name.partition("-")[0] for path in store.prune_partial()] == ["scratch"]
+    assert not list((store.root / "partial").iterdir())
+
+
 def test_publish_refuses_links_and_what_is_not_json(store: Store) -> None:
     build(store, KEY)
     with pytest.raises(ValueError, match="not JSON compliant"):

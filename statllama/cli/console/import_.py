@@ -38,16 +38,20 @@ def print_imported(imported: Imported) -> None:
     Out.print(f"  {where}: base: {{model: {plain(folder)}}}")
 
 
-def print_brought(brought: Brought, file: Path, workspace: Path) -> None:
-    """Print what a bundle brought, what of it has no place on this machine yet, and the next commands."""
+def print_brought(brought: Brought, file: Path, workspace: Path, *, named: bool) -> None:
+    """Print what a bundle brought, what of it has no place on this machine yet, and the next commands.
+
+    `named`: whether the user gave the run another name.
+    """
     run = plain(brought.runs[0])
     had = f"; {counted(brought.known, 'entry').replace('entrys', 'entries')} here already" if brought.known else ""
     Out.print(f"imported: {plain(', '.join(brought.runs))}, {brought.new:,} adapters and scores{had}")
-    again = f"statllama import {plain(shlex.quote(str(file)))}"
+    here = f"--workspace {plain(shlex.quote(str(workspace)))}"
+    again = f"statllama import {plain(shlex.quote(str(file)))} {here}{f' --name {run}' if named else ''}"
     if not brought.base_here:
         Out.print(f"  [yellow]note:[/] its base {plain(brought.base)} is not here. To chat or score:")
         Out.print(f"    {again} --base FOLDER")
     if not brought.root_here:
         Out.print(f"  [yellow]note:[/] its recipe's folder {plain(brought.root)} is not here. For benchmarks")
         Out.print(f"  of its own: {again} --recipe FILE")
-    Out.print(f"  look at it: statllama status {run} --workspace {plain(shlex.quote(str(workspace)))}")
+    Out.print(f"  look at it: statllama status {run} {here}")

@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from statllama.data.work import Work
+from statllama.errors import StoreError
 from statllama.recipe import load_recipe
 from statllama.runs.forecast import samples
 from statllama.runs.forecast.calibrate import calibrate
 from statllama.runs.forecast.machine import Machine
 from statllama.runs.forecast.outlook import outlook
+from statllama.runs.house import stock_of, sweep
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
@@ -253,12 +255,12 @@ def test_a_kill_leaves_nothing_half_written(recipe: Path, tmp_path: Path, worker
     command = ("plan", recipe, "--workspace", workspace, "--calibrate")
     pid = worker.start(*command, environment={"TEST_PAUSE": "0.5"})
     deadline = time.monotonic() + 60
-    while not list(workspace.glob("partial/trash-*/")) and time.monotonic() < deadline:
+    while not list(workspace.glob("partial/scratch-*/")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
     os.kill(pid, signal.SIGKILL)
     assert worker.wait(pid) == -signal.SIGKILL
-    assert list(workspace.glob("partial/trash-*/")), "it was killed within a stage"
+    assert list(workspace.glob("partial/scratch-*/")), "it was killed within a stage"
     assert not list(workspace.glob("results/*")) and not list(workspace.glob("scores/*"))
     assert (workspace / "memory.json").exists() is False or isinstance(read_json(workspace / "memory.json"), dict)
     session, stages = opened(recipe, workspace)
@@ -272,9 +274,11 @@ def test_an_interrupt_keeps_what_was_measured(recipe: Path, tmp_path: Path, work
     workspace = tmp_path / "w"
     pid = worker.start("plan", recipe, "--workspace", workspace, "--calibrate", environment={"TEST_PAUSE": "0.5"})
     deadline = time.monotonic() + 60
-    while not list(workspace.glob("partial/trash-*/")) and time.monotonic() < deadline:
+    while not list(workspace.glob("partial/scratch-*/")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
+    with pytest.raises(StoreError, match="may need anything that is here"):  # its data and checkpoints among them
+        sweep(Store(workspace), {item.place for item in stock_of(Store(workspace))[0].orphans})
     os.kill(pid, signal.SIGINT)
     assert worker.wait(pid) == 130, worker.said()
     assert "Traceback" not in worker.said()
