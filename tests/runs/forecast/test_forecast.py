@@ -122,6 +122,7 @@ def test_plan_says_what_would_make_a_stage_fit(write_recipe: Write, tmp_path: Pa
     said = statllama("plan", recipe, "--on", "2GB", "--workspace", tmp_path / "w", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert "one does not fit" in said.stdout and "take a smaller base" in said.stdout
+    assert "GiB are free. Not even this makes it fit:\n" in said.stdout
 
 
 def make_large(folder: Path, body: dict[str, Any]) -> None:
