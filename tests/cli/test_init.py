@@ -158,3 +158,38 @@ def test_wrong_input_says_what_to_do_and_writes_nothing(tmp_path: Path) -> None:
     made = statllama("init", "new", "--data", "odd.csv", "rows.jsonl", *named, *BASE, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     assert "question = x1, answer = x2" in made.stdout
+
+
+def test_hostile_texts_and_names_give_a_recipe_that_loads(tmp_path: Path) -> None:
+    """Characters that YAML or UTF-8 does not take, in rows, file names and the goal; a name that YAML calls false."""
+    from os import fsdecode
+
+    from statllama.runs.forecast.device import found_device
+    from statllama.runs.init.draft import draft, look, recipe_name
+    from statllama.runs.init.settings import look_at_base
+    from statllama.runs.init.write import write
+
+    odd = "hei\x7f\x85\u2028\ufeff\uffffth \N{GRINNING FACE}"
+    rows: list[dict[str, Any]] = [{"text": "an odd first row"}]
+    rows += [{"question": f"{odd} {i}?", "answer": f"It is {i}."} for i in range(40)]
+    rows[7]["answer"] = "half of a \ud800 character"
+    file = tmp_path / fsdecode(b"lat\xe4n: # \x07.jsonl")
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "nul.md").write_text("a \0 in a document\n" * 9)
+    (tmp_path / "note.md").write_text("a document without one\n" * 9)
+    looked = look([str(file), str(tmp_path / "*.md")])
+    faults = {(Path(f.file).name, f.row): f.why for found in looked.found for f in found.faults}
+    assert next(why for (name, _), why in faults.items() if name == "nul.md").startswith("a NUL character")
+    assert sorted(row for name, row in faults if name != "nul.md") == [1, 8]
+    assert not any(why.startswith("row") for why in faults.values())
+    for folder, goal in (("no", 'yes: "no" # \x7f'), ("null", ""), ("1e5", odd)):
+        made = draft(recipe_name(folder), looked, look_at_base("quickstart/base"), found_device(), goal)
+        recipe = load_recipe(write(made, tmp_path / folder))
+        assert recipe.name == folder and (
+            recipe.description == goal or (not goal and "quickstart/base learns" in recipe.description)
+        )
+        assert any(odd in prompt for prompt in recipe.evaluate.prompts)
+        left = [
+            json.loads(line) for line in (tmp_path / folder / "data/left_out.jsonl").read_text().split("\n") if line
+        ]
+        assert {row["row"].get("answer") for row in left} >= {"half of a \ud800 character"}

@@ -230,8 +230,9 @@ in your files. Correct or remove items as you like: a run then scores again, and
 
 
 def as_jsonl(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as lines of JSON."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    """Return rows as lines of JSON. Halves of surrogate pairs, which no file takes as they are, are escaped."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def benchmark_text(unit: Unit, longest: int = LONGEST) -> str:

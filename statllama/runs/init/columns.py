@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -49,7 +50,8 @@ def mapping_of(rows: Sequence[Row], given: Mapping[str, str] | None = None) -> R
 
     `given`: {name a format expects: name in the file}, of the user's. UsageError where no format reads those.
     """
-    sample = rows[:SAMPLE]
+    kinds = Counter(map(tuple, rows[:SAMPLE]))  # an odd first row says nothing of the others
+    sample = sorted(rows[:SAMPLE], key=lambda row: tuple(row) != kinds.most_common(1)[0][0])
     header = list(dict.fromkeys(name for row in sample for name in row))
     if given:
         return _as_given(sample, header, given)

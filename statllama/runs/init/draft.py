@@ -19,7 +19,7 @@ from statllama.runs.init.benchmark import Benchmark
 from statllama.runs.init.holdout import Split, split
 from statllama.runs.init.reading import named_files, skipped_note
 from statllama.runs.init.settings import ChosenBase, StageSettings, micro_tokens, stage_settings, token_counts
-from statllama.runs.init.survey import Fault, Found, Unit, Use, survey
+from statllama.runs.init.survey import Fault, Found, Unit, Use, survey, writable
 
 ORDER: tuple[Use, ...] = ("cpt", "sft", "dpo", "kto")
 FEWEST_CHECKED = 20  # training rows with an answer that a reward can check, for a grpo stage to be worth a word
@@ -214,7 +214,7 @@ def held_rows(made: Draft) -> Iterator[dict[str, Any]]:
 def left_out_rows(made: Draft) -> Iterator[dict[str, Any]]:
     """Yield the rows that are used for nothing, with their places and why."""
     for fault in made.unusable:
-        yield {"source": f"{fault.file}, row {fault.row}", "why": fault.why, "row": _jsonable(fault.content)}
+        yield {"source": f"{writable(fault.file)}, row {fault.row}", "why": fault.why, "row": _jsonable(fault.content)}
     for row, why in sorted(made.split.left_out.items()):
         yield {"source": made.units[row].where, "why": why, "row": as_row(made.units[row].example)}
 

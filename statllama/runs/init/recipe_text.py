@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 
+from statllama.config.yaml_lines import parse_value
 from statllama.runs.init.benchmark import ANSWERS, DOCUMENTS, EXACT, PAIRS, QUIZ
 from statllama.runs.init.draft import Draft, Source
 from statllama.runs.init.settings import SMALL, TINY, StageSettings
-from statllama.runs.init.survey import Use, known_columns
+from statllama.runs.init.survey import Use, known_columns, writable
 
 TEACHES: dict[Use, str] = {
     "cpt": "reads the documents: the words and facts of the field",
@@ -25,6 +27,8 @@ SHOWS = {
 }
 NOUNS: dict[Use, str] = {"cpt": "pieces", "dpo": "pairs"}
 WIDTH = 100
+NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""Characters that a YAML file cannot hold as they are, or that end a line there."""
 
 
 def recipe_text(made: Draft) -> str:
@@ -42,10 +46,10 @@ def _head(made: Draft) -> Iterator[str]:
         if renamed:
             columns = ", ".join(f"{used!r} as {name}" for name, used in renamed.items())
             yield f"#     read as {found.format}: {_one_line(columns)}"
-    yield f"name: {json.dumps(made.name) if made.name[0].isdigit() else made.name}"
+    yield f"name: {_scalar(made.name)}"
     files = ", ".join(source.found.name for source in made.sources)
-    about = made.goal or f"{made.base.model.rpartition('/')[2]} learns from {files}."
-    yield f"description: {json.dumps(about, ensure_ascii=False)}"
+    about = made.goal or f"{made.base.model} learns from {files}."
+    yield f"description: {_quoted(writable(about))}"
 
 
 def _counts(made: Draft, name: str) -> str:
@@ -72,8 +76,7 @@ def _base(made: Draft) -> Iterator[str]:
     exact = "" if base.folder else "about "
     yield ""
     yield "base:"
-    model = json.dumps(base.model) if " " in base.model else base.model
-    yield f"  model: {model} # {exact}{readable_count(base.parameters)} parameters"
+    yield f"  model: {_scalar(base.model)} # {exact}{readable_count(base.parameters)} parameters"
     if base.quantization == "none":
         yield "  quantization: none # as it is: a base this small gains little by 4 bit"
     else:
@@ -183,11 +186,21 @@ def _evaluate(made: Draft) -> Iterator[str]:
         yield "  chat_template: false # passages are plain text"
     if made.prompts:
         yield "  prompts: # held-out questions that the base and each stage answer, to read side by side"
-        yield from (f"    - {json.dumps(prompt, ensure_ascii=False)}" for prompt in made.prompts)
+        yield from (f"    - {_quoted(prompt)}" for prompt in made.prompts)
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML: as it is where that is read as the same text, else quoted (`no` would be false)."""
+    return text if re.fullmatch(r"[\w./-]+", text) and parse_value(text) == text else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """Return a text in double quotes; characters that YAML does not take are escaped."""
+    return NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _one_line(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = NOT_YAML.sub("\ufffd", " ".join(text.split()))
     return flat if len(flat) <= WIDTH else f"...{flat[3 - WIDTH :]}"
 
 
@@ -195,6 +208,6 @@ def next_commands(recipe: str) -> Sequence[tuple[str, str]]:
     """Return the three commands that come next, each with its purpose."""
     return (
         (f"statllama data check {recipe}", "the rows as it sees them"),
-        (f"statllama plan {recipe}", "stages, tokens, steps"),
+        (f"statllama plan {recipe}", "stages, memory, time"),
         (f"statllama run {recipe}", "train and score"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ FEW_DOCUMENTS = 20
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 
 
+def writable(name: str) -> str:
+    """Return a file's name with a `?` for each byte that is not UTF-8, which no file of text takes."""
+    return name.encode(errors="replace").decode()
+
+
 @dataclass(frozen=True)
 class Unit:
     """One row, or one piece of a document."""
@@ -69,7 +75,7 @@ class Unit:
     @property
     def where(self) -> str:
         """Return the place in the user's file."""
-        return f"{self.file}, row {self.row}"
+        return f"{writable(self.file)}, row {self.row}"
 
     @property
     def use(self) -> Use:
@@ -145,17 +151,17 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
         mapping_of(rows, columns[""])  # which says what is wrong with them
     if reading is None:
         listed = ", ".join(rows[0]) or "none"
+        option = shlex.quote(f"{path.name}:question=COLUMN,answer=COLUMN")
         raise DataError(
             f"{path}: no known format; columns found: {listed}",
-            remedy=f"say which is which: --columns {path.name}:question=COLUMN,answer=COLUMN (or prompt, chosen and "
-            "rejected; or text)",
+            remedy=f"say which is which: --columns {option} (or prompt, chosen and rejected; or text)",
         )
     units: list[Unit] = []
     faults: list[Fault] = []
     from_one = reading.format == QUIZ and counts_from_one(rows, reading)
     for (number, _), row in zip(contents.rows, rows, strict=True):
         try:
-            check_text(row, f"row {number}")
+            check_text(row, "it")
             units.append(_unit(str(path), number, row, reading, from_one))
         except DataError as error:
             faults.append(Fault(str(path), number, error.message.removeprefix("it: "), row))
@@ -175,21 +181,21 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
 
 
 def _documents(argument: str, contents: Sequence[Contents]) -> Found:
-    units = tuple(
-        Unit(str(each.path), 1, Document(text), text)
-        for each in contents
-        if (text := str(each.rows[0][1]["text"]).strip())
-    )
-    faults = tuple(
-        Fault(str(each.path), 1, "no text", each.rows[0][1])
-        for each in contents
-        if not str(each.rows[0][1]["text"]).strip()
-    )
+    units, faults = [], []
+    for each in contents:
+        row = each.rows[0][1]
+        try:
+            check_text(row, "it")
+            if not (text := str(row["text"]).strip()):
+                raise DataError("no text")
+            units.append(Unit(str(each.path), 1, Document(text), text))
+        except DataError as error:
+            faults.append(Fault(str(each.path), 1, error.message.removeprefix("it: "), row))
     if not units:
-        raise DataError(f"{argument}: no text in its {len(faults)} documents", remedy="leave it out")
+        raise DataError(f"{argument}: no document can be used: {faults[0].why}", remedy="mend it, or leave it out")
     encodings = tuple(sorted({each.encoding for each in contents}))
     files = tuple(each.path for each in contents)
-    return Found(argument, files, "text", Reading("text"), encodings, "", units, faults)
+    return Found(argument, files, "text", Reading("text"), encodings, "", tuple(units), tuple(faults))
 
 
 def _in_pieces(found: Found) -> Found:

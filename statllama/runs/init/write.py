@@ -11,7 +11,7 @@ from statllama.recipe import load_recipe
 from statllama.runs.init.benchmark import as_jsonl
 from statllama.runs.init.draft import Draft, held_rows, left_out_rows
 from statllama.runs.init.recipe_text import recipe_text
-from statllama.runs.init.survey import known_columns
+from statllama.runs.init.survey import known_columns, writable
 from statllama.store.files import file_sha256
 from statllama.store.new_folder import new_folder
 
@@ -54,7 +54,7 @@ def _originals(made: Draft) -> list[Mapping[str, Any]]:
     """Return what the user's files were: place, hash, and how they were read."""
     return [
         {
-            "file": str(path.resolve()),
+            "file": writable(str(path.resolve())),
             "sha256": file_sha256(path),
             "format": found.format,
             "columns": known_columns(found.reading),
