@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from statllama.recipe import load_recipe
-from statllama.runs import live, machine, runner
+from statllama.runs import live, runner
+from statllama.runs.forecast.machine import cpu
+from statllama.runs.gpu import gpu
 from statllama.runs.live import LiveRecord, path_of, read_live
 from statllama.runs.run_state import POINTS, RunState, StageState
 from statllama.store import Store
@@ -227,18 +229,18 @@ def test_what_nvidia_smi_tells(
     tool.write_text(SMI.format(answer=answer))
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = machine.gpu({})
+    found = gpu({})
     assert told.items() <= found.items() and not any("[" in value for value in found.values())
-    assert bool(found) == bool(told) and machine.gpu({"CUDA_VISIBLE_DEVICES": ""}) == {}
+    assert bool(found) == bool(told) and gpu({"CUDA_VISIBLE_DEVICES": ""}) == {}
 
 
 def test_no_gpu_is_told_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.gpu() == {} and "core" in machine.processor()
+    assert gpu() == {} and "core" in str(cpu())
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nexit 9\n")
     tool.chmod(0o755)
-    assert machine.gpu() == {}
+    assert gpu() == {}
 
 
 def test_the_file_is_json_of_a_bounded_size(tmp_path: Path, notes: list[str]) -> None:
