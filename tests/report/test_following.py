@@ -203,6 +203,20 @@ def test_an_earlier_runs_record_is_not_shown_for_a_new_one(write_recipe: Write, 
     assert "curves-wide" not in out.read_text()
 
 
+def test_a_run_whose_record_was_set_aside_meanwhile(worker: Worker, write_recipe: Write, tmp_path: Path) -> None:
+    """Another process runs the recipe under other settings while it trains: page and next commands are its own."""
+    path, out = write_recipe([stage("a", train={"steps": 6})], evaluate=ASKED), tmp_path / "live.html"
+    store = Store(tmp_path / "w")
+    command = ("run", path, "--page", out, "--workspace", store.root)
+    pid = worker.start(*command, environment={"TEST_PAUSE": "1.0"})
+    until(lambda: (found := read_live(store, "tiny")) and found.state.stages["a"].doing == "training")
+    runner.run(load_recipe(path, ["stages.a.train.seed=9"]), store, Reporter())
+    assert worker.wait(pid) == 0, worker.said()
+    assert "statllama report tiny@1" in worker.said()
+    page, key = out.read_text(), store.last_run("tiny@1")["stages"]["a"]["key"]
+    assert key in page and store.last_run("tiny")["stages"]["a"]["key"] not in page and "Answers</h2>" in page
+
+
 # ------------------------------------------------------------------ the commands
 
 
