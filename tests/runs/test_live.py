@@ -23,6 +23,7 @@ from statllama.runs.gpu import gpu
 from statllama.runs.live import LiveRecord, path_of, read_live
 from statllama.runs.run_state import POINTS, RunState, StageState
 from statllama.store import Store
+from statllama.store.leases import working
 from tests.conftest import stage
 
 Write = Callable[..., Path]
@@ -130,6 +131,23 @@ def test_a_study_tells_of_each_of_its_runs(write_recipe: Write, tmp_path: Path, 
     found = [read_live(store, name) for name in ("one", "two")]
     assert [live_.state.outcome for live_ in found if live_] == ["finished", "finished"] and begun == ["one", "two"]
     assert found[0] and found[1] and found[0].state.started < found[1].state.started and notes == []
+
+
+def test_a_run_of_a_host_that_is_gone_has_ended(tmp_path: Path, notes: list[str], monkeypatch: Any) -> None:
+    """As of a killed container, whose workspace another one goes on with; a live one on another host has its lease."""
+    store = Store(tmp_path / "w")
+    monkeypatch.setattr("socket.gethostname", lambda: "container-1")
+    with working(store):
+        record = LiveRecord(store, notes.append)
+        record.state = RunState(name="tiny", started=1.0)
+        record._write()
+        monkeypatch.setattr("socket.gethostname", lambda: "container-2")
+        assert (found := read_live(store, "tiny")) is not None and found.going
+    assert (found := read_live(store, "tiny")) is not None and found.killed
+    second = LiveRecord(store, notes.append)
+    second.state = RunState(name="tiny", started=2.0)
+    second._write()
+    assert (found := read_live(store, "tiny")) is not None and found.state.started == 2.0 and notes == []
 
 
 OTHER = """
