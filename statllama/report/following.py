@@ -17,7 +17,7 @@ from statllama.report.live import with_live
 from statllama.report.page import Drawn, write
 from statllama.runs.gpu import gpu
 from statllama.runs.history import run_with
-from statllama.runs.live import Live, read_live
+from statllama.runs.live import Live, read_live, without_file
 from statllama.runs.subject import Subject, subject_of
 from statllama.store import Holder, Store
 
@@ -67,7 +67,7 @@ def follow(
         if not live.going:
             return live
         time.sleep(LOOK)
-        live = read_live(store, name) or live
+        live = read_live(store, name) or without_file(store, live)
 
 
 def _again(gap: float) -> int:

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,11 @@ def _read(store: Store, name: str) -> Live | None:
         return Live(RunState.from_json(body["state"]), holder, machine, _alive(store, holder))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def without_file(store: Store, live: Live) -> Live:
+    """Return what was read last of a run whose file is gone, as when its workspace was deleted."""
+    return replace(live, alive=_alive(store, live.holder))
 
 
 def _alive(store: Store, holder: Holder) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,19 @@ def test_a_killed_run_is_shown_as_killed(worker: Worker, write_recipe: Write, tm
     assert worker.wait(worker.start("run", path, "--workspace", store.root)) == 0
     assert module.follow(store, "tiny", out, pytest.fail).state.outcome == "finished"
     assert 'id="now"' not in out.read_text()
+
+
+def test_following_ends_when_run_and_workspace_are_gone(worker: Worker, write_recipe: Write, tmp_path: Path) -> None:
+    path, store, out = write_recipe([stage("a", train={"steps": 12})]), Store(tmp_path / "w"), tmp_path / "page.html"
+    pid = worker.start("run", path, "--workspace", store.root, environment={"TEST_PAUSE": "1.0"})
+    until(lambda: (found := read_live(store, "tiny")) and found.state.stages["a"].doing == "training")
+    follower = worker.start("report", "tiny", "--follow", "--out", out, "--workspace", store.root)
+    until(out.is_file)
+    os.kill(pid, signal.SIGSTOP)
+    shutil.rmtree(store.root)
+    os.kill(pid, signal.SIGKILL)
+    worker.wait(pid)
+    assert worker.wait(follower) == 0 and refresh_of(out.read_text()) is None
 
 
 def test_a_full_disk_is_told_once_and_the_page_stays_whole(
