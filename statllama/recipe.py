@@ -170,6 +170,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_file
         raise UsageError(f"{source} is a study of several recipes, not a recipe", remedy=f"statllama study {recipe}")
     for override in overrides:
         command_line.apply(data, override, lines)
+    command_line.spread(data, lines)
     return _build(whole, source, tuple(overrides), check_files)
 
 

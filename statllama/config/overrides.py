@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from statllama.config.precedence import remaining
+from statllama.config.inherit import BLENDED, DEFAULTED
+from statllama.config.precedence import over, remaining, under_stage
 from statllama.config.yaml_lines import Path_, parse_value
 from statllama.errors import UsageError, near
 
@@ -47,6 +48,37 @@ def apply(data: dict[str, Any], override: str, lines: dict[Path_, int]) -> None:
     for inner in [p for p in lines if p[: len(path)] == path]:
         del lines[inner]
     lines[path] = 0
+
+
+def spread(data: dict[str, Any], lines: dict[Path_, int]) -> None:
+    """Put what `--set defaults.train.steps=20` has set over the same fields of every stage that trains.
+
+    A command line lies above a recipe, so a stage's own `epochs` is no reason to ignore it. What `--set` says of one
+    stage stays.
+    """
+    defaults, stages = data.get("defaults"), data.get("stages")
+    if not isinstance(defaults, dict) or not isinstance(stages, list):
+        return
+    for number, stage in enumerate(stages):
+        if not isinstance(stage, dict) or BLENDED in stage:  # a blend trains nothing
+            continue
+        for group in DEFAULTED:
+            below, own = defaults.get(group), stage.get(group, {})
+            if not isinstance(below, dict) or not isinstance(own, dict):
+                continue  # told by the checks
+            path: Path_ = ("stages", number, group)
+            top = {field: value for field, value in below.items() if _was_set(("defaults", group, field), lines)}
+            top = under_stage(top, stage) if group == "train" else top
+            kept = {field: value for field, value in own.items() if _was_set((*path, field), lines)}
+            if top := {field: value for field, value in remaining(top, kept).items() if field not in kept}:
+                stage[group] = over(own, top)
+                for inner in [p for p in lines if p[:3] == path and p[3:4] and p[3] in top]:
+                    del lines[inner]  # its errors are those of `defaults`
+
+
+def _was_set(path: Path_, lines: Mapping[Path_, int]) -> bool:
+    """Return whether `--set` put something at this path, above it or below it."""
+    return any(line == 0 and place[: len(path)] == path[: len(place)] for place, line in lines.items())
 
 
 def _give_way(target: dict[str, Any], own: dict[str, Any], path: Path_, lines: Mapping[Path_, int]) -> None:

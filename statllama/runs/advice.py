@@ -47,10 +47,13 @@ class Advice:
         return self.text if self.remedy is None else f"{self.text} ({self.remedy})"
 
 
-def advise(recipe: Recipe, planned: Sequence[PlannedStage], sizes: Mapping[str, tuple[int, int]]) -> tuple[Advice, ...]:
+def advise(
+    recipe: Recipe, planned: Sequence[PlannedStage], sizes: Mapping[str, tuple[int, int]], cuda: bool | None = None
+) -> tuple[Advice, ...]:
     """Return everything that would stop the stages that are to run, then what is likely to spoil them.
 
-    `sizes`: {stage: (prepared rows, optimizer steps)} of those that train.
+    `sizes`: {stage: (prepared rows, optimizer steps)} of those that train. `cuda`: whether the machine that they are to
+    run on has CUDA; None asks this one.
     """
     waiting = [stage for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if not waiting:
@@ -59,7 +62,7 @@ def advise(recipe: Recipe, planned: Sequence[PlannedStage], sizes: Mapping[str, 
     found = list(_stopping(partial(require_trackers, recipe.report_to)))
     for spec in (stage.spec for stage in waiting):
         assert isinstance(spec, TrainingSpec)
-        found += _stopping(partial(require_optimizer, spec))
+        found += _stopping(partial(require_optimizer, spec, cuda))
         found += _stopping(partial(require_length, spec, positions)) if positions is not None else ()
         found += warnings(spec, *sizes[spec.name], width)
     return tuple(sorted(found, key=lambda advice: not advice.stops))

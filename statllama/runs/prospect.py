@@ -71,7 +71,7 @@ def prospects(
             recipe,
             fresh,
             measures,
-            advise(recipe, fresh, {name: (size.rows, size.steps) for name, size in measures.items()}),
+            advise(recipe, fresh, {name: (size.rows, size.steps) for name, size in measures.items()}, device.cuda),
             {stage.spec.name: needs[stage.spec.name] for stage in fresh},
             seen,
             foresee(recipe, store, planned) if fresh else (),

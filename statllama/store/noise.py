@@ -17,7 +17,7 @@ NOISE: tuple[tuple[str, str], ...] = (
     # How torchao, which Unsloth brings, registers its types.
     ("torch.utils._pytree", r"is an Enum subclass and is now natively supported"),
     # A whole row for each completion that no reward judged; batches that teach nothing are told in our words.
-    ("trl.trainer.grpo_trainer", r"^All reward functions returned None for the following kwargs"),
+    ("trl.trainer.grpo_trainer", r"^(\[RANK \d+\] )?All reward functions returned None for the following kwargs"),
     # That it sets no alarm, which we ask it for.
     ("math_verify.parser", r"^Timeout is disabled"),
     ("math_verify.grader", r"^Timeout is disabled"),

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
 
 
-def require_optimizer(spec: TrainingSpec) -> None:
-    """Raise TrainingError for an optimizer that this machine cannot run."""
-    if "8bit" in spec.train.optimizer and not has_cuda():
+def require_optimizer(spec: TrainingSpec, cuda: bool | None = None) -> None:
+    """Raise TrainingError for an optimizer that a machine cannot run. `cuda`: whether it has CUDA; None: this one."""
+    if "8bit" in spec.train.optimizer and not (has_cuda() if cuda is None else cuda):
         raise TrainingError(
             f"stage {spec.name}: optimizer {spec.train.optimizer} needs CUDA, and this machine has none",
             remedy=f"--set stages.{spec.name}.train.optimizer=adamw_torch",

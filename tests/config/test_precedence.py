@@ -45,6 +45,29 @@ def load(tmp_path: Path) -> Load:
     return call
 
 
+def test_defaults_on_the_command_line_lie_above_every_stage(load: Load) -> None:
+    """`--set defaults.train.steps=2` is what `lr`, `epochs` and the like are told to write: it must not be ignored."""
+    stages = [
+        stage("sft", name="a", train={"epochs": 3, "warmup": 50, "learning_rate": 1e-3}),
+        stage("dpo", name="b", parents="base", train={"steps": 9, "batch_size": 4}),
+        {"name": "c", "type": "blend", "of": {"a": 0.5, "b": 0.5}},
+    ]
+    for below in (None, stages):  # written here, or in a recipe that is extended
+        own = stages if below is None else []
+        over = "defaults.train.steps=2", "defaults.train.packing=true", "stages.b.train.learning_rate=1e-5"
+        a, b, _ = load(own, *over, "defaults.train.learning_rate=2e-4", below=below).stages  # type: ignore[misc]
+        assert (a.train.steps, a.train.epochs, a.train.warmup, a.train.packing) == (2, None, 0, True)
+        assert (b.train.steps, b.train.batch_size, b.train.packing) == (2, 4, False)
+        assert (a.train.learning_rate, b.train.learning_rate) == (2e-4, 1e-5)  # one stage is said more exactly
+    (a, b) = load(stages[:2], "stages.a.train.epochs=1", "defaults.train={steps: 5}", "defaults.lora={r: 3}").stages
+    assert [(s.train.steps, s.train.epochs, s.lora.r) for s in (a, b)] == [(None, 1, 3), (5, None, 3)]
+    with pytest.raises(RecipeError, match=r"defaults\.train\.steps: .*got 'x'") as error:
+        load(stages, "defaults.train.steps=x")
+    assert error.value.message.count("got 'x'") == 1
+    (a,) = load([stage("sft", train={"epochs": 3})], defaults={"train": {"steps": 7}}).stages  # the file's: below
+    assert (a.train.steps, a.train.epochs) == (None, 3)
+
+
 @pytest.mark.parametrize(
     ("lower", "upper"),
     [

@@ -235,16 +235,8 @@ def test_a_file_stands_in_by_content(tmp_path: Path, data: dict[str, Any]) -> No
     assert found[0] == found[1]
 
 
-def test_without_the_hub_the_remedy_is_a_file(
-    model: Any, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import datasets
-
-    def offline(*_: Any, **__: Any) -> None:
-        raise ConnectionError("Couldn't reach 'allenai/ai2_arc' on the Hub")
-
-    monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(EvaluationError, match="Couldn't reach") as caught:
+def test_without_the_hub_the_remedy_is_a_file(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(EvaluationError, match="the hub cannot be reached") as caught:
         score(model, tokenizer, find_tasks(["arc_challenge"], [EVAL]).values(), EvaluateSpec())
     assert "`evaluate: {data: {arc_challenge: FILE}}`" in str(caught.value)
 

@@ -69,9 +69,20 @@ def test_what_would_stop_a_run_is_said_in_the_words_of_run(
     run = statllama("run", own, "--set", override, cwd=own.parent)
     message, arrow, remedy_of_run = run.stderr.strip().partition("\n  -> ")
     assert run.returncode == 1 and arrow
-    assert only == f"would stop: {message.removeprefix('error: ')}   -> {remedy_of_run}"
+    text, arrow, remedy_of_plan = only.partition("   -> ")
+    assert text == f"would stop: {message.removeprefix('error: ')}" and arrow
+    if remedy_of_plan == f"--set {remedy}":
+        assert remedy_of_run.endswith(f"statllama run own.yaml --set {override} --set {remedy}")
+    else:
+        assert remedy_of_run.startswith(f"{remedy_of_plan}; then go on: ")
     assert said(own, override, remedy) == []
     assert "loading" not in run.stdout, "before the base is loaded"
+
+
+def test_an_optimizer_is_judged_on_the_card_that_is_named(own: Path) -> None:
+    asked = ("plan", own, "--set", "stages.sft.train.optimizer=adamw_8bit")
+    assert "would stop" not in statllama(*asked, "--on", "12GB", cwd=own.parent).stdout
+    assert "would stop" in statllama(*asked, "--on", "cpu", cwd=own.parent).stdout
 
 
 def without(library: str) -> Any:

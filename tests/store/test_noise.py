@@ -34,6 +34,7 @@ EXPECTED = (
     r"  base -> one",
     r"  one <- sft\.jsonl: 48 examples, [\d,]+ tokens, \d+ % with loss",
     r"  note: all sources: only 48 examples: .*",
+    r"  note: stage one: a learning rate of 0\.01 is far above .*",
     r"  loading \S+base0: [\d.]+ s",
     r"one \(sft\): 1 step of 4 rows, learning rate 0\.01, rank 4, scale 2",
     r"  step 1/1  loss .*",

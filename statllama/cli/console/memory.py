@@ -79,12 +79,19 @@ def _explain(trained: list[StageForecast], device: Device) -> None:
 
 def _advise(one: StageForecast, device: Device) -> None:
     assert one.memory is not None
-    helps = all(remedy.fits for remedy in one.remedies)
+    helps, several = all(remedy.fits for remedy in one.remedies), len(one.remedies) > 1
+    over = f" ({readable_bytes(one.memory.high - device.free)} too much)"
     Out.print(
         f"[yellow]{plain(one.name)} does not fit:[/] one row alone takes up to {readable_bytes(one.memory.high)}, and "
-        f"{readable_bytes(device.free)} are free. {'Any of these makes it fit' if helps else 'Not even these do'}:"
+        f"{readable_bytes(device.free)} are free{over if _alike(one.memory.high, device.free) else ''}. "
+        f"{'Any of these makes' if several else 'This makes' if helps else 'Not even this makes'} it fit:"
     )
     for remedy in one.remedies:
         Out.print(f"  {plain(remedy)}   [dim]up to {readable_bytes(remedy.worst)}[/]", soft_wrap=True)
     if not helps:
         Out.print("  [dim]take a smaller base[/]")
+
+
+def _alike(first: float, second: float) -> bool:
+    """Return whether two amounts read the same although they are not."""
+    return readable_bytes(first) == readable_bytes(second)

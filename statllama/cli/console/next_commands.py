@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,9 @@ from statllama.errors import Interrupted, StatllamaError, UsageError
 if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.runs.study import StudyResult
+
+OPTIONS = re.compile(r"--set \S+( --set \S+)*")
+"""A remedy that is nothing but options of the command."""
 
 
 def print_next(name: str, workspace: Path, card: Scorecard | None) -> None:
@@ -82,6 +86,8 @@ def going_on(reporter: ConsoleReporter) -> Iterator[None]:
 def _with_command(error: StatllamaError) -> str:
     if isinstance(error, Interrupted) or not error.remedy:
         return f"go on: {_again()}"
+    if OPTIONS.fullmatch(error.remedy):  # settled by options: with the command as it was, the same would happen
+        return f"go on: {_again()} {error.remedy}"
     return f"{error.remedy}; then go on: {_again()}"
 
 

@@ -122,6 +122,7 @@ def test_plan_says_what_would_make_a_stage_fit(write_recipe: Write, tmp_path: Pa
     said = statllama("plan", recipe, "--on", "2GB", "--workspace", tmp_path / "w", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
     assert "one does not fit" in said.stdout and "take a smaller base" in said.stdout
+    assert "GiB are free. Not even this makes it fit:\n" in said.stdout
 
 
 def make_large(folder: Path, body: dict[str, Any]) -> None:
@@ -154,7 +155,7 @@ def test_a_study_is_planned_with_each_distinct_stage_once(write_recipe: Write, t
     (tmp_path / "all.study.yaml").write_text(yaml.safe_dump({"name": "all", "recipes": ["recipe.yaml", "other.yaml"]}))
     said = statllama("plan", "all.study.yaml", "--workspace", tmp_path / "w", cwd=tmp_path)
     assert said.returncode == 0, said.stderr
-    named = [line.split()[1] for line in said.stdout.splitlines() if line.startswith("│ ")]
-    assert named == ["one", "two", "three"]
+    rows = [line.split() for line in said.stdout.splitlines()]
+    assert [row[0] for row in rows if row[1:2] in (["sft"], ["dpo"])] == ["one", "two", "three"]
     missing = statllama("plan", "all.study.yaml", "--until", "thre", "--workspace", tmp_path / "w", cwd=tmp_path)
     assert missing.returncode == 2 and "three" in missing.stderr
