@@ -46,6 +46,7 @@ def chat(
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs import chat as talk
     from statllama.runs.loaded import Loaded
+    from statllama.runs.scorer import reading_here
     from statllama.runs.targets import chosen_stack
     from statllama.store import Store
 
@@ -57,7 +58,7 @@ def chat(
     loaded = Loaded(subject.base, subject.identity, store, ConsoleReporter(), subject.evaluate.max_length)
     versions = talk.Versions(loaded, stack, subject.precision)
     sampling = talk.Sampling(temperature, top_p, max_tokens, seed)
-    with versions.attached() as model:
+    with reading_here(store, subject), versions.attached() as model:
         positions = talk.positions_of(model, subject.evaluate.max_length)
         sides = {stack.name: talk.Conversation(loaded.tokenizer, positions, system)}
         if versus:

@@ -109,6 +109,7 @@ def export(
     from statllama.release.release import export as make_release
     from statllama.release.release import require_complete
     from statllama.runs.loaded import Loaded
+    from statllama.runs.scorer import reading_here
     from statllama.runs.signals import StopSignal
     from statllama.runs.targets import chosen_stack
     from statllama.store import Store
@@ -128,7 +129,7 @@ def export(
     loaded = Loaded(
         subject.base, subject.identity, store, ConsoleReporter(), subject.evaluate.max_length, backend="transformers"
     )
-    with StopSignal():
+    with StopSignal(), reading_here(store, subject):
         release = make_release(subject, stack, loaded, out, wanted, name, force)
     print_release(release)
     if push is not None and (force or not release.certificate.withheld):

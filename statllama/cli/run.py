@@ -36,6 +36,7 @@ def run(
     from statllama.cli.console.run import ConsoleReporter, print_page
     from statllama.recipe import load_recipe
     from statllama.report.watching import watched
+    from statllama.runs.history import run_with
     from statllama.runs.live import LiveRecord
     from statllama.runs.reporting import Reporters
     from statllama.runs.runner import run as run_recipe
@@ -53,7 +54,8 @@ def run(
         with watched(store, page, console.note) as start:
             record = LiveRecord(store, console.note, start)
             result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
-        print_next(loaded.name, workspace, result.scorecard)
+        keys = {stage: folder.name for stage, folder in result.results.items()}
+        print_next(run_with(store, loaded.name, keys), workspace, result.scorecard)
 
 
 def plan(

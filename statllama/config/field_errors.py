@@ -81,6 +81,8 @@ def _message(kind: str, message: str, context: Mapping[str, Any], got: object) -
         message = f"needs at least {context['min_length']}"
     elif kind == "string_pattern_mismatch" and context.get("pattern") == NAME_PATTERN:
         message = NAME_RULE
+    elif kind == "string_pattern_mismatch" and context.get("pattern") == r"\S":
+        message = "is blank"
     else:
         message = KINDS.get(kind, f"{message[0].lower()}{message[1:]}")
     said = repr(got)

@@ -9,6 +9,8 @@ hub: nobody gets a model of ours from the network by publishing one under its na
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -124,6 +126,9 @@ def find_recipe(name: str, studies: bool = False) -> Path:
     remedy = "give a .yaml file, or a shipped recipe: " + ", ".join(shipped)
     if os.path.isdir(path):
         raise UsageError(f"{name} is a folder, not a recipe", remedy=remedy)
+    if re.fullmatch(r"[^/]+@[0-9]+", name):
+        command = f"statllama show {shlex.quote(name)} > FILE.yaml"
+        remedy = f"`statllama status` lists the earlier runs; to run the settings of one again: {command}, and run that"
     close = get_close_matches(name, _recipes_beside(path), n=2) + get_close_matches(wanted, shipped, n=2)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
     raise NotFoundError(f"no recipe {name!r}: no such file, and no shipped recipe of that name{hint}", remedy=remedy)

@@ -16,6 +16,7 @@ from statllama.release.release import require_complete
 from statllama.runs.api import Named, Words, find_stack, open_store
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
+from statllama.runs.scorer import reading_here
 from statllama.runs.signals import StopSignal
 from statllama.runs.tables import Shown, Table, place
 
@@ -93,7 +94,7 @@ def export(
     loaded = Loaded(
         subject.base, subject.identity, store, reporter, subject.evaluate.max_length, backend="transformers"
     )
-    with StopSignal():
+    with StopSignal(), reading_here(store, subject):
         release = make_release(subject, stack, loaded, folder, wanted, name, force)
     require_complete(release)
     return Released(release.folder, release.certificate, release.notes)

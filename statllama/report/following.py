@@ -16,7 +16,8 @@ from statllama.report.data import ReportData
 from statllama.report.live import with_live
 from statllama.report.page import Drawn, write
 from statllama.runs.gpu import gpu
-from statllama.runs.live import Live, read_live
+from statllama.runs.history import run_with
+from statllama.runs.live import Live, read_live, without_file
 from statllama.runs.subject import Subject, subject_of
 from statllama.store import Holder, Store
 
@@ -66,7 +67,7 @@ def follow(
         if not live.going:
             return live
         time.sleep(LOOK)
-        live = read_live(store, name) or live
+        live = read_live(store, name) or without_file(store, live)
 
 
 def _again(gap: float) -> int:
@@ -109,7 +110,8 @@ class _Known:
         return self._data
 
     def _collect(self, live: Live) -> ReportData | None:
-        record = self.store.last_run(self.name)
+        told = {stage.name: stage.key for stage in live.state.stages.values()}
+        record = self.store.last_run(run_with(self.store, self.name, told))
         keys = {name: stage["key"] for name, stage in record["stages"].items()}
         if any(name not in keys for name in live.state.stages):
             return None

@@ -36,6 +36,19 @@ def stages_before(store: Store, name: str) -> dict[str, Any]:
     return {**(before[0]["stages"] if before else {}), **store.last_run(name)["stages"]}
 
 
+def run_with(store: Store, name: str, keys: Mapping[str, str]) -> str:
+    """Return `name`, or the earlier record of it that has more of these {stage: key}: a run of other settings sets the
+    record aside of one that still goes on.
+    """
+    records = {name: store.last_run(name), **dict(reversed(earlier(store, name).items()))}
+
+    def shared(run: str) -> int:
+        stages = records[run]["stages"]
+        return sum(stage in stages and stages[stage]["key"] == key for stage, key in keys.items())
+
+    return max(records, key=shared)
+
+
 def same_settings(one: Record, other: Record) -> bool:
     """Return whether two records have the same stages, with the same keys as far as both know them."""
     known = one["stages"].keys() & other["stages"].keys()

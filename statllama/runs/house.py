@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from statllama.errors import NotFoundError, StoreError, near
-from statllama.runs.history import split_run
+from statllama.runs.history import run_with, split_run
 from statllama.runs.inventory import Item, Stock, take_stock
 from statllama.store import Holder, Store
 from statllama.store.holder import HeldError
@@ -62,17 +62,25 @@ def with_earlier(store: Store, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(run for run in store.runs() if run in names or split_run(run)[0] in names)
 
 
+def at_work(store: Store, live: Sequence[Lease]) -> dict[str, Holder]:
+    """Return {run: a process that works on it}, by the names that their records have now."""
+    found = {}
+    for lease in live:
+        if lease.record is not None:
+            keys = {name: stage["key"] for name, stage in lease.record["stages"].items()}
+            found[run_with(store, str(lease.record.get("name")), keys)] = lease.holder
+    return found
+
+
 def removal(store: Store, names: Sequence[str], live: Sequence[Lease] = ()) -> Removal:
     """Return what removing runs would delete. NotFoundError for a run that is not there, StoreError for one that goes
     on.
     """
     require_runs(store, names)
     stock, runs = take_stock(store, live), store.runs()
-    for lease in live:
-        if lease.record is not None and lease.record.get("name") in names:
-            raise StoreError(
-                f"{lease.record['name']} is at work: {lease.holder}", remedy="wait until it ends, or stop it"
-            )
+    for name, holder in at_work(store, live).items():
+        if name in names:
+            raise StoreError(f"{name} is at work: {holder}", remedy="wait until it ends, or stop it")
     rest = stock.without(names)
     reached = [item for item in stock.items if any(name in names for name in stock.owners(item))]
     bases = {split_run(name)[0] for name in names}

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from statllama.runs.progress import RunProgress
 from statllama.runs.run_state import RunState
 from statllama.store import Holder, Store
 from statllama.store.files import read_json, write_text
+from statllama.store.leases import leases
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
@@ -140,9 +142,27 @@ def _read(store: Store, name: str) -> Live | None:
             return None
         machine = {str(what): str(value) for what, value in body["machine"].items()}
         holder = Holder(**body["holder"])
-        return Live(RunState.from_json(body["state"]), holder, machine, holder.alive())
+        return Live(RunState.from_json(body["state"]), holder, machine, _alive(store, holder))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def without_file(store: Store, live: Live) -> Live:
+    """Return what was read last of a run whose file is gone, as when its workspace was deleted."""
+    return replace(live, alive=_alive(store, live.holder))
+
+
+def _alive(store: Store, holder: Holder) -> bool:
+    """Return whether the process that runs it lives: one on another host, such as a container that is gone, while it
+    has its lease of the workspace.
+    """
+    if holder.host == Holder.here().host or not os.access(store.root / "locks", os.W_OK):
+        return holder.alive()
+    try:
+        working = [lease.holder for lease in leases(store)]
+    except StoreError:
+        return holder.alive()
+    return any(one.pid is None or (one.pid, one.host) == (holder.pid, holder.host) for one in working)
 
 
 def _gpu_in_words() -> dict[str, str]:

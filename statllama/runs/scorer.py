@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -229,6 +229,13 @@ def scoring_here(store: Store, subject: Subject) -> Iterator[None]:
             lease = stack.enter_context(working(store))
             bare = {"name": subject.name, "order": [], "stages": {}, "identity": dict(subject.identity)}
             lease.only(subject.record or bare)
+        yield
+
+
+@contextmanager
+def reading_here(store: Store, subject: Subject) -> Iterator[None]:
+    """Enclose work with the results of a recorded run, as `scoring_here`. Makes no workspace where there is none."""
+    with scoring_here(store, subject) if subject.record else nullcontext():
         yield
 
 

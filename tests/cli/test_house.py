@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from statllama.recipe import load_recipe
+from statllama.runs.house import at_work
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run
 from statllama.store import Store
-from statllama.store.leases import working
+from statllama.store.leases import leases, working
 from tests.conftest import REPO, stage
 from tests.running import Said, statllama
 
@@ -290,3 +291,18 @@ def test_who_works_here_is_told_before_anything_is_asked(here: Path) -> None:
         said = call(here, "rm", "tiny")
         assert said.returncode == 1 and "tiny is at work" in said.stderr and said.stdout == ""
         assert call(here, "rm", "tiny@1", "--yes").returncode == 0
+
+
+def test_a_run_that_is_chatted_with_is_not_removed(here: Path) -> None:
+    command = [sys.executable, "-m", "statllama", "chat", "tiny@1", "--workspace", str(here / "w")]
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as chat:
+        store = Store(here / "w")
+        while chat.poll() is None and not at_work(store, leases(store)):
+            time.sleep(0.1)
+        said = call(here, "rm", "tiny@1", "--yes")
+        chat.communicate("")
+    assert said.returncode == 1 and "tiny@1 is at work: process" in said.stderr
+    assert chat.returncode == 0 and call(here, "rm", "tiny@1", "--yes").returncode == 0

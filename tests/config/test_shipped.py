@@ -191,6 +191,8 @@ def test_on_the_command_line_the_prefix_is_known_too() -> None:
     assert split_stage("shipped:quickstart:sft") == ("shipped:quickstart", "sft")
     with pytest.raises(NotFoundError):
         find_recipe("shipped:nothing")
+    with pytest.raises(NotFoundError, match=r"statllama show quickstart@1 > FILE\.yaml, and run that"):
+        find_recipe("quickstart@1")
 
 
 # ---------------------------------------------------------------- what is said and kept

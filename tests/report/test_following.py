@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,19 @@ def test_a_killed_run_is_shown_as_killed(worker: Worker, write_recipe: Write, tm
     assert 'id="now"' not in out.read_text()
 
 
+def test_following_ends_when_run_and_workspace_are_gone(worker: Worker, write_recipe: Write, tmp_path: Path) -> None:
+    path, store, out = write_recipe([stage("a", train={"steps": 12})]), Store(tmp_path / "w"), tmp_path / "page.html"
+    pid = worker.start("run", path, "--workspace", store.root, environment={"TEST_PAUSE": "1.0"})
+    until(lambda: (found := read_live(store, "tiny")) and found.state.stages["a"].doing == "training")
+    follower = worker.start("report", "tiny", "--follow", "--out", out, "--workspace", store.root)
+    until(out.is_file)
+    os.kill(pid, signal.SIGSTOP)
+    shutil.rmtree(store.root)
+    os.kill(pid, signal.SIGKILL)
+    worker.wait(pid)
+    assert worker.wait(follower) == 0 and refresh_of(out.read_text()) is None
+
+
 def test_a_full_disk_is_told_once_and_the_page_stays_whole(
     write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +215,20 @@ def test_an_earlier_runs_record_is_not_shown_for_a_new_one(write_recipe: Write, 
     record._write()
     module.follow(store, "tiny", out, pytest.fail)
     assert "curves-wide" not in out.read_text()
+
+
+def test_a_run_whose_record_was_set_aside_meanwhile(worker: Worker, write_recipe: Write, tmp_path: Path) -> None:
+    """Another process runs the recipe under other settings while it trains: page and next commands are its own."""
+    path, out = write_recipe([stage("a", train={"steps": 6})], evaluate=ASKED), tmp_path / "live.html"
+    store = Store(tmp_path / "w")
+    command = ("run", path, "--page", out, "--workspace", store.root)
+    pid = worker.start(*command, environment={"TEST_PAUSE": "1.0"})
+    until(lambda: (found := read_live(store, "tiny")) and found.state.stages["a"].doing == "training")
+    runner.run(load_recipe(path, ["stages.a.train.seed=9"]), store, Reporter())
+    assert worker.wait(pid) == 0, worker.said()
+    assert "statllama report tiny@1" in worker.said()
+    page, key = out.read_text(), store.last_run("tiny@1")["stages"]["a"]["key"]
+    assert key in page and store.last_run("tiny")["stages"]["a"]["key"] not in page and "Answers</h2>" in page
 
 
 # ------------------------------------------------------------------ the commands

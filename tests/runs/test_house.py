@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from statllama.errors import NotFoundError, StatllamaError, StoreError
 from statllama.runs.history import earlier, keep
-from statllama.runs.house import removal, remove, stock_of, sweep, with_earlier
+from statllama.runs.house import at_work, removal, remove, stock_of, sweep, with_earlier
 from statllama.runs.inventory import size
 from statllama.store import Store
 from statllama.store.canonical import digest
@@ -368,6 +368,19 @@ def test_what_a_live_run_reaches_stays_whatever_becomes_of_its_record(store: Sto
         f"scores/{scores}",
         f"partial/results-{digest('to come')}",
     }
+
+
+def test_a_live_run_is_known_by_the_name_its_record_has_now(store: Store) -> None:
+    one, two = result(store, "1"), result(store, "2")
+    own = keep(store, record("g", [one]))
+    child = held_by_child(store, lambda lease: lease.only(own))
+    keep(store, record("g", [two]))
+    assert {run: holder.pid for run, holder in at_work(store, leases(store)).items()} == {"g@1": child.pid}
+    with pytest.raises(StoreError, match="g@1 is at work: process"):
+        remove(store, ["g@1"], ())
+    remove(store, ["g"], ())
+    child.kill()
+    child.join()
 
 
 def test_what_another_process_holds_is_named_and_stays(store: Store) -> None:

@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 
 from statllama.recipe import load_recipe
-from statllama.runs import live, machine, runner
+from statllama.runs import live, runner
+from statllama.runs.forecast.machine import cpu
+from statllama.runs.gpu import gpu
 from statllama.runs.live import LiveRecord, path_of, read_live
 from statllama.runs.run_state import POINTS, RunState, StageState
 from statllama.store import Store
+from statllama.store.leases import working
 from tests.conftest import stage
 
 Write = Callable[..., Path]
@@ -130,6 +133,23 @@ def test_a_study_tells_of_each_of_its_runs(write_recipe: Write, tmp_path: Path, 
     assert found[0] and found[1] and found[0].state.started < found[1].state.started and notes == []
 
 
+def test_a_run_of_a_host_that_is_gone_has_ended(tmp_path: Path, notes: list[str], monkeypatch: Any) -> None:
+    """As of a killed container, whose workspace another one goes on with; a live one on another host has its lease."""
+    store = Store(tmp_path / "w")
+    monkeypatch.setattr("socket.gethostname", lambda: "container-1")
+    with working(store):
+        record = LiveRecord(store, notes.append)
+        record.state = RunState(name="tiny", started=1.0)
+        record._write()
+        monkeypatch.setattr("socket.gethostname", lambda: "container-2")
+        assert (found := read_live(store, "tiny")) is not None and found.going
+    assert (found := read_live(store, "tiny")) is not None and found.killed
+    second = LiveRecord(store, notes.append)
+    second.state = RunState(name="tiny", started=2.0)
+    second._write()
+    assert (found := read_live(store, "tiny")) is not None and found.state.started == 2.0 and notes == []
+
+
 OTHER = """
 import sys, time
 from pathlib import Path
@@ -227,18 +247,18 @@ def test_what_nvidia_smi_tells(
     tool.write_text(SMI.format(answer=answer))
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = machine.gpu({})
+    found = gpu({})
     assert told.items() <= found.items() and not any("[" in value for value in found.values())
-    assert bool(found) == bool(told) and machine.gpu({"CUDA_VISIBLE_DEVICES": ""}) == {}
+    assert bool(found) == bool(told) and gpu({"CUDA_VISIBLE_DEVICES": ""}) == {}
 
 
 def test_no_gpu_is_told_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.gpu() == {} and "core" in machine.processor()
+    assert gpu() == {} and "core" in str(cpu())
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nexit 9\n")
     tool.chmod(0o755)
-    assert machine.gpu() == {}
+    assert gpu() == {}
 
 
 def test_the_file_is_json_of_a_bounded_size(tmp_path: Path, notes: list[str]) -> None:

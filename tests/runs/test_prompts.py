@@ -123,7 +123,7 @@ def test_a_prompt_that_does_not_fit(write_recipe: Write, tmp_path: Path) -> None
     ("fields", "said"),
     [
         ({"prompts": [""]}, "prompts"),
-        ({"prompts": ["  "]}, "prompts"),
+        ({"prompts": ["  "]}, "evaluate.prompts[0]: is blank"),
         ({"prompts": "one"}, "prompts"),
         ({"prompts": ["x"] * 9}, "at most 8"),
         ({"prompts": [3]}, "prompts"),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, readable_bytes
 from statllama.errors import UsageError
-from statllama.runs.house import stock_of
+from statllama.runs.house import at_work, stock_of
 from statllama.runs.inventory import size
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def print_status(store: Store) -> None:
             _print_stages(store, name, record)
     stock, live = stock_of(store)
     if records:
-        print_table(_bytes(records, stock, live, list(records)))
+        print_table(_bytes(store, stock, live, list(records)))
     for item in stock.unfinished:
         Out.print(f"unfinished: {plain(item.what.removeprefix('unfinished '))}, {readable_bytes(item.bytes)}")
     found = stock.orphans
@@ -57,7 +57,7 @@ def print_runs(store: Store, names: Sequence[str]) -> None:
         given = "".join(f" --set {override}" for override in record.get("overrides", ()))
         Out.print(f"  {plain(record.get('recipe', 'no recipe is known'))}{plain(given)}")
     stock, live = stock_of(store)
-    print_table(_bytes(records, stock, live, names))
+    print_table(_bytes(store, stock, live, names))
 
 
 def _print_stages(store: Store, name: str, record: Mapping[str, Any]) -> None:
@@ -81,13 +81,13 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
     return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:SHORT])
 
 
-def _bytes(records: Mapping[str, Any], stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:
+def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:
     """Return a line for each run: when it was last run, its bytes, and those that it shares."""
     table = new_table("run", "last run", figure("its own"), figure("shared"), "")
-    at_work = {str(lease.record.get("name")): lease.holder.pid for lease in live if lease.record is not None}
+    working, records = at_work(store, live), store.runs()
     for name in names:
         own, shared = stock.of_run(name)
-        note = f"at work: process {at_work[name]}" if name in at_work else ""
+        note = f"at work: process {working[name].pid}" if name in working else ""
         started = str(records[name].get("started", ""))[:16]
         table.add_row(plain(name), started, readable_bytes(own), readable_bytes(shared), note)
     return table
