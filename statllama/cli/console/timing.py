@@ -35,8 +35,8 @@ def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
     if (made := seen.total) and len(seen.parts) > 1:
         table.add_row("[bold]to do[/]", *_figures(made), "", "", "")
     print_table(table)
-    taken = dict.fromkeys(seen.taken[name].machine for name in stages if name in seen.taken)
-    others = ", ".join(plain(machine) for machine in taken if machine not in (None, seen.machine))
+    places = dict.fromkeys(seen.taken[name].machine for name in stages if name in seen.taken)
+    others = ", ".join(plain(place) for place in places if place not in (None, seen.machine))
     elsewhere = f"; what is trained, on {others}" if others else ""
     where = f"On {plain(seen.machine)}{elsewhere}"
     Out.print(f"[dim]{where}. Off by: the forecast's error, of what is to do when last checked.[/]")
