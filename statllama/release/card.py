@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from statllama.config.shipped import shipped_root
-from statllama.release.card_base import BaseFacts, base_section
+from statllama.release.card_base import BaseFacts, base_section, folder_name
 from statllama.release.card_index import model_index
 from statllama.release.card_question import Asked
 from statllama.release.card_scores import Recorded, forgotten_section, missing, recorded, scores_section
@@ -120,7 +120,7 @@ def _with_siblings(subject: Subject, stages: Sequence[tuple[TrainedStage, float]
 def _base(subject: Subject) -> tuple[str, str | None]:
     """Return the base's hub id and commit, or the name of its folder and None."""
     commit = subject.identity.get("model", {}).get("commit")
-    return (subject.base.model, str(commit)) if commit else (Path(subject.base.model).name, None)
+    return (subject.base.model, str(commit)) if commit else (folder_name(subject.base.model), None)
 
 
 def _manifest(stage: TrainedStage) -> Mapping[str, Any]:

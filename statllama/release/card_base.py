@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from statllama.config.shipped import readable
 from statllama.model.gguf_import.provenance import RECORD
 from statllama.release.licences import Duties
 from statllama.release.markdown import code, plain, table
@@ -73,7 +74,12 @@ def _place(model: str, identity: dict[str, Any]) -> str:
     if commit := identity.get("commit"):
         return f"[{plain(model)}](https://huggingface.co/{model}), commit {code(commit)}"
     content = identity.get("content")
-    return f"a folder, {code(Path(model).name)}" + (f", SHA-256 of its files {code(content)}" if content else "")
+    return f"a folder, {code(folder_name(model))}" + (f", SHA-256 of its files {code(content)}" if content else "")
+
+
+def folder_name(model: str) -> str:
+    """Return the name of a base's folder: `quickstart/base` of one that ships, else without the folders above it."""
+    return Path(model).name if (name := readable(model)) == model else name
 
 
 def _mapping(file: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Asked:
 
     text: str = ANY
     source: str = ""
-    """Such as `question 3 of the benchmark mine_test`; empty: it fits every model."""
+    """Such as `question 3 of the benchmark mine_test`, in plain words; empty: it fits every model."""
     private: bool = False
     """It is from a benchmark of the user's own, so the user should know that the card shows it."""
 
@@ -42,7 +42,7 @@ class Asked:
 def question_for(subject: Subject) -> Asked:
     """Return the question that the card of `subject`'s releases asks."""
     for prompt in subject.evaluate.prompts:
-        return Asked(str(prompt), "`evaluate.prompts` of the recipe")
+        return Asked(str(prompt), "the first prompt of the recipe")
     try:
         tasks = chosen_tasks(subject.evaluate, subject.root)
     except StatllamaError:  # its card says that the benchmarks cannot be read

@@ -122,6 +122,7 @@ def test_a_log_is_plain(recipe: Path, worker: Worker, tmp_path: Path) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", said)
     assert not FRAME.search(said)
     assert re.search(r"\n  step 1/12  loss .* MiB resident peak  ETA ", said)
+    assert " 0 tok/s" not in said, "nothing is known of the speed at the first step"
     assert re.search(r"\n  step 12/12  .*; run: (at least )?\d+:\d\d left\n", said)
 
 

@@ -16,12 +16,14 @@ from huggingface_hub import ModelCard, metadata_load
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.shipped import shipped_root
 from statllama.config.specs import BaseModelSpec
 from statllama.release.card import Contents, card
 from statllama.release.card_base import BaseFacts, facts_of
 from statllama.release.card_question import ANY, Asked, question_for
 from statllama.release.card_use import Reader
 from statllama.release.licences import Duties
+from statllama.release.markdown import plain
 from statllama.runs.subject import Subject
 from statllama.runs.targets import find_subject
 from statllama.store import Store
@@ -78,6 +80,7 @@ def test_a_prompt_of_the_recipe_comes_first(trained: tuple[Path, Store], tmp_pat
     rows = [{"question": "Which valve of the boiler opens first?", "answer": "x"}]
     asked = of_rows(subject, tmp_path, rows, prompts=["How hot is it?", "And now?"])
     assert (asked.text, asked.private) == ("How hot is it?", False)
+    assert plain(asked.source) == asked.source, "shown among Markdown as it is"
 
 
 HARD = 'Is 5 > "x" \\ y, it\'s `z` {a} ${HOME} <b> 100 % of 50 €?'
@@ -118,6 +121,15 @@ def test_the_base_of_the_hub_is_named_in_full(scored: tuple[Subject, Store]) -> 
         "tokenizer": f"[acme/words](https://huggingface.co/acme/words), commit `{commit[::-1]}`",
         "in training": "4 bits (NF4)",
     }
+
+
+def test_the_base_that_ships_is_named_in_full(scored: tuple[Subject, Store]) -> None:
+    subject, store = scored
+    place = str(shipped_root() / "recipes" / "quickstart" / "base")
+    named = replace(subject, base=subject.base.model_copy(update={"model": place}))
+    text = written((named, store), contents=replace(CONTENTS, base=facts_of(Path(place))))
+    assert "The base is the folder `quickstart/base`." in text and '"path/to/quickstart/base"' in text
+    assert dict(cells(sections(text)["Base model"]))["model"].startswith("a folder, `quickstart/base`, SHA-256 ")
 
 
 def test_the_base_in_a_folder_is_told_by_its_bytes(scored: tuple[Subject, Store]) -> None:

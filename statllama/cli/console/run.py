@@ -158,9 +158,10 @@ class ConsoleReporter(RunProgress):
         if interactive() or (now - self._last_line < STEP_SECONDS and event.step not in (1, event.total)):
             return
         self._last_line = now
+        speed = f"{event.tokens_per_second:,.0f} tok/s  " if event.tokens_per_second else ""  # not of the first step
         figures = _rollouts(event.extra) + (
-            f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  "
-            f"{event.tokens_per_second:,.0f} tok/s  {memory(self.state.stages[event.stage])}"
+            f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  {speed}"
+            f"{memory(self.state.stages[event.stage])}"
         )
         run = f"; run: {left_of(self.state, self.clock())}" if len(self.state.stages) > 1 or self.state.tasks else ""
         Out.print(f"  step {event.step}/{event.total}  {figures}  ETA {duration(event.eta_seconds)}{run}")

@@ -35,11 +35,15 @@ def print_timing(seen: Outlook, stages: Sequence[str]) -> None:
     if (made := seen.total) and len(seen.parts) > 1:
         table.add_row("[bold]to do[/]", *_figures(made), "", "", "")
     print_table(table)
-    Out.print(f"[dim]On {plain(seen.machine)}. Off by: the forecast's error, of what is to do when last checked.[/]")
+    places = dict.fromkeys(seen.taken[name].machine for name in stages if name in seen.taken)
+    others = ", ".join(plain(place) for place in places if place not in (None, seen.machine))
+    elsewhere = f"; what is trained, on {others}" if others else ""
+    where = f"On {plain(seen.machine)}{elsewhere}"
+    Out.print(f"[dim]{where}. Off by: the forecast's error, of what is to do when last checked.[/]")
     guessed = list(dict.fromkeys(made.basis for made in seen.parts.values() if not made.measured))
     if guessed:
         hint = "; `--calibrate` takes a few real steps and items on this machine" if seen.here else ""
-        Out.print(f"[dim]Not measured: 10 to 70 % of {plain(guessed[0].partition(',')[0])}{hint}.[/]")
+        Out.print(f"[dim]Not measured: computed at 10 to 70 % of {plain(guessed[0].partition(',')[0])}{hint}.[/]")
 
 
 def clock(seconds: float) -> str:

@@ -34,7 +34,7 @@ def datasheet(machine: Machine) -> Datasheet | None:
     """Return what is known of a device; None for a GPU that is in no table."""
     if machine.gpu:
         card = card_named(machine.device)
-        return None if card is None else Datasheet(card.tflops * TERA, card.bandwidth * GIGA, "the datasheet")
+        return None if card is None else Datasheet(card.tflops * TERA, card.bandwidth * GIGA, "the datasheet's peak")
     told = machine.threads or ""
     threads = int(told) if told.isdigit() else machine.cores or 1
     flags = _cpuinfo()

@@ -50,7 +50,10 @@ def named_device(name: str) -> Device:
 
     GB and GiB mean the same here, as on the box of a card. UsageError for another name, with those that are near.
     """
-    text = name.strip()
+    if not isinstance(name, str):
+        raise UsageError(f"--on {name!r}: expected a card or its memory, as text: '12GB'")
+    if not (text := name.strip()):
+        raise UsageError("--on is empty: name a card, RTX 4090, or its memory, 12GB")
     if text.lower() == "cpu":
         return processor()
     if match := MEMORY.fullmatch(text):

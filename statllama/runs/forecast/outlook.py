@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from statllama.runs.forecast.figure import Figure
-from statllama.runs.forecast.machine import this_machine
+from statllama.runs.forecast.machine import Machine, this_machine
 from statllama.runs.forecast.timing import Part, Timing, total
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ class Taken:
 
     seconds: float
     forecast: Figure | None
+    machine: str | None = None
+    """Where; None where the manifest does not say."""
 
     @property
     def error(self) -> float | None:
@@ -67,5 +69,9 @@ def outlook(timing: Timing, planned: Sequence[PlannedStage], fresh: Sequence[Pla
 
 def taken_of(manifest: Mapping[str, Any]) -> Taken:
     """Return what a stage took by its manifest, with what was forecast, where it was."""
-    made = (manifest.get("forecast") or {}).get("seconds")
-    return Taken(float(manifest["metrics"]["seconds"]), None if made is None else Figure.from_json(made))
+    made, where = (manifest.get("forecast") or {}).get("seconds"), manifest.get("machine")
+    return Taken(
+        float(manifest["metrics"]["seconds"]),
+        None if made is None else Figure.from_json(made),
+        None if where is None else str(Machine(**where)),
+    )

@@ -94,7 +94,8 @@ def _shorter(now: _Change) -> Iterator[_Change]:
     while length // 2 >= floor:
         length //= 2
         if length < rows.longest:
-            cut = replace(rows, longest=length, lengths=None)
+            answers = min(1.0, rows.answers * rows.longest / length)  # at most: what is cut may all be of prompts
+            cut = replace(rows, longest=length, answers=answers, lengths=None)
             yield _Change(
                 f"stages.{spec.name}.train.max_length={length}", _trained(spec, max_length=length), place, cut
             )

@@ -92,6 +92,19 @@ def test_each_advice_alone_makes_it_fit_once_it_is_taken(kind: str) -> None:
         assert (largest_budget(LLAMA_3B, changed, free, where, known) > 0) is one.fits
 
 
+def test_a_shorter_row_is_foreseen_with_the_larger_share_of_answers_that_it_may_have() -> None:
+    """Where only prompts are cut, and the memory of the loss, which grows with the answers, is the peak."""
+    place, free = Place(cuda=False, backend="transformers"), 7 * GIB
+    stage_ = spec("dpo", r=4, length=512)
+
+    def known(longest: int) -> Rows:
+        return Rows.of(stage_, Lengths(np.array([longest]), np.array([512]), 2), joined=False)
+
+    found = remedies(LLAMA_3B, stage_, place, known(512), free)
+    (cut,) = [one for one in found if one.settings == ("stages.s.train.max_length=256",)]
+    assert least(LLAMA_3B, stage_, place, known(256), free) <= cut.worst
+
+
 def test_no_advice_where_it_fits_and_a_smaller_base_where_nothing_helps() -> None:
     stage_, place, rows = spec("sft"), Place(), Rows(1024)
     assert remedies(LLAMA_3B, stage_, place, rows, 24 * GIB) == ()

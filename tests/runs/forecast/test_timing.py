@@ -164,6 +164,7 @@ def test_forecast_stands_beside_actual_everywhere(recipe: Path, tmp_path: Path) 
     size = manifest["files"]["adapter_model.safetensors"]["bytes"]
     assert manifest["forecast"]["disk"]["usual"] == pytest.approx(size, rel=1.0, abs=70_000)
     planned = front.plan(recipe, tmp_path / "w")
+    assert planned.time.taken["one"].machine == planned.time.machine
     row = planned.rows()[0]
     assert row["took"] == manifest["metrics"]["seconds"] == planned.time.taken["one"].seconds
     assert row["seconds"] == manifest["forecast"]["seconds"]["usual"]
@@ -199,7 +200,7 @@ def test_another_machines_figures_are_not_used(recipe: Path, tmp_path: Path) -> 
     other = Machine("NVIDIA GeForce RTX 4090", None, None)
     timing.machine = other
     made = timing.run_seconds(stages)["train", "two"]
-    assert made.basis == "the datasheet, not measured" and made.high > 5 * made.low
+    assert made.basis == "the datasheet's peak, not measured" and made.high > 5 * made.low
     timing.machine = Machine("a card of 12 GiB", None, None)
     assert ("train", "two") not in timing.run_seconds(stages)
     assert outlook(timing, stages).unknown == ("two",)
@@ -240,6 +241,9 @@ def test_the_command(recipe: Path, tmp_path: Path) -> None:
     run(recipe, tmp_path / "w")
     said = statllama("plan", recipe, "--workspace", tmp_path / "w", cwd=tmp_path)
     assert "took" in said.stdout and "off by" in said.stdout
+    assert "what is trained, on" not in said.stdout
+    named = statllama("plan", recipe, "--workspace", tmp_path / "w", "--on", "RTX 4090", cwd=tmp_path)
+    assert "On RTX 4090; what is trained, on " in named.stdout, "no time of this machine passes for the card's"
 
 
 @pytest.fixture(scope="module")
