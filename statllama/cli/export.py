@@ -73,8 +73,8 @@ def _chosen(forms: Mapping[str, Any]) -> list[str]:
 def _bundle(run: str, file: Path, history: bool, others: Sequence[str], workspace: Path) -> None:
     """Write a run to one file. `others`: options that were given and have no meaning here."""
     from statllama.cli.console.export import print_bundled
-    from statllama.runs.bundle import write_bundle
-    from statllama.runs.history import earlier
+    from statllama.runs.house.bundle import write_bundle
+    from statllama.runs.house.history import earlier
     from statllama.store import Store
 
     if others:

@@ -23,7 +23,7 @@ def status(
     A run under other settings keeps the earlier record: `gardener@1` is the first one of `gardener`.
     """
     from statllama.cli.console.house import print_runs, print_status
-    from statllama.runs.house import require_runs
+    from statllama.runs.house.clearing import require_runs
     from statllama.store import Store
 
     store = Store(workspace)
@@ -48,7 +48,7 @@ def rm(
     Says what goes and what stays, then asks. A run that goes on is not removed.
     """
     from statllama.cli.console.house import agreed, print_cleared, print_removal
-    from statllama.runs.house import removal, remove, stock_of, with_earlier
+    from statllama.runs.house.clearing import removal, remove, stock_of, with_earlier
     from statllama.store import Store
     from statllama.store.leases import require_settled
 
@@ -68,7 +68,7 @@ def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: Workspa
     Says what goes, then asks. What a process that is at work holds or needs stays.
     """
     from statllama.cli.console.house import agreed, print_cleared, print_orphans
-    from statllama.runs.house import stock_of, sweep
+    from statllama.runs.house.clearing import stock_of, sweep
     from statllama.store import Store
     from statllama.store.leases import require_settled
 

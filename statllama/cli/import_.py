@@ -95,8 +95,8 @@ def _refuse(what: str, options: dict[str, object]) -> None:
 
 def _import_bundle(file: Path, name: str | None, base: Path | None, recipe: Path | None, workspace: Path) -> None:
     from statllama.cli.console.import_ import print_brought
+    from statllama.runs.house.unbundle import Wishes, import_bundle
     from statllama.runs.signals import StopSignal
-    from statllama.runs.unbundle import Wishes, import_bundle
     from statllama.store import Store
 
     if recipe is not None and not recipe.is_file():

@@ -36,10 +36,10 @@ def run(
     from statllama.cli.console.run import ConsoleReporter, print_page
     from statllama.recipe import load_recipe
     from statllama.report.watching import watched
-    from statllama.runs.history import run_with
-    from statllama.runs.live import LiveRecord
+    from statllama.runs.house.history import run_with
     from statllama.runs.reporting import Reporters
     from statllama.runs.runner import run as run_recipe
+    from statllama.runs.watch.live import LiveRecord
     from statllama.store import Store
     from statllama.store.files import require_place
 

@@ -50,9 +50,9 @@ def study(
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import print_path
-    from statllama.runs.live import LiveRecord
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import MOST_RUNS, load_study, run_study
+    from statllama.runs.watch.live import LiveRecord
     from statllama.store import Store
     from statllama.store.files import require_place
 

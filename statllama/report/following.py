@@ -15,10 +15,10 @@ from statllama.report.collect import collect
 from statllama.report.data import ReportData
 from statllama.report.live import with_live
 from statllama.report.page import Drawn, write
-from statllama.runs.gpu import gpu
-from statllama.runs.history import run_with
-from statllama.runs.live import Live, read_live, without_file
+from statllama.runs.house.history import run_with
 from statllama.runs.subject import Subject, subject_of
+from statllama.runs.watch.gpu import gpu
+from statllama.runs.watch.live import Live, read_live, without_file
 from statllama.store import Holder, Store
 
 LOOK = 0.5

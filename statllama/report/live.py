@@ -10,8 +10,8 @@ from statllama.report import words
 from statllama.report.collect import logged_of
 from statllama.report.curves import BEHAVIOUR
 from statllama.report.data import Curve, Now, Prompted, PromptReply, ReportData, Stage, StageNow
-from statllama.runs.live import Live, read_live
-from statllama.runs.run_state import Activity, Doing, RunState, Series, StageState, newest
+from statllama.runs.watch.live import Live, read_live
+from statllama.runs.watch.run_state import Activity, Doing, RunState, Series, StageState, newest
 from statllama.store import Store
 
 SHOWN_NOTES = 12

@@ -9,7 +9,7 @@ from statllama.errors import ModelError
 from statllama.evaluation.suite import Suite
 from statllama.model.identity import MODEL_FILES, TOKENIZER_FILES, base_identity
 from statllama.recipe import Recipe
-from statllama.runs.history import keep, same_settings
+from statllama.runs.house.history import keep, same_settings
 from statllama.runs.plan import plan, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session

@@ -15,7 +15,7 @@ from statllama.evaluation.gates import GateAnswer, answers
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
-from statllama.runs.history import stages_before
+from statllama.runs.house.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
 from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError, UsageError
 from statllama.runs.chat import Conversation, positions_of, stop_tokens
-from statllama.runs.run_state import PromptAnswer
+from statllama.runs.watch.run_state import PromptAnswer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.runs.run_state import PromptAnswer
+    from statllama.runs.watch.run_state import PromptAnswer
     from statllama.store import Entry, Holder
 
 

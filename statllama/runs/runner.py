@@ -20,7 +20,7 @@ from statllama.runs.forecast.device import found_device
 from statllama.runs.forecast.forecast import forecast
 from statllama.runs.forecast.timing import below_of
 from statllama.runs.foresight import foresee
-from statllama.runs.history import keep
+from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter

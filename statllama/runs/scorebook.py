@@ -16,8 +16,8 @@ from statllama.evaluation.compare import MODEL, Record, Scored
 from statllama.evaluation.probe import probe_version
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import protocol_key
-from statllama.runs.run_state import PromptAnswer
 from statllama.runs.subject import StackRef, Subject
+from statllama.runs.watch.run_state import PromptAnswer
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors

@@ -25,9 +25,9 @@ from statllama.model.precision import compute_type
 from statllama.runs.forecast.machine import this_machine
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
-from statllama.runs.run_state import PromptAnswer
 from statllama.runs.scorebook import SAMPLES, ScoreBook
 from statllama.runs.subject import BASE, StackRef, Subject
+from statllama.runs.watch.run_state import PromptAnswer
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors

@@ -28,7 +28,7 @@ from statllama.evaluation.scores import TaskScore
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.family import compare_scored
-from statllama.runs.history import keep
+from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan, record_of
 from statllama.runs.reporting import Reporter

@@ -14,9 +14,9 @@ from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe, load_recipe
-from statllama.runs.live import path_of
 from statllama.runs.plan import plan, record_of
 from statllama.runs.subject import StackRef, Subject, factors_of, scaled, subject_of
+from statllama.runs.watch.live import path_of
 from statllama.store import Store
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from statllama.recipe import load_recipe
-from statllama.runs.house import at_work
+from statllama.runs.house.clearing import at_work
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run
 from statllama.store import Store

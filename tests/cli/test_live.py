@@ -25,7 +25,7 @@ from statllama.cli import app as cli
 from statllama.cli.console import live
 from statllama.cli.console import terminal as console
 from statllama.cli.console.frame import BLOCKS, LINES, Part, frame, sparkline
-from statllama.runs.run_state import Activity, RunState, SeenScore, StageState
+from statllama.runs.watch.run_state import Activity, RunState, SeenScore, StageState
 from tests.benchmarks_for_tests import choice_task
 from tests.cli.screen import Terminal
 from tests.conftest import stage

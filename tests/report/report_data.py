@@ -27,8 +27,8 @@ from statllama.report.data import (
     estimate,
 )
 from statllama.report.live import with_live
-from statllama.runs.live import Live
-from statllama.runs.run_state import Activity, PromptAnswer, RunState, SeenScore, StageState
+from statllama.runs.watch.live import Live
+from statllama.runs.watch.run_state import Activity, PromptAnswer, RunState, SeenScore, StageState
 from statllama.store import Holder
 
 HOSTILE = (

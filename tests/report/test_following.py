@@ -24,9 +24,9 @@ from statllama.report import following as module
 from statllama.report.live import share_done, with_live
 from statllama.report.watching import PageProcess
 from statllama.runs import runner
-from statllama.runs.live import LiveRecord, read_live
 from statllama.runs.reporting import Reporter
-from statllama.runs.run_state import RunState, StageState
+from statllama.runs.watch.live import LiveRecord, read_live
+from statllama.runs.watch.run_state import RunState, StageState
 from statllama.store import Store
 from tests.conftest import stage
 from tests.report.browser import CHROMIUM, Browser

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 from statllama.errors import NotFoundError, StatllamaError, StoreError, UsageError
-from statllama.runs.bundle import write_bundle
-from statllama.runs.house import stock_of
+from statllama.runs.house.bundle import write_bundle
+from statllama.runs.house.clearing import stock_of
+from statllama.runs.house.unbundle import Wishes, import_bundle
 from statllama.runs.keys import stage_key
 from statllama.runs.subject import subject_of
-from statllama.runs.unbundle import Wishes, import_bundle
 from statllama.store import Store
 from statllama.store.archive import open_archive
 from statllama.store.canonical import digest

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statllama.errors import NotFoundError, StatllamaError, StoreError
-from statllama.runs.history import earlier, keep
-from statllama.runs.house import at_work, removal, remove, stock_of, sweep, with_earlier
-from statllama.runs.inventory import size
+from statllama.runs.house.clearing import at_work, removal, remove, stock_of, sweep, with_earlier
+from statllama.runs.house.history import earlier, keep
+from statllama.runs.house.inventory import size
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.leases import leases, working

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from statllama.recipe import load_recipe
-from statllama.runs import live, runner
+from statllama.runs import runner
 from statllama.runs.forecast.machine import cpu
-from statllama.runs.gpu import gpu
-from statllama.runs.live import LiveRecord, path_of, read_live
-from statllama.runs.run_state import POINTS, RunState, StageState
+from statllama.runs.watch import live
+from statllama.runs.watch.gpu import gpu
+from statllama.runs.watch.live import LiveRecord, path_of, read_live
+from statllama.runs.watch.run_state import POINTS, RunState, StageState
 from statllama.store import Store
 from statllama.store.leases import working
 from tests.conftest import stage
@@ -153,8 +154,8 @@ def test_a_run_of_a_host_that_is_gone_has_ended(tmp_path: Path, notes: list[str]
 OTHER = """
 import sys, time
 from pathlib import Path
-from statllama.runs.live import LiveRecord
-from statllama.runs.run_state import RunState
+from statllama.runs.watch.live import LiveRecord
+from statllama.runs.watch.run_state import RunState
 from statllama.store import Store
 record = LiveRecord(Store(Path(sys.argv[1])), print)
 record.state = RunState(name="tiny", started=1.0)

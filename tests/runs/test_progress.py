@@ -16,9 +16,9 @@ from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageEr
 from statllama.evaluation.scores import Drift
 from statllama.recipe import load_recipe
 from statllama.runs import runner
-from statllama.runs.progress import RunProgress, tokens_of
 from statllama.runs.reporting import Reporter, Reporters
-from statllama.runs.run_state import POINTS, PromptAnswer, RunState, Series
+from statllama.runs.watch.progress import RunProgress, tokens_of
+from statllama.runs.watch.run_state import POINTS, PromptAnswer, RunState, Series
 from statllama.store import Store
 from statllama.train.job import StepEvent
 from tests.conftest import stage

@@ -17,7 +17,7 @@ from statllama.recipe import load_recipe
 from statllama.runs import prompts, runner
 from statllama.runs.chat import Conversation
 from statllama.runs.plan import plan
-from statllama.runs.progress import RunProgress
+from statllama.runs.watch.progress import RunProgress
 from statllama.store import Store
 from tests.conftest import stage
 

@@ -542,7 +542,7 @@ def test_figures_of_each_step(base: Base, tmp_path: Path, pays: Any, spied: list
 def test_the_display_of_a_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Reward first, since the loss of grpo says nothing; steps on completions of before have no reward to show."""
     from statllama.cli.console.run import ConsoleReporter
-    from statllama.runs.run_state import StageState
+    from statllama.runs.watch.run_state import StageState
     from statllama.train.job import StepEvent
 
     figures = {"reward": 0.25, "kl": 0.0123, "completions/mean_length": 87.4, "completions/clipped_ratio": 0.125}

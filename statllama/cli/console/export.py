@@ -17,7 +17,7 @@ from statllama.cli.console.terminal import (
 )
 from statllama.release.certificate import Verified
 from statllama.release.release import Release
-from statllama.runs.bundle import Bundled
+from statllama.runs.house.bundle import Bundled
 
 
 def print_release(release: Release) -> None:

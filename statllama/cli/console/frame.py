@@ -10,7 +10,7 @@ from itertools import pairwise
 from rich.text import Text
 
 from statllama.cli.console.terminal import readable_bytes, visible
-from statllama.runs.run_state import Activity, RunState, StageState, newest
+from statllama.runs.watch.run_state import Activity, RunState, StageState, newest
 
 LINES = 4
 """Height of the frame of a run: always the same, so that what stands above it never moves."""

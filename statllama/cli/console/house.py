@@ -11,12 +11,12 @@ from rich.table import Table
 
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, readable_bytes
 from statllama.errors import UsageError
-from statllama.runs.house import at_work, stock_of
-from statllama.runs.inventory import size
+from statllama.runs.house.clearing import at_work, stock_of
+from statllama.runs.house.inventory import size
 
 if TYPE_CHECKING:
-    from statllama.runs.house import Cleared, Removal
-    from statllama.runs.inventory import Item, Stock
+    from statllama.runs.house.clearing import Cleared, Removal
+    from statllama.runs.house.inventory import Item, Stock
     from statllama.store import Store
     from statllama.store.leases import Lease
 

@@ -11,7 +11,7 @@ from statllama.cli.console.terminal import Out, counted, plain, print_path, read
 
 if TYPE_CHECKING:
     from statllama.release.imported import Imported
-    from statllama.runs.unbundle import Imported as Brought
+    from statllama.runs.house.unbundle import Imported as Brought
 
 
 def print_imported(imported: Imported) -> None:

@@ -15,8 +15,8 @@ from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
 from statllama.runs.forecast.outlook import taken_of
-from statllama.runs.progress import Kind, RunProgress
 from statllama.runs.subject import BASE
+from statllama.runs.watch.progress import Kind, RunProgress
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
-    from statllama.runs.live import Live
     from statllama.runs.plan import PlannedStage
+    from statllama.runs.watch.live import Live
     from statllama.store import Entry, Holder
 
 STEP_SECONDS = 10.0  # between two lines of steps in a log

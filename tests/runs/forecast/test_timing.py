@@ -20,7 +20,7 @@ from statllama.runs.forecast import samples
 from statllama.runs.forecast.calibrate import calibrate
 from statllama.runs.forecast.machine import Machine
 from statllama.runs.forecast.outlook import outlook
-from statllama.runs.house import stock_of, sweep
+from statllama.runs.house.clearing import stock_of, sweep
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session

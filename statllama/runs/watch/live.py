@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.errors import StoreError
 from statllama.runs.forecast.machine import cpu
-from statllama.runs.gpu import gpu
-from statllama.runs.progress import RunProgress
-from statllama.runs.run_state import RunState
+from statllama.runs.watch.gpu import gpu
+from statllama.runs.watch.progress import RunProgress
+from statllama.runs.watch.run_state import RunState
 from statllama.store import Holder, Store
 from statllama.store.files import read_json, write_text
 from statllama.store.leases import leases

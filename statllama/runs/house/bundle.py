@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from statllama.errors import StoreError, UsageError
-from statllama.runs.house import require_runs
-from statllama.runs.inventory import Item, take_stock
+from statllama.runs.house.clearing import require_runs
+from statllama.runs.house.inventory import Item, take_stock
 from statllama.runs.subject import subject_of
 from statllama.store import Store
 from statllama.store.archive import Content, write_archive

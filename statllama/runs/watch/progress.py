@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted, StatllamaError
 from statllama.runs.reporting import Reporter
-from statllama.runs.run_state import NOTES, Activity, PromptAnswer, RunState, SeenScore, StageState
+from statllama.runs.watch.run_state import NOTES, Activity, PromptAnswer, RunState, SeenScore, StageState
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from statllama.errors import NotFoundError, StoreError, near
-from statllama.runs.history import run_with, split_run
-from statllama.runs.inventory import Item, Stock, take_stock
+from statllama.runs.house.history import run_with, split_run
+from statllama.runs.house.inventory import Item, Stock, take_stock
 from statllama.store import Holder, Store
 from statllama.store.holder import HeldError
 from statllama.store.leases import Lease, clear_locks, gate, leases, require_settled

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from statllama.runs.history import keys_of, split_run
+from statllama.runs.house.history import keys_of, split_run
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import read_json, translate_os_errors

@@ -20,9 +20,9 @@ from statllama.config.shipped import shipped_root
 from statllama.config.specs import NAME_PATTERN, BaseModelSpec
 from statllama.errors import StatllamaError, StoreError, UsageError
 from statllama.model.identity import base_identity
-from statllama.runs.bundle import RECIPE, RECORDS
-from statllama.runs.history import same_settings, split_run
-from statllama.runs.inventory import needs_of_score, reach_of
+from statllama.runs.house.bundle import RECIPE, RECORDS
+from statllama.runs.house.history import same_settings, split_run
+from statllama.runs.house.inventory import needs_of_score, reach_of
 from statllama.runs.keys import stage_key
 from statllama.runs.subject import subject_of
 from statllama.store import Store
