@@ -1,7 +1,7 @@
 """Keeps the page of a run up to date, from another process, until the run has ended.
 
-The run tells its state in the workspace (`runs.watch.live`); this reads it, and writes the page whole, old or new. So drawing
-takes no time from the process that trains, and the page of a run that was killed says so.
+The run tells its state in the workspace (`runs.watch.live`); this reads it, and writes the page whole, old or new. So
+drawing takes no time from the process that trains, and the page of a run that was killed says so.
 """
 
 from __future__ import annotations
