@@ -16,7 +16,7 @@ from statllama.errors import DataError
 from statllama.runs.forecast.device import Device
 from statllama.runs.init import benchmark
 from statllama.runs.init.benchmark import Benchmark
-from statllama.runs.init.holdout import Split, split
+from statllama.runs.init.holdout import Progress, Split, split
 from statllama.runs.init.reading import named_files, skipped_note
 from statllama.runs.init.settings import ChosenBase, StageSettings, micro_tokens, stage_settings, token_counts
 from statllama.runs.init.survey import Fault, Found, Unit, Use, survey, writable
@@ -85,9 +85,16 @@ def look(arguments: Sequence[str], columns: Mapping[str, Mapping[str, str]] | No
 
 
 def draft(
-    name: str, looked: Survey, base: ChosenBase, device: Device, goal: str = "", holdout: int | None = None
+    name: str,
+    looked: Survey,
+    base: ChosenBase,
+    device: Device,
+    goal: str = "",
+    holdout: int | None = None,
+    progress: Progress | None = None,
 ) -> Draft:
-    """Return all that would be written. `holdout`: items of each benchmark; None: by the number of rows.
+    """Return all that would be written. `holdout`: items of each benchmark; None: by the number of rows. `progress`:
+    told of the rows that are searched for held-out questions.
 
     DataError where the base can take none of the rows.
     """
@@ -102,7 +109,7 @@ def draft(
         )
     longest = min(benchmark.LONGEST, base.positions * 3 // 4)
     text_of = partial(benchmark.benchmark_text, longest=longest)
-    divided = split(units, benchmark.forms(units), text_of, holdout)
+    divided = split(units, benchmark.forms(units), text_of, holdout, progress)
     by_use = {use: [counts[row] for row in divided.train if units[row].use == use] for use in ORDER}
     stages = {use: stage_settings(use, lengths, base) for use, lengths in by_use.items() if lengths}
     faults = [fault for found in looked.found for fault in found.faults]
