@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from statllama.data.examples import Conversation, Document, Example, Judgement, Message, Preference
@@ -20,6 +19,7 @@ from statllama.runs.init.holdout import Progress, Split, split
 from statllama.runs.init.reading import named_files, skipped_note
 from statllama.runs.init.settings import ChosenBase, StageSettings, micro_tokens, stage_settings, token_counts
 from statllama.runs.init.survey import Fault, Found, Unit, Use, survey, writable
+from statllama.store.files import temporary_folder
 
 ORDER: tuple[Use, ...] = ("cpt", "sft", "dpo", "kto")
 FEWEST_CHECKED = 20  # training rows with an answer that a reward can check, for a grpo stage to be worth a word
@@ -79,8 +79,8 @@ def look(arguments: Sequence[str], columns: Mapping[str, Mapping[str, str]] | No
     """Read all files that the arguments name. DataError and UsageError for what cannot be read."""
     groups, notes = named_files(arguments)
     notes += [skipped_note(path) for group in groups for path in group.skipped]
-    with TemporaryDirectory(prefix="statllama-init-") as scratch:
-        found = survey(groups, Path(scratch), columns)
+    with temporary_folder() as scratch:
+        found = survey(groups, scratch, columns)
     return Survey(tuple(found), tuple(notes))
 
 

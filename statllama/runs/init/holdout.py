@@ -12,12 +12,10 @@ Of rows that are all alike nothing can be held out.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 from statllama.data.contamination import Question, Questions, plain
 from statllama.data.duplicates import Duplicates
@@ -25,6 +23,7 @@ from statllama.data.folding import folded
 from statllama.data.ngrams import words
 from statllama.data.suspects import STRONG, Resembling
 from statllama.runs.init.survey import Unit
+from statllama.store.files import temporary_folder
 
 FEWEST = 10
 """Clusters below which nothing is held out: the rows are too few to spare some."""
@@ -175,8 +174,8 @@ def _clusters(units: Sequence[Unit], rows: Sequence[int]) -> dict[int, int]:
         return row
 
     same: dict[str, int] = {}
-    with tempfile.TemporaryDirectory(prefix="statllama-init-") as folder:
-        with (near := Duplicates("near", Path(folder))):
+    with temporary_folder() as folder:
+        with (near := Duplicates("near", folder)):
             for row in rows:
                 question = units[row].stem or units[row].question
                 root[find(row)] = find(same.setdefault(_key(question), row))
