@@ -101,6 +101,35 @@ def test_rows_that_cannot_be_used_are_set_aside_and_mixed_files_refused(tmp_path
         look([str(path)])
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "row", "broken", "why"),
+    [
+        ("a.jsonl", "", '{"question": "%d?", "answer": "x"}', '{"question": ', "JSON: Expecting value at col"),
+        ("a.jsonl", "", '{"question": "%d?", "answer": "x"}', '{"question": "\x01"}', "Invalid control character at c"),
+        ("a.jsonl", "", '{"question": "%d?", "answer": "x"}', "null", "not an object but null"),
+        ("a.csv", "question,answer", "%d?,x", "7?,x,more", "3 cells, not 2"),
+        ("a.csv", "question;answer", "%d?;x", "7?", "1 cell, not 2"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_read_is_set_aside(
+    tmp_path: Path, name: str, head: str, row: str, broken: str, why: str
+) -> None:
+    """The others keep their numbers; of more than a fifth the first is the error."""
+    lines = [row % i for i in range(20)]
+    lines[6] = broken
+    (tmp_path / name).write_text("\n".join([*([head] if head else []), *lines]) + "\n")
+    (found,) = look([str(tmp_path / name)]).found
+    assert [unit.row for unit in found.units] == [i for i in range(1, 21) if i != 7]
+    (fault,) = found.faults
+    assert fault.row == 7 and why in fault.why and str(tmp_path) not in fault.why and fault.content
+    assert not fault.why.startswith(("row", "(line"))
+    lines[:5] = [broken] * 5
+    (tmp_path / name).write_text("\n".join([*([head] if head else []), *lines]) + "\n")
+    with pytest.raises(DataError, match=f"{name}, row 1.*{re.escape(why)}") as error:
+        look([str(tmp_path / name)])
+    assert error.value.remedy
+
+
 def test_files_named_twice_are_read_once_and_missing_ones_have_near_names(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", conversations(3))
     looked = look([str(path), str(tmp_path), str(path)])

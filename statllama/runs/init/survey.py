@@ -142,7 +142,10 @@ def survey(
 
 
 def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Found:
-    path, rows = contents.path, with_labels([row for _, row in contents.rows])
+    path, whole = contents.path, len(contents.rows) + len(contents.broken)
+    if len(contents.broken) > MOST_FAULTY * whole:
+        raise contents.broken[0][1]
+    rows = with_labels([row for _, row in contents.rows])
     given = columns.get(path.name) or columns.get(str(path)) or columns.get("")
     if given and path.name not in columns and not set(given.values()) & {name for row in rows[:1] for name in row}:
         given = None  # said of another file
@@ -157,7 +160,10 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
             remedy=f"say which is which: --columns {option} (or prompt, chosen and rejected; or text)",
         )
     units: list[Unit] = []
-    faults: list[Fault] = []
+    faults = [
+        Fault(str(path), number, error.message.removeprefix(f"{path}, row {number}").partition(": ")[2], row)
+        for number, error, row in contents.broken
+    ]
     from_one = reading.format == QUIZ and counts_from_one(rows, reading)
     for (number, _), row in zip(contents.rows, rows, strict=True):
         try:
@@ -165,10 +171,11 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
             units.append(_unit(str(path), number, row, reading, from_one))
         except DataError as error:
             faults.append(Fault(str(path), number, error.message.removeprefix("it: "), row))
-    if len(faults) > MOST_FAULTY * len(rows) or not units:
+    faults.sort(key=lambda fault: fault.row)
+    if len(faults) > MOST_FAULTY * whole or not units:
         said = "; ".join(f"row {fault.row}: {fault.why}" for fault in faults[:3])
         raise DataError(
-            f"{path}: {len(faults)} of {len(rows)} rows cannot be used as {reading.format}: {said}",
+            f"{path}: {len(faults)} of {whole} rows cannot be used as {reading.format}: {said}",
             remedy="mend or remove them; a file should hold rows of one format (split mixed rows into files)",
         )
     format = "multiple choice" if reading.format == QUIZ else reading.format
