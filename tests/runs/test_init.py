@@ -130,6 +130,21 @@ def test_a_row_that_cannot_be_read_is_set_aside(
     assert error.value.remedy
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_without_names_of_columns_is_noted(tmp_path: Path, delimiter: str) -> None:
+    rows = [[f"What is the meaning of word number {i}?", f"It is the meaning {i} of course"] for i in range(12)]
+    path = tmp_path / ("a.tsv" if delimiter == "\t" else "a.csv")
+    for names, noted in (([], True), ([["question", "answer"]], False), ([["Frage (lang)", "Antwort"]], False)):
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, delimiter=delimiter).writerows([*names, *rows])
+        try:
+            said = " ".join(look([str(path)]).notes)
+        except DataError as error:
+            said = f"{error.message} {error.remedy}"
+        assert ("looks like data: 'What is the meaning of word number 0?'" in said) is noted, said
+        assert ("put a first line with names above it" in said) is noted
+
+
 def test_files_named_twice_are_read_once_and_missing_ones_have_near_names(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", conversations(3))
     looked = look([str(path), str(tmp_path), str(path)])

@@ -81,6 +81,7 @@ def look(arguments: Sequence[str], columns: Mapping[str, Mapping[str, str]] | No
     notes += [skipped_note(path) for group in groups for path in group.skipped]
     with temporary_folder() as scratch:
         found = survey(groups, scratch, columns)
+    notes += [each.note for each in found if each.note]
     return Survey(tuple(found), tuple(notes))
 
 
