@@ -6,8 +6,9 @@ import gc
 import json
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,17 @@ def trained(trained_once: Path, tmp_path: Path) -> tuple[Path, Any]:
 
     folder = shutil.copytree(trained_once, tmp_path / "trained")
     return folder / "recipe.yaml", Store(folder / "w")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(path)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not permitted here")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", str(path)], check=True)

@@ -92,7 +92,9 @@ def init(
     if goal is None:
         goal = console.ask_goal() if ask else ""
     name = recipe_name(directory.absolute().name)
-    made = draft(name, looked, look_at_base(base), device, goal.strip(), holdout)
+    chosen = look_at_base(base)
+    with console.searching() as progress:
+        made = draft(name, looked, chosen, device, goal.strip(), holdout, progress)
     console.print_draft(made)
     if ask:
         console.confirm_write(directory)

@@ -61,7 +61,9 @@ def _next_value(window: _Window, path: Path, row: int) -> Any:
                     remedy="download or write it again",
                 ) from None
             near_text = window.text[max(0, start - 20) : start + 20]
-            raise DataError(f"{path}, row {row}: not valid JSON: {error.msg} near {near_text!r}") from None
+            raise DataError(
+                f"{path}, row {row}: not valid JSON: {error.msg.removesuffix(' at')} near {near_text!r}"
+            ) from None
 
 
 class _Window:

@@ -20,6 +20,8 @@ from statllama.errors import DataError, near
 
 Row = dict[str, Any]
 Numbered = tuple[int, int | None, Row]  # (row from 1, line from 1 where lines mean something, the row)
+Aside = Callable[[int, DataError, Row], None]
+"""Takes a row that cannot be read: its number from 1, why, and what it holds as it stands."""
 BATCH = 256  # rows of a parquet file that are in memory as Python values
 LONGEST_CELL = 2**31 - 1  # characters; Python's default of 131,072 is less than a long document
 
@@ -32,8 +34,11 @@ def data_kind(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def read_file(path: Path) -> Iterator[Numbered]:
-    """Yield the rows of a file, in order; not yet checked for characters that no tokenizer takes."""
+def read_file(path: Path, aside: Aside | None = None) -> Iterator[Numbered]:
+    """Yield the rows of a file, in order; not yet checked for characters that no tokenizer takes.
+
+    `aside`: takes the rows of .jsonl and .csv that alone cannot be read; without it they are errors.
+    """
     kind = data_kind(path)
     reader = READERS.get(kind)
     if reader is None:
@@ -44,10 +49,10 @@ def read_file(path: Path) -> Iterator[Numbered]:
     with explained(path):
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes)", remedy="download or write it again")
-        yield from reader(path)
+        yield from BY_LINE[kind](path, aside) if kind in BY_LINE else reader(path)
 
 
-def _read_jsonl(path: Path) -> Iterator[Numbered]:
+def _read_jsonl(path: Path, aside: Aside | None = None) -> Iterator[Numbered]:
     row = 0
     for line, text in lines(path):
         if not text.strip():
@@ -59,15 +64,24 @@ def _read_jsonl(path: Path) -> Iterator[Numbered]:
                 remedy=f"rename it to {path.name.replace('.jsonl', '.json')}",
             )
         try:
-            value = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            detail = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "too deep"
-            cut = "" if text.endswith("\n") else "; the file ends here, so it may be cut off"
-            raise DataError(
-                f"{path}, row {row} (line {line}): not valid JSON: {detail}{cut}",
-                remedy="write each row as one JSON object on one line",
-            ) from None
-        yield row, line, _object(value, path, row)
+            yield row, line, _object(_parsed(text, f"{path}, row {row} (line {line})"), path, row)
+        except DataError as error:
+            if aside is None:
+                raise
+            aside(row, error, {"line": text.rstrip("\r\n")})
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        detail = "too deep"
+        if isinstance(error, json.JSONDecodeError):
+            detail = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        cut = "" if text.endswith("\n") else "; the file ends here, so it may be cut off"
+        raise DataError(
+            f"{where}: not valid JSON: {detail}{cut}", remedy="write each row as one JSON object on one line"
+        ) from None
 
 
 def _object(value: Any, path: Path, row: int) -> Row:
@@ -83,7 +97,7 @@ def _read_json(path: Path) -> Iterator[Numbered]:
         yield row, None, {"text": value} if isinstance(value, str) else _object(value, path, row)
 
 
-def _read_csv(path: Path) -> Iterator[Numbered]:
+def _read_csv(path: Path, aside: Aside | None = None) -> Iterator[Numbered]:
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader((text for _, text in lines(path)), strict=True)
     header: list[str] = []
@@ -99,10 +113,15 @@ def _read_csv(path: Path) -> Iterator[Numbered]:
                 continue
             row += 1
             if len(cells) != len(header):
-                raise DataError(
-                    f"{path}, row {row} (line {reader.line_num}): {len(cells)} cells, not {len(header)}",
+                count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+                ragged = DataError(
+                    f"{path}, row {row} (line {reader.line_num}): {count}, not {len(header)}",
                     remedy='put cells that hold commas or line ends in "double quotes"',
                 )
+                if aside is None:
+                    raise ragged
+                aside(row, ragged, {"cells": cells})
+                continue
             yield row, reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise DataError(
@@ -150,5 +169,6 @@ READERS: dict[str, Callable[[Path], Iterator[Numbered]]] = {
     ".parquet": _read_parquet,
     ".txt": _read_document,
 }
+BY_LINE = {".csv": _read_csv, ".jsonl": _read_jsonl}
 KINDS = tuple(READERS)
 TABLES = (".csv", ".parquet")  # all rows of such a file have the same columns

@@ -121,6 +121,23 @@ class Resembling:
             suspect = Suspect(where, round(similarity, 3), _passage(text, first, last))
             self._groups.setdefault(i, _Group()).add(suspect)
 
+    def reached(self, split: Sequence[Sequence[str]], among: Iterable[int], least: float) -> set[int]:
+        """Return the questions, by their number from 0, of those `among` that a text resembles at least so much.
+
+        `split`: the words of each `plain` text. One text is enough: the others are not compared with that question.
+        """
+        found: set[int] = set()
+        wanted = set(among)
+        ids = [self._ids.ids(words_) for words_ in split]
+        for size, members, weights in self._classes if ids else ():
+            columns = [column for column, i in enumerate(members) if i in wanted]
+            for row, start, column in _candidates(ids, size, weights[:, columns]) if columns else ():
+                i = members[columns[column]]
+                if i not in found:
+                    similarity, _, _ = self._similarity(self._profiles[i], ids[row][start : start + size])
+                    found |= {i} if round(similarity, 3) >= least else set()
+        return found
+
     def found(self) -> tuple[Suspects, ...]:
         """Return the questions that rows resemble, the nearest first."""
         groups = [Suspects(self.questions[i], g.rows, tuple(g.nearest)) for i, g in sorted(self._groups.items())]

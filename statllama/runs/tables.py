@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 Shown = Sequence[Mapping[str, str]]
 """Rows of a table for people: {column: text}, each row with the same columns."""
 
+NARROW = 10.0
+"""Points below which the ends of an interval have a decimal."""
 _CELL = "text-align:left;padding:2px 10px 2px 0;white-space:nowrap"
 
 
@@ -73,13 +75,18 @@ def points(value: float | None, stderr: float | None = None) -> str:
 
 
 def change(difference: float, low: float, high: float) -> str:
-    """Return a difference in points with its interval: `+21.3 [+13, +29]`."""
-    return f"{difference:+.1f} [{_end(low)}, {_end(high)}]"
+    """Return a difference in points with its interval: `+21.3 [+13, +29]`, and `+1.0 [+0.6, +1.4]` of a narrow one."""
+    narrow = high - low < NARROW
+    return f"{difference:+.1f} [{_end(low, narrow)}, {_end(high, narrow)}]"
 
 
-def _end(points: float) -> str:
-    """Return the end of an interval in whole points; near 0 with a decimal, so that its side of 0 is seen."""
-    return f"{points:+.0f}" if abs(points) >= 0.5 else f"{points:+.1f}" if round(points, 1) else "0"
+def _end(points: float, narrow: bool) -> str:
+    """Return the end of an interval in whole points; with a decimal where it is narrow, and near 0, so that its side of
+    0 is seen.
+    """
+    if not narrow and abs(points) >= 0.5:
+        return f"{points:+.0f}"
+    return f"{points:+.1f}" if round(points, 1) else "0"
 
 
 def p_value(p: float) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,18 +22,18 @@ Files = dict[str, dict[str, Any]]
 
 
 _ELSEWHERE = "use a workspace on another disk"
-_FREE_SPACE = f"free space there, or {_ELSEWHERE}, and run again"
-_PERMISSION = "give your user read and write permission, or use another workspace"
+_FREE_SPACE = "free space there, or {elsewhere}, and run again"
+_PERMISSION = "give your user read and write permission, or {permitted}"
 _OS_ERRORS = {  # errno: (reason, remedy)
     errno.ENOSPC: ("no space is left on the disk", _FREE_SPACE),
     errno.EDQUOT: ("the disk quota is used up", _FREE_SPACE),
-    errno.EFBIG: ("a file is larger than the limit", f"raise `ulimit -f`, or {_ELSEWHERE}, and run again"),
-    errno.EROFS: ("the filesystem is read-only", f"remount it writable, or {_ELSEWHERE}"),
+    errno.EFBIG: ("a file is larger than the limit", "raise `ulimit -f`, or {elsewhere}, and run again"),
+    errno.EROFS: ("the filesystem is read-only", "remount it writable, or {elsewhere}"),
     errno.EACCES: ("permission is denied", _PERMISSION),
     errno.EPERM: ("permission is denied", _PERMISSION),
     errno.EXDEV: ("it is on another filesystem", "keep the whole workspace on one filesystem"),
-    errno.ENOSYS: ("the filesystem has no file locks", _ELSEWHERE),
-    errno.EIO: ("the disk reports an input/output error", f"check the disk, or {_ELSEWHERE}"),
+    errno.ENOSYS: ("the filesystem has no file locks", "{elsewhere}"),
+    errno.EIO: ("the disk reports an input/output error", "check the disk, or {elsewhere}"),
 }
 
 
@@ -40,12 +41,12 @@ _TEMPORARY = (".tmp", ".partial")  # ends of names of which a user knows nothing
 
 
 @contextmanager
-def translate_os_errors(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path, elsewhere: str = _ELSEWHERE) -> Iterator[None]:
     """Turn a full disk, a quota, a size limit, a read-only disk or a missing permission into a StoreError.
 
-    It says what could not be used, why, how many bytes are free there, and the remedy. Writers in Rust
-    (safetensors, tokenizers) and torch.save raise no OSError: their failures are known by the text. Other
-    exceptions pass unchanged.
+    It says what could not be used, why, how many bytes are free there, and the remedy; `elsewhere` is the way to
+    another disk. Writers in Rust (safetensors, tokenizers) and torch.save raise no OSError: their failures are known by
+    the text. Other exceptions pass unchanged.
     """
     try:
         yield
@@ -56,7 +57,19 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         name = exc.filename if isinstance(exc, OSError) and isinstance(exc.filename, str) else None
         place = path if name is None or name.endswith(_TEMPORARY) else Path(name)
         message = f"cannot use {place}: {found[0]} ({free_bytes(path):,} bytes are free on that disk)"
-        raise StoreError(message, remedy=found[1]) from exc
+        permitted = "use another workspace" if elsewhere == _ELSEWHERE else elsewhere
+        raise StoreError(message, remedy=found[1].format(elsewhere=elsewhere, permitted=permitted)) from exc
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield an empty folder that is gone after the block. StoreError, which names TMPDIR, when its disk refuses."""
+    place = Path(tempfile.gettempdir())
+    with (
+        translate_os_errors(place, "set TMPDIR to a folder on another disk"),
+        tempfile.TemporaryDirectory(prefix="statllama-", dir=place) as folder,
+    ):
+        yield Path(folder)
 
 
 def _os_error(exc: Exception) -> tuple[str, str] | None:
@@ -83,7 +96,7 @@ def require_bytes(path: Path, needed: int) -> None:
     """Raises StoreError when the disk that holds `path` has less than `needed` bytes left."""
     if (free := free_bytes(path)) < needed:
         problem = f"{path} needs {needed:,} bytes, and {free:,} are free on that disk"
-        raise StoreError(problem, remedy=_FREE_SPACE)
+        raise StoreError(problem, remedy=_FREE_SPACE.format(elsewhere=_ELSEWHERE))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -37,7 +37,7 @@ def new_folder(target: Path, named: str = "--out") -> Iterator[Path]:
     require_free(target, named)
     folder = target.parent / f".{target.name}.partial"
     lock = FileLock(target.parent / f".{target.name}.lock", fallback_to_soft=False)
-    with translate_os_errors(target):
+    with translate_os_errors(target, f"name a {named} on another disk"):
         try:
             lock.acquire(blocking=False)
         except Timeout:

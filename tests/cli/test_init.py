@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,20 @@ def test_hostile_texts_and_names_give_a_recipe_that_loads(tmp_path: Path) -> Non
             json.loads(line) for line in (tmp_path / folder / "data/left_out.jsonl").read_text().split("\n") if line
         ]
         assert {row["row"].get("answer") for row in left} >= {"half of a \ud800 character"}
+
+
+def test_a_full_disk_is_named(tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of TMPDIR, then the one of the new folder; neither has to do with a workspace."""
+    rows = [{"question": f"what is {i} times {i + 3}?", "answer": str(i * (i + 3)) + " so" * 300} for i in range(300)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    (small_disk / "ballast").write_bytes(b"x" * 200_000)
+    made = statllama("init", "mine", "--data", "rows.jsonl", *BASE, cwd=tmp_path)
+    assert made.returncode == 1 and not (tmp_path / "mine").exists()
+    assert "cannot use disk: no space is left" in made.stderr
+    assert "set TMPDIR to a folder on another disk" in made.stderr and "workspace" not in made.stderr
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = statllama("init", small_disk / "mine", "--data", "rows.jsonl", *BASE, cwd=tmp_path)
+    assert made.returncode == 1 and not (small_disk / "mine").exists()
+    assert "disk/mine: no space is left" in made.stderr and "name a DIR on another disk" in made.stderr
+    assert "workspace" not in made.stderr

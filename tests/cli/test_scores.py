@@ -239,7 +239,14 @@ def test_one_cluster_is_called_what_it_is(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "shown"), [(0.3, 12.4, "[+0.3, +12]"), (-0.4, 3, "[-0.4, +3]"), (-0.04, 5, "[0, +5]")]
+    ("low", "high", "shown"),
+    [
+        (0.3, 12.4, "[+0.3, +12]"),
+        (-0.4, 3, "[-0.4, +3.0]"),
+        (-0.04, 5, "[0, +5.0]"),
+        (0.6, 1.4, "[+0.6, +1.4]"),
+        (13.2, 28.9, "[+13, +29]"),
+    ],
 )
 def test_an_end_near_nothing_keeps_its_side(low: float, high: float, shown: str) -> None:
     """A change that is shown has an interval without 0 in print too."""

@@ -161,7 +161,7 @@ def test_an_array_of_texts_is_one_of_documents(tmp_path: Path) -> None:
         ("x.json", b'[{"a": 1} {"a": 2}]', ["no comma after row 1"]),
         ("x.json", b'[{"a": 1}, 7]', ["row 2", "not an object but 7"]),
         ("x.json", b'[{"a": 1}] []', ["more text after the array's end"]),
-        ("x.csv", b"a,b\n1,2\n3\n", ["row 2 (line 3): 1 cells, not 2"]),
+        ("x.csv", b"a,b\n1,2\n3\n", ["row 2 (line 3): 1 cell, not 2"]),
         ("x.csv", b"a,a\n1,2\n", ["names 'a' twice"]),
         ("x.csv", b'a\n"b" c\n', ["row 1 (line 2): not valid CSV"]),
         ("x.csv", b'a\n"b\n', ["row 1", "not valid CSV"]),

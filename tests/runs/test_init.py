@@ -19,8 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statllama.config.specs import SourceSpec
+from statllama.data.contamination import Question, Questions, plain
 from statllama.data.examples import Conversation, Document, Message, Preference
 from statllama.data.formats import parse_row
+from statllama.data.ngrams import words
+from statllama.data.suspects import STRONG, Resembling
 from statllama.errors import DataError, NotFoundError, UsageError
 from statllama.runs.init import benchmark
 from statllama.runs.init.columns import mapping_of
@@ -96,6 +99,50 @@ def test_rows_that_cannot_be_used_are_set_aside_and_mixed_files_refused(tmp_path
     write_jsonl(path, [*rows[:5], *({"text": "a document"} for _ in range(5))])
     with pytest.raises(DataError, match=r"a.jsonl: 5 of 10 rows cannot be used.*row 6: no column 'question'"):
         look([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row", "broken", "why"),
+    [
+        ("a.jsonl", "", '{"question": "%d?", "answer": "x"}', '{"question": ', "JSON: Expecting value at col"),
+        ("a.jsonl", "", '{"question": "%d?", "answer": "x"}', '{"question": "\x01"}', "Invalid control character at c"),
+        ("a.jsonl", "", '{"question": "%d?", "answer": "x"}', "null", "not an object but null"),
+        ("a.csv", "question,answer", "%d?,x", "7?,x,more", "3 cells, not 2"),
+        ("a.csv", "question;answer", "%d?;x", "7?", "1 cell, not 2"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_read_is_set_aside(
+    tmp_path: Path, name: str, head: str, row: str, broken: str, why: str
+) -> None:
+    """The others keep their numbers; of more than a fifth the first is the error."""
+    lines = [row % i for i in range(20)]
+    lines[6] = broken
+    (tmp_path / name).write_text("\n".join([*([head] if head else []), *lines]) + "\n")
+    (found,) = look([str(tmp_path / name)]).found
+    assert [unit.row for unit in found.units] == [i for i in range(1, 21) if i != 7]
+    (fault,) = found.faults
+    assert fault.row == 7 and why in fault.why and str(tmp_path) not in fault.why and fault.content
+    assert not fault.why.startswith(("row", "(line"))
+    lines[:5] = [broken] * 5
+    (tmp_path / name).write_text("\n".join([*([head] if head else []), *lines]) + "\n")
+    with pytest.raises(DataError, match=f"{name}, row 1.*{re.escape(why)}") as error:
+        look([str(tmp_path / name)])
+    assert error.value.remedy
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_table_without_names_of_columns_is_noted(tmp_path: Path, delimiter: str) -> None:
+    rows = [[f"What is the meaning of word number {i}?", f"It is the meaning {i} of course"] for i in range(12)]
+    path = tmp_path / ("a.tsv" if delimiter == "\t" else "a.csv")
+    for names, noted in (([], True), ([["question", "answer"]], False), ([["Frage (lang)", "Antwort"]], False)):
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, delimiter=delimiter).writerows([*names, *rows])
+        try:
+            said = " ".join(look([str(path)]).notes)
+        except DataError as error:
+            said = f"{error.message} {error.remedy}"
+        assert ("looks like data: 'What is the meaning of word number 0?'" in said) is noted, said
+        assert ("put a first line with names above it" in said) is noted
 
 
 def test_files_named_twice_are_read_once_and_missing_ones_have_near_names(tmp_path: Path) -> None:
@@ -247,6 +294,59 @@ def test_documents_that_hold_a_question_keep_it_from_being_asked() -> None:
     found = divided([*units, document], 5)
     held = {[*units, document][row].question for row in found.held_out}
     assert quoted not in held and len(units) in found.train
+
+
+TEMPLATES = (
+    "A farmer sells {} baskets of ripe pears at the market for {} dollars each, and pays {} dollars for a stall",
+    "The train to the coast covers {} miles within {} hours although it stops {} times before the bridge near town",
+    "Of {} patients in the clinical trial {} recovered after a treatment that lasted {} weeks under supervision",
+)
+ENDS = (
+    "Find the total.",
+    "How much remains afterwards?",
+    "Give a 95% interval and say what the figure means to readers.",
+)
+
+
+def template_rows(count: int, own: int) -> list[Unit]:
+    """Rows out of few templates with other numbers, and among them `own` that resemble nothing."""
+    draw = random.Random(5)
+    texts = [
+        draw.choice(TEMPLATES).format(*(draw.randint(2, 9999) for _ in range(3))) + ". " + draw.choice(ENDS)
+        for _ in range(count)
+    ]
+    texts += [" ".join("".join(draw.choices("abdegiklmnoprstu", k=6)) for _ in range(20)) for _ in range(own)]
+    draw.shuffle(texts)
+    return [unit(text, f"answer {i}", i) for i, text in enumerate(texts, start=1)]
+
+
+def test_few_rows_are_compared_with_a_question_that_is_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of templates resemble each other all: one is enough for a question to go back. What is held out is searched
+    for again, in all training rows, by each form of the search on its own.
+    """
+    compared = 0
+    whole = Resembling._similarity
+
+    def counting(self: Resembling, *arguments: Any) -> tuple[float, int, int]:
+        nonlocal compared
+        compared += 1
+        return whole(self, *arguments)
+
+    told: list[tuple[int, int]] = []
+    units = template_rows(900, 60)
+    monkeypatch.setattr(Resembling, "_similarity", counting)
+    found = split(units, benchmark.forms(units), benchmark.benchmark_text, progress=lambda *counts: told.append(counts))
+    assert compared < 10 * len(units), compared
+    assert all(done <= total for done, total in told) and told[-1][0] == told[-1][1]
+    monkeypatch.undo()
+    held = [units[row] for rows in found.items.values() for row in rows]
+    assert len(held) >= 10 and found.suspected == 0
+    questions = [Question("init", i, benchmark.benchmark_text(each)) for i, each in enumerate(held)]
+    index, resembling = Questions(questions), Resembling(questions)
+    texts = [("", plain(units[row].text)) for row in found.train]
+    assert not any(index.search(text, "") for _, text in texts)
+    resembling.add(texts, [words(text) for _, text in texts])
+    assert all(group.nearest[0].similarity < STRONG for group in resembling.found())
 
 
 def test_a_preference_about_a_held_out_question_is_held_out_too() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import typer
 
+from statllama.cli.console.live import interactive
+from statllama.cli.console.run import ConsoleReporter
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table
 from statllama.errors import UsageError
 from statllama.runs.forecast.device import Device
 from statllama.runs.init.draft import Draft, Survey
+from statllama.runs.init.holdout import Progress
 from statllama.runs.init.recipe_text import SHOWS, next_commands
 from statllama.runs.init.settings import SHIPPED, StageSettings
 from statllama.runs.init.survey import USES, Found, example_row, known_columns
@@ -80,6 +84,13 @@ def ask_base(proposed: str, device: Device) -> str:
 def ask_goal() -> str:
     """Return the purpose of the model in the user's words; it may be empty."""
     return str(typer.prompt("What should the model be good at? (may be empty)", default="", show_default=False))
+
+
+def searching() -> AbstractContextManager[Progress | None]:
+    """Show, in a terminal, how far the search for held-out questions is; yields what is to be told of it."""
+    if not interactive():
+        return nullcontext()
+    return ConsoleReporter().active("scoring", "comparing rows with held-out questions")
 
 
 def confirm_write(directory: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from statllama.data.examples import Conversation, Document, Example, Judgement, Message, Preference
@@ -16,10 +15,11 @@ from statllama.errors import DataError
 from statllama.runs.forecast.device import Device
 from statllama.runs.init import benchmark
 from statllama.runs.init.benchmark import Benchmark
-from statllama.runs.init.holdout import Split, split
+from statllama.runs.init.holdout import Progress, Split, split
 from statllama.runs.init.reading import named_files, skipped_note
 from statllama.runs.init.settings import ChosenBase, StageSettings, micro_tokens, stage_settings, token_counts
 from statllama.runs.init.survey import Fault, Found, Unit, Use, survey, writable
+from statllama.store.files import temporary_folder
 
 ORDER: tuple[Use, ...] = ("cpt", "sft", "dpo", "kto")
 FEWEST_CHECKED = 20  # training rows with an answer that a reward can check, for a grpo stage to be worth a word
@@ -79,15 +79,23 @@ def look(arguments: Sequence[str], columns: Mapping[str, Mapping[str, str]] | No
     """Read all files that the arguments name. DataError and UsageError for what cannot be read."""
     groups, notes = named_files(arguments)
     notes += [skipped_note(path) for group in groups for path in group.skipped]
-    with TemporaryDirectory(prefix="statllama-init-") as scratch:
-        found = survey(groups, Path(scratch), columns)
+    with temporary_folder() as scratch:
+        found = survey(groups, scratch, columns)
+    notes += [each.note for each in found if each.note]
     return Survey(tuple(found), tuple(notes))
 
 
 def draft(
-    name: str, looked: Survey, base: ChosenBase, device: Device, goal: str = "", holdout: int | None = None
+    name: str,
+    looked: Survey,
+    base: ChosenBase,
+    device: Device,
+    goal: str = "",
+    holdout: int | None = None,
+    progress: Progress | None = None,
 ) -> Draft:
-    """Return all that would be written. `holdout`: items of each benchmark; None: by the number of rows.
+    """Return all that would be written. `holdout`: items of each benchmark; None: by the number of rows. `progress`:
+    told of the rows that are searched for held-out questions.
 
     DataError where the base can take none of the rows.
     """
@@ -102,7 +110,7 @@ def draft(
         )
     longest = min(benchmark.LONGEST, base.positions * 3 // 4)
     text_of = partial(benchmark.benchmark_text, longest=longest)
-    divided = split(units, benchmark.forms(units), text_of, holdout)
+    divided = split(units, benchmark.forms(units), text_of, holdout, progress)
     by_use = {use: [counts[row] for row in divided.train if units[row].use == use] for use in ORDER}
     stages = {use: stage_settings(use, lengths, base) for use, lengths in by_use.items() if lengths}
     faults = [fault for found in looked.found for fault in found.faults]

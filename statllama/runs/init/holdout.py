@@ -3,7 +3,8 @@
 Rows that ask the same (folded, see `data/folding.py`) or nearly the same (MinHash of word 5-grams) are one cluster and
 stay together. Clusters are drawn in the order of a hash of their question, so the draw depends on neither the order of
 the files nor a random generator. Then the rest is searched, as `data check` searches it, for copies of the held-out
-questions and for rows that strongly resemble one: such a question goes back to training and the next one is drawn.
+questions and for rows that strongly resemble one: such a question goes back to training and the next one is drawn. A
+round searches all rows for the questions that are new to it, and those that came back for the others.
 Where that would leave less than half of the questions, the rows that copy them leave training instead, if they are few.
 Of rows that are all alike nothing can be held out.
 """
@@ -11,12 +12,10 @@ Of rows that are all alike nothing can be held out.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 from statllama.data.contamination import Question, Questions, plain
 from statllama.data.duplicates import Duplicates
@@ -24,6 +23,7 @@ from statllama.data.folding import folded
 from statllama.data.ngrams import words
 from statllama.data.suspects import STRONG, Resembling
 from statllama.runs.init.survey import Unit
+from statllama.store.files import temporary_folder
 
 FEWEST = 10
 """Clusters below which nothing is held out: the rows are too few to spare some."""
@@ -35,11 +35,15 @@ ROUNDS = 6
 """Draws of other questions for those that training rows give away. After them, such questions just go."""
 LARGEST = 0.05
 """Share of all rows above which a cluster, or the copies of held-out questions, are too many to lose from training."""
+BATCH = 256
+"""Rows that are searched at once."""
 
 Form = str
 Text = Callable[[Unit], str]
 Forms = Callable[[Unit], Form | None]
 """The benchmark form that a row could be an item of; None for none."""
+Progress = Callable[[int, int], None]
+"""Takes how many rows are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,17 @@ def wanted_items(clusters: int, asked: int | None = None) -> int:
     return min(MOST, max(round(min(clusters, 500) * SHARE), round(clusters * LARGE)))
 
 
-def split(units: Sequence[Unit], form_of: Forms, text_of: Text, asked: int | None = None) -> Split:
+def split(
+    units: Sequence[Unit],
+    form_of: Forms,
+    text_of: Text,
+    asked: int | None = None,
+    progress: Progress | None = None,
+) -> Split:
     """Return the split of all rows.
 
     `form_of`: which benchmark a row could be an item of. `text_of`: what training rows are searched for when it is held
-    out. `asked`: number of items of each benchmark; None: see `wanted_items`.
+    out. `asked`: number of items of each benchmark; None: see `wanted_items`. `progress`: told of rows searched.
     """
     left_out, texts = _repeats(units), [text_of(unit) for unit in units]
     alive = [row for row in range(len(units)) if row not in left_out]
@@ -98,21 +108,27 @@ def split(units: Sequence[Unit], form_of: Forms, text_of: Text, asked: int | Non
         if any(form_of(units[row]) is not None for row in rows)
     }
     suspected, least = 0, sum(map(len, chosen.values())) / 2
+    kept: set[int] = set()  # clusters that were searched for, and not found
+    back: set[int] = set()  # rows that those have not been searched for in
     for attempt in count():
-        asked_rows = [representative[cluster] for found in chosen.values() for cluster in found]
         taken = {cluster for found in chosen.values() for cluster in found}
         rest = [row for row in alive if clusters[row] not in taken]
-        copies, resembled = _given_away(texts, units, asked_rows, rest)
+        searches = (
+            ([representative[cluster] for cluster in sorted(taken - kept)], rest),
+            ([representative[cluster] for cluster in sorted(kept)], [row for row in rest if row in back]),
+        )
+        copies, resembled = _given_away(texts, units, searches, progress)
         known = {clusters[row] for row in (*copies.values(), *resembled)}
         left = len(taken) - (len(known) if attempt >= ROUNDS else 0)
         if not known or (left < least and len(copies) <= LARGEST * len(alive)):
             left_out |= {row: f"copies a held-out question: {units[of].where}" for row, of in copies.items()}
             suspected = len(resembled)
             break
+        kept, back = taken - known, {*copies, *(row for cluster in known for row in members[cluster])}
         for form, found in chosen.items():
-            kept = [cluster for cluster in found if cluster not in known]
-            lost = len(found) - len(kept) if attempt < ROUNDS else 0
-            chosen[form], waiting[form] = kept + waiting[form][:lost], waiting[form][lost:]
+            stay = [cluster for cluster in found if cluster not in known]
+            lost = len(found) - len(stay) if attempt < ROUNDS else 0
+            chosen[form], waiting[form] = stay + waiting[form][:lost], waiting[form][lost:]
     return _result(units, members, representative, chosen, left_out, suspected)
 
 
@@ -158,8 +174,8 @@ def _clusters(units: Sequence[Unit], rows: Sequence[int]) -> dict[int, int]:
         return row
 
     same: dict[str, int] = {}
-    with tempfile.TemporaryDirectory(prefix="statllama-init-") as folder:
-        with (near := Duplicates("near", Path(folder))):
+    with temporary_folder() as folder:
+        with (near := Duplicates("near", folder)):
             for row in rows:
                 question = units[row].stem or units[row].question
                 root[find(row)] = find(same.setdefault(_key(question), row))
@@ -184,24 +200,36 @@ def _candidates(units: Sequence[Unit], members: Mapping[int, Sequence[int]], for
 
 
 def _given_away(
-    texts_asked: Sequence[str], units: Sequence[Unit], asked: Sequence[int], rest: Iterable[int]
-) -> tuple[dict[int, int], list[int]]:
-    """Return {training row: the held-out row that it copies}, and the held-out rows that training rows resemble."""
-    questions = [
-        Question("init", number, texts_asked[row]) for number, row in enumerate(asked, start=1)
-    ]  # fmt: skip
-    if not questions:
-        return {}, []
-    index, resembling = Questions(questions), Resembling(questions)
+    texts: Sequence[str],
+    units: Sequence[Unit],
+    searches: Sequence[tuple[Sequence[int], Sequence[int]]],
+    progress: Progress | None,
+) -> tuple[dict[int, int], set[int]]:
+    """Return {training row: the held-out row that it copies}, and the held-out rows that training rows resemble.
+
+    `searches`: held-out rows, and the training rows that are searched for them.
+    """
+    asked = [row for wanted, _ in searches for row in wanted]
+    number = {row: i for i, row in enumerate(asked)}
+    questions = [Question("init", i, texts[row]) for row, i in number.items()]
+    resembling = Resembling(questions)
     copies: dict[int, int] = {}
-    rows = list(rest)
-    for start in range(0, len(rows), 256):
-        batch = rows[start : start + 256]
-        texts = [(str(row), plain(units[row].text)) for row in batch]
-        said = [words(text) for _, text in texts]
-        hits = index.search_words(texts, said)
-        copies |= {row: asked[hit.question.number - 1] for row, hit in zip(batch, hits, strict=True) if hit is not None}
-        free = [i for i, hit in enumerate(hits) if hit is None]
-        resembling.add([texts[i] for i in free], [said[i] for i in free])
-    strong = [group for group in resembling.found() if group.nearest[0].similarity >= STRONG]
-    return copies, [asked[group.question.number - 1] for group in strong]
+    resembled: set[int] = set()
+    done, total = 0, sum(len(rows) for wanted, rows in searches if wanted)
+    for wanted, rows in searches:
+        if not wanted:
+            continue
+        index, unseen = Questions([questions[number[row]] for row in wanted]), {number[row] for row in wanted}
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            said_as = [(str(row), plain(units[row].text)) for row in batch]
+            split_ = [words(text) for _, text in said_as]
+            hits = index.search_words(said_as, split_)
+            copies |= {row: asked[hit.question.number] for row, hit in zip(batch, hits, strict=True) if hit}
+            found = resembling.reached([split_[i] for i, hit in enumerate(hits) if hit is None], unseen, STRONG)
+            unseen -= found
+            resembled |= {asked[i] for i in found}
+            done += len(batch)
+            if progress is not None:
+                progress(done, total)
+    return copies, resembled

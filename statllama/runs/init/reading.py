@@ -48,6 +48,10 @@ class Named:
     skipped: tuple[Path, ...] = ()
 
 
+Broken = tuple[int, DataError, Row]
+"""A row that cannot be read: its number from 1, why, and what it holds as it stands."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """All rows of a file."""
@@ -59,6 +63,7 @@ class Contents:
     """In words: `UTF-8`, `Latin-1`, ...; empty for parquet."""
     delimiter: str = ""
     """In words, where it is not a comma: `semicolons`."""
+    broken: tuple[Broken, ...] = ()
 
 
 def named_files(arguments: Sequence[str]) -> tuple[list[Named], list[str]]:
@@ -140,7 +145,7 @@ def read(path: Path, scratch: Path) -> Contents:
         )
     kind = data_kind(path)
     if kind == ".parquet":
-        return Contents(path, _rows(path, path), "")
+        return _contents(path, path, "")
     with explained(path), open_bytes(path) as stream:
         data = stream.read()
     if not data.strip():
@@ -148,28 +153,38 @@ def read(path: Path, scratch: Path) -> Contents:
     codec, encoding = guess_encoding(data)
     table = kind in (".csv", TABS)
     if codec is None:
-        return Contents(path, _rows(path, path), encoding)  # raises: the reader names the byte
+        return _contents(path, path, encoding)  # raises: the reader names the byte
     text = data.decode(codec)
     delimiter = guess_delimiter(text, "\t" if kind == TABS else ",") if table else ","
     said = "" if delimiter == "," else DELIMITERS[delimiter]
     if codec.startswith("utf-8") and kind != TABS and delimiter == ",":
-        return Contents(path, _rows(path, path), encoding)
+        return _contents(path, path, encoding)
     copy = scratch / f"copy{'.csv' if table else kind}"
     copy.write_text(_with_commas(path, text, delimiter) if table else text, encoding="utf-8", newline="")
     try:
-        return Contents(path, _rows(copy, path), encoding, said)
+        return _contents(copy, path, encoding, said)
     finally:
         copy.unlink()
 
 
-def _rows(readable: Path, path: Path) -> tuple[tuple[int, Row], ...]:
+def _contents(readable: Path, path: Path, encoding: str, delimiter: str = "") -> Contents:
+    broken: list[Broken] = []
+
+    def named(error: DataError) -> DataError:
+        return DataError(error.message.replace(str(readable), str(path)), remedy=error.remedy)
+
+    def aside(number: int, error: DataError, row: Row) -> None:
+        broken.append((number, named(error), row))
+
     try:
-        found = tuple((number, row) for number, _, row in read_file(readable))
+        found = tuple((number, row) for number, _, row in read_file(readable, aside))
     except DataError as error:
-        raise DataError(error.message.replace(str(readable), str(path)), remedy=error.remedy) from None
+        raise named(error) from None
+    if not found and broken:
+        raise broken[0][1]
     if not found:
         raise DataError(f"{path}: no rows", remedy="leave it out, or write it again")
-    return found
+    return Contents(path, found, encoding, delimiter, tuple(broken))
 
 
 def guess_encoding(data: bytes) -> tuple[str | None, str]:

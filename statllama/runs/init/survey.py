@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,7 @@ from statllama.runs.init.columns import (
     stringified,
     with_labels,
 )
-from statllama.runs.init.reading import DOCUMENTS, Contents, Named, read
+from statllama.runs.init.reading import DOCUMENTS, TABS, Contents, Named, read
 
 Use = Literal["cpt", "sft", "dpo", "kto"]
 USES: dict[Use, str] = {
@@ -37,6 +37,9 @@ USES: dict[Use, str] = {
 MOST_FAULTY = 0.2  # share of unusable rows above which a file is refused
 FINAL = re.compile(r"[-+]?[$€£]?\d[\d,. ]*(?:/\d+)?\s*%?")
 """A number, as a reward can check it."""
+SENTENCE_ENDS = ("?", ".", "!")
+LONGEST_NAME = 60  # characters of a column's name
+NAMES = "if it is data, put a first line with names above it, as question,answer"
 FEW_WORDS = 6  # of an answer that can be compared word for word
 PIECE = 4000  # characters: a longer document is cut at paragraphs where documents are few
 FEW_DOCUMENTS = 20
@@ -112,6 +115,8 @@ class Found:
     units: tuple[Unit, ...]
     faults: tuple[Fault, ...] = ()
     quiz: bool = False
+    note: str = ""
+    """What a reader should know of how it was read; empty for nothing."""
 
     @property
     def use(self) -> Use:
@@ -142,22 +147,31 @@ def survey(
 
 
 def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Found:
-    path, rows = contents.path, with_labels([row for _, row in contents.rows])
+    path, whole = contents.path, len(contents.rows) + len(contents.broken)
+    if len(contents.broken) > MOST_FAULTY * whole:
+        raise contents.broken[0][1]
+    rows = with_labels([row for _, row in contents.rows])
     given = columns.get(path.name) or columns.get(str(path)) or columns.get("")
     if given and path.name not in columns and not set(given.values()) & {name for row in rows[:1] for name in row}:
         given = None  # said of another file
     reading = mapping_of(rows, given)
     if reading is None and "" in columns:
         mapping_of(rows, columns[""])  # which says what is wrong with them
+    headless = _headless(path, list(rows[0]))
     if reading is None:
         listed = ", ".join(rows[0]) or "none"
         option = shlex.quote(f"{path.name}:question=COLUMN,answer=COLUMN")
+        if headless:
+            raise DataError(f"{path}: no known format; {headless}", remedy=NAMES)
         raise DataError(
             f"{path}: no known format; columns found: {listed}",
             remedy=f"say which is which: --columns {option} (or prompt, chosen and rejected; or text)",
         )
     units: list[Unit] = []
-    faults: list[Fault] = []
+    faults = [
+        Fault(str(path), number, error.message.removeprefix(f"{path}, row {number}").partition(": ")[2], row)
+        for number, error, row in contents.broken
+    ]
     from_one = reading.format == QUIZ and counts_from_one(rows, reading)
     for (number, _), row in zip(contents.rows, rows, strict=True):
         try:
@@ -165,10 +179,11 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
             units.append(_unit(str(path), number, row, reading, from_one))
         except DataError as error:
             faults.append(Fault(str(path), number, error.message.removeprefix("it: "), row))
-    if len(faults) > MOST_FAULTY * len(rows) or not units:
+    faults.sort(key=lambda fault: fault.row)
+    if len(faults) > MOST_FAULTY * whole or not units:
         said = "; ".join(f"row {fault.row}: {fault.why}" for fault in faults[:3])
         raise DataError(
-            f"{path}: {len(faults)} of {len(rows)} rows cannot be used as {reading.format}: {said}",
+            f"{path}: {len(faults)} of {whole} rows cannot be used as {reading.format}: {said}",
             remedy="mend or remove them; a file should hold rows of one format (split mixed rows into files)",
         )
     format = "multiple choice" if reading.format == QUIZ else reading.format
@@ -176,8 +191,19 @@ def _found(contents: Contents, columns: Mapping[str, Mapping[str, str]]) -> Foun
     encodings = (contents.encoding,) if contents.encoding else ()
     return Found(
         name, (path,), format, reading, encodings, contents.delimiter, tuple(units), tuple(faults),
-        reading.format == QUIZ,
+        reading.format == QUIZ, f"{path}: {headless}; {NAMES}" if headless else "",
     )  # fmt: skip
+
+
+def _headless(path: Path, header: Sequence[str]) -> str:
+    """Return what is said of a table whose first row, taken for the names of its columns, looks like data; else
+    nothing.
+    """
+    like_data = [name for name in header if name.rstrip().endswith(SENTENCE_ENDS) or len(name) > LONGEST_NAME]
+    if data_kind(path) not in (".csv", TABS) or not like_data:
+        return ""
+    shown = like_data[0] if len(like_data[0]) <= LONGEST_NAME else f"{like_data[0][:LONGEST_NAME]}..."
+    return f"the first row was taken for the names of columns, but looks like data: {shown!r}"
 
 
 def _documents(argument: str, contents: Sequence[Contents]) -> Found:
@@ -203,16 +229,7 @@ def _in_pieces(found: Found) -> Found:
     units = [
         Unit(unit.file, unit.row, Document(piece), piece) for unit in found.units for piece in pieces(unit.question)
     ]
-    return Found(
-        found.name,
-        found.files,
-        found.format,
-        found.reading,
-        found.encodings,
-        found.delimiter,
-        tuple(units),
-        found.faults,
-    )
+    return replace(found, units=tuple(units))
 
 
 def pieces(text: str, size: int = PIECE) -> list[str]:
