@@ -4,7 +4,8 @@ Rows that ask the same (folded, see `data/folding.py`) or nearly the same (MinHa
 stay together. Clusters are drawn in the order of a hash of their question, so the draw depends on neither the order of
 the files nor a random generator. Then the rest is searched, as `data check` searches it, for copies of the held-out
 questions and for rows that strongly resemble one: such a question goes back to training and the next one is drawn. A
-round searches all rows for the questions that are new to it, and those that came back for the others.
+round searches all rows for the questions that are new to it, and those that came back for the others; the last one all
+rows for all questions.
 Where that would leave less than half of the questions, the rows that copy them leave training instead, if they are few.
 Of rows that are all alike nothing can be held out.
 """
@@ -121,6 +122,9 @@ def split(
         known = {clusters[row] for row in (*copies.values(), *resembled)}
         left = len(taken) - (len(known) if attempt >= ROUNDS else 0)
         if not known or (left < least and len(copies) <= LARGEST * len(alive)):
+            if kept:  # a word weighs what it weighs among these questions: once more, for all of them in all rows
+                kept, back = set(), set()
+                continue
             left_out |= {row: f"copies a held-out question: {units[of].where}" for row, of in copies.items()}
             suspected = len(resembled)
             break
