@@ -303,7 +303,7 @@ class Plan(Table):
                 "runs": "yes" if row["runs"] else "cached",
                 "why": row["why"],
                 **{name: f"{row[name]:,}" if row[name] else "" for name in ("examples", "tokens", "steps")},
-                **{name: "" if row[name] is None else f"{row[name]:,.0f}" for name in ("seconds", "took")},
+                **{name: _spoken(row[key]) for name, key in (("forecast", "seconds"), ("took", "took"))},
             }
             for row in self.rows()
         ]
@@ -311,7 +311,14 @@ class Plan(Table):
     def notes(self) -> Sequence[str]:
         """Return what would stop or spoil the run, and the gates that cannot be judged."""
         gates = (sight.gate for sight in self.ahead.sights)
-        return [*map(str, self.advice), *(str(gate) for gate in gates if gate is not None and gate.weak)]
+        told = [*map(str, self.advice), *(str(gate) for gate in gates if gate is not None and gate.weak)]
+        if any(not made.measured for made in self.time.parts.values()):
+            told.append("The time is not measured here: calibrate=True takes a few real steps on this machine.")
+        return told
+
+
+def _spoken(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:,.0f} s"
 
 
 @dataclass(frozen=True, repr=False)

@@ -142,7 +142,7 @@ def test_weak_gates_are_told_by_plan_and_run(recipe: Path) -> None:
     assert warning.startswith("gate on letters, -10 points against the base: with 40 items it comes out held in 3")
     assert f"if 25 % of the answers change; {gate.enough} items would do" in warning
     notes = statllama.plan(recipe, workspace=recipe.parent / "w").notes()
-    assert list(notes) == [str(gate)]
+    assert [note for note in notes if note.startswith("gate")] == [str(gate)]
 
     store, watch = Store(recipe.parent / "w"), Recorder()
     subject = find_subject(str(recipe), store)
