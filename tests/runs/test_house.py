@@ -24,9 +24,7 @@ from statllama.runs.house.inventory import size
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.leases import leases, working
-from tests.store.test_store import kill_at, small_disk
-
-__all__ = ["small_disk"]
+from tests.store.test_store import kill_at
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")
