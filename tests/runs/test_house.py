@@ -24,7 +24,7 @@ from statllama.runs.house.inventory import size
 from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.leases import leases, working
-from tests.store.test_store import kill_at
+from tests.store.test_store import in_child, kill_at
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")
@@ -81,24 +81,6 @@ def everything(store: Store) -> set[str]:
 def collect(store: Store) -> set[str]:
     """Let `gc` delete all that it would; the places that went."""
     return {item.place for item in sweep(store, {item.place for item in stock_of(store)[0].orphans}).items}
-
-
-def in_child(action: Callable[[], object]) -> Any:
-    receive, send = FORK.Pipe(duplex=False)
-
-    def run() -> None:
-        try:
-            send.send(action())
-        except StatllamaError as exc:
-            send.send(str(exc))
-
-    child = FORK.Process(target=run)
-    child.start()
-    send.close()
-    try:
-        return receive.recv()
-    finally:
-        child.join()
 
 
 # --- what is reached

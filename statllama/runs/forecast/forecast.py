@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -60,7 +60,6 @@ class StageForecast:
     """`train.micro_tokens`."""
     remedies: tuple[Remedy, ...] = ()
     """What would make it fit, where it does not."""
-    seconds: Figure | None = None
     cached: bool = False
     """Whether its result is in the workspace."""
 
@@ -75,12 +74,11 @@ def forecast(
     planned: Sequence[PlannedStage],
     prepare: Callable[[TrainingSpec], Prepared],
     device: Device,
-    seconds: Mapping[str, Figure] | None = None,
 ) -> dict[str, StageForecast]:
     """Return what each planned stage will need on a device.
 
     `prepare`: returns a stage's rows; not asked for a stage with a result, unless the device is another machine's.
-    `seconds`: of stages, by name. ModelError where the base's config.json cannot be had.
+    ModelError where the base's config.json cannot be had.
     """
     base = planned[0].material["base"]
     body = config_of(recipe.base.model, base["model"])
@@ -107,7 +105,7 @@ def forecast(
         assert made.memory is not None
         left = place.overhead.left * earlier
         memory = replace(made.memory, usual=made.memory.usual + left, high=made.memory.high + left)
-        found[spec.name] = replace(made, memory=memory, seconds=(seconds or {}).get(spec.name))
+        found[spec.name] = replace(made, memory=memory)
         earlier = max(earlier, made.memory.low - place.overhead.fixed - made.static)
     return found
 
