@@ -85,10 +85,9 @@ def chosen_executor(
 
 def threads() -> int:
     """Return the number of threads that this process computes with: workers take as many, since it moves rounding."""
-    set_by_user = os.environ.get("OMP_NUM_THREADS", "")
-    if set_by_user.isdecimal() and int(set_by_user) > 0:
-        return int(set_by_user)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _files(courses: Sequence[Course]) -> tuple[Path, ...]:
