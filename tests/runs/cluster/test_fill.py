@@ -137,6 +137,27 @@ def test_a_gate_decides_before_what_stands_on_it_is_begun(branched: Path, tmp_pa
     assert "train trunk" in cluster.begun and "train left" not in cluster.begun
 
 
+def test_blends_joined_parents_and_prompts(branched: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    body = yaml.safe_load(branched.read_text())
+    body["stages"] += [
+        {"name": "mixed", "type": "blend", "of": {"left": 2, "right": 3}},
+        stage("joined", parents=["left", "right"], train=FEW),
+    ]
+    body["evaluate"]["prompts"] = ["mean of the sample?"]
+    body["evaluate"]["prompt_tokens"] = 4
+    branched.write_text(yaml.safe_dump(body, sort_keys=False))
+    recipe = load_recipe(branched)
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    alone = runner.run(recipe, here, Reporter())
+    cluster = InProcess(there.root, slots=4)
+    use(monkeypatch, cluster)
+    filled = runner.run(recipe, there, Kept(), executor=RayExecutor())
+    assert adapters(list(filled.results.values())) == adapters(list(alone.results.values()))
+    assert filled.scorecard == alone.scorecard
+    assert {e.key for e in there.entries("scores")} == {e.key for e in here.entries("scores")}
+    assert "left + right on letters" in cluster.begun
+
+
 def test_a_stop_reaches_the_workers(recipe: Recipe, tmp_path: Path, monkeypatch: Any) -> None:
     import os
     import signal
