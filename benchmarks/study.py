@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 from common import report
 
-from statllama.runs.study import Study, load_study, pipelines
+from statllama.runs.study_file import Study, load_study, pipelines
 
 
 @dataclass(frozen=True)

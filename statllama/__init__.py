@@ -13,7 +13,7 @@ unless `progress=True`, and raises the errors of `statllama.errors`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +38,9 @@ def run(
     until: str | None = None,
     wait: bool = True,
     trust_local_code: bool = False,
+    executor: Literal["local", "ray"] | None = None,
+    address: str | None = None,
+    workers: int | None = None,
     progress: bool | Reporter | None = None,
 ) -> Run:
     """Train every stage that is not trained yet, score the base and each stack.
@@ -45,7 +48,9 @@ def run(
     `recipe`: a YAML file, the name of a shipped recipe, or what `load_recipe` returned. `overrides`:
     `"stages.sft.train.steps=20"`, a list of such texts, or `{"stages.sft.train.steps": 20}`. `until`: stop after this
     stage. `wait`: for another process that trains the same stage, or raise StoreError. `trust_local_code`: run rewards
-    that lie beside the recipe. `progress`: True prints as the command does.
+    that lie beside the recipe. `executor`: `ray` trains and scores on workers beside each other, on the cluster at
+    `address` or on this machine, `workers` of them at most; default: as the command. `progress`: True prints as the
+    command does.
 
     In the main thread SIGINT and SIGTERM end the run after the step (Interrupted), and the same call goes on. Raises
     RecipeError, DataError, ModelError, StoreError, TrainingError, EvaluationError; GateBroken when a stage cost more
@@ -53,7 +58,8 @@ def run(
     """
     from statllama.runs import api
 
-    return api.run(recipe, workspace, overrides, until, wait, trust_local_code, _reporter(progress))
+    chosen = (executor, address, workers)
+    return api.run(recipe, workspace, overrides, until, wait, trust_local_code, chosen, _reporter(progress))
 
 
 def plan(

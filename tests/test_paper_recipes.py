@@ -18,7 +18,7 @@ from statllama.recipe import Recipe, load_recipe
 from statllama.runs.data_check import check
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
-from statllama.runs.study import load_study, pipelines
+from statllama.runs.study_file import load_study, pipelines
 from statllama.store import Store
 from tests.conftest import REPO, SHARED, write_jsonl
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,6 +38,25 @@ WaitOption = Annotated[
     typer.Option(
         "--wait/--no-wait", help="When another process trains the same stage: wait for it, or stop and name it."
     ),
+]
+ExecutorOption = Annotated[
+    Literal["local", "ray"] | None,
+    typer.Option(
+        "--executor",
+        help="What trains and scores: this process, or workers on Ray, beside each other. "
+        "Default: ray with --address, --workers or --devices, else local.",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Ray cluster to use. Default: RAY_ADDRESS, else this machine."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, metavar="N", help="Number of Ray workers at most.")
+]
+DevicesOption = Annotated[
+    int | None,
+    typer.Option("--devices", min=1, metavar="N", help="Train each stage on N devices (`train.devices`), on Ray."),
 ]
 WorkspaceOption = Annotated[
     Path,
@@ -110,3 +129,8 @@ LimitOption = Annotated[
 ]
 
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the result as JSON.")]
+
+
+def with_devices(overrides: list[str] | None, devices: int | None) -> list[str]:
+    """Return the overrides of a command with those that --devices stands for."""
+    return [*(overrides or []), *([] if devices is None else [f"defaults.train.devices={devices}"])]

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from statllama.cli import completion
-from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WaitOption, WorkspaceOption
+from statllama.cli.options import (
+    WORKSPACE,
+    AddressOption,
+    DevicesOption,
+    ExecutorOption,
+    RecipeArg,
+    SetOption,
+    TrustOption,
+    UntilOption,
+    WaitOption,
+    WorkersOption,
+    WorkspaceOption,
+    with_devices,
+)
 
 
 def run(
@@ -24,6 +37,10 @@ def run(
     page: Annotated[
         Path | None, typer.Option("--page", metavar="FILE", help="File of that page; implies --watch.")
     ] = None,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    devices: DevicesOption = None,
 ) -> None:
     """Train the missing stages, score the base and every stage, and print the scorecard.
 
@@ -31,11 +48,15 @@ def run(
     from its last checkpoint when you repeat the command. `--watch` writes one HTML page that shows the run as it
     goes and loads itself again, and is the run's report in the end; `statllama report RUN --follow` does so from
     another terminal.
+
+    With `--executor ray` stages and scores that do not wait for one another run at the same time, each on a device of
+    this machine or of a cluster (`--address`); `--devices` trains one stage on several.
     """
     from statllama.cli.console.next_commands import going_on, print_next
     from statllama.cli.console.run import ConsoleReporter, print_page
     from statllama.recipe import load_recipe
     from statllama.report.watching import watched
+    from statllama.runs.cluster.fill import chosen_executor
     from statllama.runs.house.history import run_with
     from statllama.runs.reporting import Reporters
     from statllama.runs.runner import run as run_recipe
@@ -43,7 +64,9 @@ def run(
     from statllama.store import Store
     from statllama.store.files import require_place
 
-    loaded = load_recipe(recipe, overrides or []).model_copy(update={"trust_local_code": trust_local_code})
+    loaded = load_recipe(recipe, with_devices(overrides, devices))
+    loaded = loaded.model_copy(update={"trust_local_code": trust_local_code})
+    workers_of = chosen_executor(executor, address, workers, [loaded])
     if watch and page is None:
         page = Path(f"{loaded.name}.html")
     require_place(page, "--page")
@@ -53,7 +76,8 @@ def run(
     with going_on(console):
         with watched(store, page, console.note) as start:
             record = LiveRecord(store, console.note, start)
-            result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
+            reporter = Reporters(console, record)
+            result = run_recipe(loaded, store, reporter, until=until, wait=wait, executor=workers_of)
         keys = {stage: folder.name for stage, folder in result.results.items()}
         print_next(run_with(store, loaded.name, keys), workspace, result.scorecard)
 
@@ -84,7 +108,7 @@ def plan(
     from statllama.runs.forecast.calibrate import require_here
     from statllama.runs.forecast.device import found_device, named_device
     from statllama.runs.prospect import prospects
-    from statllama.runs.study import load_study, with_stage
+    from statllama.runs.study_file import load_study, with_stage
     from statllama.store import Store
 
     device = found_device() if on is None else named_device(on)
@@ -116,7 +140,7 @@ def fetch(
     from statllama.cli.console.workspace import print_fetched
     from statllama.runs.fetch import fetch as fetch_recipe
     from statllama.runs.fetch import hub_cache
-    from statllama.runs.study import load_study
+    from statllama.runs.study_file import load_study
     from statllama.store import Store
 
     study, store, reporter = load_study(recipes, overrides or []), Store(workspace), ConsoleReporter()

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from statllama.cli import completion
-from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WaitOption, WorkspaceOption
+from statllama.cli.options import (
+    WORKSPACE,
+    AddressOption,
+    DevicesOption,
+    ExecutorOption,
+    SetOption,
+    TrustOption,
+    WaitOption,
+    WorkersOption,
+    WorkspaceOption,
+    with_devices,
+)
 from statllama.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,16 +53,23 @@ def study(
     workspace: WorkspaceOption = WORKSPACE,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    devices: DevicesOption = None,
 ) -> None:
     """Run several recipes over shared stages: train each distinct stage once, compare all pipelines.
 
-    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command.
+    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command. With `--executor
+    ray` the stages of all pipelines that do not wait for one another train at the same time.
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import print_path
+    from statllama.runs.cluster.fill import chosen_executor
     from statllama.runs.reporting import Reporters
-    from statllama.runs.study import MOST_RUNS, load_study, run_study
+    from statllama.runs.study import run_study
+    from statllama.runs.study_file import MOST_RUNS, load_study
     from statllama.runs.watch.live import LiveRecord
     from statllama.store import Store
     from statllama.store.files import require_place
@@ -61,11 +79,12 @@ def study(
         raise UsageError(f"--seeds {seeds}: expected 2 (one run cannot show how much runs differ) to {MOST_RUNS}")
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
-    loaded = load_study(targets, overrides or (), seeds=seeds, trust_local_code=trust_local_code)
+    loaded = load_study(targets, with_devices(overrides, devices), seeds=seeds, trust_local_code=trust_local_code)
+    workers_of = chosen_executor(executor, address, workers, loaded.recipes)
     store, console = Store(workspace), StudyReporter()
     reporter = Reporters(console, LiveRecord(store, console.note))
     with going_on(console):
-        result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait)
+        result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
     print_study(result)
     if out is not None:
         _write(result, out)

@@ -210,6 +210,8 @@ class TrainSpec(Spec):
     (i - 1) / w of the peak rate, as in Transformers: the first step has rate 0, so it teaches nothing."""
     batch_size: Count = 16
     """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
+    devices: Annotated[Count, Unkeyed()] = 1
+    """Number of GPUs that train the stage together. Not in the key."""
     micro_tokens: Annotated[Count, Unkeyed()] = 8192
     """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
     one by itself; a grpo stage also generates under it. Halved when memory runs out. Not in the key: it changes

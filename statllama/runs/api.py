@@ -16,6 +16,7 @@ from statllama.config.shipped import located, shipped_recipes
 from statllama.errors import NotFoundError, UsageError, near
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import attribution, runner
+from statllama.runs.cluster.fill import chosen_executor
 from statllama.runs.family import Family, compare_scored
 from statllama.runs.forecast.calibrate import require_here
 from statllama.runs.forecast.device import found_device, named_device
@@ -46,14 +47,16 @@ def run(
     until: str | None,
     wait: bool,
     trust_local_code: bool,
+    executor: tuple[str | None, str | None, int | None],
     reporter: Reporter,
 ) -> Run:
-    """Do the work of `statllama.run`."""
+    """Do the work of `statllama.run`. `executor`: see `chosen_executor`."""
     loaded = _recipe(recipe, overrides)
     if trust_local_code:
         loaded = loaded.model_copy(update={"trust_local_code": True})
     store = open_store(workspace)
-    result = runner.run(loaded, store, reporter, until=until, wait=wait)
+    chosen = chosen_executor(*executor, [loaded])
+    result = runner.run(loaded, store, reporter, until=until, wait=wait, executor=chosen)
     entries = {name: store.find("results", folder.name) for name, folder in result.results.items()}
     metrics = {name: entry.manifest["metrics"] for name, entry in entries.items() if entry is not None}
     scores = None if result.scorecard is None else Scores(loaded.name, result.scorecard)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
+    from statllama.runs.cluster.work import Where, Work
     from statllama.runs.watch.run_state import PromptAnswer
     from statllama.store import Entry, Holder
 
@@ -96,6 +97,15 @@ class Reporter:
 
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
         """Note a study's pipeline that ended early; the others go on."""
+
+    def began(self, work: Work, where: Where) -> None:
+        """Note that a worker elsewhere has begun something."""
+
+    def told(self, work: Work, where: Where, event: str, arguments: tuple[Any, ...]) -> None:
+        """Note an event of such a worker: `event` is the name of one of these methods, such as `step`."""
+
+    def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
+        """Note that a worker has published its work, or failed."""
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         """Note the end of the run."""
@@ -200,6 +210,18 @@ class Reporters(Reporter):
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
         for each in self._all:
             each.pipeline_failed(name, error)
+
+    def began(self, work: Work, where: Where) -> None:
+        for each in self._all:
+            each.began(work, where)
+
+    def told(self, work: Work, where: Where, event: str, arguments: tuple[Any, ...]) -> None:
+        for each in self._all:
+            each.told(work, where, event, arguments)
+
+    def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
+        for each in self._all:
+            each.ended(work, where, seconds, error)
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         for each in self._all:

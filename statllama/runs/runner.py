@@ -15,6 +15,8 @@ from statllama.evaluation.scorecard import Scorecard, scorecard
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import Recipe
 from statllama.runs.advice import limits, warnings
+from statllama.runs.cluster.agenda import Course
+from statllama.runs.cluster.fill import RayExecutor, raise_first
 from statllama.runs.family import Family, card_sizes
 from statllama.runs.forecast.device import found_device
 from statllama.runs.forecast.forecast import forecast
@@ -56,19 +58,22 @@ def run(
     wait: bool = True,
     loaded: Loaded | None = None,
     whole: Recipe | None = None,
+    executor: RayExecutor | None = None,
 ) -> RunResult:
     """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
 
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
-    `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is.
+    `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is. `executor`: has workers
+    train and score; None: this process does.
     """
     try:
         require_one_process()
         if until is not None:
             recipe.stage(until)  # a wrong one leaves no workspace
         with working(store) as lease:
-            return _run(recipe, store, reporter, until, wait, loaded, _Recorder(whole or recipe, store, lease))
+            recorder = _Recorder(whole or recipe, store, lease)
+            return _run(recipe, store, reporter, until, wait, loaded, recorder, executor)
     except BaseException as error:
         reporter.failed(error)
         raise
@@ -82,6 +87,7 @@ def _run(
     wait: bool,
     loaded: Loaded | None,
     recorder: _Recorder,
+    executor: RayExecutor | None,
 ) -> RunResult:
     planned = plan(recipe, store, until, contents=True)
     edited = _Edited(recipe, reporter)
@@ -93,10 +99,13 @@ def _run(
                 reporter.note(str(gate))
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
-        _check(session, planned)
-        session.needs = forecast(recipe, planned, session.prepare, found_device())
-        reporter.forecast(_expected(session, planned))
+        course = prepared_course(recipe.name, session, planned)
         recorder.write(planned, session)
+        if executor is not None:
+            raise_first(executor.fill([course], store, reporter, stop))
+            recorder.lease.everything()
+            planned = rearranged(recipe, store, planned, session.tasks)
+            recorder.write(planned, session)
         rows: list[ScoredRow] = []
         if recipe.evaluate.tasks:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
@@ -179,6 +188,15 @@ def _remedy(answer: GateAnswer) -> str:
         f"the stage is kept: change its training, continue from its parent with "
         f"--set evaluate.gates.{answer.task}.on_break=parent, or raise the `budget`"
     )
+
+
+def prepared_course(name: str, session: Session, planned: Sequence[PlannedStage]) -> Course:
+    """Return a planned run once nothing would stop a stage of it later, with what its stages will need and take."""
+    _check(session, planned)
+    session.needs = forecast(session.recipe, planned, session.prepare, found_device())
+    seconds = _expected(session, planned)
+    session.reporter.forecast(seconds)
+    return Course(name, session, planned, seconds)
 
 
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:

@@ -52,7 +52,16 @@ class Scorer(ScoreBook):
 
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
         """Return the stack's scores, a benchmark each, without their samples."""
-        keys = self.keys(stack)
+        self.publish(stack, tuple(self.fingerprints))
+        scores = self.recorded(stack)
+        assert scores is not None
+        for score in scores:
+            self.loaded.reporter.scored(stack.name, score)
+        return scores
+
+    def publish(self, stack: StackRef, tasks: Sequence[str]) -> None:
+        """Have the workspace hold the stack's scores on these benchmarks."""
+        keys = {task: key for task, key in self.keys(stack).items() if task in tasks}
         missing = [name for name, key in keys.items() if not self._sound(key)]
         if missing:
             for name in missing:
@@ -61,11 +70,6 @@ class Scorer(ScoreBook):
             with self.attached(stack) as model:
                 for name in missing:
                     self._compute(stack, name, keys[name], model)
-        scores = self.recorded(stack)
-        assert scores is not None
-        for score in scores:
-            self.loaded.reporter.scored(stack.name, score)
-        return scores
 
     def _sound(self, key: str) -> bool:
         """Return whether the workspace holds the score and its samples, unharmed."""

@@ -24,7 +24,7 @@ from statllama.config.shipped import (
 )
 from statllama.errors import NotFoundError, RecipeError, StatllamaError
 from statllama.recipe import load_recipe
-from statllama.runs.study import load_study
+from statllama.runs.study_file import load_study
 from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 from tests.conftest import REPO

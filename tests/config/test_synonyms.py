@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from statllama.config.synonyms import ELSEWHERE, NOTES, SECTIONS, STAGE_GROUPS, WORDS, meant
 from statllama.errors import RecipeError
 from statllama.recipe import Recipe, load_recipe
-from statllama.runs.study import load_study
+from statllama.runs.study_file import load_study
 from statllama.stages import stage_module, stage_types
 
 STAGE_FIELDS = {field for kind in stage_types() for field in stage_module(kind).Spec.model_fields}

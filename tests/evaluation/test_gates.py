@@ -15,6 +15,7 @@ from statllama.errors import GateBroken, RecipeError
 from statllama.evaluation.gates import answers
 from statllama.evaluation.scores import TaskScore
 from statllama.report.collect import collect
+from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import run as run_recipe
@@ -23,6 +24,7 @@ from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage
 from tests.running import recipe_of
+from tests.runs.cluster.workers import InProcess, use
 
 torch.set_num_threads(1)
 Write = Callable[..., Path]
@@ -201,6 +203,26 @@ def test_a_stage_that_broke_its_gate_is_left_out(gated: Callable[..., Path], tmp
     record = store.last_run("tiny")
     assert record["stages"]["three"]["parents"] == ["one"]
     assert "broke its gate" in record["stages"]["two"]["left_out"]
+
+
+def test_workers_leave_out_and_stop_as_one_process_does(
+    gated: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, store = gated(on_break="parent"), Store(tmp_path / "w")
+    cluster = InProcess(store.root, slots=3)
+    use(monkeypatch, cluster)
+    run_recipe(recipe_of(path), store, Fixed(), executor=RayExecutor())
+    one, two, three = plan(recipe_of(path), store)
+    assert three.below == (one.key,) and two.left_out and three.cached
+    trained = [name for name in cluster.begun if name.startswith("train")]
+    assert trained == ["train one", "train two", "train three"]
+
+    path, store = gated(), Store(tmp_path / "v")
+    cluster = InProcess(store.root, slots=3)
+    use(monkeypatch, cluster)
+    with pytest.raises(GateBroken, match="two broke its gate on letters: -100"):
+        run_recipe(recipe_of(path), store, Fixed(), executor=RayExecutor())
+    assert "train two" in cluster.begun and "train three" not in cluster.begun
 
 
 def test_the_parent_of_a_stage_on_several_is_all_of_them(

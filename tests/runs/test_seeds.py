@@ -23,7 +23,8 @@ from statllama.report.study import page_of, render_study
 from statllama.runs.family import compare_scored
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import scored
-from statllama.runs.study import StudyResult, load_study, pipelines, run_study
+from statllama.runs.study import StudyResult, run_study
+from statllama.runs.study_file import load_study, pipelines
 from statllama.runs.targets import find_subject
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task

@@ -18,7 +18,8 @@ from statllama.recipe import load_recipe
 from statllama.report.study import render_study
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import scored
-from statllama.runs.study import Study, load_study, pipelines, run_study
+from statllama.runs.study import run_study
+from statllama.runs.study_file import Study, load_study, pipelines
 from statllama.runs.targets import find_subject
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task

@@ -1,0 +1,131 @@
+"""Which works a run lacks, and which of them waits for which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from statllama.config.specs import TrainingSpec
+from statllama.runs.cluster.work import Work
+from statllama.runs.forecast.forecast import StageForecast
+from statllama.runs.plan import PlannedStage, rearranged
+from statllama.runs.session import Session
+from statllama.runs.subject import BASE, StackRef
+from statllama.store.canonical import digest
+
+
+@dataclass
+class Course:
+    """One recipe's way through the workspace: its plan, as far as results have come in."""
+
+    name: str
+    """Of the run, or of the study's pipeline."""
+    session: Session
+    planned: Sequence[PlannedStage]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """{stage: seconds that its training is forecast to take}."""
+    lacks: tuple[tuple[Work, frozenset[str]], ...] = ()
+    """The works that are still to be done, in the recipe's order, each with the ids of those before it."""
+
+    def __post_init__(self) -> None:
+        self.lacks = tuple(self._works())
+
+    @property
+    def needs(self) -> Mapping[str, StageForecast]:
+        """Return {stage: memory and disk that it is forecast to need}."""
+        return self.session.needs
+
+    def refresh(self) -> None:
+        """Look for results again. Where a gate may leave a stage out, what stands on it is planned anew."""
+        session = self.session
+        if session.recipe.evaluate.gates:
+            self.planned = rearranged(session.recipe, session.store, self.planned, session.tasks)
+        else:
+            self.planned = [
+                stage if stage.entry is not None else replace(stage, entry=session.store.find("results", stage.key))
+                for stage in self.planned
+            ]
+        self.lacks = tuple(self._works())
+
+    def _works(self) -> Iterator[tuple[Work, frozenset[str]]]:
+        """Yield each work that the workspace lacks, with the ids of those that must be done before, in the recipe's
+        order.
+
+        A stage whose gates are not answered ends the list: they decide what later stages stand on.
+        """
+        trained: dict[str, str] = {}  # key: id of the work that trains it
+        yield from self._scores(StackRef(BASE, None), trained)
+        seen = {BASE}
+        for stage in self.planned:
+            if stage.entry is None:
+                work = self._training(stage)
+                trained[stage.key] = work.id
+                yield work, frozenset(trained[key] for key in (*stage.below, *stage.siblings) if key in trained)
+            for stack in (stage.parent, stage.stack) if stage.joined else (stage.stack,):
+                if stack.name not in seen:
+                    seen.add(stack.name)
+                    yield from self._scores(stack, trained, drifts=stack.name == stage.spec.name)
+            if self._undecided(stage):
+                return
+
+    def _undecided(self, stage: PlannedStage) -> bool:
+        """Return whether later stages must wait for this one's gates, or are not run for them."""
+        name, gates = stage.spec.name, self.session.recipe.evaluate.gates.values()
+        asked = [gate for gate in gates if gate.stages is None or name in gate.stages]
+        return bool(asked) and (not stage.answers or any(answer.stops for answer in stage.answers))
+
+    def _training(self, stage: PlannedStage) -> Work:
+        session, name = self.session, stage.spec.name
+        known = self.needs.get(name)
+        return Work(
+            "train",
+            name,
+            stage.key,
+            session.recipe,
+            session.identity,
+            stage=stage,
+            forecast=known,
+            devices=stage.spec.train.devices if isinstance(stage.spec, TrainingSpec) else 1,
+            seconds=self.seconds.get(name),
+            memory=None if known is None or known.memory is None else known.memory.high,
+        )
+
+    def _scores(
+        self, stack: StackRef, trained: Mapping[str, str], drifts: bool = False
+    ) -> Iterator[tuple[Work, frozenset[str]]]:
+        """Yield the works that score a stack, and with `drifts` measure it."""
+        session, scorer = self.session, self.session.scorer
+        needs = frozenset(trained[key] for key in stack.keys if key in trained)
+        about = (session.recipe, session.identity)
+        for task, key in scorer.keys(stack).items():
+            if scorer.entry(key) is None:
+                yield Work("score", stack.name, key, *about, stack=stack, task=task), needs
+        asked = bool(session.recipe.evaluate.prompts) and (drifts or stack.name == BASE)
+        lacks_drift = drifts and scorer.known_drift(stack) is None
+        if lacks_drift or (asked and scorer.known_answers(stack) is None):
+            key = digest([scorer.drift_protocol(stack), scorer.prompts_protocol(stack) if asked else None])
+            yield Work("measure", stack.name, key, *about, stack=stack), needs
+
+
+@dataclass(frozen=True)
+class Agenda:
+    """All works of several courses that are still to be done."""
+
+    works: Mapping[str, Work]
+    """By id, in the order of the courses."""
+    needs: Mapping[str, frozenset[str]]
+    of: Mapping[str, tuple[str, ...]]
+    """{work: names of the courses that want it}."""
+
+    @classmethod
+    def of_courses(cls, courses: Sequence[Course]) -> Agenda:
+        """Return what these courses lack together; what several of them lack is in it once."""
+        works: dict[str, Work] = {}
+        needs: dict[str, frozenset[str]] = {}
+        wanted: dict[str, tuple[str, ...]] = {}
+        for course in courses:
+            for work, before in course.lacks:
+                works.setdefault(work.id, work)
+                needs[work.id] = needs.get(work.id, frozenset()) | before
+                wanted[work.id] = (*wanted.get(work.id, ()), course.name)
+        return cls(works, needs, wanted)

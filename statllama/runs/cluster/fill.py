@@ -1,0 +1,213 @@
+"""The driver of a cluster's workers: gives them what runs lack, until the workspace has it all."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
+from statllama.recipe import Recipe
+from statllama.runs.cluster.agenda import Agenda, Course
+from statllama.runs.cluster.schedule import in_order
+from statllama.runs.cluster.work import Began, Cluster, Ended, Heard, Lost, Told, Where, Work
+from statllama.runs.reporting import Reporter
+from statllama.runs.signals import StopSignal
+from statllama.store import Store
+
+TRIES = 3
+"""Times that a work is begun before its workers' deaths are taken for its fault."""
+PATIENCE = 1.0
+"""Seconds between two looks for a request to stop."""
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Fills the workspace by workers on Ray: those of a cluster, or of this machine."""
+
+    address: str | None = None
+    """Of a cluster, `HOST:PORT`; None: RAY_ADDRESS, else this machine."""
+    workers: int | None = None
+    """Number of workers at most; None: as many as there are devices."""
+
+    def fill(
+        self, courses: Sequence[Course], store: Store, reporter: Reporter, stop: StopSignal
+    ) -> dict[str, StatllamaError]:
+        """Publish all that the courses lack; {course: the error that ended it}. Interrupted when asked to stop.
+
+        A course that failed ends; what others need goes on. Nothing is started where the workspace has everything.
+        """
+        if not any(course.lacks for course in courses):
+            return {}
+        with self._cluster(courses, store, reporter) as cluster:
+            return Filling(courses, cluster, reporter, stop).run()
+
+    def _cluster(self, courses: Sequence[Course], store: Store, reporter: Reporter) -> AbstractContextManager[Cluster]:
+        from statllama.runs.cluster.engine import connect
+
+        most = max(work.devices for course in courses for work, _ in course.lacks)
+        return connect(
+            self.address,
+            workspace=store.root,
+            files=_files(courses),
+            threads=threads(),
+            workers=self.workers,
+            devices=most,
+            note=reporter.note,
+        )
+
+
+def chosen_executor(
+    name: str | None, address: str | None, workers: int | None, recipes: Sequence[Recipe]
+) -> RayExecutor | None:
+    """Return what is to run the stages: None is this process.
+
+    `name`: `local`, `ray` or None, which is Ray where a cluster or workers are named, or a stage takes several devices.
+    UsageError for what does not go together.
+    """
+    several = [(stage.name, stage.train.devices) for r in recipes for stage in r.trained if stage.train.devices > 1]
+    if name != "local":
+        asked = name == "ray" or address is not None or workers is not None or bool(several)
+        return RayExecutor(address, workers) if asked else None
+    if address is not None or workers is not None:
+        raise UsageError("--executor local takes no --address and no --workers: these are of Ray")
+    if several:
+        stage, devices = several[0]
+        raise UsageError(
+            f"--executor local: stage {stage} takes {devices} devices, which are processes of their own",
+            remedy=f"leave --executor out, or --set stages.{stage}.train.devices=1",
+        )
+    return None
+
+
+def threads() -> int:
+    """Return the number of threads that this process computes with: workers take as many, since it moves rounding."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _files(courses: Sequence[Course]) -> tuple[Path, ...]:
+    """Return the files and folders that workers read beside the workspace, each once."""
+    found: dict[Path, None] = {}
+    for course in courses:
+        base = course.session.recipe.base
+        named = (base.model, base.tokenizer, base.chat_template)
+        found |= dict.fromkeys(Path(name) for name in named if name is not None and os.path.isabs(name))
+        found |= dict.fromkeys(Path(name) for stage in course.planned for name in stage.fixed.hashes)
+        found |= dict.fromkeys(path for task in course.session.tasks for path in (task.path, *task.files))
+    return tuple(found)
+
+
+@dataclass
+class Filling:
+    """The loop of `fill`, and what it keeps."""
+
+    courses: Sequence[Course]
+    cluster: Cluster
+    reporter: Reporter
+    stop: StopSignal
+    running: dict[str, Work] = field(default_factory=dict)
+    tries: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, StatllamaError] = field(default_factory=dict)
+    _told_to_stop: bool = False
+
+    def run(self) -> dict[str, StatllamaError]:
+        """Work until nothing is left that can be done; {course: the error that ended it}."""
+        with self.stop.deferred():
+            while self._submit() or self.running:
+                for heard in self.cluster.heard(PATIENCE):
+                    self._take(heard)
+                if self.stop.requested() and not self._told_to_stop:
+                    self._told_to_stop = True
+                    self.cluster.stop()
+        if self.stop.requested():
+            raise Interrupted(
+                "stopped by a signal; finished work is kept, and every worker saved where it stood",
+                remedy="run the same command again to go on",
+            )
+        return self.failed
+
+    def _submit(self) -> bool:
+        """Start the most urgent works that there is room for; whether any is left or begun."""
+        if self._told_to_stop or self.stop.requested():
+            return False
+        agenda = Agenda.of_courses([course for course in self.courses if course.name not in self.failed])
+        ready = [work for work in in_order(agenda.works, agenda.needs) if work.id not in self.running]
+        for work in ready:
+            if self.cluster.room(work):
+                self.running[work.id] = work
+                self.tries[work.id] += 1
+                self.cluster.submit(work)
+        return bool(ready)
+
+    def _take(self, heard: Heard) -> None:
+        """Act on what a worker tells."""
+        work = self.running.get(heard.work)
+        if work is None:
+            return  # of a worker that was given up
+        match heard:
+            case Began(where=where):
+                self.reporter.began(work, where)
+            case Told(where=where, event=event, arguments=arguments):
+                self.reporter.told(work, where, event, arguments)
+            case Ended(where=where, seconds=seconds, error=error):
+                del self.running[work.id]
+                self._end(work, where, seconds, error)
+            case Lost(where=where, why=why):
+                del self.running[work.id]
+                self._lose(work, where, why)
+
+    def _end(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
+        if isinstance(error, Interrupted):
+            if not self.stop.requested():  # something else stopped that worker, such as the end of its host's lease
+                self._lose(work, where, "it was stopped by a signal")
+            return
+        self.reporter.ended(work, where, seconds, error)
+        if error is None:
+            self._refresh(work)
+        else:
+            self._fail(work, error)
+
+    def _refresh(self, work: Work) -> None:
+        for course in self._wanting(work):
+            course.refresh()
+            if any(one.id == work.id for one, _ in course.lacks):
+                self._fail(
+                    work,
+                    TrainingError(
+                        f"a worker says that it published {work}, but {course.session.store.root} does not show it",
+                        remedy="all hosts must share one workspace: `statllama doctor --address ADDR` tells what each "
+                        "sees",
+                    ),
+                )
+
+    def _lose(self, work: Work, where: Where, why: str) -> None:
+        """Note that a worker is gone; the work is begun again, from its checkpoint."""
+        if self.tries[work.id] < TRIES:
+            self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
+            return
+        self._fail(
+            work,
+            TrainingError(
+                f"{work}: {TRIES} workers died of it, the last on {where}: {why}",
+                remedy="a worker that runs out of its host's memory is killed: give it a host with more, or lower "
+                "`train.micro_tokens`; run the same command again to go on from the checkpoint",
+            ),
+        )
+
+    def _fail(self, work: Work, error: StatllamaError) -> None:
+        for course in self._wanting(work):
+            self.failed.setdefault(course.name, error)
+
+    def _wanting(self, work: Work) -> list[Course]:
+        return [course for course in self.courses if any(one.id == work.id for one, _ in course.lacks)]
+
+
+def raise_first(failed: Mapping[str, StatllamaError]) -> None:
+    """Raise the first of these errors, if there is one."""
+    for error in failed.values():
+        raise error

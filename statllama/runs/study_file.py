@@ -1,0 +1,192 @@
+"""The file of a study, its recipes, and the pipelines that they make. Loads no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from statllama.config.field_errors import problems_of
+from statllama.config.shipped import find_recipe, recipe_beside
+from statllama.config.specs import Name, Spec
+from statllama.config.yaml_lines import Path_, line_of, load
+from statllama.errors import Problem, RecipeError, UsageError, near
+from statllama.recipe import Recipe, load_recipe
+from statllama.runs.seeds import RecipeRun, runs_of
+from statllama.runs.subject import BASE
+
+MOST_RUNS = 100  # of a recipe
+Figures = dict[str, Annotated[float, Field(ge=0, le=100)]]
+
+
+class StudySpec(Spec):
+    """The file of a study: its recipes, and the paper's figures beside their scores."""
+
+    name: Name
+    description: str = ""
+    recipes: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """Files relative to this one, or names of shipped recipes."""
+    reference: str | None = None
+    """Pipeline to compare the others with (`RECIPE` or `RECIPE:STAGE`), or `base`. None: the first; the base where
+    there is one pipeline."""
+    seeds: int | None = None
+    """Runs of each recipe, 2 to 100. The first has the recipe's own seeds, each further one seeds that are higher by
+    one. None: one run."""
+    repeat: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None = None
+    """Stages that have other seeds in each run, in every recipe that has them; what stands on them is trained anew,
+    what stands below once. None: all stages."""
+    paper: dict[str, Figures] = Field(default_factory=dict)
+    """{`RECIPE:STAGE` or `RECIPE:base`: {benchmark: score in per cent}} of the paper, shown beside ours."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MOST_RUNS):
+            return value
+        raise ValueError(
+            f"should be a number of runs from 2 (one cannot show how much runs differ) to {MOST_RUNS}; got {value!r}"
+        )
+
+    @model_validator(mode="after")
+    def _repeated(self) -> Self:
+        if self.repeat is not None and self.seeds is None:
+            raise ValueError("`repeat` names stages to train under several seeds: say how many, as in `seeds: 3`")
+        return self
+
+
+@dataclass(frozen=True)
+class Study:
+    """The work of a study."""
+
+    spec: StudySpec
+    runs: tuple[RecipeRun, ...]
+    """Run 1 of every recipe, then the second runs, and so on."""
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Return the recipes, as they are."""
+        return tuple(each.recipe for each in self.runs if each.number == 1)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A recipe down to one stage."""
+
+    name: str
+    """The recipe's name; with several leaves, `RECIPE:STAGE`."""
+    recipe: Recipe
+    """The recipe with only the stages that the last one needs."""
+    last: str
+    run: int = 1
+    repeated: bool = False
+    """Whether other runs of it have other seeds."""
+
+    @property
+    def label(self) -> str:
+        """Return its name, with the number of the run from the second on."""
+        return self.name if self.run == 1 else f"{self.name}, run {self.run}"
+
+
+def load_study(
+    targets: Sequence[str], overrides: Sequence[str] = (), *, seeds: int | None = None, trust_local_code: bool = False
+) -> Study:
+    """Return a study file (it has `recipes`), or several recipes by file or name; `overrides` are for every recipe,
+    `seeds` replaces that of the file.
+
+    RecipeError for a file that is wrong, UsageError for two recipes of one name.
+    """
+    given = [find_recipe(target, studies=len(targets) == 1) for target in targets]
+    data, lines = load(given[0]) if len(given) == 1 else (None, {})
+    if isinstance(data, dict) and "recipes" in data:
+        try:
+            spec = StudySpec.model_validate(data | ({} if seeds is None else {"seeds": seeds}))
+        except ValidationError as error:
+            raise RecipeError(str(given[0]), problems_of(error, (), lines, StudySpec.model_fields)) from None
+        beside = [recipe_beside(name, given[0]) for name in spec.recipes]
+        files = [path if path.is_file() else find_recipe(name) for path, name in zip(beside, spec.recipes, strict=True)]
+    else:
+        spec, files = StudySpec(name="study", recipes=tuple(targets), seeds=seeds), given
+    given_along = {"trust_local_code": trust_local_code}
+    recipes = tuple(load_recipe(file, overrides).model_copy(update=given_along) for file in files)
+    runs = [each for recipe in recipes for each in runs_of(recipe, spec.seeds or 1, spec.repeat)]
+    for name, times in Counter(each.recipe.name for each in runs).items():
+        if times > 1:
+            raise UsageError(f"{times} recipes of the study are called {name!r}: give each its own `name`")
+    study = Study(spec, tuple(sorted(runs, key=lambda each: each.number)))
+    if problems := _problems(study, lines):
+        raise RecipeError(str(given[0]), problems)
+    return study
+
+
+def _problems(study: Study, lines: Mapping[Path_, int]) -> list[Problem]:
+    """Return what the file names and no recipe has."""
+    spec, names = study.spec, [*(p.name for p in pipelines(study)), BASE]
+    found = []
+    if spec.reference is not None and spec.reference not in names:
+        message = f"no pipeline {spec.reference!r}: {near(spec.reference, names)}"
+        found.append(Problem("reference", message, line_of(("reference",), lines)))
+    if spec.reference == BASE and len({recipe.base for recipe in study.recipes}) > 1:
+        message = f"the recipes have several bases: name a pipeline ({', '.join(names[:-1])})"
+        found.append(Problem("reference", message, line_of(("reference",), lines)))
+    stages = list(dict.fromkeys(stage.name for recipe in study.recipes for stage in recipe.stages))
+    for i, name in enumerate(spec.repeat or ()):
+        if name not in stages:
+            message = f"no recipe of the study has a stage {name!r}: {near(name, stages)}"
+            found.append(Problem(f"repeat[{i}]", message, line_of(("repeat", i), lines)))
+    if spec.seeds is not None and not found and not any(each.repeated for each in study.runs):
+        message = "no stage that they would be given to draws numbers"
+        found.append(Problem("seeds", message, line_of(("seeds",), lines)))
+    stacks = [f"{recipe.name}:{name}" for recipe in study.recipes for name in (BASE, *(s.name for s in recipe.stages))]
+    for stack in spec.paper:
+        if stack not in stacks:
+            message = f"no stack {stack!r}: {near(stack, stacks)}"
+            found.append(Problem(f"paper.{stack}", message, line_of(("paper", stack), lines)))
+    return found
+
+
+def pipelines(study: Study, only: Sequence[str] = (), until: str | None = None) -> tuple[Pipeline, ...]:
+    """Return the study's pipelines, recipe by recipe, run by run; recipes of one base stand together, so that it is
+    loaded once.
+
+    `only`: recipes or pipelines by name. `until`: a stage at which the recipes that have it end; the others are left
+    out. UsageError for one that is not there.
+    """
+    bases: dict[str, list[RecipeRun]] = {}
+    for each in study.runs:
+        bases.setdefault(each.recipe.base.model_dump_json(), []).append(each)
+    found = [p for runs in bases.values() for each in runs for p in _of_run(each, until)]
+    if until is not None and not found:
+        names = [stage.name for recipe in study.recipes for stage in recipe.stages]
+        raise UsageError(f"--until {until}: no recipe of the study has that stage; {near(until, names)}")
+    for name in only:
+        known = [each for p in found if p.run == 1 for each in (p.name, p.recipe.name)]
+        if name not in known:
+            raise UsageError(f"--only {name}: no such pipeline or recipe; {near(name, known)}")
+    return tuple(p for p in found if not only or p.name in only or p.name.partition(":")[0] in only)
+
+
+def with_stage(study: Study, until: str | None) -> tuple[RecipeRun, ...]:
+    """Return the runs of recipes that have the stage `until`; all with None. UsageError when none has it."""
+    runs = [run for run in study.runs if until in (None, *(stage.name for stage in run.recipe.stages))]
+    if not runs:
+        names = [stage.name for recipe in study.recipes for stage in recipe.stages]
+        raise UsageError(f"--until {until}: no stage {until!r}; {near(str(until), names)}")
+    return tuple(runs)
+
+
+def _of_run(run: RecipeRun, until: str | None) -> list[Pipeline]:
+    """Return the pipelines of a run; of a later one those that differ from the first run's."""
+    needed = {name for stage in run.recipe.stages for name in stage.needs}
+    leaves = [stage.name for stage in run.recipe.stages if stage.name not in needed]
+    if until is not None:
+        leaves = [stage.name for stage in run.recipe.stages if stage.name == until]
+    found = []
+    for leaf in leaves:
+        part = run.recipe.down_to(leaf)
+        if run.number == 1 or run.repeats(part):
+            name = run.of if len(leaves) == 1 else f"{run.of}:{leaf}"
+            found.append(Pipeline(name, part, leaf, run.number, run.repeats(part)))
+    return found
