@@ -154,8 +154,8 @@ def _reachable(address: str) -> str:
     if not _answers(host, port):
         raise UsageError(
             f"there is no cluster at {host}:{port}: nothing answers there",
-            remedy=f"start one: `ray start --head --port={port}` there, `ray start --address={host}:{port}` on the other "
-            "hosts; or leave out --address (and RAY_ADDRESS) to use this machine alone",
+            remedy=f"start one: `ray start --head --port={port}` there, and `ray start --address={host}:{port}` on the "
+            "other hosts; or leave out --address (and RAY_ADDRESS) to use this machine alone",
         )
     return f"{host}:{port}"
 

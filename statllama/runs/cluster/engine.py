@@ -148,8 +148,10 @@ class RayCluster:
         if self._terms.device == "GPU":
             what, remedy = f"{devices} GPUs", "start Ray on more hosts with GPUs"
         else:
-            what = f"{devices} times {self._terms.threads} cores"
-            remedy = "compute with fewer threads, which moves rounding: OMP_NUM_THREADS=1 before the command"
+            threads = self._terms.threads
+            what = f"{devices * threads} cores" + (f" ({threads} for each of {devices} devices)" if threads > 1 else "")
+            remedy = "start Ray on more hosts" if threads == 1 else "compute with fewer threads, which moves rounding: "
+            remedy += "" if threads == 1 else "OMP_NUM_THREADS=1 before the command"
         limit = "" if self._workers is None else f" (--workers {self._workers})"
         least = "; or lower `train.devices`" if devices > 1 else ""
         raise UsageError(f"a stage needs {what} at once, and {at} has {there}{limit}", remedy=remedy + least)
