@@ -75,24 +75,19 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
     `cores`: of this machine, at least. A cluster that this process has joined already is used as it is. UsageError when
     there is none at the address, or it is of another version.
     """
-    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
-    _take_token(wanted == "local")
     ray = require_ray()
+    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
     if ray.is_initialized():
         yield Connection(ray.get_runtime_context().gcs_address, here=False)
         return
-    options: dict[str, Any] = {
-        "namespace": f"statllama-{secrets.token_hex(4)}",
-        "log_to_driver": False,
-        "configure_logging": False,
-    }
+    options: dict[str, Any] = {"namespace": f"statllama-{secrets.token_hex(4)}", "configure_logging": False}
     if wanted == "local":
         options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
     else:
         wanted = _reachable(wanted)
-    with _silenced():
+    with _silenced(), _token(starts=wanted == "local"):
         try:
-            ray.init(address=wanted, **options)
+            ray.init(address=wanted, log_to_driver=False, **options)
         except Exception as exc:
             ray.shutdown()
             raise _in_words(exc, wanted) from exc
@@ -102,23 +97,36 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
             ray.shutdown()
 
 
-def _take_token(starts: bool) -> None:
+@contextmanager
+def _token(starts: bool) -> Iterator[None]:
     """Have Ray ask for a token, and send one, where the user has not said otherwise.
 
-    Who reaches a cluster's port without one runs any code. For a cluster of its own Ray would write it to
+    Who reaches a cluster's port without one runs any code there. For a cluster of its own Ray would write it to
     ~/.ray/auth_token, for good, after which every `ray start` wants it; and to an address that is named it sends none.
     """
-    if "RAY_AUTH_MODE" in os.environ:
-        return
-    if starts:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
-    elif {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or (Path.home() / ".ray/auth_token").exists():
-        os.environ["RAY_AUTH_MODE"] = "token"
-    if "ray" in sys.modules:  # it read its settings when it was imported: have it read them again
-        from ray._raylet import AuthenticationTokenLoader, Config
+    added: dict[str, str] = {}
+    if "RAY_AUTH_MODE" not in os.environ:
+        named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+        if starts:
+            added = {"RAY_AUTH_MODE": "token"} | ({} if named else {"RAY_AUTH_TOKEN": secrets.token_hex(16)})
+        elif named or (Path.home() / ".ray/auth_token").exists():
+            added = {"RAY_AUTH_MODE": "token"}
+    os.environ |= added
+    _read_settings_again()
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+        _read_settings_again()
 
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+
+def _read_settings_again() -> None:
+    """Have Ray read its environment, as it did when it was imported."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
