@@ -38,8 +38,13 @@ def urgency(works: Mapping[str, Work], needs: Mapping[str, Iterable[str]]) -> di
     return found
 
 
-def in_order(works: Mapping[str, Work], needs: Mapping[str, Iterable[str]]) -> list[Work]:
-    """Return the works that wait for none of the others, the most urgent first; of equals the first of `works`."""
-    urgent = urgency(works, needs)
+def in_order(
+    works: Mapping[str, Work], needs: Mapping[str, Iterable[str]], urgent: Mapping[str, float] | None = None
+) -> list[Work]:
+    """Return the works that wait for none of the others, the most urgent first; of equals the first of `works`.
+
+    `urgent`: their `urgency`, where it is known: that of the others stays when one is done, since it waits for none.
+    """
+    known = urgency(works, needs) if urgent is None else urgent
     ready = [work for name, work in works.items() if not any(before in works for before in needs.get(name, ()))]
-    return sorted(ready, key=lambda work: -urgent[work.id])
+    return sorted(ready, key=lambda work: -known[work.id])
