@@ -42,8 +42,13 @@ class RayExecutor:
         """
         if not any(course.lacks for course in courses):
             return {}
-        with self._cluster(courses, store, reporter) as cluster:
-            return Filling(courses, cluster, reporter, stop).run()
+        for course in courses:
+            reporter.course(course.name, course.session.recipe, course.planned)
+        try:
+            with self._cluster(courses, store, reporter) as cluster:
+                return Filling(courses, cluster, reporter, stop).run()
+        finally:
+            reporter.filled()
 
     def _cluster(self, courses: Sequence[Course], store: Store, reporter: Reporter) -> AbstractContextManager[Cluster]:
         from statllama.runs.cluster.engine import connect
@@ -114,6 +119,7 @@ class Filling:
     tries: Counter[str] = field(default_factory=Counter)
     failed: dict[str, StatllamaError] = field(default_factory=dict)
     _told_to_stop: bool = False
+    _agenda: Agenda = field(default_factory=lambda: Agenda({}, {}, {}))
 
     def run(self) -> dict[str, StatllamaError]:
         """Work until nothing is left that can be done; {course: the error that ended it}."""
@@ -136,6 +142,9 @@ class Filling:
         if self._told_to_stop or self.stop.requested():
             return False
         agenda = Agenda.of_courses([course for course in self.courses if course.name not in self.failed])
+        if (agenda.needs, agenda.of) != (self._agenda.needs, self._agenda.of):
+            self._agenda = agenda
+            self.reporter.agenda(agenda.works, agenda.needs, agenda.of)
         ready = [work for work in in_order(agenda.works, agenda.needs) if work.id not in self.running]
         for work in ready:
             if self.cluster.room(work):
@@ -165,6 +174,8 @@ class Filling:
         if isinstance(error, Interrupted):
             if not self.stop.requested():  # something else stopped that worker, such as the end of its host's lease
                 self._lose(work, where, "it was stopped by a signal")
+            else:
+                self.reporter.ended(work, where, seconds, error)
             return
         self.reporter.ended(work, where, seconds, error)
         if error is None:
@@ -187,6 +198,7 @@ class Filling:
 
     def _lose(self, work: Work, where: Where, why: str) -> None:
         """Note that a worker is gone; the work is begun again, from its checkpoint."""
+        self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
             self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
             return

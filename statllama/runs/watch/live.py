@@ -26,7 +26,9 @@ from statllama.store.files import read_json, write_text
 from statllama.store.leases import leases
 
 if TYPE_CHECKING:
+    from statllama.errors import StatllamaError
     from statllama.recipe import Recipe
+    from statllama.runs.cluster.work import Work
     from statllama.runs.plan import PlannedStage
 
 SCHEMA = 1
@@ -65,29 +67,98 @@ class LiveRecord(RunProgress):
     """Writes the state of its run into the workspace as it changes, seldom enough to cost nothing.
 
     A disk that refuses stops no run: it is told once, to `note`. Where another process runs the same recipe in the same
-    workspace, that one's file is left alone until it ends.
+    workspace, that one's file is left alone until it ends. While workers do the works of a whole study, each of its
+    runs has a record of its own; together they take no more time than one.
     """
 
     def __init__(
-        self, store: Store, note: Callable[[str], None], on_file: Callable[[str], None] = lambda name: None
+        self,
+        store: Store,
+        note: Callable[[str], None],
+        on_file: Callable[[str], None] = lambda name: None,
+        *,
+        took: dict[str, float] | None = None,
     ) -> None:
-        """Take `on_file`, called with the run's name once its file is there for others to read."""
+        """Take `on_file`, called with the run's name once its file is there for others to read; `took`: {run: seconds
+        that its last write took}, which several records share.
+        """
         super().__init__(self._changed)
         self.store, self._note, self._on_file = store, note, on_file
         self._holder, self._machine = Holder.here(), dict[str, str]()
-        self._tried, self._took = 0.0, 0.0
+        self._tried, self._took = 0.0, {} if took is None else took
         self._begun = self._noted = False
+        self._beside: dict[str, LiveRecord] = {}  # by run, while workers do the works of several
+        self._runs: dict[str, str] = {}  # {course: its run}
+        self._went_on: set[str] = set()  # runs of those that this record itself went on with
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         """Begin a run on this machine; a study begins several, one after the other."""
         self._begun, self._tried = False, -math.inf
         if self.state.name:
             self.state = RunState(started=time.time())
-        self._machine = {"processor": str(cpu()), **_gpu_in_words()}
+        self._machine = self._machine or {"processor": str(cpu()), **_gpu_in_words()}
         super().planned(recipe, stages)
+        if (before := self._beside.get(recipe.name)) is not None:
+            self._went_on.add(recipe.name)
+            self._take(before.state)
+
+    def _take(self, before: RunState) -> None:
+        """Take over what workers told of this run's stages."""
+        self.state.started, self.state.fleet = before.started, before.fleet
+        for name, stage in before.stages.items():
+            if (now := self.state.stages.get(name)) is not None and now.key == stage.key:
+                now.series, now.began, now.where = stage.series, stage.began, stage.where or now.where
+                now.memory_bytes, now.on_gpu = stage.memory_bytes, stage.on_gpu
+                now.tokens_per_second = stage.tokens_per_second
+
+    # ------------------------------------------------------------------ workers elsewhere
+
+    def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        """Begin with a run of workers: this one, or one of a study, which is recorded beside the others."""
+        self._runs[name] = recipe.name
+        if self.state.goes_on and self.state.name == recipe.name:
+            super().course(name, recipe, stages)
+            return
+        self.fleet.course(name)
+        self._machine = self._machine or {"processor": str(cpu()), **_gpu_in_words()}
+        before = self._beside.get(recipe.name)
+        one = self._beside[recipe.name] = LiveRecord(self.store, self._note, self._on_file, took=self._took)
+        one._machine, one._holder = self._machine, self._holder
+        one.planned(recipe, stages)
+        if before is not None:  # another pipeline of this recipe
+            one.state.stages = {**before.state.stages, **one.state.stages}
+        one.state.fleet = self.fleet.fleets[name]
+
+    def _concerned(self, work: Work) -> Sequence[RunProgress]:
+        if not self._beside:
+            return (self,)
+        names = dict.fromkeys(self._runs[course] for course in self.fleet.of.get(work.id, ()))
+        return [self._beside[name] for name in names if name in self._beside]
+
+    def filled(self) -> None:
+        super().filled()
+        for one in self._beside.values():
+            one._told()
+
+    def pipeline_failed(self, name: str, error: StatllamaError) -> None:
+        """Note it of a pipeline that workers could not fill: it does not begin here."""
+        run = self._runs.get(name, "")
+        if self.state.name == run and self.state.outcome != "failed":
+            super().failed(error)
+        elif self.state.name != run and run in self._beside:
+            self._beside[run].failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        super().failed(error)
+        for name, one in self._beside.items():
+            if one.state.outcome == "running" and name not in self._went_on:
+                one.failed(error)
+
+    # ------------------------------------------------------------------ the file
 
     def _changed(self, soon: bool) -> None:
-        gap = YIELD if not self._begun and self._noted else max(SOON if soon else EVERY, self._took / SHARE)
+        took = sum(self._took.values())
+        gap = YIELD if not self._begun and self._noted else max(SOON if soon else EVERY, took / SHARE)
         if self.state.name and (time.monotonic() - self._tried >= gap or self.state.outcome != "running"):
             self._write()
 
@@ -114,7 +185,7 @@ class LiveRecord(RunProgress):
                 self._noted = True
                 self._note(f"this run cannot be watched, and goes on: {error}")
         self._tried = time.monotonic()
-        self._took = self._tried - began
+        self._took[name] = self._tried - began
 
     def _other(self) -> Holder | None:
         """Return the process that runs a recipe of this name in this workspace, if it is another one."""
