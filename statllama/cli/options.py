@@ -49,9 +49,7 @@ ExecutorOption = Annotated[
 ]
 AddressOption = Annotated[
     str | None,
-    typer.Option(
-        "--address", metavar="HOST:PORT", help="Ray cluster to use. Default: RAY_ADDRESS, else this machine."
-    ),
+    typer.Option("--address", metavar="HOST:PORT", help="Ray cluster to use. Default: RAY_ADDRESS, else this machine."),
 ]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Number of Ray workers at most.")

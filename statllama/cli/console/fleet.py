@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from statllama.cli.console.frame import bar, duration, fitted, fitting
 from statllama.cli.console.terminal import counted, readable_bytes, visible
+from statllama.cli.console.timing import clock
 from statllama.runs.watch.fleet import Fleet, WorkState
 
 MOST = 16
@@ -28,7 +30,7 @@ def fleet_frame(fleet: Fleet, width: int, now: float, height: int, *, ascii_only
     works = list(fleet.works.values())
     most = max(1, min(MOST, height - 2))
     if len(works) > most:
-        longest = sorted(works, key=lambda work: -(work.left(now) or float("inf")))[: most - 1]
+        longest = sorted(works, key=lambda work: _unknown_last(work.left(now)), reverse=True)[: most - 1]
         shown = [work for work in works if work in longest]
     else:
         shown = works
@@ -39,6 +41,10 @@ def fleet_frame(fleet: Fleet, width: int, now: float, height: int, *, ascii_only
     return fitted(lines, width, ascii_only=ascii_only)
 
 
+def _unknown_last(left: float | None) -> float:
+    return math.inf if left is None else left
+
+
 def _table(works: Sequence[WorkState], width: int, now: float) -> list[Text]:
     """Return the titles and a line for each work: its name and place take what the figures leave."""
     titles = [name for name, least in COLUMNS if width >= least]
@@ -46,17 +52,17 @@ def _table(works: Sequence[WorkState], width: int, now: float) -> list[Text]:
     columns = [max(map(len, (title, *(row[i] for row in rows)))) for i, title in enumerate(titles)]
     bars = 20 if width >= WIDE else 0
     room = width - sum(columns) - 2 * len(columns) - 2 - (bars + 2 if bars else 0)
-    names, places = [visible(work.what) for work in works], [_place(work, works) for work in works]
-    name, place = max(4, *map(cell_len, names)), max(5, *map(cell_len, places))
-    if name + place > room:
-        place = max(min(place, room - name), min(place, LEAST_PLACE), min(place, room // 2))
-        name = max(4, min(name, room - place))
-    lines = [_row(Text(set_cell_size("work", name)), set_cell_size("where", place), Text(" " * bars), titles, columns)]
+    names, spots = [visible(work.what) for work in works], [place(work.host, work.device) for work in works]
+    name, spot = max(4, *map(cell_len, names)), max(5, *map(cell_len, spots))
+    if name + spot > room:
+        spot = max(min(spot, room - name), min(spot, LEAST_PLACE), min(spot, room // 2))
+        name = max(4, min(name, room - spot))
+    lines = [_row(Text(set_cell_size("work", name)), set_cell_size("where", spot), Text(" " * bars), titles, columns)]
     lines[0].stylize("dim")
-    for work, what, where, figures in zip(works, names, places, rows, strict=True):
+    for work, what, where, figures in zip(works, names, spots, rows, strict=True):
         head = Text(_cut(what, name), style="bold cyan" if work.kind == "train" else "cyan")
         done = bar(work.done / work.total, bars) if work.total and bars else Text(" " * bars)
-        lines.append(_row(head, _cut_front(where, place), done, figures, columns))
+        lines.append(_row(head, _cut_front(where, spot), done, figures, columns))
     return lines
 
 
@@ -81,14 +87,10 @@ def _figures(work: WorkState, now: float) -> dict[str, str]:
     }
 
 
-def _place(work: WorkState, works: Sequence[WorkState]) -> str:
-    """Return where a work is: the device alone on one host, else the host's name without its domain, if that is
-    enough to tell hosts apart.
-    """
-    hosts = {one.host for one in works}
-    brief = {host: host.partition(".")[0] for host in hosts}
-    clear = len(set(brief.values())) == len(hosts) and not any(name.isdigit() for name in brief.values())
-    return visible(f"{brief[work.host] if clear else work.host} {work.device}")
+def place(host: str, device: str) -> str:
+    """Return where a worker is: its host's name without the domain. An address is shown whole."""
+    brief = host.partition(".")[0]
+    return visible(f"{host if brief.isdigit() else brief} {device}")
 
 
 def _cut(text: str, columns: int) -> str:
@@ -120,7 +122,7 @@ def _in_all(fleet: Fleet, width: int, now: float) -> Text:
 def time_left(fleet: Fleet, now: float) -> str:
     """Return the time that is left of all works, in words."""
     left = fleet.left(now)
-    if left is None:
+    if left is None or (fleet.at_least and not left):
         return "time left not known yet"
     return f"{'at least ' if fleet.at_least else ''}{duration(left)} left"
 
@@ -145,7 +147,7 @@ def end_line(work: WorkState | None, seconds: float, score: str = "") -> str:
     loss = ""
     if work is not None and work.loss is not None and work.first_loss is not None:
         loss = f", {'reward' if work.rewarded else 'loss'} {work.first_loss:.4f} -> {work.loss:.4f}"
-    return f"done in {duration(seconds)}{loss}{f', {score}' if score else ''}"
+    return f"done in {clock(seconds)}{loss}{f', {score}' if score else ''}"
 
 
 def summary(fleet: Fleet, now: float) -> list[str]:
@@ -155,15 +157,16 @@ def summary(fleet: Fleet, now: float) -> list[str]:
     wall, busy = fleet.wall(now), fleet.device_seconds
     works = counted(fleet.done, "work") + (f" and {fleet.failed} that failed" if fleet.failed else "")
     before = fleet.first - fleet.began
-    start = f", after {duration(before)} until the first began" if before >= 1 else ""
-    lines = [f"workers: {works} in {duration(wall)}{start}; {_spent(busy, fleet.gpus)} {_on(fleet.most, fleet.gpus)}"]
-    if wall:
-        share = f"{100 * busy / (wall * max(1, fleet.most)):.0f} % busy"
-        lines[0] += f", {share}: on average {busy / wall:.1f} at work"
+    start = f"; the first began after {clock(before)}" if before >= 1 else ""
+    lines = [f"workers: {works} in {clock(wall)}{start}"]
+    share = (
+        f", {100 * busy / (wall * fleet.most):.0f} % busy, {busy / wall:.1f} at a time" if wall and fleet.most else ""
+    )
+    lines.append(f"  {_spent(busy, fleet.gpus)} {_on(fleet.most, fleet.gpus)}{share}")
     if len(fleet.hosts) > 1:
         for host, use in fleet.hosts.items():
             share = f", {100 * use.seconds / (wall * use.most):.0f} % busy" if wall and use.most else ""
-            lines.append(f"  {visible(host)}: {_spent(use.seconds, use.gpus)} {_on(use.most, use.gpus)}{share}")
+            lines.append(f"    {visible(host)}: {_spent(use.seconds, use.gpus)} {_on(use.most, use.gpus)}{share}")
     if fleet.lost:
         again = f", {_spent(fleet.lost_seconds, fleet.gpus)} beside that" if fleet.lost_seconds >= 1 else ""
         lines.append(f"  {counted(fleet.lost, 'worker')} lost: begun again from the last checkpoint{again}")
@@ -172,7 +175,7 @@ def summary(fleet: Fleet, now: float) -> list[str]:
 
 def _spent(seconds: float, gpus: bool) -> str:
     what = "GPU" if gpus else "worker"
-    return f"{seconds / 3600:.2f} {what} hours" if seconds >= 360 else f"{duration(seconds)} of {what} time"
+    return f"{seconds / 3600:.2f} {what} hours" if seconds >= 360 else f"{clock(seconds)} of {what} time"
 
 
 def _on(devices: int, gpus: bool) -> str:

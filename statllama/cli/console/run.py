@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from statllama.cli.console.fleet import end_line, fleet_frame, step_line, summary
+from statllama.cli.console.fleet import end_line, fleet_frame, place, step_line, summary
 from statllama.cli.console.frame import Part, duration, frame, left_of, memory, spoken, stages_line
 from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
+from statllama.cli.console.timing import clock
 from statllama.errors import Interrupted
 from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.subject import BASE
@@ -191,7 +192,7 @@ class ConsoleReporter(RunProgress):
         what = f"{_learned(m)}, {m['tokens']:,} tokens" if "loss" in m else _blended(m)
         made = taken_of(entry.manifest).forecast
         told = f" (forecast {duration(made.usual)})" if made is not None and made.measured else ""
-        where = f" on {plain(place)}" if (place := self.trained_by_workers.get(entry.key)) else ""
+        where = f" on {plain(at)}" if (at := self.trained_by_workers.get(entry.key)) else ""
         Out.print(f"  {name} done in {duration(m['seconds'])}{told}{where}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
@@ -250,13 +251,13 @@ class ConsoleReporter(RunProgress):
     def began(self, work: Work, where: Where) -> None:
         super().began(work, where)
         if not interactive():
-            Out.print(f"  {plain(work)}: begun on {plain(where)}")
+            Out.print(f"  {self._at(work, where)}: begun")
 
     def told(self, work: Work, where: Where, event: str, arguments: tuple[Any, ...]) -> None:
         super().told(work, where, event, arguments)
         at, now = self.fleet.whole.works.get(work.id), time.monotonic()
         if event == "note":
-            Out.print(f"  [yellow]note:[/] {plain(work)} on {plain(where)}: {plain(shortened(str(arguments[0])))}")
+            Out.print(f"  [yellow]note:[/] {self._at(work, where)}: {plain(shortened(str(arguments[0])))}")
         elif event == "scored":
             score: TaskScore = arguments[1]
             error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
@@ -266,20 +267,24 @@ class ConsoleReporter(RunProgress):
             last = event == "step" and at.done in (1, at.total)
             if last or now - self._lines_of.get(work.id, -seconds if event == "step" else now) >= seconds:
                 self._lines_of[work.id] = now
-                Out.print(f"  {plain(work)} ({plain(where)}): {step_line(at, self.clock())}")
+                Out.print(f"  {self._at(work, where)}: {step_line(at, self.clock())}")
             self._lines_of.setdefault(work.id, now)
+
+    def _at(self, work: Work, where: Where) -> str:
+        """Return a work and its place, as markup."""
+        return f"{plain(self.fleet.named(work))} ({plain(place(where.host, where.device))})"
 
     def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
         at = self.fleet.whole.works.get(work.id)
         super().ended(work, where, seconds, error)
         if error is None:
             came = end_line(at, seconds, self._told_scores.pop(work.id, ""))
-            Out.print(f"  [dim]{plain(work)} ({plain(where)}): {plain(came)}[/]")
+            Out.print(f"  [dim]{self._at(work, where)}: {plain(came)}[/]")
         elif isinstance(error, Interrupted):
-            Out.print(f"  [yellow]{plain(work)} ({plain(where)}): stopped after {duration(seconds)}[/]")
+            Out.print(f"  [yellow]{self._at(work, where)}: stopped after {clock(seconds)}[/]")
         else:
             what = shortened(error.message.splitlines()[0])
-            Out.print(f"  [red]{plain(work)} ({plain(where)}): failed after {duration(seconds)}:[/] {plain(what)}")
+            Out.print(f"  [red]{self._at(work, where)}: failed after {clock(seconds)}:[/] {plain(what)}")
 
     def filled(self) -> None:
         super().filled()

@@ -16,7 +16,7 @@ class WorkState:
 
     kind: Literal["train", "score", "measure"]
     name: str
-    """Of the stage or stack."""
+    """Of the stage or stack, with its recipe's where that is needed."""
     task: str
     """Benchmark that it is scored on."""
     host: str

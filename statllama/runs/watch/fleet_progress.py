@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from statllama.errors import Interrupted
@@ -46,6 +47,7 @@ class FleetProgress:
         self._works: Mapping[str, Work] = {}
         self._needs: Mapping[str, Iterable[str]] = {}
         self._took: dict[tuple[str, ...], list[float]] = {}
+        self._keys: dict[str, set[str]] = {}  # {a work in words: keys of all that are called so}
         self._not_before = 0.0
 
     def course(self, name: str) -> None:
@@ -60,6 +62,11 @@ class FleetProgress:
         other.trained, other._took = self.trained, self._took
         return other
 
+    def named(self, work: Work) -> Work:
+        """Return the work, its name with its recipe's where another work of the study is called the same."""
+        several = len(self._keys.get(str(work), ())) > 1
+        return replace(work, name=f"{work.recipe.name}:{work.name}") if several else work
+
     def about(self, work: Work) -> list[Fleet]:
         """Return the state of all, and of each course that wants a work."""
         wanted = (self.fleets[name] for name in self.of.get(work.id, ()) if name in self.fleets)
@@ -72,15 +79,16 @@ class FleetProgress:
     ) -> None:
         """Note all works that are still to be done."""
         self._works, self._needs, self.of = works, needs, of
+        for work in works.values():
+            self._keys.setdefault(str(work), set()).add(work.key)
         self._count()
         self.estimate()
 
     def began(self, work: Work, where: Where) -> None:
         """Note that a worker is at a work."""
         now = self.clock()
-        state = WorkState(
-            work.kind, work.name, work.task, where.host, where.device, work.devices, now, self._seconds(work), at=now
-        )
+        place, expected = (where.host, where.device, work.devices), self._seconds(work)
+        state = WorkState(work.kind, self.named(work).name, work.task, *place, now, expected, at=now)
         for fleet in self.about(work):
             fleet.first = now if fleet.first is None else fleet.first
             fleet.works[work.id] = state

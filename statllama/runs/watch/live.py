@@ -23,7 +23,7 @@ from statllama.runs.watch.progress import RunProgress
 from statllama.runs.watch.run_state import RunState
 from statllama.store import Holder, Store
 from statllama.store.files import read_json, write_text
-from statllama.store.leases import leases
+from statllama.store.leases import Lease, leases
 
 if TYPE_CHECKING:
     from statllama.errors import StatllamaError
@@ -206,14 +206,22 @@ def read_live(store: Store, name: str) -> Live | None:
     return found
 
 
-def _read(store: Store, name: str) -> Live | None:
+def read_all(store: Store, working: Sequence[Lease]) -> list[Live]:
+    """Return what the files of all runs tell that have not told their end; `working`: leases of live processes."""
+    holders = [lease.holder for lease in working]
+    names = sorted(path.stem for path in store.listed("live") if path.suffix == ".json")
+    found = [_read(store, name, holders) for name in names]
+    return [live for live in found if live is not None and live.state.outcome == "running"]
+
+
+def _read(store: Store, name: str, working: Sequence[Holder] | None = None) -> Live | None:
     body: Any = read_json(path_of(store, name))
     try:
         if body["schema"] != SCHEMA:
             return None
         machine = {str(what): str(value) for what, value in body["machine"].items()}
         holder = Holder(**body["holder"])
-        return Live(RunState.from_json(body["state"]), holder, machine, _alive(store, holder))
+        return Live(RunState.from_json(body["state"]), holder, machine, _alive(store, holder, working))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
@@ -223,14 +231,14 @@ def without_file(store: Store, live: Live) -> Live:
     return replace(live, alive=_alive(store, live.holder))
 
 
-def _alive(store: Store, holder: Holder) -> bool:
+def _alive(store: Store, holder: Holder, working: Sequence[Holder] | None = None) -> bool:
     """Return whether the process that runs it lives: one on another host, such as a container that is gone, while it
-    has its lease of the workspace.
+    has its lease of the workspace. `working`: holders of all leases, where they are known.
     """
     if holder.host == Holder.here().host or not os.access(store.root / "locks", os.W_OK):
         return holder.alive()
     try:
-        working = [lease.holder for lease in leases(store)]
+        working = [lease.holder for lease in leases(store)] if working is None else working
     except StoreError:
         return holder.alive()
     return any(one.pid is None or (one.pid, one.host) == (holder.pid, holder.host) for one in working)
