@@ -6,6 +6,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class Beside(InProcess):
 
     def _done(self, work: Work, where: Where) -> list[Heard]:
         if (instead := self.before(work)) is not None:
-            return [Began(work.id, where), instead]
+            return [Began(work.id, where), replace(instead, where=where)]
         telling, began, error = Telling(), time.monotonic(), None
         try:
             perform(work, self.desk, telling, StopSignal())
