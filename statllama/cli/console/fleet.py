@@ -122,7 +122,7 @@ def _in_all(fleet: Fleet, width: int, now: float) -> Text:
 def time_left(fleet: Fleet, now: float) -> str:
     """Return the time that is left of all works, in words."""
     left = fleet.left(now)
-    if left is None or (fleet.at_least and not left):
+    if left is None or (fleet.at_least and left < 1):
         return "time left not known yet"
     return f"{'at least ' if fleet.at_least else ''}{duration(left)} left"
 

@@ -130,6 +130,8 @@ class FleetProgress:
             fleet.hosts.setdefault(where.host, HostUse()).seconds += seconds * work.devices
             fleet.done += error is None
             fleet.failed += error is not None and not isinstance(error, Interrupted)
+        if not isinstance(error, Interrupted):
+            self._works = {name: one for name, one in self._works.items() if name != work.id}
         if error is None:
             if work.kind == "train":
                 self.trained[work.key] = str(where)

@@ -236,9 +236,7 @@ class RunState:
         if self.outcome != "running":
             return Eta(0.0)
         if self.workers is not None:
-            left = self.workers.left(now)
-            without = ("what is not known yet",) if left is None or self.workers.at_least else ()
-            return Eta(left or 0.0, without, () if left is None else ("workers",))
+            return self.workers_eta(self.workers, now)
         seconds, without, basis = 0.0, list[str](), dict[str, None]()
         for name, stage in self.stages.items():
             left = self.stage_eta(name, now)
@@ -258,6 +256,13 @@ class RunState:
             seconds += waits * known + (busy or 0.0)
             basis["scoring so far"] = None
         return Eta(seconds, tuple(without), tuple(basis))
+
+    @staticmethod
+    def workers_eta(workers: Fleet, now: float) -> Eta:
+        """Return what is left of the works of workers."""
+        left = workers.left(now)
+        without = ("what is not known yet",) if left is None or workers.at_least else ()
+        return Eta(left or 0.0, without, () if left is None else ("workers",))
 
     def _scorings(self) -> dict[str, int]:
         """Return {benchmark: stacks that are to be scored on it}. A cached stage's scores are taken as known."""
