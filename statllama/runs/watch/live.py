@@ -136,6 +136,7 @@ class LiveRecord(RunProgress):
         return [self._beside[name] for name in names if name in self._beside]
 
     def filled(self) -> None:
+        """Note it in the records of all runs."""
         super().filled()
         for one in self._beside.values():
             one._told()
@@ -149,6 +150,7 @@ class LiveRecord(RunProgress):
             self._beside[run].failed(error)
 
     def failed(self, error: BaseException) -> None:
+        """Note it also in the records of runs that workers were at work for, and that did not go on here."""
         super().failed(error)
         for name, one in self._beside.items():
             if one.state.outcome == "running" and name not in self._went_on:
