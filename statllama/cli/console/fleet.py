@@ -88,9 +88,9 @@ def _figures(work: WorkState, now: float) -> dict[str, str]:
 
 
 def place(host: str, device: str) -> str:
-    """Return where a worker is: its host's name without the domain. An address is shown whole."""
-    brief = host.partition(".")[0]
-    return visible(f"{host if brief.isdigit() else brief} {device}")
+    """Return where a worker is: its host's name without the domain, of several each. An address is shown whole."""
+    brief = [one if one.partition(".")[0].isdigit() else one.partition(".")[0] for one in host.split(", ")]
+    return visible(f"{', '.join(brief)} {device}")
 
 
 def _cut(text: str, columns: int) -> str:

@@ -33,12 +33,14 @@ _DOING = {
 
 
 class FleetProgress:
-    """The works of several courses: what is under way, done, and to come."""
+    """The works of several runs: what is under way, done, and to come."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.fleets: dict[str, Fleet] = {}
-        """Of each course: works that several of them want are in each."""
+        """Of each run: works that several of them want are in each."""
+        self.runs: dict[str, str] = {}
+        """{course: its run}; the pipelines of a recipe are one run."""
         self.whole = Fleet(began=clock())
         self.of: Mapping[str, Sequence[str]] = {}
         """{work that is still to be done: the courses that want it}."""
@@ -50,11 +52,12 @@ class FleetProgress:
         self._keys: dict[str, set[str]] = {}  # {a work in words: keys of all that are called so}
         self._not_before = 0.0
 
-    def course(self, name: str) -> None:
-        """Begin with a course, in place of one of that name."""
-        self.fleets[name] = Fleet(began=self.clock())
-        if len(self.fleets) == 1:
+    def course(self, name: str, run: str) -> None:
+        """Note a course that workers are about to work for."""
+        if not self.runs:
             self.whole.began = self.clock()
+        self.runs[name] = run
+        self.fleets.setdefault(run, Fleet(began=self.clock()))
 
     def again(self) -> FleetProgress:
         """Return what begins anew after the workers of an earlier time, with what is known of them."""
@@ -67,10 +70,13 @@ class FleetProgress:
         several = len(self._keys.get(str(work), ())) > 1
         return replace(work, name=f"{work.recipe.name}:{work.name}") if several else work
 
+    def wanting(self, work: str) -> list[str]:
+        """Return the runs that want a work."""
+        return list(dict.fromkeys(self.runs[course] for course in self.of.get(work, ()) if course in self.runs))
+
     def about(self, work: Work) -> list[Fleet]:
-        """Return the state of all, and of each course that wants a work."""
-        wanted = (self.fleets[name] for name in self.of.get(work.id, ()) if name in self.fleets)
-        return [self.whole, *wanted]
+        """Return the state of all, and of each run that wants a work."""
+        return [self.whole, *(self.fleets[run] for run in self.wanting(work.id))]
 
     # ------------------------------------------------------------------ events
 
@@ -115,6 +121,8 @@ class FleetProgress:
             state.doing = f"waits for {arguments[1]}"
         elif event == "step":
             _stepped(state, arguments[0], now)
+        elif event == "stage_finished":
+            _finished(state, arguments[1].manifest["metrics"])
         elif name in _DOING:
             state.doing = _DOING[name].format(arguments[0])
             state.done, state.total, state.first, state.since, state.at = 0, None, 0, now, now
@@ -163,7 +171,7 @@ class FleetProgress:
 
     def _count(self) -> None:
         waiting = [name for name in self._works if name not in self.whole.works]
-        wanting = Counter(course for name in waiting for course in self.of.get(name, ()))
+        wanting = Counter(run for name in waiting for run in self.wanting(name))
         self.whole.waiting = len(waiting)
         for name, fleet in self.fleets.items():
             fleet.waiting = wanting[name]
@@ -212,6 +220,12 @@ def _alike(work: Work) -> tuple[str, ...]:
     if work.kind != "train":
         return work.kind, work.task
     return work.kind, work.name, re.sub(r"\.run\d+$", "", work.recipe.name)
+
+
+def _finished(state: WorkState, metrics: Mapping[str, Any]) -> None:
+    """Note a stage's first and last loss, or reward, as its result has them: a worker does not tell of every step."""
+    what = "reward" if state.rewarded else "loss"
+    state.first_loss, state.loss = metrics.get(f"first_{what}", state.first_loss), metrics.get(what, state.loss)
 
 
 def _stepped(state: WorkState, event: StepEvent, now: float) -> None:

@@ -88,7 +88,6 @@ class LiveRecord(RunProgress):
         self._tried, self._took = 0.0, {} if took is None else took
         self._begun = self._noted = False
         self._beside: dict[str, LiveRecord] = {}  # by run, while workers do the works of several
-        self._runs: dict[str, str] = {}  # {course: its run}
         self._went_on: set[str] = set()  # runs of those that this record itself went on with
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
@@ -115,11 +114,12 @@ class LiveRecord(RunProgress):
 
     def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         """Begin with a run of workers: this one, or one of a study, which is recorded beside the others."""
-        self._runs[name] = recipe.name
         if self.state.goes_on and self.state.name == recipe.name:
             super().course(name, recipe, stages)
             return
-        self.fleet.course(name)
+        if self.fleet.whole.ended is not None:
+            self.fleet, self._beside = self.fleet.again(), {}
+        self.fleet.course(name, recipe.name)
         self._machine = self._machine or {"processor": str(cpu()), **_gpu_in_words()}
         before = self._beside.get(recipe.name)
         one = self._beside[recipe.name] = LiveRecord(self.store, self._note, self._on_file, took=self._took)
@@ -127,13 +127,12 @@ class LiveRecord(RunProgress):
         one.planned(recipe, stages)
         if before is not None:  # another pipeline of this recipe
             one.state.stages = {**before.state.stages, **one.state.stages}
-        one.state.fleet = self.fleet.fleets[name]
+        one.state.fleet = self.fleet.fleets[recipe.name]
 
     def _concerned(self, work: Work) -> Sequence[RunProgress]:
         if not self._beside:
             return (self,)
-        names = dict.fromkeys(self._runs[course] for course in self.fleet.of.get(work.id, ()))
-        return [self._beside[name] for name in names if name in self._beside]
+        return [self._beside[name] for name in self.fleet.wanting(work.id) if name in self._beside]
 
     def filled(self) -> None:
         """Note it in the records of all runs."""
@@ -143,7 +142,7 @@ class LiveRecord(RunProgress):
 
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
         """Note it of a pipeline that workers could not fill: it does not begin here."""
-        run = self._runs.get(name, "")
+        run = self.fleet.runs.get(name, "")
         if self.state.name == run and self.state.outcome != "failed":
             super().failed(error)
         elif self.state.name != run and run in self._beside:

@@ -214,7 +214,7 @@ class RunProgress(Reporter):
     def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         if self.fleet.whole.ended is not None:
             self.fleet = self.fleet.again()
-        self.fleet.course(name)
+        self.fleet.course(name, recipe.name)
         self.state.fleet, self.state.activity = self.fleet.whole, None
         self._told()
 
