@@ -35,17 +35,30 @@ class Course:
         """Return {stage: memory and disk that it is forecast to need}."""
         return self.session.needs
 
-    def refresh(self) -> None:
-        """Look for results again. Where a gate may leave a stage out, what stands on it is planned anew."""
+    def take(self, done: Work) -> None:
+        """Note that a work is published. Where a gate may leave a stage out, what stands on it is planned anew.
+
+        Else the workspace is not read: in a study of a thousand recipes hundreds of courses want the same stage.
+        """
         session = self.session
         if session.recipe.evaluate.gates:
             self.planned = rearranged(session.recipe, session.store, self.planned, session.tasks)
+            self.lacks = tuple(self._works())
         else:
-            self.planned = [
-                stage if stage.entry is not None else replace(stage, entry=session.store.find("results", stage.key))
-                for stage in self.planned
-            ]
-        self.lacks = tuple(self._works())
+            self.lacks = tuple((work, needs) for work, needs in self.lacks if work.id != done.id)
+
+    def holds(self, work: Work) -> bool:
+        """Return whether the workspace has what the work was to publish."""
+        session = self.session
+        if work.kind == "train":
+            return session.store.find("results", work.key) is not None
+        if work.kind == "score":
+            return session.scorer.entry(work.key) is not None
+        assert work.stack is not None
+        drifts, asked = work.stack.name != BASE, bool(session.recipe.evaluate.prompts)
+        return not (drifts and session.scorer.known_drift(work.stack) is None) and not (
+            asked and session.scorer.known_answers(work.stack) is None
+        )
 
     def _works(self) -> Iterator[tuple[Work, frozenset[str]]]:
         """Yield each work that the workspace lacks, with the ids of those that must be done before, in the recipe's
@@ -129,3 +142,7 @@ class Agenda:
                 needs[work.id] = needs.get(work.id, frozenset()) | before
                 wanted[work.id] = (*wanted.get(work.id, ()), course.name)
         return cls(works, needs, wanted)
+
+    def without(self, done: Work) -> Agenda:
+        """Return the agenda once a work is done."""
+        return replace(self, works={name: work for name, work in self.works.items() if name != done.id})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -12,7 +14,7 @@ from pathlib import Path
 from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
 from statllama.recipe import Recipe
 from statllama.runs.cluster.agenda import Agenda, Course
-from statllama.runs.cluster.schedule import in_order
+from statllama.runs.cluster.schedule import in_order, urgency
 from statllama.runs.cluster.work import Began, Cluster, Ended, Heard, Lost, Told, Where, Work
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
@@ -22,6 +24,8 @@ TRIES = 3
 """Times that a work is begun before its workers' deaths are taken for its fault."""
 PATIENCE = 1.0
 """Seconds between two looks for a request to stop."""
+UNSEEN = 90.0
+"""Seconds until what a worker published must be seen here: a network file system keeps names for up to 60."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,13 @@ class RayExecutor:
         """
         if not any(course.lacks for course in courses):
             return {}
-        with self._cluster(courses, store, reporter) as cluster:
-            return Filling(courses, cluster, reporter, stop).run()
+        for course in courses:
+            reporter.course(course.name, course.session.recipe, course.planned)
+        try:
+            with self._cluster(courses, store, reporter) as cluster:
+                return Filling(courses, cluster, reporter, stop).run()
+        finally:
+            reporter.filled()
 
     def _cluster(self, courses: Sequence[Course], store: Store, reporter: Reporter) -> AbstractContextManager[Cluster]:
         from statllama.runs.cluster.engine import connect
@@ -114,6 +123,11 @@ class Filling:
     tries: Counter[str] = field(default_factory=Counter)
     failed: dict[str, StatllamaError] = field(default_factory=dict)
     _told_to_stop: bool = False
+    _agenda: Agenda | None = None
+    """What is left to do; None: to be found anew."""
+    _urgent: dict[str, float] = field(default_factory=dict)
+    _ready: list[Work] | None = None
+    """Those of the agenda that wait for none, the most urgent first; None: to be found anew."""
 
     def run(self) -> dict[str, StatllamaError]:
         """Work until nothing is left that can be done; {course: the error that ended it}."""
@@ -135,14 +149,29 @@ class Filling:
         """Start the most urgent works that there is room for; whether any is left or begun."""
         if self._told_to_stop or self.stop.requested():
             return False
-        agenda = Agenda.of_courses([course for course in self.courses if course.name not in self.failed])
-        ready = [work for work in in_order(agenda.works, agenda.needs) if work.id not in self.running]
-        for work in ready:
+        self._look()
+        assert self._ready is not None
+        too_many = sys.maxsize  # of so many devices there is no room
+        for work in self._ready:
+            if work.id in self.running or work.devices >= too_many:
+                continue
             if self.cluster.room(work):
                 self.running[work.id] = work
                 self.tries[work.id] += 1
                 self.cluster.submit(work)
-        return bool(ready)
+            elif (too_many := work.devices) == 1:
+                break
+        return bool(self._ready)
+
+    def _look(self) -> None:
+        """Find what is left and what of it is ready, if that may have changed: a worker tells more often of a step."""
+        if self._agenda is None:
+            self._agenda = Agenda.of_courses([course for course in self.courses if course.name not in self.failed])
+            self._urgent = urgency(self._agenda.works, self._agenda.needs)
+            self._ready = None
+        if self._ready is None:
+            self._ready = in_order(self._agenda.works, self._agenda.needs, self._urgent)
+            self.reporter.agenda(self._agenda.works, self._agenda.needs, self._agenda.of)
 
     def _take(self, heard: Heard) -> None:
         """Act on what a worker tells."""
@@ -165,6 +194,8 @@ class Filling:
         if isinstance(error, Interrupted):
             if not self.stop.requested():  # something else stopped that worker, such as the end of its host's lease
                 self._lose(work, where, "it was stopped by a signal")
+            else:
+                self.reporter.ended(work, where, seconds, error)
             return
         self.reporter.ended(work, where, seconds, error)
         if error is None:
@@ -173,20 +204,37 @@ class Filling:
             self._fail(work, error)
 
     def _refresh(self, work: Work) -> None:
-        for course in self._wanting(work):
-            course.refresh()
-            if any(one.id == work.id for one, _ in course.lacks):
-                self._fail(
-                    work,
-                    TrainingError(
-                        f"a worker says that it published {work}, but {course.session.store.root} does not show it",
-                        remedy="all hosts must share one workspace: `statllama doctor --address ADDR` tells what each "
-                        "sees",
-                    ),
-                )
+        wanting = self._wanting(work)
+        if wanting and not self._shown(wanting[0], work):
+            self._fail(
+                work,
+                TrainingError(
+                    f"a worker says that it published {work}, but {wanting[0].session.store.root} does not show it",
+                    remedy="all hosts must share one workspace: `statllama doctor --address ADDR` tells what each sees",
+                ),
+            )
+            return
+        for course in wanting:
+            course.take(work)
+        gated = any(course.session.recipe.evaluate.gates for course in wanting)
+        self._agenda = None if gated or self._agenda is None else self._agenda.without(work)
+        self._ready = None
+
+    def _shown(self, course: Course, work: Work) -> bool:
+        """Return whether the workspace shows here what a worker published, if need be once names have been read anew."""
+        deadline = time.monotonic() + UNSEEN
+        while not course.holds(work):
+            if self.stop.requested() or time.monotonic() > deadline:
+                return False
+            course.session.store.listed("results" if work.kind == "train" else "scores")
+            if course.holds(work):
+                return True
+            time.sleep(PATIENCE)
+        return True
 
     def _lose(self, work: Work, where: Where, why: str) -> None:
         """Note that a worker is gone; the work is begun again, from its checkpoint."""
+        self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
             self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
             return
@@ -202,6 +250,7 @@ class Filling:
     def _fail(self, work: Work, error: StatllamaError) -> None:
         for course in self._wanting(work):
             self.failed.setdefault(course.name, error)
+        self._agenda = None
 
     def _wanting(self, work: Work) -> list[Course]:
         return [course for course in self.courses if any(one.id == work.id for one, _ in course.lacks)]
