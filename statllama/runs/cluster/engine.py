@@ -24,6 +24,7 @@ from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Told, Work
 PULSE = 2.0  # seconds between two looks at whether the cluster is there
 MISSED = 3  # looks in a row that it may miss
 ANSWER = 120.0  # seconds that a host gets to say what it sees: a process starts there
+LETTER = 10.0  # seconds in which what is there must come
 CROWDED = 30.0  # seconds until a work that waits for a device is told
 IDLE = 120.0  # seconds until an idle slot gives its device back
 
@@ -62,7 +63,7 @@ def _survey(question: Question, own: Facts, note: Callable[[str], None]) -> None
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    began, asked, found = time.time(), {}, dict[str, list[Fault]]()
+    began, asked, found = time.time(), {}, list[tuple[str, list[Fault]]]()
     for node in _nodes():
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         look = ray.remote(facts).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
@@ -72,12 +73,9 @@ def _survey(question: Question, own: Facts, note: Callable[[str], None]) -> None
         ready, waiting = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
             break
-        host = asked[ready[0]]
-        found[host] = _answer(ready[0], question, own, began, note)
-    for late in waiting:
-        found[asked[late]] = [
-            Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
-        ]
+        found.append((asked[ready[0]], _answer(ready[0], question, own, began, note)))
+    late = Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
+    found += [(asked[each], [late]) for each in waiting]
     require(found)
 
 
@@ -124,7 +122,8 @@ class RayCluster:
         beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         make = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=beside)
         self._board = make.remote()
-        gpus = sum(node["Resources"].get("GPU", 0) for node in _nodes())
+        self._hosts = _nodes()
+        gpus = sum(node["Resources"].get("GPU", 0) for node in self._hosts)
         arguments = (question, threads, shared_environment(), self._board)
         self._terms = Terms("GPU" if gpus else "CPU", threads, arguments)
         self._crews: list[Crew] = []
@@ -137,7 +136,7 @@ class RayCluster:
     def devices(self) -> int:
         """Return the number of slots that the cluster has place for now."""
         need = self._terms.resources[self._terms.device]
-        there = sum(int(node["Resources"].get(self._terms.device, 0) // need) for node in _nodes())
+        there = sum(int(node["Resources"].get(self._terms.device, 0) // need) for node in self._hosts)
         return there if self._workers is None else min(there, self._workers)
 
     def require(self, devices: int) -> None:
@@ -232,7 +231,7 @@ class RayCluster:
         if reference not in crew.asked:  # its crew was closed meanwhile
             return
         try:
-            value = ray.get(reference, timeout=ANSWER)
+            value = ray.get(reference, timeout=LETTER)
         except RayTaskError as exc:
             self._lose(crew, f"it fails with {type(exc.cause).__name__}: {exc.cause}")
             return
@@ -250,13 +249,13 @@ class RayCluster:
     def _check(self, crew: Crew, places: list[Place]) -> None:
         """Check a new crew's processes as its hosts were: one may run in another environment, or the host be new."""
         ended = time.time()
+        asked, own = crew.asked_at, self._own
+        seen = [answered(self._question, place.facts) for place in places]
         require(
-            {
-                place.facts.host: faults(
-                    self._own, place.facts, crew.asked_at, ended, seen=answered(self._question, place.facts)
-                )
-                for place in places
-            }
+            [
+                (place.facts.host, faults(own, place.facts, asked, ended, seen=known))
+                for place, known in zip(places, seen, strict=True)
+            ]
         )
         crew.places = places
 
@@ -275,6 +274,16 @@ class RayCluster:
             self._close(crew)
         else:
             crew.rest()
+            self._relieve(crew)
+
+    def _relieve(self, crew: Crew) -> None:
+        """Give an idle crew the work of one that waits for a device in vain, since others use the cluster."""
+        for other in self._crews:
+            if other.work is not None and other.places is None and other.size == crew.size:
+                crew.work, crew.base = other.work, other.base
+                self._close(other)
+                self._begin(crew)
+                return
 
     def _lose(self, crew: Crew, reason: str) -> None:
         assert crew.work is not None
@@ -292,9 +301,11 @@ class RayCluster:
         import ray
         from ray.exceptions import GetTimeoutError, RayError
 
+        if not waiting and not self._connection.answers():  # nor would the board
+            raise ClusterGone(self._connection.address)
         asked = self._poll if waiting else self._board.since.remote(self._seen, 0.0)
         try:
-            next_, items = ray.get(asked, timeout=ANSWER)
+            next_, items = ray.get(asked, timeout=LETTER)
         except (RayError, GetTimeoutError) as exc:
             raise ClusterGone(self._connection.address, f"the process that passes on messages: {why(exc)}") from exc
         if waiting:
@@ -314,7 +325,10 @@ class RayCluster:
         if now < self._looked + PULSE:
             return
         self._looked = now
-        self._missed = 0 if self._connection.answers() else self._missed + 1
+        if self._connection.answers():
+            self._missed, self._hosts = 0, _nodes()
+        else:
+            self._missed += 1
         if self._missed >= MISSED:
             self._board.stop.remote()  # its process may be there yet: so workers save what they have
             raise ClusterGone(self._connection.address)

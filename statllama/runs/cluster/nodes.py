@@ -177,13 +177,13 @@ def apart(clock: float, began: float, ended: float) -> float:
     return min(0.0, clock - began) + max(0.0, clock - ended)
 
 
-def require(found: Mapping[str, Sequence[Fault]]) -> None:
-    """Raise UsageError that names each host with a fault, and how to mend all of them. `found`: {host: its faults}."""
-    wrong = {host: those for host, those in found.items() if those}
+def require(found: Sequence[tuple[str, Sequence[Fault]]]) -> None:
+    """Raise UsageError that names each host with a fault, and how to mend all of them. `found`: (host, its faults)."""
+    wrong = [(host, those) for host, those in found if those]
     if not wrong:
         return
-    lines = [f"  {host}: {fault.what}" for host, those in wrong.items() for fault in those]
-    remedies = dict.fromkeys(fault.remedy for those in wrong.values() for fault in those)
+    lines = dict.fromkeys(f"  {host}: {fault.what}" for host, those in wrong for fault in those)
+    remedies = dict.fromkeys(fault.remedy for _, those in wrong for fault in those)
     count = f"{len(wrong)} of {len(found)} hosts" if len(found) > 1 else "the host"
     raise UsageError(
         "\n".join([f"{count} of the cluster cannot take part in this run:", *lines]),

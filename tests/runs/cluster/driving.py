@@ -31,8 +31,8 @@ def main(address: str, workspace: str, *wanted: str) -> int:
             waiting = [acts.Act(name) for name in wanted]
             running: dict[str, acts.Act] = {}
             while waiting or running:
-                for act in [act for act in waiting if cluster.room(act)]:
-                    waiting.remove(act)
+                while waiting and cluster.room(waiting[0]):
+                    act = waiting.pop(0)
                     running[act.id] = act
                     cluster.submit(act)
                 for news in cluster.heard(1.0):

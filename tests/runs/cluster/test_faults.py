@@ -154,7 +154,7 @@ def pid_of(line: str) -> int:
     return int(line.rpartition("|")[2].split()[-1])
 
 
-def test_a_dead_head_is_told_and_workers_save(hosts: Hosts, tmp_path: Path) -> None:
+def test_a_dead_head_is_told_and_holds_up_nobody(hosts: Hosts, tmp_path: Path) -> None:
     head = hosts.start(options={"num_cpus": 2})
     driver = Driver(hosts.address, tmp_path / "w", "saving-1", "endless-2")
     driver.until("told|endless-2")
@@ -168,7 +168,6 @@ def test_a_dead_head_is_told_and_workers_save(hosts: Hosts, tmp_path: Path) -> N
     assert driver.process.returncode == 1
     known = ("connected", "began|", "told|", "ended|saving", "error")
     assert [line for line in told if not line.startswith(known)] == [], "nothing of Ray's own"
-    assert any(line.startswith("told|saving-1") and line.endswith("saved") for line in told)
 
 
 @pytest.mark.parametrize("here", [True, False])
@@ -200,7 +199,7 @@ def test_a_lost_host_is_told_and_another_takes_its_work(hosts: Hosts, tmp_path: 
     for pid in session(second.pid):
         kill(pid)
     seen = len(driver.lines)
-    assert "its host has left the cluster" in driver.until("lost|")
+    assert "its host has left the cluster, or cannot be reached" in driver.until("lost|")
     again = pid_of(driver.until("told|endless", after=seen))
     assert again not in workers and alive(again)
     assert third.poll() is None
