@@ -136,7 +136,7 @@ def _token(starts: bool) -> Iterator[None]:
 
 def _read_settings_again() -> None:
     """Have Ray read its environment, as it did when it was imported."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

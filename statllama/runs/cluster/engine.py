@@ -174,6 +174,7 @@ class RayCluster:
         for each in closing:
             self._close(each)
         if crew is None:
+            self._require_head()  # without one Ray would wait for it here, for a minute, and then end this process
             taken = {crew.number for crew in self._crews}
             crew = Crew.hired(work.devices, min(set(range(len(taken) + 1)) - taken), self._terms)
             self._crews.append(crew)
@@ -208,8 +209,8 @@ class RayCluster:
         """
         self._stops += 1
         self._board.stop.remote()
-        for crew in [crew for crew in self._crews if crew.work is not None]:
-            if crew.places is None or self._stops > 2:
+        for crew in list(self._crews):
+            if crew.work is not None and (crew.places is None or self._stops > 2):
                 self._news.append(Ended(crew.work.id, crew.where, 0.0, Interrupted("stopped before it was saved")))
                 self._close(crew)
 
@@ -287,8 +288,7 @@ class RayCluster:
 
     def _lose(self, crew: Crew, reason: str) -> None:
         assert crew.work is not None
-        with suppress(ClusterGone):
-            self._fetch(waiting=False)
+        self._fetch(waiting=False)
         self._news.append(Lost(crew.work.id, crew.where, reason))
         self._close(crew)
 
@@ -301,8 +301,8 @@ class RayCluster:
         import ray
         from ray.exceptions import GetTimeoutError, RayError
 
-        if not waiting and not self._connection.answers():  # nor would the board
-            raise ClusterGone(self._connection.address)
+        if not waiting:
+            self._require_head()
         asked = self._poll if waiting else self._board.since.remote(self._seen, 0.0)
         try:
             next_, items = ray.get(asked, timeout=LETTER)
@@ -317,6 +317,15 @@ class RayCluster:
                 self._news.append(Told(work, crews[work].where, event, arguments))
         self._seen = max(self._seen, next_)
 
+    def _require_head(self) -> None:
+        if not self._connection.answers():
+            raise self._gone()
+
+    def _gone(self) -> ClusterGone:
+        """Return the error; workers whose processes are there yet are asked to save what they have."""
+        self._board.stop.remote()
+        return ClusterGone(self._connection.address)
+
     def _watch(self) -> None:
         """Look after what nobody tells: a head that died, a group that hangs, a full cluster, idle slots."""
         import ray
@@ -330,8 +339,7 @@ class RayCluster:
         else:
             self._missed += 1
         if self._missed >= MISSED:
-            self._board.stop.remote()  # its process may be there yet: so workers save what they have
-            raise ClusterGone(self._connection.address)
+            raise self._gone()
         for crew in list(self._crews):
             if crew.work is None and now > crew.since + IDLE:
                 self._close(crew)

@@ -80,7 +80,8 @@ class Fault:
 def facts(question: Question | None = None) -> Facts:
     """Return what this process can say of its host. It writes an answer into the workspace when asked about one."""
     clock = time.time()
-    wrong, answer, missing = None, "", ()
+    wrong, answer = None, ""
+    missing: tuple[str, ...] = ()
     if question is not None:
         wrong, answer = _workspace(question)
         missing = tuple(str(path) for path, size in question.files if not _seen(path, size))
