@@ -72,7 +72,7 @@ def test_a_copied_recipe_is_the_shipped_one(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(shipped_studies()))
 def test_a_copied_study_has_the_same_recipes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("statllama.runs.study.load_recipe", lambda file, _: load_recipe(file, check_files=False))
+    monkeypatch.setattr("statllama.runs.study_file.load_recipe", lambda file, _: load_recipe(file, check_files=False))
     copy = shutil.copy(shipped_studies()[name], tmp_path / "mine.study.yaml")
     sources = [recipe.source for recipe in load_study([str(copy)]).recipes]
     assert sources == [recipe.source for recipe in load_study([name]).recipes]

@@ -1,0 +1,216 @@
+"""The way to a Ray cluster, or to one of this machine's own: settings, and its errors in words.
+
+Nothing here starts Ray by importing this module.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import secrets
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from statllama.errors import StatllamaError, UsageError
+
+PORT = 6379  # of a cluster, where the address names none
+PATIENCE = 3.0  # seconds until an address that does not answer is taken for none
+STORE = 100 * 2**20  # bytes of Ray's object store, of which messages alone are sent
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Set before Ray is imported, where the user has not: no reports to anyone, no metrics, no advice on the console."""
+
+
+class ClusterGone(StatllamaError):
+    """The cluster ended while a run was on it. What had been published is in the workspace."""
+
+    def __init__(self, address: str, why: str = "") -> None:
+        super().__init__(
+            f"the cluster at {address} is gone{f': {why}' if why else ''}; finished work is in the workspace",
+            remedy="start it again, or leave out --address, and run the same command again to go on",
+        )
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A cluster that this process has joined as a driver."""
+
+    address: str
+    """`HOST:PORT` of its head."""
+    here: bool
+    """Whether it was started by this process and ends with it."""
+
+    def answers(self) -> bool:
+        """Return whether its head still takes connections."""
+        return _answers(*_parts(self.address))
+
+
+def require_ray() -> Any:
+    """Return Ray, imported with the settings of `QUIET`. UsageError when it is not installed."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as exc:
+        raise UsageError(
+            f"Ray is not installed here ({exc})", remedy="pip install 'statllama[ray]', on every host of the cluster"
+        ) from exc
+    return ray
+
+
+@contextmanager
+def connected(address: str | None, cores: int) -> Iterator[Connection]:
+    """Join the cluster at an address, RAY_ADDRESS where it is None, and else start one of this machine's devices.
+
+    `cores`: of this machine, at least. A cluster that this process has joined already is used as it is. UsageError when
+    there is none at the address, or it is of another version.
+    """
+    ray = require_ray()
+    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+    if ray.is_initialized():
+        yield Connection(ray.get_runtime_context().gcs_address, here=False)
+        return
+    options: dict[str, Any] = {"namespace": f"statllama-{secrets.token_hex(4)}", "configure_logging": False}
+    if wanted == "local":
+        options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
+    else:
+        wanted = _reachable(wanted)
+    with _silenced(), _token(starts=wanted == "local"):
+        try:
+            ray.init(address=wanted, log_to_driver=False, **options)
+        except Exception as exc:
+            ray.shutdown()
+            raise _in_words(exc, wanted) from exc
+        try:
+            yield Connection(ray.get_runtime_context().gcs_address, here=wanted == "local")
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _token(starts: bool) -> Iterator[None]:
+    """Have Ray ask for a token, and send one, where the user has not said otherwise.
+
+    Who reaches a cluster's port without one runs any code there. For a cluster of its own Ray would write it to
+    ~/.ray/auth_token, for good, after which every `ray start` wants it; and to an address that is named it sends none.
+    """
+    added: dict[str, str] = {}
+    if "RAY_AUTH_MODE" not in os.environ:
+        named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+        if starts:
+            added = {"RAY_AUTH_MODE": "token"} | ({} if named else {"RAY_AUTH_TOKEN": secrets.token_hex(16)})
+        elif named or (Path.home() / ".ray/auth_token").exists():
+            added = {"RAY_AUTH_MODE": "token"}
+    os.environ |= added
+    _read_settings_again()
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+        _read_settings_again()
+
+
+def _read_settings_again() -> None:
+    """Have Ray read its environment, as it did when it was imported."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep Ray's own lines from the console, such as the death of a worker in a paragraph: the driver tells of it."""
+    from ray._private import worker
+
+    log, printing = logging.getLogger("ray"), worker.print_to_stdstream
+    before = log.propagate, log.level
+    quiet = logging.NullHandler()
+    log.addHandler(quiet)
+    log.propagate = False
+    log.setLevel(logging.CRITICAL)
+    worker.print_to_stdstream = lambda *data, **more: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
+        log.removeHandler(quiet)
+        log.propagate, log.level = before
+
+
+def _reachable(address: str) -> str:
+    """Return the address with its port. UsageError when nothing answers there."""
+    if address == "auto":
+        return address
+    if "://" in address:
+        raise UsageError(
+            f"--address {address}: that is Ray Client or Ray Jobs, through which the workspace cannot be seen",
+            remedy=f"run the command on a host of the cluster, with --address auto or HOST:{PORT}",
+        )
+    host, port = _parts(address)
+    if not _answers(host, port):
+        raise UsageError(
+            f"there is no cluster at {host}:{port}: nothing answers there",
+            remedy=f"start one: `ray start --head --port={port}` there, and `ray start --address={host}:{port}` on the "
+            "other hosts; or leave out --address (and RAY_ADDRESS) to use this machine alone",
+        )
+    return f"{host}:{port}"
+
+
+def _parts(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return address, PORT
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UsageError(
+            f"--address {address} is no address", remedy=f"write HOST:PORT, such as 10.0.0.1:{PORT}, or auto"
+        )
+    return host.strip("[]"), int(port)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=PATIENCE):
+            return True
+    except OSError:
+        return False
+
+
+def _in_words(exc: Exception, address: str) -> StatllamaError:
+    """Return what Ray's failure to connect means."""
+    text = str(exc)
+    if "ersion mismatch" in text:
+        there = dict(re.findall(r"^\s*(Ray|Python): (\S+)", text.partition("This process")[0], re.MULTILINE))
+        here = {"Ray": sys.modules["ray"].__version__, "Python": platform.python_version()}
+        other = [name for name, version in there.items() if version != here[name]] or ["Ray"]
+        return UsageError(
+            f"the cluster at {address} has {_named(there) or 'another version'}, and here is {_named(here)}",
+            remedy="use one version on all hosts: "
+            + " and ".join(f"pip install ray=={there.get(name)}" if name == "Ray" else "one Python" for name in other),
+        )
+    if isinstance(exc, ConnectionError | ValueError | RuntimeError | TimeoutError) and address != "local":
+        return UsageError(
+            f"cannot join the cluster at {address}: {_first_line(text)}",
+            remedy=f"this machine must be a host of it (`ray start --address={address}`), with the same Ray",
+        )
+    return StatllamaError(f"Ray does not start here: {_first_line(text)}", remedy="see /tmp/ray/session_latest/logs")
+
+
+def _named(versions: Mapping[str, str]) -> str:
+    return " and ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else "it does not say why"

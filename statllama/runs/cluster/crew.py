@@ -1,0 +1,179 @@
+"""Workers that do one work at a time together: one slot, or a group of slots on as many devices."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from statllama.errors import StatllamaError
+from statllama.runs.cluster.slot import Perform, Place, Seat, Slot
+from statllama.runs.cluster.work import Where, Work
+
+LINGER = 120.0
+"""Seconds that the others of a group get to end once rank 0 has, or one has failed."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What each slot of a cluster is made with."""
+
+    device: Literal["GPU", "CPU"]
+    threads: int
+    arguments: tuple[Any, ...]
+    """Of `Slot`."""
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """Return what a slot takes of the cluster."""
+        return {"GPU": 1.0} if self.device == "GPU" else {"CPU": float(self.threads)}
+
+
+@dataclass(eq=False)
+class Crew:
+    """One slot or a group, and what it has been asked and has not answered yet."""
+
+    actors: Sequence[Any]
+    group: Any
+    """The placement group; None for one slot."""
+    number: int
+    """Tells crews on cores apart."""
+    work: Work | None = None
+    base: str = ""
+    """See `Work.base`: of the last work."""
+    places: list[Place] | None = None
+    """None until all have said what they see."""
+    since: float = field(default_factory=time.monotonic)
+    """When it began to start, to work or to be idle."""
+    asked: dict[Any, int] = field(default_factory=dict)
+    """{reference: rank}"""
+    answers: dict[int, Any] = field(default_factory=dict)
+    asked_at: float = 0.0
+    """The driver's clock when it asked its slots what they see."""
+
+    @classmethod
+    def hired(cls, size: int, number: int, terms: Terms) -> Crew:
+        """Return a crew whose processes are being started and asked what they see."""
+        import ray
+        from ray.util.placement_group import placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "num_cpus": 0}
+        options |= {"num_gpus": 1} if terms.device == "GPU" else {"num_cpus": terms.threads}
+        group = placement_group([terms.resources] * size, strategy="PACK") if size > 1 else None
+        actors = []
+        for rank in range(size):
+            if group is not None:
+                options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, rank)
+            actors.append(ray.remote(Slot).options(**options).remote(*terms.arguments))
+        crew = cls(actors, group, number)
+        crew.asked_at = time.time()
+        crew.asked = {actor.look.remote(): rank for rank, actor in enumerate(actors)}
+        return crew
+
+    @property
+    def size(self) -> int:
+        """Return the number of its slots."""
+        return len(self.actors)
+
+    @property
+    def where(self) -> Where:
+        """Return where it works, once it is known."""
+        if self.places is None:
+            return Where("", "")
+        host = ", ".join(dict.fromkeys(place.facts.host for place in self.places))
+        ids = [each for place in self.places for each in place.gpus]
+        if not ids:
+            return Where(host, f"cpu {self.number}")
+        return Where(host, f"gpu{'s' * (len(ids) > 1)} {', '.join(ids)}")
+
+    def start(self, perform: Perform | None) -> None:
+        """Give every slot the work. Its places are known."""
+        assert self.work is not None and self.places is not None and not self.asked
+        self.since, self.answers = time.monotonic(), {}
+        address = self.places[0].address if self.size > 1 else ""
+        self.asked = {
+            actor.work.remote(self.work, perform, Seat(rank, self.size, address)): rank
+            for rank, actor in enumerate(self.actors)
+        }
+
+    def answer(self, reference: Any, value: Any) -> bool:
+        """Take an answer; return whether it was the last."""
+        self.answers[self.asked.pop(reference)] = value
+        self.since = time.monotonic()
+        return not self.asked
+
+    @property
+    def over(self) -> bool:
+        """Return whether its work is over, and some of it have not said so."""
+        failed = any(error is not None for _, error in self.answers.values()) if self.places is not None else False
+        return bool(self.asked) and (failed or (self.places is not None and 0 in self.answers))
+
+    def missing(self) -> list[Any]:
+        """Return the slots that have not answered."""
+        return [self.actors[rank] for rank in self.asked.values()]
+
+    def outcome(self) -> tuple[float, StatllamaError | None]:
+        """Return the seconds that the work took, and its error: rank 0's before the others'."""
+        told = [self.answers[rank] for rank in sorted(self.answers)]
+        errors = [error for _, error in told if error is not None]
+        return max(seconds for seconds, _ in told), errors[0] if errors else None
+
+    def rest(self) -> None:
+        """Be free for another work."""
+        self.work, self.asked, self.since = None, {}, time.monotonic()
+
+    def close(self) -> None:
+        """End its processes, at once."""
+        import ray
+        from ray.util.placement_group import remove_placement_group
+
+        self.asked = {}
+        for actor in self.actors:
+            with suppress(Exception):
+                ray.kill(actor)
+        if self.group is not None:
+            with suppress(Exception):
+                remove_placement_group(self.group)
+
+
+def choose(idle: Sequence[Crew], free: int, work: Work) -> tuple[Crew | None, list[Crew]]:
+    """Return the idle crew that takes a work, None for a new one, and the idle ones to close for it.
+
+    `free`: devices that no crew has. Best is a crew that has loaded the work's base; then a device that nobody has, so
+    that loaded bases stay; then a crew of the right size with another base; and a new one in place of idle ones, those
+    that have been idle longest.
+    """
+    fitting = sorted((crew for crew in idle if crew.size == work.devices), key=lambda crew: crew.since)
+    for crew in fitting:
+        if crew.base == work.base:
+            return crew, []
+    if work.devices <= free:
+        return None, []
+    if fitting:
+        return fitting[0], []
+    closing = []
+    for crew in sorted(idle, key=lambda crew: crew.since):
+        if free >= work.devices:
+            break
+        closing.append(crew)
+        free += crew.size
+    return None, closing
+
+
+def why(exc: BaseException) -> str:
+    """Say in plain words why a worker is gone, from Ray's exception."""
+    kind, text = type(exc).__name__, " ".join(str(exc).split())
+    if kind == "OutOfMemoryError" or re.search(r"running low on memory|memory usage threshold|due to memory", text):
+        return "its host ran out of memory, and Ray ended it"
+    if kind == "NodeDiedError" or re.search(r"node (has died|was terminated|is dead)", text):
+        return "its host has left the cluster, or cannot be reached"
+    if kind == "ActorUnavailableError":
+        return "its host cannot be reached"
+    if "creation task" in text:
+        last = [line.strip() for line in str(exc).splitlines() if line.strip()][-1]
+        return f"it does not start: {last}"
+    return "its process died: it crashed, or was killed, as the system does when memory runs out"

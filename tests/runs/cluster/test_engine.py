@@ -1,0 +1,104 @@
+"""Slots on a real Ray of this machine: one cluster for all tests here, since it takes seconds to start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
+from statllama.runs.cluster.work import Ended, Lost, Told
+from tests.runs.cluster import acts
+from tests.runs.cluster.acts import Act, done, notes
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Ray on two cores, whatever this machine has; a folder for workspaces."""
+    from statllama.runs.cluster.connection import connected
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[acts.__name__])
+    with connected("local", 2):
+        yield tmp_path_factory.mktemp("ray")
+
+
+def connect(folder: Path, **options: Any) -> Any:
+    from statllama.runs.cluster.engine import connect
+
+    (folder / "data.jsonl").write_text("{}\n")
+    given = {"files": [folder / "data.jsonl"], "threads": 1, "workers": 2, "devices": 1, "note": lambda text: None}
+    return connect(None, folder / "workspace", **{**given, "perform": acts.perform, **options})
+
+
+@pytest.fixture(scope="module")
+def cluster(joined: Path) -> Iterator[Any]:
+    with connect(joined) as found:
+        yield found
+
+
+def test_a_slot_works_in_its_main_thread_with_the_drivers_threads(cluster: Any) -> None:
+    os.environ["WORLD_SIZE"] = "7"  # as under a launcher; the slots had started before
+    heard = done(cluster, Act("look-1"), Act("look-2"))
+    again = done(cluster, Act("look-3"))
+    del os.environ["WORLD_SIZE"]
+    first, second, third = (notes(told)[0] for told in (*heard.values(), *again.values()))
+    for seen in (first, second, third):
+        assert seen["main"] and seen["OMP_NUM_THREADS"] == "1" and seen["WORLD_SIZE"] is None
+    assert first["pid"] != second["pid"], "two at once are two processes"
+    assert third["pid"] in (first["pid"], second["pid"]), "and the next one takes the place of one that is free"
+    assert {told[0].where.device for told in heard.values()} == {"cpu 0", "cpu 1"}
+    assert isinstance(heard["look-1"][-1], Ended) and heard["look-1"][-1].error is None
+
+
+def test_many_events_are_a_few_letters_in_order_with_the_last(cluster: Any, capfd: Any) -> None:
+    told = done(cluster, Act("flood"))["flood"]
+    events = [news.event for news in told if isinstance(news, Told)]
+    steps = [news.arguments[0] for news in told if isinstance(news, Told) and news.event == "step"]
+    assert events[0] == "busy" and events[-1] == "busy/end"
+    assert steps == sorted(steps) and steps[-1] == 999 and len(steps) < 20
+    assert capfd.readouterr() == ("", ""), "what a worker prints is in its log"
+
+
+def test_errors_are_values_with_their_place(cluster: Any) -> None:
+    heard = done(cluster, Act("broken"), Act("bug"))
+    error = heard["broken"][-1].error
+    assert type(error) is TrainingError and str(error) == "it broke\n  -> mend it"
+    assert 'raise TrainingError("it broke"' in error.__notes__[0], "the traceback is there for --debug"
+    bug = heard["bug"][-1].error
+    assert bug.exit_code == 1 and "ZeroDivisionError: division by zero" in bug.message and "act bug" in bug.message
+    assert os.uname().nodename in bug.message and "print(1 / 0)" in bug.__notes__[0]
+
+
+def test_a_dead_worker_is_lost_and_others_go_on(cluster: Any, capfd: Any) -> None:
+    heard = done(cluster, Act("killed"), Act("look"))
+    lost = heard["killed"][-1]
+    assert isinstance(lost, Lost) and lost.why.startswith("its process died") and lost.where.device.startswith("cpu")
+    assert heard["look"][-1].error is None
+    assert "SystemExit" in done(cluster, Act("exit"))["exit"][-1].error.message
+    assert done(cluster, Act("look"))["look"][-1].error is None
+    assert capfd.readouterr() == ("", ""), "Ray's paragraph about it is not shown"
+
+
+def test_too_few_devices_are_told_before_anything_starts(cluster: Any) -> None:
+    with pytest.raises(UsageError, match=r"needs 3 cores at once, and the cluster at .* has 2 \(--workers 2\)"):
+        cluster.require(3)
+    assert cluster.room(Act("pair", devices=2))
+    with pytest.raises(StatllamaError, match="act three needs 3 devices where 2 remain"):
+        cluster.room(Act("three", devices=3))
+
+
+def test_a_stop_reaches_the_workers_gently_and_a_second_one_at_once(cluster: Any, joined: Path) -> None:
+    """The last of these tests: the slots of `cluster` stay stopped."""
+    told = done(cluster, Act("saving"), Act("stubborn"), stop_at="waiting")
+    # Each of the two said that it waits, so there were two requests: the second ended what does not save.
+    assert isinstance(told["stubborn"][-1].error, Interrupted)
+    assert isinstance(told["saving"][-1].error, Interrupted)
+    after = done(cluster, Act("look"))
+    assert isinstance(after["look"][-1].error, Interrupted), "nothing is begun after a stop"
+    assert not list((joined / "workspace" / "locks").glob("probe-*vm-0"))
