@@ -273,6 +273,21 @@ class StageNow:
     speed: str
     memory: str
     drift: str
+    where: str = ""
+    """The worker that trains it, or trained it."""
+
+
+@dataclass(frozen=True)
+class WorkNow:
+    """What a worker elsewhere is at, in words for its row."""
+
+    name: str
+    where: str
+    doing: str
+    step: str
+    loss: str
+    speed: str
+    left: str
 
 
 @dataclass(frozen=True)
@@ -287,6 +302,8 @@ class Now:
     facts: tuple[tuple[str, str], ...]
     """(what, value) to show in large letters."""
     stages: tuple[StageNow, ...]
+    works: tuple[WorkNow, ...] = ()
+    """Of workers elsewhere, those that began first."""
     notes: tuple[str, ...] = ()
     """The newest notes of the run."""
     share: float = 0.0

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from statllama.report import words
 from statllama.report.collect import logged_of
 from statllama.report.curves import BEHAVIOUR
-from statllama.report.data import Curve, Now, Prompted, PromptReply, ReportData, Stage, StageNow
+from statllama.report.data import Curve, Now, Prompted, PromptReply, ReportData, Stage, StageNow, WorkNow
+from statllama.runs.watch.fleet import Fleet, WorkState
 from statllama.runs.watch.live import Live, read_live
 from statllama.runs.watch.run_state import Activity, Doing, RunState, Series, StageState, newest
 from statllama.store import Store
@@ -119,6 +120,7 @@ def _now(live: Live, now: float, gpu: Mapping[str, str], refresh: int) -> Now:
         remedy=_remedy(live),
         facts=tuple(_facts(state, now, gpu)) if live.going else (),
         stages=tuple(_row(state, stage, now) for stage in state.stages.values()),
+        works=tuple(_work(work, now) for work in state.workers.works.values()) if state.workers and live.going else (),
         notes=tuple(reversed(state.notes[-SHOWN_NOTES:])),
         share=share_done(state.stages.values()),
         refresh=refresh,
@@ -135,7 +137,20 @@ def _headline(live: Live) -> str:
         )
     if state.outcome in ("stopped", "failed"):
         return f"The run {'was stopped' if state.outcome == 'stopped' else 'failed'}: {state.error}"
+    if state.workers is not None:
+        return _at_work(state.workers)
     return "Between two tasks" if state.activity is None else _activity(state.activity)
+
+
+def _at_work(fleet: Fleet) -> str:
+    if fleet.first is None and not fleet.works:
+        return "Starting workers"
+    hosts = {work.host for work in fleet.works.values()}
+    places = f" on {words.several(len(hosts), 'host')}" if len(hosts) > 1 else ""
+    return (
+        f"Workers: {words.several(len(fleet.works), 'work')} under way{places}, {words.count(fleet.done)} done, "
+        f"{words.count(fleet.waiting)} to come"
+    )
 
 
 def _remedy(live: Live) -> str:
@@ -170,19 +185,46 @@ def _facts(state: RunState, now: float, gpu: Mapping[str, str]) -> list[tuple[st
     if eta.basis:
         without = f", without {', '.join(eta.without)}" if eta.without else ""
         facts.append(("time left of the run, about", f"{words.duration(eta.seconds)}{without}"))
-    stage = state.current
+    facts += _spent(state.fleet, now) if state.fleet is not None else []
+    stage = state.current if state.workers is None else None
     if stage is not None and stage.doing == "training":
         left = state.stage_eta(stage.name, now)
         facts += [(f"time left of {stage.name}", words.duration(left[0]))] if left else []
         figures = dict(newest(stage))
         facts += [(title, form.format(figures[name])) for name, title, form in _FIGURES if name in figures]
         facts.append(("peak memory", words.size(stage.memory_bytes)))
+    gpu = gpu if state.workers is None else {}  # which is not the workers'
     if "utilization.gpu" in gpu:
         facts.append(("GPU at work", f"{gpu['utilization.gpu']} %"))
     if {"memory.used", "memory.total"} <= gpu.keys():
         used, whole = (words.size(2.0**20 * float(gpu[name])) for name in ("memory.used", "memory.total"))
         facts.append(("GPU memory in use", f"{used} of {whole}"))
     return facts
+
+
+def _spent(fleet: Fleet, now: float) -> list[tuple[str, str]]:
+    """Return the speed of all workers, and the time of their devices in works that have ended."""
+    facts = []
+    if speed := sum(work.tokens_per_second for work in fleet.works.values() if work.doing == "trains"):
+        facts.append(("tokens per second, all workers", words.count(speed)))
+    if fleet.done:
+        facts.append(("GPU time" if fleet.gpus else "worker time", words.duration(fleet.device_seconds)))
+    if fleet.lost:
+        facts.append(("workers lost", words.count(fleet.lost)))
+    return facts
+
+
+def _work(work: WorkState, now: float) -> WorkNow:
+    left = work.left(now)
+    return WorkNow(
+        name=work.what,
+        where=work.where,
+        doing=work.doing,
+        step=f"{words.count(work.done)} of {words.count(work.total)}" if work.total else words.DASH,
+        loss=words.figure(work.loss),
+        speed=words.count(work.tokens_per_second or None),
+        left=words.duration(left),
+    )
 
 
 _FIGURES = (
@@ -207,6 +249,7 @@ def _row(state: RunState, stage: StageState, now: float) -> StageNow:
         speed=words.count(figures.get("tokens_per_second")),
         memory=words.size(stage.memory_bytes or None),
         drift=words.figure(stage.drift_to_base),
+        where=stage.where,
     )
 
 

@@ -107,6 +107,7 @@ def _report(data: ReportData, drawn: Drawn) -> dict[str, object]:
         "behaviour": _further(data, curves.behaviour, curves.BEHAVIOUR, "Preferences, rewards and drift"),
         "machine": _further(data, curves.machine, curves.MACHINE, "Throughput and memory"),
         "now": tables.now(data.now) if data.now else None,
+        "works": tables.works(data.now) if data.now and data.now.works else None,
         "scores": intervals,
         "floored": any(benchmark.chance is not None for benchmark in scored),
         "blinded": any(benchmark.blind is not None for benchmark in scored),

@@ -99,10 +99,22 @@ def figures(caption: str, found: Sequence[Stage], panels: Sequence[Panel]) -> Ta
 
 
 def now(found: Now) -> Table:
-    """Return what each stage of a run that goes on does."""
-    columns = ("stage", "state", "step", "time", "loss", "tokens/s", "memory", "drift")
-    rows = [(s.name, s.doing, s.step, s.time, s.loss, s.speed, s.memory, s.drift) for s in found.stages]
-    return table("Stages; drift is from the base, in nats a token", columns, rows, "state")
+    """Return what each stage of a run that goes on does; where, if workers train them."""
+    columns = ["stage", "state", "step", "time", "loss", "tokens/s", "memory", "drift"]
+    rows = [[s.name, s.doing, s.step, s.time, s.loss, s.speed, s.memory, s.drift] for s in found.stages]
+    words_in = "state"
+    if any(stage.where for stage in found.stages):
+        columns.append("where")
+        words_in = "state,where"
+        rows = [[*row, stage.where or words.DASH] for row, stage in zip(rows, found.stages, strict=True)]
+    return table("Stages; drift is from the base, in nats a token", columns, rows, words_in)
+
+
+def works(found: Now) -> Table:
+    """Return what each worker of a run that goes on is at."""
+    columns = ("work", "where", "state", "step", "loss", "tokens/s", "time left")
+    rows = [(w.name, w.where, w.doing, w.step, w.loss, w.speed, w.left) for w in found.works]
+    return table("Workers", columns, rows, "where,state")
 
 
 def evenly(length: int, most: int) -> list[int]:

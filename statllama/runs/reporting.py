@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,14 @@ class Reporter:
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
         """Note a study's pipeline that ended early; the others go on."""
 
+    def course(self, name: str, recipe: Recipe, stages: Sequence[Any]) -> None:
+        """Note a run, or a study's pipeline, whose works workers elsewhere are about to do: `stages` as planned."""
+
+    def agenda(
+        self, works: Mapping[str, Work], needs: Mapping[str, Iterable[str]], of: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Note all works that are still to be done, begun or not, by id; {work: those before it}, {work: courses}."""
+
     def began(self, work: Work, where: Where) -> None:
         """Note that a worker elsewhere has begun something."""
 
@@ -105,7 +113,13 @@ class Reporter:
         """Note an event of such a worker: `event` is the name of one of these methods, such as `step`."""
 
     def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
-        """Note that a worker has published its work, or failed."""
+        """Note that a worker has published its work, or failed. Interrupted: it saved it, as it was asked to."""
+
+    def lost(self, work: Work, where: Where, why: str) -> None:
+        """Note that a worker is gone; its work is begun again, unless that happened too often."""
+
+    def filled(self) -> None:
+        """Note that the workers have ended, however they did."""
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         """Note the end of the run."""
@@ -211,6 +225,16 @@ class Reporters(Reporter):
         for each in self._all:
             each.pipeline_failed(name, error)
 
+    def course(self, name: str, recipe: Recipe, stages: Sequence[Any]) -> None:
+        for each in self._all:
+            each.course(name, recipe, stages)
+
+    def agenda(
+        self, works: Mapping[str, Work], needs: Mapping[str, Iterable[str]], of: Mapping[str, Sequence[str]]
+    ) -> None:
+        for each in self._all:
+            each.agenda(works, needs, of)
+
     def began(self, work: Work, where: Where) -> None:
         for each in self._all:
             each.began(work, where)
@@ -222,6 +246,14 @@ class Reporters(Reporter):
     def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
         for each in self._all:
             each.ended(work, where, seconds, error)
+
+    def lost(self, work: Work, where: Where, why: str) -> None:
+        for each in self._all:
+            each.lost(work, where, why)
+
+    def filled(self) -> None:
+        for each in self._all:
+            each.filled()
 
     def finished(self, recipe: Recipe, results: Mapping[str, Path], card: Scorecard | None) -> None:
         for each in self._all:

@@ -163,7 +163,11 @@ def filled(
                 raise
             except StatllamaError as error:
                 failed[pipeline.label] = error
-        return failed | executor.fill(courses, store, reporter, stop)
+        try:
+            return failed | executor.fill(courses, store, reporter, stop)
+        except BaseException as error:
+            reporter.failed(error)
+            raise
 
 
 def _loaded(

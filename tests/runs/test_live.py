@@ -74,11 +74,11 @@ def test_writing_is_seldom_and_small(tmp_path: Path, notes: list[str], monkeypat
         now[0] += 0.001
         record._changed(False)
     assert 4 <= len(writes) <= 6 and max(writes) < 1e6
-    record._took = 0.5  # a slow disk: at most 1 % of the time
+    record._took = {"tiny": 0.5}  # a slow disk: at most 1 % of the time
     writes.clear()
     for _ in range(10_000):
         now[0] += 0.01
-        record._took = 0.5
+        record._took = {"tiny": 0.5}
         record._changed(False)
     assert len(writes) <= 2
 

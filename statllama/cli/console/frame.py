@@ -50,6 +50,16 @@ def frame(state: RunState, width: int, now: float, part: Part | None = None, *, 
     else:
         lines = [_stages(state, width, part), _activity(state, width, now), _curve(state, width, ascii_only)]
         lines.append(_machine(state, width, now))
+    return fitted(lines, width, ascii_only=ascii_only)
+
+
+def stages_line(state: RunState, width: int, *, ascii_only: bool = False) -> list[Text]:
+    """Return the line of a run's name and stages."""
+    return fitted([_stages(state, width, None)], width, ascii_only=ascii_only)
+
+
+def fitted(lines: list[Text], width: int, *, ascii_only: bool) -> list[Text]:
+    """Return the lines, cut at the width, in the signs that the terminal has."""
     for line in lines:
         if ascii_only:
             line.plain = line.plain.translate(ASCII).encode("ascii", "replace").decode()
@@ -57,8 +67,8 @@ def frame(state: RunState, width: int, now: float, part: Part | None = None, *, 
     return lines
 
 
-def _fitting(parts: Iterable[Text | str], width: int, gap: str = "  ") -> Text:
-    """Return as many of the parts as fit, the first ones first."""
+def fitting(parts: Iterable[Text | str], width: int, gap: str = "  ") -> Text:
+    """Return a line of as many of the parts as fit, the first ones first."""
     line = Text(no_wrap=True)
     for part in parts:
         text = Text(part) if isinstance(part, str) else part
@@ -79,10 +89,10 @@ def _stages(state: RunState, width: int, part: Part | None) -> Text:
         marks.append(" " if marks.cell_len else "")
         marks.append(f"{MARKS[stage.doing]} {visible(stage.name)}", style=STYLES.get(stage.doing, "red"))
     if head.cell_len + marks.cell_len + len(count) + 4 <= width:
-        return _fitting([head, marks, Text(count, style="dim")], width)
+        return fitting([head, marks, Text(count, style="dim")], width)
     current = state.current
     now = Text(f"{MARKS[current.doing]} {visible(current.name)}", style=STYLES[current.doing]) if current else ""
-    return _fitting([head, now, count], width)
+    return fitting([head, now, count], width)
 
 
 def _activity(state: RunState, width: int, now: float) -> Text:
@@ -93,14 +103,14 @@ def _activity(state: RunState, width: int, now: float) -> Text:
     total, left = activity.total, _left(state, activity, now)
     name = Text(spoken(activity), style="bold")
     if not total:
-        return _fitting([name, f"{duration(max(0.0, now - activity.began))}"], width)
+        return fitting([name, f"{duration(max(0.0, now - activity.began))}"], width)
     counts = f"{activity.done:,}/{total:,}"
     if activity.kind == "writing":
         counts = f"{readable_bytes(activity.done)} of {readable_bytes(total)}"
     ends = [counts, *([f"{duration(left)} left"] if left is not None else [])]
     room = width - name.cell_len - sum(len(end) + 2 for end in ends) - 2
-    bar = _bar(activity.done / total, min(room, WIDEST_BAR)) if room >= NARROWEST_BAR else Text()
-    return _fitting([name, bar, *ends], width)
+    done = bar(activity.done / total, min(room, WIDEST_BAR)) if room >= NARROWEST_BAR else Text()
+    return fitting([name, done, *ends], width)
 
 
 def _left(state: RunState, activity: Activity, now: float) -> float | None:
@@ -117,7 +127,8 @@ def spoken(activity: Activity) -> str:
     return visible(words[activity.kind])
 
 
-def _bar(share: float, columns: int) -> Text:
+def bar(share: float, columns: int) -> Text:
+    """Return a bar that is full to a share of its columns."""
     full = round(columns * min(1.0, max(0.0, share)))
     return Text("━" * full, style="cyan").append("─" * (columns - full), style="dim")
 
@@ -138,7 +149,7 @@ def _curve(state: RunState, width: int, ascii_only: bool) -> Text:
     curve = Text("" if ascii_only else sparkline(values, columns), style="cyan")
     parts = [shape.format(figures[key]) for key, shape in FIGURES if key in figures and key != name]
     change = f"{name} {values[0]:.4g} -> {values[-1]:.4g}" if len(values) > 1 else f"{name} {values[-1]:.4g}"
-    return _fitting([change, curve, *parts], width)
+    return fitting([change, curve, *parts], width)
 
 
 def sparkline(values: Sequence[float], columns: int) -> str:
@@ -158,7 +169,7 @@ def _scores(state: RunState, activity: Activity, width: int) -> Text:
     """Return what the stacks before scored on the benchmark under way."""
     task = activity.what.rpartition(" on ")[2]
     known = [f"{visible(n)} {100 * found[task].value:.1f}" for n, found in state.scores.items() if task in found]
-    return _fitting(["so far:", *known] if known else [], width)
+    return fitting(["so far:", *known] if known else [], width)
 
 
 def _machine(state: RunState, width: int, now: float) -> Text:
@@ -168,7 +179,7 @@ def _machine(state: RunState, width: int, now: float) -> Text:
         parts += [f"{stage.tokens_per_second:,.0f} tok/s"] if stage.tokens_per_second else []
         parts += [memory(stage)] if stage.memory_bytes else []
     passed = f"{duration(max(0.0, now - state.started))} passed"
-    return _fitting([*parts, passed], width, " · ")
+    return fitting([*parts, passed], width, " · ")
 
 
 def left_of(state: RunState, now: float) -> str:

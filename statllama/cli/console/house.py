@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from statllama.cli.console.fleet import place
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, readable_bytes
+from statllama.cli.console.timing import clock
 from statllama.errors import UsageError
 from statllama.runs.house.clearing import at_work, stock_of
 from statllama.runs.house.inventory import size
+from statllama.runs.watch.at_work import at_work as who_works
+from statllama.store import Holder
 
 if TYPE_CHECKING:
     from statllama.runs.house.clearing import Cleared, Removal
     from statllama.runs.house.inventory import Item, Stock
+    from statllama.runs.watch.at_work import AtWork
     from statllama.store import Store
     from statllama.store.leases import Lease
 
 MOST = 12  # orphans that `status` names, and of other lists
+AT_WORK = 20  # processes and workers that it shows
 SHORT = 12  # hex digits of a key that are shown
 
 
 def print_status(store: Store) -> None:
     """Print the runs here, the state of their stages, bytes, unfinished work, and what no run uses."""
-    records = store.runs()
+    records, (stock, live) = store.runs(), stock_of(store)
+    print_at_work(who_works(store, live), time.time())
     if not records:
         Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
     for name, record in records.items():
         if "@" not in name:
             _print_stages(store, name, record)
-    stock, live = stock_of(store)
     if records:
         print_table(_bytes(store, stock, live, list(records)))
     for item in stock.unfinished:
@@ -46,6 +53,29 @@ def print_status(store: Store) -> None:
     kept = ", ".join(counted(kinds.count(word), word) for word in ("adapter", "score"))
     if records or found:
         Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(size(store.root))}")
+
+
+def print_at_work(found: Sequence[AtWork], now: float) -> None:
+    """Print what the processes and workers of all hosts do in the workspace, and which of them are gone."""
+    if not found:
+        return
+    table = new_table("at work", "where", "doing", *map(figure, ("step", "since", "told")))
+    for one in found[:AT_WORK]:
+        step = f"{one.done:,}/{one.total:,}" if one.total else ""
+        since, told = (None if moment is None else max(0.0, now - moment) for moment in (one.began, one.wrote))
+        table.add_row(
+            plain(_several(one.runs, 2)) if one.runs else "?",
+            place(one.host, one.device).strip(),
+            "[red]lost: its process is gone[/]" if one.lost else plain(one.doing),
+            step,
+            "" if since is None else clock(since),
+            "" if told is None else f"{clock(told)} ago",
+        )
+    print_table(table)
+    if len(found) > AT_WORK:
+        Out.print(f"  and {len(found) - AT_WORK:,} more")
+    if lost := [name for one in found if one.lost for name in one.runs]:
+        Out.print(f"[dim]Lost runs go on from their checkpoints: statllama run {plain(lost[0])}[/]")
 
 
 def print_runs(store: Store, names: Sequence[str]) -> None:
@@ -87,7 +117,9 @@ def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[st
     working, records = at_work(store, live), store.runs()
     for name in names:
         own, shared = stock.of_run(name)
-        note = f"at work: process {working[name].pid}" if name in working else ""
+        holder = working.get(name)
+        there = f" on {plain(holder.host)}" if holder is not None and holder.host != Holder.here().host else ""
+        note = f"at work: process {holder.pid}{there}" if holder is not None else ""
         started = str(records[name].get("started", ""))[:16]
         table.add_row(plain(name), started, readable_bytes(own), readable_bytes(shared), note)
     return table
@@ -164,6 +196,6 @@ def _short(item: Item) -> str:
     return item.place.replace(pair[1], pair[1][:SHORT]) if pair else item.place
 
 
-def _several(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST])
-    return shown if len(names) <= MOST else f"{shown} and {len(names) - MOST} more"
+def _several(names: Sequence[str], most: int = MOST) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

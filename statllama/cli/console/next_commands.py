@@ -74,7 +74,7 @@ def going_on(reporter: ConsoleReporter) -> Iterator[None]:
         try:
             yield
         except StatllamaError as error:
-            if reporter.began and not isinstance(error, UsageError):
+            if reporter.was_planned and not isinstance(error, UsageError):
                 error.remedy = _with_command(error)
             raise
         except KeyboardInterrupt:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from statllama.cli.console.frame import Part, duration, frame, left_of, memory, spoken
+from statllama.cli.console.fleet import end_line, fleet_frame, place, step_line, summary
+from statllama.cli.console.frame import Part, duration, frame, left_of, memory, spoken, stages_line
 from statllama.cli.console.live import Display, interactive
 from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
+from statllama.cli.console.timing import clock
+from statllama.errors import Interrupted
 from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.subject import BASE
 from statllama.runs.watch.progress import Kind, RunProgress
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
     from statllama.config.specs import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
+    from statllama.errors import StatllamaError
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
+    from statllama.runs.cluster.work import Where, Work
     from statllama.runs.plan import PlannedStage
     from statllama.runs.watch.live import Live
     from statllama.store import Entry, Holder
@@ -39,7 +44,7 @@ class ConsoleReporter(RunProgress):
 
     part: Part | None = None
     """Which pipeline of how many the run is."""
-    began = False
+    was_planned = False
     """Whether a run was planned: what goes wrong from then on leaves something to go on from."""
 
     def __init__(self) -> None:
@@ -47,12 +52,19 @@ class ConsoleReporter(RunProgress):
         self._display: Display | None = None
         self._works = 0
         self._last_line = 0.0
+        self._lines_of: dict[str, float] = {}  # {work: when its last line was printed}
+        self._told_scores: dict[str, str] = {}
 
     # ------------------------------------------------------------------ the display
 
     def _lines(self, width: int) -> list[Text]:
-        plain_characters = not Out.encoding.lower().startswith("utf")
-        return frame(self.state, width, self.clock(), self.part, ascii_only=plain_characters)
+        plain_characters, now = not Out.encoding.lower().startswith("utf"), self.clock()
+        workers = self.state.workers
+        if workers is None:
+            return frame(self.state, width, now, self.part, ascii_only=plain_characters)
+        head = stages_line(self.state, width, ascii_only=plain_characters) if self.state.goes_on else []
+        room = Out.height - len(head) - 2
+        return [*head, *fleet_frame(workers, width, now, room, ascii_only=plain_characters)]
 
     def _show(self) -> None:
         if self._display is None and interactive():
@@ -86,14 +98,14 @@ class ConsoleReporter(RunProgress):
                 yield told
             finally:
                 self._works -= 1
-                if not self._works and not self.state.goes_on:
+                if not self._works and not self.state.goes_on and self.state.workers is None:
                     self.hide()
 
     # ------------------------------------------------------------------ the plan
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         super().planned(recipe, stages)
-        self.began = True
+        self.was_planned = True
         self.say_plan(recipe, stages)
         self._show()
 
@@ -172,15 +184,23 @@ class ConsoleReporter(RunProgress):
 
     def stage_finished(self, name: str, entry: Entry) -> None:
         super().stage_finished(name, entry)
+        self._say_result(name, entry)
+
+    def _say_result(self, name: str, entry: Entry) -> None:
         m = entry.manifest["metrics"]
         size = entry.manifest["files"]["adapter_model.safetensors"]["bytes"]
         what = f"{_learned(m)}, {m['tokens']:,} tokens" if "loss" in m else _blended(m)
         made = taken_of(entry.manifest).forecast
         told = f" (forecast {duration(made.usual)})" if made is not None and made.measured else ""
-        Out.print(f"  {name} done in {duration(m['seconds'])}{told}: {what}, adapter {readable_bytes(size)}")
+        where = f" on {plain(at)}" if (at := self.trained_by_workers.get(entry.key)) else ""
+        Out.print(f"  {name} done in {duration(m['seconds'])}{told}{where}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
         super().stage_cached(name, entry)
+        if entry.key in self.trained_by_workers:
+            if self.is_news(name, "trained"):
+                self._say_result(name, entry)
+            return
         if not self.is_news(name, "cached"):
             return
         m = entry.manifest["metrics"]
@@ -220,6 +240,58 @@ class ConsoleReporter(RunProgress):
 
     def verifying(self, what: str) -> None:
         Out.print(f"  [dim]verifying: {plain(what)}[/]")
+
+    # ------------------------------------------------------------------ workers elsewhere
+
+    def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        super().course(name, recipe, stages)
+        self.was_planned = True
+        self._show()
+
+    def began(self, work: Work, where: Where) -> None:
+        super().began(work, where)
+        if not interactive():
+            Out.print(f"  {self._at(work, where)}: begun")
+
+    def told(self, work: Work, where: Where, event: str, arguments: tuple[Any, ...]) -> None:
+        super().told(work, where, event, arguments)
+        at, now = self.fleet.whole.works.get(work.id), time.monotonic()
+        if event == "note":
+            Out.print(f"  [yellow]note:[/] {self._at(work, where)}: {plain(shortened(str(arguments[0])))}")
+        elif event == "scored":
+            score: TaskScore = arguments[1]
+            error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
+            self._told_scores[work.id] = f"{100 * score.value:.1f}{error} {score.metric}"
+        elif at is not None and event in ("step", "scoring/at") and not interactive():
+            seconds = STEP_SECONDS if event == "step" else WORK_SECONDS
+            last = event == "step" and at.done in (1, at.total)
+            if last or now - self._lines_of.get(work.id, -seconds if event == "step" else now) >= seconds:
+                self._lines_of[work.id] = now
+                Out.print(f"  {self._at(work, where)}: {step_line(at, self.clock())}")
+            self._lines_of.setdefault(work.id, now)
+
+    def _at(self, work: Work, where: Where) -> str:
+        """Return a work and its place, as markup."""
+        return f"{plain(self.fleet.named(work))} ({plain(place(where.host, where.device))})"
+
+    def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
+        at = self.fleet.whole.works.get(work.id)
+        super().ended(work, where, seconds, error)
+        if error is None:
+            came = end_line(at, seconds, self._told_scores.pop(work.id, ""))
+            Out.print(f"  [dim]{self._at(work, where)}: {plain(came)}[/]")
+        elif isinstance(error, Interrupted):
+            Out.print(f"  [yellow]{self._at(work, where)}: stopped after {clock(seconds)}[/]")
+        else:
+            what = shortened(error.message.splitlines()[0])
+            Out.print(f"  [red]{self._at(work, where)}: failed after {clock(seconds)}:[/] {plain(what)}")
+
+    def filled(self) -> None:
+        super().filled()
+        for line in summary(self.fleet.whole, self.clock()):
+            Out.print(plain(line))
+        if not self.state.goes_on:
+            self.hide()
 
     # ------------------------------------------------------------------ the end
 

@@ -18,6 +18,9 @@ from statllama.report.data import estimate
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
+    from statllama.config.specs import TrainingSpec
+    from statllama.data.report import MixtureReport
+    from statllama.data.verdicts import Verdict
     from statllama.evaluation.repeated import RecipeContrast
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import TaskScore
@@ -42,9 +45,22 @@ class StudyReporter(ConsoleReporter):
         print_error(error)
         Out.print(f"  [red]{plain(name)} failed; the others go on[/]")
 
+    def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
+        if self._unheard(f"{spec.name} {report}"):  # workers do all pipelines' works: shared stages are checked in each
+            super().data_ready(spec, report, findings)
+
+    def note(self, text: str) -> None:
+        if self.part is not None or self.fleet.whole.first is not None or self._unheard(text):
+            super().note(text)
+
+    def _unheard(self, what: str) -> bool:
+        fresh = (what,) not in self._said
+        self._said.add((what,))
+        return fresh
+
     def say_plan(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         self._known = {stage.spec.name: stage.key for stage in stages}
-        cached = sum(stage.cached for stage in stages)
+        cached = sum(stage.cached and stage.key not in self.trained_by_workers for stage in stages)
         Out.print(f"  {stack_plan(stages)}" + (f" ({cached} of {len(stages)} trained already)" if cached else ""))
 
     def is_news(self, name: str, what: str) -> bool:

@@ -46,8 +46,13 @@ class RayExecutor:
         """
         if not any(course.lacks for course in courses):
             return {}
-        with self._cluster(courses, store, reporter) as cluster:
-            return Filling(courses, cluster, reporter, stop).run()
+        for course in courses:
+            reporter.course(course.name, course.session.recipe, course.planned)
+        try:
+            with self._cluster(courses, store, reporter) as cluster:
+                return Filling(courses, cluster, reporter, stop).run()
+        finally:
+            reporter.filled()
 
     def _cluster(self, courses: Sequence[Course], store: Store, reporter: Reporter) -> AbstractContextManager[Cluster]:
         from statllama.runs.cluster.engine import connect
@@ -170,6 +175,7 @@ class Filling:
             self._ready = None
         if self._ready is None:
             self._ready = in_order(self._agenda.works, self._agenda.needs, self._urgent)
+            self.reporter.agenda(self._agenda.works, self._agenda.needs, self._agenda.of)
 
     def _take(self, heard: Heard) -> None:
         """Act on what a worker tells."""
@@ -194,6 +200,8 @@ class Filling:
         if isinstance(error, Interrupted):
             if not self.stop.requested():  # something else stopped that worker, such as the end of its host's lease
                 self._lose(work, where, "it was stopped by a signal")
+            else:
+                self.reporter.ended(work, where, seconds, error)
             return
         self.reporter.ended(work, where, seconds, error)
         if error is None:
@@ -237,6 +245,7 @@ class Filling:
         """
         if (reached := self._reached.get(work.id, 0)) > self._lost_at.get(work.id, 0):
             self._lost_at[work.id], self.tries[work.id] = reached, 1
+        self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
             self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
             return

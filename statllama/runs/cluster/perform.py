@@ -48,6 +48,8 @@ def perform(work: Work, desk: Desk, reporter: Reporter, stop: StopSignal) -> Non
     assert work.stack is not None
     if work.kind == "score":
         session.scorer.publish(work.stack, (work.task,))
+        if (score := session.scorer.known(work.stack).get(work.task)) is not None:
+            reporter.scored(work.stack.name, score)
         return
     if work.stack.keys:
         session.scorer.drift(work.stack)

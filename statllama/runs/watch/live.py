@@ -23,10 +23,12 @@ from statllama.runs.watch.progress import RunProgress
 from statllama.runs.watch.run_state import RunState
 from statllama.store import Holder, Store
 from statllama.store.files import read_json, write_text
-from statllama.store.leases import leases
+from statllama.store.leases import Lease, leases
 
 if TYPE_CHECKING:
+    from statllama.errors import StatllamaError
     from statllama.recipe import Recipe
+    from statllama.runs.cluster.work import Work
     from statllama.runs.plan import PlannedStage
 
 SCHEMA = 1
@@ -65,29 +67,99 @@ class LiveRecord(RunProgress):
     """Writes the state of its run into the workspace as it changes, seldom enough to cost nothing.
 
     A disk that refuses stops no run: it is told once, to `note`. Where another process runs the same recipe in the same
-    workspace, that one's file is left alone until it ends.
+    workspace, that one's file is left alone until it ends. While workers do the works of a whole study, each of its
+    runs has a record of its own; together they take no more time than one.
     """
 
     def __init__(
-        self, store: Store, note: Callable[[str], None], on_file: Callable[[str], None] = lambda name: None
+        self,
+        store: Store,
+        note: Callable[[str], None],
+        on_file: Callable[[str], None] = lambda name: None,
+        *,
+        took: dict[str, float] | None = None,
     ) -> None:
-        """Take `on_file`, called with the run's name once its file is there for others to read."""
+        """Take `on_file`, called with the run's name once its file is there for others to read; `took`: {run: seconds
+        that its last write took}, which several records share.
+        """
         super().__init__(self._changed)
         self.store, self._note, self._on_file = store, note, on_file
         self._holder, self._machine = Holder.here(), dict[str, str]()
-        self._tried, self._took = 0.0, 0.0
+        self._tried, self._took = 0.0, {} if took is None else took
         self._begun = self._noted = False
+        self._beside: dict[str, LiveRecord] = {}  # by run, while workers do the works of several
+        self._went_on: set[str] = set()  # runs of those that this record itself went on with
 
     def planned(self, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
         """Begin a run on this machine; a study begins several, one after the other."""
         self._begun, self._tried = False, -math.inf
         if self.state.name:
             self.state = RunState(started=time.time())
-        self._machine = {"processor": str(cpu()), **_gpu_in_words()}
+        self._machine = self._machine or {"processor": str(cpu()), **_gpu_in_words()}
         super().planned(recipe, stages)
+        if (before := self._beside.get(recipe.name)) is not None:
+            self._went_on.add(recipe.name)
+            self._take(before.state)
+
+    def _take(self, before: RunState) -> None:
+        """Take over what workers told of this run's stages."""
+        self.state.started, self.state.fleet = before.started, before.fleet
+        for name, stage in before.stages.items():
+            if (now := self.state.stages.get(name)) is not None and now.key == stage.key:
+                now.series, now.began, now.where = stage.series, stage.began, stage.where or now.where
+                now.memory_bytes, now.on_gpu = stage.memory_bytes, stage.on_gpu
+                now.tokens_per_second = stage.tokens_per_second
+
+    # ------------------------------------------------------------------ workers elsewhere
+
+    def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        """Begin with a run of workers: this one, or one of a study, which is recorded beside the others."""
+        if self.state.goes_on and self.state.name == recipe.name:
+            super().course(name, recipe, stages)
+            return
+        if self.fleet.whole.ended is not None:
+            self.fleet, self._beside = self.fleet.again(), {}
+        self.fleet.course(name, recipe.name)
+        self._machine = self._machine or {"processor": str(cpu()), **_gpu_in_words()}
+        before = self._beside.get(recipe.name)
+        one = self._beside[recipe.name] = LiveRecord(self.store, self._note, self._on_file, took=self._took)
+        one._machine, one._holder = self._machine, self._holder
+        one.planned(recipe, stages)
+        if before is not None:  # another pipeline of this recipe
+            one.state.stages = {**before.state.stages, **one.state.stages}
+        one.state.fleet = self.fleet.fleets[recipe.name]
+
+    def _concerned(self, work: Work) -> Sequence[RunProgress]:
+        if not self._beside:
+            return (self,)
+        return [self._beside[name] for name in self.fleet.wanting(work.id) if name in self._beside]
+
+    def filled(self) -> None:
+        """Note it in the records of all runs."""
+        super().filled()
+        for one in self._beside.values():
+            one._told()
+
+    def pipeline_failed(self, name: str, error: StatllamaError) -> None:
+        """Note it of a pipeline that workers could not fill: it does not begin here."""
+        run = self.fleet.runs.get(name, "")
+        if self.state.name == run and self.state.outcome != "failed":
+            super().failed(error)
+        elif self.state.name != run and run in self._beside:
+            self._beside[run].failed(error)
+
+    def failed(self, error: BaseException) -> None:
+        """Note it also in the records of runs that workers were at work for, and that did not go on here."""
+        super().failed(error)
+        for name, one in self._beside.items():
+            if one.state.outcome == "running" and name not in self._went_on:
+                one.failed(error)
+
+    # ------------------------------------------------------------------ the file
 
     def _changed(self, soon: bool) -> None:
-        gap = YIELD if not self._begun and self._noted else max(SOON if soon else EVERY, self._took / SHARE)
+        took = sum(self._took.values())
+        gap = YIELD if not self._begun and self._noted else max(SOON if soon else EVERY, took / SHARE)
         if self.state.name and (time.monotonic() - self._tried >= gap or self.state.outcome != "running"):
             self._write()
 
@@ -114,7 +186,7 @@ class LiveRecord(RunProgress):
                 self._noted = True
                 self._note(f"this run cannot be watched, and goes on: {error}")
         self._tried = time.monotonic()
-        self._took = self._tried - began
+        self._took[name] = self._tried - began
 
     def _other(self) -> Holder | None:
         """Return the process that runs a recipe of this name in this workspace, if it is another one."""
@@ -135,14 +207,22 @@ def read_live(store: Store, name: str) -> Live | None:
     return found
 
 
-def _read(store: Store, name: str) -> Live | None:
+def read_all(store: Store, working: Sequence[Lease]) -> list[Live]:
+    """Return what the files of all runs tell that have not told their end; `working`: leases of live processes."""
+    holders = [lease.holder for lease in working]
+    names = sorted(path.stem for path in store.listed("live") if path.suffix == ".json")
+    found = [_read(store, name, holders) for name in names]
+    return [live for live in found if live is not None and live.state.outcome == "running"]
+
+
+def _read(store: Store, name: str, working: Sequence[Holder] | None = None) -> Live | None:
     body: Any = read_json(path_of(store, name))
     try:
         if body["schema"] != SCHEMA:
             return None
         machine = {str(what): str(value) for what, value in body["machine"].items()}
         holder = Holder(**body["holder"])
-        return Live(RunState.from_json(body["state"]), holder, machine, _alive(store, holder))
+        return Live(RunState.from_json(body["state"]), holder, machine, _alive(store, holder, working))
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
@@ -152,14 +232,14 @@ def without_file(store: Store, live: Live) -> Live:
     return replace(live, alive=_alive(store, live.holder))
 
 
-def _alive(store: Store, holder: Holder) -> bool:
+def _alive(store: Store, holder: Holder, working: Sequence[Holder] | None = None) -> bool:
     """Return whether the process that runs it lives: one on another host, such as a container that is gone, while it
-    has its lease of the workspace.
+    has its lease of the workspace. `working`: holders of all leases, where they are known.
     """
     if holder.host == Holder.here().host or not os.access(store.root / "locks", os.W_OK):
         return holder.alive()
     try:
-        working = [lease.holder for lease in leases(store)]
+        working = [lease.holder for lease in leases(store)] if working is None else working
     except StoreError:
         return holder.alive()
     return any(one.pid is None or (one.pid, one.host) == (holder.pid, holder.host) for one in working)

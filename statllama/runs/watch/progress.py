@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted, StatllamaError
 from statllama.runs.reporting import Reporter
-from statllama.runs.watch.run_state import NOTES, Activity, PromptAnswer, RunState, SeenScore, StageState
+from statllama.runs.watch import afar
+from statllama.runs.watch.afar import end, note_drift, note_score, stepped, tokens_of
+from statllama.runs.watch.fleet_progress import FleetProgress
+from statllama.runs.watch.run_state import NOTES, Activity, PromptAnswer, RunState, StageState
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from statllama.evaluation.scorecard import Scorecard
     from statllama.evaluation.scores import Drift, TaskScore
     from statllama.recipe import Recipe
+    from statllama.runs.cluster.work import Where, Work
     from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
@@ -38,7 +42,9 @@ class RunProgress(Reporter):
         """Take the clock that moments are told by; another one than `time.time` is for tests."""
         self.state = RunState()
         self.changed, self.clock = changed or (lambda soon: None), clock
-        self._last = self.state.updated = self.state.started = clock()
+        self.state.updated = self.state.started = clock()
+        self.fleet = FleetProgress(clock)
+        """Workers elsewhere, as far as there are any."""
 
     def _told(self, soon: bool = True) -> None:
         self.state.updated = self.clock()
@@ -55,10 +61,11 @@ class RunProgress(Reporter):
             stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
             tasks=recipe.evaluate.tasks,
             notes=self.state.notes,
+            fleet=self.state.fleet,
         )
         for stage in stages:
             if stage.entry is not None:
-                self._finish(self.state.stages[stage.spec.name], stage.entry, "cached")
+                self._cached(self.state.stages[stage.spec.name], stage.entry)
         self._told()
 
     def forecast(self, seconds: Mapping[str, float]) -> None:
@@ -142,40 +149,26 @@ class RunProgress(Reporter):
             self._told(False)
 
     def step(self, event: StepEvent) -> None:
-        stage = self.state.stages[event.stage]
-        stage.step, stage.steps, stage.at = event.step, event.total, self.clock()
-        stage.eta_seconds = event.eta_seconds if math.isfinite(event.eta_seconds) else None
-        stage.tokens_per_second, stage.memory_bytes = event.tokens_per_second, event.memory_bytes
-        stage.on_gpu = event.on_gpu
-        figures = {
-            "loss": event.loss,
-            "grad_norm": event.grad_norm,
-            "learning_rate": event.learning_rate,
-            "memory_bytes": float(event.memory_bytes),
-            **({"tokens_per_second": event.tokens_per_second} if event.tokens_per_second else {}),
-            **event.extra,
-        }
-        stage.series.add(event.step, figures)
+        now = self.clock()
+        stepped(self.state.stages[event.stage], event, now)
         if (activity := self.state.activity) is not None:
-            activity.done, activity.at = event.step, stage.at
+            activity.done, activity.at = event.step, now
         self._told(False)
 
     def stage_finished(self, name: str, entry: Entry) -> None:
-        self._finish(self.state.stages[name], entry, "done")
+        end(self.state.stages[name], entry, "done")
         self._told()
 
     def stage_cached(self, name: str, entry: Entry) -> None:
-        """Note a stage that was trained before, or by another process while this one waited for it."""
+        """Note a stage that was trained before, or by another process: while this one waited for it, or by a worker."""
         self.state.activity = None
-        self._finish(self.state.stages[name], entry, "cached")
+        self._cached(self.state.stages[name], entry)
         self._told()
 
-    def _finish(self, stage: StageState, entry: Entry, doing: Literal["done", "cached"]) -> None:
-        metrics: Mapping[str, Any] = entry.manifest["metrics"]
-        stage.key, stage.doing, stage.eta_seconds = entry.key, doing, None
-        stage.seconds = metrics.get("seconds")
-        stage.step = stage.steps = int(metrics.get("steps") or 0)
-        stage.tokens = metrics.get("tokens")
+    def _cached(self, stage: StageState, entry: Entry) -> None:
+        where = self.trained_by_workers.get(entry.key)
+        end(stage, entry, "cached" if where is None else "done")
+        stage.where = where or stage.where
 
     # ------------------------------------------------------------------ scores
 
@@ -199,19 +192,71 @@ class RunProgress(Reporter):
 
     def scored(self, name: str, score: TaskScore) -> None:
         self.state.activity = None  # another process may have been waited for
-        self.state.scores.setdefault(name, {})[score.task] = SeenScore(score.value, score.stderr, score.metric)
+        note_score(self.state, name, score)
         self._told()
 
     def drifted(self, name: str, drift: Drift) -> None:
         self.state.activity = None
-        if name in self.state.stages:
-            stage = self.state.stages[name]
-            stage.drift_to_parent, stage.drift_to_base = drift.to_parent, drift.to_base
+        note_drift(self.state, name, drift)
         self._told()
 
     def answered(self, name: str, answers: Sequence[PromptAnswer]) -> None:
         self.state.answers[name] = tuple(answers)
         self._told()
+
+    # ------------------------------------------------------------------ workers elsewhere
+
+    @property
+    def trained_by_workers(self) -> Mapping[str, str]:
+        """Return {key of a stage that workers have trained since this began: where}."""
+        return self.fleet.trained
+
+    def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:
+        if self.fleet.whole.ended is not None:
+            self.fleet = self.fleet.again()
+        self.fleet.course(name, recipe.name)
+        self.state.fleet, self.state.activity = self.fleet.whole, None
+        self._told()
+
+    def agenda(
+        self, works: Mapping[str, Work], needs: Mapping[str, Iterable[str]], of: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.fleet.agenda(works, needs, of)
+        self._told(False)
+
+    def began(self, work: Work, where: Where) -> None:
+        self.fleet.began(work, where)
+        for each in self._concerned(work):
+            afar.began(each.state, work, where, self.clock())
+            each._told()
+
+    def told(self, work: Work, where: Where, event: str, arguments: tuple[Any, ...]) -> None:
+        self.fleet.told(work, event, arguments)
+        for each in self._concerned(work):
+            if event == "note":
+                each.state.notes = [*each.state.notes, f"{work} on {where}: {arguments[0]}"][-NOTES:]
+            afar.told(each.state, work, event, arguments, self.clock())
+            each._told(event in ("training", "stage_finished", "scored"))
+
+    def ended(self, work: Work, where: Where, seconds: float, error: StatllamaError | None) -> None:
+        self.fleet.ended(work, where, seconds, error)
+        for each in self._concerned(work):
+            afar.ended(each.state, work, seconds, error)
+            each._told()
+
+    def lost(self, work: Work, where: Where, why: str) -> None:
+        self.fleet.lost(work)
+        for each in self._concerned(work):
+            afar.lost(each.state, work)
+            each._told()
+
+    def filled(self) -> None:
+        self.fleet.filled()
+        self._told()
+
+    def _concerned(self, work: Work) -> Sequence[RunProgress]:
+        """Return who keeps the state of a run that wants a work."""
+        return (self,)
 
     # ------------------------------------------------------------------ the end
 
@@ -231,13 +276,3 @@ class RunProgress(Reporter):
                 stage.doing = "failed"
         self.state.activity = None
         self._told()
-
-
-def tokens_of(spec: TrainingSpec, report: MixtureReport, steps: int) -> int | None:
-    """Return the tokens that a stage's steps train on: those of an epoch, times its epochs. None for prompts, whose
-    completions are yet to be made.
-    """
-    rows = spec.rows_per_epoch(report.rows) if report.rows else 0
-    if not rows or not report.supervised_tokens:
-        return None
-    return round(report.tokens * steps * spec.train.batch_size / rows)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from statllama.runs.subject import BASE
+from statllama.runs.watch.fleet import Fleet, left_at_speed
 
 POINTS = 200
 """Points that a stage's figures are kept at, at most: beyond it neighbours are averaged. Even."""
@@ -104,6 +105,8 @@ class StageState:
     drift_to_base: float | None = None
     key: str = ""
     """What its result is stored under: 64 hex digits."""
+    where: str = ""
+    """The worker that trains it, or trained it: host and device. Empty for this process."""
 
     @property
     def open(self) -> bool:
@@ -137,10 +140,7 @@ class Activity:
 
     def left(self, now: float) -> float | None:
         """Return the seconds that are left at the speed so far. None where nothing was done yet."""
-        if not self.total or self.done <= self.first:
-            return None
-        each = (self.at - self.began) / (self.done - self.first)
-        return max(0.0, (self.total - self.done) * each - (now - self.at))
+        return left_at_speed(self.done, self.first, self.total, self.began, self.at, now)
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,13 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     expected: dict[str, float] = field(default_factory=dict)
     """{stage: seconds that its training is forecast to take}."""
+    fleet: Fleet | None = None
+    """Workers that train and score for it, or did. None where this process does it all."""
+
+    @property
+    def workers(self) -> Fleet | None:
+        """Return the workers that are at work for it now."""
+        return self.fleet if self.fleet is not None and self.fleet.ended is None else None
 
     @property
     def goes_on(self) -> bool:
@@ -228,6 +235,8 @@ class RunState:
         """
         if self.outcome != "running":
             return Eta(0.0)
+        if self.workers is not None:
+            return self.workers_eta(self.workers, now)
         seconds, without, basis = 0.0, list[str](), dict[str, None]()
         for name, stage in self.stages.items():
             left = self.stage_eta(name, now)
@@ -247,6 +256,13 @@ class RunState:
             seconds += waits * known + (busy or 0.0)
             basis["scoring so far"] = None
         return Eta(seconds, tuple(without), tuple(basis))
+
+    @staticmethod
+    def workers_eta(workers: Fleet, now: float) -> Eta:
+        """Return what is left of the works of workers."""
+        left = workers.left(now)
+        without = ("what is not known yet",) if left is None or workers.at_least else ()
+        return Eta(left or 0.0, without, () if left is None else ("workers",))
 
     def _scorings(self) -> dict[str, int]:
         """Return {benchmark: stacks that are to be scored on it}. A cached stage's scores are taken as known."""
@@ -282,6 +298,7 @@ class RunState:
             "scores": {n: {task: asdict(score) for task, score in found.items()} for n, found in self.scores.items()},
             "answers": {name: [asdict(answer) for answer in found] for name, found in self.answers.items()},
             "activity": None if self.activity is None else asdict(self.activity),
+            "fleet": None if self.fleet is None else self.fleet.to_json(),
         }
 
     @classmethod
@@ -296,7 +313,14 @@ class RunState:
         scores = {n: {t: SeenScore(**score) for t, score in found.items()} for n, found in value["scores"].items()}
         answers = {name: _answers(found) for name, found in value["answers"].items()}
         activity = None if value["activity"] is None else Activity(**value["activity"])
-        parts = {"stages": stages, "scores": scores, "answers": answers, "activity": activity}
+        fleet = None if value.get("fleet") is None else Fleet.from_json(value["fleet"])
+        parts: dict[str, Any] = {
+            "stages": stages,
+            "scores": scores,
+            "answers": answers,
+            "activity": activity,
+            "fleet": fleet,
+        }
         return cls(**{**value, **parts, "tasks": tuple(value["tasks"])})
 
 

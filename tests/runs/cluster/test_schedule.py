@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statllama.runs.cluster.schedule import UNKNOWN, in_order, urgency
+from statllama.runs.cluster.schedule import UNKNOWN, ends, in_order, urgency
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Some:
 
     id: str
     seconds: float | None = 1.0
+    devices: int = 1
 
 
 def works(seconds: list[float | None]) -> dict[str, Any]:
@@ -79,3 +80,25 @@ def test_ready_ones_come_most_urgent_first_and_unknown_ones_count() -> None:
 def test_a_long_chain_is_no_deep_recursion() -> None:
     made = works([1.0] * 20000)
     assert urgency(made, {f"w{i}": {f"w{i - 1}"} for i in range(1, 20000)})["w0"] == 20000
+
+
+@given(graphs(), st.integers(1, 4), st.data())
+def test_the_time_that_is_left_is_that_of_the_schedule(
+    graph: tuple[dict[str, Any], dict[str, set[str]]], workers: int, data: Any
+) -> None:
+    made, needs = graph
+    order = sorted(made, key=lambda name: -paths(name, made, needs))
+    seconds = {name: work.seconds for name, work in made.items()}
+    found = ends(made, needs, seconds, {}, workers)
+    assert found.keys() == made.keys()
+    assert max(found.values()) == makespan(order, made, needs, workers)
+    assert all(found[name] >= found[before] + seconds[name] for name in made for before in needs[name])
+    # One that is begun has less to go, and waits for nobody.
+    first = data.draw(st.sampled_from([name for name in made if not needs[name]]))
+    assert ends(made, needs, seconds, {first: 0.5}, workers)[first] == 0.5
+
+
+def test_a_work_on_several_devices_waits_for_all_of_them() -> None:
+    made = {"a": Some("a", 5.0), "b": Some("b", 4.0, devices=2), "c": Some("c", 1.0)}
+    assert ends(made, {}, {"a": 5.0, "b": 4.0, "c": 1.0}, {}, 2) == {"a": 5.0, "b": 9.0, "c": 10.0}
+    assert ends(made, {}, {"a": 5.0, "b": 4.0, "c": 1.0}, {}, 1)["b"] == 9.0, "it is begun even so, alone"

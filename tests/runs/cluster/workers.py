@@ -6,17 +6,64 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from statllama.errors import StatllamaError
 from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.cluster.perform import Desk, perform
-from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Where, Work
+from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Told, Where, Work
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
 
 HERE = Where("here", "cpu 0")
+
+
+class Telling(Reporter):
+    """Keeps the events of a work as a worker on Ray sends them: see `board.RemoteReporter`."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, tuple[Any, ...]]] = []
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        self.events.append((event, arguments))
+
+    @contextmanager
+    def _block(self, event: str, *arguments: Any) -> Iterator[Callable[..., None]]:
+        self._tell(event, *arguments)
+        try:
+            yield lambda *at: self._tell(f"{event}/at", *at)
+        finally:
+            self._tell(f"{event}/end")
+
+    def busy(self, what: str) -> Any:
+        return self._block("busy", what)
+
+    def preparing(self, stage: str) -> Any:
+        return self._block("preparing", stage)
+
+    def training(self, spec: Any, report: Any, steps: int) -> Any:
+        return self._block("training", spec, report, steps)
+
+    def scoring(self, name: str, task: str) -> Any:
+        return self._block("scoring", name, task)
+
+    def step(self, event: Any) -> None:
+        self._tell("step", event)
+
+    def note(self, text: str) -> None:
+        self._tell("note", text)
+
+    def stage_finished(self, name: str, entry: Any) -> None:
+        self._tell("stage_finished", name, entry)
+
+    def scored(self, name: str, score: Any) -> None:
+        self._tell("scored", name, score)
+
+    def drifted(self, name: str, drift: Any) -> None:
+        self._tell("drifted", name, drift)
 
 
 class InProcess:
@@ -54,6 +101,43 @@ class InProcess:
 
     def stop(self) -> None:
         self.stopped += 1
+
+
+class Beside(InProcess):
+    """Does all works that it was given, one after the other, and tells of them as if they had been done at the same
+    time, each at a place of its own.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        places: Sequence[Where],
+        before: Callable[[Work], Heard | None] | None = None,
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(workspace, len(places), before)
+        self.places, self.pause = places, pause
+
+    def heard(self, timeout: float) -> Iterator[Heard]:  # type: ignore[override]
+        works, self.waiting = self.waiting, []
+        told = [self._done(work, where) for work, where in zip(works, self.places, strict=False)]
+        for line in zip_longest(*told):
+            for heard in line:
+                if heard is not None:
+                    self.pause()
+                    yield heard
+
+    def _done(self, work: Work, where: Where) -> list[Heard]:
+        if (instead := self.before(work)) is not None:
+            return [Began(work.id, where), replace(instead, where=where)]
+        telling, began, error = Telling(), time.monotonic(), None
+        try:
+            perform(work, self.desk, telling, StopSignal())
+        except StatllamaError as raised:
+            error = pickle.loads(pickle.dumps(raised))  # noqa: S301
+        events = pickle.loads(pickle.dumps(telling.events))  # noqa: S301
+        told = [Told(work.id, where, event, arguments) for event, arguments in events]
+        return [Began(work.id, where), *told, Ended(work.id, where, time.monotonic() - began, error)]
 
 
 def lost(work: Work) -> Lost:
