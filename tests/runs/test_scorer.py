@@ -23,11 +23,11 @@ from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift
 from statllama.model.adapter import ADAPTER_FILE
 from statllama.runs.reporting import Reporter
-from statllama.runs.scorebook import SAMPLES, entries_of, with_samples
+from statllama.runs.scorebook import SAMPLES, with_samples
 from statllama.runs.scorer import ANSWERS, Scorer, open_scorer
 from statllama.runs.subject import StackRef, Subject
 from statllama.runs.targets import find_subject
-from statllama.store import Store
+from statllama.store import Entry, Store
 from statllama.store.files import file_sha256
 from tests.benchmarks_for_tests import reply_task
 from tests.running import Worker
@@ -53,6 +53,13 @@ class Watch(Reporter):
                     raise ConnectionAbortedError
 
         yield progress
+
+
+def entries_of(store: Store, identity: Any, stack: StackRef) -> list[Entry]:
+    """Return all recorded scores of a stack."""
+    wanted = {"base": dict(identity), "stack": stack.identity}
+    scores = [entry for entry in store.entries("scores") if entry.manifest["kind"] == "score"]
+    return [entry for entry in scores if wanted.items() <= entry.manifest["protocol"].items()]
 
 
 def scorer_of(path: Path, store: Store, *tasks: str, reporter: Reporter | None = None) -> tuple[Subject, Scorer]:

@@ -21,7 +21,7 @@ from statllama.runs.signals import StopSignal
 from statllama.store import Store
 
 TRIES = 3
-"""Times that a work is begun before its workers' deaths are taken for its fault."""
+"""Times that a work is begun, and gets no further than before, until its workers' deaths are taken for its fault."""
 PATIENCE = 1.0
 """Seconds between two looks for a request to stop."""
 UNSEEN = 90.0
@@ -123,6 +123,10 @@ class Filling:
     tries: Counter[str] = field(default_factory=Counter)
     failed: dict[str, StatllamaError] = field(default_factory=dict)
     _told_to_stop: bool = False
+    _reached: dict[str, int] = field(default_factory=dict)
+    """{work: the furthest step that a worker told of}"""
+    _lost_at: dict[str, int] = field(default_factory=dict)
+    """{work: `_reached` when a worker of it was lost}"""
     _agenda: Agenda | None = None
     """What is left to do; None: to be found anew."""
     _urgent: dict[str, float] = field(default_factory=dict)
@@ -182,6 +186,8 @@ class Filling:
             case Began(where=where):
                 self.reporter.began(work, where)
             case Told(where=where, event=event, arguments=arguments):
+                if event == "step":
+                    self._reached[work.id] = max(self._reached.get(work.id, 0), arguments[0].step)
                 self.reporter.told(work, where, event, arguments)
             case Ended(where=where, seconds=seconds, error=error):
                 del self.running[work.id]
@@ -221,7 +227,7 @@ class Filling:
         self._ready = None
 
     def _shown(self, course: Course, work: Work) -> bool:
-        """Return whether the workspace shows here what a worker published, if need be once names have been read anew."""
+        """Return whether the workspace shows here what a worker published, if need be when names are read anew."""
         deadline = time.monotonic() + UNSEEN
         while not course.holds(work):
             if self.stop.requested() or time.monotonic() > deadline:
@@ -233,7 +239,12 @@ class Filling:
         return True
 
     def _lose(self, work: Work, where: Where, why: str) -> None:
-        """Note that a worker is gone; the work is begun again, from its checkpoint."""
+        """Note that a worker is gone; the work is begun again, from its checkpoint.
+
+        A stage that gets further each time is not what its workers die of, where hosts come and go.
+        """
+        if (reached := self._reached.get(work.id, 0)) > self._lost_at.get(work.id, 0):
+            self._lost_at[work.id], self.tries[work.id] = reached, 1
         self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
             self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
