@@ -143,7 +143,7 @@ def show(recipe: RecipeArg, overrides: SetOption = None, workspace: WorkspaceOpt
 
 
 def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, hub.
+    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, the workspace's locks, hub.
 
     Each finding names its remedy. Exits with 1 when something would stop a run.
     """
