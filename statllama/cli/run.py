@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from statllama.cli import completion
-from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, TrustOption, UntilOption, WaitOption, WorkspaceOption
+from statllama.cli.options import (
+    WORKSPACE,
+    MirrorOption,
+    RecipeArg,
+    SetOption,
+    TrustOption,
+    UntilOption,
+    WaitOption,
+    WorkspaceOption,
+)
 
 
 def run(
@@ -16,6 +25,7 @@ def run(
     overrides: SetOption = None,
     until: UntilOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
     watch: Annotated[
@@ -37,6 +47,7 @@ def run(
     from statllama.recipe import load_recipe
     from statllama.report.watching import watched
     from statllama.runs.house.history import run_with
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.runner import run as run_recipe
     from statllama.runs.watch.live import LiveRecord
@@ -52,8 +63,9 @@ def run(
         print_page(page)
     with going_on(console):
         with watched(store, page, console.note) as start:
-            record = LiveRecord(store, console.note, start)
-            result = run_recipe(loaded, store, Reporters(console, record), until=until, wait=wait)
+            reporter = Reporters(console, LiveRecord(store, console.note, start))
+            with mirrored(store, mirror, reporter) as workplace:
+                result = run_recipe(loaded, workplace, reporter, until=until, wait=wait)
         keys = {stage: folder.name for stage, folder in result.results.items()}
         print_next(run_with(store, loaded.name, keys), workspace, result.scorecard)
 
@@ -69,6 +81,7 @@ def plan(
         typer.Option("--on", metavar="CARD", help='Forecast for a GPU: "RTX 4090", h200, its memory (12GB), or cpu.'),
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     measure: Annotated[
         bool, typer.Option("--calibrate", help="First measure this machine, by a few real steps and items.")
     ] = False,
@@ -83,6 +96,7 @@ def plan(
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs.forecast.calibrate import require_here
     from statllama.runs.forecast.device import found_device, named_device
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.prospect import prospects
     from statllama.runs.study import load_study, with_stage
     from statllama.store import Store
@@ -91,9 +105,10 @@ def plan(
     if measure:
         require_here(device)
     recipes = [run.recipe for run in with_stage(load_study([recipe], overrides or []), until)]
-    ahead = prospects(recipes, Store(workspace), ConsoleReporter(), device, until=until, measure=measure)
-    for number, each in enumerate(ahead):
-        print_prospect(each, device, explain=number == 0)
+    with mirrored(Store(workspace), mirror, reporter := ConsoleReporter(), preview=True) as store:
+        ahead = prospects(recipes, store, reporter, device, until=until, measure=measure)
+        for number, each in enumerate(ahead):
+            print_prospect(each, device, explain=number == 0)
 
 
 def fetch(

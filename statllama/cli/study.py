@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from statllama.cli import completion
-from statllama.cli.options import WORKSPACE, SetOption, TrustOption, WaitOption, WorkspaceOption
+from statllama.cli.options import WORKSPACE, MirrorOption, SetOption, TrustOption, WaitOption, WorkspaceOption
 from statllama.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def study(
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
 ) -> None:
@@ -50,6 +51,7 @@ def study(
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.cli.console.terminal import print_path
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import MOST_RUNS, load_study, run_study
     from statllama.runs.watch.live import LiveRecord
@@ -64,8 +66,8 @@ def study(
     loaded = load_study(targets, overrides or (), seeds=seeds, trust_local_code=trust_local_code)
     store, console = Store(workspace), StudyReporter()
     reporter = Reporters(console, LiveRecord(store, console.note))
-    with going_on(console):
-        result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait)
+    with going_on(console), mirrored(store, mirror, reporter) as workplace:
+        result = run_study(loaded, workplace, reporter, only=only or (), until=until, wait=wait)
     print_study(result)
     if out is not None:
         _write(result, out)

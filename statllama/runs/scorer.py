@@ -32,6 +32,7 @@ from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors
 from statllama.store.leases import working
+from statllama.store.mirrored import bring, offer
 from statllama.store.versions import installed_versions
 
 ANSWERS = "answers.jsonl"  # of a score that is under way
@@ -53,7 +54,9 @@ class Scorer(ScoreBook):
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
         """Return the stack's scores, a benchmark each, without their samples."""
         keys = self.keys(stack)
-        missing = [name for name, key in keys.items() if not self._sound(key)]
+        missing = [
+            name for name, key in keys.items() if not (self._sound(key) or bring(self.store, "scores", key, fresh=True))
+        ]
         if missing:
             for name in missing:
                 self.suite.load(name)  # what is wrong with a benchmark shows before a model is loaded
@@ -63,6 +66,7 @@ class Scorer(ScoreBook):
                     self._compute(stack, name, keys[name], model)
         scores = self.recorded(stack)
         assert scores is not None
+        offer(self.store, "scores", keys.values())
         for score in scores:
             self.loaded.reporter.scored(stack.name, score)
         return scores
@@ -81,6 +85,7 @@ class Scorer(ScoreBook):
         known = self.known_drift(stack)
         if known is None:
             known = self._measure_drift(stack)
+        offer(self.store, "scores", [digest(self.drift_protocol(stack))])
         if not known.to_parent and not self.loaded.zero(stack.parts[-1:]):
             self._question(stack)
         self.loaded.reporter.drifted(stack.name, known)
@@ -111,6 +116,7 @@ class Scorer(ScoreBook):
         long for the model.
         """
         found = self.known_answers(stack) or self._answer_prompts(stack)
+        offer(self.store, "scores", [digest(self.prompts_protocol(stack))])
         self.loaded.reporter.answered(stack.name, found)
         return found
 
@@ -139,6 +145,7 @@ class Scorer(ScoreBook):
         time.
         """
         key = digest(protocol)
+        bring(self.store, "scores", key, fresh=True)
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
             if (found := known(stack)) is None:
                 self.store.partial("scores", key, {"kind": kind, "name": stack.name, "protocol": protocol})
