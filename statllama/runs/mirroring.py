@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from statllama.errors import Interrupted
@@ -11,7 +12,7 @@ from statllama.runs.reporting import Reporter
 from statllama.store import Store
 from statllama.store.mirror import Mirror
 from statllama.store.mirrored import MirroredStore
-from statllama.store.pushing import Tally
+from statllama.store.pushing import Name
 
 VARIABLE = "STATLLAMA_MIRROR"
 PATIENCE = 20.0
@@ -47,19 +48,21 @@ def mirrored(store: Store, url: str | None, reporter: Reporter, *, preview: bool
 
 
 def _finish(store: MirroredStore, reporter: Reporter, patience: float | None) -> None:
-    if not store.pusher.began:
-        return
-    with reporter.exporting(f"pushing to {store.mirror.url}") as progress:
-        tally = store.pusher.finish(progress or (lambda done, total: None), patience)
-    for text in store.pusher.news():
-        reporter.note(text)
-    reporter.note(f"mirror {store.mirror.url}: {_told(tally)}")
+    told = [f"{_counted(store.brought)} fetched"] if store.brought else []
+    if store.pusher.began:
+        with reporter.exporting(f"pushing to {store.mirror.url}") as progress:
+            tally = store.pusher.finish(progress or (lambda done, total: None), patience)
+        for text in store.pusher.news():
+            reporter.note(text)
+        told.append(f"{_counted(tally.pushed)} pushed ({tally.sent / 1e6:,.1f} MB)")
+        if tally.left:
+            why = next(iter(tally.left.values()))
+            told.append(f"{_counted(tally.left)} not there yet: {why}; the same command pushes them")
+    if told:
+        reporter.note(f"mirror {store.mirror.url}: {', '.join(told)}")
 
 
-def _told(tally: Tally) -> str:
-    counts = {kind: sum(name[0] == kind for name in tally.pushed) for kind in ("results", "scores")}
-    told = f"{counts['results']} results and {counts['scores']} scores pushed ({tally.sent / 1e6:,.1f} MB)"
-    if not tally.left:
-        return told
-    why = next(iter(tally.left.values()))
-    return f"{told}; {len(tally.left)} are not there: {why}. They are in the workspace: the same command pushes them"
+def _counted(names: Collection[Name]) -> str:
+    """Return how many entries of each kind these are, in words."""
+    counts = Counter(kind for kind, _ in names)
+    return f"{counts['results']} results and {counts['scores']} scores"
