@@ -50,7 +50,6 @@ def study(
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
-    from statllama.cli.console.terminal import print_path
     from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import MOST_RUNS, load_study, run_study
@@ -71,7 +70,6 @@ def study(
     print_study(result)
     if out is not None:
         _write(result, out)
-        print_path("written: ", out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)
@@ -79,6 +77,7 @@ def study(
 
 def _write(result: StudyResult, out: Path) -> None:
     """Write a study's report, or its figures where `out` ends in .json."""
+    from statllama.cli.console.terminal import print_path
     from statllama.report import write_study
     from statllama.store.files import write_json
 
@@ -86,3 +85,4 @@ def _write(result: StudyResult, out: Path) -> None:
         write_study(result, out)
     else:
         write_json(out, result.to_json())
+    print_path("written: ", out)

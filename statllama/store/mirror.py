@@ -78,8 +78,8 @@ class MirrorError(StoreError):
     """A mirror that cannot be reached or used."""
 
 
-class DamagedError(StoreError):
-    """An entry of a mirror that is not what its manifest says."""
+class DamagedError(Exception):
+    """An entry of a mirror that is not what its manifest says. No user sees it: what is damaged is made anew."""
 
 
 class Mirror:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from statllama.store.holder import HeldError
 from statllama.store.mirror import MIRRORED, DamagedError, Mirror, MirrorError
-from statllama.store.pushing import Name, Pusher
+from statllama.store.pushing import Name, Pusher, named
 from statllama.store.store import Entry, Kind, Store
+
+SILENCE = 600.0
+"""Seconds in which a mirror that has failed is asked for nothing more: each question may wait for a minute."""
 
 
 class MirroredStore(Store):
@@ -24,7 +28,8 @@ class MirroredStore(Store):
         self.brought: set[Name] = set()
         """Entries that came from the mirror."""
         self._unfit: set[Name] = set()
-        """Entries of the mirror that are damaged, or could not be fetched."""
+        """Entries of the mirror that are damaged."""
+        self._silent_until = 0.0
         self._offered: set[Name] = set()
 
     def bring(self, kind: Kind, key: str, *, fresh: bool = False) -> Entry | None:
@@ -34,7 +39,9 @@ class MirroredStore(Store):
         entry, name = self.find(kind, key), (kind, key)
         if entry is not None and self.flaw(entry, contents=True) is None:
             return entry
-        if name in self._unfit or not (self.mirror.has(kind, key) or (fresh and not self.preview)):
+        if name in self._unfit or time.monotonic() < self._silent_until:
+            return None
+        if not (self.mirror.has(kind, key) or (fresh and not self.preview)):
             return None
         try:
             if self.preview:
@@ -46,10 +53,16 @@ class MirroredStore(Store):
                 self.adopt(kind, key, folder / key, wait=False)
         except HeldError:
             return None
-        except (DamagedError, MirrorError) as error:
+        except DamagedError as error:
             self._unfit.add(name)
-            what = "is damaged" if isinstance(error, DamagedError) else "could not be fetched"
-            self.note(f"{kind.removesuffix('s')} {key[:12]} of the mirror {what} ({error.message}), so it is made here")
+            self.note(f"{named(name)} of the mirror is damaged ({error}), so it is made here")
+            return None
+        except MirrorError as error:
+            self._silent_until = time.monotonic() + SILENCE
+            self.note(
+                f"{named(name)} could not be fetched ({error.message}): this goes on without the mirror, and asks it "
+                f"again in {SILENCE / 60:.0f} minutes"
+            )
             return None
         self.brought.add(name)
         return self.find(kind, key)

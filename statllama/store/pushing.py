@@ -102,7 +102,7 @@ class Pusher:
                 if pause is None or self._hurry.is_set():
                     raise
                 if attempt == 0:
-                    self._news.put(f"{_words(name)} is not in the mirror yet, tried again: {error.message}")
+                    self._news.put(f"{named(name)} is not in the mirror yet, tried again: {error.message}")
                 self._hurry.wait(pause)
 
     def _once(self, name: Name, anew: bool) -> None:
@@ -118,6 +118,7 @@ class Pusher:
         self.tally.sent += size
 
 
-def _words(name: Name) -> str:
+def named(name: Name) -> str:
+    """Return an entry in words: its kind and the beginning of its key."""
     kind, key = name
     return f"{kind.removesuffix('s')} {key[:12]}"

@@ -59,6 +59,9 @@ def test_a_run_on_a_second_machine_takes_all_from_the_mirror(
     told = statllama("run", recipe, "--workspace", there, "--mirror", URL, cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     assert sorted(bucket.find("/bucket/lab")) == pushed and "2 results and 2 scores fetched" in told.stdout
+    study = statllama("study", recipe, "--workspace", tmp_path / "study", "--mirror", URL, cwd=tmp_path)
+    assert study.returncode == 0, study.stderr
+    assert list(verified(tmp_path / "study")) == list(verified(there)) and sorted(bucket.find("/bucket/lab")) == pushed
     assert list(verified(there)) == list(verified(here)) and len(list(verified(there))) == 2
     for key in verified(there):
         assert adapter_bytes(there / "results" / key) == adapter_bytes(here / "results" / key)

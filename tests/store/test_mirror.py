@@ -15,6 +15,7 @@ import pytest
 
 from statllama.errors import StatllamaError, UsageError
 from statllama.store import Store
+from statllama.store import mirrored as mirrored_module
 from statllama.store import pushing as pushing_module
 from statllama.store.canonical import digest
 from statllama.store.mirror import DamagedError, Mirror, read_manifest
@@ -316,6 +317,30 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_runs(tmp_path:
     (tmp_path / "file").write_text("")
     with pytest.raises(StatllamaError, match="cannot be used"):
         opened(tmp_path / "a", f"file://{tmp_path}/file/lab")
+
+
+def test_a_mirror_that_fails_is_not_asked_for_each_entry(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question may wait for a minute: after a failure it is left alone, and then asked again."""
+    here = opened(tmp_path / "a", url)
+    keys = [publish(here, number) for number in (1, 2)]
+    push_all(here, *keys)
+    notes: list[str] = []
+    there = opened(tmp_path / "b", url, notes)
+    get, calls = there.mirror._files.get_file, []
+
+    def fail(*args: Any, **options: Any) -> None:
+        calls.append(args)
+        raise TimeoutError
+
+    there.mirror._files.get_file = fail
+    assert [there.bring("results", key, fresh=True) for key in keys] == [None, None]
+    assert len(calls) == len(notes) == 1 and "goes on without the mirror" in notes[0]
+    there.mirror._files.get_file = get
+    monkeypatch.setattr(mirrored_module, "SILENCE", 0.0)
+    there._silent_until = 0.0
+    assert all(there.bring("results", key) is not None for key in keys)
 
 
 def test_keys_are_hashes_of_what_entries_are_made_of() -> None:
