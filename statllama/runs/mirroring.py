@@ -15,6 +15,7 @@ from statllama.store.mirrored import MirroredStore
 from statllama.store.pushing import Name
 
 VARIABLE = "STATLLAMA_MIRROR"
+KINDS = ("result", "score")
 PATIENCE = 20.0
 """Seconds that a stopped run waits for what is being pushed; a machine that is taken away gives about 30."""
 
@@ -50,7 +51,7 @@ def mirrored(store: Store, url: str | None, reporter: Reporter, *, preview: bool
 def _finish(store: MirroredStore, reporter: Reporter, patience: float | None) -> None:
     told = [f"{_counted(store.brought)} fetched"] if store.brought else []
     if store.pusher.began:
-        with reporter.exporting(f"pushing to {store.mirror.url}") as progress:
+        with reporter.exporting(f"the mirror {store.mirror.url}") as progress:
             tally = store.pusher.finish(progress or (lambda done, total: None), patience)
         for text in store.pusher.news():
             reporter.note(text)
@@ -65,4 +66,4 @@ def _finish(store: MirroredStore, reporter: Reporter, patience: float | None) ->
 def _counted(names: Collection[Name]) -> str:
     """Return how many entries of each kind these are, in words."""
     counts = Counter(kind for kind, _ in names)
-    return f"{counts['results']} results and {counts['scores']} scores"
+    return " and ".join(f"{counts[f'{kind}s']} {kind}{'' if counts[f'{kind}s'] == 1 else 's'}" for kind in KINDS)

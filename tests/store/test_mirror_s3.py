@@ -134,7 +134,7 @@ push_all(store, *sys.argv[3:])
 """
 
 
-@pytest.mark.parametrize("turns", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("turns", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_push_that_is_killed_leaves_whole_entries_or_none(turns: int, server: Counted, tmp_path: Path) -> None:
     """SIGKILL at several instants of one push, each from where the last one left it."""
     store, keys = Store(tmp_path / "a"), [key_of(number) for number in range(1, 9)]
