@@ -15,7 +15,6 @@ from statllama.store.mirrored import MirroredStore
 from statllama.store.pushing import Name
 
 VARIABLE = "STATLLAMA_MIRROR"
-KINDS = ("result", "score")
 PATIENCE = 20.0
 """Seconds that a stopped run waits for what is being pushed; a machine that is taken away gives about 30."""
 
@@ -65,5 +64,5 @@ def _finish(store: MirroredStore, reporter: Reporter, patience: float | None) ->
 
 def _counted(names: Collection[Name]) -> str:
     """Return how many entries of each kind these are, in words."""
-    counts = Counter(kind for kind, _ in names)
-    return " and ".join(f"{counts[f'{kind}s']} {kind}{'' if counts[f'{kind}s'] == 1 else 's'}" for kind in KINDS)
+    counts = Counter(kind.removesuffix("s") for kind, _ in names)
+    return " and ".join(f"{counts[kind]} {kind}{'' if counts[kind] == 1 else 's'}" for kind in ("result", "score"))
