@@ -80,7 +80,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         """Raises UsageError when `root`, or what it is to be created in, is not a folder, or is an object store."""
-        require_folder(root, "the workspace")
+        require_folder(Path(root), "the workspace")
         self.root = Path(root).absolute()
         nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
         if not nearest.is_dir():
