@@ -44,6 +44,7 @@ HOMES = {
     "matplotlib": "report",
     "typer": "cli",
     "rich": "cli",
+    "fsspec": "store",
 }
 Sources = Mapping[str, str]
 """{file below statllama/: its text}"""
@@ -310,6 +311,7 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "unsloth",
         "lm_eval",
         "safetensors",
+        "fsspec",
     }
     light = ("__init__", "cli", "config", "errors", "problems", "recipe", "report", "runs", "store")
     for name in NAMES:

@@ -13,6 +13,7 @@ from statllama.cli.options import (
     AddressOption,
     DevicesOption,
     ExecutorOption,
+    MirrorOption,
     SetOption,
     TrustOption,
     WaitOption,
@@ -51,6 +52,7 @@ def study(
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
     executor: ExecutorOption = None,
@@ -65,8 +67,8 @@ def study(
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
-    from statllama.cli.console.terminal import print_path
     from statllama.runs.cluster.fill import chosen_executor
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import run_study
     from statllama.runs.study_file import MOST_RUNS, load_study
@@ -83,12 +85,11 @@ def study(
     workers_of = chosen_executor(executor, address, workers, loaded.recipes)
     store, console = Store(workspace), StudyReporter()
     reporter = Reporters(console, LiveRecord(store, console.note))
-    with going_on(console):
-        result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
+    with going_on(console), mirrored(store, mirror, reporter) as workplace:
+        result = run_study(loaded, workplace, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
     print_study(result)
     if out is not None:
         _write(result, out)
-        print_path("written: ", out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)
@@ -96,6 +97,7 @@ def study(
 
 def _write(result: StudyResult, out: Path) -> None:
     """Write a study's report, or its figures where `out` ends in .json."""
+    from statllama.cli.console.terminal import print_path
     from statllama.report import write_study
     from statllama.store.files import write_json
 
@@ -103,3 +105,4 @@ def _write(result: StudyResult, out: Path) -> None:
         write_study(result, out)
     else:
         write_json(out, result.to_json())
+    print_path("written: ", out)

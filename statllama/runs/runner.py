@@ -33,6 +33,7 @@ from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
 from statllama.store.leases import Working, working
+from statllama.store.mirrored import offer
 from statllama.train.preflight import require_length, require_optimizer
 from statllama.train.steps import steps_of
 from statllama.train.trackers import require_trackers, ways_to_look
@@ -118,6 +119,7 @@ def _run(
             entry = stage.entry or session.train(stage)
             edited.tell()
             results[stage.spec.name] = entry.path
+            offer(store, "results", [stage.key])
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)

@@ -23,6 +23,7 @@ from statllama.runs.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.store.files import write_json
+from statllama.store.mirrored import bring
 from statllama.store.versions import __version__, installed_versions
 from statllama.train.job import Job
 from statllama.train.steps import steps_of
@@ -131,8 +132,11 @@ class Session:
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
-        """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
+        """Train the stage and publish its result; what another process publishes meanwhile, also to the workspace's
+        mirror, is taken instead.
+        """
         name = stage.spec.name
+        bring(self.store, "results", stage.key, fresh=True)
 
         def damaged(wrong: str) -> None:
             self.reporter.note(f"{name}: its {wrong}, so it is made again")

@@ -45,6 +45,7 @@ from statllama.store.files import (
     write_json,
 )
 from statllama.store.holder import HeldError, Holder, attempts
+from statllama.store.mounts import require_folder
 
 SCHEMA_VERSION = 1
 """Version of the manifest's layout; entries of another version are not found."""
@@ -78,7 +79,8 @@ class Store:
     """A workspace folder. The first write creates it: an absent workspace reads as an empty one."""
 
     def __init__(self, root: Path) -> None:
-        """Raises UsageError when `root`, or what it is to be created in, is not a folder."""
+        """Raises UsageError when `root`, or what it is to be created in, is not a folder, or is an object store."""
+        require_folder(Path(root), "the workspace")
         self.root = Path(root).absolute()
         nearest = next(path for path in (self.root, *self.root.parents) if os.path.lexists(path))
         if not nearest.is_dir():
@@ -253,12 +255,12 @@ class Store:
             raise StoreError(f"{kind}/{key} was deleted during publishing", remedy="run again")
         return entry
 
-    def adopt(self, kind: Kind, key: str, folder: Path) -> bool:
-        """Publish a folder that has its manifest and lies in this workspace; whether it was missing.
+    def adopt(self, kind: Kind, key: str, folder: Path, *, wait: bool = True) -> bool:
+        """Publish a folder that has its manifest and lies here; whether it was missing. `wait`: see `hold`.
 
         A sound entry that is there is kept, and `folder` with it. Its files must be as its manifest says.
         """
-        with self.hold(kind, key), translate_os_errors(folder):
+        with self.hold(kind, key, wait=wait), translate_os_errors(folder):
             if self.sound(kind, key, lambda _: None) is not None:
                 return False
             sync(*walk(folder))
@@ -346,9 +348,7 @@ class Store:
         path = self.root / "runs" / f"{name}.json"
         record = read_json(path) if os.path.lexists(path) else {"order": [], "stages": {}}
         if not is_run(record):
-            remedy = (
-                "if statllama wrote it, delete it and the next run writes it again; otherwise use another workspace"
-            )
+            remedy = "if statllama wrote it, delete it: the next run writes it anew; otherwise use another workspace"
             raise StoreError(f"{path} is not a record of a run", remedy=remedy)
         return dict(record)
 
