@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from statllama.config.specs import TrainingSpec
 from statllama.data.work import Work
 from statllama.model.base_model import Base
-from statllama.store.store import CHECKPOINTS
+from statllama.store.working_folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     from datasets import Dataset
