@@ -109,8 +109,10 @@ class Store(Workspace):
         seen = entry.path.stat()
         if (wrong := self.flaw(entry, contents=True)) is None:
             return entry
-        self._require_held(kind, key)
+        hold = self._require_held(kind, key)
         self.remove(entry.path, seen)
+        if hold is not None:
+            self._take_over(hold)
         on_damage(wrong)
         return None
 
@@ -149,18 +151,18 @@ class Store(Workspace):
         name = self._entry_path(kind, key).relative_to(self.root)
         hold = Hold(self.writable("locks"), f"{kind}-{key}", str(name))
         with hold.taken(on_wait, wait=wait, named=named):
-            if named:
-                self._take_over(hold, kind, key)
+            if named and self.find(kind, key) is None:
+                self._take_over(hold)
             try:
                 yield hold
             finally:
                 if hold.lost():
                     discard(self._working(kind, key, hold))
 
-    def _take_over(self, hold: Hold, kind: Kind, key: str) -> None:
+    def _take_over(self, hold: Hold) -> None:
         partial = self.root / "partial"
         with translate_os_errors(partial):
-            take_over(partial, kind, key, hold.token)
+            take_over(partial, hold.name, hold.token)
 
     def _require_held(self, kind: Kind, key: str) -> Hold | None:
         """Return this process's hold of an entry, if it has one. LostError when it has been taken over."""
@@ -189,7 +191,7 @@ class Store(Workspace):
     def unfinished(self, kind: Kind, key: str) -> bool:
         """Return whether work on an entry that is not published goes on from a complete checkpoint."""
         self._entry_path(kind, key)
-        return self.find(kind, key) is None and unfinished(self.root / "partial", kind, key)
+        return self.find(kind, key) is None and unfinished(self.root / "partial", f"{kind}-{key}")
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -285,7 +287,7 @@ class Store(Workspace):
         """Delete the working folders of an entry. StoreError when a process holds it."""
         self._entry_path(kind, key)
         with self.hold(kind, key, wait=False, named=False):
-            for folder in folders_of(self.root / "partial", kind, key):
+            for folder in folders_of(self.root / "partial", f"{kind}-{key}"):
                 self.remove(folder)
 
     def prune_partial(self) -> list[Path]:

@@ -30,33 +30,33 @@ def made_in(name: str) -> tuple[Kind, str] | None:
     return (match[1], match[2]) if match else None  # type: ignore[return-value]
 
 
-def folders_of(partial: Path, kind: Kind, key: str) -> list[Path]:
-    """Return all working folders of an entry, the one that was written to last first."""
+def folders_of(partial: Path, entry: str) -> list[Path]:
+    """Return all working folders of an entry (`<kind>-<key>`), the one that was written to last first."""
     try:
         names = os.listdir(partial)
     except (FileNotFoundError, NotADirectoryError):
         return []
     found = []
     for name in names:
-        if name.startswith(f"{kind}-{key}") and made_in(name) is not None:
+        if name.startswith(entry) and made_in(name) is not None:
             with suppress(FileNotFoundError):
                 found.append(((partial / name).stat().st_mtime_ns, partial / name))
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def unfinished(partial: Path, kind: Kind, key: str) -> bool:
+def unfinished(partial: Path, entry: str) -> bool:
     """Return whether there is a complete checkpoint of an entry."""
-    return any(any((folder / CHECKPOINTS).glob(f"*/{SEAL}")) for folder in folders_of(partial, kind, key))
+    return any(any((folder / CHECKPOINTS).glob(f"*/{SEAL}")) for folder in folders_of(partial, entry))
 
 
-def take_over(partial: Path, kind: Kind, key: str, token: str) -> None:
+def take_over(partial: Path, entry: str, token: str) -> None:
     """Take what earlier holders of an entry's lock have left into the folder of this token. Hold the lock.
 
     A kill at any instant leaves all of it, here or there.
     """
-    own = partial / f"{kind}-{key}.{token}"
+    own = partial / f"{entry}.{token}"
     aside = []
-    for number, folder in enumerate(folders_of(partial, kind, key)):
+    for number, folder in enumerate(folders_of(partial, entry)):
         with suppress(FileNotFoundError):  # its process may be clearing it away
             os.rename(folder, moved := partial / f"{own.name}-{number}")
             aside.append(moved)
