@@ -2,10 +2,10 @@
 
 Whoever holds it has a claim: `locks/<name>.held/<token>.json`. A claim is prepared in a folder of its own, which is
 renamed to `<name>.held`: a rename that the file server does as one, and that fails while a folder with a claim is
-there. So one of many wins, on NFS too, and whether or not `flock` works there. A claim ends when its file is deleted, by its
-holder, or by whoever finds that its holder is gone: a process of this host that has ended, or one of another host whose
-beat has stood still (see `beats.py`). The name of the file is that of one hold, so a process that wakes up late can
-delete, or write into, no claim but its own, and finds that one gone.
+there. So one of many wins, on NFS too, and whether or not `flock` works there. A claim ends when its file is deleted, by
+its holder, or by whoever finds that its holder is gone: a process of this host that has ended, or one of another host
+whose beat has stood still (see `beats.py`). The name of the file is that of one hold, so a process that wakes up late
+can delete, or write into, no claim but its own, and finds that one gone.
 
 `flock` on `locks/<name>.lock` is taken too, for earlier versions, which know nothing else. One that a host which is cut
 off still has is left to it: the lock's file is made anew.

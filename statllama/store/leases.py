@@ -50,7 +50,8 @@ class Working:
 
     def __init__(self, store: Store, path: Path) -> None:
         self._store, self._path, self._holder = store, path, asdict(Holder.here(secrets.token_hex(8)))
-        self._pid, self._record = os.getpid(), None
+        self._pid = os.getpid()
+        self._record: Mapping[str, Any] | None = None
         # Where another host took it for gone, as after a while without the disk, it is there again.
         self._pulse = beats.Pulse(path, lambda: self._write(self._record))
         self._write(None)
