@@ -2,10 +2,10 @@
 
 Whoever holds it has a claim: `locks/<name>.held/<token>.json`. A claim is prepared in a folder of its own, which is
 renamed to `<name>.held`: a rename that the file server does as one, and that fails while a folder with a claim is
-there. So one of many wins, on NFS too, and whether or not `flock` works there. A claim ends when its file is deleted, by
-its holder, or by whoever finds that its holder is gone: a process of this host that has ended, or one of another host
-whose beat has stood still (see `beats.py`). The name of the file is that of one hold, so a process that wakes up late
-can delete, or write into, no claim but its own, and finds that one gone.
+there. So one of many wins, on NFS too, and whether or not `flock` works there. A claim ends when its file is deleted:
+by its holder, or by whoever finds that its holder is gone. That is a process of this host that has ended, or one of
+another host whose beat has stood still (see `beats.py`). The name of the file is that of one hold, so a process that
+wakes up late can delete, or write into, no claim but its own, and finds that one gone.
 
 `flock` on `locks/<name>.lock` is taken too, for earlier versions, which know nothing else. One that a host which is cut
 off still has is left to it: the lock's file is made anew.
@@ -95,17 +95,20 @@ class Hold:
 
     def __init__(self, locks: Path, name: str, what: str = "") -> None:
         """Take the folder of the locks, the lock's name, and in words, for messages, what it protects."""
-        self.token, self.name, self.what = secrets.token_hex(8), name, what or name
-        self.locks, self._pid = locks, os.getpid()
+        self.name, self.what, self.locks, self._pid = name, what or name, locks, os.getpid()
         self._folder = locks / f"{name}{CLAIMS}"
-        self.path = self._folder / f"{self.token}.json"
-        self._prepared = locks / f".{name}.{self.token}"
         self._file = locks / f"{name}.lock"
         self._lock = FileLock(self._file, fallback_to_soft=False)  # a soft lock would outlive a killed holder
-        self._pulse = beats.Pulse(self.path, self._found_gone)
-        self._claimed = self._unclaimed = self._lost = False
+        self._begin()
         self.done = False
         """Whether what it was for is published: then it no longer matters whether it was lost."""
+
+    def _begin(self) -> None:
+        self.token = secrets.token_hex(8)
+        self.path = self._folder / f"{self.token}.json"
+        self._prepared = self.locks / f".{self.name}.{self.token}"
+        self._pulse = beats.Pulse(self.path, self._found_gone)
+        self._claimed = self._unclaimed = self._lost = False
 
     def lost(self) -> bool:
         """Return whether another process is known to have taken over. Costs nothing; `require` looks."""
@@ -195,7 +198,7 @@ class Hold:
         """Try once; None when the lock is ours, else its holder."""
         if self._lost and not self._stands():  # while it waited for the flock of an earlier version
             self._pulse.stop()
-            self._claimed = self._lost = False
+            self._begin()  # under another token: somebody may be about to delete that claim
         if not self._claimed and not self._unclaimed:
             for claim in claims(self.locks, self.name):
                 if not claim.gone():
@@ -216,17 +219,17 @@ class Hold:
 
     def _claim(self) -> bool:
         """Put this process's claim in place, if there is none; whether it is there."""
-        self._prepared.mkdir(exist_ok=True)
         text = beats.beating(asdict(Holder.here(self.token)))
-        (self._prepared / self.path.name).write_text(text, encoding="utf-8")
         try:
+            self._prepared.mkdir(exist_ok=True)
+            (self._prepared / self.path.name).write_text(text, encoding="utf-8")
             os.rename(self._prepared, self._folder)
         except OSError as exc:
             # A server may have done it, and its answer have been lost; then the second try fails.
             if not self.path.exists():
                 if exc.errno in _TAKEN:
                     self._tidy()
-                elif exc.errno not in _VANISHED:  # `gc` takes away what was prepared
+                elif exc.errno not in _VANISHED or not self.locks.is_dir():  # `gc` takes away what was prepared
                     raise
                 return False
         self._claimed = True

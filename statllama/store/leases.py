@@ -53,7 +53,8 @@ class Working:
         self._pid = os.getpid()
         self._record: Mapping[str, Any] | None = None
         # Where another host took it for gone, as after a while without the disk, it is there again.
-        self._pulse = beats.Pulse(path, lambda: self._write(self._record))
+        self._pulse = beats.Pulse(path, self._again)
+        self._ended = False
         self._write(None)
         self._pulse.start()
 
@@ -70,8 +71,15 @@ class Working:
         self._record = record
         write_text(self._path, [beats.beating({"holder": self._holder, "record": record}, self._pulse.count)])
 
+    def _again(self) -> None:
+        if not self._ended:
+            self._write(self._record)
+        if self._ended:  # meanwhile
+            self._path.unlink(missing_ok=True)
+
     def _end(self, lock: FileLock, path: Path) -> None:
         if os.getpid() == self._pid:  # in a child that was forked meanwhile it is its parent's
+            self._ended = True
             self._pulse.stop()
             _forget(lock, path)
 
@@ -119,20 +127,23 @@ def leases(store: Store, *, to_show: bool = False) -> list[Lease]:
 def settle(store: Store) -> None:
     """Watch the leases of other hosts until it is known which of them live: as long as a beat takes, or an expiry.
 
-    Only those whose lock can be had: usually there are none, and this returns at once.
+    Only those whose lock can be had, or whose file is old: usually there are none, and this returns at once.
     """
-    first: dict[Path, str] = {}
-    while True:
-        waiting = False
-        for path in store.listed("locks"):
-            if path.name.startswith(LEASE) and path.suffix == ".json":
-                lease, beat = _read(path)
-                if beat and not lease.holder.is_here() and not _locked(path.with_suffix(".lock")):
-                    silent = beats.silence(path, beat)
-                    waiting |= first.setdefault(path, beat) == beat and silent < beats.EXPIRY
-        if not waiting:
-            return
-        time.sleep(beats.EVERY / 20)
+    now, watched = _clock(store) if store.listed("locks") else None, dict[Path, str]()
+    for path in store.listed("locks"):
+        if path.name.startswith(LEASE) and path.suffix == ".json":
+            lease, beat = _read(path)
+            if beat and not lease.holder.is_here() and (not _locked(path.with_suffix(".lock")) or _old(path, now)):
+                watched[path] = beat
+    while watched:
+        beats_now = {path: _read(path)[1] for path in watched}
+        watched = {
+            path: beat
+            for path, beat in watched.items()
+            if beats_now[path] == beat and beats.silence(path, beat) < beats.EXPIRY
+        }
+        if watched:
+            time.sleep(beats.EVERY / 20)
 
 
 def clear_locks(store: Store, needed: frozenset[str]) -> int:
@@ -183,11 +194,15 @@ def _live(path: Path, now: float | None = None) -> Lease | None:
         return lease if locked else None
     if beats.silence(who, beat) >= beats.EXPIRY:
         return None
-    if now is not None and not locked:
-        with suppress(OSError):
-            if now - who.stat().st_mtime > beats.EXPIRY:
-                return None
-    return lease
+    return None if _old(who, now) else lease
+
+
+def _old(path: Path, now: float | None) -> bool:
+    """Return whether a file was not written to for an expiry, by the clock of its file system; `now`: see `_clock`."""
+    try:
+        return now is not None and now - path.stat().st_mtime > beats.EXPIRY
+    except OSError:
+        return False
 
 
 def _locked(path: Path) -> bool:

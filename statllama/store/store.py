@@ -153,11 +153,7 @@ class Store(Workspace):
         with hold.taken(on_wait, wait=wait, named=named):
             if named and self.find(kind, key) is None:
                 self._take_over(hold)
-            try:
-                yield hold
-            finally:
-                if hold.lost():
-                    discard(self._working(kind, key, hold))
+            yield hold
 
     def _take_over(self, hold: Hold) -> None:
         partial = self.root / "partial"
@@ -239,8 +235,6 @@ class Store(Workspace):
                 os.replace(work / MANIFEST, out / MANIFEST)
                 sync(out)
                 self._move_into_place(out, kind, key)
-        if (hold := held(self.root / "locks", f"{kind}-{key}")) is not None:
-            hold.done = True
         shutil.rmtree(work, ignore_errors=True)
         if (entry := self.find(kind, key)) is None:
             raise StoreError(f"{kind}/{key} was deleted during publishing", remedy="run again")
@@ -261,9 +255,11 @@ class Store(Workspace):
     def _move_into_place(self, out: Path, kind: Kind, key: str) -> None:
         final = self.writable(kind) / key
         while True:
-            self._require_held(kind, key)
+            hold = self._require_held(kind, key)
             try:
                 os.rename(out, final)  # atomic; refuses to replace a folder that holds files
+                if hold is not None:
+                    hold.done = True
                 sync(final.parent)
                 return
             except OSError as exc:
@@ -300,7 +296,7 @@ class Store(Workspace):
                     shutil.rmtree(folder)
                     pruned.append(folder)
                 elif folder.name.startswith(f"{SCRATCH}-"):
-                    hold = Hold(self.root / "locks", folder.name)
+                    hold = Hold(self.writable("locks"), folder.name)
                     with hold.taken(wait=False):
                         shutil.rmtree(folder)
                         hold.forget()

@@ -110,9 +110,8 @@ def remove(store: Store, names: Sequence[str], shown: Collection[str]) -> Cleare
 
 def stock_of(store: Store) -> tuple[Stock, list[Lease]]:
     """Return what lies in the workspace, and who works there. Changes nothing."""
-    live = (
-        leases(store, to_show=True) if os.access(store.root / "locks", os.W_OK) else []
-    )  # a lock is tried, which is a write
+    writable = os.access(store.root / "locks", os.W_OK)  # a lock is tried, which is a write
+    live = leases(store, to_show=True) if writable else []
     return take_stock(store, live), live
 
 
