@@ -23,6 +23,7 @@ from statllama.runs.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.store.files import write_json
+from statllama.store.hold import Hold
 from statllama.store.mirrored import bring
 from statllama.store.versions import __version__, installed_versions
 from statllama.train.job import Job
@@ -141,16 +142,16 @@ class Session:
         def damaged(wrong: str) -> None:
             self.reporter.note(f"{name}: its {wrong}, so it is made again")
 
-        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait):
-            lost = self.store.find("results", stage.key)
+        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait) as hold:
+            before = self.store.find("results", stage.key)
             entry = self.store.sound("results", stage.key, damaged)
             if entry is not None:
                 self.reporter.stage_cached(name, entry)
                 return entry
             with self.unchanged(stage):
-                manifest = self._fit(stage) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
+                manifest = self._fit(stage, hold) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
             entry = self.store.publish("results", stage.key, manifest)
-        if lost is not None and _weights(lost) != _weights(entry):
+        if before is not None and _weights(before) != _weights(entry):
             self.reporter.note(f"{name}: it is not bit for bit what was damaged, on which stages above it were trained")
         self.reporter.stage_finished(name, entry)
         self.stop.obey()
@@ -175,7 +176,7 @@ class Session:
         stage.require_inputs(self.recipe.root, self.tasks)
         require_identity(self.recipe.base, self.identity, self.store.memory)
 
-    def _fit(self, stage: PlannedStage) -> dict[str, Any]:
+    def _fit(self, stage: PlannedStage, hold: Hold) -> dict[str, Any]:
         """Train the stage's adapter into its unpublished folder; the manifest."""
         from statllama.train import training
 
@@ -197,6 +198,7 @@ class Session:
             on_step=self.reporter.step,
             on_note=self.reporter.note,
             stop_requested=self.stop.requested,
+            hold=hold,
             report_to=self.recipe.report_to,
             run_name=f"{self.recipe.name}/{spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,

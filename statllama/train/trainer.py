@@ -220,6 +220,8 @@ class _Watcher(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
+        if self.job.hold is not None and self.job.hold.lost():
+            self.job.require_hold()
         if self.job.stop_requested() and not control.should_training_stop:
             self.stopped = True
             control.should_save = True
@@ -229,6 +231,7 @@ class _Watcher(TrainerCallback):
         checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
         spent = {"seconds": time.monotonic() - self.started, "started_seconds": self.started_seconds}
         work = {"trained": self.trainer.trained.as_json(), "read": self.trainer.read.as_json()}
+        self.job.require_hold()
         write_json(checkpoint / CLOCK, spent | work)
         seal(checkpoint)
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
