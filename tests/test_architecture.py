@@ -42,6 +42,7 @@ HOMES = {
     "math_verify": "rewards",
     "lm_eval": "evaluation",
     "matplotlib": "report",
+    "ray": "runs",
     "typer": "cli",
     "rich": "cli",
     "fsspec": "store",
@@ -310,6 +311,7 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "bitsandbytes",
         "unsloth",
         "lm_eval",
+        "ray",
         "safetensors",
         "fsspec",
     }
@@ -383,7 +385,8 @@ def public(name: str) -> Iterator[tuple[str, ast.AST]]:
 
 
 # Methods whose meaning is that of the method they override.
-OVERRIDES = ("ConsoleReporter.", "StudyReporter.", "Reporters.", "RunProgress.", "PlannedStage.cached",
+OVERRIDES = ("ConsoleReporter.", "StudyReporter.", "Reporters.", "RemoteReporter.", "RunProgress.",
+             "PlannedStage.cached",
              "Job.checkpoints", "StageTrainer.", "InTransformers.", "InLlamaCpp.", "InGguf.",
              "InSafetensors.")  # fmt: skip
 
