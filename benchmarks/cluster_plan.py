@@ -14,10 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import random
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from common import RESULTS, report
@@ -154,6 +157,37 @@ def driver_cost(recipes: int, scale: float) -> dict[str, float]:
     }
 
 
+def planning_cost(recipes: int = 24) -> dict[str, float]:
+    """What it takes the driver to plan one more recipe of a study: processor time and memory, in the mean of some."""
+    from statllama.recipe import load_recipe
+    from statllama.runs.plan import plan
+    from statllama.runs.reporting import Reporter
+    from statllama.runs.runner import prepared_course
+    from statllama.runs.session import Session
+    from statllama.runs.signals import StopSignal
+    from statllama.store import Store
+
+    kept, loaded = [], None
+    with tempfile.TemporaryDirectory() as place:
+        store, began, before = Store(Path(place)), 0.0, 0
+        for i in range(-2, recipes):  # two to warm up: the data are tokenised once
+            if i == 0:
+                began, before = time.process_time(), _resident()
+            rate = f"stages.dtft_gentle.train.learning_rate={1e-5 * (i + 3)}"
+            recipe = load_recipe("recipes/miniature/instruct_pipeline.yaml", [rate]).down_to("dtft_gentle")
+            planned = plan(recipe, store, contents=True)
+            base = planned[0].material["base"]
+            session = Session(recipe, store, Reporter(), StopSignal(), base=base, loaded=loaded)
+            loaded = session.loaded
+            kept.append(prepared_course(f"recipe {i}", session, planned))
+        seconds, grown = time.process_time() - began, _resident() - before
+    return {"ms": round(1e3 * seconds / recipes, 1), "MiB": round(grown / recipes / 2**20, 2)}
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def store_totals(recipes: int, scale: float) -> dict[str, Any]:
     """File system operations and requests of the whole study, from those of one work of each kind."""
     file = RESULTS / "store_operations.json"
@@ -186,6 +220,7 @@ def main() -> None:
         "measured seconds": {name: round(value, 2) for name, value in measured().items()},
         "stages": {"shared": _stages(shared), "each recipe by itself": _stages(alone)},
         "works": {"shared": len(shared), "each recipe by itself": len(alone)},
+        "planning a recipe": planning_cost(),
         "driver, ms": driver_cost(asked.recipes, asked.scale),
         "scenarios": {n: o.row() for n, o in scenarios(asked.recipes, asked.workers, asked.scale).items()},
         "store": store_totals(asked.recipes, asked.scale),
