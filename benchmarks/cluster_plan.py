@@ -14,10 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import random
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from common import RESULTS, report
@@ -28,6 +31,7 @@ from statllama.runs.cluster.schedule import in_order, urgency
 from statllama.runs.cluster.work import Kind
 
 SEEDS = 10  # of first stages; a tenth of the recipes stands on each
+EFFICIENCY = 0.85  # of several devices on one stage: assumed
 BENCHMARKS = ("stats", "general")
 
 
@@ -71,19 +75,23 @@ def paths(count: int) -> list[tuple[str, ...]]:
     return found
 
 
-def study(count: int, scale: float, *, shared: bool = True, known: bool = True, off: float = 0.0) -> list[Recipe]:
+def study(
+    count: int, scale: float, *, shared: bool = True, known: bool = True, off: float = 0.0, devices: int = 1
+) -> list[Recipe]:
     """The courses of so many recipes.
 
     `shared`: recipes that begin alike share what they begin with. `known`: there are forecasts. `off`: standard
     deviation of the logarithm of true over forecast length. As in the agenda, scores and drifts have no forecast.
+    `devices`: of each stage that others wait for, which are then 0.85 times as much faster.
     """
     seconds, draw = measured(), random.Random(0)
     pieces: dict[str, Piece] = {}
 
-    def piece(kind: Kind, name: str, key: str) -> Piece:
-        found = Piece(kind, name, key, None, 0.0)
+    def piece(kind: Kind, name: str, key: str, on: int = 1) -> Piece:
+        found = Piece(kind, name, key, None, 0.0, on)
         if found.id not in pieces:
             length = scale * seconds[name.partition("/")[0] if kind == "train" else "score"]
+            length /= 1 if on == 1 else EFFICIENCY * on
             forecast = length if kind == "train" and known else None
             pieces[found.id] = replace(found, seconds=forecast, length=length * math.exp(draw.gauss(0.0, off)))
         return pieces[found.id]
@@ -95,7 +103,7 @@ def study(count: int, scale: float, *, shared: bool = True, known: bool = True, 
         below, before = "" if shared else f"{i}:", frozenset[str]()
         for stage in stages:
             below = f"{below} {stage}"
-            trained = piece("train", stage, below)
+            trained = piece("train", stage, below, devices if stage != stages[-1] else 1)
             lacks.append((trained, before))
             before |= {trained.id}
             lacks += [(piece("score", stage, f"{below} on {task}"), before) for task in BENCHMARKS]
@@ -123,6 +131,7 @@ def scenarios(recipes: int, workers: int, scale: float) -> dict[str, Outcome]:
         told("first come, lengths off by 25 %", study(recipes, scale, off=0.25))
     for hours in (24.0, 6.0, 2.0, 0.5):
         told(f"a process lives {hours:g} h", study(recipes, scale), lost=hours)
+    told("first stages on 4 devices each", study(recipes, scale, devices=4))
     told("nothing shared", study(recipes, scale, shared=False))
     for some in (workers // 10, workers // 2, workers * 2, workers * 4):
         if some:
@@ -154,6 +163,37 @@ def driver_cost(recipes: int, scale: float) -> dict[str, float]:
     }
 
 
+def planning_cost(recipes: int = 24) -> dict[str, float]:
+    """What it takes the driver to plan one more recipe of a study: processor time and memory, in the mean of some."""
+    from statllama.recipe import load_recipe
+    from statllama.runs.plan import plan
+    from statllama.runs.reporting import Reporter
+    from statllama.runs.runner import prepared_course
+    from statllama.runs.session import Session
+    from statllama.runs.signals import StopSignal
+    from statllama.store import Store
+
+    kept, loaded = [], None
+    with tempfile.TemporaryDirectory() as place:
+        store, began, before = Store(Path(place)), 0.0, 0
+        for i in range(-2, recipes):  # two to warm up: the data are tokenised once
+            if i == 0:
+                began, before = time.process_time(), _resident()
+            rate = f"stages.dtft_gentle.train.learning_rate={1e-5 * (i + 3)}"
+            recipe = load_recipe("recipes/miniature/instruct_pipeline.yaml", [rate]).down_to("dtft_gentle")
+            planned = plan(recipe, store, contents=True)
+            base = planned[0].material["base"]
+            session = Session(recipe, store, Reporter(), StopSignal(), base=base, loaded=loaded)
+            loaded = session.loaded
+            kept.append(prepared_course(f"recipe {i}", session, planned))
+        seconds, grown = time.process_time() - began, _resident() - before
+    return {"ms": round(1e3 * seconds / recipes, 1), "MiB": round(grown / recipes / 2**20, 2)}
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def store_totals(recipes: int, scale: float) -> dict[str, Any]:
     """File system operations and requests of the whole study, from those of one work of each kind."""
     file = RESULTS / "store_operations.json"
@@ -182,10 +222,11 @@ def main() -> None:
         "recipes": asked.recipes,
         "workers": asked.workers,
         "scale": asked.scale,
-        "assumed": {"checkpoint": CHECKPOINT, "start": START, "base": BASE},
+        "assumed": {"checkpoint": CHECKPOINT, "start": START, "base": BASE, "efficiency": EFFICIENCY},
         "measured seconds": {name: round(value, 2) for name, value in measured().items()},
         "stages": {"shared": _stages(shared), "each recipe by itself": _stages(alone)},
         "works": {"shared": len(shared), "each recipe by itself": len(alone)},
+        "planning a recipe": planning_cost(),
         "driver, ms": driver_cost(asked.recipes, asked.scale),
         "scenarios": {n: o.row() for n, o in scenarios(asked.recipes, asked.workers, asked.scale).items()},
         "store": store_totals(asked.recipes, asked.scale),

@@ -9,6 +9,7 @@ import heapq
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def graph_of(courses: Sequence[Recipe]) -> Graph:
 def bound(graph: Graph, workers: int) -> float:
     """Seconds that no schedule can beat: the longest chain, or the sum over all workers."""
     _, ends = earliest(graph)
-    return max(max(ends.values()), sum(piece.length for piece, _ in graph.values()) / workers)
+    return max(max(ends.values()), sum(piece.length * piece.devices for piece, _ in graph.values()) / workers)
 
 
 def earliest(graph: Graph) -> tuple[dict[str, float], dict[str, float]]:
@@ -98,8 +99,9 @@ def close_bound(graph: Graph, workers: int) -> float:
     with workers for all, and what is left then takes all workers so long.
     """
     begins, ends = earliest(graph)
-    turns = sorted([*((when, 1) for when in begins.values()), *((when, -1) for when in ends.values())])
-    left, active, before = sum(piece.length for piece, _ in graph.values()), 0, 0.0
+    sizes = {name: piece.devices for name, (piece, _) in graph.items()}
+    turns = sorted([(begins[n], size) for n, size in sizes.items()] + [(ends[n], -size) for n, size in sizes.items()])
+    left, active, before = sum(piece.length * piece.devices for piece, _ in graph.values()), 0, 0.0
     least = left / workers
     for when, change in turns:
         left -= active * (when - before)
@@ -140,45 +142,46 @@ class Simulated:
         """Take `lost`: hours that a process lives in the mean; None: for ever."""
         self.now, self.spans, self.losses = 0.0, list[Span](), 0
         self._devices = [Device(number) for number in range(workers)]
-        self._queue: list[tuple[float, int, bool]] = []  # (when, device, whether its work ends well)
+        # (when, devices, whether their work ends well)
+        self._queue: list[tuple[float, tuple[int, ...], bool]] = []
         self._left: dict[str, float] = {}  # seconds of a work that its checkpoints leave to do
         self._lost, self._draw = lost, random.Random(1)
 
     def room(self, work: Piece) -> bool:
-        """Return whether a device is free."""
-        return any(device.work is None for device in self._devices)
+        """Return whether so many devices are free."""
+        return sum(device.work is None for device in self._devices) >= work.devices
 
     def submit(self, work: Piece) -> None:
-        """Start a work, on a device that has the base, if one is free."""
-        free = [device for device in self._devices if device.work is None]
-        device = max(free, key=lambda one: one.alive)
-        device.began, device.ready = self.now, self.now + (START + BASE) * (not device.alive)
-        device.work, device.alive = work, True
-        ends = device.ready + self._left.get(work.id, work.length)
-        dies = math.inf if self._lost is None else self.now + self._draw.expovariate(1 / (self._lost * HOUR))
-        heapq.heappush(self._queue, (min(ends, dies), device.number, ends <= dies))
+        """Start a work, on devices that have the base, as far as such are free."""
+        free = sorted((device for device in self._devices if device.work is None), key=lambda one: not one.alive)
+        group = free[: work.devices]
+        ready = self.now + (START + BASE) * (not all(device.alive for device in group))
+        for device in group:
+            device.began, device.ready, device.work, device.alive = self.now, ready, work, True
+        ends = ready + self._left.get(work.id, work.length)
+        rate = 0.0 if self._lost is None else len(group) / (self._lost * HOUR)
+        dies = self.now + self._draw.expovariate(rate) if rate else math.inf
+        heapq.heappush(self._queue, (min(ends, dies), tuple(device.number for device in group), ends <= dies))
 
     def heard(self, timeout: float) -> list[Heard]:
         """Return what happens next, at once: this clock does not wait."""
-        self.now, number, well = heapq.heappop(self._queue)
-        device = self._devices[number]
-        work, where = device.work, Where("host", f"gpu {number}")
+        self.now, numbers, well = heapq.heappop(self._queue)
+        group = [self._devices[number] for number in numbers]
+        work, ready, where = group[0].work, group[0].ready, Where("host", f"gpu {numbers[0]}")
         assert work is not None
-        device.work = None
-        self.spans.append(Span(number, work.id, device.began, device.ready, self.now, well))
+        for device in group:
+            self.spans.append(Span(device.number, work.id, device.began, ready, self.now, well))
+            device.work, device.alive = None, well  # when one of a group dies, the others are ended
         if well:
-            return [Ended(work.id, where, self.now - device.ready)]
+            return [Ended(work.id, where, self.now - ready)]
         self.losses += 1
-        device.alive = False
-        done = max(0.0, self.now - device.ready)
-        left = self._left.get(work.id, work.length)
-        reached = int(work.length - left + done)
+        done, left = max(0.0, self.now - ready), self._left.get(work.id, work.length)
+        step = Told(work.id, where, "step", (SimpleNamespace(step=int(work.length - left + done)),))
         if work.kind == "train":
             done = done // CHECKPOINT * CHECKPOINT
         elif work.kind == "measure":
             done = 0.0  # a score keeps each answer
         self._left[work.id] = left - done
-        step = Told(work.id, where, "step", (SimpleNamespace(step=reached),))
         return [*([step] if work.kind == "train" else []), Lost(work.id, where, "it was killed")]
 
     def stop(self) -> None:
@@ -225,7 +228,7 @@ def simulate(courses: Sequence[Recipe], workers: int, lost: float | None = None)
         began = time.process_time()
         failed: Mapping[str, StatllamaError] = loop.run()
         took = time.process_time() - began
-    done = sum(graph[span.work][0].length for span in cluster.spans if span.done)
+    done = sum(graph[span.work][0].length for span in cluster.spans if span.done)  # a span is of one device
     useful, spans = done / (workers * cluster.now), tuple(cluster.spans)
     return Outcome(
         cluster.now,
@@ -254,8 +257,8 @@ def first_come() -> Iterator[None]:
 def violations(outcome: Outcome, graph: Graph) -> list[str]:
     """Return what the simulation did that no cluster can do."""
     found, ended = [], {span.work: span.ended for span in outcome.spans if span.done}
-    if len(ended) != sum(span.done for span in outcome.spans):
-        found.append("a work was done twice")
+    times = Counter(span.work for span in outcome.spans if span.done)
+    found += [f"{work} was done twice" for work, count in times.items() if count > graph[work][0].devices]
     free: dict[int, float] = {}
     for span in sorted(outcome.spans, key=lambda span: span.began):
         if span.began < free.get(span.device, 0.0):

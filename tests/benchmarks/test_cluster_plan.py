@@ -35,11 +35,11 @@ def simulated(plan: Any) -> Any:
 
 
 @pytest.mark.parametrize("lost", [None, 6.0, 1.0])
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("shared", "devices"), [(True, 1), (False, 1), (True, 3)])
 def test_a_simulated_study_is_one_that_a_cluster_could_do(
-    plan: Any, simulated: Any, shared: bool, lost: float | None
+    plan: Any, simulated: Any, shared: bool, devices: int, lost: float | None
 ) -> None:
-    courses = plan.study(40, 60.0, shared=shared, off=0.25)
+    courses = plan.study(40, 60.0, shared=shared, off=0.25, devices=devices)
     graph = simulated.graph_of(courses)
     outcome = simulated.simulate(courses, 7, lost)
     assert simulated.violations(outcome, graph) == []
