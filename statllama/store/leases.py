@@ -17,7 +17,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,26 +124,39 @@ def leases(store: Store, *, to_show: bool = False) -> list[Lease]:
     return [lease for path in paths if (lease := _live(path, now)) is not None]
 
 
-def settle(store: Store) -> None:
-    """Watch the leases of other hosts until it is known which of them live: as long as a beat takes, or an expiry.
+def settle(store: Store, on_wait: Callable[[Holder], None] = lambda holder: None) -> None:
+    """Watch who works on other hosts, or holds something there, until it is known which of them live: as long as a beat
+    takes, or an expiry. `on_wait` is called once for each.
 
     Only those whose lock can be had, or whose file is old: usually there are none, and this returns at once.
     """
-    now, watched = _clock(store) if store.listed("locks") else None, dict[Path, str]()
-    for path in store.listed("locks"):
-        if path.name.startswith(LEASE) and path.suffix == ".json":
-            lease, beat = _read(path)
-            if beat and not lease.holder.is_here() and (not _locked(path.with_suffix(".lock")) or _old(path, now)):
-                watched[path] = beat
+    now, watched = _clock(store), dict[Path, str]()
+    for holder, path, lock, beat in _of_other_hosts(store):
+        if not _locked(lock) or _old(path, now):
+            watched[path] = beat
+            on_wait(holder)
     while watched:
-        beats_now = {path: _read(path)[1] for path in watched}
+        beats_now = {path: beat for _, path, _, beat in _of_other_hosts(store)}
         watched = {
             path: beat
             for path, beat in watched.items()
-            if beats_now[path] == beat and beats.silence(path, beat) < beats.EXPIRY
+            if beats_now.get(path) == beat and beats.silence(path, beat) < beats.EXPIRY
         }
         if watched:
             time.sleep(beats.EVERY / 20)
+
+
+def _of_other_hosts(store: Store) -> Iterator[tuple[Holder, Path, Path, str]]:
+    """Yield what has a beat and is of another host: its holder, file, lock and beat."""
+    for path in store.listed("locks"):
+        if path.name.startswith(LEASE) and path.suffix == ".json":
+            lease, beat = _read(path)
+            if beat and not lease.holder.is_here():
+                yield lease.holder, path, path.with_suffix(".lock"), beat
+        elif path.suffix == CLAIMS:
+            for claim in claims(path.parent, path.stem):
+                if not claim.holder.is_here():
+                    yield claim.holder, claim.path, path.with_suffix(".lock"), claim.beat
 
 
 def clear_locks(store: Store, needed: frozenset[str]) -> int:

@@ -25,7 +25,8 @@ from statllama.errors import StatllamaError, StoreError, UsageError, near
 from statllama.store.canonical import digest
 from statllama.store.content import flaw
 from statllama.store.files import Files, require_bytes
-from statllama.store.store import KEY, MANIFEST, SCHEMA_VERSION, Entry, Kind
+from statllama.store.store import MANIFEST, SCHEMA_VERSION, Entry
+from statllama.store.workspace import KEY, Kind
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -9,7 +9,8 @@ from pathlib import Path
 from statllama.store.holder import HeldError
 from statllama.store.mirror import MIRRORED, DamagedError, Mirror, MirrorError
 from statllama.store.pushing import Name, Pusher, named
-from statllama.store.store import Entry, Kind, Store
+from statllama.store.store import Entry, Store
+from statllama.store.workspace import Kind
 
 SILENCE = 600.0
 """Seconds in which a mirror that has failed is asked for nothing more: each question may wait for a minute."""

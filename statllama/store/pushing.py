@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from statllama.errors import StoreError
 from statllama.store.mirror import Mirror, MirrorError
-from statllama.store.store import Kind, Store
+from statllama.store.store import Store
+from statllama.store.workspace import Kind
 
 PAUSES = (2.0, 15.0, 60.0)
 """Seconds before each further attempt at one entry; nothing is waited for once the work has ended."""

@@ -10,7 +10,7 @@ from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.mirror import MADE_OF, Mirror
 from statllama.store.mirrored import MirroredStore
-from statllama.store.store import Kind
+from statllama.store.workspace import Kind
 
 
 def made_of(number: int) -> dict[str, Any]:

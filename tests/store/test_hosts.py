@@ -441,7 +441,9 @@ def test_a_lease_of_another_host_counts_while_it_beats(
     time.sleep(EXPIRY + 0.3)
     assert [lease.holder.host for lease in leases.leases(store)] == ["A"], "nobody has watched it"
     assert stock_of(store)[1] == []
-    assert sweep(store, {f"results/{KEY}"}).bytes > 0
+    seen: list[Holder] = []
+    assert sweep(store, {f"results/{KEY}"}, seen.append).bytes > 0
+    assert [holder.host for holder in seen] == ["A"]
     assert leases.leases(store) == []
     one.signal(signal.SIGCONT)
     deadline = time.monotonic() + 5
@@ -449,6 +451,20 @@ def test_a_lease_of_another_host_counts_while_it_beats(
         assert time.monotonic() < deadline
     assert one.said() is None
     assert leases.leases(store) == [] and left(store) == set()
+
+
+def test_gc_finds_out_whether_what_another_host_holds_is_free(store: Store) -> None:
+    def work(go: Callable[[], None]) -> None:
+        with store.hold("results", KEY):
+            go()
+
+    made(store, "me")
+    one = On("A", work).ready()
+    (stays,) = sweep(store, {f"results/{KEY}"}).held
+    assert stays[1].host == "A"
+    one.kill()
+    assert sweep(store, {f"results/{KEY}"}).held == ()
+    assert store.find("results", KEY) is None and left(store) == set()
 
 
 # --- real namespaces

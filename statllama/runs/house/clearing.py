@@ -7,7 +7,7 @@ a live process holds or needs stays: see `store/leases.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from statllama.errors import NotFoundError, StoreError, near
@@ -93,12 +93,15 @@ def removal(store: Store, names: Sequence[str], live: Sequence[Lease] = ()) -> R
     )
 
 
-def remove(store: Store, names: Sequence[str], shown: Collection[str]) -> Cleared:
-    """Remove runs, with what only they reach. `shown`: places that the user agreed to lose; no other goes.
+def remove(
+    store: Store, names: Sequence[str], shown: Collection[str], on_wait: Callable[[Holder], None] = lambda holder: None
+) -> Cleared:
+    """Remove runs, with what only they reach. `shown`: places that the user agreed to lose; no other goes. `on_wait`:
+    see `settle`.
 
     StoreError as `removal`, and while a process may need anything that is here.
     """
-    settle(store)
+    settle(store, on_wait)
     with gate(store) as hold:
         found = leases(store)
         require_settled(found)
@@ -115,12 +118,12 @@ def stock_of(store: Store) -> tuple[Stock, list[Lease]]:
     return take_stock(store, live), live
 
 
-def sweep(store: Store, shown: Collection[str]) -> Cleared:
-    """Delete what no run reaches, as far as the user agreed to lose it (`shown`: places).
+def sweep(store: Store, shown: Collection[str], on_wait: Callable[[Holder], None] = lambda holder: None) -> Cleared:
+    """Delete what no run reaches, as far as the user agreed to lose it (`shown`: places). `on_wait`: see `settle`.
 
     StoreError while a process may need anything that is here, or a record cannot be read.
     """
-    settle(store)
+    settle(store, on_wait)
     with gate(store) as hold:
         found = leases(store)
         require_settled(found)
