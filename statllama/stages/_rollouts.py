@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer
 
-from statllama.data.budget import out_of_memory, split
+from statllama.data.budget import deal, out_of_memory, split
 from statllama.data.checks import check_completions, end_tokens
 from statllama.data.lengths import lengths
 from statllama.data.questions import unpacked_question
@@ -80,6 +80,8 @@ class RolloutTrainer(StageTrainer):
     shown = ("rewards/", "drift", "reward", "kl", "completions/mean_length", "completions/clipped_ratio", "unvaried")
     _seen: set[range] | None = None
     """What the stack showed while the first completions were generated and their log-probabilities computed."""
+    _read_reference = True
+    """Whether this rank had a part in the log-probabilities of the first completions."""
     _batches = 0
     _unvaried = 0
     _note_at = 1
@@ -116,15 +118,23 @@ class RolloutTrainer(StageTrainer):
         return found
 
     def passes(self, step: dict[str, Any]) -> list[Pass]:
-        """Split the completions into forward passes. Prompts are padded to the step's longest for the budget."""
-        prompts, completions = step["prompt_mask"].sum(1), step["completion_mask"].sum(1)
-        lengths = (int(prompts.max()) + completions).tolist()
+        """Split the completions into forward passes."""
         found = []
-        for group in split(lengths, self.micro_tokens):
+        for group in split(self.lengths(step), self.micro_tokens):
             batch = of_rows(step, group, trim=self.job.base.backend == "transformers")
             width = batch["prompt_ids"].shape[1] + batch["completion_ids"].shape[1]
             found.append(Pass(batch, len(group), len(group) * width, len(group) * width**2))
         return found
+
+    def lengths(self, step: dict[str, Any]) -> list[int]:
+        """Return the tokens of the completions with their prompts, which are padded to the step's longest."""
+        prompts, completions = step["prompt_mask"].sum(1), step["completion_mask"].sum(1)
+        found: list[int] = (int(prompts.max()) + completions).tolist()
+        return found
+
+    def part(self, step: dict[str, Any], items: Sequence[int]) -> dict[str, Any]:
+        """Return some completions of a step, padded as they are."""
+        return of_rows(step, items, trim=False)
 
     def heaviest(self, step: dict[str, Any]) -> list[Pass]:
         """Return one pass, as full as the budget allows, of the longest prompt with completions that reach their limit.
@@ -172,7 +182,7 @@ class RolloutTrainer(StageTrainer):
         first = not self.checked
         trainer: Any = self
         if first and self._spec.beta:
-            require_parents(trainer, self._seen)
+            require_parents(trainer, self._seen if self._read_reference else None)
             _check_reference(trainer, model, inputs)
         loss = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
         if first and self.fresh_start and self._spec.beta:
@@ -190,10 +200,19 @@ class RolloutTrainer(StageTrainer):
             return compute(model, input_ids, attention_mask, *args, **kwargs)
         kwargs["batch_size"] = rows = max(1, self.micro_tokens // input_ids.shape[1])
         length = int(args[0] if args else kwargs["logits_to_keep"])
-        for part in input_ids.split(rows):
+        ranks = self._ranks
+        own = slice(len(input_ids) * ranks.rank // ranks.size, len(input_ids) * (ranks.rank + 1) // ranks.size)
+        self._read_reference = own.start < own.stop
+        groups = input_ids[own].split(rows) if self._read_reference else ()
+        for part in groups:
             self.read += Work.of_rows(len(part), part.shape[1], len(part) * length)
-        parts = zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
-        logps, *others = zip(*(compute(model, *part, *args, **kwargs) for part in parts), strict=True)
+        parts = zip(groups, attention_mask[own].split(rows), strict=self._read_reference)
+        with self.own_draws():
+            found = [compute(model, *part, *args, **kwargs) for part in parts]
+        if ranks.size > 1:
+            found = [one for its in ranks.gather(_moved(found, "cpu")) for one in its]
+            found = _moved(found, input_ids.device)
+        logps, *others = zip(*found, strict=True)
         return torch.cat(logps), *(None if other[0] is None else torch.cat(other) for other in others)
 
     # ------------------------------------------------------------------ prompts and completions
@@ -223,8 +242,12 @@ class RolloutTrainer(StageTrainer):
         model: Any = self.model  # type: ignore[attr-defined]
         model.eval()
         limit, found = self._spec.max_completion_length, dict[int, list[int]]()
+        own: Sequence[int] = range(len(prompt_ids))
+        if self._ranks.size > 1:
+            longest, budget = [len(ids) + limit for ids in prompt_ids], self._spec.train.micro_tokens
+            own = deal(longest, budget, self._ranks.size)[self._ranks.rank]
         try:
-            while waiting := [i for i in range(len(prompt_ids)) if i not in found]:
+            while waiting := [i for i in own if i not in found]:
                 first, *_ = split([len(prompt_ids[i]) + limit for i in waiting], self.generated_tokens)
                 rows = [waiting[i] for i in first]
                 asked = [prompt_ids[i] for i in rows]
@@ -241,6 +264,7 @@ class RolloutTrainer(StageTrainer):
                 self._generate_fewer(len(rows), len(rows) * (max(map(len, asked)) + limit))
         finally:
             model.train()
+        found = {i: ids for part in self._ranks.gather(found) for i, ids in part.items()}
         return [found[i] for i in range(len(prompt_ids))], None
 
     def _drawn(self, rows: Sequence[int], prompt: int) -> Drawn:
@@ -268,8 +292,14 @@ class RolloutTrainer(StageTrainer):
     # ------------------------------------------------------------------ what is told
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, ids: list[list[int]]) -> Tensor:
-        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, ids)  # type: ignore[misc]
         trainer: Any = self
+        judge: Any = super()._calculate_rewards  # type: ignore[misc]
+        rewards: Tensor
+        if self._ranks.size == 1:
+            rewards = judge(inputs, prompts, completions, ids)
+        else:  # by rank 0 alone: a user's own reward may be no function of the completions alone
+            judged = judge(inputs, prompts, completions, ids).cpu() if self._ranks.first else None
+            rewards = self._ranks.broadcast(judged).to(trainer.accelerator.device)
         total = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1).view(-1, self._spec.generations)
         varied = bool((total.amax(1) - total.amin(1) > SAME).any())
         trainer._metrics["train"]["unvaried"].append(float(not varied))
@@ -318,7 +348,7 @@ class RolloutTrainer(StageTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         trainer: Any = self
-        if trainer._step % trainer.num_iterations:
+        if self._ranks.first and trainer._step % trainer.num_iterations:
             folder = Path(trainer._get_output_dir(trial=trial)) / f"checkpoint-{trainer.state.global_step}"
             save_file(trainer._buffered_inputs[0], folder / BUFFER)
 
@@ -329,6 +359,11 @@ class RolloutTrainer(StageTrainer):
         trainer._step = int(folder.name.rpartition("-")[2])
         if (folder / BUFFER).exists():
             trainer._buffered_inputs = [load_file(folder / BUFFER, device=str(trainer.accelerator.device))]
+
+
+def _moved(found: list[Any], device: Any) -> list[Any]:
+    """Return tuples of tensors and None with the tensors on another device."""
+    return [tuple(None if value is None else value.to(device) for value in one) for one in found]
 
 
 def _mean(values: Sequence[float]) -> float | None:

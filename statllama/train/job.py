@@ -11,6 +11,7 @@ from statllama.config.specs import TrainingSpec
 from statllama.data.work import Work
 from statllama.model.base_model import Base
 from statllama.store.store import CHECKPOINTS
+from statllama.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -40,6 +41,8 @@ class Job:
     run_name: str = ""
     tracker_folder: Path | None = None
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
+    ranks: Ranks = ALONE
+    """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
 
     @property
     def checkpoints(self) -> Path:
