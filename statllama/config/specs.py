@@ -241,8 +241,7 @@ class TrainSpec(Spec):
     keep_checkpoints: Annotated[Count, Unkeyed()] = 2
     """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
     devices: Annotated[Count, Unkeyed()] = 1
-    """GPUs, or sets of cores, that share each step's rows; all must hold the base. Not in the key: rounding alone
-    depends on it (and dropout's draws)."""
+    """GPUs, or sets of cores, that share each step's rows. Not in the key: it changes rounding, and dropout's draws."""
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted
@@ -175,7 +175,8 @@ class Session:
     def _tell(self, entry: Entry | None) -> Entry | None:
         """Let the other ranks know the result, or that there is none yet; they wait for it however long it takes."""
         self.ranks.wait_for_first()
-        return self.ranks.broadcast(entry)
+        told = self.ranks.broadcast(None if entry is None else {"path": str(entry.path), "manifest": entry.manifest})
+        return None if told is None else Entry(Path(str(told["path"])), cast(Mapping[str, Any], told["manifest"]))
 
     def _train_along(self, stage: PlannedStage) -> Entry:
         """Train on another rank than the first; nothing is written."""
@@ -243,7 +244,7 @@ class Session:
             parents=parents,
             dataset=dataset,
             data_kind=stage_module(spec.type).DATA_KIND,
-            folder=self.ranks.broadcast(self._folder(stage) if self.ranks.first else Path()),
+            folder=Path(self.ranks.broadcast(str(self._folder(stage)) if self.ranks.first else "")),
             root=self.recipe.root,
             trust_local_code=self.recipe.trust_local_code,
             on_step=self.reporter.step,

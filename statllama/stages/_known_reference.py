@@ -122,7 +122,8 @@ def _computed(trainer: Any, names: Sequence[str], length: Any, collate: Any, row
     if ranks.size == 1:
         return found
     parts = ranks.gather(found)  # each with 0 for the others' rows, or without what it had no row of
-    return {name: sum(p[name] for p in parts if name in p) for name in names if any(name in p for p in parts)}
+    columns = {name: [part[name] for part in parts if name in part] for name in names}
+    return {name: torch.stack(column).sum(0) for name, column in columns.items() if column}
 
 
 def _of_pass(trainer: Any, batch: dict[str, Any], items: int) -> tuple[Tensor | None, ...] | None:

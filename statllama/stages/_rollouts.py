@@ -24,8 +24,9 @@ from statllama.data.questions import unpacked_question
 from statllama.data.work import Work
 from statllama.errors import TrainingError
 from statllama.model import stack
+from statllama.stages._completion_checks import check_completions_reference, check_first_kl
 from statllama.stages._completions import of_rows, stretched
-from statllama.stages._reference import require_equal, require_parents
+from statllama.stages._reference import require_parents
 from statllama.stages._sampling import Drawn, drawing, uniforms
 from statllama.stages._unvaried import SAME, why_unvaried
 from statllama.train.step import Pass, free_memory
@@ -183,10 +184,10 @@ class RolloutTrainer(StageTrainer):
         trainer: Any = self
         if first and self._spec.beta:
             require_parents(trainer, self._seen if self._read_reference else None)
-            _check_reference(trainer, model, inputs)
+            check_completions_reference(trainer, model, inputs)
         loss = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
         if first and self.fresh_start and self._spec.beta:
-            _check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
+            check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
         self.checked = True
         # `dapo` divides by the tokens of the whole step; the others are means over the pass's completions.
         return loss if self._spec.loss == "dapo" else loss * self.share
@@ -264,7 +265,7 @@ class RolloutTrainer(StageTrainer):
                 self._generate_fewer(len(rows), len(rows) * (max(map(len, asked)) + limit))
         finally:
             model.train()
-        found = {i: ids for part in self._ranks.gather(found) for i, ids in part.items()}
+        found = {i: ids for part in self._ranks.gather(list(found.items())) for i, ids in part}
         return [found[i] for i in range(len(prompt_ids))], None
 
     def _drawn(self, rows: Sequence[int], prompt: int) -> Drawn:
@@ -298,7 +299,7 @@ class RolloutTrainer(StageTrainer):
         if self._ranks.size == 1:
             rewards = judge(inputs, prompts, completions, ids)
         else:  # by rank 0 alone: a user's own reward may be no function of the completions alone
-            judged = judge(inputs, prompts, completions, ids).cpu() if self._ranks.first else None
+            judged: Any = judge(inputs, prompts, completions, ids).cpu() if self._ranks.first else None
             rewards = self._ranks.broadcast(judged).to(trainer.accelerator.device)
         total = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1).view(-1, self._spec.generations)
         varied = bool((total.amax(1) - total.amin(1) > SAME).any())
@@ -372,53 +373,3 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _tail(values: Sequence[float]) -> float | None:
     return _mean(values[-max(1, len(values) // 10) :])
-
-
-# ------------------------------------------------------------------ checks of the first batch
-
-
-def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
-    """Check that the policy without the new slice, which is the parent stack, gives the reference's
-    log-probabilities.
-    """
-    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
-    attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-    mask, length = inputs["completion_mask"], inputs["completion_ids"].shape[1]
-    # Dropout here must not shift the training's own draws. Row by row: the logits of a pass are gigabytes.
-    with torch.no_grad(), torch.random.fork_rng(), stack.up_to(trainer.model):
-        logits = (
-            model(input_ids=row[None], attention_mask=seen[None], use_cache=False).logits[0, -length - 1 : -1]
-            for row, seen in zip(ids, attention, strict=True)
-        )
-        rows = zip(logits, inputs["completion_ids"], mask, strict=True)
-        parent = torch.stack([_log_prob(*row, trainer._spec.temperature) for row in rows])
-    reference = (of_completions(inputs["ref_per_token_logps"], inputs).float() * mask).sum(1)
-    require_equal(trainer, parent, reference, mask.sum(1))
-
-
-def of_completions(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-    """Return the per-token `values` of a batch at its completions, (B, C).
-
-    Unsloth moves the prompts' padding to the end of the rows, and its values begin as many tokens before the
-    completions as the most padded prompt has padding.
-    """
-    before, places = values.shape[1] - inputs["completion_ids"].shape[1], inputs["completion_ids"].shape[1]
-    if not before:
-        return values
-    first = before - (inputs["prompt_mask"] == 0).sum(1, keepdim=True)
-    return values.gather(1, first + torch.arange(places, device=values.device))
-
-
-def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Return the log-probability of a completion. Shapes: logits (length, vocabulary), ids and mask (length,)."""
-    return ((logits.float() / temperature).log_softmax(-1).gather(-1, ids[:, None])[:, 0] * mask).sum()
-
-
-def _check_first_kl(spec: Any, kl: float, dtype: torch.dtype) -> None:
-    # What rounding makes of 0: (difference of log-probabilities)^2 / 2, per token.
-    if not abs(kl) <= (1e-6 if dtype is torch.float32 else 0.1**2 / 2):
-        raise TrainingError(
-            f"stage {spec.name}: before the first step the KL divergence from the parent stack is {kl:.3g} and must be "
-            "0: the reference is not the parent stack",
-            remedy="run `statllama doctor`: a version outside the known-good set may compute this loss otherwise",
-        )

@@ -11,7 +11,7 @@ optimizer step, so that the token budget changes rounding alone. Rows keep their
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import model_validator
@@ -181,6 +181,7 @@ def _trainer_class(job: Job) -> Any:
             """Compute the mismatched answers' log-probabilities of both policies before the passes, which on another
             rank are more or fewer: each rank those of its own rows.
             """
+            policies: list[AbstractContextManager[None]]
             policies = [nullcontext()] if self.precompute_ref_logps else [nullcontext(), stack.up_to(self.model)]
             for policy in policies:
                 parts = [torch.zeros(0)]

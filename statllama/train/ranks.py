@@ -1,8 +1,8 @@
 """Several processes that train one stage together, each on a device of its own: what they tell each other.
 
-To Transformers, accelerate and Unsloth each is an ordinary single process: the group below is known to no library, since
-it is not torch's default one. Every rank draws the whole optimizer step's rows; `step.StepTrainer` deals them out, and
-`add` sums what each made of its part. All else that is decided together passes through `exchange`, in which each rank
+To Transformers, accelerate and Unsloth each is an ordinary single process: no library knows of the group below, which
+is not torch's default one. Every rank draws the whole optimizer step's rows; `step.StepTrainer` deals them out, and
+`add` sums what each made of its part. All else that is decided together passes through one exchange, in which each rank
 also says how it fares. So a rank that runs out of memory, or fails, is heard of where the others next speak to it, and
 none of them waits in vain:
 
@@ -14,7 +14,7 @@ The figures and small objects go over gloo, gradients over NCCL where each rank 
 
 from __future__ import annotations
 
-import pickle
+import json
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from statllama.errors import Interrupted, StatllamaError, TrainingError
+from statllama.train.messages import packed, unpacked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +63,7 @@ class Ranks:
         return any(self.gather(flag))
 
     def gather(self, value: T) -> list[T]:
-        """Return the values of all ranks, in their order. Small Python objects, and tensors on the CPU."""
+        """Return the values of all ranks, in their order. JSON's kinds, tuples as lists, and tensors on the CPU."""
         return [value]
 
     def broadcast(self, value: T) -> T:
@@ -90,9 +91,7 @@ class Ranks:
         """Raise TrainingError where `value` is not the same on all ranks."""
         values = self.gather(value)
         if other := [rank for rank, its in enumerate(values) if its != values[0]]:
-            raise TrainingError(
-                f"{what} on rank {other[0]} of {self.size} is not what it is on rank 0", remedy=remedy
-            )
+            raise TrainingError(f"{what} on rank {other[0]} of {self.size} is not what it is on rank 0", remedy=remedy)
 
 
 ALONE = Ranks()
@@ -119,7 +118,7 @@ class _Joined(Ranks):
     """One of several processes."""
 
     def __init__(self, rank: int, size: int, address: str, patience: timedelta) -> None:
-        import torch.distributed as dist
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
         self.rank, self.size, self._patience = rank, size, patience
         self._busy = self._over = False
@@ -127,7 +126,7 @@ class _Joined(Ranks):
         place = urlsplit(address)
         host, port = place.hostname or "", place.port or 0
         try:
-            self._store: Any = dist.TCPStore(host, port, size, self.first, JOINING, wait_for_workers=False)
+            self._store: Any = TCPStore(host, port, size, self.first, JOINING, wait_for_workers=False)
             self._group: Any = self._gloo(host, port)
         except (RuntimeError, OSError) as error:
             raise TrainingError(
@@ -140,17 +139,18 @@ class _Joined(Ranks):
 
     def _gloo(self, host: str, port: int) -> Any:
         """Return a group over the interface that reaches rank 0: a host's name may stand for its loopback."""
-        import torch.distributed as dist
+        from torch import distributed
 
-        options: Any = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+        dist: Any = distributed
+        options: Any = dist.ProcessGroupGloo._Options()
         options._devices = [dist.ProcessGroupGloo.create_device(hostname=_own_address(host, port))]
         options._timeout = self._patience
-        make: Any = dist.ProcessGroupGloo
-        return make(dist.PrefixStore("gloo", self._store), self.rank, self.size, options)
+        return dist.ProcessGroupGloo(dist.PrefixStore("gloo", self._store), self.rank, self.size, options)
 
     def _over_gpus(self) -> Any:
-        import torch.distributed as dist
+        from torch import distributed
 
+        dist: Any = distributed
         options = dist.ProcessGroupNCCL.Options()
         options._timeout = self._patience
         return dist.ProcessGroupNCCL(dist.PrefixStore("nccl", self._store), self.rank, self.size, options)
@@ -185,9 +185,8 @@ class _Joined(Ranks):
         if self._over:
             raise TrainingError("the ranks of this stage have parted already")
         with self._speaking():
-            answers: list[tuple[Status, str, Any]] = [
-                pickle.loads(data) for data in self._all(pickle.dumps((status, what, value)))
-            ]
+            heard = self._all(packed((status, what, value)))
+        answers: list[tuple[Status, str, Any]] = [unpacked(data) for data in heard]
         said = [status for status, _, _ in answers]
         if FAILED in said:
             self._over = True
@@ -269,7 +268,7 @@ class _Joined(Ranks):
             return
         said = _said(error)
         with suppress(Exception):
-            self._store.set(f"{FAILED}/{self.rank}", pickle.dumps(said))
+            self._store.set(f"{FAILED}/{self.rank}", json.dumps(said))
             if self.first:
                 self._store.set(f"first/{self._meetings + 1}", "failed")
         if not self._busy:
@@ -289,7 +288,7 @@ class _Joined(Ranks):
         with suppress(Exception):
             for rank in range(self.size):
                 if rank != self.rank and self._store.check([f"{FAILED}/{rank}"]):
-                    return self._news(rank, pickle.loads(self._store.get(f"{FAILED}/{rank}")))
+                    return self._news(rank, json.loads(self._store.get(f"{FAILED}/{rank}")))
         first = str(error).strip().partition("\n")[0]
         return TrainingError(
             f"rank {self.rank} of {self.size} lost the others: one of them ended, or gave no word for "

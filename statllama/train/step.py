@@ -224,18 +224,18 @@ class StepTrainer:
         TRL's, as the step began.
         """
         figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
-        added = 0 if in_all is None else self._total_train_tokens - in_all
+        added = 0 if in_all is None else getattr(self, "_total_train_tokens", in_all) - in_all
         trained, read = self._agreed
-        ours = (seen, int(self.tokens) - int(tokens), added, self.trained - trained, self.read - read)
-        found = self._ranks.gather(ours)
+        work = (self.trained - trained).as_json(), (self.read - read).as_json()
+        found = self._ranks.gather((seen, int(self.tokens) - int(tokens), added, *work))
         self.tokens = int(tokens) + sum(part[1] for part in found)
         if in_all is not None and (added := sum(part[2] for part in found)):
             self._total_train_tokens = in_all + added
             figures["num_tokens"] = [self._total_train_tokens]
         for part in found:
-            trained, read = trained + part[3], read + part[4]
+            trained, read = trained + Work.from_json(part[3]), read + Work.from_json(part[4])
         self.trained, self.read, self._agreed = trained, read, (trained, read)
-        return [one for part in found for one in part[0]]
+        return [(added, counts) for part in found for added, counts in part[0]]
 
     def _summed(self, model: Any, loss: torch.Tensor) -> torch.Tensor:
         """Give every rank the sum of all ranks' gradients, and return the sum of their losses, ()."""

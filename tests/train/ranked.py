@@ -112,7 +112,9 @@ class Group:
     def _answer(self, rank: int, code: int) -> Answer:
         said = (self._place / f"said-{rank}").read_text()
         path = self._place / f"answer-{rank}"
-        got = pickle.loads(path.read_bytes()) if path.exists() else {"value": None, "error": None}
+        got = {"value": None, "error": None}
+        if path.exists():
+            got = pickle.loads(path.read_bytes())  # noqa: S301  # our own
         return Answer(got["value"], got["error"], code, said)
 
     def run(self, function: str, size: int, *arguments: Any, **options: Any) -> list[Any]:
