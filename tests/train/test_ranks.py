@@ -267,6 +267,25 @@ def test_an_error_on_one_rank_is_told_on_all(group: Group, short: Path, tmp_path
     assert metrics(paths(answers)["sft"])["resumed_from"] == 2
 
 
+def test_drift_ends_all_at_the_step_at_which_it_ends_one(group: Group, base_folder: Path, tmp_path: Path) -> None:
+    """Rank 0 measures; the adapter of the last step within the cap is published."""
+    unequal("sft", tmp_path, 9)
+    train = TRAIN | {"steps": 6, "learning_rate": 2e-2, "schedule": "constant", "warmup": 0}
+    path = written(tmp_path, [stage("sft", train=train, drift={"max": 100.0, "every": 1})], base_folder)
+    free = [entry["drift"] for entry in history(run(path, tmp_path / "free")["sft"])]
+    cap = f"stages.sft.drift.max={(free[2] + free[3]) / 2}"
+    assert free[2] < free[3]
+    theirs = run(path, tmp_path / "alone", cap)["sft"]
+    ours = paths(group.run("train", 2, path, tmp_path / "ranks", [cap]))["sft"]
+    for result in (ours, theirs):
+        assert (metrics(result)["steps"], metrics(result)["adapter_step"], metrics(result)["ended_by"]) == (
+            4,
+            3,
+            "drift",
+        )
+    assert apart(updates(ours), updates(theirs)) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
