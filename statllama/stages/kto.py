@@ -11,6 +11,7 @@ optimizer step, so that the token budget changes rounding alone. Rows keep their
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import model_validator
@@ -150,9 +151,13 @@ def _trainer_class(job: Job) -> Any:
         shown = (*StageTrainer.shown, "kl")
         step_passes: Sequence[Pass] = ()
         step_logps: dict[range, Tensor]
+        step_known: Tensor | None = None
 
         def passes(self, step: Sequence[Row]) -> list[Pass]:
-            return row_passes(step, [_longest(row) for row in step], self.micro_tokens, collate)
+            return row_passes(step, self.lengths(step), self.micro_tokens, collate)
+
+        def lengths(self, step: Sequence[Row]) -> list[int]:
+            return [_longest(row) for row in step]
 
         def counts(self, one: Pass) -> dict[str, float]:
             return {"items": one.items, **_counts(one.batch)}
@@ -162,7 +167,30 @@ def _trainer_class(job: Job) -> Any:
 
         def _take(self, model: Any, passes: Sequence[Pass]) -> Any:
             self.step_passes, self.step_logps = passes, {}
+            self.step_known = self._known_of_step(passes) if self.calculate_KL and self.precompute_ref_logps else None
+            if self.calculate_KL and job.ranks.size > 1:
+                self._estimate(model)
             return super()._take(model, passes)
+
+        def _known_of_step(self, passes: Sequence[Pass]) -> Tensor:
+            """Return what is known of the reference's mismatched answers, (rows of the step,)."""
+            known = [torch.zeros(0), *(one.batch["ref_KL_logps"].cpu() for one in passes)]
+            return torch.cat(job.ranks.gather(torch.cat(known))).to(self.args.device)
+
+        def _estimate(self, model: Any) -> None:
+            """Compute the mismatched answers' log-probabilities of both policies before the passes, which on another
+            rank are more or fewer: each rank those of its own rows.
+            """
+            policies: list[AbstractContextManager[None]]
+            policies = [nullcontext()] if self.precompute_ref_logps else [nullcontext(), stack.up_to(self.model)]
+            for policy in policies:
+                parts = [torch.zeros(0)]
+                with policy, self.compute_loss_context_manager():
+                    for one in self.step_passes:
+                        self._held = one
+                        parts.append(super()._compute_kl_logps(model, self._prepare_inputs(one.batch)).cpu())
+                    shown = stack.shown(self.model)
+                self.step_logps[shown] = torch.cat(job.ranks.gather(torch.cat(parts))).to(self.args.device)
 
         def prepare_rows(self) -> None:
             if seen_again(job):
@@ -183,22 +211,14 @@ def _trainer_class(job: Job) -> Any:
             if first:
                 with kept_if_right(job):
                     _check_reference(self, model, inputs)
-            loss = super().compute_loss(model, _with_kl_of_step(inputs, self.step_passes), *args, **kwargs)
+            known = {} if self.step_known is None else {"ref_KL_logps": self.step_known}
+            loss = super().compute_loss(model, {**inputs, **known}, *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
             self.checked = True
             return loss * self.share  # a mean over the pass's rows
 
     return Trainer
-
-
-def _with_kl_of_step(inputs: dict[str, Any], passes: Sequence[Pass]) -> dict[str, Any]:
-    """Return a pass's batch with what is known of the reference's mismatched answers, if anything: the whole step's."""
-    import torch
-
-    if "ref_KL_logps" not in inputs:
-        return inputs
-    return {**inputs, "ref_KL_logps": torch.cat([p.batch["ref_KL_logps"] for p in passes]).to(inputs["label"].device)}
 
 
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:

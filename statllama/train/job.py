@@ -12,6 +12,7 @@ from statllama.data.work import Work
 from statllama.model.base_model import Base
 from statllama.store.hold import Hold
 from statllama.store.working_folder import CHECKPOINTS
+from statllama.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,6 +44,8 @@ class Job:
     run_name: str = ""
     tracker_folder: Path | None = None
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
+    ranks: Ranks = ALONE
+    """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
 
     def require_hold(self) -> None:
         """Look whether the result's lock is still held. LostError where it is not: nothing may be written then."""
