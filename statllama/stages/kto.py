@@ -11,7 +11,6 @@ optimizer step, so that the token budget changes rounding alone. Rows keep their
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import model_validator
@@ -135,24 +134,17 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
 def _trainer_class(job: Job) -> Any:
     """Return TRL's KTOTrainer with exact steps, the KL divergence of the whole step, and checks of the first batch."""
-    import torch
     import trl
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-    from statllama.model import stack
+    from statllama.stages._kl_of_step import StepKLTrainer
     from statllama.stages._known_reference import kept_if_right, seen_again, with_reference
     from statllama.train.step import Row, row_passes
-    from statllama.train.trainer import StageTrainer
 
     spec = cast(Spec, job.spec)
     collate = DataCollatorForUnpairedPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
-    class Trainer(StageTrainer, trl.KTOTrainer):  # type: ignore[misc]
-        shown = (*StageTrainer.shown, "kl")
-        step_passes: Sequence[Pass] = ()
-        step_logps: dict[range, Tensor]
-        step_known: Tensor | None = None
-
+    class Trainer(StepKLTrainer, trl.KTOTrainer):  # type: ignore[misc]
         def passes(self, step: Sequence[Row]) -> list[Pass]:
             return row_passes(step, self.lengths(step), self.micro_tokens, collate)
 
@@ -165,54 +157,18 @@ def _trainer_class(job: Job) -> Any:
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
 
-        def _take(self, model: Any, passes: Sequence[Pass]) -> Any:
-            self.step_passes, self.step_logps = passes, {}
-            self.step_known = self._known_of_step(passes) if self.calculate_KL and self.precompute_ref_logps else None
-            if self.calculate_KL and job.ranks.size > 1:
-                self._estimate(model)
-            return super()._take(model, passes)
-
-        def _known_of_step(self, passes: Sequence[Pass]) -> Tensor:
-            """Return what is known of the reference's mismatched answers, (rows of the step,)."""
-            known = [torch.zeros(0), *(one.batch["ref_KL_logps"].cpu() for one in passes)]
-            return torch.cat(job.ranks.gather(torch.cat(known))).to(self.args.device)
-
-        def _estimate(self, model: Any) -> None:
-            """Compute the mismatched answers' log-probabilities of both policies before the passes, which on another
-            rank are more or fewer: each rank those of its own rows.
-            """
-            policies: list[AbstractContextManager[None]]
-            policies = [nullcontext()] if self.precompute_ref_logps else [nullcontext(), stack.up_to(self.model)]
-            for policy in policies:
-                parts = [torch.zeros(0)]
-                with policy, self.compute_loss_context_manager():
-                    for one in self.step_passes:
-                        self._held = one
-                        parts.append(super()._compute_kl_logps(model, self._prepare_inputs(one.batch)).cpu())
-                    shown = stack.shown(self.model)
-                self.step_logps[shown] = torch.cat(job.ranks.gather(torch.cat(parts))).to(self.args.device)
-
         def prepare_rows(self) -> None:
             if seen_again(job):
                 self.train_dataset = with_reference(self, KNOWN, _longest, collate)
                 self.precompute_ref_logps = True  # TRL's: the reference is in the batch
                 self.reads = reads(spec, known=True)
 
-        def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
-            """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
-            policy, compute = stack.shown(self.model), super()._compute_kl_logps
-            if self.calculate_KL and policy not in self.step_logps:
-                parts = (compute(model, self._prepare_inputs(one.batch)) for one in self.step_passes)
-                self.step_logps[policy] = torch.cat(list(parts))
-            return self.step_logps.get(policy)
-
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
             if first:
                 with kept_if_right(job):
                     _check_reference(self, model, inputs)
-            known = {} if self.step_known is None else {"ref_KL_logps": self.step_known}
-            loss = super().compute_loss(model, {**inputs, **known}, *args, **kwargs)
+            loss = super().compute_loss(model, self.with_known(inputs), *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
             self.checked = True

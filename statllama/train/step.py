@@ -184,6 +184,10 @@ class StepTrainer:
             figures[name].append(value)
         return total
 
+    def count_from(self, trained: Work, read: Work) -> None:
+        """Go on from what a checkpoint had counted, of all ranks."""
+        self.trained, self.read = self._agreed = trained, read
+
     def _count(self, done: Work) -> None:
         self.trained, self.read = self.trained + done, self.read + done * self.reads
 

@@ -89,8 +89,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     checkpoint = _checkpoint(job)
     before = _before(checkpoint)
     started = time.monotonic() - float(before.get("seconds", 0.0))
-    trainer.trained, trainer.read = (Work.from_json(before.get(name, {})) for name in ("trained", "read"))
-    trainer._agreed = trainer.trained, trainer.read
+    trainer.count_from(*(Work.from_json(before.get(name, {})) for name in ("trained", "read")))
     _require_same(job, trainer)
     watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
     if job.spec.drift is not None:
@@ -102,11 +101,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     if resumed is not None:
         job.on_note(f"resuming from the checkpoint of step {resumed}")
     with translate_os_errors(job.checkpoints):
-        # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
-        parameters = sum(p.numel() for p in stack.trainable(model).values())
-        copies = 4 if trainer.cap else 3  # with a cap on drift also the last slice within it
         if job.ranks.first:
-            require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
+            _require_space(job, model)
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -146,6 +142,14 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         history=history,
         summary=trainer.summary(history),
     )
+
+
+def _require_space(job: Job, model: PeftModel) -> None:
+    """Raise StoreError where the disk has no room for the checkpoints that are kept and the one being written."""
+    # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+    parameters = sum(p.numel() for p in stack.trainable(model).values())
+    copies = 4 if job.spec.drift else 3  # with a cap on drift also the last slice within it
+    require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
 
 
 def _checkpoint(job: Job) -> Path | None:

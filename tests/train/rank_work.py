@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -15,13 +16,15 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from statllama.errors import StatllamaError
+from statllama.errors import StatllamaError, TrainingError
 from statllama.evaluation import probe
+from statllama.model import stack
 from statllama.recipe import load_recipe
 from statllama.runs.plan import plan
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
+from statllama.train import training
 from statllama.train.ranks import Ranks, joined
 from tests.running import Recorder
 
@@ -70,6 +73,10 @@ def ask(ranks: Ranks) -> dict[str, Any]:
         "first": ranks.first,
         "known": torch.distributed.is_initialized(),
     }
+    try:
+        ranks.require_same("the hour", ranks.rank // 2, "set the clocks")
+    except TrainingError as error:
+        found["unlike"] = str(error)
     if ranks.first:
         time.sleep(1.5)  # longer than a wait of `wait_for_first`
     ranks.wait_for_first()
@@ -95,15 +102,20 @@ def _changes(workspace: str) -> Iterator[set[str]]:
 
 @contextmanager
 def _ill(ranks: Ranks, fault: dict[str, Any] | None) -> Iterator[None]:
-    """Let one rank fail in its forward passes."""
+    """Let one rank fail: in its forward passes from a step on, or at once."""
     if fault is None or fault["rank"] != ranks.rank:
         yield
         return
 
     done: list[str] = []
+    if fault["kind"] == "gone":
+        os.remove(fault["file"])
+    if fault.get("tight"):
+        training.tight = lambda job: True  # as on a GPU: the heaviest pass is tried
 
     def step(self: Any, model: Any, batch: Any, *rest: Any, **more: Any) -> Any:
-        due = self.state.global_step >= fault["step"] and fault.get("stage", self.job.spec.name) == self.job.spec.name
+        name = self.job.spec.name
+        due = self.state.global_step >= fault.get("step", math.inf) and fault.get("stage", name) == name
         kind = fault["kind"] if due else ""
         if kind == "memory" and next(v for k, v in batch.items() if k.endswith("_ids")).numel() > fault["most"]:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -112,6 +124,9 @@ def _ill(ranks: Ranks, fault: dict[str, Any] | None) -> Iterator[None]:
         if kind == "signal" and not done:
             done.append(kind)  # a second one would break it off at once
             os.kill(os.getpid(), signal.SIGINT)
+        if kind == "perturbed" and not done:
+            done.append(kind)
+            next(iter(stack.trainable(self.model).values())).data.add_(1e-7)
         if kind == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "silent":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from statllama.errors import Interrupted, TrainingError
+from statllama.errors import InputChanged, Interrupted, TrainingError
 from statllama.model.stack import slice_seed
 from statllama.runs import runner
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
+from statllama.train import ranks
 from statllama.train.messages import packed, unpacked
 from tests.conftest import stage, write_jsonl
 from tests.reference import Lora, peft_lora
 from tests.running import recipe_of, run
-from tests.train.ranked import Group
+from tests.train.ranked import Group, free_port
 from tests.train.test_step import unequal
 
 torch.set_num_threads(1)
@@ -127,6 +129,7 @@ def test_ranks_hear_each_other(group: Group) -> None:
             "add": [[6.0, 6.0, 6.0], 6.0],
             "first": rank == 0,
             "known": False,
+            "unlike": "the hour on rank 2 of 3 is not what it is on rank 0\n  -> set the clocks",
         }
     assert group.run("ask", 1)[0]["gather"] == [{"rank": 0}]
 
@@ -251,6 +254,14 @@ def test_memory_that_one_rank_lacks_is_saved_on_all(group: Group, short: Path, t
     assert metrics(ours)["tokens"] == metrics(theirs)["tokens"]
 
 
+def test_the_heaviest_pass_is_tried_on_all_where_one_lacks_memory(group: Group, recipe: Path, tmp_path: Path) -> None:
+    """Before the first step: kto's ranks exchange log-probabilities in it too."""
+    fault = {"rank": 1, "kind": "memory", "step": 0, "most": 260, "stage": "kto", "tight": True}
+    answers = group.run("train", 2, recipe, tmp_path, [], fault)
+    assert metrics(paths(answers)["kto"])["micro_tokens"] <= 260
+    assert len([note for note in answers[0]["notes"] if "out of memory in a forward pass" in note]) == 1
+
+
 def test_a_row_that_fits_no_rank_ends_all(group: Group, short: Path, tmp_path: Path) -> None:
     fault = {"rank": 1, "kind": "memory", "step": 2, "most": 0}
     errors = group.errors("train", 2, short, tmp_path, [], fault)
@@ -284,6 +295,31 @@ def test_drift_ends_all_at_the_step_at_which_it_ends_one(group: Group, base_fold
             "drift",
         )
     assert apart(updates(ours), updates(theirs)) < 1e-5
+
+
+def test_ranks_that_part_are_found_out_at_the_next_checkpoint(group: Group, short: Path, tmp_path: Path) -> None:
+    """By the last digit of one weight; nothing is written of it."""
+    errors = group.errors("train", 2, short, tmp_path, [], {"rank": 1, "kind": "perturbed", "step": 2})
+    assert all("the slice in training on rank 1 of 2 is not what it is on rank 0" in str(error) for error in errors)
+    assert [path.name for path in tmp_path.glob("partial/*/checkpoints/*")] == ["checkpoint-2"]
+
+
+def test_an_error_before_training_reaches_those_who_wait(group: Group, base_folder: Path, tmp_path: Path) -> None:
+    unequal("sft", tmp_path, 9)
+    path = written(tmp_path, [stage("sft", train=TRAIN)], base_folder)
+    fault = {"rank": 0, "kind": "gone", "file": str(tmp_path / "sft.jsonl")}
+    first, other = group.errors("train", 2, path, tmp_path / "w", [], fault)
+    assert isinstance(first, InputChanged)
+    assert other.message == f"rank 0 of 2 failed: {first.message}"
+    assert other.remedy == first.remedy
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_whose_others_do_not_come(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "JOINING", timedelta(seconds=1))
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with pytest.raises(TrainingError, match=f"rank {rank} of 2 has not met the others"), ranks.joined(rank, 2, address):
+        raise AssertionError("it met somebody")
 
 
 @pytest.mark.parametrize(
