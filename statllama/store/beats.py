@@ -74,7 +74,7 @@ class _Heart:
     def add(self, pulse: Pulse) -> None:
         with self.changed:
             self.pulses.append(pulse)
-            if self.thread is None:
+            if self.thread is None or not self.thread.is_alive():  # a signal may have come before its start
                 self.thread = threading.Thread(target=self.run, name="statllama-beats", daemon=True)
                 self.thread.start()
 

@@ -177,9 +177,14 @@ class Hold:
                     self.require()
         finally:
             if os.getpid() == self._pid:  # in a child that was forked meanwhile it is its parent's
-                if _held.get(key) is self:
-                    del _held[key]
-                self._release()
+                try:
+                    self._release()
+                except BaseException:  # of a second signal: a process that goes on must not keep it
+                    self._release()
+                    raise
+                finally:
+                    if _held.get(key) is self:
+                        del _held[key]
 
     def _attempts(self, named: bool) -> Iterator[Holder]:
         """Try for the lock until it is ours; yields its holder once, when it is another's.

@@ -20,14 +20,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from filelock import FileLock
 
 from statllama.errors import StatllamaError, StoreError
 from statllama.runs.house.clearing import stock_of, sweep
-from statllama.store import Holder, Store, beats, hold, leases
+from statllama.store import Holder, Store, beats, hold, holder, leases
 from statllama.store.canonical import digest
 from statllama.store.files import write_json
 from statllama.store.hold import claims
@@ -43,9 +43,12 @@ EVERY, EXPIRY = 0.25, 0.8  # a watcher looks every 0.1 s
 
 
 @pytest.fixture(autouse=True)
-def _short_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_beats(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(beats, "EVERY", EVERY)
     monkeypatch.setattr(beats, "EXPIRY", EXPIRY)
+    yield
+    while On.all:  # one that is stopped would keep this process from its end
+        On.all.pop().kill()
 
 
 @pytest.fixture
@@ -58,7 +61,9 @@ def store() -> Iterator[Store]:
 class On:
     """A child on a host of this name. `act(ready)` runs there; `said` is what it returned, or the error it raised."""
 
-    def __init__(self, host: str, act: Callable[[Callable[[], None]], Any]) -> None:
+    all: ClassVar[list[On]] = []
+
+    def __init__(self, host: str, act: Callable[[Callable[[], None]], Any], machine: str = "") -> None:
         self._ready, self.release = FORK.Event(), FORK.Event()
         self._receive, send = FORK.Pipe(duplex=False)
 
@@ -66,6 +71,8 @@ class On:
             import socket
 
             socket.gethostname = lambda: host
+            if machine:
+                holder.machine = lambda: machine  # type: ignore[assignment]
             signal.alarm(60)
             try:
                 send.send(act(self._go))
@@ -75,6 +82,7 @@ class On:
         self.process = FORK.Process(target=run)
         self.process.start()
         send.close()
+        On.all.append(self)
 
     def _go(self) -> None:
         """Tell that it is ready, and go on when the parent says so."""
@@ -163,6 +171,15 @@ def test_a_stopped_process_of_this_host_keeps_its_lock(store: Store) -> None:
     assert store.find("results", KEY) is None and two.process.is_alive()
     one.signal(signal.SIGCONT)
     assert one.said() == "one" and two.said() == "one"
+
+
+def test_containers_of_one_name_are_two_hosts(store: Store) -> None:
+    """Their process ids count in namespaces of their own: one's may be those of other processes in the other."""
+    one = On("A", lambda go: made(store, "one", go), machine="boot:1").ready()
+    one.signal(signal.SIGSTOP)
+    assert On("A", lambda go: made(store, "two"), machine="boot:2").said() == "two"
+    one.signal(signal.SIGCONT)
+    assert isinstance(one.said(), LostError)
 
 
 def test_a_killed_holder_of_another_host_is_waited_for_and_told(store: Store) -> None:
