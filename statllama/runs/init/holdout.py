@@ -2,8 +2,8 @@
 
 Questions are drawn (see `pool.py`). Then the rest is searched, as `data check` searches it, for copies of the held-out
 questions and for rows that strongly resemble one. Such a row and the question are of one kind from then on (see
-`kinds.py`), and the draw is made again: of questions that are alone in their kind, or of whole kinds. The last search is
-of all training rows for all held-out questions: it finds nothing, and so will a run.
+`kinds.py`), and the draw is made again: of questions that are alone in their kind, or of whole kinds. The last search
+is of all training rows for all held-out questions: it finds nothing, and so will a run.
 
 A document that holds a question is no question itself: another one is drawn. Only where less than half of the questions
 could be held out so do such documents leave training, if they are few.
@@ -51,7 +51,7 @@ class Split:
     kind_rows: int = 0
     """All rows of those kinds."""
     more: int | None = None
-    """Number of questions to ask for, so that one more kind may be held out, where less than half were; else None."""
+    """Number of questions to ask for, so that one more kind may be held out; None where none would."""
 
     @property
     def short(self) -> bool:

@@ -84,9 +84,10 @@ class Pool:
         drawn: list[tuple[str, int]] = []
         self._items: dict[int, tuple[Form, int]] = {}  # question -> its form and the row that is asked
         for question, found in members.items():
-            able = [(row, form) for row in found if (form := forms[row]) is not None]
+            able = [(row, form) for row in found if (form := forms[row])]
             if able and len(found) <= self._largest:
-                self._items[question] = (able[0][1], able[0][0])
+                row, form = min(able, key=lambda each: (units[each[0]].question, each[0]))
+                self._items[question] = (form, row)
                 text = question_key(min(units[row].question for row in found))
                 drawn.append((hashlib.sha256(text.encode()).hexdigest(), question))
         self._order = [question for _, question in sorted(drawn)]
