@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from statllama.runs.init.kinds import find_questions, question_key
@@ -39,7 +38,7 @@ class Chosen:
     """A draw: the rows that are asked, by form, in the order of the draw, and all rows that training must not see."""
 
     items: Mapping[Form, Sequence[int]]
-    held: AbstractSet[int]
+    held: frozenset[int]
 
     @property
     def asked(self) -> list[int]:
@@ -114,7 +113,7 @@ class Pool:
             if asked := [row for _, _, row in sorted(ranked)[:wanted]]:
                 items[form] = asked
         held = {self._kinds.find(row) for rows in items.values() for row in rows}
-        return Chosen(items, {row for row in self.rows if self._kinds.find(row) in held})
+        return Chosen(items, frozenset(row for row in self.rows if self._kinds.find(row) in held))
 
     def link(self, row: int, item: int) -> None:
         """Take down that a training row gives away the held-out `item`."""
