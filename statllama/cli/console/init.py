@@ -140,8 +140,8 @@ def _print_held_out(split: Split) -> None:
         kinds = counted(len(set(split.kinds.values())), "kind")
         Out.print(
             f"  [yellow]note:[/] {kinds} of question held out whole: {split.kind_rows:,} rows, {len(split.kinds):,} of "
-            "them asked. Alike but for numbers and names, or little more, they would give each other away. So the "
-            "score is about kinds that training never shows"
+            "them asked. Alike but for numbers and names, or little more, rows of a kind would give each other away. "
+            "So these questions are of kinds that training never shows"
         )
     if split.short:
         instead = f"`--holdout {split.more}` may hold out one more kind; or score" if split.more else "score"
