@@ -71,16 +71,11 @@ def study(
     from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import run_study
-    from statllama.runs.study_file import MOST_RUNS, load_study
+    from statllama.runs.study_file import load_study
     from statllama.runs.watch.live import LiveRecord
     from statllama.store import Store
-    from statllama.store.files import require_place
 
-    require_place(out)
-    if seeds is not None and not 2 <= seeds <= MOST_RUNS:
-        raise UsageError(f"--seeds {seeds}: expected 2 (one run cannot show how much runs differ) to {MOST_RUNS}")
-    if out is not None and out.suffix not in (".html", ".json"):
-        raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
+    _require(seeds, out)
     loaded = load_study(targets, with_devices(overrides, devices), seeds=seeds, trust_local_code=trust_local_code)
     workers_of = chosen_executor(executor, address, workers, loaded.recipes)
     store, console = Store(workspace), StudyReporter()
@@ -93,6 +88,18 @@ def study(
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)
+
+
+def _require(seeds: int | None, out: Path | None) -> None:
+    """Raise UsageError for a number of runs or a file that cannot be."""
+    from statllama.runs.study_file import MOST_RUNS
+    from statllama.store.files import require_place
+
+    require_place(out)
+    if seeds is not None and not 2 <= seeds <= MOST_RUNS:
+        raise UsageError(f"--seeds {seeds}: expected 2 (one run cannot show how much runs differ) to {MOST_RUNS}")
+    if out is not None and out.suffix not in (".html", ".json"):
+        raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
 
 
 def _write(result: StudyResult, out: Path) -> None:

@@ -94,10 +94,7 @@ def _run(
     edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
-    if recipe.evaluate.gates:
-        for gate in (sight.gate for sight in foresee(recipe, store, planned)):
-            if gate is not None and gate.weak:
-                reporter.note(str(gate))
+    _note_weak_gates(recipe, store, planned, reporter)
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         course = prepared_course(recipe.name, session, planned)
@@ -141,6 +138,14 @@ def _run(
         if stops := [answer for answer in stage.answers if answer.stops]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     return RunResult(results, card)
+
+
+def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStage], reporter: Reporter) -> None:
+    """Note each gate that is likely to stay undecided."""
+    if recipe.evaluate.gates:
+        for gate in (sight.gate for sight in foresee(recipe, store, planned)):
+            if gate is not None and gate.weak:
+                reporter.note(str(gate))
 
 
 def _sizes(
