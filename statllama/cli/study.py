@@ -44,8 +44,7 @@ def study(
         str | None, typer.Option(metavar="STAGE", help="Run only recipes with this stage, and stop after it.")
     ] = None,
     seeds: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Train every recipe N times, under other seeds each time."),
+        int | None, typer.Option(metavar="N", help="Train every recipe N times, under other seeds each time.")
     ] = None,
     overrides: SetOption = None,
     out: Annotated[
