@@ -1,6 +1,6 @@
 """Whatever dies in a run on Ray, the same command goes on, and the end is that of one process, byte for byte.
 
-`pytest -m hammer tests/runs/cluster/test_faults.py`: some ten minutes. HAMMER_SEED chooses other instants.
+`pytest -m hammer tests/runs/cluster/test_deaths.py`: some ten minutes. HAMMER_SEED chooses other instants.
 """
 
 from __future__ import annotations
