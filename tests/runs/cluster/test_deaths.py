@@ -182,6 +182,6 @@ def test_ctrl_c_saves_everywhere(recipe: Path, expected: dict[str, Any], tmp_pat
         told = process.communicate(timeout=60)[0]
         assert process.returncode in (0, 130), told
         if process.returncode == 130:
-            assert "run the same command again to go on" in told, told
+            assert "go on: statllama run" in told, told
     finished(driver(recipe, workspace, mark))
     assert published(workspace) == expected
