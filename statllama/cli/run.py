@@ -172,16 +172,17 @@ def show(recipe: RecipeArg, overrides: SetOption = None, workspace: WorkspaceOpt
     print_recipe(loaded.to_yaml(), str(loaded.source), loaded.overrides)
 
 
-def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, the workspace's locks, hub.
+def doctor(workspace: WorkspaceOption = WORKSPACE, address: AddressOption = None) -> None:
+    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, locks of the workspace, hub.
 
-    Each finding names its remedy. Exits with 1 when something would stop a run.
+    With `--address` the hosts of that Ray cluster too. Each finding names its remedy. Exits with 1 when something would
+    stop a run.
     """
     from statllama.cli.console.workspace import print_finding
     from statllama.runs.doctor import examine
 
     sound = True
-    for finding in examine(workspace):
+    for finding in examine(workspace, address):
         print_finding(finding)
         sound = sound and finding.level != "error"
     if not sound:

@@ -10,10 +10,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from statllama.errors import Interrupted, UsageError
+from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Board
 from statllama.runs.cluster.connection import ClusterGone, Connection, connected
 from statllama.runs.cluster.crew import LINGER, Crew, Terms, choose, why
@@ -47,8 +49,8 @@ def connect(
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with asking(workspace, files) as question, connected(address, max(cores, threads)) as connection:
-        own = facts()
-        _survey(question, own, note)
+        own = replace(facts(), compute=compute_type("auto"))
+        require(survey(question, own, note))
         cluster = RayCluster(connection, question, own, threads, workers, note, perform)
         cluster.require(devices)
         try:
@@ -57,8 +59,8 @@ def connect(
             cluster.close()
 
 
-def _survey(question: Question, own: Facts, note: Callable[[str], None]) -> None:
-    """Ask every host what it sees. UsageError names all that is wrong."""
+def survey(question: Question, own: Facts, note: Callable[[str], None]) -> dict[str, list[Fault]]:
+    """Ask every host of the cluster what it sees; {host: what keeps it from working with the driver}."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -78,7 +80,7 @@ def _survey(question: Question, own: Facts, note: Callable[[str], None]) -> None
         found[asked[late]] = [
             Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
         ]
-    require(found)
+    return found
 
 
 def _answer(reference: Any, question: Question, own: Facts, began: float, note: Callable[[str], None]) -> list[Fault]:

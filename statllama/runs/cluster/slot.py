@@ -16,10 +16,11 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from statllama.errors import Interrupted, StatllamaError
+from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Item, RemoteReporter
 from statllama.runs.cluster.nodes import Facts, Question, facts
 from statllama.runs.cluster.work import Work
@@ -81,7 +82,8 @@ class Slot:
         import ray
 
         ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        return Place(facts(self._question), tuple(ids), _free_address(ray.util.get_node_ip_address()), os.getpid())
+        told = replace(facts(self._question), compute=compute_type("auto"))
+        return Place(told, tuple(ids), _free_address(ray.util.get_node_ip_address()), os.getpid())
 
     def work(self, work: Work, perform: Perform | None = None, seat: Seat | None = None) -> tuple[float, Any]:
         """Do a work; (seconds, the error as a value or None). `perform`: None is statllama's own."""
