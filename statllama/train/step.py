@@ -86,7 +86,7 @@ class StepTrainer:
     """Forward passes without gradients that each pass comes with, such as the reference's."""
     rows_per_item = 1
     """Rows that stay together: 2 for a preference pair."""
-    _held: Pass
+    _held = Pass({}, 1, 0, 0)
     """The pass under way."""
     _agreed = (Work(), Work())
     """`trained` and `read` when the ranks last told each other of theirs."""

@@ -24,7 +24,7 @@ from statllama.train import ranks
 from statllama.train.messages import packed, unpacked
 from tests.conftest import stage, write_jsonl
 from tests.reference import Lora, peft_lora
-from tests.running import recipe_of, run
+from tests.running import adapter_bytes, recipe_of, run
 from tests.train.ranked import Group, free_port
 from tests.train.test_step import unequal
 
@@ -162,6 +162,33 @@ def test_ranks_learn_what_one_process_learns(
         assert (other["steps"], other["notes"], other["changed"]) == (0, [], [])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 4])
+def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:
+    """Packed documents, a reference not known, one known with a KL divergence, other losses and scales of grpo."""
+    folder = recipe.parent
+    unequal("cpt", folder, 12)
+    twice = {"epochs": 2.0}
+    grpo = GRPO | {"iterations": 1, "temperature": 1.3, "top_p": 0.9}
+    stages = [
+        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}),
+        stage("ipo", "dpo", parents=["cpt"], train=TRAIN, loss="ipo"),
+        stage("apo", "kto", parents=["cpt"], train=TRAIN, loss="apo_zero_unpaired"),
+        stage("known", "kto", parents=["cpt"], train=TRAIN | twice | {"batch_size": 5, "micro_tokens": 150}),
+        stage("dapo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **grpo | {"beta": 0.0, "loss": "dapo"}),
+        stage("dr", "grpo", parents=["cpt"], train=TRAIN, **grpo | {"loss": "dr_grpo", "scale_rewards": "batch"}),
+    ]
+    for one in stages:
+        for source in one["data"]:
+            source["path"] = str(folder / source["path"])
+    path = written(tmp_path, stages, base_folder)
+    alone = paths(group.run("train", 1, path, tmp_path / "alone"))
+    found = paths(group.run("train", size, path, tmp_path / "ranks"))
+    for name, theirs in alone.items():
+        assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
+        assert [e["loss"] for e in history(found[name])] == pytest.approx([e["loss"] for e in history(theirs)], 1e-4)
+
+
 def test_three_ranks_take_the_step_of_a_plain_loop(
     group: Group, base_folder: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -269,13 +296,17 @@ def test_a_row_that_fits_no_rank_ends_all(group: Group, short: Path, tmp_path: P
 
 
 def test_an_error_on_one_rank_is_told_on_all(group: Group, short: Path, tmp_path: Path) -> None:
-    """And the stage goes on from its checkpoint, which is sound."""
-    first, other = group.errors("train", 2, short, tmp_path, [], {"rank": 1, "kind": "error", "step": 2})
+    """And the stage goes on from its checkpoint: bit for bit as if nothing had been, dropout included."""
+    drops = ["stages.sft.lora.dropout=0.2"]
+    whole = paths(group.run("train", 2, short, tmp_path / "whole", drops))["sft"]
+    first, other = group.errors("train", 2, short, tmp_path / "w", drops, {"rank": 1, "kind": "error", "step": 2})
     assert isinstance(first, TrainingError)
     assert first.message == "rank 1 of 2 failed: RuntimeError: a fault of another kind"
     assert "a fault of another kind" in repr(other)
-    answers = group.run("train", 2, short, tmp_path)
-    assert metrics(paths(answers)["sft"])["resumed_from"] == 2
+    resumed = paths(group.run("train", 2, short, tmp_path / "w", drops))["sft"]
+    assert metrics(resumed)["resumed_from"] == 2
+    assert adapter_bytes(resumed) == adapter_bytes(whole)
+    assert (resumed / "history.json").read_bytes() == (whole / "history.json").read_bytes()
 
 
 def test_drift_ends_all_at_the_step_at_which_it_ends_one(group: Group, base_folder: Path, tmp_path: Path) -> None:
