@@ -61,8 +61,8 @@ def study(
 ) -> None:
     """Run several recipes over shared stages: train each distinct stage once, compare all pipelines.
 
-    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command. With `--executor
-    ray` the stages of all pipelines that do not wait for one another train at the same time.
+    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command. On Ray stages of
+    all pipelines train at the same time, where they do not wait for one another.
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
@@ -82,8 +82,7 @@ def study(
     with going_on(console), mirrored(store, mirror, reporter) as workplace:
         result = run_study(loaded, workplace, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
     print_study(result)
-    if out is not None:
-        _write(result, out)
+    _write(result, out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)
@@ -101,12 +100,14 @@ def _require(seeds: int | None, out: Path | None) -> None:
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
 
 
-def _write(result: StudyResult, out: Path) -> None:
-    """Write a study's report, or its figures where `out` ends in .json."""
+def _write(result: StudyResult, out: Path | None) -> None:
+    """Write a study's report, or its figures where `out` ends in .json; nothing for None."""
     from statllama.cli.console.terminal import print_path
     from statllama.report import write_study
     from statllama.store.files import write_json
 
+    if out is None:
+        return
     if out.suffix == ".html":
         write_study(result, out)
     else:

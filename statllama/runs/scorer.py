@@ -175,12 +175,12 @@ class Scorer(ScoreBook):
     def _compute(self, stack: StackRef, task: str, key: str, model: Any) -> None:
         store, reporter = self.store, self.loaded.reporter
         what = f"{stack.name} on {task}"
-        with store.hold("scores", key, on_wait=reporter.waiting(what), wait=self.wait):
+        with store.hold("scores", key, on_wait=reporter.waiting(what), wait=self.wait) as hold:
             if store.sound("scores", key, lambda wrong: reporter.note(f"{what}: {wrong}, so it is scored again")):
                 return
             self._require_unchanged(task)
             about = {"kind": "score", "name": stack.name, "task": task, "protocol": self.protocol(stack, task)}
-            answers = Answers(store.partial("scores", key, about) / ANSWERS)
+            answers = Answers(store.partial("scores", key, about) / ANSWERS, hold.heed)
             try:
                 with reporter.scoring(stack.name, task) as progress:
                     result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)

@@ -126,6 +126,11 @@ class Hold:
             remedy="the result is theirs: run the same command again, which waits for it and uses it",
         )
 
+    def heed(self) -> None:
+        """Raise LostError when `lost`."""
+        if self._lost:
+            self.require()
+
     def _stands(self) -> bool:
         """Look whether the claim is there."""
         try:

@@ -251,8 +251,8 @@ class _Watcher(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
-        if self.job.hold is not None and self.job.hold.lost():
-            self.job.require_hold()
+        if self.job.hold is not None:
+            self.job.hold.heed()
         if self.job.ranks.any(self.job.stop_requested()) and not control.should_training_stop:
             self.stopped = True
             control.should_save = True
