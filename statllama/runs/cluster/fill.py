@@ -250,15 +250,25 @@ class Filling:
             self._lost_at[work.id], self.tries[work.id] = reached, 1
         self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
-            self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
+            self.reporter.note(
+                f"{self._called(work)}: its worker on {where} is gone ({why}); another goes on from its checkpoint"
+            )
             return
         self._fail(
             work,
             TrainingError(
-                f"{work}: {TRIES} workers died of it, the last on {where}: {why}",
+                f"{self._called(work)}: {TRIES} workers died of it, the last on {where}: {why}",
                 remedy="a worker that runs out of its host's memory is killed: give it a host with more, or lower "
                 "`train.micro_tokens`; run the same command again to go on from the checkpoint",
             ),
+        )
+
+    def _called(self, work: Work) -> str:
+        """Return a work in words; with its recipe, where there are several."""
+        return (
+            str(work)
+            if len({course.session.recipe.name for course in self.courses}) == 1
+            else f"{work} of {work.recipe.name}"
         )
 
     def _fail(self, work: Work, error: StatllamaError) -> None:
