@@ -8,6 +8,8 @@
     +-- ModelError                  a base model or tokenizer that cannot be loaded or does not fit the recipe
     +-- StoreError                  a workspace that is corrupted, read-only, full, or held by another process
     |   +-- HeldError               an entry that another process holds; in `store/holder.py`
+    |   +-- MirrorError             an object store that cannot be reached or used; in `store/mirror.py`
+    |   +-- LostError               an entry that a process of another host took over from this one; there too
     +-- TrainingError               a stage that failed while training
     |   +-- InputChanged            a file that a key stands for is not what it was when the run was planned
     +-- EvaluationError             a benchmark that cannot be scored

@@ -42,8 +42,10 @@ HOMES = {
     "math_verify": "rewards",
     "lm_eval": "evaluation",
     "matplotlib": "report",
+    "ray": "runs",
     "typer": "cli",
     "rich": "cli",
+    "fsspec": "store",
 }
 Sources = Mapping[str, str]
 """{file below statllama/: its text}"""
@@ -309,7 +311,9 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "bitsandbytes",
         "unsloth",
         "lm_eval",
+        "ray",
         "safetensors",
+        "fsspec",
     }
     light = ("__init__", "cli", "config", "errors", "problems", "recipe", "report", "runs", "store")
     for name in NAMES:
@@ -381,7 +385,8 @@ def public(name: str) -> Iterator[tuple[str, ast.AST]]:
 
 
 # Methods whose meaning is that of the method they override.
-OVERRIDES = ("ConsoleReporter.", "StudyReporter.", "Reporters.", "RunProgress.", "PlannedStage.cached",
+OVERRIDES = ("ConsoleReporter.", "StudyReporter.", "Reporters.", "RemoteReporter.", "RunProgress.",
+             "PlannedStage.cached",
              "Job.checkpoints", "StageTrainer.", "InTransformers.", "InLlamaCpp.", "InGguf.",
              "InSafetensors.")  # fmt: skip
 

@@ -12,6 +12,7 @@ from statllama.runs.plan import PlannedStage, rearranged
 from statllama.runs.session import Session
 from statllama.runs.subject import BASE, StackRef
 from statllama.store.canonical import digest
+from statllama.store.mirrored import bring
 
 
 @dataclass
@@ -111,7 +112,7 @@ class Course:
         needs = frozenset(trained[key] for key in stack.keys if key in trained)
         about = (session.recipe, session.identity)
         for task, key in scorer.keys(stack).items():
-            if scorer.entry(key) is None:
+            if scorer.entry(key) is None and bring(session.store, "scores", key) is None:
                 yield Work("score", stack.name, key, *about, stack=stack, task=task), needs
         asked = bool(session.recipe.evaluate.prompts) and (drifts or stack.name == BASE)
         lacks_drift = drifts and scorer.known_drift(stack) is None

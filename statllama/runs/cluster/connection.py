@@ -11,6 +11,7 @@ import platform
 import re
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,16 @@ from statllama.errors import StatllamaError, UsageError
 PORT = 6379  # of a cluster, where the address names none
 PATIENCE = 3.0  # seconds until an address that does not answer is taken for none
 STORE = 100 * 2**20  # bytes of Ray's object store, of which messages alone are sent
+ANSWER = 15.0  # seconds that a head gets to say that it is one: Ray is imported meanwhile
+_ASK = """
+import sys
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=sys.argv[1])
+    print("well")
+except Exception as error:
+    print(type(error).__name__)
+"""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -86,6 +97,8 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
     else:
         wanted = _reachable(wanted)
     with _silenced(), _token(starts=wanted == "local"):
+        if wanted not in ("local", "auto"):
+            _require_head(wanted)
         try:
             ray.init(address=wanted, log_to_driver=False, **options)
         except Exception as exc:
@@ -166,6 +179,29 @@ def _reachable(address: str) -> str:
             "other hosts; or leave out --address (and RAY_ADDRESS) to use this machine alone",
         )
     return f"{host}:{port}"
+
+
+def _require_head(address: str) -> None:
+    """Raise UsageError when what answers is not the head of a cluster that takes us.
+
+    Ray itself tries for 20 to 60 s, and prints a line each time: so it is asked once, in a process of its own.
+    """
+    ask = [sys.executable, "-c", _ASK, address]
+    try:
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=ANSWER, check=False).stdout.strip()
+    except subprocess.TimeoutExpired:
+        answer = f"no answer within {ANSWER:.0f} s"
+    if answer == "AuthenticationError":
+        raise UsageError(
+            f"the cluster at {address} asks for another token than this process has",
+            remedy="put the token of its head (~/.ray/auth_token there) into ~/.ray/auth_token here, or into the "
+            "variable RAY_AUTH_TOKEN",
+        )
+    if answer != "well":
+        raise UsageError(
+            f"what answers at {address} is not the head of a Ray cluster ({answer or 'it says nothing'})",
+            remedy=f"name the port that `ray start --head` printed, {PORT} if it was not told another",
+        )
 
 
 def _parts(address: str) -> tuple[str, int]:

@@ -19,6 +19,7 @@ from statllama.runs.cluster.work import Began, Cluster, Ended, Heard, Lost, Told
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
+from statllama.store.mirrored import offer
 
 TRIES = 3
 """Times that a work is begun, and gets no further than before, until its workers' deaths are taken for its fault."""
@@ -220,6 +221,8 @@ class Filling:
                 ),
             )
             return
+        if wanting and work.kind != "measure":
+            offer(wanting[0].session.store, "results" if work.kind == "train" else "scores", [work.key])
         for course in wanting:
             course.take(work)
         gated = any(course.session.recipe.evaluate.gates for course in wanting)

@@ -21,8 +21,9 @@ from statllama.runs.forecast.operations import Ranks, forward, training
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.memory import recall, remember
-from statllama.store.store import KEY, MANIFEST, Kind
+from statllama.store.store import MANIFEST
 from statllama.store.versions import __version__, installed_versions
+from statllama.store.workspace import KEY, Kind
 
 T = TypeVar("T")
 

@@ -45,8 +45,8 @@ def test_a_work_gets_its_devices_and_nobody_closes_more_than_it_needs(
         (
             "The actor died unexpectedly before finishing this task.\n\tpid: 7\nThe actor is dead because its worker "
             "process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits with a "
-            "connection error code 2. End of file. Some common causes include: (1) the process was killed by the OOM killer due to high "
-            "memory usage, (2) ray stop --force was called",
+            "connection error code 2. End of file. Some common causes include: (1) the process was killed by the OOM "
+            "killer due to high memory usage, (2) ray stop --force was called",
             "its process died",
         ),
         (

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
-from statllama.runs.cluster.work import Ended, Lost, Told
+from statllama.recipe import load_recipe
+from statllama.runs.cluster.fill import RayExecutor
+from statllama.runs.cluster.work import Ended, Lost, Told, Where, Work
+from statllama.runs.reporting import Reporter
+from statllama.runs.runner import run
+from statllama.store import Store
+from tests.conftest import stage
 from tests.runs.cluster import acts
 from tests.runs.cluster.acts import Act, done, notes
+from tests.runs.cluster.workers import Kept, adapters
 
 ray = pytest.importorskip("ray")
 
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Ray on two cores, whatever this machine has; a folder for workspaces."""
+    """Ray on as many cores as two clusters of these tests take, whatever this machine has; a folder for workspaces."""
     from statllama.runs.cluster.connection import connected
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[acts.__name__])
-    with connected("local", 2):
+    with connected("local", 6):
         yield tmp_path_factory.mktemp("ray")
 
 
@@ -40,6 +47,18 @@ def connect(folder: Path, **options: Any) -> Any:
 def cluster(joined: Path) -> Iterator[Any]:
     with connect(joined) as found:
         yield found
+
+
+class Steps(Kept):
+    """Keeps the last step of each work, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[str, int] = {}
+
+    def told(self, work: Work, where: Where, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "step":
+            self.steps[str(work)] = arguments[0].step
 
 
 def test_a_slot_works_in_its_main_thread_with_the_drivers_threads(cluster: Any) -> None:
@@ -93,12 +112,22 @@ def test_too_few_devices_are_told_before_anything_starts(cluster: Any) -> None:
         cluster.room(Act("three", devices=3))
 
 
-def test_a_stop_reaches_the_workers_gently_and_a_second_one_at_once(cluster: Any, joined: Path) -> None:
-    """The last of these tests: the slots of `cluster` stay stopped."""
-    told = done(cluster, Act("saving"), Act("stubborn"), stop_at="waiting")
-    # Each of the two said that it waits, so there were two requests: the second ended what does not save.
-    assert isinstance(told["stubborn"][-1].error, Interrupted)
-    assert isinstance(told["saving"][-1].error, Interrupted)
-    after = done(cluster, Act("look"))
-    assert isinstance(after["look"][-1].error, Interrupted), "nothing is begun after a stop"
-    assert not list((joined / "workspace" / "locks").glob("probe-*vm-0"))
+def test_a_stop_reaches_the_workers_gently_and_a_second_one_at_once(joined: Path) -> None:
+    with connect(joined) as cluster:
+        told = done(cluster, Act("saving"), Act("stubborn"), stop_at="waiting")
+        # Each of the two said that it waits, so there were two requests: the second ended what does not save.
+        assert isinstance(told["stubborn"][-1].error, Interrupted)
+        assert isinstance(told["saving"][-1].error, Interrupted)
+        after = done(cluster, Act("look"))
+        assert isinstance(after["look"][-1].error, Interrupted), "nothing is begun after a stop"
+
+
+def test_a_run_on_ray_is_that_of_one_process(joined: Path, write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """Two branches beside each other, each by the code of a run: equal adapters, byte for byte."""
+    path = write_recipe([stage("one", parents="base"), stage("two", "dpo", parents="base")])
+    recipe, kept = load_recipe(path), Steps()
+    there = run(recipe, Store(tmp_path / "there"), kept, executor=RayExecutor(None, 2))
+    here = run(recipe, Store(tmp_path / "here"), Reporter())
+    assert adapters(list(there.results.values())) == adapters(list(here.results.values()))
+    assert len(kept.began_) == len(kept.ended_) == 4  # and their drifts
+    assert kept.steps == {"train one": 6, "train two": 6}, "the last step of each was told"
