@@ -168,7 +168,7 @@ def test_what_is_not_shown_at_once_is_looked_for_again(
         courses = plan.study(10, 60.0)[:1]
         monkeypatch.setattr(fill, "UNSEEN", -1.0)
         monkeypatch.setattr(type(courses[0]), "holds", lambda self, work: False)
-        monkeypatch.setattr(type(courses[0]), "session", SimpleNamespace(**vars(simulated.UNGATED), store=store))
+        monkeypatch.setattr(type(courses[0]), "session", SimpleNamespace(**{**vars(simulated.UNGATED), "store": store}))
         failed = fill.Filling(courses, simulated.Simulated(2), Reporter(), stop).run()
     assert isinstance(failed["recipe 0"], TrainingError) and "does not show it" in str(failed["recipe 0"])
 
