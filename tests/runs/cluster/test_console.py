@@ -140,7 +140,9 @@ def test_a_log_tells_what_begins_goes_on_and_ends(seen: Seen) -> None:
     assert re.search(r"train trunk \(node-a gpu 0\): step 2/2  loss \d\.\d{4}  [\d,]+ tok/s  .*ETA 0:00\n", log)
     assert re.search(r"train trunk \(node-a gpu 0\): done in [\d.]+ s, loss \d\.\d{4} -> \d\.\d{4}\n", log)
     assert re.search(r"base on letters \(node-a gpu 1\): done in [\d.]+ s, \d+\.\d ± \d+\.\d acc\n", log)
-    assert re.search(r"note: train leaf of second: its worker on node-\S+ gpu \d is gone \(it was killed\); another", log)
+    assert re.search(
+        r"note: train leaf of second: its worker on node-\S+ gpu \d is gone \(it was killed\); another", log
+    )
     assert re.search(r"train third:leaf \(node-[ab] gpu [01]\): failed after [\d.]+ s: .*loss", log)
     # Afterwards the results, each once, as a local run tells them.
     assert "cached" not in log and "trained already" not in log
