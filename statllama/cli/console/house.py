@@ -45,8 +45,10 @@ def print_status(store: Store) -> None:
     for item in stock.unfinished:
         Out.print(f"unfinished: {plain(item.what.removeprefix('unfinished '))}, {readable_bytes(item.bytes)}")
     found = stock.orphans
-    if found:
-        total = readable_bytes(sum(item.bytes for item in found))
+    total = readable_bytes(sum(item.bytes for item in found))
+    if found and any(lease.record is None for lease in live):
+        Out.print(f"no record names {counted(len(found), 'item')}, {total}, which who is at work may need")
+    elif found:
         Out.print(f"no run uses {counted(len(found), 'item')}, {total}; `statllama gc` deletes them:")
         _list(found, MOST, "statllama gc --dry-run")
     kinds = [item.what.partition(" ")[0] for item in stock.items if item.entry is not None]
