@@ -306,7 +306,8 @@ def test_an_error_on_one_rank_is_told_on_all(group: Group, short: Path, tmp_path
     resumed = paths(group.run("train", 2, short, tmp_path / "w", drops))["sft"]
     assert metrics(resumed)["resumed_from"] == 2
     assert adapter_bytes(resumed) == adapter_bytes(whole)
-    assert (resumed / "history.json").read_bytes() == (whole / "history.json").read_bytes()
+    told = [[{**entry, "num_tokens": 0} for entry in history(result)] for result in (resumed, whole)]
+    assert told[0] == told[1], "but for TRL's own count, which begins anew"
 
 
 def test_drift_ends_all_at_the_step_at_which_it_ends_one(group: Group, base_folder: Path, tmp_path: Path) -> None:
