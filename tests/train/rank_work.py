@@ -42,9 +42,14 @@ def joining(rank: int, order: dict[str, Any]) -> Any:
 
 
 def train(
-    ranks: Ranks, path: str, workspace: str, overrides: list[str] | None = None, fault: dict[str, Any] | None = None
+    ranks: Ranks,
+    path: str,
+    workspace: str,
+    overrides: list[str] | None = None,
+    fault: dict[str, Any] | None = None,
+    only: str = "",
 ) -> dict[str, Any]:
-    """Train all stages of a recipe; what came out, what was told, and the files that this rank changed.
+    """Train a recipe's stages, or one and its parent; what came out, what was told, the files that this rank changed.
 
     `fault`: {rank: of which, kind: see `_ill`, step: from which on}.
     """
@@ -53,7 +58,8 @@ def train(
     ranks.any(False)  # nobody publishes before all have planned
     with StopSignal() as stop, _changes(workspace) as changed, _ill(ranks, fault):
         session = Session(recipe, store, told, stop, base=planned[0].material["base"], ranks=ranks)
-        entries = {stage.spec.name: stage.entry or session.train(stage) for stage in planned}
+        wanted = [stage for stage in planned if not only or stage.spec.name in (only, planned[0].spec.name)]
+        entries = {stage.spec.name: session.train(stage) for stage in wanted}
     paths = {name: str(entry.path) for name, entry in entries.items()}
     return {"paths": paths, "notes": told.notes, "steps": len(told.steps), "changed": sorted(changed)}
 
