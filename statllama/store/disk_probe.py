@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -190,7 +189,7 @@ def freed_by_death(folder: Path, token: str, lock: Lock = try_lock) -> bool:
             if holder.poll() is not None or time.monotonic() > until:
                 raise StoreError(f"a second process could not take a lock in {folder}")
             time.sleep(_TICK)
-        holder.send_signal(signal.SIGKILL)
+        holder.kill()
         holder.wait()
         until = time.monotonic() + FREED
         while not _taken(lock, place / LOCK):
