@@ -59,6 +59,10 @@ def test_a_run_on_a_second_machine_takes_all_from_the_mirror(
     told = statllama("run", recipe, "--workspace", there, "--mirror", URL, cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     assert sorted(bucket.find("/bucket/lab")) == pushed and "2 results and 2 scores fetched" in told.stdout
+    idle.setattr("statllama.runs.cluster.fill.RayExecutor._cluster", None)  # a cluster would have nothing to do
+    spread = ("run", recipe, "--workspace", tmp_path / "spread", "--mirror", URL, "--executor", "ray")
+    assert (ray := statllama(*spread, cwd=tmp_path)).returncode == 0, ray.stderr
+    assert list(verified(tmp_path / "spread")) == list(verified(there))
     study = statllama("study", recipe, "--workspace", tmp_path / "study", "--mirror", URL, cwd=tmp_path)
     assert study.returncode == 0, study.stderr
     assert list(verified(tmp_path / "study")) == list(verified(there)) and sorted(bucket.find("/bucket/lab")) == pushed
