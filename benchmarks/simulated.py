@@ -53,7 +53,7 @@ class Piece:
         return f"{self.kind} {self.name}"
 
 
-UNGATED = SimpleNamespace(recipe=SimpleNamespace(name="simulated", evaluate=SimpleNamespace(gates={})), store=None)
+UNGATED = SimpleNamespace(recipe=SimpleNamespace(name="a recipe", evaluate=SimpleNamespace(gates={})), store=None)
 
 
 @dataclass
