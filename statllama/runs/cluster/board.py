@@ -135,14 +135,18 @@ class RemoteReporter(Reporter):
         finally:
             self._tell(event + END)
 
-    def busy(self, what: str) -> AbstractContextManager[None]:
-        return self._block("busy", what)  # type: ignore[return-value]
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        with self._block("busy", what):
+            yield
 
     def waiting(self, what: str) -> Callable[[Holder], None]:
         return lambda holder: self._tell("waiting", what, holder)
 
-    def preparing(self, stage: str) -> AbstractContextManager[Callable[[str, int, int], None] | None]:
-        return self._block("preparing", stage)
+    @contextmanager
+    def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None] | None]:
+        with self._block("preparing", stage) as call:
+            yield call
 
     def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         self._tell("data_ready", spec, report, findings)
@@ -150,8 +154,10 @@ class RemoteReporter(Reporter):
     def sized(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> None:
         self._tell("sized", spec, report, steps)
 
-    def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> AbstractContextManager[None]:
-        return self._block("training", spec, report, steps)  # type: ignore[return-value]
+    @contextmanager
+    def training(self, spec: TrainingSpec, report: MixtureReport, steps: int) -> Iterator[None]:
+        with self._block("training", spec, report, steps):
+            yield
 
     def step(self, event: StepEvent) -> None:
         self._tell("step", event)
@@ -165,8 +171,10 @@ class RemoteReporter(Reporter):
     def stage_cached(self, name: str, entry: Entry) -> None:
         self._tell("stage_cached", name, entry)
 
-    def scoring(self, name: str, task: str) -> AbstractContextManager[Callable[[int, int, str], None] | None]:
-        return self._block("scoring", name, task)
+    @contextmanager
+    def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        with self._block("scoring", name, task) as call:
+            yield call
 
     def scored(self, name: str, score: TaskScore) -> None:
         self._tell("scored", name, score)
@@ -177,8 +185,10 @@ class RemoteReporter(Reporter):
     def answered(self, name: str, answers: Sequence[PromptAnswer]) -> None:
         self._tell("answered", name, answers)
 
-    def exporting(self, what: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
-        return self._block("exporting", what)
+    @contextmanager
+    def exporting(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        with self._block("exporting", what) as call:
+            yield call
 
     def verifying(self, what: str) -> None:
         self._tell("verifying", what)

@@ -22,7 +22,7 @@ def check_cluster(workspace: Path, address: str) -> Iterator[Finding]:
     except StatllamaError as error:
         yield Finding("cluster", "error", error.message, error.remedy)
         return
-    for host, faults in found.items():
+    for host, faults in found:
         if not faults:
             yield Finding(f"host {host}", "ok", f"versions as here; it sees, writes and locks {workspace}")
         for fault in faults:

@@ -169,10 +169,8 @@ def why(exc: BaseException) -> str:
     kind, text = type(exc).__name__, " ".join(str(exc).split())
     if kind == "OutOfMemoryError" or re.search(r"running low on memory|memory usage threshold|due to memory", text):
         return "its host ran out of memory, and Ray ended it"
-    if kind == "NodeDiedError" or re.search(r"node (has died|was terminated|is dead)", text):
+    if kind in ("NodeDiedError", "ActorUnavailableError") or re.search(r"node (has died|was terminated|is dead)", text):
         return "its host has left the cluster, or cannot be reached"
-    if kind == "ActorUnavailableError":
-        return "its host cannot be reached"
     if "creation task" in text:
         last = [line.strip() for line in str(exc).splitlines() if line.strip()][-1]
         return f"it does not start: {last}"

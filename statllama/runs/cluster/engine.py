@@ -17,7 +17,7 @@ from typing import Any
 from statllama.errors import Interrupted, UsageError
 from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Board
-from statllama.runs.cluster.connection import ClusterGone, Connection, connected
+from statllama.runs.cluster.connection import ClusterGone, Connection, connected, gone
 from statllama.runs.cluster.crew import LINGER, Crew, Terms, choose, why
 from statllama.runs.cluster.nodes import Facts, Fault, Question, answered, asking, facts, faults, notes, require
 from statllama.runs.cluster.slot import Perform, Place, UnexpectedError, shared_environment
@@ -26,6 +26,7 @@ from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Told, Work
 PULSE = 2.0  # seconds between two looks at whether the cluster is there
 MISSED = 3  # looks in a row that it may miss
 ANSWER = 120.0  # seconds that a host gets to say what it sees: a process starts there
+LETTER = 10.0  # seconds in which what is there must come
 CROWDED = 30.0  # seconds until a work that waits for a device is told
 IDLE = 120.0  # seconds until an idle slot gives its device back
 
@@ -59,12 +60,12 @@ def connect(
             cluster.close()
 
 
-def survey(question: Question, own: Facts, note: Callable[[str], None]) -> dict[str, list[Fault]]:
-    """Ask every host of the cluster what it sees; {host: what keeps it from working with the driver}."""
+def survey(question: Question, own: Facts, note: Callable[[str], None]) -> list[tuple[str, list[Fault]]]:
+    """Ask every host of the cluster what it sees; (host, what keeps it from working with the driver) of each."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    began, asked, found = time.time(), {}, dict[str, list[Fault]]()
+    began, asked, found = time.time(), {}, list[tuple[str, list[Fault]]]()
     for node in _nodes():
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         look = ray.remote(facts).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
@@ -74,12 +75,9 @@ def survey(question: Question, own: Facts, note: Callable[[str], None]) -> dict[
         ready, waiting = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
         if not ready:
             break
-        host = asked[ready[0]]
-        found[host] = _answer(ready[0], question, own, began, note)
-    for late in waiting:
-        found[asked[late]] = [
-            Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
-        ]
+        found.append((asked[ready[0]], _answer(ready[0], question, own, began, note)))
+    late = Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
+    found += [(asked[each], [late]) for each in waiting]
     return found
 
 
@@ -126,7 +124,8 @@ class RayCluster:
         beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         make = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=beside)
         self._board = make.remote()
-        gpus = sum(node["Resources"].get("GPU", 0) for node in _nodes())
+        self._hosts = _nodes()
+        gpus = sum(node["Resources"].get("GPU", 0) for node in self._hosts)
         arguments = (question, threads, shared_environment(), self._board)
         self._terms = Terms("GPU" if gpus else "CPU", threads, arguments)
         self._crews: list[Crew] = []
@@ -139,7 +138,7 @@ class RayCluster:
     def devices(self) -> int:
         """Return the number of slots that the cluster has place for now."""
         need = self._terms.resources[self._terms.device]
-        there = sum(int(node["Resources"].get(self._terms.device, 0) // need) for node in _nodes())
+        there = sum(int(node["Resources"].get(self._terms.device, 0) // need) for node in self._hosts)
         return there if self._workers is None else min(there, self._workers)
 
     def require(self, devices: int) -> None:
@@ -163,7 +162,7 @@ class RayCluster:
         there = self.devices()
         busy = sum(crew.size for crew in self._crews if crew.work is not None)
         if there < work.devices and not busy:
-            raise ClusterGone(
+            raise gone(
                 self._connection.address,
                 f"hosts have left, and {work} needs {work.devices} devices where {there} remain",
             )
@@ -177,6 +176,7 @@ class RayCluster:
         for each in closing:
             self._close(each)
         if crew is None:
+            self._require_head()  # without one Ray would wait for it here, for a minute, and then end this process
             taken = {crew.number for crew in self._crews}
             crew = Crew.hired(work.devices, min(set(range(len(taken) + 1)) - taken), self._terms)
             self._crews.append(crew)
@@ -211,8 +211,8 @@ class RayCluster:
         """
         self._stops += 1
         self._board.stop.remote()
-        for crew in [crew for crew in self._crews if crew.work is not None]:
-            if crew.places is None or self._stops > 2:
+        for crew in list(self._crews):
+            if crew.work is not None and (crew.places is None or self._stops > 2):
                 self._news.append(Ended(crew.work.id, crew.where, 0.0, Interrupted("stopped before it was saved")))
                 self._close(crew)
 
@@ -234,7 +234,7 @@ class RayCluster:
         if reference not in crew.asked:  # its crew was closed meanwhile
             return
         try:
-            value = ray.get(reference, timeout=ANSWER)
+            value = ray.get(reference, timeout=LETTER)
         except RayTaskError as exc:
             self._lose(crew, f"it fails with {type(exc.cause).__name__}: {exc.cause}")
             return
@@ -252,13 +252,13 @@ class RayCluster:
     def _check(self, crew: Crew, places: list[Place]) -> None:
         """Check a new crew's processes as its hosts were: one may run in another environment, or the host be new."""
         ended = time.time()
+        asked, own = crew.asked_at, self._own
+        seen = [answered(self._question, place.facts) for place in places]
         require(
-            {
-                place.facts.host: faults(
-                    self._own, place.facts, crew.asked_at, ended, seen=answered(self._question, place.facts)
-                )
-                for place in places
-            }
+            [
+                (place.facts.host, faults(own, place.facts, asked, ended, seen=known))
+                for place, known in zip(places, seen, strict=True)
+            ]
         )
         crew.places = places
 
@@ -277,11 +277,20 @@ class RayCluster:
             self._close(crew)
         else:
             crew.rest()
+            self._relieve(crew)
+
+    def _relieve(self, crew: Crew) -> None:
+        """Give an idle crew the work of one that waits for a device in vain, since others use the cluster."""
+        for other in self._crews:
+            if other.work is not None and other.places is None and other.size == crew.size:
+                crew.work, crew.base = other.work, other.base
+                self._close(other)
+                self._begin(crew)
+                return
 
     def _lose(self, crew: Crew, reason: str) -> None:
         assert crew.work is not None
-        with suppress(ClusterGone):
-            self._fetch(waiting=False)
+        self._fetch(waiting=False)
         self._news.append(Lost(crew.work.id, crew.where, reason))
         self._close(crew)
 
@@ -294,11 +303,13 @@ class RayCluster:
         import ray
         from ray.exceptions import GetTimeoutError, RayError
 
+        if not waiting:
+            self._require_head()
         asked = self._poll if waiting else self._board.since.remote(self._seen, 0.0)
         try:
-            next_, items = ray.get(asked, timeout=ANSWER)
+            next_, items = ray.get(asked, timeout=LETTER)
         except (RayError, GetTimeoutError) as exc:
-            raise ClusterGone(self._connection.address, f"the process that passes on messages: {why(exc)}") from exc
+            raise gone(self._connection.address, f"the process that passes on messages: {why(exc)}") from exc
         if waiting:
             self._poll = None
         first = next_ - len(items)
@@ -308,6 +319,15 @@ class RayCluster:
                 self._news.append(Told(work, crews[work].where, event, arguments))
         self._seen = max(self._seen, next_)
 
+    def _require_head(self) -> None:
+        if not self._connection.answers():
+            raise self._gone()
+
+    def _gone(self) -> ClusterGone:
+        """Return the error; workers whose processes are there yet are asked to save what they have."""
+        self._board.stop.remote()
+        return gone(self._connection.address)
+
     def _watch(self) -> None:
         """Look after what nobody tells: a head that died, a group that hangs, a full cluster, idle slots."""
         import ray
@@ -316,10 +336,12 @@ class RayCluster:
         if now < self._looked + PULSE:
             return
         self._looked = now
-        self._missed = 0 if self._connection.answers() else self._missed + 1
+        if self._connection.answers():
+            self._missed, self._hosts = 0, _nodes()
+        else:
+            self._missed += 1
         if self._missed >= MISSED:
-            self._board.stop.remote()  # its process may be there yet: so workers save what they have
-            raise ClusterGone(self._connection.address)
+            raise self._gone()
         for crew in list(self._crews):
             if crew.work is None and now > crew.since + IDLE:
                 self._close(crew)

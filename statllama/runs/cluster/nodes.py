@@ -82,7 +82,8 @@ class Fault:
 def facts(question: Question | None = None) -> Facts:
     """Return what this process can say of its host. It writes an answer into the workspace when asked about one."""
     clock = time.time()
-    wrong, answer, missing = None, "", ()
+    wrong, answer = None, ""
+    missing: tuple[str, ...] = ()
     if question is not None:
         wrong, answer = _workspace(question)
         missing = tuple(str(path) for path, size in question.files if not _seen(path, size))
@@ -186,13 +187,13 @@ def apart(clock: float, began: float, ended: float) -> float:
     return min(0.0, clock - began) + max(0.0, clock - ended)
 
 
-def require(found: Mapping[str, Sequence[Fault]]) -> None:
-    """Raise UsageError that names each host with a fault, and how to mend all of them. `found`: {host: its faults}."""
-    wrong = {host: those for host, those in found.items() if those}
+def require(found: Sequence[tuple[str, Sequence[Fault]]]) -> None:
+    """Raise UsageError that names each host with a fault, and how to mend all of them. `found`: (host, its faults)."""
+    wrong = [(host, those) for host, those in found if those]
     if not wrong:
         return
-    lines = [f"  {host}: {fault.what}" for host, those in wrong.items() for fault in those]
-    remedies = dict.fromkeys(fault.remedy for those in wrong.values() for fault in those)
+    lines = dict.fromkeys(f"  {host}: {fault.what}" for host, those in wrong for fault in those)
+    remedies = dict.fromkeys(fault.remedy for _, those in wrong for fault in those)
     count = f"{len(wrong)} of {len(found)} hosts" if len(found) > 1 else "the host"
     raise UsageError(
         "\n".join([f"{count} of the cluster cannot take part in this run:", *lines]),

@@ -73,7 +73,8 @@ class Slot:
         self._desk: Any = None
         self._insistence, self._working = 0, False
         self._main = threading.main_thread().ident
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray starts its processes with it blocked
+        if (mask := getattr(signal, "pthread_sigmask", None)) is not None:  # Ray starts its processes with it blocked
+            mask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, lambda number, frame: None)  # between two works it means nothing
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
 
@@ -136,7 +137,7 @@ class Slot:
             if told > self._insistence:
                 self._insistence = told
                 if self._working and self._main is not None:
-                    signal.pthread_kill(self._main, signal.SIGINT)
+                    getattr(signal, "pthread_kill", os.kill)(self._main, signal.SIGINT)
 
 
 def shared_environment() -> dict[str, str]:

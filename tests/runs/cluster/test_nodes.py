@@ -41,7 +41,7 @@ def test_a_host_that_sees_what_the_driver_sees_is_well(question: Question, own: 
     told = facts(question)
     assert faults(own, told, began, time.time(), seen=nodes.answered(question, told)) == []
     assert notes(own, told, began, time.time()) == []
-    require({"here": []})
+    require([("here", [])])
 
 
 def test_nothing_is_left_in_the_workspace(tmp_path: Path) -> None:
@@ -142,7 +142,8 @@ def test_a_workspace_that_cannot_be_written(question: Question, own: Facts) -> N
 def test_all_that_is_wrong_is_one_error(own: Facts) -> None:
     other = replace(own, ray="2.1.0", statllama="9.9")
     now = time.time()
-    found = {"a (10.0.0.1)": faults(own, other, now, now), "b (10.0.0.2)": [], "c": faults(own, other, now, now)}
+    wrong = faults(own, other, now, now)
+    found = [("a (10.0.0.1)", wrong), ("b (10.0.0.2)", []), ("c", wrong)]
     with pytest.raises(UsageError) as caught:
         require(found)
     lines = str(caught.value).splitlines()
