@@ -137,7 +137,12 @@ class Slot:
             if told > self._insistence:
                 self._insistence = told
                 if self._working and self._main is not None:
-                    getattr(signal, "pthread_kill", os.kill)(self._main, signal.SIGINT)
+                    getattr(signal, "pthread_kill", _raise)(self._main, signal.SIGINT)
+
+
+def _raise(thread: int, number: int) -> None:
+    """Stand in for `pthread_kill` on Windows, where Python hands every signal to the main thread."""
+    signal.raise_signal(number)
 
 
 def shared_environment() -> dict[str, str]:
