@@ -379,7 +379,9 @@ def out_of_memory(monkeypatch: pytest.MonkeyPatch, above: int, since: int = 0) -
     monkeypatch.setattr(StepTrainer, "pass_step", failing)
 
 
-@pytest.mark.parametrize(("kind", "since"), [("sft", 0), ("cpt", 3), ("dpo", 3), ("kto", 3)])
+@pytest.mark.parametrize(
+    ("kind", "since"), [("sft", 0), pytest.param("cpt", 3, marks=pytest.mark.slow), ("dpo", 3), ("kto", 3)]
+)
 def test_out_of_memory_takes_the_step_again_in_smaller_passes(
     kind: str, since: int, write_recipe: Write, command: Command, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
