@@ -54,6 +54,7 @@ def connect(
         require(survey(question, own, note))
         cluster = RayCluster(connection, question, own, threads, workers, note, perform)
         cluster.require(devices)
+        cluster.note_fewer()
         try:
             yield cluster
         finally:
@@ -156,6 +157,15 @@ class RayCluster:
         limit = "" if self._workers is None else f" (--workers {self._workers})"
         least = "; or lower `train.devices`" if devices > 1 else ""
         raise UsageError(f"a stage needs {what} at once, and {at} has {there}{limit}", remedy=remedy + least)
+
+    def note_fewer(self) -> None:
+        """Note that there are fewer devices than workers were asked for."""
+        if self._workers is None or (there := self.devices()) >= self._workers:
+            return
+        each, number = ("GPU", 1) if self._terms.device == "GPU" else ("core", self._terms.threads)
+        takes = f"each takes {number} {each}{'' if number == 1 else 's'}"
+        more = "" if number == 1 else ": with OMP_NUM_THREADS=1 before the command there are more, which moves rounding"
+        self._note(f"--workers {self._workers}: there is room for {there} at a time, since {takes}{more}")
 
     def room(self, work: Work) -> bool:
         """Return whether a work could start now. StatllamaError when hosts left, and too few devices remain."""
