@@ -303,7 +303,7 @@ def test_one_of_several_processes(
     monkeypatch.setenv("WORLD_SIZE", "2")
     path = write_recipe([stage("sft")])
     for arguments in (("run", path), ("eval", path, "--task", "ap_statistics")):
-        has(command(*arguments), 2, "WORLD_SIZE is 2", "a stage trains in one", "without torchrun")
+        has(command(*arguments), 2, "WORLD_SIZE is 2", "without torchrun", "--devices 2")
     assert not (tmp_path / "w" / "results").exists()
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert command("run", path, "--set", "stages.sft.train.steps=1").code == 0
