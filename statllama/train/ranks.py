@@ -127,6 +127,8 @@ class _Joined(Ranks):
         host, port = place.hostname or "", place.port or 0
         try:
             self._store: Any = TCPStore(host, port, size, self.first, JOINING, wait_for_workers=False)
+            self._store.set(f"here/{rank}", "")
+            self._store.wait([f"here/{one}" for one in range(size)], JOINING)  # gloo would wait for its own timeout
             self._group: Any = self._gloo(host, port)
         except (RuntimeError, OSError) as error:
             raise TrainingError(
