@@ -12,77 +12,27 @@ What one work asks of the file system is counted by store_operations.py, and add
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import math
+import os
 import random
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
-from typing import Any, ClassVar, cast
-from unittest import mock
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 from common import RESULTS, report
+from simulated import BASE, CHECKPOINT, START, Graph, Outcome, Piece, Recipe, first_come, graph_of, simulate, violations
 
-from statllama.errors import StatllamaError
-from statllama.runs.cluster import fill
 from statllama.runs.cluster.agenda import Agenda, Course
 from statllama.runs.cluster.schedule import in_order, urgency
-from statllama.runs.cluster.work import Ended, Heard, Kind, Lost, Where, Work
-from statllama.runs.reporting import Reporter
-from statllama.runs.signals import StopSignal
+from statllama.runs.cluster.work import Kind
 
-Graph = Mapping[str, tuple["Piece", frozenset[str]]]
-"""{id of a work: the work with its length, and the ids of those before it}"""
 SEEDS = 10  # of first stages; a tenth of the recipes stands on each
+EFFICIENCY = 0.85  # of several devices on one stage: assumed
 BENCHMARKS = ("stats", "general")
-CHECKPOINT = 300.0  # seconds between two checkpoints of a stage
-START, BASE = 20.0, 60.0  # seconds until a worker takes works; until it has loaded the base
-HOUR = 3600.0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A work of the simulation: what `Work` is to the driver, and how long it really takes."""
-
-    kind: Kind
-    name: str
-    key: str
-    seconds: float | None
-    """Forecast, as the driver has it."""
-    length: float
-    """What it takes."""
-    devices: int = 1
-
-    @property
-    def id(self) -> str:
-        """Return what it is told by, as `Work.id`."""
-        return f"{self.kind}-{self.key}"
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
-
-
-UNGATED = SimpleNamespace(recipe=SimpleNamespace(evaluate=SimpleNamespace(gates={})))
-
-
-@dataclass
-class Recipe:
-    """What `Filling` needs of a course. What a worker says that it published is there."""
-
-    name: str
-    lacks: tuple[tuple[Piece, frozenset[str]], ...]
-    session: ClassVar[Any] = UNGATED
-
-    def take(self, done: Piece) -> None:
-        """Note that a work is published."""
-        self.lacks = tuple((piece, needs) for piece, needs in self.lacks if piece.id != done.id)
-
-    def holds(self, work: Piece) -> bool:
-        """Return whether the workspace has it."""
-        return True
 
 
 def measured() -> dict[str, float]:
@@ -125,19 +75,23 @@ def paths(count: int) -> list[tuple[str, ...]]:
     return found
 
 
-def study(count: int, scale: float, *, shared: bool = True, known: bool = True, off: float = 0.0) -> list[Recipe]:
+def study(
+    count: int, scale: float, *, shared: bool = True, known: bool = True, off: float = 0.0, devices: int = 1
+) -> list[Recipe]:
     """The courses of so many recipes.
 
     `shared`: recipes that begin alike share what they begin with. `known`: there are forecasts. `off`: standard
     deviation of the logarithm of true over forecast length. As in the agenda, scores and drifts have no forecast.
+    `devices`: of each stage that others wait for, which are then 0.85 times as much faster.
     """
     seconds, draw = measured(), random.Random(0)
     pieces: dict[str, Piece] = {}
 
-    def piece(kind: Kind, name: str, key: str) -> Piece:
-        found = Piece(kind, name, key, None, 0.0)
+    def piece(kind: Kind, name: str, key: str, on: int = 1) -> Piece:
+        found = Piece(kind, name, key, None, 0.0, on)
         if found.id not in pieces:
             length = scale * seconds[name.partition("/")[0] if kind == "train" else "score"]
+            length /= 1 if on == 1 else EFFICIENCY * on
             forecast = length if kind == "train" and known else None
             pieces[found.id] = replace(found, seconds=forecast, length=length * math.exp(draw.gauss(0.0, off)))
         return pieces[found.id]
@@ -149,172 +103,13 @@ def study(count: int, scale: float, *, shared: bool = True, known: bool = True, 
         below, before = "" if shared else f"{i}:", frozenset[str]()
         for stage in stages:
             below = f"{below} {stage}"
-            trained = piece("train", stage, below)
+            trained = piece("train", stage, below, devices if stage != stages[-1] else 1)
             lacks.append((trained, before))
             before |= {trained.id}
             lacks += [(piece("score", stage, f"{below} on {task}"), before) for task in BENCHMARKS]
             lacks.append((piece("measure", stage, below), before))
         courses.append(Recipe(f"recipe {i}", tuple(lacks)))
     return courses
-
-
-def graph_of(courses: Sequence[Recipe]) -> Graph:
-    """All works of the courses."""
-    return {piece.id: (piece, needs) for course in courses for piece, needs in course.lacks}
-
-
-def bound(graph: Graph, workers: int) -> float:
-    """Seconds that no schedule can beat: the longest chain, or the sum over all workers."""
-    lengths = {name: replace(piece, seconds=piece.length) for name, (piece, _) in graph.items()}
-    chains = urgency(cast(Mapping[str, Work], lengths), {name: needs for name, (_, needs) in graph.items()})
-    return max(max(chains.values()), sum(piece.length for piece, _ in graph.values()) / workers)
-
-
-@dataclass
-class Device:
-    """A device, and the process on it."""
-
-    number: int
-    alive: bool = False
-    """Whether a process is there, which then has the base."""
-    work: Piece | None = None
-    began: float = 0.0
-    ready: float = 0.0
-    """When it begins with its work proper."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """What a device did from when to when: `began` includes its start and the base."""
-
-    device: int
-    work: str
-    began: float
-    ready: float
-    ended: float
-    done: bool
-
-
-class Simulated:
-    """A cluster (`work.Cluster`) on a clock of its own."""
-
-    def __init__(self, workers: int, lost: float | None = None) -> None:
-        """Take `lost`: hours that a process lives in the mean; None: for ever."""
-        self.now, self.spans, self.losses = 0.0, list[Span](), 0
-        self._devices = [Device(number) for number in range(workers)]
-        self._queue: list[tuple[float, int, bool]] = []  # (when, device, whether its work ends well)
-        self._left: dict[str, float] = {}  # seconds of a work that its checkpoints leave to do
-        self._lost, self._draw = lost, random.Random(1)
-
-    def room(self, work: Piece) -> bool:
-        """Return whether a device is free."""
-        return any(device.work is None for device in self._devices)
-
-    def submit(self, work: Piece) -> None:
-        """Start a work, on a device that has the base, if one is free."""
-        free = [device for device in self._devices if device.work is None]
-        device = max(free, key=lambda one: one.alive)
-        device.began, device.ready = self.now, self.now + (START + BASE) * (not device.alive)
-        device.work, device.alive = work, True
-        ends = device.ready + self._left.get(work.id, work.length)
-        dies = math.inf if self._lost is None else self.now + self._draw.expovariate(1 / (self._lost * HOUR))
-        heapq.heappush(self._queue, (min(ends, dies), device.number, ends <= dies))
-
-    def heard(self, timeout: float) -> list[Heard]:
-        """Return what happens next, at once: this clock does not wait."""
-        self.now, number, well = heapq.heappop(self._queue)
-        device = self._devices[number]
-        work, where = device.work, Where("host", f"gpu {number}")
-        assert work is not None
-        device.work = None
-        self.spans.append(Span(number, work.id, device.began, device.ready, self.now, well))
-        if well:
-            return [Ended(work.id, where, self.now - device.ready)]
-        self.losses += 1
-        device.alive = False
-        done = max(0.0, self.now - device.ready)
-        if work.kind == "train":
-            done = done // CHECKPOINT * CHECKPOINT
-        elif work.kind == "measure":
-            done = 0.0  # a score keeps each answer
-        self._left[work.id] = self._left.get(work.id, work.length) - done
-        return [Lost(work.id, where, "it was killed")]
-
-    def stop(self) -> None:
-        """Never asked."""
-        raise AssertionError
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a study."""
-
-    seconds: float
-    bound: float
-    useful: float
-    """Share of the devices' time that went into work that was kept."""
-    losses: int
-    failed: int
-    """Recipes that were given up: see `fill.TRIES`."""
-    events: int
-    driver: float
-    """Processor seconds of the driver's loop."""
-    spans: tuple[Span, ...] = ()
-
-    def row(self) -> dict[str, float]:
-        """Return its figures."""
-        return {
-            "hours": round(self.seconds / HOUR, 2),
-            "over the bound": round(self.seconds / self.bound, 3),
-            "useful": round(self.useful, 3),
-            "losses": self.losses,
-            "recipes given up": self.failed,
-            "driver, ms an event": round(1e3 * self.driver / self.events, 2),
-        }
-
-
-def simulate(courses: Sequence[Recipe], workers: int, lost: float | None = None) -> Outcome:
-    """Have the driver's loop fill a workspace."""
-    graph, cluster = graph_of(courses), Simulated(workers, lost)
-    with StopSignal() as stop:
-        loop = fill.Filling(cast(Sequence[Course], courses), cast(Any, cluster), Reporter(), stop)
-        began = time.process_time()
-        failed: Mapping[str, StatllamaError] = loop.run()
-        took = time.process_time() - began
-    done = sum(graph[span.work][0].length for span in cluster.spans if span.done)
-    useful, spans = done / (workers * cluster.now), tuple(cluster.spans)
-    return Outcome(cluster.now, bound(graph, workers), useful, cluster.losses, len(failed), len(spans), took, spans)
-
-
-@contextmanager
-def first_come() -> Iterator[None]:
-    """Have the loop take ready works as the recipes list them."""
-
-    def listed(works: Mapping[str, Work], needs: Mapping[str, frozenset[str]], _: object = None) -> list[Work]:
-        return [work for name, work in works.items() if not any(before in works for before in needs[name])]
-
-    with mock.patch.object(fill, "in_order", listed):
-        yield
-
-
-def violations(outcome: Outcome, graph: Graph) -> list[str]:
-    """Return what the simulation did that no cluster can do."""
-    found, ended = [], {span.work: span.ended for span in outcome.spans if span.done}
-    if len(ended) != sum(span.done for span in outcome.spans):
-        found.append("a work was done twice")
-    free: dict[int, float] = {}
-    for span in sorted(outcome.spans, key=lambda span: span.began):
-        if span.began < free.get(span.device, 0.0):
-            found.append(f"device {span.device} did two works at {span.began}")
-        free[span.device] = span.ended
-        found += [
-            f"{span.work} began before {before} was done"
-            for before in graph[span.work][1]
-            if ended.get(before, math.inf) > span.began
-        ]
-    if not outcome.failed and (ended.keys() != graph.keys() or outcome.seconds < outcome.bound - 1e-6):
-        found.append(f"{len(ended)} of {len(graph)} works in {outcome.seconds} s, where {outcome.bound} s are needed")
-    return found
 
 
 def scenarios(recipes: int, workers: int, scale: float) -> dict[str, Outcome]:
@@ -336,6 +131,7 @@ def scenarios(recipes: int, workers: int, scale: float) -> dict[str, Outcome]:
         told("first come, lengths off by 25 %", study(recipes, scale, off=0.25))
     for hours in (24.0, 6.0, 2.0, 0.5):
         told(f"a process lives {hours:g} h", study(recipes, scale), lost=hours)
+    told("first stages on 4 devices each", study(recipes, scale, devices=4))
     told("nothing shared", study(recipes, scale, shared=False))
     for some in (workers // 10, workers // 2, workers * 2, workers * 4):
         if some:
@@ -367,6 +163,37 @@ def driver_cost(recipes: int, scale: float) -> dict[str, float]:
     }
 
 
+def planning_cost(recipes: int = 24) -> dict[str, float]:
+    """What it takes the driver to plan one more recipe of a study: processor time and memory, in the mean of some."""
+    from statllama.recipe import load_recipe
+    from statllama.runs.plan import plan
+    from statllama.runs.reporting import Reporter
+    from statllama.runs.runner import prepared_course
+    from statllama.runs.session import Session
+    from statllama.runs.signals import StopSignal
+    from statllama.store import Store
+
+    kept, loaded = [], None
+    with tempfile.TemporaryDirectory() as place:
+        store, began, before = Store(Path(place)), 0.0, 0
+        for i in range(-2, recipes):  # two to warm up: the data are tokenised once
+            if i == 0:
+                began, before = time.process_time(), _resident()
+            rate = f"stages.dtft_gentle.train.learning_rate={1e-5 * (i + 3)}"
+            recipe = load_recipe("recipes/miniature/instruct_pipeline.yaml", [rate]).down_to("dtft_gentle")
+            planned = plan(recipe, store, contents=True)
+            base = planned[0].material["base"]
+            session = Session(recipe, store, Reporter(), StopSignal(), base=base, loaded=loaded)
+            loaded = session.loaded
+            kept.append(prepared_course(f"recipe {i}", session, planned))
+        seconds, grown = time.process_time() - began, _resident() - before
+    return {"ms": round(1e3 * seconds / recipes, 1), "MiB": round(grown / recipes / 2**20, 2)}
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def store_totals(recipes: int, scale: float) -> dict[str, Any]:
     """File system operations and requests of the whole study, from those of one work of each kind."""
     file = RESULTS / "store_operations.json"
@@ -395,10 +222,11 @@ def main() -> None:
         "recipes": asked.recipes,
         "workers": asked.workers,
         "scale": asked.scale,
-        "assumed": {"checkpoint": CHECKPOINT, "start": START, "base": BASE},
+        "assumed": {"checkpoint": CHECKPOINT, "start": START, "base": BASE, "efficiency": EFFICIENCY},
         "measured seconds": {name: round(value, 2) for name, value in measured().items()},
         "stages": {"shared": _stages(shared), "each recipe by itself": _stages(alone)},
         "works": {"shared": len(shared), "each recipe by itself": len(alone)},
+        "planning a recipe": planning_cost(),
         "driver, ms": driver_cost(asked.recipes, asked.scale),
         "scenarios": {n: o.row() for n, o in scenarios(asked.recipes, asked.workers, asked.scale).items()},
         "store": store_totals(asked.recipes, asked.scale),

@@ -41,6 +41,7 @@ def run(
     executor: Literal["local", "ray"] | None = None,
     address: str | None = None,
     workers: int | None = None,
+    mirror: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> Run:
     """Train every stage that is not trained yet, score the base and each stack.
@@ -48,8 +49,10 @@ def run(
     `recipe`: a YAML file, the name of a shipped recipe, or what `load_recipe` returned. `overrides`:
     `"stages.sft.train.steps=20"`, a list of such texts, or `{"stages.sft.train.steps": 20}`. `until`: stop after this
     stage. `wait`: for another process that trains the same stage, or raise StoreError. `trust_local_code`: run rewards
-    that lie beside the recipe. `executor`: `ray` trains and scores on workers beside each other, on the cluster at
-    `address` or on this machine, `workers` of them at most; default: as the command. `progress`: True prints as the
+    that lie beside the recipe. `mirror`: URL of an object store (`"s3://bucket/folder"`) from which results are fetched
+    before a stage is trained, and to which they are pushed; None: STATLLAMA_MIRROR. `executor`: `ray` trains and scores
+    on workers beside each other, on the cluster at `address` or on this machine, `workers` of them at most; default: as
+    the command. `progress`: True prints as the
     command does.
 
     In the main thread SIGINT and SIGTERM end the run after the step (Interrupted), and the same call goes on. Raises
@@ -59,7 +62,7 @@ def run(
     from statllama.runs import api
 
     chosen = (executor, address, workers)
-    return api.run(recipe, workspace, overrides, until, wait, trust_local_code, chosen, _reporter(progress))
+    return api.run(recipe, workspace, overrides, until, wait, trust_local_code, mirror, chosen, _reporter(progress))
 
 
 def plan(
@@ -70,6 +73,7 @@ def plan(
     until: str | None = None,
     on: str | None = None,
     calibrate: bool = False,
+    mirror: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> Plan:
     """Return which stages would run and why, with examples, tokens, steps, memory and seconds. `benchmarks` of it is
@@ -78,11 +82,11 @@ def plan(
 
     Prepares the data of the stages that would run and keeps them in the workspace, as the command does. `on`: forecast
     for a GPU, `"RTX 4090"` or `"12GB"`, in place of this machine. `calibrate`: first measure this machine, by a few
-    real steps of each type of stage.
+    real steps of each type of stage. `mirror`: as in `run`; what it has need not be trained.
     """
     from statllama.runs import api
 
-    return api.plan(recipe, workspace, overrides, until, on, calibrate, _reporter(progress))
+    return api.plan(recipe, workspace, overrides, until, on, calibrate, mirror, _reporter(progress))
 
 
 def evaluate(
@@ -95,6 +99,7 @@ def evaluate(
     limit: int | None = None,
     scale: Mapping[str, float] | None = None,
     overrides: Overrides = None,
+    mirror: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> Scores:
     """Score a run's base and stages, or any other model, on benchmarks. What was scored before is not scored again.
@@ -102,14 +107,14 @@ def evaluate(
     `target`: a run (`"quickstart"`, `"quickstart:sft"`), its recipe, a release, a model's folder or hub id. `stage`:
     only these, or `base`. `tasks`: benchmarks in place of the recipe's. `data`: `{task: file}` or
     `{task: {split: file}}`. `limit`: the first so many items. `scale`: `{stage: factor}`, also score the last of the
-    stacks with these adapters scaled. `overrides`: of `evaluate.*`.
+    stacks with these adapters scaled. `overrides`: of `evaluate.*`. `mirror`: as in `run`, for scores.
 
     Raises NotFoundError for an unknown name or a workspace without it, UsageError for an unfinished run (name a `stage`
     then), EvaluationError.
     """
     from statllama.runs import api
 
-    return api.evaluate(target, workspace, stage, tasks, data, limit, scale, overrides, _reporter(progress))
+    return api.evaluate(target, workspace, stage, tasks, data, limit, scale, overrides, mirror, _reporter(progress))
 
 
 def compare(models: Named | Sequence[Named], workspace: Named | None = None) -> Compared:

@@ -8,6 +8,8 @@
     +-- ModelError                  a base model or tokenizer that cannot be loaded or does not fit the recipe
     +-- StoreError                  a workspace that is corrupted, read-only, full, or held by another process
     |   +-- HeldError               an entry that another process holds; in `store/holder.py`
+    |   +-- LostError               an entry that a process of another host took over from this one; there too
+    |   +-- MirrorError             an object store that cannot be reached or used; in `store/mirror.py`
     +-- TrainingError               a stage that failed while training
     |   +-- InputChanged            a file that a key stands for is not what it was when the run was planned
     +-- EvaluationError             a benchmark that cannot be scored
@@ -16,6 +18,8 @@
     |   +-- GateBroken              a gate stops the run: a stage lost more than its recipe allows, or may have
     +-- JudgeError                  a judge of suspect rows that gives no answer; in `data/judging.py`
     +-- ExportError                 a release that cannot be made, or that does not behave like what was trained
+    +-- ClusterGone                 a Ray cluster that ended under a run; in `runs/cluster/connection.py`
+    +-- UnexpectedError             an exception in a worker that nobody foresaw; in `runs/cluster/slot.py`
     +-- Interrupted                 SIGINT or SIGTERM
 
 In parentheses: the class of the standard library that an error also is. Every error with exit code 2 is a ValueError:

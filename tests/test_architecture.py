@@ -45,6 +45,7 @@ HOMES = {
     "ray": "runs",
     "typer": "cli",
     "rich": "cli",
+    "fsspec": "store",
 }
 Sources = Mapping[str, str]
 """{file below statllama/: its text}"""
@@ -312,6 +313,7 @@ def test_what_must_be_light_imports_nothing_heavy_at_its_top() -> None:
         "lm_eval",
         "ray",
         "safetensors",
+        "fsspec",
     }
     light = ("__init__", "cli", "config", "errors", "problems", "recipe", "report", "runs", "store")
     for name in NAMES:

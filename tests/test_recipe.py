@@ -562,6 +562,7 @@ FREE: dict[str, dict[str, Any]] = {
     "gradient_checkpointing": {"gradient_checkpointing": False},
     "checkpoint_every": {"checkpoint_every": 3},
     "keep_checkpoints": {"keep_checkpoints": 5},
+    "devices": {"devices": 2},
 }
 LORA: dict[str, dict[str, Any]] = {
     "r": {"r": 8},

@@ -47,7 +47,7 @@ def rm(
 
     Says what goes and what stays, then asks. A run that goes on is not removed.
     """
-    from statllama.cli.console.house import agreed, print_cleared, print_removal
+    from statllama.cli.console.house import agreed, print_cleared, print_removal, print_watching
     from statllama.runs.house.clearing import removal, remove, stock_of, with_earlier
     from statllama.store import Store
     from statllama.store.leases import require_settled
@@ -59,7 +59,7 @@ def rm(
     require_settled(live)  # before it asks
     print_removal(going, whole=dry_run)
     if not dry_run and agreed("remove", yes, f"statllama rm {' '.join(runs)} --yes"):
-        print_cleared(remove(store, names, {item.place for item in going.items}))
+        print_cleared(remove(store, names, {item.place for item in going.items}, print_watching))
 
 
 def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: WorkspaceOption = WORKSPACE) -> None:
@@ -67,7 +67,7 @@ def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: Workspa
 
     Says what goes, then asks. What a process that is at work holds or needs stays.
     """
-    from statllama.cli.console.house import agreed, print_cleared, print_orphans
+    from statllama.cli.console.house import agreed, print_cleared, print_orphans, print_watching
     from statllama.runs.house.clearing import stock_of, sweep
     from statllama.store import Store
     from statllama.store.leases import require_settled
@@ -78,4 +78,4 @@ def gc(dry_run: DryRunOption = False, yes: YesOption = False, workspace: Workspa
     found = stock.orphans
     print_orphans(store, found, whole=dry_run)
     if not dry_run and (not found or agreed("delete", yes, "statllama gc --yes")):
-        print_cleared(sweep(store, {item.place for item in found}))
+        print_cleared(sweep(store, {item.place for item in found}, print_watching))

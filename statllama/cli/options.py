@@ -66,6 +66,15 @@ WorkspaceOption = Annotated[
     ),
 ]
 WORKSPACE = Path("workspace")
+MirrorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="STATLLAMA_MIRROR",
+        help="Object store that keeps results for other machines: s3://BUCKET/FOLDER. They are fetched before a stage "
+        "is trained, and pushed after.",
+    ),
+]
 
 TargetArg = Annotated[
     str,

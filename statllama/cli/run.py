@@ -13,6 +13,7 @@ from statllama.cli.options import (
     AddressOption,
     DevicesOption,
     ExecutorOption,
+    MirrorOption,
     RecipeArg,
     SetOption,
     TrustOption,
@@ -29,6 +30,7 @@ def run(
     overrides: SetOption = None,
     until: UntilOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
     watch: Annotated[
@@ -58,6 +60,7 @@ def run(
     from statllama.report.watching import watched
     from statllama.runs.cluster.fill import chosen_executor
     from statllama.runs.house.history import run_with
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.runner import run as run_recipe
     from statllama.runs.watch.live import LiveRecord
@@ -75,9 +78,9 @@ def run(
         print_page(page)
     with going_on(console):
         with watched(store, page, console.note) as start:
-            record = LiveRecord(store, console.note, start)
-            reporter = Reporters(console, record)
-            result = run_recipe(loaded, store, reporter, until=until, wait=wait, executor=workers_of)
+            reporter = Reporters(console, LiveRecord(store, console.note, start))
+            with mirrored(store, mirror, reporter) as workplace:
+                result = run_recipe(loaded, workplace, reporter, until=until, wait=wait, executor=workers_of)
         keys = {stage: folder.name for stage, folder in result.results.items()}
         print_next(run_with(store, loaded.name, keys), workspace, result.scorecard)
 
@@ -93,6 +96,7 @@ def plan(
         typer.Option("--on", metavar="CARD", help='Forecast for a GPU: "RTX 4090", h200, its memory (12GB), or cpu.'),
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     measure: Annotated[
         bool, typer.Option("--calibrate", help="First measure this machine, by a few real steps and items.")
     ] = False,
@@ -107,6 +111,7 @@ def plan(
     from statllama.cli.console.run import ConsoleReporter
     from statllama.runs.forecast.calibrate import require_here
     from statllama.runs.forecast.device import found_device, named_device
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.prospect import prospects
     from statllama.runs.study_file import load_study, with_stage
     from statllama.store import Store
@@ -115,9 +120,10 @@ def plan(
     if measure:
         require_here(device)
     recipes = [run.recipe for run in with_stage(load_study([recipe], overrides or []), until)]
-    ahead = prospects(recipes, Store(workspace), ConsoleReporter(), device, until=until, measure=measure)
-    for number, each in enumerate(ahead):
-        print_prospect(each, device, explain=number == 0)
+    with mirrored(Store(workspace), mirror, reporter := ConsoleReporter(), preview=True) as store:
+        ahead = prospects(recipes, store, reporter, device, until=until, measure=measure)
+        for number, each in enumerate(ahead):
+            print_prospect(each, device, explain=number == 0)
 
 
 def fetch(
@@ -166,16 +172,17 @@ def show(recipe: RecipeArg, overrides: SetOption = None, workspace: WorkspaceOpt
     print_recipe(loaded.to_yaml(), str(loaded.source), loaded.overrides)
 
 
-def doctor(workspace: WorkspaceOption = WORKSPACE) -> None:
-    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, hub.
+def doctor(workspace: WorkspaceOption = WORKSPACE, address: AddressOption = None) -> None:
+    """Check this machine: GPU, CUDA, versions, loading of the libraries, disk, locks of the workspace, hub.
 
-    Each finding names its remedy. Exits with 1 when something would stop a run.
+    With `--address` the hosts of that Ray cluster too. Each finding names its remedy. Exits with 1 when something would
+    stop a run.
     """
     from statllama.cli.console.workspace import print_finding
     from statllama.runs.doctor import examine
 
     sound = True
-    for finding in examine(workspace):
+    for finding in examine(workspace, address):
         print_finding(finding)
         sound = sound and finding.level != "error"
     if not sound:

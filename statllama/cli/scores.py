@@ -14,6 +14,7 @@ from statllama.cli.options import (
     DataOption,
     EvaluateSetOption,
     LimitOption,
+    MirrorOption,
     OutOption,
     RunArg,
     TargetArg,
@@ -52,6 +53,7 @@ def eval_(
     overrides: EvaluateSetOption = None,
     out: OutOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
 ) -> None:
     """Score a base model and the stages trained on it, or any other model, on benchmarks.
 
@@ -62,6 +64,7 @@ def eval_(
     from statllama.cli.console.scores import print_scorecard
     from statllama.runs import attribution as evaluation
     from statllama.runs.family import Family
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.scorer import open_scorer, origin, scoring_here
     from statllama.runs.signals import StopSignal
     from statllama.runs.subject import chosen_stacks, factors_of
@@ -73,8 +76,9 @@ def eval_(
     store, subject = _subject(name, workspace, overrides, task, data, limit)
     stages = [*([given] if given else []), *(stage or ())]
     stacks = chosen_stacks(subject, stages, factors_of(subject, scale or ()))
-    with StopSignal(), scoring_here(store, subject):
-        scorer = open_scorer(subject, store, ConsoleReporter())
+    reporter = ConsoleReporter()
+    with mirrored(store, mirror, reporter) as workplace, StopSignal(), scoring_here(store, subject):
+        scorer = open_scorer(subject, workplace, reporter)
         card, _ = evaluation.evaluate(scorer, stacks, Family.of(subject))
     print_scorecard(card)
     _write(out, {**origin(subject, scorer), **card.to_json()})

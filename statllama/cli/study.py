@@ -13,6 +13,7 @@ from statllama.cli.options import (
     AddressOption,
     DevicesOption,
     ExecutorOption,
+    MirrorOption,
     SetOption,
     TrustOption,
     WaitOption,
@@ -43,14 +44,14 @@ def study(
         str | None, typer.Option(metavar="STAGE", help="Run only recipes with this stage, and stop after it.")
     ] = None,
     seeds: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Train every recipe N times, under other seeds each time."),
+        int | None, typer.Option(metavar="N", help="Train every recipe N times, under other seeds each time.")
     ] = None,
     overrides: SetOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
     ] = None,
     workspace: WorkspaceOption = WORKSPACE,
+    mirror: MirrorOption = None,
     wait: WaitOption = True,
     trust_local_code: TrustOption = False,
     executor: ExecutorOption = None,
@@ -60,18 +61,36 @@ def study(
 ) -> None:
     """Run several recipes over shared stages: train each distinct stage once, compare all pipelines.
 
-    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command. With `--executor
-    ray` the stages of all pipelines that do not wait for one another train at the same time.
+    A failed pipeline does not stop the others. A stopped study goes on when you repeat the command. On Ray stages of
+    all pipelines train at the same time, where they do not wait for one another.
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
-    from statllama.cli.console.terminal import print_path
     from statllama.runs.cluster.fill import chosen_executor
+    from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
     from statllama.runs.study import run_study
-    from statllama.runs.study_file import MOST_RUNS, load_study
+    from statllama.runs.study_file import load_study
     from statllama.runs.watch.live import LiveRecord
     from statllama.store import Store
+
+    _require(seeds, out)
+    loaded = load_study(targets, with_devices(overrides, devices), seeds=seeds, trust_local_code=trust_local_code)
+    workers_of = chosen_executor(executor, address, workers, loaded.recipes)
+    store, console = Store(workspace), StudyReporter()
+    reporter = Reporters(console, LiveRecord(store, console.note))
+    with going_on(console), mirrored(store, mirror, reporter) as workplace:
+        result = run_study(loaded, workplace, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
+    print_study(result)
+    _write(result, out)
+    print_next_of_study(result, targets, workspace)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _require(seeds: int | None, out: Path | None) -> None:
+    """Raise UsageError for a number of runs or a file that cannot be."""
+    from statllama.runs.study_file import MOST_RUNS
     from statllama.store.files import require_place
 
     require_place(out)
@@ -79,27 +98,18 @@ def study(
         raise UsageError(f"--seeds {seeds}: expected 2 (one run cannot show how much runs differ) to {MOST_RUNS}")
     if out is not None and out.suffix not in (".html", ".json"):
         raise UsageError(f"--out {out}: expected a name that ends in .html or .json")
-    loaded = load_study(targets, with_devices(overrides, devices), seeds=seeds, trust_local_code=trust_local_code)
-    workers_of = chosen_executor(executor, address, workers, loaded.recipes)
-    store, console = Store(workspace), StudyReporter()
-    reporter = Reporters(console, LiveRecord(store, console.note))
-    with going_on(console):
-        result = run_study(loaded, store, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
-    print_study(result)
-    if out is not None:
-        _write(result, out)
-        print_path("written: ", out)
-    print_next_of_study(result, targets, workspace)
-    if result.failed:
-        raise typer.Exit(1)
 
 
-def _write(result: StudyResult, out: Path) -> None:
-    """Write a study's report, or its figures where `out` ends in .json."""
+def _write(result: StudyResult, out: Path | None) -> None:
+    """Write a study's report, or its figures where `out` ends in .json; nothing for None."""
+    from statllama.cli.console.terminal import print_path
     from statllama.report import write_study
     from statllama.store.files import write_json
 
+    if out is None:
+        return
     if out.suffix == ".html":
         write_study(result, out)
     else:
         write_json(out, result.to_json())
+    print_path("written: ", out)

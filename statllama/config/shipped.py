@@ -129,6 +129,8 @@ def find_recipe(name: str, studies: bool = False) -> Path:
     if re.fullmatch(r"[^/]+@[0-9]+", name):
         command = f"statllama show {shlex.quote(name)} > FILE.yaml"
         remedy = f"`statllama status` lists the earlier runs; to run the settings of one again: {command}, and run that"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+        raise UsageError(f"{name} is an address, and a recipe is a file", remedy="download it first, with its data")
     close = get_close_matches(name, _recipes_beside(path), n=2) + get_close_matches(wanted, shipped, n=2)
     hint = f"; did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
     raise NotFoundError(f"no recipe {name!r}: no such file, and no shipped recipe of that name{hint}", remedy=remedy)

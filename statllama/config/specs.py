@@ -210,12 +210,9 @@ class TrainSpec(Spec):
     (i - 1) / w of the peak rate, as in Transformers: the first step has rate 0, so it teaches nothing."""
     batch_size: Count = 16
     """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
-    devices: Annotated[Count, Unkeyed()] = 1
-    """Number of GPUs that train the stage together. Not in the key."""
     micro_tokens: Annotated[Count, Unkeyed()] = 8192
     """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
-    one by itself; a grpo stage also generates under it. Halved when memory runs out. Not in the key: it changes
-    rounding, not the mathematics."""
+    one by itself; grpo also generates under it. Halved when memory runs out. Not in the key: it changes rounding."""
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay (AdamW) on the new slice."""
     max_grad_norm: Positive = 1.0
@@ -243,6 +240,8 @@ class TrainSpec(Spec):
     """Optimizer steps between checkpoints. Not in the key."""
     keep_checkpoints: Annotated[Count, Unkeyed()] = 2
     """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
+    devices: Annotated[Count, Unkeyed()] = 1
+    """GPUs, or sets of cores, that share each step's rows. Not in the key: it changes rounding, and dropout's draws."""
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod

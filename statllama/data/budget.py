@@ -51,6 +51,60 @@ def split(lengths: Sequence[int], budget: int, rows_per_item: int = 1) -> list[l
     return sorted(passes)
 
 
+def deal(lengths: Sequence[int], budget: int, ranks: int, rows_per_item: int = 1) -> list[list[int]]:
+    """Deal items to `ranks` processes that compute at the same time, so that the last one is done as soon as possible.
+
+    Returns the indices of each, rising; some may get none. What a process takes is the cost of its passes, as `split`
+    counts it, and each gets items of like length: of all such ways the one with the least largest cost.
+
+    >>> deal([500, 20, 480, 30], 1000, 2)
+    [[1, 2, 3], [0]]
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
+    ordered = [lengths[i] for i in order]
+    low, high = 0, int(_costs(ordered, budget, rows_per_item)[-1])
+    while low < high:  # the least limit under which so many processes suffice
+        middle = (low + high) // 2
+        if len(_ends(ordered, budget, rows_per_item, middle, ranks)) <= ranks:
+            high = middle
+        else:
+            low = middle + 1
+    ends = _ends(ordered, budget, rows_per_item, high, ranks)
+    ends += [len(order)] * (ranks - len(ends))
+    return [sorted(order[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _costs(ordered: Sequence[int], budget: int, rows_per_item: int, limit: float = math.inf) -> list[float]:
+    """Return the least costs of the first 0, 1, 2, ... items, sorted by length, while they are within `limit`."""
+    costs = [0.0]
+    for n, length in enumerate(ordered, 1):
+        width, cost = length * rows_per_item, math.inf
+        for first in range(n - 1, -1, -1):
+            tokens = (n - first) * width
+            if tokens > budget and first < n - 1:
+                break
+            cost = min(cost, costs[first] + tokens + PASS_TOKENS)
+        if cost > limit:
+            break
+        costs.append(cost)
+    return costs
+
+
+def _ends(ordered: Sequence[int], budget: int, rows_per_item: int, limit: int, most: int) -> list[int]:
+    """Return where each process's items end if it takes as many as are within `limit`; more than `most` are not
+    counted out.
+    """
+    ends: list[int] = []
+    start = 0
+    while start < len(ordered) and len(ends) <= most:
+        taken = len(_costs(ordered[start:], budget, rows_per_item, limit)) - 1
+        if not taken:
+            return [*ends, *[start] * (most + 1)]  # one item alone is above it
+        start += taken
+        ends.append(start)
+    return ends
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out."""
     import torch

@@ -27,7 +27,7 @@ from statllama.data.sources import fingerprint
 from statllama.errors import DataError, StoreError
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
-from statllama.store.leases import gate, leases, require_settled
+from statllama.store.leases import gate, leases, require_settled, settle
 from statllama.store.store import MANIFEST
 
 if TYPE_CHECKING:
@@ -137,10 +137,12 @@ def prune(store: Store, older_than: float) -> list[Kept]:
     StoreError while a process may be about to read it.
     """
     gone = []
-    with gate(store):
+    settle(store)
+    with gate(store) as hold:
         require_settled(leases(store))
         for item in kept(store):
             if item.age >= older_than:
+                hold.require()
                 with suppress(StoreError):
                     store.discard("cache", item.entry.key)
                     gone.append(item)

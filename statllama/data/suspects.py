@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,22 +121,25 @@ class Resembling:
             suspect = Suspect(where, round(similarity, 3), _passage(text, first, last))
             self._groups.setdefault(i, _Group()).add(suspect)
 
-    def reached(self, split: Sequence[Sequence[str]], among: Iterable[int], least: float) -> set[int]:
-        """Return the questions, by their number from 0, of those `among` that a text resembles at least so much.
+    def resembled(
+        self,
+        split: Sequence[Sequence[str]],
+        least: float,
+        known: Callable[[int, int], bool],
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (text, question), by their numbers from 0, where a text resembles a question at least so much.
 
-        `split`: the words of each `plain` text. One text is enough: the others are not compared with that question.
+        `split`: the words of each `plain` text. `known`: pairs that need not be compared; asked again for each pair, so
+        what was yielded may count.
         """
-        found: set[int] = set()
-        wanted = set(among)
         ids = [self._ids.ids(words_) for words_ in split]
         for size, members, weights in self._classes if ids else ():
-            columns = [column for column, i in enumerate(members) if i in wanted]
-            for row, start, column in _candidates(ids, size, weights[:, columns]) if columns else ():
-                i = members[columns[column]]
-                if i not in found:
+            for row, start, column in _candidates(ids, size, weights):
+                if not known(row, members[column]):
+                    i = members[column]
                     similarity, _, _ = self._similarity(self._profiles[i], ids[row][start : start + size])
-                    found |= {i} if round(similarity, 3) >= least else set()
-        return found
+                    if round(similarity, 3) >= least:
+                        yield row, i
 
     def found(self) -> tuple[Suspects, ...]:
         """Return the questions that rows resemble, the nearest first."""

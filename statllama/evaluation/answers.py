@@ -21,8 +21,9 @@ class Answers:
     a kill cut short is dropped. `path` None: nothing is kept.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None = None, heed: Callable[[], None] = lambda: None) -> None:
+        """Take `heed`, called before each answer is kept; it raises when that is not to go on."""
+        self.path, self._heed = path, heed
         self._known: dict[str, tuple[Any, bool]] = {}
         if path is not None:
             with translate_os_errors(path):
@@ -46,6 +47,7 @@ class Answers:
         name = _fingerprint(method, request)
         self._known[name] = (answer, ended)
         if self.path is not None:
+            self._heed()
             with translate_os_errors(self.path):
                 self._stream.write(json.dumps([name, answer, ended]).encode() + b"\n")
                 self._stream.flush()

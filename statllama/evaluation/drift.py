@@ -140,9 +140,19 @@ class DriftCap(TrainerCallback):
     bit for bit.
     """
 
-    def __init__(self, spec: TrainingSpec, model: nn.Module, base: Base) -> None:
-        """Take `model`, the stack that trains (`model.adapt`), and `spec`, whose `drift` is set."""
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        model: nn.Module,
+        base: Base,
+        once: Callable[[Callable[[], float]], float] = lambda measure: measure(),
+    ) -> None:
+        """Take `model`, the stack that trains (`model.adapt`), and `spec`, whose `drift` is set.
+
+        `once`: calls what it is given, or has another process call it, which trains the same; returns the value.
+        """
         assert spec.drift is not None
+        self._once = once
         self.spec, self.cap, self.model, self.rows = spec, spec.drift, model, rows_for(base)
         self._kept: dict[str, Tensor] = {}
         self._measured: dict[str, float] = {}
@@ -156,7 +166,7 @@ class DriftCap(TrainerCallback):
         step = state.global_step
         if step % self.cap.every and step < state.max_steps:
             return
-        (value,) = divergences(self.model, self.rows, [partial(stack.up_to, self.model)])
+        value = self._once(lambda: divergences(self.model, self.rows, [partial(stack.up_to, self.model)])[0])
         self._measured = {"drift": value}
         if value <= self.cap.max:
             self._kept = {name: p.detach().cpu().clone() for name, p in stack.trainable(self.model).items()}

@@ -21,6 +21,7 @@ from statllama.runs.family import Family, compare_scored
 from statllama.runs.forecast.calibrate import require_here
 from statllama.runs.forecast.device import found_device, named_device
 from statllama.runs.loaded import Loaded
+from statllama.runs.mirroring import mirror_url, mirrored
 from statllama.runs.prospect import prospects
 from statllama.runs.reporting import Reporter
 from statllama.runs.results import Compared, Plan, Run, Scores
@@ -47,6 +48,7 @@ def run(
     until: str | None,
     wait: bool,
     trust_local_code: bool,
+    mirror: str | None,
     executor: tuple[str | None, str | None, int | None],
     reporter: Reporter,
 ) -> Run:
@@ -54,9 +56,9 @@ def run(
     loaded = _recipe(recipe, overrides)
     if trust_local_code:
         loaded = loaded.model_copy(update={"trust_local_code": True})
-    store = open_store(workspace)
     chosen = chosen_executor(*executor, [loaded])
-    result = runner.run(loaded, store, reporter, until=until, wait=wait, executor=chosen)
+    with mirrored(open_store(workspace), mirror_url(mirror), reporter) as store:
+        result = runner.run(loaded, store, reporter, until=until, wait=wait, executor=chosen)
     entries = {name: store.find("results", folder.name) for name, folder in result.results.items()}
     metrics = {name: entry.manifest["metrics"] for name, entry in entries.items() if entry is not None}
     scores = None if result.scorecard is None else Scores(loaded.name, result.scorecard)
@@ -70,14 +72,16 @@ def plan(
     until: str | None,
     on: str | None,
     calibrate: bool,
+    mirror: str | None,
     reporter: Reporter,
 ) -> Plan:
     """Do the work of `statllama.plan`."""
-    loaded, store = _recipe(recipe, overrides), open_store(workspace)
+    loaded = _recipe(recipe, overrides)
     device = found_device() if on is None else named_device(on)
     if calibrate:
         require_here(device)
-    (ahead,) = prospects([loaded], store, reporter, device, until=until, measure=calibrate)
+    with mirrored(open_store(workspace), mirror_url(mirror), reporter, preview=True) as store:
+        (ahead,) = prospects([loaded], store, reporter, device, until=until, measure=calibrate)
     return Plan(ahead, store.root)
 
 
@@ -90,6 +94,7 @@ def evaluate(
     limit: int | None,
     scale: Mapping[str, float] | None,
     overrides: Overrides,
+    mirror: str | None,
     reporter: Reporter,
 ) -> Scores:
     """Do the work of `statllama.evaluate`."""
@@ -104,8 +109,12 @@ def evaluate(
         changes["data"] = {**subject.evaluate.data, **{task: _files(files) for task, files in data.items()}}
     subject = subject.evaluated(changes) if changes else subject
     stacks = chosen_stacks(subject, stages, factors_of(subject, _factors(scale)))
-    with StopSignal(), scoring_here(store, subject):
-        card, _ = attribution.evaluate(open_scorer(subject, store, reporter), stacks, Family.of(subject))
+    with (
+        mirrored(store, mirror_url(mirror), reporter) as workplace,
+        StopSignal(),
+        scoring_here(store, subject),
+    ):
+        card, _ = attribution.evaluate(open_scorer(subject, workplace, reporter), stacks, Family.of(subject))
     return Scores(subject.name, card)
 
 

@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from statllama.runs.cluster.check import check_cluster
+from statllama.runs.finding import Finding
+from statllama.runs.folder_check import check_folder
 from statllama.store.versions import KNOWN_GOOD, installed_version
 
 MIN_FREE = 10 * 2**30  # bytes: a 3B base in 16 bit and its checkpoints
@@ -51,19 +52,9 @@ print(status, constants.ENDPOINT, 'a token' if get_token() else 'no token', sep=
 """
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One checked property."""
-
-    subject: str
-    level: Literal["ok", "warning", "error"]
-    detail: str
-    remedy: str | None = None
-
-
-def examine(workspace: Path) -> Iterator[Finding]:
+def examine(workspace: Path, address: str | None = None) -> Iterator[Finding]:
     """Yield all findings, as they are made. Heavy imports run in processes of their own, so that one that crashes is a
-    finding too.
+    finding too. `address`: of a Ray cluster whose hosts are to be asked.
     """
     yield Finding("Python", "ok", ".".join(map(str, sys.version_info[:3])))
     cuda, gpu = _gpu()
@@ -78,6 +69,9 @@ def examine(workspace: Path) -> Iterator[Finding]:
     yield _unsloth(cuda)
     yield _xformers(cuda)
     yield _disk(workspace)
+    yield from check_folder(workspace)
+    if address is not None:
+        yield from check_cluster(workspace, address)
     yield _hub()
 
 

@@ -32,9 +32,9 @@ def require_one_process() -> None:
     size = os.environ.get("WORLD_SIZE", "")
     if size.strip() not in ("", "1"):
         raise UsageError(
-            f"WORLD_SIZE is {size}: this is one of several processes, and a stage trains in one",
-            remedy="start it without torchrun or accelerate, as `statllama ...`; "
-            "on a machine with several GPUs put CUDA_VISIBLE_DEVICES=0 before the command",
+            f"WORLD_SIZE is {size}: this is one of several processes, and statllama starts its own",
+            remedy=f"start it without torchrun or accelerate: `statllama run RECIPE --devices {size}` trains each stage "
+            f"on {size} GPUs, `--executor ray` stages beside each other",
         )
 
 

@@ -21,6 +21,7 @@ from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
 from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
+from statllama.store.mirrored import bring
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
     """Return the key of every stage and whether the store holds it, sound. Hashes data and, once, the base; loads no
     torch, unless it is a build for GPUs and has to say what `precision: auto` is here.
 
-    A result is sound when its files are there and have their sizes; with `contents`, their hashes too. A stage that is
-    known to have broken a gate that falls back to the parent is not below those that follow.
+    A result is sound when its files are there and have their sizes; with `contents`, their hashes too. One that the
+    workspace's mirror has is brought from there. A stage that is known to have broken a gate that falls back to the
+    parent is not below those that follow.
     UsageError when there is no stage `until`, StoreError when the workspace cannot be written.
     """
     if until is not None:
@@ -144,6 +146,8 @@ def _arrange(
         if entry is not None and (wrong := store.flaw(entry, contents=contents)) is not None:
             entry = None
         why = f"its {wrong}: made again" if wrong else _why(store, key, material, entry, spec.name, last.get(spec.name))
+        if entry is None and (entry := bring(store, "results", key)) is not None:
+            why = "from the mirror" if entry.path.is_dir() else "in the mirror: `run` takes it from there"
         parent = parent_stack(parents, below, {name: p.stack for name, p in planned.items()})
         result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, tuple(siblings.values()))
         if entry is not None:

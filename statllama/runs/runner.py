@@ -33,6 +33,7 @@ from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.store.content import content_hash
 from statllama.store.leases import Working, working
+from statllama.store.mirrored import offer
 from statllama.train.preflight import require_length, require_optimizer
 from statllama.train.steps import steps_of
 from statllama.train.trackers import require_trackers, ways_to_look
@@ -93,10 +94,7 @@ def _run(
     edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
-    if recipe.evaluate.gates:
-        for gate in (sight.gate for sight in foresee(recipe, store, planned)):
-            if gate is not None and gate.weak:
-                reporter.note(str(gate))
+    _note_weak_gates(recipe, store, planned, reporter)
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         course = prepared_course(recipe.name, session, planned)
@@ -118,6 +116,7 @@ def _run(
             entry = stage.entry or session.train(stage)
             edited.tell()
             results[stage.spec.name] = entry.path
+            offer(store, "results", [stage.key])
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)
@@ -139,6 +138,14 @@ def _run(
         if stops := [answer for answer in stage.answers if answer.stops]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     return RunResult(results, card)
+
+
+def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStage], reporter: Reporter) -> None:
+    """Note each gate that is likely to stay undecided."""
+    if recipe.evaluate.gates:
+        for gate in (sight.gate for sight in foresee(recipe, store, planned)):
+            if gate is not None and gate.weak:
+                reporter.note(str(gate))
 
 
 def _sizes(

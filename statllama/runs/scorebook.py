@@ -6,7 +6,7 @@ Loads no torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
@@ -94,15 +94,14 @@ def with_samples(store: Store, key: str) -> TaskScore:
     return TaskScore.from_json(entry.manifest["score"], [json.loads(line) for line in lines])
 
 
-def entries_of(store: Store, identity: Mapping[str, Any], stack: StackRef) -> list[Entry]:
-    """Return all recorded scores of a stack on a base of that identity, whatever was asked of it and how."""
-    return [
-        entry
-        for entry in store.entries("scores")
-        if entry.manifest.get("kind") == "score"
-        and entry.manifest["protocol"]["base"] == dict(identity)
-        and entry.manifest["protocol"]["stack"] == stack.identity
-    ]
+def _by_stack(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Return {hash of base and stack: recorded scores of it, whatever was asked and how}."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.manifest.get("kind") == "score":
+            protocol = entry.manifest["protocol"]
+            found.setdefault(digest([protocol["base"], protocol["stack"]]), []).append(entry)
+    return found
 
 
 def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tuple[Scored, ...]:
@@ -117,7 +116,11 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
     and way, then chooses one way per benchmark among those labels that have it at all, so that a label without the
     benchmark does not rule a common way out.
     """
-    found = {label: _by_task(entries_of(store, subject.identity, stack)) for label, subject, stack in wanted}
+    recorded = _by_stack(store.entries("scores"))  # read once: a study may compare a thousand recipes
+    found = {
+        label: _by_task(recorded.get(digest([dict(subject.identity), stack.identity]), ()))
+        for label, subject, stack in wanted
+    }
     for label, subject, _ in wanted:
         if not found[label]:
             raise UsageError(f"no score is recorded for {label}", remedy=f"statllama eval {subject.name}")

@@ -32,6 +32,7 @@ from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import translate_os_errors
 from statllama.store.leases import working
+from statllama.store.mirrored import bring, offer
 from statllama.store.versions import installed_versions
 
 ANSWERS = "answers.jsonl"  # of a score that is under way
@@ -52,17 +53,20 @@ class Scorer(ScoreBook):
 
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
         """Return the stack's scores, a benchmark each, without their samples."""
-        self.publish(stack, tuple(self.fingerprints))
+        keys = self.publish(stack, tuple(self.fingerprints))
         scores = self.recorded(stack)
         assert scores is not None
+        offer(self.store, "scores", keys)
         for score in scores:
             self.loaded.reporter.scored(stack.name, score)
         return scores
 
-    def publish(self, stack: StackRef, tasks: Sequence[str]) -> None:
-        """Have the workspace hold the stack's scores on these benchmarks."""
+    def publish(self, stack: StackRef, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Have the workspace hold the stack's scores on these benchmarks; return their keys."""
         keys = {task: key for task, key in self.keys(stack).items() if task in tasks}
-        missing = [name for name, key in keys.items() if not self._sound(key)]
+        missing = [
+            name for name, key in keys.items() if not (self._sound(key) or bring(self.store, "scores", key, fresh=True))
+        ]
         if missing:
             for name in missing:
                 self.suite.load(name)  # what is wrong with a benchmark shows before a model is loaded
@@ -70,6 +74,7 @@ class Scorer(ScoreBook):
             with self.attached(stack) as model:
                 for name in missing:
                     self._compute(stack, name, keys[name], model)
+        return tuple(keys.values())
 
     def _sound(self, key: str) -> bool:
         """Return whether the workspace holds the score and its samples, unharmed."""
@@ -85,6 +90,7 @@ class Scorer(ScoreBook):
         known = self.known_drift(stack)
         if known is None:
             known = self._measure_drift(stack)
+        offer(self.store, "scores", [digest(self.drift_protocol(stack))])
         if not known.to_parent and not self.loaded.zero(stack.parts[-1:]):
             self._question(stack)
         self.loaded.reporter.drifted(stack.name, known)
@@ -115,6 +121,7 @@ class Scorer(ScoreBook):
         long for the model.
         """
         found = self.known_answers(stack) or self._answer_prompts(stack)
+        offer(self.store, "scores", [digest(self.prompts_protocol(stack))])
         self.loaded.reporter.answered(stack.name, found)
         return found
 
@@ -143,6 +150,7 @@ class Scorer(ScoreBook):
         time.
         """
         key = digest(protocol)
+        bring(self.store, "scores", key, fresh=True)
         with self.store.hold("scores", key, on_wait=self.loaded.reporter.waiting(stack.name), wait=self.wait):
             if (found := known(stack)) is None:
                 self.store.partial("scores", key, {"kind": kind, "name": stack.name, "protocol": protocol})
@@ -167,12 +175,12 @@ class Scorer(ScoreBook):
     def _compute(self, stack: StackRef, task: str, key: str, model: Any) -> None:
         store, reporter = self.store, self.loaded.reporter
         what = f"{stack.name} on {task}"
-        with store.hold("scores", key, on_wait=reporter.waiting(what), wait=self.wait):
+        with store.hold("scores", key, on_wait=reporter.waiting(what), wait=self.wait) as hold:
             if store.sound("scores", key, lambda wrong: reporter.note(f"{what}: {wrong}, so it is scored again")):
                 return
             self._require_unchanged(task)
             about = {"kind": "score", "name": stack.name, "task": task, "protocol": self.protocol(stack, task)}
-            answers = Answers(store.partial("scores", key, about) / ANSWERS)
+            answers = Answers(store.partial("scores", key, about) / ANSWERS, hold.heed)
             try:
                 with reporter.scoring(stack.name, task) as progress:
                     result = self.suite.score(task, model, self.loaded.tokenizer, answers, progress)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from statllama.config.specs import TrainingSpec
 from statllama.errors import Interrupted
@@ -23,8 +25,11 @@ from statllama.runs.signals import StopSignal
 from statllama.stages import stage_module
 from statllama.store import Entry, Store
 from statllama.store.files import write_json
+from statllama.store.hold import Hold
+from statllama.store.mirrored import bring
 from statllama.store.versions import __version__, installed_versions
 from statllama.train.job import Job
+from statllama.train.ranks import ALONE, Ranks
 from statllama.train.steps import steps_of
 
 if TYPE_CHECKING:
@@ -40,6 +45,10 @@ def _weights(entry: Entry) -> dict[str, Any]:
     return {name: record for name, record in entry.manifest["files"].items() if name.endswith(".safetensors")}
 
 
+def _unseen(event: object) -> None:
+    """Leave an event to rank 0, on whom it happens too."""
+
+
 class Session:
     """The things that one run loads, once: tokenizer, base, prepared data, adapters."""
 
@@ -53,12 +62,15 @@ class Session:
         wait: bool = True,
         base: Mapping[str, Any] | None = None,
         loaded: Loaded | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Take `wait`, whether to wait for results that another process holds, and `base`, its identity in the plan,
         since a branch may move.
 
-        `loaded`: this base, as another run loaded it.
+        `loaded`: this base, as another run loaded it. `ranks`: the processes that train together, each with a session
+        of its own on the same recipe and workspace.
         """
+        self.ranks = ranks
         self.recipe, self.store, self.reporter, self.stop, self.wait = recipe, store, reporter, stop, wait
         self.identity = base or base_identity(recipe.base, store.memory)
         self.loaded = loaded or Loaded(recipe.base, self.identity, store, reporter, recipe.longest_row)
@@ -131,25 +143,57 @@ class Session:
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
-        """Train the stage and publish its result; what another process publishes meanwhile is taken instead."""
+        """Train the stage and publish its result; what another process publishes meanwhile, also to the workspace's
+        mirror, is taken instead.
+
+        All ranks call it. Rank 0 holds the lock, prepares the data and publishes; the others train along.
+        """
+        with self.ranks.one_fate():
+            entry = self._train(stage) if self.ranks.first else self._train_along(stage)
+        self.stop.obey()
+        return entry
+
+    def _train(self, stage: PlannedStage) -> Entry:
         name = stage.spec.name
+        bring(self.store, "results", stage.key, fresh=True)
 
         def damaged(wrong: str) -> None:
             self.reporter.note(f"{name}: its {wrong}, so it is made again")
 
-        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait):
-            lost = self.store.find("results", stage.key)
+        with self.store.hold("results", stage.key, on_wait=self.reporter.waiting(name), wait=self.wait) as hold:
+            before = self.store.find("results", stage.key)
             entry = self.store.sound("results", stage.key, damaged)
             if entry is not None:
+                self._tell(entry)
                 self.reporter.stage_cached(name, entry)
                 return entry
             with self.unchanged(stage):
-                manifest = self._fit(stage) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
+                manifest = self._fit(stage, hold) if isinstance(stage.spec, TrainingSpec) else self._blend(stage)
             entry = self.store.publish("results", stage.key, manifest)
-        if lost is not None and _weights(lost) != _weights(entry):
+        self._tell(entry)
+        if before is not None and _weights(before) != _weights(entry):
             self.reporter.note(f"{name}: it is not bit for bit what was damaged, on which stages above it were trained")
         self.reporter.stage_finished(name, entry)
-        self.stop.obey()
+        return entry
+
+    def _tell(self, entry: Entry | None) -> Entry | None:
+        """Let the other ranks know the result, or that there is none yet; they wait for it however long it takes."""
+        self.ranks.wait_for_first()
+        told = self.ranks.broadcast(None if entry is None else {"path": str(entry.path), "manifest": entry.manifest})
+        return None if told is None else Entry(Path(str(told["path"])), cast(Mapping[str, Any], told["manifest"]))
+
+    def _train_along(self, stage: PlannedStage) -> Entry:
+        """Train on another rank than the first; nothing is written."""
+        from statllama.train import training
+
+        entry = self._tell(None)
+        if entry is None:
+            job = replace(self._job(stage), on_step=_unseen, on_note=_unseen, report_to=(), tracker_folder=None)
+            with self.stop.deferred():
+                training.run(job, stage_module(stage.spec.type))
+            job.base.check_unchanged()
+            entry = self._tell(None)
+        assert entry is not None
         return entry
 
     @contextmanager
@@ -171,32 +215,16 @@ class Session:
         stage.require_inputs(self.recipe.root, self.tasks)
         require_identity(self.recipe.base, self.identity, self.store.memory)
 
-    def _fit(self, stage: PlannedStage) -> dict[str, Any]:
+    def _fit(self, stage: PlannedStage, hold: Hold) -> dict[str, Any]:
         """Train the stage's adapter into its unpublished folder; the manifest."""
         from statllama.train import training
 
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
         prepared = self.prepare(spec)
-        base = self.loaded.base(spec.train.precision)
-        parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
-        self.store.fresh_out("results", stage.key)
-        job = Job(
-            spec=spec,
-            base=base,
-            parents=parents,
-            dataset=prepared.dataset,
-            data_kind=stage_module(spec.type).DATA_KIND,
-            folder=self.store.partial("results", stage.key, self._about(stage)),
-            root=self.recipe.root,
-            trust_local_code=self.recipe.trust_local_code,
-            on_step=self.reporter.step,
-            on_note=self.reporter.note,
-            stop_requested=self.stop.requested,
-            report_to=self.recipe.report_to,
-            run_name=f"{self.recipe.name}/{spec.name}",
-            tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
-        )
+        self._tell(None)  # the data are in the cache: all ranks load what they need
+        job = self._job(stage, hold)
+        base = job.base
         forecast = self._forecast(stage)
         steps = steps_of(spec, len(prepared.dataset))
         with self.reporter.training(spec, prepared.report, steps), self.stop.deferred():
@@ -208,6 +236,35 @@ class Session:
         dtype = str(base.dtype).removeprefix("torch.")
         where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
         return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where)
+
+    def _job(self, stage: PlannedStage, hold: Hold | None = None) -> Job:
+        spec = stage.spec
+        assert isinstance(spec, TrainingSpec)
+        dataset, base = self.prepare(spec).dataset, self.loaded.base(spec.train.precision)
+        parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
+        return Job(
+            spec=spec,
+            base=base,
+            parents=parents,
+            dataset=dataset,
+            data_kind=stage_module(spec.type).DATA_KIND,
+            folder=Path(self.ranks.broadcast(str(self._folder(stage)) if self.ranks.first else "")),
+            root=self.recipe.root,
+            trust_local_code=self.recipe.trust_local_code,
+            on_step=self.reporter.step,
+            on_note=self.reporter.note,
+            stop_requested=self.stop.requested,
+            hold=hold,
+            report_to=self.recipe.report_to,
+            run_name=f"{self.recipe.name}/{spec.name}",
+            tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
+            ranks=self.ranks,
+        )
+
+    def _folder(self, stage: PlannedStage) -> Path:
+        """Return the working folder, with an empty `out/`."""
+        self.store.fresh_out("results", stage.key)
+        return self.store.partial("results", stage.key, self._about(stage))
 
     def _forecast(self, stage: PlannedStage) -> dict[str, Any]:
         """Return what the stage will take, as forecast just before it trains, for its manifest."""

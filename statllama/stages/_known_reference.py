@@ -2,7 +2,7 @@
 
 The reference never changes, so its log-probabilities of a row are the same in every epoch. They are computed before the
 first step, by the trainer's own reference pass over the rows in order, and kept in the stage's folder, which is its
-key's: base, parents and data. A resumed stage reads them there.
+key's: base, parents and data. A resumed stage reads them there. Several ranks share the rows among them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from statllama.data.budget import out_of_memory, split
+from statllama.data.budget import deal, out_of_memory, split
 from statllama.data.work import Work
 from statllama.errors import Interrupted, TrainingError
 from statllama.store.files import sync
@@ -76,27 +76,32 @@ def with_reference(
     `length`: tokens of an item's longest row. Interrupted when asked to stop meanwhile.
     """
     job: Job = trainer.job
-    path, made_for = job.folder / FILE, _made_for(job, trainer.train_dataset)
-    values = _read(path, made_for)
+    path, made_for = job.folder / FILE, _made_for(job, trainer.train_dataset) if job.ranks.first else ""
+    values = job.ranks.broadcast(_read(path, made_for) if job.ranks.first else None)
     if values is None:
         job.on_note(f"the reference's log-probabilities of {len(trainer.train_dataset):,} rows are computed once")
         values = _computed(trainer, names, length, collate, rows_per_item)
-        _write(path, values, made_for)
+        if job.ranks.first:
+            _write(path, values, made_for)
     return KnownReference(trainer.train_dataset, values)
 
 
 def _computed(trainer: Any, names: Sequence[str], length: Any, collate: Any, rows_per_item: int) -> dict[str, Tensor]:
-    job, rows = trainer.job, trainer.train_dataset
+    job: Job = trainer.job
+    rows, ranks = trainer.train_dataset, job.ranks
     found: dict[str, Tensor] = {}
     budget = trainer.micro_tokens
     trainer.model.eval()
     for start in range(0, len(rows), WINDOW):
-        if job.stop_requested():
+        if ranks.any(job.stop_requested()):
             raise Interrupted(
                 f"stage {job.spec.name}: stopped before its first step, while it computed its reference",
                 remedy="run the same command again",
             )
         waiting = list(range(start, min(start + WINDOW, len(rows))))
+        if ranks.size > 1:
+            share = deal([length(rows[i]) for i in waiting], trainer.micro_tokens, ranks.size, rows_per_item)
+            waiting = [waiting[i] for i in share[ranks.rank]]
         while waiting:
             group, *_ = split([length(rows[i]) for i in waiting], budget, rows_per_item)
             indices = [waiting[i] for i in group]
@@ -114,7 +119,11 @@ def _computed(trainer: Any, names: Sequence[str], length: Any, collate: Any, row
                 if column is not None:
                     found.setdefault(name, torch.zeros(len(rows)))[indices] = column.float().cpu()
             waiting = [i for i in waiting if i not in set(indices)]
-    return found
+    if ranks.size == 1:
+        return found
+    parts = ranks.gather(found)  # each with 0 for the others' rows, or without what it had no row of
+    columns = {name: [part[name] for part in parts if name in part] for name in names}
+    return {name: torch.stack(column).sum(0) for name, column in columns.items() if column}
 
 
 def _of_pass(trainer: Any, batch: dict[str, Any], items: int) -> tuple[Tensor | None, ...] | None:

@@ -24,7 +24,10 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
     class Trainer(StageTrainer, trl.SFTTrainer):  # type: ignore[misc]
         def passes(self, step: Sequence[Row]) -> list[Pass]:
-            return split_step(step, [len(row["input_ids"]) for row in step], self.micro_tokens, collate)
+            return split_step(step, self.lengths(step), self.micro_tokens, collate)
+
+        def lengths(self, step: Sequence[Row]) -> list[int]:
+            return [len(row["input_ids"]) for row in step]
 
         def supervised(self, passes: Sequence[Pass]) -> Any:
             return sum(_with_loss(one) for one in passes)

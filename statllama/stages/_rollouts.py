@@ -17,15 +17,16 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer
 
-from statllama.data.budget import out_of_memory, split
+from statllama.data.budget import deal, out_of_memory, split
 from statllama.data.checks import check_completions, end_tokens
 from statllama.data.lengths import lengths
 from statllama.data.questions import unpacked_question
 from statllama.data.work import Work
 from statllama.errors import TrainingError
 from statllama.model import stack
+from statllama.stages._completion_checks import check_completions_reference, check_first_kl
 from statllama.stages._completions import of_rows, stretched
-from statllama.stages._reference import require_equal, require_parents
+from statllama.stages._reference import require_parents
 from statllama.stages._sampling import Drawn, drawing, uniforms
 from statllama.stages._unvaried import SAME, why_unvaried
 from statllama.train.step import Pass, free_memory
@@ -80,6 +81,8 @@ class RolloutTrainer(StageTrainer):
     shown = ("rewards/", "drift", "reward", "kl", "completions/mean_length", "completions/clipped_ratio", "unvaried")
     _seen: set[range] | None = None
     """What the stack showed while the first completions were generated and their log-probabilities computed."""
+    _read_reference = True
+    """Whether this rank had a part in the log-probabilities of the first completions."""
     _batches = 0
     _unvaried = 0
     _note_at = 1
@@ -116,15 +119,23 @@ class RolloutTrainer(StageTrainer):
         return found
 
     def passes(self, step: dict[str, Any]) -> list[Pass]:
-        """Split the completions into forward passes. Prompts are padded to the step's longest for the budget."""
-        prompts, completions = step["prompt_mask"].sum(1), step["completion_mask"].sum(1)
-        lengths = (int(prompts.max()) + completions).tolist()
+        """Split the completions into forward passes."""
         found = []
-        for group in split(lengths, self.micro_tokens):
+        for group in split(self.lengths(step), self.micro_tokens):
             batch = of_rows(step, group, trim=self.job.base.backend == "transformers")
             width = batch["prompt_ids"].shape[1] + batch["completion_ids"].shape[1]
             found.append(Pass(batch, len(group), len(group) * width, len(group) * width**2))
         return found
+
+    def lengths(self, step: dict[str, Any]) -> list[int]:
+        """Return the tokens of the completions with their prompts, which are padded to the step's longest."""
+        prompts, completions = step["prompt_mask"].sum(1), step["completion_mask"].sum(1)
+        found: list[int] = (int(prompts.max()) + completions).tolist()
+        return found
+
+    def part(self, step: dict[str, Any], items: Sequence[int]) -> dict[str, Any]:
+        """Return some completions of a step, padded as they are."""
+        return of_rows(step, items, trim=False)
 
     def heaviest(self, step: dict[str, Any]) -> list[Pass]:
         """Return one pass, as full as the budget allows, of the longest prompt with completions that reach their limit.
@@ -172,11 +183,11 @@ class RolloutTrainer(StageTrainer):
         first = not self.checked
         trainer: Any = self
         if first and self._spec.beta:
-            require_parents(trainer, self._seen)
-            _check_reference(trainer, model, inputs)
+            require_parents(trainer, self._seen if self._read_reference else None)
+            check_completions_reference(trainer, model, inputs)
         loss = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
         if first and self.fresh_start and self._spec.beta:
-            _check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
+            check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
         self.checked = True
         # `dapo` divides by the tokens of the whole step; the others are means over the pass's completions.
         return loss if self._spec.loss == "dapo" else loss * self.share
@@ -190,10 +201,19 @@ class RolloutTrainer(StageTrainer):
             return compute(model, input_ids, attention_mask, *args, **kwargs)
         kwargs["batch_size"] = rows = max(1, self.micro_tokens // input_ids.shape[1])
         length = int(args[0] if args else kwargs["logits_to_keep"])
-        for part in input_ids.split(rows):
+        ranks = self._ranks
+        own = slice(len(input_ids) * ranks.rank // ranks.size, len(input_ids) * (ranks.rank + 1) // ranks.size)
+        self._read_reference = own.start < own.stop
+        groups = input_ids[own].split(rows) if self._read_reference else ()
+        for part in groups:
             self.read += Work.of_rows(len(part), part.shape[1], len(part) * length)
-        parts = zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
-        logps, *others = zip(*(compute(model, *part, *args, **kwargs) for part in parts), strict=True)
+        parts = zip(groups, attention_mask[own].split(rows), strict=self._read_reference)
+        with self.own_draws():
+            found = [compute(model, *part, *args, **kwargs) for part in parts]
+        if ranks.size > 1:
+            found = [one for its in ranks.gather(_moved(found, "cpu")) for one in its]
+            found = _moved(found, input_ids.device)
+        logps, *others = zip(*found, strict=True)
         return torch.cat(logps), *(None if other[0] is None else torch.cat(other) for other in others)
 
     # ------------------------------------------------------------------ prompts and completions
@@ -223,8 +243,12 @@ class RolloutTrainer(StageTrainer):
         model: Any = self.model  # type: ignore[attr-defined]
         model.eval()
         limit, found = self._spec.max_completion_length, dict[int, list[int]]()
+        own: Sequence[int] = range(len(prompt_ids))
+        if self._ranks.size > 1:
+            longest, budget = [len(ids) + limit for ids in prompt_ids], self._spec.train.micro_tokens
+            own = deal(longest, budget, self._ranks.size)[self._ranks.rank]
         try:
-            while waiting := [i for i in range(len(prompt_ids)) if i not in found]:
+            while waiting := [i for i in own if i not in found]:
                 first, *_ = split([len(prompt_ids[i]) + limit for i in waiting], self.generated_tokens)
                 rows = [waiting[i] for i in first]
                 asked = [prompt_ids[i] for i in rows]
@@ -241,6 +265,7 @@ class RolloutTrainer(StageTrainer):
                 self._generate_fewer(len(rows), len(rows) * (max(map(len, asked)) + limit))
         finally:
             model.train()
+        found = {i: ids for part in self._ranks.gather(list(found.items())) for i, ids in part}
         return [found[i] for i in range(len(prompt_ids))], None
 
     def _drawn(self, rows: Sequence[int], prompt: int) -> Drawn:
@@ -268,8 +293,14 @@ class RolloutTrainer(StageTrainer):
     # ------------------------------------------------------------------ what is told
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, ids: list[list[int]]) -> Tensor:
-        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, ids)  # type: ignore[misc]
         trainer: Any = self
+        judge: Any = super()._calculate_rewards  # type: ignore[misc]
+        rewards: Tensor
+        if self._ranks.size == 1:
+            rewards = judge(inputs, prompts, completions, ids)
+        else:  # by rank 0 alone: a user's own reward may be no function of the completions alone
+            judged: Any = judge(inputs, prompts, completions, ids).cpu() if self._ranks.first else None
+            rewards = self._ranks.broadcast(judged).to(trainer.accelerator.device)
         total = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1).view(-1, self._spec.generations)
         varied = bool((total.amax(1) - total.amin(1) > SAME).any())
         trainer._metrics["train"]["unvaried"].append(float(not varied))
@@ -318,7 +349,7 @@ class RolloutTrainer(StageTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         trainer: Any = self
-        if trainer._step % trainer.num_iterations:
+        if self._ranks.first and trainer._step % trainer.num_iterations:
             folder = Path(trainer._get_output_dir(trial=trial)) / f"checkpoint-{trainer.state.global_step}"
             save_file(trainer._buffered_inputs[0], folder / BUFFER)
 
@@ -331,59 +362,14 @@ class RolloutTrainer(StageTrainer):
             trainer._buffered_inputs = [load_file(folder / BUFFER, device=str(trainer.accelerator.device))]
 
 
+def _moved(found: list[Any], device: Any) -> list[Any]:
+    """Return tuples of tensors and None with the tensors on another device."""
+    return [tuple(None if value is None else value.to(device) for value in one) for one in found]
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
 def _tail(values: Sequence[float]) -> float | None:
     return _mean(values[-max(1, len(values) // 10) :])
-
-
-# ------------------------------------------------------------------ checks of the first batch
-
-
-def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:
-    """Check that the policy without the new slice, which is the parent stack, gives the reference's
-    log-probabilities.
-    """
-    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
-    attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
-    mask, length = inputs["completion_mask"], inputs["completion_ids"].shape[1]
-    # Dropout here must not shift the training's own draws. Row by row: the logits of a pass are gigabytes.
-    with torch.no_grad(), torch.random.fork_rng(), stack.up_to(trainer.model):
-        logits = (
-            model(input_ids=row[None], attention_mask=seen[None], use_cache=False).logits[0, -length - 1 : -1]
-            for row, seen in zip(ids, attention, strict=True)
-        )
-        rows = zip(logits, inputs["completion_ids"], mask, strict=True)
-        parent = torch.stack([_log_prob(*row, trainer._spec.temperature) for row in rows])
-    reference = (of_completions(inputs["ref_per_token_logps"], inputs).float() * mask).sum(1)
-    require_equal(trainer, parent, reference, mask.sum(1))
-
-
-def of_completions(values: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-    """Return the per-token `values` of a batch at its completions, (B, C).
-
-    Unsloth moves the prompts' padding to the end of the rows, and its values begin as many tokens before the
-    completions as the most padded prompt has padding.
-    """
-    before, places = values.shape[1] - inputs["completion_ids"].shape[1], inputs["completion_ids"].shape[1]
-    if not before:
-        return values
-    first = before - (inputs["prompt_mask"] == 0).sum(1, keepdim=True)
-    return values.gather(1, first + torch.arange(places, device=values.device))
-
-
-def _log_prob(logits: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """Return the log-probability of a completion. Shapes: logits (length, vocabulary), ids and mask (length,)."""
-    return ((logits.float() / temperature).log_softmax(-1).gather(-1, ids[:, None])[:, 0] * mask).sum()
-
-
-def _check_first_kl(spec: Any, kl: float, dtype: torch.dtype) -> None:
-    # What rounding makes of 0: (difference of log-probabilities)^2 / 2, per token.
-    if not abs(kl) <= (1e-6 if dtype is torch.float32 else 0.1**2 / 2):
-        raise TrainingError(
-            f"stage {spec.name}: before the first step the KL divergence from the parent stack is {kl:.3g} and must be "
-            "0: the reference is not the parent stack",
-            remedy="run `statllama doctor`: a version outside the known-good set may compute this loss otherwise",
-        )

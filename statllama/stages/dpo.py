@@ -85,8 +85,13 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     collate = DataCollatorForPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
     class Trainer(StageTrainer, trl.DPOTrainer):  # type: ignore[misc]
+        rows_per_item = 2
+
         def passes(self, step: Sequence[Row]) -> list[Pass]:
-            return row_passes(step, [_longer(pair) for pair in step], self.micro_tokens, collate, rows_per_item=2)
+            return row_passes(step, self.lengths(step), self.micro_tokens, collate, self.rows_per_item)
+
+        def lengths(self, step: Sequence[Row]) -> list[int]:
+            return [_longer(pair) for pair in step]
 
         def counts(self, one: Pass) -> dict[str, float]:
             chosen, rejected = (float(half.sum()) for half in one.batch["completion_mask"][:, 1:].chunk(2))

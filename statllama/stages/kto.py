@@ -134,25 +134,22 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
 def _trainer_class(job: Job) -> Any:
     """Return TRL's KTOTrainer with exact steps, the KL divergence of the whole step, and checks of the first batch."""
-    import torch
     import trl
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-    from statllama.model import stack
+    from statllama.stages._kl_of_step import StepKLTrainer
     from statllama.stages._known_reference import kept_if_right, seen_again, with_reference
     from statllama.train.step import Row, row_passes
-    from statllama.train.trainer import StageTrainer
 
     spec = cast(Spec, job.spec)
     collate = DataCollatorForUnpairedPreference(pad_token_id=job.base.tokenizer.pad_token_id, max_length=None)
 
-    class Trainer(StageTrainer, trl.KTOTrainer):  # type: ignore[misc]
-        shown = (*StageTrainer.shown, "kl")
-        step_passes: Sequence[Pass] = ()
-        step_logps: dict[range, Tensor]
-
+    class Trainer(StepKLTrainer, trl.KTOTrainer):  # type: ignore[misc]
         def passes(self, step: Sequence[Row]) -> list[Pass]:
-            return row_passes(step, [_longest(row) for row in step], self.micro_tokens, collate)
+            return row_passes(step, self.lengths(step), self.micro_tokens, collate)
+
+        def lengths(self, step: Sequence[Row]) -> list[int]:
+            return [_longest(row) for row in step]
 
         def counts(self, one: Pass) -> dict[str, float]:
             return {"items": one.items, **_counts(one.batch)}
@@ -160,45 +157,24 @@ def _trainer_class(job: Job) -> Any:
         def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return Mismatched(dataset, spec.train.batch_size)
 
-        def _take(self, model: Any, passes: Sequence[Pass]) -> Any:
-            self.step_passes, self.step_logps = passes, {}
-            return super()._take(model, passes)
-
         def prepare_rows(self) -> None:
             if seen_again(job):
                 self.train_dataset = with_reference(self, KNOWN, _longest, collate)
                 self.precompute_ref_logps = True  # TRL's: the reference is in the batch
                 self.reads = reads(spec, known=True)
 
-        def _compute_kl_logps(self, model: Any, batch: Any) -> Any:
-            """Return the mismatched answers' log-probabilities, (rows of the step,); once per policy."""
-            policy, compute = stack.shown(self.model), super()._compute_kl_logps
-            if self.calculate_KL and policy not in self.step_logps:
-                parts = (compute(model, self._prepare_inputs(one.batch)) for one in self.step_passes)
-                self.step_logps[policy] = torch.cat(list(parts))
-            return self.step_logps.get(policy)
-
         def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             first = not self.checked
             if first:
                 with kept_if_right(job):
                     _check_reference(self, model, inputs)
-            loss = super().compute_loss(model, _with_kl_of_step(inputs, self.step_passes), *args, **kwargs)
+            loss = super().compute_loss(model, self.with_known(inputs), *args, **kwargs)
             if first and self.fresh_start:
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
             self.checked = True
             return loss * self.share  # a mean over the pass's rows
 
     return Trainer
-
-
-def _with_kl_of_step(inputs: dict[str, Any], passes: Sequence[Pass]) -> dict[str, Any]:
-    """Return a pass's batch with what is known of the reference's mismatched answers, if anything: the whole step's."""
-    import torch
-
-    if "ref_KL_logps" not in inputs:
-        return inputs
-    return {**inputs, "ref_KL_logps": torch.cat([p.batch["ref_KL_logps"] for p in passes]).to(inputs["label"].device)}
 
 
 def _check_reference(trainer: Any, model: Any, inputs: dict[str, Tensor]) -> None:

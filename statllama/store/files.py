@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.errors import StoreError, UsageError
+from statllama.store.mounts import require_folder
 
 Files = dict[str, dict[str, Any]]
 """{name relative to the folder, with forward slashes: {"sha256": hex, "bytes": size}}"""
@@ -129,6 +130,7 @@ def require_place(path: Path | None, option: str = "--out") -> None:
     """
     if path is None:
         return
+    require_folder(path, option)
     if path.is_dir():
         raise UsageError(f"{path} is a folder", remedy=f"name a file: {option} {path / 'result'}")
     if not path.absolute().parent.is_dir():

@@ -1,4 +1,4 @@
-"""The process that holds a lock, as it wrote itself down beside the lock."""
+"""The process that holds something in a workspace, as it wrote itself down there; and whether it is on this host."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import os
 import shlex
 import socket
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Self
-
-from filelock import FileLock, Timeout
 
 from statllama.errors import StoreError
 from statllama.store.files import read_json
 
-_POLL_SECONDS = 0.1
-_HOLDER_GRACE_SECONDS = 1.0
 _SHOWN = 100  # characters of a command: each `--set` is in it
 
 
@@ -31,22 +26,29 @@ class Holder:
     pid: int | None = None
     host: str = ""
     since: str = ""
-    """When it took the lock: ISO 8601, UTC."""
+    """When it took the lock: ISO 8601, UTC, by the clock of its host."""
     command: str = ""
     ticks: int | None = None
     """When the process started (Linux clock ticks since boot): tells it from a later one of that pid."""
+    machine: str = ""
+    """What tells hosts of one name apart: see `machine`. Empty where an earlier version wrote it."""
+    token: str = ""
+    """What tells this hold from every other, for ever. Empty where an earlier version wrote it."""
+    freed_by: str = ""
+    """How to free what it holds if its host is gone, where that cannot be told from here."""
 
     def __str__(self) -> str:
         if self.pid is None:
-            return "another process"
+            return f"another process{self.freed_by}"
         command = self.command if len(self.command) <= _SHOWN else f"{self.command[:_SHOWN]}..."
-        return f"process {self.pid} on {self.host} since {self.since} (`{command}`)"
+        return f"process {self.pid} on {self.host} since {self.since} (`{command}`){self.freed_by}"
 
     @classmethod
-    def here(cls) -> Self:
+    def here(cls, token: str = "") -> Self:
         """Return this process, from now on."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(os.getpid(), socket.gethostname(), now, shlex.join(sys.argv), _start_ticks(os.getpid()))
+        pid, host = os.getpid(), socket.gethostname()
+        return cls(pid, host, now, shlex.join(sys.argv), _start_ticks(pid), machine(), token)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -57,9 +59,13 @@ class Holder:
         except (TypeError, OverflowError):
             return cls()
 
+    def is_here(self) -> bool:
+        """Return whether it is on this host, so that its process can be looked up."""
+        return self.pid is not None and self.host == socket.gethostname() and self.machine in ("", machine())
+
     def alive(self) -> bool:
         """Return whether the process still runs. One on another host is taken to: it cannot be looked up from here."""
-        if self.pid is None or self.host != socket.gethostname():
+        if self.pid is None or not self.is_here():
             return self.pid is not None
         if self.ticks is not None:
             return _start_ticks(self.pid) == self.ticks
@@ -78,22 +84,21 @@ class HeldError(StoreError):
         self.holder = holder or Holder()
 
 
-def attempts(lock: FileLock, who: Path) -> Iterator[Holder]:
-    """Try for a lock until it is ours; yields its holder once, when it is another's.
+class LostError(StoreError):
+    """Another process took over what this one held, since it had not been heard of for a while."""
 
-    A new holder takes the lock a moment before it has written who it is: an unknown one is given that moment.
+
+@cache
+def machine() -> str:
+    """Return what tells this host from others of its name: its boot, and the namespace in which its process ids count.
+
+    Containers of one name on one machine differ in the second, machines of one name in the first.
     """
-    told, deadline = False, time.monotonic() + _HOLDER_GRACE_SECONDS
-    while True:
-        try:
-            lock.acquire(blocking=False)
-            return
-        except Timeout:
-            holder = Holder.read(who)
-        if not told and (holder.pid is not None or time.monotonic() > deadline):
-            yield holder
-            told = True
-        time.sleep(_POLL_SECONDS)
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino:x}"
+    except OSError:
+        return ""  # no Linux: the name of the host must do
 
 
 def _start_ticks(pid: int) -> int | None:

@@ -12,12 +12,14 @@ from filelock import FileLock, Timeout
 
 from statllama.errors import StoreError, UsageError
 from statllama.store.files import sync, translate_os_errors, walk
+from statllama.store.mounts import require_folder
 
 
 def require_free(target: Path, named: str = "--out") -> None:
     """Raise UsageError when `target` exists already (an empty folder is free), or lies in no folder. `named`: the
     argument that it comes from.
     """
+    require_folder(target, named)
     if target.is_dir() and not any(target.iterdir()):
         return
     if os.path.lexists(target):

@@ -64,7 +64,7 @@ def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
     constant = "constant_with_warmup" if train.warmup else "constant"
     return {
         **deepcopy(FIXED),
-        "output_dir": str(job.checkpoints),
+        "output_dir": str(job.checkpoints if job.ranks.first else job.folder),  # is made; only rank 0 writes there
         "run_name": job.run_name,
         "num_train_epochs": float(train.epochs or 1.0),
         "max_steps": train.steps or -1,

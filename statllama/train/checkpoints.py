@@ -22,7 +22,7 @@ from statllama.store.files import (
     walk,
     write_json,
 )
-from statllama.store.store import SEAL
+from statllama.store.working_folder import SEAL
 
 _SCHEMA_VERSION = 1
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from statllama.config.specs import TrainingSpec
 from statllama.data.work import Work
 from statllama.model.base_model import Base
-from statllama.store.store import CHECKPOINTS
+from statllama.store.hold import Hold
+from statllama.store.working_folder import CHECKPOINTS
+from statllama.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,10 +38,19 @@ class Job:
     on_step: Callable[[StepEvent], None] = lambda event: None
     on_note: Callable[[str], None] = lambda text: None
     stop_requested: Callable[[], bool] = lambda: False
+    hold: Hold | None = None
+    """The lock of the result. When it is lost to another host, training ends with an error and saves nothing."""
     report_to: tuple[str, ...] = ()
     run_name: str = ""
     tracker_folder: Path | None = None
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
+    ranks: Ranks = ALONE
+    """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
+
+    def require_hold(self) -> None:
+        """Look whether the result's lock is still held. LostError where it is not: nothing may be written then."""
+        if self.hold is not None:
+            self.hold.require()
 
     @property
     def checkpoints(self) -> Path:

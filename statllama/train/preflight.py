@@ -40,6 +40,7 @@ def require_batch(trainer: Any, batch: int) -> None:
     """
     if (got := trainer.args.train_batch_size) != batch:
         raise TrainingError(
-            f"a stage trains on one GPU: with all visible GPUs a step of {batch} rows would be one of {got}",
-            remedy="show it one: put CUDA_VISIBLE_DEVICES=0 before the command",
+            f"each process trains on one GPU: with all visible GPUs a step of {batch} rows would be one of {got}",
+            remedy="show it one: put CUDA_VISIBLE_DEVICES=0 before the command; on several GPUs a stage trains with "
+            f"--executor ray --set stages.{trainer.job.spec.name}.train.devices=N",
         )

@@ -3,24 +3,32 @@
 Transformers sees the effective batch as one batch, with accumulation 1. `training_step` gets all of its rows, splits
 them by the token budget, and weighs each pass by its share. A step that runs out of memory is taken again as a whole,
 in smaller passes: gradients, random numbers and figures are put back first, so that nothing of the failed try remains.
+
+On several ranks each has the whole step's rows too, takes its share of them, and gets the sum of all gradients: what is
+counted, and so each pass's share of the loss, is counted over all ranks.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
-from statllama.data.budget import out_of_memory, split, split_joined
+from statllama.data.budget import deal, out_of_memory, split, split_joined
 from statllama.data.collate import real_tokens
 from statllama.data.work import Work
 from statllama.errors import TrainingError
+from statllama.train.ranks import Ranks, ShortOfMemory
 
 Batch = dict[str, Any]
 Row = Mapping[str, Any]
+Seen = tuple[dict[str, float], dict[str, float]]
+"""Figures of a pass, and what each is a mean over: see `averaged`."""
 
 
 def free_memory() -> None:
@@ -76,8 +84,12 @@ class StepTrainer:
     read: Work = Work()
     reads = 0
     """Forward passes without gradients that each pass comes with, such as the reference's."""
-    _held: Pass
+    rows_per_item = 1
+    """Rows that stay together: 2 for a preference pair."""
+    _held = Pass({}, 1, 0, 0)
     """The pass under way."""
+    _agreed = (Work(), Work())
+    """`trained` and `read` when the ranks last told each other of theirs."""
 
     # ------------------------------------------------------------------ what a stage type gives
 
@@ -88,6 +100,14 @@ class StepTrainer:
     def step_of(self, inputs: Any) -> Any:
         """Return what the step trains on, from what the data loader gives."""
         return inputs.rows
+
+    def lengths(self, step: Any) -> list[int]:
+        """Return the tokens of the longest row of each of a step's items."""
+        raise NotImplementedError
+
+    def part(self, step: Any, items: Sequence[int]) -> Any:
+        """Return some items of a step, as a step."""
+        return [step[i] for i in items]
 
     def supervised(self, passes: Sequence[Pass]) -> torch.Tensor | None:
         """Return the number of tokens that the loss is the mean over; None where it is a mean over items."""
@@ -122,21 +142,33 @@ class StepTrainer:
         step = self.step_of(inputs)
         self.before_step(model, step)
         while True:
-            before, passes = self._before(), self.passes(step)
+            before, passes = self._before(), self._own_passes(step)
             try:
-                return self._take(model, passes)
+                with self.own_draws():
+                    loss = self._take(model, passes)
+                return self._summed(model, loss)
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
+                held = error.held if isinstance(error, ShortOfMemory) else None
             # Outside the `except`: its traceback holds the graph.
             self._put_back(model, before)
-            self._shrink()
+            self._shrink(held or self._tell_short())
+
+    def _own_passes(self, step: Any) -> list[Pass]:
+        """Return the passes over this rank's share of a step; none where there are fewer items than ranks."""
+        ranks = self._ranks
+        if ranks.size == 1:
+            return self.passes(step)
+        items = deal(self.lengths(step), self.micro_tokens, ranks.size, self.rows_per_item)[ranks.rank]
+        return self.passes(self.part(step, items)) if items else []
 
     def _take(self, model: Any, passes: Sequence[Pass]) -> torch.Tensor:
-        counted, items = self.supervised(passes), sum(one.items for one in passes)
+        counted, items = self._counted(passes)
         figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
         total = torch.zeros((), device=model.device)
-        seen: list[tuple[dict[str, float], dict[str, float]]] = []
+        seen: list[Seen] = []
+        tokens, in_all = self.tokens, getattr(self, "_total_train_tokens", None)
         for one in passes:
             self.share, self._held = one.items / items, one
             lengths = {name: len(values) for name, values in figures.items()}
@@ -146,12 +178,87 @@ class StepTrainer:
             added, counts = {name: figures[name].pop() for name in fresh}, self.counts(one)
             seen.append((added, counts))
             self._count(Work(1, one.tokens, one.pairs, counts["tokens"]))
+        if self._ranks.size > 1:
+            seen = self._of_all(seen, tokens, in_all)
         for name, value in averaged(seen).items():
             figures[name].append(value)
         return total
 
+    def count_from(self, trained: Work, read: Work) -> None:
+        """Go on from what a checkpoint had counted, of all ranks."""
+        self.trained, self.read = self._agreed = trained, read
+
     def _count(self, done: Work) -> None:
         self.trained, self.read = self.trained + done, self.read + done * self.reads
+
+    # ------------------------------------------------------------------ over all ranks
+
+    @property
+    def _ranks(self) -> Ranks:
+        ranks: Ranks = self.job.ranks  # type: ignore[attr-defined]
+        return ranks
+
+    @contextmanager
+    def own_draws(self) -> Iterator[None]:
+        """Give each of several ranks random numbers of its own for this step's dropout, and leave the stream that all
+        share, which is in the checkpoint, as it is.
+        """
+        ranks: Ranks = self._ranks
+        if ranks.size == 1:
+            yield
+            return
+        key = [self.job.spec.train.seed, self.state.global_step, ranks.rank]  # type: ignore[attr-defined]
+        with torch.random.fork_rng():
+            torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+            yield
+
+    def _counted(self, passes: Sequence[Pass]) -> tuple[torch.Tensor | None, int]:
+        """Return what the step's loss is divided by: tokens that carry loss, where they count, and items."""
+        counted, items = self.supervised(passes), sum(one.items for one in passes)
+        if self._ranks.size == 1:
+            return counted, items
+        if not passes and (scaler := getattr(self.accelerator, "scaler", None)):  # type: ignore[attr-defined]
+            scaler.scale(torch.zeros((), device=self.args.device))  # type: ignore[attr-defined]  # else it refuses to step
+        found = self._ranks.gather((None if counted is None else int(counted), items))
+        tokens = [part for part, _ in found if part is not None]
+        return (torch.tensor(sum(tokens)) if tokens else None), sum(part for _, part in found)
+
+    def _of_all(self, seen: list[Seen], tokens: Any, in_all: int | None) -> list[Seen]:
+        """Return the figures of all ranks' passes, and take over what they counted. `tokens`, `in_all`: our count and
+        TRL's, as the step began.
+        """
+        figures: Any = self._metrics["train"]  # type: ignore[attr-defined]
+        added = 0 if in_all is None else getattr(self, "_total_train_tokens", in_all) - in_all
+        trained, read = self._agreed
+        work = (self.trained - trained).as_json(), (self.read - read).as_json()
+        found = self._ranks.gather((seen, int(self.tokens) - int(tokens), added, *work))
+        self.tokens = int(tokens) + sum(part[1] for part in found)
+        if in_all is not None and (added := sum(part[2] for part in found)):
+            self._total_train_tokens = in_all + added
+            figures["num_tokens"] = [self._total_train_tokens]
+        for part in found:
+            trained, read = trained + Work.from_json(part[3]), read + Work.from_json(part[4])
+        self.trained, self.read, self._agreed = trained, read, (trained, read)
+        return [(added, counts) for part in found for added, counts in part[0]]
+
+    def _summed(self, model: Any, loss: torch.Tensor) -> torch.Tensor:
+        """Give every rank the sum of all ranks' gradients, and return the sum of their losses, ()."""
+        ranks = self._ranks
+        if ranks.size == 1:
+            return loss
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        present = torch.tensor([float(p.grad is not None) for p in parameters], device=loss.device)
+        ranks.add([*gradients, present, loss])
+        for parameter, gradient, there in zip(parameters, gradients, present.tolist(), strict=True):
+            parameter.grad = gradient if there else None  # one that no rank used stays as it is, decay and all
+        return loss
+
+    def _tell_short(self) -> list[tuple[int, int]]:
+        """Tell the others that memory ran out; (items, tokens) of the pass that failed, of each rank where one did."""
+        return self._ranks.short((self._held.items, self._held.tokens))
+
+    # ------------------------------------------------------------------ one pass
 
     def pass_step(self, model: Any, batch: Batch, counted: torch.Tensor | None) -> torch.Tensor:
         """Run forward and backward of one pass, as TRL does."""
@@ -184,19 +291,22 @@ class StepTrainer:
         self.tokens = before.tokens
         free_memory()
 
-    def _shrink(self) -> None:
-        """Halve what the pass that failed held. TrainingError when it held a single row or pair."""
+    def _shrink(self, held: Sequence[tuple[int, int]]) -> None:
+        """Halve the smallest of the passes that failed, (items, tokens) each. TrainingError when it held a single row
+        or pair.
+        """
         job: Any = self.job  # type: ignore[attr-defined]
-        spec, held = job.spec, self._held
-        if held.items == 1:
+        spec = job.spec
+        tokens, items = min((tokens, items) for items, tokens in held)
+        if items == 1:
             raise TrainingError(
-                f"stage {spec.name}: out of memory in a forward pass of {held.tokens:,} tokens, a single row or pair",
+                f"stage {spec.name}: out of memory in a forward pass of {tokens:,} tokens, a single row or pair",
                 remedy=f"shorten the rows: --set stages.{spec.name}.train.max_length={spec.train.max_length // 2}, "
                 "or use a smaller rank or base",
             )
-        self.micro_tokens = min(held.tokens, self.micro_tokens) // 2
+        self.micro_tokens = min(tokens, self.micro_tokens) // 2
         job.on_note(
-            f"out of memory in a forward pass of {held.tokens:,} tokens: this step is taken again, and the stage goes "
+            f"out of memory in a forward pass of {tokens:,} tokens: this step is taken again, and the stage goes "
             f"on, with at most {self.micro_tokens:,}"
         )
 

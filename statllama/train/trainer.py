@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from statllama.store.files import write_json
 from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.ranks import ShortOfMemory
 from statllama.train.step import Batch, Pass, StepTrainer
 
 if TYPE_CHECKING:
@@ -74,18 +76,19 @@ class StageTrainer(StepTrainer):
         self.checked = self._batch_checked = True  # the pass is no batch of the data's, nor its loss the first one
         waiting = self.heaviest(step)
         while waiting:
-            before, fits = self._before(), False
+            before, held = self._before(), None
             try:
                 self._take(model, waiting[:1])
-                fits = True
+                self._ranks.any(False)  # all have come so far
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
+                held = error.held if isinstance(error, ShortOfMemory) else []
             self._put_back(model, before)
-            if fits:
+            if held is None:
                 del waiting[0]
             else:
-                self._shrink()
+                self._shrink(held or self._tell_short())
                 waiting = self.heaviest(step)
         self.checked, self._batch_checked = known
 
@@ -102,9 +105,18 @@ class StageTrainer(StepTrainer):
         if not self._batch_checked:
             for one in passes:
                 self._check_batch(one.batch)
-            self._require_parents_act(model, passes[0].batch)
+            for one in passes[:1]:
+                self._require_parents_act(model, one.batch)
             self._batch_checked = True
         return super()._take(model, passes)
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Take a step. The first one is over then: a rank that had no row of it checks none of the next, whose loss is
+        not the first.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.checked = self.checked or self._ranks.size > 1
+        return loss
 
     def prepare_rows(self) -> None:
         """Add to the rows what is known before the first step. `training` calls it once all is set up."""
@@ -150,6 +162,25 @@ class StageTrainer(StepTrainer):
         raise TrainingError(
             what, remedy="run `statllama doctor`: a version outside the known-good set may ignore frozen adapters"
         )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint, once, of what is the same on all ranks."""
+        self.require_same_slice()
+        if self._ranks.first:
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
+
+    def require_same_slice(self) -> None:
+        """Raise TrainingError where the ranks' slices are not the same, bit for bit."""
+        if self._ranks.size > 1:
+            state = hashlib.sha256()
+            for name, parameter in stack.trainable(self.model).items():  # type: ignore[attr-defined]
+                state.update(name.encode() + parameter.detach().cpu().contiguous().numpy().tobytes())
+            self._ranks.require_same(
+                f"stage {self.job.spec.name}: the slice in training",
+                state.hexdigest(),
+                "train on devices of one kind, with the same versions of all libraries, or on one: "
+                f"--set stages.{self.job.spec.name}.train.devices=1",
+            )
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
@@ -207,7 +238,7 @@ class _Watcher(TrainerCallback):
         )
 
     def _refuse(self, state: Any, loss: float, norm: float) -> None:
-        checkpoint = newest_sound(self.job.checkpoints)
+        checkpoint = newest_sound(self.job.checkpoints) if self.job.ranks.first else None
         kept = f"the last sound checkpoint is step {checkpoint.name.rpartition('-')[2]}" if checkpoint else "none saved"
         raise TrainingError(
             f"stage {self.job.spec.name}: loss {loss} and gradient norm {norm} at step {state.global_step} of "
@@ -220,15 +251,20 @@ class _Watcher(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
-        if self.job.stop_requested() and not control.should_training_stop:
+        if self.job.hold is not None:
+            self.job.hold.heed()
+        if self.job.ranks.any(self.job.stop_requested()) and not control.should_training_stop:
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not self.job.ranks.first:
+            return
         checkpoint = self.job.checkpoints / f"checkpoint-{state.global_step}"
         spent = {"seconds": time.monotonic() - self.started, "started_seconds": self.started_seconds}
         work = {"trained": self.trainer.trained.as_json(), "read": self.trainer.read.as_json()}
+        self.job.require_hold()
         write_json(checkpoint / CLOCK, spent | work)
         seal(checkpoint)
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
 from statllama.train.preflight import require_batch
+from statllama.train.ranks import Ranks
 from statllama.train.trackers import prepare_trackers
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
@@ -40,8 +43,14 @@ if TYPE_CHECKING:
 def run(job: Job, stage: ModuleType) -> Outcome:
     """Train the stage and write its adapter to `job.folder/out`. The base is as it was when this returns or raises.
 
-    Raises TrainingError (not a number, out of memory with a single row) or Interrupted (saved; resumes next time).
+    Raises TrainingError (not a number, out of memory with a single row) or Interrupted (saved; resumes next time). On
+    several ranks all of them call this, and what it raises on one ends it on all.
     """
+    with job.ranks.one_fate():
+        return _guarded(job, stage)
+
+
+def _guarded(job: Job, stage: ModuleType) -> Outcome:
     prepare_trackers(job.tracker_folder)
     resident.reset_peak()  # the manifest's peak is this stage's
     if torch.cuda.is_available():
@@ -58,14 +67,15 @@ def run(job: Job, stage: ModuleType) -> Outcome:
 
 
 def _attempt(job: Job, stage: ModuleType) -> Outcome:
-    checkpointing = recomputes(job)
+    checkpointing = job.ranks.any(recomputes(job))
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, checkpointing)
     try:
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():
             trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
         require_batch(trainer, job.spec.train.batch_size)
-        trainer.micro_tokens, trainer.untried = budget(job, checkpointing), tight(job)
+        trainer.micro_tokens = min(job.ranks.gather(budget(job, checkpointing)))
+        trainer.untried = job.ranks.any(tight(job))
         _restore(model, start)
         return _fit(job, trainer, model)
     finally:
@@ -76,13 +86,14 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
 def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    checkpoint = newest_sound(job.checkpoints)
+    checkpoint = _checkpoint(job)
     before = _before(checkpoint)
     started = time.monotonic() - float(before.get("seconds", 0.0))
-    trainer.trained, trainer.read = (Work.from_json(before.get(name, {})) for name in ("trained", "read"))
+    trainer.count_from(*(Work.from_json(before.get(name, {})) for name in ("trained", "read")))
+    _require_same(job, trainer)
     watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
     if job.spec.drift is not None:
-        trainer.cap = DriftCap(job.spec, model, job.base)
+        trainer.cap = DriftCap(job.spec, model, job.base, partial(_by_first, job.ranks))
         trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
     trainer.add_callback(watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
@@ -90,10 +101,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     if resumed is not None:
         job.on_note(f"resuming from the checkpoint of step {resumed}")
     with translate_os_errors(job.checkpoints):
-        # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
-        parameters = sum(p.numel() for p in stack.trainable(model).values())
-        copies = 4 if trainer.cap else 3  # with a cap on drift also the last slice within it
-        require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
+        if job.ranks.first:
+            _require_space(job, model)
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -113,8 +122,10 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         )
     if trainer.cap:
         trainer.cap.restore()
-    with translate_os_errors(job.folder):
-        _save_slice(job, model, job.folder / "out")
+    trainer.require_same_slice()
+    if job.ranks.first:
+        with translate_os_errors(job.folder):
+            _save_slice(job, model, job.folder / "out")
     return Outcome(
         steps=trainer.state.global_step,
         adapter_step=adapter_step,
@@ -122,7 +133,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         resumed_from=resumed,
         seconds=time.monotonic() - started,
         tokens=int(trainer.tokens),
-        peak_memory_bytes=memory_bytes(),
+        peak_memory_bytes=max(job.ranks.gather(memory_bytes())),
         ended_by="steps" if drift is None else "drift",
         trained=trainer.trained,
         read=trainer.read,
@@ -131,6 +142,36 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         history=history,
         summary=trainer.summary(history),
     )
+
+
+def _require_space(job: Job, model: PeftModel) -> None:
+    """Raise StoreError where the disk has no room for the checkpoints that are kept and the one being written."""
+    # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+    parameters = sum(p.numel() for p in stack.trainable(model).values())
+    copies = 4 if job.spec.drift else 3  # with a cap on drift also the last slice within it
+    require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
+
+
+def _checkpoint(job: Job) -> Path | None:
+    """Return the checkpoint to go on from, which rank 0 looks for: that deletes what is damaged."""
+    found = newest_sound(job.checkpoints) if job.ranks.first else None
+    name = job.ranks.broadcast(found.name if found else None)
+    return job.checkpoints / name if name else None
+
+
+def _require_same(job: Job, trainer: Any) -> None:
+    """Raise TrainingError where the ranks would not train the same: another base, other rows, other first values."""
+    if job.ranks.size > 1:
+        name, remedy = job.spec.name, "let all ranks see the same files, with the same versions of all libraries"
+        base = job.base
+        job.ranks.require_same(f"stage {name}: the base", (base.checksum, str(base.dtype), base.backend), remedy)
+        job.ranks.require_same(f"stage {name}: the number of rows", len(job.dataset), remedy)
+        trainer.require_same_slice()
+
+
+def _by_first(ranks: Ranks, measure: Callable[[], float]) -> float:
+    """Measure on rank 0 alone, and return what it found on all: what follows from it is the same everywhere."""
+    return ranks.broadcast(measure() if ranks.first else math.nan)
 
 
 def _before(checkpoint: Path | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,37 @@ def test_each_kind_alone_gives_a_recipe_that_loads_and_checks(tmp_path: Path, ki
         checked = statllama("data", "check", "mine/grpo.yaml", "--stage", "grpo", cwd=tmp_path)
         assert checked.returncode == 0, checked.stdout
     assert yaml.safe_load(text)["name"] == "mine"
+
+
+def test_rows_out_of_templates_are_held_out_by_whole_templates(tmp_path: Path) -> None:
+    """`data check` finds no held-out question in training; of three templates, the console says what would help."""
+    draw = random.Random(4)
+    templates = (
+        "A sample of {} values has mean {} and standard deviation {}. What is the standard error of its mean?",
+        "Of {} patients in a clinical trial {} recovered within {} weeks of treatment. Which share of them recovered?",
+        "The train covers {} miles in {} hours although it stops for {} minutes at the bridge. How fast does it go?",
+        "A farmer sells {} baskets of pears for {} dollars each and pays {} dollars for a stall. How much is left?",
+        "An urn holds {} red, {} green and {} blue balls, and one is drawn blindly. How likely is it that it is blue?",
+    )
+    rows = [
+        {"question": templates[i % 5].format(*(draw.randint(2, 9999) for _ in range(3))), "answer": f"it is {i}"}
+        for i in range(300)
+    ]
+    write_jsonl(tmp_path / "five.jsonl", rows)
+    made = statllama("init", "five", "--data", "five.jsonl", *BASE, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "1 kind of question held out whole: 60 rows, 60 of them asked" in made.stdout
+    checked = statllama("data", "check", "five/recipe.yaml", cwd=tmp_path)
+    assert checked.returncode == 0 and warnings_of(checked.stdout) == [], checked.stdout
+    assert "looked for in 240 rows" in checked.stdout and "none is copied" in checked.stdout
+
+    write_jsonl(tmp_path / "three.jsonl", [row for i, row in enumerate(rows) if i % 5 < 3])
+    made = statllama("init", "three", "--data", "three.jsonl", *BASE, cwd=tmp_path)
+    assert made.returncode == 0 and "held out: nothing: rows are too much alike" in made.stdout, made.stderr
+    assert "0 of 36 questions held out" in made.stdout and "`--holdout 60` may hold out one more kind" in made.stdout
+    assert "`decontaminate: ignore`" in made.stdout
+    made = statllama("init", "more", "--data", "three.jsonl", *BASE, "--holdout", "60", cwd=tmp_path)
+    assert made.returncode == 0 and "60 rows, 60 of them asked" in made.stdout, made.stdout
 
 
 def test_the_same_files_give_the_same_folder(tmp_path: Path) -> None:

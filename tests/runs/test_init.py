@@ -28,7 +28,8 @@ from statllama.errors import DataError, NotFoundError, UsageError
 from statllama.runs.init import benchmark
 from statllama.runs.init.columns import mapping_of
 from statllama.runs.init.draft import as_row, look
-from statllama.runs.init.holdout import Split, split, wanted_items
+from statllama.runs.init.holdout import Split, split
+from statllama.runs.init.pool import wanted_items
 from statllama.runs.init.reading import read
 from statllama.runs.init.settings import ChosenBase, stage_settings
 from statllama.runs.init.survey import Found, Unit, pieces
@@ -340,13 +341,125 @@ def test_few_rows_are_compared_with_a_question_that_is_given_away(monkeypatch: p
     assert all(done <= total for done, total in told) and told[-1][0] == told[-1][1]
     monkeypatch.undo()
     held = [units[row] for rows in found.items.values() for row in rows]
-    assert len(held) >= 10 and found.suspected == 0
+    assert len(held) >= 10
+    assert given_away(units, found) == []
+
+
+def given_away(units: Sequence[Unit], found: Split) -> list[str]:
+    """The training rows that give a held-out question away, by each form of `data check`'s search on its own."""
+    held = [units[row] for rows in found.items.values() for row in rows]
     questions = [Question("init", i, benchmark.benchmark_text(each)) for i, each in enumerate(held)]
     index, resembling = Questions(questions), Resembling(questions)
-    texts = [("", plain(units[row].text)) for row in found.train]
-    assert not any(index.search(text, "") for _, text in texts)
+    texts = [(units[row].where, plain(units[row].text)) for row in found.train]
     resembling.add(texts, [words(text) for _, text in texts])
-    assert all(group.nearest[0].similarity < STRONG for group in resembling.found())
+    alike = [near.where for group in resembling.found() for near in group.nearest if near.similarity >= STRONG]
+    return [where for where, text in texts if index.search(text, "")] + alike
+
+
+def nonsense(draw: random.Random, count: int) -> list[str]:
+    """So many words that no other text has."""
+    return ["".join(draw.choices("abdegiklmnoprstu", k=6)) for _ in range(count)]
+
+
+@st.composite
+def alike_rows(draw: st.DrawFn) -> list[str]:
+    """Questions out of templates, in which numbers differ, or one word too; some that are alone; some asked again."""
+    seed = random.Random(draw(st.integers(0, 2**32)))
+    kinds = draw(st.lists(st.tuples(st.integers(1, 40), st.integers(6, 30), st.booleans()), max_size=12))
+    texts = []
+    for rows, length, other_word in kinds:
+        template = nonsense(seed, length)
+        places = seed.sample(range(length), min(length, 3))
+        for _ in range(rows):
+            said = list(template)
+            for place in places:
+                said[place] = str(seed.randint(2, 9999))
+            if other_word:
+                said[seed.randrange(length)] = seed.choice(template)
+            texts.append(" ".join(said) + "?")
+    alone = draw(st.integers(0, 40))
+    texts += [" ".join(nonsense(seed, 16)) for _ in range(alone)]
+    texts += seed.sample(texts, len(texts) // 10)
+    seed.shuffle(texts)
+    return texts
+
+
+@settings(max_examples=12, deadline=None)
+@given(alike_rows(), st.sampled_from([None, 3, 30]), st.randoms(use_true_random=False))
+def test_kinds_of_question_are_held_out_whole(texts: list[str], asked: int | None, draw: Any) -> None:
+    units = [unit(text, f"answer {i}", i) for i, text in enumerate(texts, start=1)]
+    found = divided(units, asked)
+    assert sorted([*found.train, *found.held_out, *found.left_out]) == list(range(len(units)))
+    assert given_away(units, found) == []
+    assert sum(map(len, found.items.values())) <= sum(found.wanted.values())
+    alive = len(units) - len(found.left_out)
+    assert found.kind_rows <= (0.2 if asked is None else 0.5) * alive and len(found.train) >= 0.4 * alive
+    order = list(range(len(units)))
+    draw.shuffle(order)
+    again = divided([units[i] for i in order], asked)
+    assert {texts[order[row]] for rows in again.items.values() for row in rows} == {
+        texts[row] for rows in found.items.values() for row in rows
+    }
+
+
+def test_one_of_few_templates_is_held_out() -> None:
+    """Of five templates at least one has a fifth of the rows or less; no row of it is trained on."""
+    draw = random.Random(7)
+    patterns = [" ".join(nonsense(draw, 15)) + " {} {} {}?" for _ in range(5)]
+    texts = [patterns[i % 5].format(*(draw.randint(2, 9999) for _ in range(3))) for i in range(600)]
+    units = [unit(text, f"answer {i}", i) for i, text in enumerate(texts, start=1)]
+    found = divided(units)
+    (rows,) = found.items.values()
+    (kind,) = {texts[row].split()[0] for row in rows}
+    assert len(rows) == 100 and found.kind_rows == 120 == len(found.held_out)
+    assert set(found.kinds) == set(rows) and set(found.kinds.values()) == {0} and not found.short
+    assert all(texts[row].split()[0] != kind for row in found.train)
+
+    three = [each for each in units if each.question.split()[0] in {p.split()[0] for p in patterns[:3]}]
+    none = divided(three)  # a third of the rows is too many to lose, unless the user asks for as many
+    assert not none.items and none.short and none.more == 120 and len(none.train) == 360
+    more = divided(three, none.more)
+    assert sum(map(len, more.items.values())) == 120 and len(more.train) == 240
+
+
+def test_questions_that_stand_alone_come_first_and_kinds_are_spread() -> None:
+    units = template_rows(400, 400)
+    found = divided(units)
+    assert not found.kinds and sum(map(len, found.items.values())) == 100  # of 800
+    draw = random.Random(3)
+    small = [" ".join(nonsense(draw, 14)) + " {} {}?" for _ in range(100)]
+    texts = [text.format(draw.randint(2, 9999), draw.randint(2, 9999)) for text in small for _ in range(10)]
+    units = [unit(text, f"answer {i}", i) for i, text in enumerate(texts, start=1)]
+    found = divided(units)
+    assert len(found.kinds) == 100 == sum(found.wanted.values()) and len(set(found.kinds.values())) == 20
+    assert Counter(Counter(found.kinds.values()).values()) == {5: 20} and found.kind_rows == 200
+
+
+def test_documents_that_hold_all_questions_leave_training_where_they_are_few() -> None:
+    draw = random.Random(2)
+    texts = [" ".join(nonsense(draw, 14)) + "?" for _ in range(60)]
+    units = [unit(text, f"answer {i}", i) for i, text in enumerate(texts, start=1)]
+    book = Document("\n".join(texts))
+    found = divided([*units, Unit("book.md", 1, book, book.text)])
+    assert sum(map(len, found.items.values())) == 12 and "holds a held-out question" in found.left_out[60]
+    pages = [Document(" ".join([*nonsense(draw, 30), text, *nonsense(draw, 30)])) for text in texts]
+    found = divided(
+        [*units, *(Unit("book.md", i, page, page.text) for i, page in enumerate(pages))]
+    )  # half of all rows
+    assert not found.items and not found.left_out and found.short
+
+
+def test_a_benchmark_of_kinds_says_which_items_belong_together() -> None:
+    units = [unit(f"question number {i} of all?", f"word {i}", i) for i in range(40)]
+    kinds = {row: row // 4 for row in range(40)}
+    made = benchmark.benchmarks("mine", units, {"answers": range(40)}, kinds=kinds)
+    for each in made:
+        assert [row["kind"] for row in each.items] == [f"kind {i // 4}" for i in range(40)]
+        assert "  cluster: kind" in each.task and "of 10 kinds" in each.readme
+    few = benchmark.benchmarks("mine", units, {"answers": range(40)}, kinds={row: row // 20 for row in range(40)})
+    none = benchmark.benchmarks("mine", units, {"answers": range(40)})
+    assert all("cluster" not in each.task and "kind" not in each.items[0] for each in (*few, *none))
+    assert "of 2 kinds" in few[0].readme and "kinds" not in none[0].readme
 
 
 def test_a_preference_about_a_held_out_question_is_held_out_too() -> None:

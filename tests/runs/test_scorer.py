@@ -23,12 +23,13 @@ from statllama.evaluation.answers import Answers
 from statllama.evaluation.scores import Drift
 from statllama.model.adapter import ADAPTER_FILE
 from statllama.runs.reporting import Reporter
-from statllama.runs.scorebook import SAMPLES, entries_of, with_samples
+from statllama.runs.scorebook import SAMPLES, with_samples
 from statllama.runs.scorer import ANSWERS, Scorer, open_scorer
 from statllama.runs.subject import StackRef, Subject
 from statllama.runs.targets import find_subject
-from statllama.store import Store
+from statllama.store import Entry, Store, beats
 from statllama.store.files import file_sha256
+from statllama.store.holder import LostError
 from tests.benchmarks_for_tests import reply_task
 from tests.running import Worker
 
@@ -53,6 +54,13 @@ class Watch(Reporter):
                     raise ConnectionAbortedError
 
         yield progress
+
+
+def entries_of(store: Store, identity: Any, stack: StackRef) -> list[Entry]:
+    """Return all recorded scores of a stack."""
+    wanted = {"base": dict(identity), "stack": stack.identity}
+    scores = [entry for entry in store.entries("scores") if entry.manifest["kind"] == "score"]
+    return [entry for entry in scores if wanted.items() <= entry.manifest["protocol"].items()]
 
 
 def scorer_of(path: Path, store: Store, *tasks: str, reporter: Reporter | None = None) -> tuple[Subject, Scorer]:
@@ -92,6 +100,27 @@ def test_a_stopped_evaluation_goes_on_item_by_item(trained: tuple[Path, Store], 
         assert likely[0] == pytest.approx(likely[1], abs=1e-4)
         assert ours == theirs
     assert not list(store.root.glob("partial/scores-*"))
+
+
+def test_who_was_taken_over_stops_to_score(trained: tuple[Path, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the next answer once its beats have told it, not at the end."""
+    monkeypatch.setattr(beats, "EVERY", 0.05)
+    path, store = trained
+
+    class Lose(Watch):
+        @contextmanager
+        def scoring(self, name: str, task: str) -> Any:
+            with super().scoring(name, task) as progress:
+                (claim,) = store.root.glob("locks/scores-*.held/*.json")
+                claim.unlink()
+                time.sleep(0.4)
+                yield progress
+
+    watch = Lose()
+    subject, scorer = scorer_of(path, store, "replies", reporter=watch)
+    with pytest.raises(LostError, match="has taken over scores/"):
+        scorer.score(subject.stack("two"))
+    assert watch.asked <= 1 and not list(store.root.glob("scores/*/samples.jsonl"))
 
 
 def test_answers_of_another_model_are_not_taken(trained: tuple[Path, Store]) -> None:

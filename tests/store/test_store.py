@@ -32,6 +32,7 @@ from statllama.errors import StatllamaError, StoreError, UsageError
 from statllama.store import Holder, Store
 from statllama.store.canonical import canonical_json, digest
 from statllama.store.files import file_sha256, translate_os_errors, write_json
+from statllama.store.hold import claims
 from statllama.store.store import SCHEMA_VERSION
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -216,7 +217,6 @@ def test_publish_replaces_a_folder_without_a_manifest(store: Store) -> None:
     (rest / "adapter.bin").write_bytes(b"half deleted")
     publish(store, KEY)
     store.verify("results", KEY)
-    assert [path.name.partition("-")[0] for path in store.prune_partial()] == ["trash"]
     assert list((store.root / "partial").iterdir()) == []
 
 
@@ -480,8 +480,9 @@ def test_the_lock_of_a_killed_holder_is_free_at_once(store: Store) -> None:
     child = Child(store)
     child.kill()
     with store.hold("results", KEY, wait=False):
-        assert Holder.read(store.root / "locks" / f"results-{KEY}.json").pid == os.getpid()
-    assert not (store.root / "locks" / f"results-{KEY}.json").exists()
+        (claim,) = claims(store.root / "locks", f"results-{KEY}")
+        assert claim.holder.pid == os.getpid()
+    assert not (store.root / "locks" / f"results-{KEY}.held").exists()
     child.process.join()
 
 

@@ -18,7 +18,12 @@ Write = Callable[..., Path]
 HALF = {"precision": "bfloat16"}
 
 
-@pytest.mark.parametrize("kind", ["cpt", "sft", "dpo", "kto", "grpo"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param("cpt", marks=SLOW), "sft", "dpo", pytest.param("kto", marks=SLOW), "grpo"]
+)
 def test_each_stage_type_trains_near_float32(kind: str, write_recipe: Write, tmp_path: Path) -> None:
     """On a parent; the new slice is float32, so that a small step is not rounded away."""
     more: dict[str, Any] = {}

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import torch
 
+from statllama.store import beats
+from statllama.store.holder import LostError
 from tests.conftest import REPO, stage, write_jsonl
 from tests.conftest import preferences as pairs
 from tests.running import Recorder, Worker, adapter_bytes, losses, run, verified
@@ -196,6 +198,43 @@ def test_a_signal_saves_and_leaves_with_130(
     assert worker.wait(worker.start("run", recipe, "--workspace", tmp_path)) == 0
     assert "resuming from the checkpoint of step" in worker.said()
     same(tmp_path, unbroken)
+
+
+# ------------------------------------------------------------------ taken over by another host
+
+
+class TakenOver(Recorder):
+    """Lets the lock go over to another process at step 5 of the first stage, as if this one had been cut off."""
+
+    def __init__(self, workspace: Path, notice: bool) -> None:
+        super().__init__()
+        self.workspace, self.notice = workspace, notice
+
+    def step(self, event: Any) -> None:
+        super().step(event)
+        if event.step == 5:
+            (claim,) = self.workspace.glob("locks/results-*.held/*.json")
+            claim.unlink()
+            time.sleep(0.5 if self.notice else 0)
+
+
+@pytest.mark.parametrize("notice", [True, False], ids=["noticed by its beats", "noticed as it saves"])
+def test_who_was_taken_over_saves_and_publishes_nothing(
+    notice: bool, recipe: Path, unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beats, "EVERY", 0.1 if notice else 100)
+    reporter = TakenOver(tmp_path, notice)
+    with pytest.raises(LostError, match="has taken over results/"):
+        run(recipe, tmp_path, reporter=reporter)
+    assert [e.step for e in reporter.steps] == [1, 2, 3, 4, 5] + ([] if notice else [6])
+    assert not (tmp_path / "results").exists()
+    sealed = tmp_path.glob("partial/results-*/checkpoints/*/sealed.json")
+    assert {p.parent.name for p in sealed} == {"checkpoint-2", "checkpoint-4"}
+    reporter = StopAt(-1)
+    run(recipe, tmp_path, reporter=reporter)
+    assert "resuming from the checkpoint of step 4" in reporter.notes
+    same(tmp_path, unbroken)
+    assert not list((tmp_path / "partial").iterdir())
 
 
 # ------------------------------------------------------------------ damaged checkpoints

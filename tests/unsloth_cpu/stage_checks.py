@@ -16,7 +16,7 @@ from statllama.model import packed_attention, stack
 from statllama.model.adapter import Adapter
 from statllama.model.base_model import Base, scoring
 from statllama.stages import dpo, grpo
-from statllama.stages._rollouts import of_completions
+from statllama.stages._completion_checks import of_completions
 from statllama.stages.dpo import _settings
 from statllama.train.arguments import arguments
 from tests.unsloth_cpu import definition

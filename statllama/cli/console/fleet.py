@@ -11,6 +11,7 @@ from rich.text import Text
 from statllama.cli.console.frame import bar, duration, fitted, fitting
 from statllama.cli.console.terminal import counted, readable_bytes, visible
 from statllama.cli.console.timing import clock
+from statllama.report import words
 from statllama.runs.watch.fleet import Fleet, WorkState
 
 MOST = 16
@@ -175,7 +176,7 @@ def summary(fleet: Fleet, now: float) -> list[str]:
 
 def _spent(seconds: float, gpus: bool) -> str:
     what = "GPU" if gpus else "worker"
-    return f"{seconds / 3600:.2f} {what} hours" if seconds >= 360 else f"{clock(seconds)} of {what} time"
+    return f"{seconds / 3600:.2f} {what} hours" if seconds >= 360 else f"{words.duration(seconds)} of {what} time"
 
 
 def _on(devices: int, gpus: bool) -> str:

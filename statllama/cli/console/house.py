@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from statllama.runs.house.clearing import Cleared, Removal
     from statllama.runs.house.inventory import Item, Stock
     from statllama.runs.watch.at_work import AtWork
-    from statllama.store import Store
+    from statllama.store import Holder, Store
     from statllama.store.leases import Lease
 
 MOST = 12  # orphans that `status` names, and of other lists
@@ -45,8 +45,10 @@ def print_status(store: Store) -> None:
     for item in stock.unfinished:
         Out.print(f"unfinished: {plain(item.what.removeprefix('unfinished '))}, {readable_bytes(item.bytes)}")
     found = stock.orphans
-    if found:
-        total = readable_bytes(sum(item.bytes for item in found))
+    total = readable_bytes(sum(item.bytes for item in found))
+    if found and any(lease.record is None for lease in live):
+        Out.print(f"no record names {counted(len(found), 'item')}, {total}, which who is at work may need")
+    elif found:
         Out.print(f"no run uses {counted(len(found), 'item')}, {total}; `statllama gc` deletes them:")
         _list(found, MOST, "statllama gc --dry-run")
     kinds = [item.what.partition(" ")[0] for item in stock.items if item.entry is not None]
@@ -117,12 +119,15 @@ def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[st
     working, records = at_work(store, live), store.runs()
     for name in names:
         own, shared = stock.of_run(name)
-        holder = working.get(name)
-        there = f" on {plain(holder.host)}" if holder is not None and holder.host != Holder.here().host else ""
-        note = f"at work: process {holder.pid}{there}" if holder is not None else ""
+        note = _at_work(working[name]) if name in working else ""
         started = str(records[name].get("started", ""))[:16]
         table.add_row(plain(name), started, readable_bytes(own), readable_bytes(shared), note)
     return table
+
+
+def _at_work(holder: Holder) -> str:
+    place = "" if holder.is_here() else f" on {plain(holder.host)}"
+    return f"at work: process {holder.pid}{place}"
 
 
 def print_removal(going: Removal, *, whole: bool) -> None:
@@ -149,6 +154,11 @@ def print_orphans(store: Store, found: Sequence[Item], *, whole: bool) -> None:
     total = readable_bytes(sum(item.bytes for item in found))
     Out.print(f"no run uses {counted(len(found), 'item')}, {total}")
     _list(found, None if whole else 2 * MOST, "--dry-run lists all")
+
+
+def print_watching(holder: Holder) -> None:
+    """Print that it takes a while to find out whether a process of another host lives."""
+    Out.print(f"  looking for at most a minute whether it still works here: {plain(holder)}")
 
 
 def print_cleared(done: Cleared) -> None:

@@ -16,7 +16,7 @@ from statllama.cli.console.terminal import Out, counted, figure, new_table, plai
 from statllama.errors import UsageError
 from statllama.runs.forecast.device import Device
 from statllama.runs.init.draft import Draft, Survey
-from statllama.runs.init.holdout import Progress
+from statllama.runs.init.holdout import Progress, Split
 from statllama.runs.init.recipe_text import SHOWS, next_commands
 from statllama.runs.init.settings import SHIPPED, StageSettings
 from statllama.runs.init.survey import USES, Found, example_row, known_columns
@@ -117,23 +117,39 @@ def print_draft(made: Draft) -> None:
         for each in made.benchmarks:
             held.add_row(plain(each.name), f"{len(each.items):,}", SHOWS[each.form])
         print_table(held)
-    else:
-        Out.print(
-            "  [yellow]held out: nothing[/]: too few rows, or rows too much alike. So nothing measures what is learned"
-        )
-    if beside := len(made.split.beside):
-        Out.print(f"  {counted(beside, 'more row')} kept out of training: they ask what held-out rows ask")
+    _print_held_out(made.split)
     repeats = sum(why.startswith("repeats") for why in made.split.left_out.values())
     copies = len(made.split.left_out) - repeats
-    for number, why in ((repeats, "repeats of an earlier row"), (copies, "copies of held-out questions")):
+    for number, why in ((repeats, "repeats of an earlier row"), (copies, "they hold held-out questions")):
         if number:
             Out.print(f"  {counted(number, 'row')} left out: {why}")
     refused = Counter(fault.why for fault in made.unusable if fault.why.startswith("the base"))
     for why, number in refused.items():
         Out.print(f"  [yellow]{counted(number, 'row')} left out:[/] {plain(why)}")
-    if made.split.suspected:
-        count = counted(made.split.suspected, "held-out question")
-        Out.print(f"  [yellow]note:[/] {count} may be asked in training in other words: `data check` shows them")
+
+
+def _print_held_out(split: Split) -> None:
+    """Print what was kept out of training, what whole kinds of question mean for the score, and what was not found."""
+    held, wanted = sum(map(len, split.items.values())), sum(split.wanted.values())
+    if not held:
+        why = "rows are too much alike" if wanted else "too few rows, or none was asked for"
+        Out.print(f"  [yellow]held out: nothing[/]: {why}. So nothing measures what is learned")
+    if beside := len(split.held_out) - held - max(0, split.kind_rows - len(split.kinds)):
+        Out.print(f"  {counted(beside, 'more row')} kept out of training: they ask what held-out rows ask")
+    if split.kinds:
+        kinds = counted(len(set(split.kinds.values())), "kind")
+        Out.print(
+            f"  [yellow]note:[/] {kinds} of question held out whole: {split.kind_rows:,} rows, {len(split.kinds):,} of "
+            "them asked. Alike but for numbers and names, or little more, rows of a kind would give each other away. "
+            "So these questions are of kinds that training never shows"
+        )
+    if split.short:
+        instead = f"`--holdout {split.more}` may hold out one more kind; or score" if split.more else "score"
+        Out.print(
+            f"  [yellow]note:[/] {held:,} of {wanted:,} questions held out: all others resemble rows that training "
+            f"needs. {instead[0].upper() + instead[1:]} on questions of your own: a benchmark in eval/ beside the "
+            "recipe, named in evaluate.tasks; if they too are alike, with `decontaminate: ignore` in the stage"
+        )
 
 
 def print_written(recipe: Path, made: Draft) -> None:

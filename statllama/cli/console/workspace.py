@@ -21,7 +21,7 @@ from statllama.cli.console.terminal import (
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
-    from statllama.runs.doctor import Finding
+    from statllama.runs.finding import Finding
     from statllama.runs.foresight import Sight
     from statllama.runs.plan import PlannedStage
     from statllama.runs.runner import Measure

@@ -11,7 +11,9 @@ from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.plan import PlannedStage, rearranged
 from statllama.runs.session import Session
 from statllama.runs.subject import BASE, StackRef
+from statllama.store import Entry
 from statllama.store.canonical import digest
+from statllama.store.mirrored import bring
 
 
 @dataclass
@@ -111,13 +113,18 @@ class Course:
         needs = frozenset(trained[key] for key in stack.keys if key in trained)
         about = (session.recipe, session.identity)
         for task, key in scorer.keys(stack).items():
-            if scorer.entry(key) is None:
+            if scorer.entry(key) is None and self._bring(key) is None:
                 yield Work("score", stack.name, key, *about, stack=stack, task=task), needs
         asked = bool(session.recipe.evaluate.prompts) and (drifts or stack.name == BASE)
-        lacks_drift = drifts and scorer.known_drift(stack) is None
-        if lacks_drift or (asked and scorer.known_answers(stack) is None):
-            key = digest([scorer.drift_protocol(stack), scorer.prompts_protocol(stack) if asked else None])
+        moved, told = scorer.drift_protocol(stack), scorer.prompts_protocol(stack)
+        lacks_drift = drifts and scorer.known_drift(stack) is None and self._bring(digest(moved)) is None
+        if lacks_drift or (asked and scorer.known_answers(stack) is None and self._bring(digest(told)) is None):
+            key = digest([moved, told if asked else None])
             yield Work("measure", stack.name, key, *about, stack=stack), needs
+
+    def _bring(self, key: str) -> Entry | None:
+        """Return a score that the workspace's mirror has, if it has a mirror."""
+        return bring(self.session.store, "scores", key)
 
 
 @dataclass(frozen=True)

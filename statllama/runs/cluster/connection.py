@@ -45,11 +45,13 @@ QUIET = {
 class ClusterGone(StatllamaError):
     """The cluster ended while a run was on it. What had been published is in the workspace."""
 
-    def __init__(self, address: str, why: str = "") -> None:
-        super().__init__(
-            f"the cluster at {address} is gone{f': {why}' if why else ''}; finished work is in the workspace",
-            remedy="start it again, or leave out --address, and run the same command again to go on",
-        )
+
+def gone(address: str, why: str = "") -> ClusterGone:
+    """Return the error of a cluster that ended."""
+    return ClusterGone(
+        f"the cluster at {address} is gone{f': {why}' if why else ''}; finished work is in the workspace",
+        remedy="start it again, or leave out --address, and run the same command again to go on",
+    )
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from statllama.errors import Interrupted, UsageError
+from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Board
-from statllama.runs.cluster.connection import ClusterGone, Connection, connected
+from statllama.runs.cluster.connection import ClusterGone, Connection, connected, gone
 from statllama.runs.cluster.crew import LINGER, Crew, Terms, choose, why
 from statllama.runs.cluster.nodes import Facts, Fault, Question, answered, asking, facts, faults, notes, require
 from statllama.runs.cluster.slot import Perform, Place, UnexpectedError, shared_environment
@@ -48,18 +50,19 @@ def connect(
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with asking(workspace, files) as question, connected(address, max(cores, threads)) as connection:
-        own = facts()
-        _survey(question, own, note)
+        own = replace(facts(), compute=compute_type("auto"))
+        require(survey(question, own, note))
         cluster = RayCluster(connection, question, own, threads, workers, note, perform)
         cluster.require(devices)
+        cluster.note_fewer()
         try:
             yield cluster
         finally:
             cluster.close()
 
 
-def _survey(question: Question, own: Facts, note: Callable[[str], None]) -> None:
-    """Ask every host what it sees. UsageError names all that is wrong."""
+def survey(question: Question, own: Facts, note: Callable[[str], None]) -> list[tuple[str, list[Fault]]]:
+    """Ask every host of the cluster what it sees; (host, what keeps it from working with the driver) of each."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -76,7 +79,7 @@ def _survey(question: Question, own: Facts, note: Callable[[str], None]) -> None
         found.append((asked[ready[0]], _answer(ready[0], question, own, began, note)))
     late = Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
     found += [(asked[each], [late]) for each in waiting]
-    require(found)
+    return found
 
 
 def _answer(reference: Any, question: Question, own: Facts, began: float, note: Callable[[str], None]) -> list[Fault]:
@@ -156,12 +159,21 @@ class RayCluster:
         least = "; or lower `train.devices`" if devices > 1 else ""
         raise UsageError(f"a stage needs {what} at once, and {at} has {there}{limit}", remedy=remedy + least)
 
+    def note_fewer(self) -> None:
+        """Note that there are fewer devices than workers were asked for."""
+        if self._workers is None or (there := self.devices()) >= self._workers:
+            return
+        each, number = ("GPU", 1) if self._terms.device == "GPU" else ("core", self._terms.threads)
+        takes = f"each takes {number} {each}{'' if number == 1 else 's'}"
+        more = "" if number == 1 else ": with OMP_NUM_THREADS=1 before the command there are more, which moves rounding"
+        self._note(f"--workers {self._workers}: there is room for {there} at a time, since {takes}{more}")
+
     def room(self, work: Work) -> bool:
         """Return whether a work could start now. StatllamaError when hosts left, and too few devices remain."""
         there = self.devices()
         busy = sum(crew.size for crew in self._crews if crew.work is not None)
         if there < work.devices and not busy:
-            raise ClusterGone(
+            raise gone(
                 self._connection.address,
                 f"hosts have left, and {work} needs {work.devices} devices where {there} remain",
             )
@@ -308,7 +320,7 @@ class RayCluster:
         try:
             next_, items = ray.get(asked, timeout=LETTER)
         except (RayError, GetTimeoutError) as exc:
-            raise ClusterGone(self._connection.address, f"the process that passes on messages: {why(exc)}") from exc
+            raise gone(self._connection.address, f"the process that passes on messages: {why(exc)}") from exc
         if waiting:
             self._poll = None
         first = next_ - len(items)
@@ -325,7 +337,7 @@ class RayCluster:
     def _gone(self) -> ClusterGone:
         """Return the error; workers whose processes are there yet are asked to save what they have."""
         self._board.stop.remote()
-        return ClusterGone(self._connection.address)
+        return gone(self._connection.address)
 
     def _watch(self) -> None:
         """Look after what nobody tells: a head that died, a group that hangs, a full cluster, idle slots."""

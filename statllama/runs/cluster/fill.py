@@ -19,9 +19,10 @@ from statllama.runs.cluster.work import Began, Cluster, Ended, Heard, Lost, Told
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
+from statllama.store.mirrored import offer
 
 TRIES = 3
-"""Times that a work is begun before its workers' deaths are taken for its fault."""
+"""Times that a work is begun, and gets no further than before, until its workers' deaths are taken for its fault."""
 PATIENCE = 1.0
 """Seconds between two looks for a request to stop."""
 UNSEEN = 90.0
@@ -123,6 +124,10 @@ class Filling:
     tries: Counter[str] = field(default_factory=Counter)
     failed: dict[str, StatllamaError] = field(default_factory=dict)
     _told_to_stop: bool = False
+    _reached: dict[str, int] = field(default_factory=dict)
+    """{work: the furthest step that a worker told of}"""
+    _lost_at: dict[str, int] = field(default_factory=dict)
+    """{work: `_reached` when a worker of it was lost}"""
     _agenda: Agenda | None = None
     """What is left to do; None: to be found anew."""
     _urgent: dict[str, float] = field(default_factory=dict)
@@ -182,6 +187,8 @@ class Filling:
             case Began(where=where):
                 self.reporter.began(work, where)
             case Told(where=where, event=event, arguments=arguments):
+                if event == "step":
+                    self._reached[work.id] = max(self._reached.get(work.id, 0), arguments[0].step)
                 self.reporter.told(work, where, event, arguments)
             case Ended(where=where, seconds=seconds, error=error):
                 del self.running[work.id]
@@ -214,6 +221,8 @@ class Filling:
                 ),
             )
             return
+        if wanting and work.kind != "measure":
+            offer(wanting[0].session.store, "results" if work.kind == "train" else "scores", [work.key])
         for course in wanting:
             course.take(work)
         gated = any(course.session.recipe.evaluate.gates for course in wanting)
@@ -221,7 +230,7 @@ class Filling:
         self._ready = None
 
     def _shown(self, course: Course, work: Work) -> bool:
-        """Return whether the workspace shows here what a worker published, if need be once names have been read anew."""
+        """Return whether the workspace shows here what a worker published, if need be when names are read anew."""
         deadline = time.monotonic() + UNSEEN
         while not course.holds(work):
             if self.stop.requested() or time.monotonic() > deadline:
@@ -233,18 +242,33 @@ class Filling:
         return True
 
     def _lose(self, work: Work, where: Where, why: str) -> None:
-        """Note that a worker is gone; the work is begun again, from its checkpoint."""
+        """Note that a worker is gone; the work is begun again, from its checkpoint.
+
+        A stage that gets further each time is not what its workers die of, where hosts come and go.
+        """
+        if (reached := self._reached.get(work.id, 0)) > self._lost_at.get(work.id, 0):
+            self._lost_at[work.id], self.tries[work.id] = reached, 1
         self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
-            self.reporter.note(f"{work}: its worker on {where} is gone ({why}); another goes on from its checkpoint")
+            self.reporter.note(
+                f"{self._called(work)}: its worker on {where} is gone ({why}); another goes on from its checkpoint"
+            )
             return
         self._fail(
             work,
             TrainingError(
-                f"{work}: {TRIES} workers died of it, the last on {where}: {why}",
+                f"{self._called(work)}: {TRIES} workers died of it, the last on {where}: {why}",
                 remedy="a worker that runs out of its host's memory is killed: give it a host with more, or lower "
                 "`train.micro_tokens`; run the same command again to go on from the checkpoint",
             ),
+        )
+
+    def _called(self, work: Work) -> str:
+        """Return a work in words; with its recipe, where there are several."""
+        return (
+            str(work)
+            if len({course.session.recipe.name for course in self.courses}) == 1
+            else f"{work} of {work.recipe.name}"
         )
 
     def _fail(self, work: Work, error: StatllamaError) -> None:

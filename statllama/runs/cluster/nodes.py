@@ -67,6 +67,8 @@ class Facts:
     """Files that it does not see, or sees with another size."""
     answer: str = ""
     """Name of the file that it wrote beside the probe."""
+    compute: str = ""
+    """What `precision: auto` means to it; empty where it was not asked with a device of its own."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,13 @@ def faults(own: Facts, other: Facts, began: float, ended: float, *, seen: bool =
     `began`, `ended`: the driver's clock before it asked and when it had the answer. `seen`: see `answered`.
     """
     found = [*_versions(own, other)]
+    if own.compute and other.compute and own.compute != other.compute:  # keys of scores tell them apart
+        found.append(
+            Fault(
+                f"its devices compute in {other.compute}, and the one here in {own.compute}",
+                "start the command on a host with a device like those of the workers",
+            )
+        )
     if (ahead := apart(other.clock, began, ended)) and abs(ahead) > CLOCK_ERROR:
         found.append(
             Fault(f"its clock is {_ahead(ahead)}", "set the clocks of all hosts by NTP: timedatectl set-ntp true")

@@ -11,6 +11,7 @@ from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
+from statllama.train.ranks import ALONE, Ranks
 
 
 class Desk:
@@ -35,11 +36,11 @@ class Desk:
         return self._loaded
 
 
-def perform(work: Work, desk: Desk, reporter: Reporter, stop: StopSignal) -> None:
+def perform(work: Work, desk: Desk, reporter: Reporter, stop: StopSignal, ranks: Ranks = ALONE) -> None:
     """Publish what the work is to publish; what the workspace has already is left as it is. Raises a StatllamaError."""
     require_identity(work.recipe.base, work.identity, desk.store.memory)
     loaded = desk.loaded(work, reporter)
-    session = Session(work.recipe, desk.store, reporter, stop, base=work.identity, loaded=loaded)
+    session = Session(work.recipe, desk.store, reporter, stop, base=work.identity, loaded=loaded, ranks=ranks)
     if work.kind == "train":
         assert work.stage is not None
         session.needs = {} if work.forecast is None else {work.name: work.forecast}

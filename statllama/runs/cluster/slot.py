@@ -16,10 +16,11 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from statllama.errors import Interrupted, StatllamaError
+from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Item, RemoteReporter
 from statllama.runs.cluster.nodes import Facts, Question, facts
 from statllama.runs.cluster.work import Work
@@ -72,7 +73,8 @@ class Slot:
         self._desk: Any = None
         self._insistence, self._working = 0, False
         self._main = threading.main_thread().ident
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray starts its processes with it blocked
+        if (mask := getattr(signal, "pthread_sigmask", None)) is not None:  # Ray starts its processes with it blocked
+            mask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, lambda number, frame: None)  # between two works it means nothing
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
 
@@ -81,7 +83,8 @@ class Slot:
         import ray
 
         ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        return Place(facts(self._question), tuple(ids), _free_address(ray.util.get_node_ip_address()), os.getpid())
+        told = replace(facts(self._question), compute=compute_type("auto"))
+        return Place(told, tuple(ids), _free_address(ray.util.get_node_ip_address()), os.getpid())
 
     def work(self, work: Work, perform: Perform | None = None, seat: Seat | None = None) -> tuple[float, Any]:
         """Do a work; (seconds, the error as a value or None). `perform`: None is statllama's own."""
@@ -134,7 +137,12 @@ class Slot:
             if told > self._insistence:
                 self._insistence = told
                 if self._working and self._main is not None:
-                    signal.pthread_kill(self._main, signal.SIGINT)
+                    getattr(signal, "pthread_kill", _raise)(self._main, signal.SIGINT)
+
+
+def _raise(thread: int, number: int) -> None:
+    """Stand in for `pthread_kill` on Windows, where Python hands every signal to the main thread."""
+    signal.raise_signal(number)
 
 
 def shared_environment() -> dict[str, str]:

@@ -6,9 +6,11 @@ A sample counts for one machine, base, backend and compute type alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from statllama.data.work import Work
 from statllama.evaluation.scores import TaskScore
@@ -19,7 +21,11 @@ from statllama.runs.forecast.operations import Ranks, forward, training
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.memory import recall, remember
+from statllama.store.store import MANIFEST
 from statllama.store.versions import __version__, installed_versions
+from statllama.store.workspace import KEY, Kind
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,9 +108,33 @@ def cost_of(
 
 def recorded(store: Store, place: Place) -> list[Sample]:
     """Return the samples of all stages and scores that the workspace has from this place."""
-    stages = [_of_stage(store, place, entry) for entry in store.entries("results") if place.holds(entry.manifest)]
-    scores = [_of_score(place, entry) for entry in store.entries("scores") if place.holds(entry.manifest)]
-    return [sample for sample in (*stages, *scores) if sample is not None]
+    stages = _of_entries(store, "results", place, "stage", lambda entry: _of_stage(store, place, entry))
+    scores = _of_entries(store, "scores", place, "score", lambda entry: _of_score(place, entry))
+    return [*stages, *scores]
+
+
+_read: dict[tuple[str, str, Path, int], Any] = {}
+"""{(place, what is learned, entry, time of its manifest's last change): what was learned from it}"""
+
+
+def _of_entries(store: Store, kind: Kind, place: Place, what: str, learn: Callable[[Entry], T | None]) -> list[T]:
+    """Return what `learn` learns of the entries that are from this place; each manifest is read once in a process.
+
+    A study of a thousand recipes forecasts thousands of stages in a workspace of thousands of entries.
+    """
+    about = [place.machine.as_json(), dict(place.base), place.backend, place.dtype, asdict(place.shape)]
+    where, found = digest(about), []
+    for folder in store.listed(kind):
+        try:
+            key = (where, what, folder, os.stat(folder / MANIFEST).st_mtime_ns)
+        except OSError:
+            continue
+        if key not in _read:
+            entry = store.find(kind, folder.name) if KEY.fullmatch(folder.name) else None
+            _read[key] = learn(entry) if entry is not None and place.holds(entry.manifest) else None
+        if _read[key] is not None:
+            found.append(_read[key])
+    return found
 
 
 def _of_stage(store: Store, place: Place, entry: Entry) -> Sample | None:
@@ -182,8 +212,15 @@ def forecast_errors(store: Store, place: Place, kind: str) -> Iterator[float]:
     """Yield the relative errors of the forecasts from measurements that were made of stages of a type here, the newest
     last.
     """
-    entries = [e for e in store.entries("results") if place.holds(e.manifest) and e.manifest["config"]["type"] == kind]
-    for entry in sorted(entries, key=lambda entry: str(entry.manifest["created"])):
-        made = (entry.manifest.get("forecast") or {}).get("seconds")
-        if made and Figure.from_json(made).measured and entry.manifest["metrics"]["seconds"]:
-            yield made["usual"] / entry.manifest["metrics"]["seconds"] - 1
+    found = _of_entries(store, "results", place, "error", _error)
+    yield from (error for _, of, error in sorted(found, key=lambda one: one[0]) if of == kind)
+
+
+def _error(entry: Entry) -> tuple[str, str, float] | None:
+    """Return (when, a stage's type, relative error of its forecast); None without a forecast from measurements."""
+    manifest = entry.manifest
+    made = (manifest.get("forecast") or {}).get("seconds")
+    if not made or not Figure.from_json(made).measured or not manifest["metrics"]["seconds"]:
+        return None
+    error = made["usual"] / manifest["metrics"]["seconds"] - 1
+    return str(manifest["created"]), manifest["config"]["type"], error

@@ -7,15 +7,16 @@ a live process holds or needs stays: see `store/leases.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from statllama.errors import NotFoundError, StoreError, near
 from statllama.runs.house.history import run_with, split_run
 from statllama.runs.house.inventory import Item, Stock, take_stock
 from statllama.store import Holder, Store
+from statllama.store.hold import Hold
 from statllama.store.holder import HeldError
-from statllama.store.leases import Lease, clear_locks, gate, leases, require_settled
+from statllama.store.leases import Lease, clear_locks, gate, leases, require_settled, settle
 
 
 @dataclass(frozen=True)
@@ -92,42 +93,49 @@ def removal(store: Store, names: Sequence[str], live: Sequence[Lease] = ()) -> R
     )
 
 
-def remove(store: Store, names: Sequence[str], shown: Collection[str]) -> Cleared:
-    """Remove runs, with what only they reach. `shown`: places that the user agreed to lose; no other goes.
+def remove(
+    store: Store, names: Sequence[str], shown: Collection[str], on_wait: Callable[[Holder], None] = lambda holder: None
+) -> Cleared:
+    """Remove runs, with what only they reach. `shown`: places that the user agreed to lose; no other goes. `on_wait`:
+    see `settle`.
 
     StoreError as `removal`, and while a process may need anything that is here.
     """
-    with gate(store):
+    settle(store, on_wait)
+    with gate(store) as hold:
         found = leases(store)
         require_settled(found)
         going = removal(store, names, found)
         for name in going.runs:
             store.remove_run(name)
-        return _clear(store, [item for item in going.items if item.place in shown], take_stock(store, found))
+        return _clear(store, [item for item in going.items if item.place in shown], take_stock(store, found), hold)
 
 
 def stock_of(store: Store) -> tuple[Stock, list[Lease]]:
     """Return what lies in the workspace, and who works there. Changes nothing."""
-    live = leases(store) if os.access(store.root / "locks", os.W_OK) else []  # a lock is tried, which is a write
+    writable = os.access(store.root / "locks", os.W_OK)  # a lock is tried, which is a write
+    live = leases(store, to_show=True) if writable else []
     return take_stock(store, live), live
 
 
-def sweep(store: Store, shown: Collection[str]) -> Cleared:
-    """Delete what no run reaches, as far as the user agreed to lose it (`shown`: places).
+def sweep(store: Store, shown: Collection[str], on_wait: Callable[[Holder], None] = lambda holder: None) -> Cleared:
+    """Delete what no run reaches, as far as the user agreed to lose it (`shown`: places). `on_wait`: see `settle`.
 
     StoreError while a process may need anything that is here, or a record cannot be read.
     """
-    with gate(store):
+    settle(store, on_wait)
+    with gate(store) as hold:
         found = leases(store)
         require_settled(found)
         stock = take_stock(store, found)
-        return _clear(store, [item for item in stock.orphans if item.place in shown], stock)
+        return _clear(store, [item for item in stock.orphans if item.place in shown], stock, hold)
 
 
-def _clear(store: Store, items: Sequence[Item], stock: Stock) -> Cleared:
-    """Delete items, and the locks of entries that are not there. Hold the gate."""
+def _clear(store: Store, items: Sequence[Item], stock: Stock, gate: Hold) -> Cleared:
+    """Delete items, and the locks of entries that are not there, while the gate is held."""
     gone, held = [], []
     for item in items:
+        gate.require()
         try:
             _delete(store, item)
             gone.append(item)

@@ -19,7 +19,9 @@ from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import read_json, translate_os_errors
 from statllama.store.leases import Lease
-from statllama.store.store import ABOUT, KEY, KINDS, MANIFEST, SCHEMA_VERSION, Kind
+from statllama.store.store import ABOUT, MANIFEST, SCHEMA_VERSION
+from statllama.store.working_folder import made_in
+from statllama.store.workspace import KEY, KINDS, Kind
 
 Needs = frozenset[str]
 """Names of things: `results/<key>`, `cache/<key>`, `base/<hash of its identity>`, `run/<name of a recipe>`."""
@@ -49,8 +51,7 @@ class Item:
     def work(self) -> tuple[Kind, str] | None:
         """Return kind and key of the entry whose working folder it is; None for all else."""
         top, _, name = self.place.partition("/")
-        kind, _, key = name.partition("-")
-        return (kind, key) if top == "partial" and kind in KINDS and KEY.fullmatch(key) else None  # type: ignore[return-value]
+        return made_in(name) if top == "partial" else None
 
 
 @dataclass(frozen=True)

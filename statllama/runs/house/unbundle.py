@@ -29,7 +29,8 @@ from statllama.store import Store
 from statllama.store.archive import Archive, open_archive
 from statllama.store.canonical import digest
 from statllama.store.leases import gate, working
-from statllama.store.store import KEY, MANIFEST, SCHEMA_VERSION, Kind, is_run
+from statllama.store.store import MANIFEST, SCHEMA_VERSION
+from statllama.store.workspace import KEY, Kind, is_run
 
 KINDS: tuple[Kind, ...] = ("results", "scores")
 Record = dict[str, Any]

@@ -20,7 +20,7 @@ from typing import Any
 from statllama.data.contamination import plain
 from statllama.data.examples import Preference
 from statllama.data.ngrams import words
-from statllama.runs.init.holdout import FEWEST, Forms
+from statllama.runs.init.pool import FEWEST, Forms
 from statllama.runs.init.survey import FEW_WORDS, Unit
 
 QUIZ, ANSWERS, EXACT, PAIRS, DOCUMENTS = "quiz", "answers", "exact", "pairs", "documents"
@@ -64,22 +64,41 @@ def forms(units: Sequence[Unit]) -> Forms:
 
 
 def benchmarks(
-    name: str, units: Sequence[Unit], items: Mapping[str, Sequence[int]], longest: int = LONGEST
+    name: str,
+    units: Sequence[Unit],
+    items: Mapping[str, Sequence[int]],
+    longest: int = LONGEST,
+    kinds: Mapping[int, int] | None = None,
 ) -> list[Benchmark]:
     """Return the benchmarks of the held-out rows `items`, {form: numbers of rows}; the first is the headline.
 
-    `name`: what their names begin with. `longest`: bytes of an answer whose likelihood is asked for.
+    `name`: what their names begin with. `longest`: bytes of an answer whose likelihood is asked for. `kinds`: {row: its
+    kind}, of rows that others of their kind are asked beside.
     """
     made: list[Benchmark] = []
     for form in (QUIZ, ANSWERS, PAIRS, DOCUMENTS):
         held = [units[row] for row in items.get(form, ())]
         if not held:
             continue
-        if form == ANSWERS and (exact := _exact(f"{name}_{EXACT}", held)):
-            made.append(exact)
-        rows = tuple(_rows(form, held, longest))
-        made.append(Benchmark(f"{name}_{form}", form, _task(f"{name}_{form}", form), _readme(form, len(rows)), rows))
+        of = {units[row].where: f"kind {kind}" for row in items[form] if (kind := (kinds or {}).get(row)) is not None}
+        if form == ANSWERS and (exact := _exact(held)):
+            made.append(_benchmark(f"{name}_{EXACT}", EXACT, *exact, of))
+        made.append(_benchmark(f"{name}_{form}", form, list(_rows(form, held, longest)), _task(form), of))
     return made
+
+
+def _benchmark(name: str, form: str, rows: list[dict[str, Any]], task: str, kind_of: Mapping[str, str]) -> Benchmark:
+    """Return a benchmark of its rows. `task`: its task file between head and version. `kind_of`: {source: kind}.
+
+    Its items are in clusters by their kind, where there are as many kinds as a test of clusters can do with.
+    """
+    kinds = [kind_of.get(row["source"], f"alone {row['id']}") for row in rows]
+    clustered = FEWEST <= len(set(kinds)) < len(rows)
+    if clustered:
+        rows = [{**row, "kind": kind} for row, kind in zip(rows, kinds, strict=True)]
+    version = VERSION + (CLUSTER if clustered else "")
+    readme = _readme(form, len(rows), len(set(kinds)) if kind_of else 0)
+    return Benchmark(name, form, HEAD.format(name=name) + task + version, readme, tuple(rows))
 
 
 def passage(text: str, longest: int) -> tuple[str, str] | None:
@@ -143,6 +162,8 @@ metric_list:
 VERSION = """metadata:
   version: 1.0
 """
+CLUSTER = """  cluster: kind # questions of one kind are much alike, and say less than as many that are not
+"""
 WORDED = """output_type: generate_until
 num_fewshot: 0
 doc_to_text: question
@@ -164,38 +185,37 @@ LAST_NUMBER = """filter_list:
 """
 
 
-def _task(name: str, form: str) -> str:
-    head = HEAD.format(name=name)
+def _task(form: str) -> str:
     if form == QUIZ:
-        return head + CHOICES.format(asked="prompt", metric="acc") + VERSION
+        return CHOICES.format(asked="prompt", metric="acc")
     if form == PAIRS:
-        return head + CHOICES.format(asked="question", metric="acc_norm") + VERSION
+        return CHOICES.format(asked="question", metric="acc_norm")
     if form == DOCUMENTS:
-        return head + LIKELIHOOD.format(asked="before") + "doc_to_decontamination_query: passage\n" + VERSION
-    return head + LIKELIHOOD.format(asked="question") + VERSION
+        return LIKELIHOOD.format(asked="before") + "doc_to_decontamination_query: passage\n"
+    return LIKELIHOOD.format(asked="question")
 
 
-def _exact(name: str, held: Sequence[Unit]) -> Benchmark | None:
-    """Return the benchmark of answers that can be compared word for word; None where they are too long for that."""
+def _exact(held: Sequence[Unit]) -> tuple[list[dict[str, Any]], str] | None:
+    """Return the rows of answers that can be compared word for word, and their task; None where they are too long."""
     numbers = [unit for unit in held if unit.final is not None]
     short = [unit for unit in held if _is_short(unit.answer)]
     number = len(numbers) >= SHORT * len(held) and len(numbers) > len(short)
     chosen = numbers if number else short
     if len(chosen) < max(2, SHORT * len(held)):
         return None
-    rows = tuple(
+    rows: list[dict[str, Any]] = [
         {"id": str(i), "source": unit.where, "question": unit.question, "answer": answer}
         for i, unit in enumerate(chosen, start=1)
         if (answer := unit.final if number else unit.answer.strip())
-    )
+    ]
     longest = max(len(unit.answer.encode()) for unit in chosen)
-    task = HEAD.format(name=name) + WORDED.format(
+    task = WORDED.format(
         until="" if number else '"\\n"',
         longest=min(512, 16 + longest // (2 if number else 1)),
         filters=LAST_NUMBER if number else "",
         loose="false" if number else "true",
     )
-    return Benchmark(name, EXACT, task + VERSION, _readme(EXACT, len(rows)), rows)
+    return rows, task
 
 
 def _is_short(answer: str) -> bool:
@@ -218,12 +238,20 @@ ASKED = {
     "it (`likelihood`, higher is better); the loss in bits per byte (lower is better) is shown beside it.",
 }  # fmt: skip
 
+ABOUT_KINDS = """
+The questions are of {kinds}. Questions of one kind differ by their numbers and names, or little more, so one in
+training would give the others away: each kind is held out whole. A score says how the model does on kinds that training
+never showed, and on no more of them than these.
+"""
 
-def _readme(form: str, count: int) -> str:
+
+def _readme(form: str, count: int, kinds: int) -> str:
+    """`kinds`: of how many kinds the questions are, where some are of one; else 0."""
+    about = ABOUT_KINDS.format(kinds="1 kind" if kinds == 1 else f"{kinds} kinds") if kinds else ""
     return f"""# Held-out {form}: {count} items
 
 {ASKED[form]}
-
+{about}
 Made by `statllama init` out of rows that no stage of the recipe trains on. `source` in a row of test.jsonl is its place
 in your files. Correct or remove items as you like: a run then scores again, and trains nothing again.
 """

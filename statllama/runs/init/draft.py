@@ -117,7 +117,7 @@ def draft(
     faults += [
         Fault(unit.file, unit.row, f"the base cannot take it: {why}", as_row(unit.example)) for unit, why in refused
     ]
-    made = benchmark.benchmarks(task_name(name), units, divided.items, longest)
+    made = benchmark.benchmarks(task_name(name), units, divided.items, longest, divided.kinds)
     return Draft(
         name=name,
         goal=goal,
@@ -215,7 +215,7 @@ def held_rows(made: Draft) -> Iterator[dict[str, Any]]:
     asked = {row for rows in made.split.items.values() for row in rows}
     for row in made.split.held_out:
         unit = made.units[row]
-        why = "asked by a benchmark" if row in asked else "belongs to the question of a row that is asked"
+        why = "asked by a benchmark" if row in asked else "asks what an asked row does, or much the same"
         yield {**as_row(unit.example), "source": unit.where, "why": why}
 
 

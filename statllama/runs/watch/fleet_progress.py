@@ -23,6 +23,7 @@ AGAIN = 5.0
 """Seconds after which the time that is left is estimated anew, where nothing began or ended."""
 SHARE = 0.02
 """Share of the time that estimating may take."""
+_FIRST = {"train": "starts", "score": "starts", "measure": "measures"}
 _DOING = {
     "busy": "{}",
     "preparing": "reads its data",
@@ -94,7 +95,8 @@ class FleetProgress:
         """Note that a worker is at a work."""
         now = self.clock()
         place, expected = (where.host, where.device, work.devices), self._seconds(work)
-        state = WorkState(work.kind, self.named(work).name, work.task, *place, now, expected, at=now)
+        named = self.named(work).name
+        state = WorkState(work.kind, named, work.task, *place, now, expected, _FIRST[work.kind], at=now)
         for fleet in self.about(work):
             fleet.first = now if fleet.first is None else fleet.first
             fleet.works[work.id] = state
@@ -111,7 +113,7 @@ class FleetProgress:
             return
         name, _, part = event.partition("/")
         if part == "end":
-            state.doing = "ends" if name in ("training", "scoring") else "starts"
+            state.doing = "ends" if name in ("training", "scoring") else _FIRST[work.kind]
         elif part == "at":
             done, total = arguments[1:3] if name == "preparing" else arguments[:2]
             if state.total is None:
@@ -143,8 +145,9 @@ class FleetProgress:
         if error is None:
             if work.kind == "train":
                 self.trained[work.key] = str(where)
-            if state is None or not state.first:
-                self._took.setdefault(_alike(work), []).append(seconds)
+            if state is None or not state.first:  # loading the base is of the first work of a worker alone
+                loading = max(0.0, state.since - state.began) if state is not None and state.since else 0.0
+                self._took.setdefault(_alike(work), []).append(max(0.0, seconds - loading))
         self._count()
         self.estimate()
 

@@ -236,10 +236,10 @@ def _alive(store: Store, holder: Holder, working: Sequence[Holder] | None = None
     """Return whether the process that runs it lives: one on another host, such as a container that is gone, while it
     has its lease of the workspace. `working`: holders of all leases, where they are known.
     """
-    if holder.host == Holder.here().host or not os.access(store.root / "locks", os.W_OK):
+    if holder.is_here() or not os.access(store.root / "locks", os.W_OK):
         return holder.alive()
     try:
-        working = [lease.holder for lease in leases(store)] if working is None else working
+        working = [lease.holder for lease in leases(store, to_show=True)] if working is None else working
     except StoreError:
         return holder.alive()
     return any(one.pid is None or (one.pid, one.host) == (holder.pid, holder.host) for one in working)

@@ -95,6 +95,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory, base_folder: Path) -> Seen:
             "evaluate": {"tasks": ["letters"], "micro_tokens": 1600},
             "stages": [stage("trunk", train=FEW), stage("leaf", train={**FEW, **change})],
         }
+        if name == "first":  # two pipelines of one recipe
+            body["stages"].append(stage("twig", parents=["trunk"], train={**FEW, "seed": 9}))
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(body, sort_keys=False))
     store, dead = Store(folder / "w"), list[Work]()
 
@@ -121,11 +123,13 @@ def test_the_display_has_a_line_for_each_work(seen: Seen) -> None:
     assert list(seen.result.failed) == ["third"]
     for width, frames in seen.frames.items():
         assert max(len(line) for lines in frames for line in lines) <= width
-        # Both leaves train at the same time; they bear the names of their recipes.
-        both = next(f for f in frames if sum(bool(re.search(r":leaf .* [12]/2 ", line)) for line in f) == 2)
+        # Stages train at the same time; those that are called the same bear the names of their recipes.
+        both = next(f for f in frames if sum(bool(re.search(r" [12]/2 ", line)) for line in f) == 2)
         assert both[0].split()[:5] == ["work", "where", "step", "loss", "tok/s"]
-        first = next(line for line in both if line.startswith("first:leaf"))
+        lines = [line for line in both if " 1/2 " in line or " 2/2 " in line]
+        first, other = sorted(lines)
         assert re.match(r"first:leaf +node-[ab] gpu [01] +(━+─* +)?[12]/2 +\d\.\d{4}", first)
+        assert re.match(r"twig +node-[ab] gpu [01] +", other)
         assert ("━" in first) == (width == 140)
         assert re.match(r"\d under way, \d done, \d+ to come · .*left", both[-1])
 
@@ -136,7 +140,9 @@ def test_a_log_tells_what_begins_goes_on_and_ends(seen: Seen) -> None:
     assert re.search(r"train trunk \(node-a gpu 0\): step 2/2  loss \d\.\d{4}  [\d,]+ tok/s  .*ETA 0:00\n", log)
     assert re.search(r"train trunk \(node-a gpu 0\): done in [\d.]+ s, loss \d\.\d{4} -> \d\.\d{4}\n", log)
     assert re.search(r"base on letters \(node-a gpu 1\): done in [\d.]+ s, \d+\.\d ± \d+\.\d acc\n", log)
-    assert re.search(r"note: train leaf: its worker on node-\S+ gpu \d is gone \(it was killed\); another", log)
+    assert re.search(
+        r"note: train leaf of second: its worker on node-\S+ gpu \d is gone \(it was killed\); another", log
+    )
     assert re.search(r"train third:leaf \(node-[ab] gpu [01]\): failed after [\d.]+ s: .*loss", log)
     # Afterwards the results, each once, as a local run tells them.
     assert "cached" not in log and "trained already" not in log
@@ -150,9 +156,9 @@ def test_the_summary_counts_what_was_measured(seen: Seen) -> None:
     fleet = seen.console.fleet.whole
     assert {host: use.seconds for host, use in fleet.hosts.items() if use.seconds} == pytest.approx(dict(seen.spent))
     assert fleet.hosts["node-a.here"].most == 2 and fleet.hosts["node-b.here"].most == 1
-    assert (fleet.lost, fleet.failed, fleet.done) == (1, 1, 10)
+    assert (fleet.lost, fleet.failed, fleet.done) == (1, 1, 13)
     (head,) = re.findall(r"^workers: .*$", seen.log, re.M)
-    assert re.match(r"workers: 10 works and 1 that failed in [\d.]+ s", head)
+    assert re.match(r"workers: 13 works and 1 that failed in [\d.]+ s", head)
     assert re.search(r"of GPU time on 3 GPUs, \d+ % busy, \d\.\d at a time\n    node-a.here: .* on 2 GPUs", seen.log)
     assert "1 worker lost: begun again from the last checkpoint" in seen.log
 
@@ -187,9 +193,11 @@ def test_the_live_files_of_all_recipes_move_at_once(seen: Seen) -> None:
         "third": "failed",
     }
     state = ended["first"].state if ended["first"] else RunState()
-    assert state.stages["leaf"].doing == "done" and state.stages["leaf"].where.startswith("node-")
-    assert [row["step"] for row in state.stages["leaf"].series.rows] == [1, 2], "the curves of the workers are kept"
-    assert state.scores.keys() == {"base", "trunk", "leaf"}
+    assert state.stages["twig"].doing == "done" and state.stages["twig"].where.startswith("node-")
+    assert [row["step"] for row in state.stages["twig"].series.rows] == [1, 2], "the curves of the workers are kept"
+    assert state.scores.keys() == {"base", "trunk", "twig"}, "the last pipeline of a recipe is shown, as ever"
+    assert any(live["first"].state.stages.keys() == {"trunk", "leaf", "twig"} for live in seen.lives)
+    assert state.fleet is not None and state.fleet.done == 1 + 3 * 3 and state.fleet.ended is not None
 
 
 def test_the_page_shows_works_and_places(seen: Seen, tmp_path: Path) -> None:
@@ -200,7 +208,7 @@ def test_the_page_shows_works_and_places(seen: Seen, tmp_path: Path) -> None:
     assert work.where.startswith("node-") and work.step == "1 of 2" and work.doing == "trains"
     facts = dict(data.now.facts)
     assert "GPU time" in facts and "GPU at work" not in facts, "the GPU of this machine is not the workers'"
-    assert {stage.name: bool(stage.where) for stage in data.now.stages} == {"trunk": True, "leaf": True}
+    assert {stage.name: bool(stage.where) for stage in data.now.stages} == {"trunk": True, "leaf": True, "twig": True}
     write(data, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "<caption>Workers" in page and work.where in page

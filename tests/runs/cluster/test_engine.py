@@ -104,6 +104,19 @@ def test_a_dead_worker_is_lost_and_others_go_on(cluster: Any, capfd: Any) -> Non
     assert capfd.readouterr() == ("", ""), "Ray's paragraph about it is not shown"
 
 
+def test_fewer_workers_than_asked_for_are_told(joined: Path) -> None:
+    told: list[str] = []
+    with connect(joined, workers=2, threads=4, note=told.append):
+        pass
+    assert told == [
+        "--workers 2: there is room for 1 at a time, since each takes 4 cores: with OMP_NUM_THREADS=1 before the "
+        "command there are more, which moves rounding"
+    ]
+    told.clear()
+    with connect(joined, workers=2, note=told.append):
+        assert told == []
+
+
 def test_too_few_devices_are_told_before_anything_starts(cluster: Any) -> None:
     with pytest.raises(UsageError, match=r"needs 3 cores at once, and the cluster at .* has 2 \(--workers 2\)"):
         cluster.require(3)

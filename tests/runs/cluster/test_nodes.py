@@ -28,7 +28,7 @@ def question(tmp_path: Path) -> Iterator[Question]:
 
 @pytest.fixture
 def own() -> Facts:
-    return facts()
+    return replace(facts(), compute="float32")
 
 
 def texts(own: Facts, other: Facts, **options: Any) -> list[str]:
@@ -63,6 +63,7 @@ def test_nothing_is_left_in_the_workspace(tmp_path: Path) -> None:
         ({"ray": None}, "Ray None"),
         ({"statllama": "9.9"}, "statllama 9.9"),
         ({"source": "0" * 64}, "is other code than here .000000000000"),
+        ({"compute": "bfloat16"}, "its devices compute in bfloat16, and the one here in float32"),
         ({"missing": ("/a", "/b", "/c", "/d", "/e")}, "does not see /a, /b, /c and 2 more"),
         ({"workspace": "it does not see the workspace /w"}, "it does not see the workspace /w"),
     ],
