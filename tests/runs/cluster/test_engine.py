@@ -144,3 +144,17 @@ def test_a_run_on_ray_is_that_of_one_process(joined: Path, write_recipe: Callabl
     assert adapters(list(there.results.values())) == adapters(list(here.results.values()))
     assert len(kept.began_) == len(kept.ended_) == 4  # and their drifts
     assert kept.steps == {"train one": 6, "train two": 6}, "the last step of each was told"
+
+
+@pytest.mark.slow
+def test_a_group_works_together_and_falls_together(joined: Path) -> None:
+    pytest.importorskip("statllama.train.ranks")
+    with connect(joined, devices=2) as cluster:
+        heard = done(cluster, Act("group-well", devices=2))["group-well"]
+        assert [rank for rank, _ in notes(heard)[0]] == [0, 1] and heard[-1].error is None
+        assert len({pid for _, pid in notes(heard)[0]}) == 2
+        lost = done(cluster, Act("group-dies", devices=2))["group-dies"][-1]
+        assert isinstance(lost, Lost) and lost.why.startswith("its process died")
+        failed = done(cluster, Act("group-fails", devices=2))["group-fails"][-1]
+        assert "rank one broke" in failed.error.message
+        assert done(cluster, Act("look"))["look"][-1].error is None, "its devices serve one worker again"
