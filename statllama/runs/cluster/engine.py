@@ -121,8 +121,8 @@ class RayCluster:
 
         self._connection, self._question, self._own, self._note = connection, question, own, note
         self._workers, self._perform = workers, perform
-        # Beside the driver: the board does not go with another host, and when the head goes, workers still hear that they
-        # are to save.
+        # Beside the driver: the board does not go with another host, and when the head goes, workers still hear that
+        # they are to save.
         beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         make = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=beside)
         self._board = make.remote()

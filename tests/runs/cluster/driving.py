@@ -22,7 +22,7 @@ def main(address: str, workspace: str, *wanted: str) -> int:
     """Drive; 1 when the cluster is gone or does not take the driver."""
     ray.cloudpickle.register_pickle_by_value(acts)
     there = None if address == "here" else address
-    options = {"threads": 1, "workers": 4, "devices": 1, "perform": acts.perform}
+    options = {"threads": 1, "workers": None, "devices": 1, "perform": acts.perform}
     try:
         with connect(
             there, Path(workspace), [], note=lambda text: print("note", text, flush=True), **options
