@@ -168,7 +168,7 @@ def test_a_wrong_reference_stops_the_run(
     job = make_job(base, tmp_path, spec(), parents=parents)
     with pytest.raises(TrainingError, match="the reference is not the parent stack"):
         train(job)
-    for check in ("require_parents", "_check_reference"):
+    for check in ("require_parents", "check_completions_reference"):
         monkeypatch.setattr(rollouts, check, lambda *a: None)
     with pytest.raises(TrainingError, match=r"before the first step the KL divergence .* is \S+ and must be 0"):
         train(job)
