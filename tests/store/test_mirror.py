@@ -40,6 +40,7 @@ def objects(url: str) -> dict[str, bytes]:
 
 def overwrite(url: str, name: str, content: bytes) -> None:
     files, root = fsspec.core.url_to_fs(url)
+    files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
     files.pipe_file(f"{root}/{name}", content)
 
 
@@ -128,7 +129,11 @@ def test_damage_is_told_and_replaced(how: str, url: str, tmp_path: Path) -> None
         ({"files": {"a//b": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
         ({"files": {"a\\..\\b": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
         ({"files": {"manifest.json": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
+        ({"files": {"d" * 300 + "/x": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
+        ({"files": {"\ud800/x": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
+        ({"files": {name: {"sha256": "0" * 64, "bytes": 1} for name in ("a", "a/b")}}, "'a' is no name of a file"),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "does not say"),
+        ({"files": {"a": {"sha256": "0" * 64, "bytes": 10**4000}}}, "does not say"),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": True}}}, "does not say"),
         ({"files": {"a": {"sha256": "../../x", "bytes": 1}}}, "does not say"),
         ({"files": {"a": 3}}, "does not say"),
@@ -143,6 +148,18 @@ def test_a_manifest_that_lies_is_refused(change: dict[str, Any], says: str) -> N
     assert read_manifest("results", key_of(1), json.dumps(sound).encode()) == sound
     with pytest.raises(DamagedError, match=says):
         read_manifest("results", key_of(1), json.dumps({**sound, **change}).encode())
+
+
+def test_a_size_that_lies_is_no_lack_of_room(url: str, tmp_path: Path) -> None:
+    about = {"sha256": "0" * 64, "bytes": 1 << 50}  # more than any disk has; the file is not there, or is short
+    body = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": {"a": about}}
+    notes: list[str] = []
+    there = opened(tmp_path / "b", url, notes)
+    overwrite(url, f"results/{key_of(1)}/manifest.json", json.dumps(body).encode())  # since it was listed
+    assert there.bring("results", key_of(1), fresh=True) is None and "a is missing" in notes[0]
+    overwrite(url, f"results/{key_of(1)}/files-{digest({'a': about['sha256']})[:16]}/a", b"short")
+    again = opened(tmp_path / "c", url, notes)
+    assert again.bring("results", key_of(1)) is None and "a has 5 bytes" in notes[1]
 
 
 def test_two_hosts_that_push_one_key_leave_one_whole_entry(url: str, tmp_path: Path) -> None:
