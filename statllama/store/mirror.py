@@ -271,6 +271,10 @@ def _address(url: str) -> tuple[str, str]:
             "recorded",
             remedy=_LOGIN,
         )
+    if "://" in place or "::" in place:
+        raise UsageError(
+            f"--mirror {_without_secrets(url)}: that is more than one URL", remedy="give one such as s3://BUCKET/FOLDER"
+        )
     if scheme not in PACKAGES:
         raise UsageError(
             f"--mirror {url}: results cannot be kept there; {near(scheme, PACKAGES)}",

@@ -308,6 +308,8 @@ def test_a_preview_takes_the_manifest_and_writes_nothing(url: str, tmp_path: Pat
         ("az://box/x?sv=1&sig=hush", "a query"),
         ("az://me:hush@box.dfs.core.windows.net/x", "a password"),
         ("simplecache::s3://bucket", "no URL"),
+        ("file:///a::s3://key:hush@bucket", "more than one URL"),
+        ("file:///a,s3://key:hush@bucket", "more than one URL"),
     ],
 )
 def test_urls_that_no_mirror_has(url: str, says: str) -> None:
