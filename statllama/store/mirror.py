@@ -48,6 +48,8 @@ PACKAGES = {
 MIRRORED: tuple[Kind, ...] = ("results", "scores")
 MADE_OF: Mapping[Kind, str] = {"results": "material", "scores": "protocol"}
 """What of a manifest the key is the hash of."""
+SAYS: Mapping[Kind, tuple[str, ...]] = {"results": ("base", "config", "data", "metrics"), "scores": ()}
+"""What a manifest says besides, as JSON objects: it is read without another look once it is in the workspace."""
 README, ABOUT = "README.txt", b"Results of statllama, kept by `statllama run --mirror`: see docs/mirror.md there.\n"
 LONGEST_MANIFEST, LARGEST_FILE = 1 << 26, 1 << 50  # bytes
 _CONNECT, _READ = 10, 60  # seconds
@@ -231,6 +233,8 @@ def read_manifest(kind: Kind, key: str, raw: bytes) -> dict[str, Any]:
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise DamagedError(f"{MANIFEST} lists no files")
+    if lacks := [name for name in SAYS[kind] if not isinstance(manifest.get(name), dict)]:
+        raise DamagedError(f"{MANIFEST} says nothing of its {lacks[0]}")
     folders = {str(folder) for name in files for folder in PurePosixPath(name).parents}
     for name, record in files.items():
         if not _plain_name(name) or name in folders:

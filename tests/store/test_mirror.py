@@ -20,7 +20,7 @@ from statllama.store import pushing as pushing_module
 from statllama.store.canonical import digest
 from statllama.store.mirror import DamagedError, Mirror, read_manifest
 from statllama.store.mirrored import bring, offer
-from tests.store.mirrors import contents, key_of, made_of, opened, publish, push_all, whole
+from tests.store.mirrors import contents, key_of, made_of, opened, publish, push_all, said, whole
 
 MEMORY = "memory://bucket/lab"
 
@@ -138,13 +138,15 @@ def test_damage_is_told_and_replaced(how: str, url: str, tmp_path: Path) -> None
         ({"files": {"a": {"sha256": "../../x", "bytes": 1}}}, "does not say"),
         ({"files": {"a": 3}}, "does not say"),
         ({"files": None}, "lists no files"),
+        ({"metrics": None}, "says nothing of its metrics"),
         ({"schema": 99}, "version"),
         ({"key": "f" * 64}, "not that of what it was made of"),
         ({"material": {"number": 3}}, "not that of what it was made of"),
     ],
 )
 def test_a_manifest_that_lies_is_refused(change: dict[str, Any], says: str) -> None:
-    sound = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": {"a/b": {"sha256": "0" * 64, "bytes": 1}}}
+    files = {"a/b": {"sha256": "0" * 64, "bytes": 1}}
+    sound = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": files, **said("results")}
     assert read_manifest("results", key_of(1), json.dumps(sound).encode()) == sound
     with pytest.raises(DamagedError, match=says):
         read_manifest("results", key_of(1), json.dumps({**sound, **change}).encode())
@@ -152,7 +154,7 @@ def test_a_manifest_that_lies_is_refused(change: dict[str, Any], says: str) -> N
 
 def test_a_size_that_lies_is_no_lack_of_room(url: str, tmp_path: Path) -> None:
     about = {"sha256": "0" * 64, "bytes": 1 << 50}  # more than any disk has; the file is not there, or is short
-    body = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": {"a": about}}
+    body = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": {"a": about}, **said("results")}
     notes: list[str] = []
     there = opened(tmp_path / "b", url, notes)
     overwrite(url, f"results/{key_of(1)}/manifest.json", json.dumps(body).encode())  # since it was listed
