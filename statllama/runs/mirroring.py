@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from statllama.errors import Interrupted
+from statllama.errors import Interrupted, UsageError
 from statllama.runs.reporting import Reporter
 from statllama.store import Store
 from statllama.store.mirror import Mirror
@@ -35,6 +35,9 @@ def mirrored(store: Store, url: str | None, reporter: Reporter, *, preview: bool
         yield store
         return
     mirror = Mirror(url)
+    if mirror.folder is not None and mirror.folder.resolve().is_relative_to(store.root.resolve()):
+        problem = f"--mirror {mirror.url}: that folder lies in the workspace {store.root}, which it is to be a copy of"
+        raise UsageError(problem, remedy="give a folder outside of it")
     with reporter.busy(f"listing {mirror.url}"):
         mirror.connect(write=not preview)
     within, patience = MirroredStore(store.root, mirror, reporter.note, preview=preview), None

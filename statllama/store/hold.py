@@ -51,7 +51,7 @@ class Claim:
 
     def gone(self) -> bool:
         """Return whether its holder is. To find out of one on another host, ask again and again."""
-        if self.holder.is_here():
+        if self.holder.is_here() and not self.holder.hidden():
             return not self.holder.alive()
         return beats.silence(self.path, self.beat) >= beats.EXPIRY
 

@@ -67,13 +67,15 @@ class Holder:
         """Return whether the process still runs. One on another host is taken to: it cannot be looked up from here."""
         if self.pid is None or not self.is_here():
             return self.pid is not None
-        if self.ticks is not None:
+        if self.ticks is not None and not self.hidden():
             return _start_ticks(self.pid) == self.ticks
-        try:
-            os.kill(self.pid, 0)
-        except OSError as exc:
-            return exc.errno == errno.EPERM
-        return True
+        return _exists(self.pid)
+
+    def hidden(self) -> bool:
+        """Return whether a process of this host has its number and cannot be looked at: another user's, where `/proc`
+        shows each user only his own (`hidepid`). It may be another process by now.
+        """
+        return self.is_here() and self.ticks is not None and not _in_proc(self.pid) and _exists(self.pid)
 
 
 class HeldError(StoreError):
@@ -99,6 +101,21 @@ def machine() -> str:
         return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino:x}"
     except OSError:
         return ""  # no Linux: the name of the host must do
+
+
+def _in_proc(pid: int | None) -> bool:
+    return os.path.lexists(f"/proc/{pid}")
+
+
+def _exists(pid: int | None) -> bool:
+    """Return whether a process of this host has this number, whoever's it is."""
+    try:
+        os.kill(pid or 0, 0)
+    except OSError as exc:
+        return exc.errno == errno.EPERM
+    except OverflowError:
+        return False
+    return True
 
 
 def _start_ticks(pid: int) -> int | None:

@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from statllama.errors import StatllamaError, StoreError, UsageError, near
@@ -48,8 +48,10 @@ PACKAGES = {
 MIRRORED: tuple[Kind, ...] = ("results", "scores")
 MADE_OF: Mapping[Kind, str] = {"results": "material", "scores": "protocol"}
 """What of a manifest the key is the hash of."""
+SAYS: Mapping[Kind, tuple[str, ...]] = {"results": ("base", "config", "data", "metrics"), "scores": ()}
+"""What a manifest says besides, as JSON objects: it is read without another look once it is in the workspace."""
 README, ABOUT = "README.txt", b"Results of statllama, kept by `statllama run --mirror`: see docs/mirror.md there.\n"
-LONGEST_MANIFEST = 1 << 26  # bytes
+LONGEST_MANIFEST, LARGEST_FILE = 1 << 26, 1 << 50  # bytes
 _CONNECT, _READ = 10, 60  # seconds
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "s3": {
@@ -91,6 +93,8 @@ class Mirror:
         self.url, scheme = _address(url)
         self._files, self._root = _file_system(self.url, scheme)
         self._atomic = scheme != "file"  # whether an object that is being written is not seen
+        self.folder = None if self._atomic else Path(self._root)
+        """Where it lies on this machine's disks."""
         self._sizes: dict[str, int] = {}
 
     def connect(self, *, write: bool) -> None:
@@ -126,7 +130,7 @@ class Mirror:
         files: Files = read_manifest(kind, key, raw)["files"]
         place = self._place(kind, key, files)
         for name, record in files.items():
-            if (size := self._sizes.get(f"{place}/{name}", record["bytes"])) != record["bytes"]:
+            if (size := self._size(f"{place}/{name}", name)) != record["bytes"]:
                 raise DamagedError(f"{name} has {size:,} bytes instead of {record['bytes']:,}")
         folder.mkdir()
         require_bytes(folder, sum(record["bytes"] for record in files.values()))
@@ -163,6 +167,13 @@ class Mirror:
                 self._files.put_file(str(file), partial)
                 self._files.mv(partial, target)
         self._sizes[name] = file.stat().st_size
+
+    def _size(self, path: str, name: str) -> int:
+        """Return the bytes of a file as listed; of one that was pushed since, the mirror is asked."""
+        if path not in self._sizes:
+            with self._failures(missing=f"{name} is missing"):
+                self._sizes[path] = int(self._files.size(f"{self._root}/{path}") or 0)
+        return self._sizes[path]
 
     def _manifest(self, kind: Kind, key: str) -> bytes | None:
         name = f"{kind}/{key}/{MANIFEST}"
@@ -222,11 +233,19 @@ def read_manifest(kind: Kind, key: str, raw: bytes) -> dict[str, Any]:
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise DamagedError(f"{MANIFEST} lists no files")
+    if lacks := [name for name in SAYS[kind] if not isinstance(manifest.get(name), dict)]:
+        raise DamagedError(f"{MANIFEST} says nothing of its {lacks[0]}")
+    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents}
     for name, record in files.items():
-        if not _plain_name(name):
+        if not _plain_name(name) or name in folders:
             raise DamagedError(f"{name!r} is no name of a file below it")
         size, hashed = (record.get("bytes"), record.get("sha256")) if isinstance(record, dict) else (None, None)
-        if type(size) is not int or size < 0 or not isinstance(hashed, str) or not KEY.fullmatch(hashed):
+        if (
+            type(size) is not int
+            or not 0 <= size <= LARGEST_FILE
+            or not isinstance(hashed, str)
+            or not KEY.fullmatch(hashed)
+        ):
             raise DamagedError(f"{MANIFEST} does not say what {name} is")
     return manifest
 
@@ -236,7 +255,8 @@ def _plain_name(name: str) -> bool:
     return (
         name != MANIFEST
         and len(name) <= 512
-        and not any(part in ("", ".", "..") or re.search(r"[\\:\x00-\x1f]", part) for part in parts)
+        and not any(part in ("", ".", "..") or re.search(r"[\\:\x00-\x1f\ud800-\udfff]", part) for part in parts)
+        and all(len(part.encode()) <= 255 for part in parts)  # what file systems take
     )
 
 
@@ -254,6 +274,10 @@ def _address(url: str) -> tuple[str, str]:
             f"--mirror {_without_secrets(url)}: a URL with a password, a key or a query is refused, since commands are "
             "recorded",
             remedy=_LOGIN,
+        )
+    if "://" in place or "::" in place:
+        raise UsageError(
+            f"--mirror {_without_secrets(url)}: that is more than one URL", remedy="give one such as s3://BUCKET/FOLDER"
         )
     if scheme not in PACKAGES:
         raise UsageError(

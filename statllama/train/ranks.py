@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -35,6 +36,7 @@ JOINING = timedelta(minutes=5)
 """Time in which all ranks must have come."""
 PATIENCE = timedelta(minutes=30)
 """Time for which one rank waits for another's word: longer than the slowest step, and than a checkpoint takes."""
+LOOK = 0.05  # seconds
 INLINE = 2048  # bytes of a message that go without asking how long it is
 FAILED = "failed"  # keys of the store under which a rank says why it left
 
@@ -238,18 +240,14 @@ class _Joined(Ranks):
         return found
 
     def wait_for_first(self) -> None:
-        import torch.distributed as dist
-
         self._meetings += 1
         key = f"first/{self._meetings}"
         try:
             if self.first:
                 self._store.set(key, "here")
                 return
-            while True:  # a signal is heard between two waits
-                with suppress(dist.DistStoreError):
-                    self._store.wait([key], timedelta(seconds=1))
-                    return
+            while not self._store.check([key]):  # its own `wait` hears no signal, and prints two lines when it ends
+                time.sleep(LOOK)
         except RuntimeError as error:
             self._over = True
             raise self._lost(error) from None

@@ -306,3 +306,17 @@ def test_a_run_that_is_chatted_with_is_not_removed(here: Path) -> None:
         chat.communicate("")
     assert said.returncode == 1 and "tiny@1 is at work: process" in said.stderr
     assert chat.returncode == 0 and call(here, "rm", "tiny@1", "--yes").returncode == 0
+
+
+def test_a_lost_run_is_told_with_a_command_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from statllama.cli.console import house
+    from statllama.store import Store
+
+    store = Store(tmp_path / "w")
+    record = {"order": [], "stages": {}, "recipe": "/data/a b.yaml", "overrides": ["defaults.train.seed=2"]}
+    store.write_run("lost", record)
+    house._print_lost(["lost"], store)
+    said = capsys.readouterr().out
+    assert "statllama run '/data/a b.yaml' --set defaults.train.seed=2 --workspace " in said
+    house._print_lost(["unknown"], store)
+    assert "start the same command again" in capsys.readouterr().out

@@ -105,6 +105,10 @@ def test_a_wrong_mirror_is_told_before_a_workspace_is_made(
     for command in ("run", "study", "plan"):
         said = statllama(command, recipe, "--workspace", tmp_path / "w", "--mirror", "s3://me:hush@b/x", cwd=tmp_path)
         assert said.returncode == 2 and "a password" in said.stderr and "hush" not in said.stderr + said.stdout
+    inside = f"file://{tmp_path}/link/results"
+    (tmp_path / "link").symlink_to(tmp_path / "w")
+    said = statllama("run", recipe, "--workspace", tmp_path / "w", "--mirror", inside, cwd=tmp_path)
+    assert said.returncode == 2 and "lies in the workspace" in said.stderr
     monkeypatch.setenv("STATLLAMA_MIRROR", f"file://{recipe}/x")  # a folder in a file
     said = statllama("run", recipe, "--workspace", tmp_path / "w", cwd=tmp_path)
     assert said.returncode == 1 and "cannot be used" in said.stderr and "->" in said.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 from statllama.store import Store
 from statllama.store.canonical import digest
-from statllama.store.mirror import MADE_OF, Mirror
+from statllama.store.mirror import MADE_OF, SAYS, Mirror
 from statllama.store.mirrored import MirroredStore
 from statllama.store.workspace import Kind
 
@@ -21,6 +21,10 @@ def key_of(number: int) -> str:
     return digest(made_of(number))
 
 
+def said(kind: Kind) -> dict[str, Any]:
+    return {name: {} for name in SAYS[kind]}
+
+
 def publish(store: Store, number: int, kind: Kind = "results", files: Mapping[str, bytes] | None = None) -> str:
     """Publish an entry of two files, as a stage or a score would; its key."""
     key = key_of(number)
@@ -30,7 +34,7 @@ def publish(store: Store, number: int, kind: Kind = "results", files: Mapping[st
         for name, content in contents.items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_bytes(content)
-        store.publish(kind, key, {"name": f"n{number}", MADE_OF[kind]: made_of(number)})
+        store.publish(kind, key, {"name": f"n{number}", MADE_OF[kind]: made_of(number), **said(kind)})
     return key
 
 

@@ -173,6 +173,20 @@ def test_a_stopped_process_of_this_host_keeps_its_lock(store: Store) -> None:
     assert one.said() == "one" and two.said() == "one"
 
 
+def test_a_process_that_proc_hides_keeps_its_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = store.writable(f"locks/results-{KEY}.held") / "0.json"
+    me = asdict(Holder.here("0"))
+    monkeypatch.setattr("statllama.store.holder._in_proc", lambda pid: False)  # /proc with hidepid, of another user's
+    monkeypatch.setattr("statllama.store.holder._start_ticks", lambda pid: None)
+    path.write_text(beats.beating(me))
+    with pytest.raises(HeldError, match=f"process {os.getpid()} on"), store.hold("results", KEY, wait=False):
+        pass
+    assert path.exists() and Holder(**me).alive()
+    path.write_text(beats.beating({**me, "pid": 2**22 + 1}))  # more than there are
+    with store.hold("results", KEY, wait=False):
+        assert not path.exists()
+
+
 def test_containers_of_one_name_are_two_hosts(store: Store) -> None:
     """Their process ids count in namespaces of their own: one's may be those of other processes in the other."""
     one = On("A", lambda go: made(store, "one", go), machine="boot:1").ready()

@@ -20,7 +20,7 @@ from statllama.store import pushing as pushing_module
 from statllama.store.canonical import digest
 from statllama.store.mirror import DamagedError, Mirror, read_manifest
 from statllama.store.mirrored import bring, offer
-from tests.store.mirrors import contents, key_of, made_of, opened, publish, push_all, whole
+from tests.store.mirrors import contents, key_of, made_of, opened, publish, push_all, said, whole
 
 MEMORY = "memory://bucket/lab"
 
@@ -40,6 +40,7 @@ def objects(url: str) -> dict[str, bytes]:
 
 def overwrite(url: str, name: str, content: bytes) -> None:
     files, root = fsspec.core.url_to_fs(url)
+    files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
     files.pipe_file(f"{root}/{name}", content)
 
 
@@ -128,21 +129,39 @@ def test_damage_is_told_and_replaced(how: str, url: str, tmp_path: Path) -> None
         ({"files": {"a//b": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
         ({"files": {"a\\..\\b": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
         ({"files": {"manifest.json": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
+        ({"files": {"d" * 300 + "/x": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
+        ({"files": {"\ud800/x": {"sha256": "0" * 64, "bytes": 1}}}, "no name of a file"),
+        ({"files": {name: {"sha256": "0" * 64, "bytes": 1} for name in ("a", "a/b")}}, "'a' is no name of a file"),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": -1}}}, "does not say"),
+        ({"files": {"a": {"sha256": "0" * 64, "bytes": 10**4000}}}, "does not say"),
         ({"files": {"a": {"sha256": "0" * 64, "bytes": True}}}, "does not say"),
         ({"files": {"a": {"sha256": "../../x", "bytes": 1}}}, "does not say"),
         ({"files": {"a": 3}}, "does not say"),
         ({"files": None}, "lists no files"),
+        ({"metrics": None}, "says nothing of its metrics"),
         ({"schema": 99}, "version"),
         ({"key": "f" * 64}, "not that of what it was made of"),
         ({"material": {"number": 3}}, "not that of what it was made of"),
     ],
 )
 def test_a_manifest_that_lies_is_refused(change: dict[str, Any], says: str) -> None:
-    sound = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": {"a/b": {"sha256": "0" * 64, "bytes": 1}}}
+    files = {"a/b": {"sha256": "0" * 64, "bytes": 1}}
+    sound = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": files, **said("results")}
     assert read_manifest("results", key_of(1), json.dumps(sound).encode()) == sound
     with pytest.raises(DamagedError, match=says):
         read_manifest("results", key_of(1), json.dumps({**sound, **change}).encode())
+
+
+def test_a_size_that_lies_is_no_lack_of_room(url: str, tmp_path: Path) -> None:
+    about = {"sha256": "0" * 64, "bytes": 1 << 50}  # more than any disk has; the file is not there, or is short
+    body = {"schema": 1, "key": key_of(1), "material": made_of(1), "files": {"a": about}, **said("results")}
+    notes: list[str] = []
+    there = opened(tmp_path / "b", url, notes)
+    overwrite(url, f"results/{key_of(1)}/manifest.json", json.dumps(body).encode())  # since it was listed
+    assert there.bring("results", key_of(1), fresh=True) is None and "a is missing" in notes[0]
+    overwrite(url, f"results/{key_of(1)}/files-{digest({'a': about['sha256']})[:16]}/a", b"short")
+    again = opened(tmp_path / "c", url, notes)
+    assert again.bring("results", key_of(1)) is None and "a has 5 bytes" in notes[1]
 
 
 def test_two_hosts_that_push_one_key_leave_one_whole_entry(url: str, tmp_path: Path) -> None:
@@ -291,6 +310,8 @@ def test_a_preview_takes_the_manifest_and_writes_nothing(url: str, tmp_path: Pat
         ("az://box/x?sv=1&sig=hush", "a query"),
         ("az://me:hush@box.dfs.core.windows.net/x", "a password"),
         ("simplecache::s3://bucket", "no URL"),
+        ("file:///a::s3://key:hush@bucket", "more than one URL"),
+        ("file:///a,s3://key:hush@bucket", "more than one URL"),
     ],
 )
 def test_urls_that_no_mirror_has(url: str, says: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from statllama.cli.console.fleet import place
+from statllama.cli.console.next_commands import command_line
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, readable_bytes
 from statllama.cli.console.timing import clock
 from statllama.errors import UsageError
@@ -34,7 +35,8 @@ SHORT = 12  # hex digits of a key that are shown
 def print_status(store: Store) -> None:
     """Print the runs here, the state of their stages, bytes, unfinished work, and what no run uses."""
     records, (stock, live) = store.runs(), stock_of(store)
-    print_at_work(who_works(store, live), time.time())
+    print_at_work(found_at_work := who_works(store, live), time.time())
+    _print_lost([name for one in found_at_work if one.lost for name in one.runs], store)
     if not records:
         Out.print(f"{plain(store.root)} holds no run yet; start with: statllama run quickstart")
     for name, record in records.items():
@@ -76,8 +78,16 @@ def print_at_work(found: Sequence[AtWork], now: float) -> None:
     print_table(table)
     if len(found) > AT_WORK:
         Out.print(f"  and {len(found) - AT_WORK:,} more")
-    if lost := [name for one in found if one.lost for name in one.runs]:
-        Out.print(f"[dim]Lost runs go on from their checkpoints: statllama run {plain(lost[0])}[/]")
+
+
+def _print_lost(names: Sequence[str], store: Store) -> None:
+    if names:
+        record = store.last_run(names[0])
+        options = [part for override in record.get("overrides", ()) for part in ("--set", str(override))]
+        again = "start the same command again"
+        if recipe := record.get("recipe"):
+            again = command_line(["run", str(recipe), *options], store.root)
+        Out.print(f"[dim]Lost runs go on from their checkpoints: {plain(again)}[/]", soft_wrap=True)
 
 
 def print_runs(store: Store, names: Sequence[str]) -> None:
