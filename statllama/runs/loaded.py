@@ -33,8 +33,8 @@ def require_one_process() -> None:
     if size.strip() not in ("", "1"):
         raise UsageError(
             f"WORLD_SIZE is {size}: this is one of several processes, and statllama starts its own",
-            remedy=f"start it without torchrun or accelerate: `statllama run RECIPE --devices {size}` trains each stage "
-            f"on {size} GPUs, `--executor ray` stages beside each other",
+            remedy=f"start it without torchrun or accelerate: `statllama run RECIPE --devices {size}` trains each "
+            f"stage on {size} GPUs, `--executor ray` stages beside each other",
         )
 
 

@@ -81,6 +81,23 @@ def require_ray() -> Any:
     return ray
 
 
+def require_way(address: str | None) -> None:
+    """Raise UsageError when there is no Ray here, or nothing at an address (None: RAY_ADDRESS)."""
+    require_ray()
+    wanted = _wanted(address)
+    if wanted != "local":
+        _reachable(wanted, _source(address))
+
+
+def _wanted(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS") or "local"
+
+
+def _source(address: str | None) -> str:
+    """Return what an address was named by, for messages."""
+    return "--address " if address else "RAY_ADDRESS="
+
+
 @contextmanager
 def connected(address: str | None, cores: int) -> Iterator[Connection]:
     """Join the cluster at an address, RAY_ADDRESS where it is None, and else start one of this machine's devices.
@@ -89,7 +106,7 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
     there is none at the address, or it is of another version.
     """
     ray = require_ray()
-    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+    wanted = _wanted(address)
     if ray.is_initialized():
         yield Connection(ray.get_runtime_context().gcs_address, here=False)
         return
@@ -97,7 +114,7 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
     if wanted == "local":
         options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
     else:
-        wanted = _reachable(wanted)
+        wanted = _reachable(wanted, _source(address))
     with _silenced(), _token(starts=wanted == "local"):
         if wanted not in ("local", "auto"):
             _require_head(wanted)
@@ -164,16 +181,16 @@ def _silenced() -> Iterator[None]:
         log.propagate, log.level = before
 
 
-def _reachable(address: str) -> str:
-    """Return the address with its port. UsageError when nothing answers there."""
+def _reachable(address: str, source: str = "--address ") -> str:
+    """Return the address with its port. UsageError when nothing answers there. `source`: what it was named by."""
     if address == "auto":
         return address
     if "://" in address:
         raise UsageError(
-            f"--address {address}: that is Ray Client or Ray Jobs, through which the workspace cannot be seen",
+            f"{source}{address}: that is Ray Client or Ray Jobs, through which the workspace cannot be seen",
             remedy=f"run the command on a host of the cluster, with --address auto or HOST:{PORT}",
         )
-    host, port = _parts(address)
+    host, port = _parts(address, source)
     if not _answers(host, port):
         raise UsageError(
             f"there is no cluster at {host}:{port}: nothing answers there",
@@ -206,13 +223,13 @@ def _require_head(address: str) -> None:
         )
 
 
-def _parts(address: str) -> tuple[str, int]:
+def _parts(address: str, source: str = "--address ") -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon:
         return address, PORT
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UsageError(
-            f"--address {address} is no address", remedy=f"write HOST:PORT, such as 10.0.0.1:{PORT}, or auto"
+            f"{source}{address} is no address", remedy=f"write HOST:PORT, such as 10.0.0.1:{PORT}, or auto"
         )
     return host.strip("[]"), int(port)
 

@@ -58,3 +58,9 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyP
 def test_what_is_no_address(address: str, told: str) -> None:
     pytest.importorskip("ray")
     assert told in refused(address)
+
+
+def test_a_variable_that_is_no_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "head:port")
+    assert "RAY_ADDRESS=head:port is no address" in refused(None)

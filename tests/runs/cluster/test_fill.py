@@ -185,3 +185,22 @@ def test_who_runs_the_stages(recipe: Recipe, branched: Path) -> None:
         chosen_executor("local", "h:1", None, [recipe])
     with pytest.raises(UsageError, match="stage left takes 2 devices"):
         chosen_executor("local", None, None, [several])
+    with pytest.raises(UsageError, match="executor 'Ray' is unknown"):  # of Python: the command knows its choices
+        chosen_executor("Ray", None, None, [recipe])
+    with pytest.raises(UsageError, match="workers: 0 is too few"):
+        chosen_executor("ray", None, 0, [recipe])
+
+
+def test_no_cluster_is_told_before_data_are_read(recipe: Recipe, tmp_path: Path) -> None:
+    """Also in a study, where it is no fault of one pipeline; and it hinders nothing that is finished."""
+    pytest.importorskip("ray")
+    store, nowhere = Store(tmp_path / "w"), RayExecutor("127.0.0.1:1")
+    for begin in (
+        lambda: runner.run(recipe, store, Kept(), executor=nowhere),
+        lambda: run_study(load_study([str(recipe.source)], []), store, Kept(), executor=nowhere),
+    ):
+        with pytest.raises(UsageError, match="there is no cluster at 127"):
+            begin()
+        assert not list(store.root.glob("cache/*"))
+    runner.run(recipe, store, Kept())
+    assert len(runner.run(recipe, store, Kept(), executor=nowhere).results) == 3
