@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama.errors import GateBroken, Interrupted, TrainingError, UsageError
+from statllama.errors import GateBroken, Interrupted, StoreError, TrainingError, UsageError
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import runner
 from statllama.runs.cluster.fill import RayExecutor, chosen_executor
 from statllama.runs.cluster.work import Work
+from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.study import run_study
 from statllama.runs.study_file import load_study
@@ -172,6 +173,18 @@ def test_a_stop_reaches_the_workers(recipe: Recipe, tmp_path: Path, monkeypatch:
     assert cluster.stopped == 1 and cluster.begun == ["train trunk"]
     use(monkeypatch, InProcess(store.root))
     assert set(runner.run(recipe, store, Kept(), executor=RayExecutor()).results) == {"trunk", "left", "right"}
+
+
+def test_without_waiting_a_worker_names_who_is_at_a_stage(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "w")
+    use(monkeypatch, InProcess(store.root))
+    with (
+        Store(store.root).hold("results", plan(recipe, store)[0].key),
+        pytest.raises(StoreError, match="is held by process"),
+    ):
+        runner.run(recipe, store, Kept(), wait=False, executor=RayExecutor())
 
 
 def test_who_runs_the_stages(recipe: Recipe, branched: Path) -> None:
