@@ -10,9 +10,11 @@ import os
 import platform
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.errors import StatllamaError, UsageError
+from statllama.runs.signals import SIGNALS
 
 PORT = 6379  # of a cluster, where the address names none
 PATIENCE = 3.0  # seconds until an address that does not answer is taken for none
@@ -119,7 +122,8 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
         if wanted not in ("local", "auto"):
             _require_head(wanted)
         try:
-            ray.init(address=wanted, log_to_driver=False, **options)
+            with _signals_kept():
+                ray.init(address=wanted, log_to_driver=False, **options)
         except Exception as exc:
             ray.shutdown()
             raise _in_words(exc, wanted) from exc
@@ -127,6 +131,19 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
             yield Connection(ray.get_runtime_context().gcs_address, here=wanted == "local")
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Give signals their handlers back: Ray takes SIGTERM, which would then end the driver before anything is saved."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS} if main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # set by other code than Python's
+                signal.signal(number, handler)
 
 
 @contextmanager
