@@ -95,6 +95,8 @@ def _run(
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
     _note_weak_gates(recipe, store, planned, reporter)
+    if executor is not None:
+        executor.require(planned)
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
         course = prepared_course(recipe.name, session, planned)
@@ -109,8 +111,7 @@ def _run(
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         if recipe.evaluate.prompts:
             session.scorer.answers(StackRef(BASE, None))
-        results: dict[str, Path] = {}
-        drifts: dict[str, Drift] = {}
+        results, drifts = dict[str, Path](), dict[str, Drift]()
         while len(results) < len(planned):
             stage = planned[len(results)]
             entry = stage.entry or session.train(stage)

@@ -25,7 +25,7 @@ from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.family import compare_scored
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded
-from statllama.runs.plan import plan, record_of
+from statllama.runs.plan import PlannedStage, plan, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import prepared_course, run
 from statllama.runs.scorebook import ScoreBook, scored
@@ -154,8 +154,15 @@ def filled(
         store.prune_partial()
         for pipeline in chosen:
             try:
-                loaded = _loaded(loaded, pipeline.recipe, chosen, store, reporter)
                 planned = plan(pipeline.recipe, store, contents=True)
+            except Interrupted:
+                raise
+            except StatllamaError as error:
+                failed[pipeline.label] = error
+                continue
+            _require(executor, planned, reporter)
+            try:
+                loaded = _loaded(loaded, pipeline.recipe, chosen, store, reporter)
                 base = planned[0].material["base"]
                 session = Session(pipeline.recipe, store, reporter, stop, wait=wait, base=base, loaded=loaded)
                 courses.append(prepared_course(pipeline.label, session, planned))
@@ -168,6 +175,14 @@ def filled(
         except BaseException as error:
             reporter.failed(error)
             raise
+
+
+def _require(executor: RayExecutor, planned: Sequence[PlannedStage], reporter: Reporter) -> None:
+    try:
+        executor.require(planned)
+    except StatllamaError as error:
+        reporter.failed(error)
+        raise
 
 
 def _loaded(

@@ -103,6 +103,7 @@ class Course:
             devices=stage.spec.train.devices if isinstance(stage.spec, TrainingSpec) else 1,
             seconds=self.seconds.get(name),
             memory=None if known is None or known.memory is None else known.memory.high,
+            wait=session.wait,
         )
 
     def _scores(
@@ -114,13 +115,13 @@ class Course:
         about = (session.recipe, session.identity)
         for task, key in scorer.keys(stack).items():
             if scorer.entry(key) is None and self._bring(key) is None:
-                yield Work("score", stack.name, key, *about, stack=stack, task=task), needs
+                yield Work("score", stack.name, key, *about, stack=stack, task=task, wait=session.wait), needs
         asked = bool(session.recipe.evaluate.prompts) and (drifts or stack.name == BASE)
         moved, told = scorer.drift_protocol(stack), scorer.prompts_protocol(stack)
         lacks_drift = drifts and scorer.known_drift(stack) is None and self._bring(digest(moved)) is None
         if lacks_drift or (asked and scorer.known_answers(stack) is None and self._bring(digest(told)) is None):
             key = digest([moved, told if asked else None])
-            yield Work("measure", stack.name, key, *about, stack=stack), needs
+            yield Work("measure", stack.name, key, *about, stack=stack, wait=session.wait), needs
 
     def _bring(self, key: str) -> Entry | None:
         """Return a score that the workspace's mirror has, if it has a mirror."""

@@ -10,9 +10,11 @@ import os
 import platform
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.errors import StatllamaError, UsageError
+from statllama.runs.signals import SIGNALS
 
 PORT = 6379  # of a cluster, where the address names none
 PATIENCE = 3.0  # seconds until an address that does not answer is taken for none
@@ -81,6 +84,23 @@ def require_ray() -> Any:
     return ray
 
 
+def require_way(address: str | None) -> None:
+    """Raise UsageError when there is no Ray here, or nothing at an address (None: RAY_ADDRESS)."""
+    require_ray()
+    wanted = _wanted(address)
+    if wanted != "local":
+        _reachable(wanted, _source(address))
+
+
+def _wanted(address: str | None) -> str:
+    return address or os.environ.get("RAY_ADDRESS") or "local"
+
+
+def _source(address: str | None) -> str:
+    """Return what an address was named by, for messages."""
+    return "--address " if address else "RAY_ADDRESS="
+
+
 @contextmanager
 def connected(address: str | None, cores: int) -> Iterator[Connection]:
     """Join the cluster at an address, RAY_ADDRESS where it is None, and else start one of this machine's devices.
@@ -89,7 +109,7 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
     there is none at the address, or it is of another version.
     """
     ray = require_ray()
-    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+    wanted = _wanted(address)
     if ray.is_initialized():
         yield Connection(ray.get_runtime_context().gcs_address, here=False)
         return
@@ -97,12 +117,13 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
     if wanted == "local":
         options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE}
     else:
-        wanted = _reachable(wanted)
+        wanted = _reachable(wanted, _source(address))
     with _silenced(), _token(starts=wanted == "local"):
         if wanted not in ("local", "auto"):
             _require_head(wanted)
         try:
-            ray.init(address=wanted, log_to_driver=False, **options)
+            with _signals_kept():
+                ray.init(address=wanted, log_to_driver=False, **options)
         except Exception as exc:
             ray.shutdown()
             raise _in_words(exc, wanted) from exc
@@ -110,6 +131,19 @@ def connected(address: str | None, cores: int) -> Iterator[Connection]:
             yield Connection(ray.get_runtime_context().gcs_address, here=wanted == "local")
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Give signals their handlers back: Ray takes SIGTERM, which would then end the driver before anything is saved."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS} if main else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # set by other code than Python's
+                signal.signal(number, handler)
 
 
 @contextmanager
@@ -164,16 +198,16 @@ def _silenced() -> Iterator[None]:
         log.propagate, log.level = before
 
 
-def _reachable(address: str) -> str:
-    """Return the address with its port. UsageError when nothing answers there."""
+def _reachable(address: str, source: str = "--address ") -> str:
+    """Return the address with its port. UsageError when nothing answers there. `source`: what it was named by."""
     if address == "auto":
         return address
     if "://" in address:
         raise UsageError(
-            f"--address {address}: that is Ray Client or Ray Jobs, through which the workspace cannot be seen",
+            f"{source}{address}: that is Ray Client or Ray Jobs, through which the workspace cannot be seen",
             remedy=f"run the command on a host of the cluster, with --address auto or HOST:{PORT}",
         )
-    host, port = _parts(address)
+    host, port = _parts(address, source)
     if not _answers(host, port):
         raise UsageError(
             f"there is no cluster at {host}:{port}: nothing answers there",
@@ -206,13 +240,13 @@ def _require_head(address: str) -> None:
         )
 
 
-def _parts(address: str) -> tuple[str, int]:
+def _parts(address: str, source: str = "--address ") -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon:
         return address, PORT
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UsageError(
-            f"--address {address} is no address", remedy=f"write HOST:PORT, such as 10.0.0.1:{PORT}, or auto"
+            f"{source}{address} is no address", remedy=f"write HOST:PORT, such as 10.0.0.1:{PORT}, or auto"
         )
     return host.strip("[]"), int(port)
 

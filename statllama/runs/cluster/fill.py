@@ -16,6 +16,7 @@ from statllama.recipe import Recipe
 from statllama.runs.cluster.agenda import Agenda, Course
 from statllama.runs.cluster.schedule import in_order, urgency
 from statllama.runs.cluster.work import Began, Cluster, Ended, Heard, Lost, Told, Where, Work
+from statllama.runs.plan import PlannedStage
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
@@ -37,6 +38,16 @@ class RayExecutor:
     """Of a cluster, `HOST:PORT`; None: RAY_ADDRESS, else this machine."""
     workers: int | None = None
     """Number of workers at most; None: as many as there are devices."""
+
+    def require(self, planned: Sequence[PlannedStage]) -> None:
+        """Raise UsageError when a stage is to be trained and there is no Ray here, or nothing at the address.
+
+        Asked before data are tokenised, which may take minutes.
+        """
+        from statllama.runs.cluster.connection import require_way
+
+        if not all(stage.cached for stage in planned):
+            require_way(self.address)
 
     def fill(
         self, courses: Sequence[Course], store: Store, reporter: Reporter, stop: StopSignal
@@ -79,6 +90,10 @@ def chosen_executor(
     UsageError for what does not go together.
     """
     several = [(stage.name, stage.train.devices) for r in recipes for stage in r.trained if stage.train.devices > 1]
+    if name not in (None, "local", "ray"):
+        raise UsageError(f"executor {name!r} is unknown", remedy="local or ray")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers: {workers} is too few", remedy="1 or more")
     if name != "local":
         asked = name == "ray" or address is not None or workers is not None or bool(several)
         return RayExecutor(address, workers) if asked else None

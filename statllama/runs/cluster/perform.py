@@ -40,7 +40,8 @@ def perform(work: Work, desk: Desk, reporter: Reporter, stop: StopSignal, ranks:
     """Publish what the work is to publish; what the workspace has already is left as it is. Raises a StatllamaError."""
     require_identity(work.recipe.base, work.identity, desk.store.memory)
     loaded = desk.loaded(work, reporter)
-    session = Session(work.recipe, desk.store, reporter, stop, base=work.identity, loaded=loaded, ranks=ranks)
+    identity, wait = work.identity, work.wait
+    session = Session(work.recipe, desk.store, reporter, stop, wait=wait, base=identity, loaded=loaded, ranks=ranks)
     if work.kind == "train":
         assert work.stage is not None
         session.needs = {} if work.forecast is None else {work.name: work.forecast}

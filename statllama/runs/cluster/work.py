@@ -45,6 +45,8 @@ class Work:
     """Forecast; None where nothing is known."""
     memory: float | None = None
     """Bytes of a device that it takes at worst, by the forecast; None where nothing is known."""
+    wait: bool = True
+    """Whether to wait where another process, of another run, is at it."""
 
     @property
     def id(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
 import time
@@ -58,3 +60,23 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyP
 def test_what_is_no_address(address: str, told: str) -> None:
     pytest.importorskip("ray")
     assert told in refused(address)
+
+
+def test_a_variable_that_is_no_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "head:port")
+    assert "RAY_ADDRESS=head:port is no address" in refused(None)
+
+
+def test_a_request_to_end_reaches_who_listened_before_ray() -> None:
+    """Ray takes SIGTERM when it starts: a scheduler's would then end the driver, and nothing would be saved."""
+    pytest.importorskip("ray")
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with connected("local", 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]

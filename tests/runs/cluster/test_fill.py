@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama.errors import GateBroken, Interrupted, TrainingError, UsageError
+from statllama.errors import GateBroken, Interrupted, StoreError, TrainingError, UsageError
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs import runner
 from statllama.runs.cluster.fill import RayExecutor, chosen_executor
 from statllama.runs.cluster.work import Work
+from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.study import run_study
 from statllama.runs.study_file import load_study
@@ -174,6 +175,18 @@ def test_a_stop_reaches_the_workers(recipe: Recipe, tmp_path: Path, monkeypatch:
     assert set(runner.run(recipe, store, Kept(), executor=RayExecutor()).results) == {"trunk", "left", "right"}
 
 
+def test_without_waiting_a_worker_names_who_is_at_a_stage(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "w")
+    use(monkeypatch, InProcess(store.root))
+    with (
+        Store(store.root).hold("results", plan(recipe, store)[0].key),
+        pytest.raises(StoreError, match="is held by process"),
+    ):
+        runner.run(recipe, store, Kept(), wait=False, executor=RayExecutor())
+
+
 def test_who_runs_the_stages(recipe: Recipe, branched: Path) -> None:
     several = load_recipe(branched, ["stages.left.train.devices=2"])
     assert chosen_executor(None, None, None, [recipe]) is None
@@ -185,3 +198,22 @@ def test_who_runs_the_stages(recipe: Recipe, branched: Path) -> None:
         chosen_executor("local", "h:1", None, [recipe])
     with pytest.raises(UsageError, match="stage left takes 2 devices"):
         chosen_executor("local", None, None, [several])
+    with pytest.raises(UsageError, match="executor 'Ray' is unknown"):  # of Python: the command knows its choices
+        chosen_executor("Ray", None, None, [recipe])
+    with pytest.raises(UsageError, match="workers: 0 is too few"):
+        chosen_executor("ray", None, 0, [recipe])
+
+
+def test_no_cluster_is_told_before_data_are_read(recipe: Recipe, tmp_path: Path) -> None:
+    """Also in a study, where it is no fault of one pipeline; and it hinders nothing that is finished."""
+    pytest.importorskip("ray")
+    store, nowhere = Store(tmp_path / "w"), RayExecutor("127.0.0.1:1")
+    for begin in (
+        lambda: runner.run(recipe, store, Kept(), executor=nowhere),
+        lambda: run_study(load_study([str(recipe.source)], []), store, Kept(), executor=nowhere),
+    ):
+        with pytest.raises(UsageError, match="there is no cluster at 127"):
+            begin()
+        assert not list(store.root.glob("cache/*"))
+    runner.run(recipe, store, Kept())
+    assert len(runner.run(recipe, store, Kept(), executor=nowhere).results) == 3

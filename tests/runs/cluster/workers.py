@@ -154,6 +154,7 @@ def use(monkeypatch: Any, cluster: InProcess) -> list[tuple[str | None, int | No
         asked.append((executor.address, executor.workers))
         yield cluster
 
+    monkeypatch.setattr(RayExecutor, "require", lambda executor, planned: None)
     monkeypatch.setattr(RayExecutor, "_cluster", connected)
     return asked
 
