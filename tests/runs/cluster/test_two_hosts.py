@@ -45,8 +45,10 @@ class Host:
         # The first process: it names the host, mounts a /proc of its own, and takes all with it when it ends.
         inside = f"hostname {name} && exec sleep infinity"
         new = ["unshare", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", inside]
-        self.processes.append(subprocess.Popen(["ip", "netns", "exec", f"sl-{name}", *new], text=True))
-        wait_for(lambda: bool(self.pids("infinity")))
+        quiet = subprocess.DEVNULL
+        first = subprocess.Popen(["ip", "netns", "exec", f"sl-{name}", *new], stdout=quiet, stderr=quiet, text=True)
+        self.processes.append(first)
+        wait_for(lambda: bool(self.pids("sleep\0infinity")))
         (self.first,) = self.pids("sleep\0infinity")
 
     def start(self, *command: str) -> subprocess.Popen[str]:
