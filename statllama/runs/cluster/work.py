@@ -63,7 +63,9 @@ class Work:
     def __str__(self) -> str:
         if self.kind == "train":
             return f"train {self.name}"
-        return f"{self.name} on {self.task}" if self.kind == "score" else f"drift of {self.name}"
+        if self.kind == "score":
+            return f"{self.name} on {self.task}"
+        return f"drift of {self.name}" if self.stack is not None and self.stack.keys else f"answers of {self.name}"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from statllama.runs.subject import BASE
+
 
 @dataclass
 class WorkState:
@@ -52,7 +54,9 @@ class WorkState:
         """Return what it is, in words."""
         if self.kind == "train":
             return self.name
-        return f"{self.name} on {self.task}" if self.kind == "score" else f"drift of {self.name}"
+        if self.kind == "score":
+            return f"{self.name} on {self.task}"
+        return f"{'answers' if self.name.rpartition(':')[2] == BASE else 'drift'} of {self.name}"
 
     @property
     def where(self) -> str:
