@@ -3,7 +3,7 @@
 Two parts, each command a process from its start to its end, in a fresh workspace, with one thread a process:
 a study whose stages stand beside each other, with `--workers N` and without; and one stage alone, where Ray brings
 nothing, so that its cost shows. Adapters, samples of scores and drifts must be equal byte for byte. `--steps N` gives
-every stage so many steps.
+every stage so many steps, `--limit N` every benchmark so many items.
 """
 
 from __future__ import annotations
@@ -60,19 +60,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", default="miniature")
     parser.add_argument("--steps", type=int, help="steps of every stage; default: the recipes' own")
+    parser.add_argument("--limit", type=int, help="items of each benchmark; default: all")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--save", action="store_true", help="write results/workers.json")
     given = parser.parse_args()
     steps = () if given.steps is None else ("--set", f"stages.cpt.train.steps={given.steps}")
+    limit = () if given.limit is None else ("--set", f"evaluate.limit={given.limit}")
     with tempfile.TemporaryDirectory() as place:
         (one := Path(place) / "one").mkdir()
         (many := Path(place) / "many").mkdir()
         file = str(copied(load_study([given.study]), many, given.steps))
-        stage = both(one, (*ONE, *steps), 1)
-        study = both(many, ("study", file), given.workers)
+        stage = both(one, (*ONE, *steps, *limit), 1)
+        study = both(many, ("study", file, *limit), given.workers)
     figures = {
         "study": given.study,
         "steps": given.steps,
+        "items": given.limit,
         "workers": given.workers,
         "one stage": {**stage, "cost of Ray, seconds": stage["on Ray, seconds"] - stage["one process, seconds"]},
         "the study": {**study, "one process over Ray": study["one process, seconds"] / study["on Ray, seconds"]},
