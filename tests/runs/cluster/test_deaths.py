@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import REPO, conversations, stage, write_jsonl
+from tests.runs.cluster.workers import published
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.hammer
@@ -80,18 +80,6 @@ def alive(mark: str, *names: str) -> list[int]:
                 continue
             if marked and any(name in command for name in names):
                 found.append(int(folder.name))
-    return found
-
-
-def published(workspace: Path) -> dict[str, Any]:
-    """Return {entry: what must not depend on where it was made}; every file is whole."""
-    store, found = Store(workspace), dict[str, Any]()
-    for kind in ("results", "scores"):
-        for entry in store.entries(kind):  # type: ignore[arg-type]
-            store.verify(kind, entry.key)  # type: ignore[arg-type]
-            score = {k: v for k, v in entry.manifest.get("score", {}).items() if k != "seconds"}
-            weights = entry.manifest["files"].get("adapter_model.safetensors")
-            found[entry.key] = (weights, score, entry.manifest.get("drift"))
     return found
 
 

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 import yaml
 
-from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import REPO, conversations, stage, write_jsonl
+from tests.runs.cluster.workers import published
 
 pytest.importorskip("ray")
 NEEDS = [tool for tool in ("ip", "unshare", "nsenter") if shutil.which(tool) is None]
@@ -148,18 +148,6 @@ def alone(recipe: Path, workspace: Path) -> dict[str, Any]:
     there = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=there, stdout=subprocess.DEVNULL)
     return published(workspace)
-
-
-def published(workspace: Path) -> dict[str, Any]:
-    """Return {entry: what must not depend on where it was made}; every file is whole."""
-    store, found = Store(workspace), dict[str, Any]()
-    for kind in ("results", "scores"):
-        for entry in store.entries(kind):  # type: ignore[arg-type]
-            store.verify(kind, entry.key)  # type: ignore[arg-type]
-            score = {k: v for k, v in entry.manifest.get("score", {}).items() if k != "seconds"}
-            weights = entry.manifest["files"].get("adapter_model.safetensors")
-            found[entry.key] = (weights, score, entry.manifest.get("drift"))
-    return found
 
 
 def drive(host: Host, recipe: Path, workspace: Path) -> subprocess.Popen[str]:

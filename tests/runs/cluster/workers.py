@@ -17,6 +17,7 @@ from statllama.runs.cluster.perform import Desk, perform
 from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Told, Where, Work
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
+from statllama.store import Store
 
 HERE = Where("here", "cpu 0")
 
@@ -184,3 +185,15 @@ class Kept(Reporter):
 def adapters(folders: Sequence[Path]) -> list[bytes]:
     """Return the bytes of adapters in result folders."""
     return [(folder / "adapter_model.safetensors").read_bytes() for folder in folders]
+
+
+def published(workspace: Path) -> dict[str, Any]:
+    """Return {entry: what must not depend on where it was made}; every file is whole."""
+    store, found = Store(workspace), dict[str, Any]()
+    for kind in ("results", "scores"):
+        for entry in store.entries(kind):  # type: ignore[arg-type]
+            store.verify(kind, entry.key)  # type: ignore[arg-type]
+            score = {k: v for k, v in entry.manifest.get("score", {}).items() if k != "seconds"}
+            weights = entry.manifest["files"].get("adapter_model.safetensors")
+            found[entry.key] = (weights, score, entry.manifest.get("drift"))
+    return found
