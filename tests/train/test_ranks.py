@@ -178,6 +178,7 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
         stage("dapo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **grpo | {"beta": 0.0, "loss": "dapo"}),
         stage("dr", "grpo", parents=["cpt"], train=TRAIN, **grpo | {"loss": "dr_grpo", "scale_rewards": "batch"}),
     ]
+    stages = [json.loads(json.dumps(one)) for one in stages]  # one list in two stages would be an alias in YAML
     for one in stages:
         for source in one["data"]:
             source["path"] = str(folder / source["path"])
@@ -186,7 +187,7 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
     found = paths(group.run("train", size, path, tmp_path / "ranks"))
     for name, theirs in alone.items():
         assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
-        assert [e["loss"] for e in history(found[name])] == pytest.approx([e["loss"] for e in history(theirs)], 1e-4)
+        assert [e["loss"] for e in history(found[name])] == pytest.approx([e["loss"] for e in history(theirs)], 1e-4, 1e-6)
 
 
 def test_three_ranks_take_the_step_of_a_plain_loop(
