@@ -187,7 +187,9 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
     found = paths(group.run("train", size, path, tmp_path / "ranks"))
     for name, theirs in alone.items():
         assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
-        assert [e["loss"] for e in history(found[name])] == pytest.approx([e["loss"] for e in history(theirs)], 1e-4, 1e-6)
+        assert [e["loss"] for e in history(found[name])] == pytest.approx(
+            [e["loss"] for e in history(theirs)], 1e-4, 1e-6
+        )
 
 
 def test_three_ranks_take_the_step_of_a_plain_loop(
