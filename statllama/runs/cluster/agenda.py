@@ -91,7 +91,6 @@ class Course:
 
     def _training(self, stage: PlannedStage) -> Work:
         session, name = self.session, stage.spec.name
-        known = self.needs.get(name)
         return Work(
             "train",
             name,
@@ -99,10 +98,9 @@ class Course:
             session.recipe,
             session.identity,
             stage=stage,
-            forecast=known,
+            forecast=self.needs.get(name),
             devices=stage.spec.train.devices if isinstance(stage.spec, TrainingSpec) else 1,
             seconds=self.seconds.get(name),
-            memory=None if known is None or known.memory is None else known.memory.high,
             wait=session.wait,
         )
 

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from statllama.runs.reporting import Reporter
@@ -88,7 +88,7 @@ async def _within(event: asyncio.Event, timeout: float) -> None:
 class RemoteReporter(Reporter):
     """A worker's reporter: sends each event of one work, in order.
 
-    A block is two events, `training` and `training/end`; a call of its callback is `scoring/at` (see `retold`).
+    A block is two events, `training` and `training/end`; a call of its callback is `scoring/at`.
     Appending to a deque takes no lock that a signal could find taken.
     """
 
@@ -204,35 +204,3 @@ def newest(events: Sequence[tuple[str, tuple[Any, ...]]]) -> list[tuple[str, tup
         if (event == "step" or event.endswith(AT)) and events[i + 1][0] == event
     }
     return [event for i, event in enumerate(events) if i not in overtaken]
-
-
-class Retold:
-    """Hands a work's events, as they were sent, to a reporter of this process: blocks are entered and left again."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._open: dict[str, tuple[AbstractContextManager[Any], Any]] = {}
-
-    def tell(self, event: str, arguments: Sequence[Any]) -> None:
-        """Hand on one event."""
-        name = event.partition("/")[0]
-        if event.endswith(END):
-            block, _ = self._open.pop(name, (None, None))
-            if block is not None:
-                block.__exit__(None, None, None)
-        elif event.endswith(AT):
-            _, call = self._open.get(name, (None, None))
-            if call is not None:
-                call(*arguments)
-        elif event == "waiting":
-            self._reporter.waiting(arguments[0])(arguments[1])
-        else:
-            made = getattr(self._reporter, event)(*arguments)
-            if isinstance(made, AbstractContextManager):
-                self._open[name] = made, made.__enter__()
-
-    def close(self) -> None:
-        """Leave the blocks that are still open: the worker is gone, or its work has failed."""
-        for block, _ in reversed(self._open.values()):
-            block.__exit__(None, None, None)
-        self._open.clear()

@@ -43,8 +43,6 @@ class Work:
     """Number of devices that it takes at once: GPUs, or sets of cores."""
     seconds: float | None = None
     """Forecast; None where nothing is known."""
-    memory: float | None = None
-    """Bytes of a device that it takes at worst, by the forecast; None where nothing is known."""
     wait: bool = True
     """Whether to wait where another process, of another run, is at it."""
 
