@@ -51,7 +51,7 @@ def loop(corpus: Path, tokenizer: Any, length: int, out: Path) -> int:
 
 def ours(corpus: Path, tokenizer: Any, length: int, out: Path) -> int:
     """statllama's way; returns the number of tokens."""
-    from statllama.config.specs import SourceSpec
+    from statllama.config.source import SourceSpec
     from statllama.data.prepare import prepare
 
     source = SourceSpec(path=str(corpus), format="text")

@@ -19,7 +19,8 @@ from unittest.mock import patch
 from common import make_base, median, report
 from step_time import NO_HUB
 
-from statllama.config.specs import BaseModelSpec, LoraSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
 from statllama.model.base_model import adapt, choose_backend, load_base, start_backend
 
 
@@ -27,7 +28,7 @@ def random_adapter(model: Any, rank: int, seed: int) -> Any:
     """An adapter of random slices on all linear modules but the head."""
     import torch
 
-    from statllama.config.specs import DEFAULT_MODULES
+    from statllama.config.lora import DEFAULT_MODULES
     from statllama.model.adapter import Adapter, Slice
 
     draw = torch.Generator().manual_seed(seed)

@@ -162,7 +162,7 @@ class Statllama:
     """Stages as `statllama run` trains them. `quantization`: `none` for the model that merging leaves, in 16 bit."""
 
     def __init__(self, setup: dict[str, Any], quantization: str = "nf4") -> None:
-        from statllama.config.specs import BaseModelSpec
+        from statllama.config.base_model import BaseModelSpec
         from statllama.model.base_model import choose_backend, load_base, start_backend
 
         self.setup = setup
@@ -306,7 +306,7 @@ class Trl:
     liger = False
 
     def __init__(self, setup: dict[str, Any]) -> None:
-        from statllama.config.specs import BaseModelSpec
+        from statllama.config.base_model import BaseModelSpec
         from statllama.model.base_model import load_base, start_backend
 
         self.setup = setup

@@ -115,7 +115,7 @@ def smaller(case: Case) -> dict[str, Any]:
 
 def canonical(kind: str, files: Sequence[str], out: Path) -> str:
     """One JSON-lines file that every side reads: `messages`, or `prompt`, `chosen`, `rejected` as turns."""
-    from statllama.config.specs import SourceSpec
+    from statllama.config.source import SourceSpec
     from statllama.data.examples import Conversation, Preference
     from statllama.data.formats import parse_row
     from statllama.data.prepare import settled

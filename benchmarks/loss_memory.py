@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 from common import make_base, make_rows, report
 
-from statllama.config.specs import BaseModelSpec
+from statllama.config.base_model import BaseModelSpec
 from statllama.model.base_model import load_base, start_backend
 from statllama.stages import stage_module
 from statllama.train.job import Job

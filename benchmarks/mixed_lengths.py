@@ -19,7 +19,9 @@ from typing import Any
 from common import Clock, make_base, mixed_rows, process_apart, report, require_plain
 from step_time import NO_HUB
 
-from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
+from statllama.config.train import TrainSpec
 from statllama.data.budget import split
 from statllama.model.base_model import Base, choose_backend, load_base, start_backend
 from statllama.train.job import Job

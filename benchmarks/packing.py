@@ -15,7 +15,7 @@ from typing import Any
 
 from common import report
 
-from statllama.config.specs import StageSpec
+from statllama.config.stage import StageSpec
 from statllama.recipe import load_recipe
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session

@@ -18,7 +18,9 @@ from typing import Any
 
 from common import Clock, make_base, median, mixed_rows, report
 
-from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
+from statllama.config.train import TrainSpec
 from statllama.train.ranks import joined
 
 SIDES = {"one thread": (1, 1), "two threads": (1, 2), "two ranks": (2, 1)}

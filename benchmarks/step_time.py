@@ -17,7 +17,9 @@ from typing import Any
 
 from common import Clock, make_base, make_rows, median, process_apart, report, require_plain
 
-from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
+from statllama.config.train import TrainSpec
 from statllama.model.adapter import load_adapter
 from statllama.model.base_model import Base, checksum, choose_backend, load_base, start_backend
 from statllama.train.job import Job

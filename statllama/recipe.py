@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from statllama.config import overrides as command_line
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
@@ -32,7 +33,9 @@ from statllama.config.shipped import (
     portable,
     shipped_bases,
 )
-from statllama.config.specs import BaseModelSpec, Name, SourceSpec, Spec, StageSpec, Tracker, TrainingSpec
+from statllama.config.source import SourceSpec
+from statllama.config.spec import Name, Spec
+from statllama.config.stage import StageSpec, Tracker, TrainingSpec
 from statllama.config.synonyms import meant
 from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import ModelError, Problem, RecipeError, UsageError, near

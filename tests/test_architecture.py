@@ -251,7 +251,7 @@ TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    "
         (upward_imports, "runs/plan.py", "from statllama import load_recipe\n"),
         (circular_files, "store/files.py", TYPES + "from statllama.store.store import Store\n"),
         (circular_files, "runs/plan.py", "from statllama.runs import session\n"),
-        (circular_rooms, "config/specs.py", "from statllama.store import Store\n"),
+        (circular_rooms, "config/stage.py", "from statllama.store import Store\n"),
         (second_addresses, "runs/plan.py", "from statllama.runs.runner import StopSignal\n"),
         (second_addresses, "runs/plan.py", "from statllama.store.store import Store\n"),
         (borrowed_privates, "runs/plan.py", "from statllama.model.adapter import _config\n"),
@@ -263,7 +263,7 @@ def test_a_planted_fault_is_found(rule: Callable[[Sources], list[str]], name: st
     """The rules above can fail: each finds a fault that is put into the real package."""
     planted = {**SOURCES, name: SOURCES[name] + "\n" + text}
     if rule is circular_rooms:  # two rooms of one line, each of which imports the other
-        planted["store/store.py"] = SOURCES["store/store.py"] + "\nfrom statllama.config.specs import Spec\n"
+        planted["store/store.py"] = SOURCES["store/store.py"] + "\nfrom statllama.config.spec import Spec\n"
     assert any(name in found or room_of(name) == found for found in rule(planted))
 
 

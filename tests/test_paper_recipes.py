@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from statllama.config.inherit import load_whole, with_defaults
+from statllama.config.lora import DEFAULT_MODULES
 from statllama.config.shipped import find_recipe, shipped_recipes, shipped_studies
-from statllama.config.specs import DEFAULT_MODULES, TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.errors import RecipeError
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.data_check import check

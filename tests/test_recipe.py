@@ -16,9 +16,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import find_tasks
+from statllama.config.lora import LoraSpec
 from statllama.config.shipped import shipped_recipes
-from statllama.config.specs import BaseModelSpec, LoraSpec, ProblemsSpec, SourceSpec, TrainingSpec, TrainSpec
+from statllama.config.source import ProblemsSpec, SourceSpec
+from statllama.config.stage import TrainingSpec
+from statllama.config.train import TrainSpec
 from statllama.errors import RecipeError, UsageError
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe

@@ -139,8 +139,10 @@ def _stages_of(target: str, ctx: typer.Context) -> Iterator[tuple[str, str]]:
 
 def _fields(ctx: typer.Context) -> Iterator[tuple[str, Any]]:
     """Yield (key, field) of all keys that `--set` takes on the line: of a run only those of `evaluate`."""
+    from statllama.config.base_model import BaseModelSpec
     from statllama.config.evaluate import EvaluateSpec
-    from statllama.config.specs import BaseModelSpec, LoraSpec, TrainSpec
+    from statllama.config.lora import LoraSpec
+    from statllama.config.train import TrainSpec
     from statllama.stages import stage_module, stage_types
 
     yield from ((f"evaluate.{name}", field) for name, field in EvaluateSpec.model_fields.items())

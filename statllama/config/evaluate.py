@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from statllama.config.keyed import Unkeyed
-from statllama.config.specs import Count, Spec, replaced_by_tokens
+from statllama.config.spec import Count, Spec
+from statllama.config.train import replaced_by_tokens
 from statllama.errors import near
 
 Prompt = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from statllama.config.specs import NAME_PATTERN, Spec
+from statllama.config.spec import NAME_PATTERN, Spec
 from statllama.config.synonyms import meant
 from statllama.config.yaml_lines import Path_, dotted, line_of
 from statllama.errors import Problem, near

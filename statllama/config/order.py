@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from statllama.config.specs import StageSpec
+from statllama.config.stage import StageSpec
 from statllama.config.yaml_lines import Path_, line_of
 from statllama.errors import Problem, near
 

@@ -12,8 +12,12 @@ from typing import Any
 
 import yaml
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.evaluate import EvaluateSpec
-from statllama.config.specs import BaseModelSpec, LoraSpec, SourceSpec, TrainingSpec, TrainSpec
+from statllama.config.lora import LoraSpec
+from statllama.config.source import SourceSpec
+from statllama.config.stage import TrainingSpec
+from statllama.config.train import TrainSpec
 from statllama.config.yaml_lines import Path_
 
 # {our key, from the section on: other words for it}; sections are those of SECTIONS, `stage` and `source`

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from statllama.config.keyed import keyed
 from statllama.config.shipped import located
-from statllama.config.specs import SourceSpec, shares_of
+from statllama.config.source import SourceSpec
+from statllama.config.spec import shares_of
 from statllama.data.files import LocalFile, local_files
 from statllama.data.fit import IGNORED
 from statllama.data.readers import data_kind

@@ -29,7 +29,7 @@ import jinja2.sandbox
 import numpy as np
 
 from statllama.config.benchmarks import FILE_FORMATS, FunctionRef, TaskFile
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.folding import folded
 from statllama.data.ngrams import (
     Hashes,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.batches import batches
 from statllama.data.examples import (
     Completion,

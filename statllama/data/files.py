@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from statllama.config.shipped import SHIPPED, located
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.readers import KINDS, data_kind
 from statllama.errors import DataError
 

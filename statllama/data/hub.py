@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.errors import DataError
 from statllama.store.commits import commit_of
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.arrange import language_rows, packed, plain_rows, training_order
 from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, selection_key, write_rows
 from statllama.data.encode import EncodedSource, Kind, encode_source

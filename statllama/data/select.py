@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.batches import batches
 from statllama.data.contamination import Hit, Question, Questions, explain, plain, read_questions
 from statllama.data.duplicates import Duplicates

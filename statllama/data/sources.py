@@ -13,7 +13,7 @@ from typing import Any
 
 from statllama.config.keyed import keyed
 from statllama.config.shipped import SHIPPED
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.files import local_files
 from statllama.data.formats import AUTO, check_source, format_names, recognise
 from statllama.data.hub import hub_name, hub_rows, resolve_commit

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
 from statllama.data.select import COPIES, SelectedSource, Selection

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerState
 
-from statllama.config.specs import DriftSpec, TrainingSpec
+from statllama.config.protect import DriftSpec
+from statllama.config.stage import TrainingSpec
 from statllama.errors import EvaluationError, TrainingError
 from statllama.evaluation.probe import LONGEST, Row, batches, probe_rows
 from statllama.evaluation.scores import Drift

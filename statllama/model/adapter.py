@@ -12,7 +12,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from torch import Tensor
 
-from statllama.config.specs import LoraSpec
+from statllama.config.lora import LoraSpec
 from statllama.errors import StoreError
 
 ADAPTER_FILE = "adapter_model.safetensors"

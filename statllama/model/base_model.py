@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from statllama.config.specs import BaseModelSpec, LoraSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
 from statllama.errors import ModelError
 from statllama.model.architectures import architecture, architecture_of
 from statllama.model.layout import window_of

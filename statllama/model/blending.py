@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from statllama.config.specs import LoraSpec
+from statllama.config.lora import LoraSpec
 from statllama.errors import TrainingError
 from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
 from statllama.model.lowrank import (

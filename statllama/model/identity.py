@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.shipped import shipped_bases
-from statllama.config.specs import BaseModelSpec
 from statllama.errors import InputChanged, ModelError, StatllamaError
 from statllama.model.architectures import architecture_of
 from statllama.store.canonical import digest

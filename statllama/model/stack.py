@@ -31,7 +31,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from statllama.config.specs import LoraSpec
+from statllama.config.lora import LoraSpec
 from statllama.errors import ModelError
 from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, _config, write_config
 from statllama.model.factor import Factor, View

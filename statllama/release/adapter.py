@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from statllama.config.specs import LoraSpec
+from statllama.config.lora import LoraSpec
 from statllama.errors import ExportError, UsageError
 from statllama.model.adapter import ADAPTER_FILE, PREFIX, write_config
 from statllama.model.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size

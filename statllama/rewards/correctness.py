@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from statllama.config.specs import NonNegative
+from statllama.config.spec import NonNegative
 from statllama.errors import TrainingError
 from statllama.rewards import latex
 from statllama.rewards.completions import column, final_answer, texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from statllama.config.specs import Count, Positive
+from statllama.config.spec import Count, Positive
 from statllama.errors import TrainingError
 from statllama.rewards.completions import texts
 from statllama.rewards.spec import Reward, RewardSpec

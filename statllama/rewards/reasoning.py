@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from statllama.config.specs import Count
+from statllama.config.spec import Count
 from statllama.rewards.completions import texts
 from statllama.rewards.spec import Reward, RewardSpec
 

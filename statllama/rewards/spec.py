@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from statllama.config.specs import NonNegative, Spec
+from statllama.config.spec import NonNegative, Spec
 
 
 class RewardSpec(Spec):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.errors import StatllamaError
 from statllama.model.identity import config_of
 from statllama.recipe import Recipe

@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from statllama.config.specs import SourceSpec, TrainingSpec
+from statllama.config.source import SourceSpec
+from statllama.config.stage import TrainingSpec
 from statllama.data.encode import answered, asked
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens

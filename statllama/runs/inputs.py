@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from statllama.config.benchmarks import TaskFile
-from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.cache import files_of
 from statllama.errors import InputChanged
 from statllama.runs.keys import drops_questions

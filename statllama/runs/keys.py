@@ -14,7 +14,7 @@ from typing import Any
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.keyed import keyed
-from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.cache import DATA_NUMERICS, SEARCH_NUMERICS, SELECTION_NUMERICS, described
 from statllama.evaluation.probe import probe_version
 from statllama.model.precision import compute_type

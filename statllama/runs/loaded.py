@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.shipped import readable
-from statllama.config.specs import BaseModelSpec
 from statllama.errors import EvaluationError, UsageError
 from statllama.evaluation.probe import LONGEST
 from statllama.model.identity import require_identity

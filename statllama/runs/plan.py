@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile
-from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.prepare import settled
 from statllama.evaluation.gates import GateAnswer, answers
 from statllama.model.identity import base_identity

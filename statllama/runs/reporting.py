@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
-    from statllama.config.specs import TrainingSpec
+    from statllama.config.stage import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.errors import StatllamaError

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.data.verdicts import judge
 from statllama.errors import GateBroken
 from statllama.evaluation.gates import GateAnswer

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.errors import Interrupted
 from statllama.model.identity import base_identity, require_identity
 from statllama.recipe import Recipe

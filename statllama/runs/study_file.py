@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from statllama.config.field_errors import problems_of
 from statllama.config.shipped import find_recipe, recipe_beside
-from statllama.config.specs import Name, Spec
+from statllama.config.spec import Name, Spec
 from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Problem, RecipeError, UsageError, near
 from statllama.recipe import Recipe, load_recipe

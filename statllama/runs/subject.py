@@ -16,10 +16,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from statllama.config import overrides as command_line
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.shipped import SHIPPED, located
-from statllama.config.specs import BaseModelSpec
 from statllama.errors import RecipeError, StoreError, UsageError, near
 from statllama.store import Entry, Store
 

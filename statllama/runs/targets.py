@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import SHIPPED, located, located_base, readable, shipped_bases, shipped_recipes
-from statllama.config.specs import BaseModelSpec
 from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from statllama.config.keyed import Unkeyed
-from statllama.config.specs import Count, Positive, StageSpec, shares_of
+from statllama.config.spec import Count, Positive, shares_of
+from statllama.config.stage import StageSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

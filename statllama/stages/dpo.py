@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from statllama.config.specs import Positive, TrainingSpec
+from statllama.config.spec import Positive
+from statllama.config.stage import TrainingSpec
 from statllama.stages import EXPERIMENTAL, NOT_OFFERED
 from statllama.stages._chunks import by_rows, in_chunks
 from statllama.stages._reference import check_first_loss, check_reference

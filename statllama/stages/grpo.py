@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from statllama.config.precedence import nearest_multiple
-from statllama.config.specs import Count, NonNegative, Positive, TrainingSpec, TrainSpec
+from statllama.config.spec import Count, NonNegative, Positive
+from statllama.config.stage import TrainingSpec
+from statllama.config.train import TrainSpec
 from statllama.data.questions import QuestionRules
 from statllama.errors import DataError, near
 from statllama.rewards import (

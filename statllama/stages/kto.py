@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import model_validator
 
-from statllama.config.specs import Positive, TrainingSpec
+from statllama.config.spec import Positive
+from statllama.config.stage import TrainingSpec
 from statllama.stages._chunks import by_rows, in_chunks
 from statllama.stages._reference import check_first_loss, check_reference
 

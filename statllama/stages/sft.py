@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 
 if TYPE_CHECKING:
     from statllama.train.job import Job

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from statllama.config.specs import DEFAULT_MODULES, TrainingSpec
+from statllama.config.lora import DEFAULT_MODULES
+from statllama.config.stage import TrainingSpec
 from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
 from statllama.train.memory import GIB, MIB, OPTIMIZER, Need, Pass, Setting, need

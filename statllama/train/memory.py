@@ -19,7 +19,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-from statllama.config.specs import DEFAULT_MODULES
+from statllama.config.lora import DEFAULT_MODULES
 from statllama.model.shape import Shape
 
 Kind = Literal["cpt", "sft", "dpo", "kto", "grpo"]

@@ -11,7 +11,7 @@ from statllama.errors import TrainingError
 from statllama.model.precision import has_cuda
 
 if TYPE_CHECKING:
-    from statllama.config.specs import TrainingSpec
+    from statllama.config.stage import TrainingSpec
 
 
 def require_optimizer(spec: TrainingSpec, cuda: bool | None = None) -> None:

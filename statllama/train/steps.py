@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from statllama.config.specs import TrainingSpec, TrainSpec
+from statllama.config.stage import TrainingSpec
+from statllama.config.train import TrainSpec
 from statllama.errors import UsageError
 
 

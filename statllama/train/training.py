@@ -37,7 +37,7 @@ from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 if TYPE_CHECKING:
     from peft import PeftModel
 
-    from statllama.config.specs import DriftSpec
+    from statllama.config.protect import DriftSpec
 
 
 def run(job: Job, stage: ModuleType) -> Outcome:

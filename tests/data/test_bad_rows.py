@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Conversation, Document
 from statllama.data.formats import parse_row
 from statllama.data.prepare import prepare

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.checks import check_batch
 from statllama.data.collate import RowCollator
 from statllama.data.prepare import prepare

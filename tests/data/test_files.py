@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import statllama.problems as problems
-from statllama.config.specs import ProblemsSpec, SourceSpec
+from statllama.config.source import ProblemsSpec, SourceSpec
 from statllama.data.files import local_files
 from statllama.data.sources import fingerprint, resolved, rows, source_name
 from statllama.errors import DataError

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.formats import guess_columns, guess_line, parse_row, recognise
 from statllama.data.formats._guess import FORMS, WORDS, plain_name
 from statllama.data.sources import resolved

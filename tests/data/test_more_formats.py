@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.formats import definitions, parse_row
 from statllama.errors import DataError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.cache import tokenizer_hash
 from statllama.data.prepare import Prepared, prepare
 from statllama.data.report import MixtureReport
@@ -358,7 +358,7 @@ def test_the_same_bytes_from_any_number_of_workers(
         "from transformers import PreTrainedTokenizerFast\n"
         "from statllama.data.prepare import prepare\n"
         "from statllama.data.select import Guard\n"
-        "from statllama.config.specs import SourceSpec\n"
+        "from statllama.config.source import SourceSpec\n"
         "sources = [SourceSpec(path='chat.jsonl', weight=2.0), SourceSpec(path='plain.jsonl', weight=1.0)]\n"
         "tokenizer = PreTrainedTokenizerFast.from_pretrained(sys.argv[1])\n"
         "prepare('conversations', sources, root=Path('.'), tokenizer=tokenizer,\n"

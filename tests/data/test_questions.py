@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statllama.config.specs import ProblemsSpec, SourceSpec
+from statllama.config.source import ProblemsSpec, SourceSpec
 from statllama.data.examples import Completion, Conversation, Document, Message, Preference, Question
 from statllama.data.formats import parse_row, recognise
 from statllama.data.prepare import prepare

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import statllama.data.formats as formats
-from statllama.config.specs import ProblemsSpec, SourceSpec
+from statllama.config.source import ProblemsSpec, SourceSpec
 from statllama.data.examples import Conversation, Document
 from statllama.data.formats import check_columns, check_source, format_names, parse_row, recognise
 from statllama.data.sources import resolved

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statllama.config.benchmarks import find_tasks
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.prepare import Prepared, choose_rows, prepare
 from statllama.data.select import COPIES, REPEATS, Guard, select, texts_at
 from statllama.errors import DataError

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.json_array import array_items
 from statllama.data.readers import read_file
 from statllama.data.sources import fingerprint, pinned, resolve_commit, resolved, rows

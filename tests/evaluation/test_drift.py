@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.special import log_softmax, rel_entr, softmax
 
-from statllama.config.specs import BaseModelSpec
+from statllama.config.base_model import BaseModelSpec
 from statllama.errors import TrainingError, UsageError
 from statllama.evaluation import drift, probe
 from statllama.evaluation.drift import kl, measure, rows_for

@@ -15,9 +15,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import find_tasks
 from statllama.config.evaluate import EvaluateSpec
-from statllama.config.specs import BaseModelSpec
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.suite import score
 from statllama.model.adapter import Adapter, load_adapter

@@ -14,7 +14,8 @@ import pytest
 import transformers
 import yaml
 
-from statllama.config.specs import DEFAULT_MODULES, BaseModelSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import DEFAULT_MODULES
 from statllama.errors import ModelError, RecipeError
 from statllama.model import architectures, base_model
 from statllama.model.architectures import architecture, architecture_of, from_gguf, read_architecture, supported

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from statllama.config.specs import BaseModelSpec
+from statllama.config.base_model import BaseModelSpec
 from statllama.errors import ModelError, TrainingError
 from statllama.model import base_model as model
 from statllama.model.base_model import Base, checksum, load_base, resolve_dtype, start_backend

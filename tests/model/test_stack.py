@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from trl.trainer.utils import use_adapter
 
-from statllama.config.specs import BaseModelSpec, LoraSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
 from statllama.errors import ModelError, StoreError
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice, load_adapter

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from statllama.config.specs import BaseModelSpec
+from statllama.config.base_model import BaseModelSpec
 from statllama.errors import ModelError
 from statllama.model.base_model import load_base
 from statllama.model.identity import base_identity

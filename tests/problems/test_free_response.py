@@ -17,7 +17,7 @@ import pytest
 from scipy import stats
 
 from statllama.config.benchmarks import find_tasks
-from statllama.config.specs import ProblemsSpec, SourceSpec
+from statllama.config.source import ProblemsSpec, SourceSpec
 from statllama.data.contamination import Questions, read_questions
 from statllama.data.sources import resolved
 from statllama.data.sources import rows as source_rows

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.blind import Blind
-from statllama.config.specs import BaseModelSpec
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.recipe import load_recipe
 from statllama.release import card as card_module

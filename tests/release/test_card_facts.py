@@ -15,9 +15,9 @@ import pytest
 from huggingface_hub import ModelCard, metadata_load
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.shipped import shipped_root
-from statllama.config.specs import BaseModelSpec
 from statllama.release.card import Contents, card
 from statllama.release.card_base import BaseFacts, facts_of
 from statllama.release.card_question import ANY, Asked, question_for

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statllama.config.specs import TrainSpec
+from statllama.config.train import TrainSpec
 from statllama.model.identity import base_identity
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.advice import RATES, limits, warnings

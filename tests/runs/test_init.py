@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.contamination import Question, Questions, plain
 from statllama.data.examples import Conversation, Document, Message, Preference
 from statllama.data.formats import parse_row

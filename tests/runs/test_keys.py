@@ -13,9 +13,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import statllama.rewards
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import find_tasks
 from statllama.config.keyed import Unkeyed, is_keyed, keyed
-from statllama.config.specs import BaseModelSpec, DriftSpec, ProblemsSpec, SourceSpec, StageSpec
+from statllama.config.protect import DriftSpec
+from statllama.config.source import ProblemsSpec, SourceSpec
+from statllama.config.stage import StageSpec
 from statllama.data import cache
 from statllama.data.cache import cache_key, described
 from statllama.data.mixture import mix

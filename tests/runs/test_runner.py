@@ -15,7 +15,7 @@ import torch
 
 import statllama.model.base_model
 from statllama.cli.console.house import print_status
-from statllama.config.specs import TrainSpec
+from statllama.config.train import TrainSpec
 from statllama.data import prepare as preparing
 from statllama.data import sources
 from statllama.errors import DataError, StoreError, UsageError

@@ -13,7 +13,7 @@ import pytest
 
 import statllama.rewards
 from statllama.config.shipped import find_recipe, shipped_recipes
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.recipe import Recipe, load_recipe
 from statllama.runs.keys import key_material, stage_key
 from statllama.runs.plan import plan

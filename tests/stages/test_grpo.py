@@ -14,7 +14,8 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from statllama.config.specs import BaseModelSpec, LoraSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
 from statllama.data.prepare import prepare
 from statllama.errors import DataError, Interrupted, RecipeError, TrainingError, UsageError
 from statllama.model import stack

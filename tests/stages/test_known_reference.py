@@ -163,7 +163,7 @@ def test_when_rows_are_seen_again(train: dict[str, Any], again: bool) -> None:
     """32 rows in batches of 4."""
     from types import SimpleNamespace
 
-    from statllama.config.specs import TrainSpec
+    from statllama.config.train import TrainSpec
 
     job: Any = SimpleNamespace(spec=SimpleNamespace(train=TrainSpec(batch_size=4, **train)), dataset=range(32))
     assert known.seen_again(job) is again

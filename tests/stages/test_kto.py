@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import statllama.model.stack
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Judgement
 from statllama.data.formats import parse_row, recognise
 from statllama.errors import DataError, RecipeError, TrainingError

@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from statllama.config.specs import DEFAULT_MODULES
+from statllama.config.lora import DEFAULT_MODULES
 from statllama.train.memory import LOGPROB_TILE, NLL_TILE, Pass, Setting, need
 from tests.train.published import LLAMA_3B
 from tests.train.tracking import Live

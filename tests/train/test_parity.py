@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from statllama.config.specs import StageSpec
+from statllama.config.stage import StageSpec
 from statllama.model.stack import slice_seed
 from statllama.runs import runner
 from statllama.runs.reporting import Reporter

@@ -14,7 +14,8 @@ from datasets import Dataset
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from statllama.config.specs import LoraSpec, TrainSpec
+from statllama.config.lora import LoraSpec
+from statllama.config.train import TrainSpec
 from statllama.model import stack
 from statllama.model.shape import shape_of
 from statllama.stages import stage_module

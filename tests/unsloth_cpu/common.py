@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from statllama.config.specs import LoraSpec
+from statllama.config.lora import LoraSpec
 from statllama.model import stack
 from statllama.model.adapter import Adapter
 from statllama.model.base_model import Base, adapt

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import torch
 
-from statllama.config.specs import DriftSpec
+from statllama.config.protect import DriftSpec
 from statllama.evaluation import drift
 from statllama.evaluation.drift import measure
 from statllama.evaluation.probe import Row, probe_rows

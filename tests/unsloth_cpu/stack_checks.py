@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from statllama.config.specs import BaseModelSpec
+from statllama.config.base_model import BaseModelSpec
 from statllama.data.collate import RowCollator
 from statllama.evaluation.shared_context import forks, likelihoods, takes_forks
 from statllama.model import stack

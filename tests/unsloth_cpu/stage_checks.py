@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from statllama.config.specs import DEFAULT_MODULES
+from statllama.config.lora import DEFAULT_MODULES
 from statllama.errors import Interrupted
 from statllama.model import packed_attention, stack
 from statllama.model.adapter import Adapter

@@ -13,7 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from statllama.config.specs import DEFAULT_MODULES, BaseModelSpec, LoraSpec
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import DEFAULT_MODULES, LoraSpec
 from statllama.data.examples import Message, Question
 from statllama.data.questions import packed_question
 from statllama.model.adapter import PREFIX, Adapter, Slice, load_adapter

@@ -23,7 +23,7 @@ from statllama.runs.watch.progress import Kind, RunProgress
 from statllama.train.job import StepEvent
 
 if TYPE_CHECKING:
-    from statllama.config.specs import TrainingSpec
+    from statllama.config.stage import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.errors import StatllamaError

@@ -18,7 +18,7 @@ from statllama.report.data import estimate
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
-    from statllama.config.specs import TrainingSpec
+    from statllama.config.stage import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.evaluation.repeated import RecipeContrast

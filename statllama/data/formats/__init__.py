@@ -26,7 +26,7 @@ from typing import Any, cast
 
 import yaml
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Example
 from statllama.data.formats._guess import guesses
 from statllama.data.formats._layout import check_layout

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Conversation
 from statllama.data.formats._values import as_messages, as_tools, has_keys
 

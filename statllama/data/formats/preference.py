@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Message, Preference
 from statllama.data.formats._values import as_messages, as_text, as_tools, decoded, has_keys, is_list
 from statllama.data.formats.sharegpt import as_turns, with_system

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Conversation, Message
 from statllama.data.formats._values import as_calls, as_text, as_tools, decoded, from_json, has_keys, is_list, kind_of
 from statllama.errors import DataError, near

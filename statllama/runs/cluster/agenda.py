@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.runs.cluster.work import Work
 from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.plan import PlannedStage, rearranged

@@ -17,7 +17,7 @@ from statllama.runs.reporting import Reporter
 from statllama.store import Entry
 
 if TYPE_CHECKING:
-    from statllama.config.specs import TrainingSpec
+    from statllama.config.stage import TrainingSpec
     from statllama.data.report import MixtureReport
     from statllama.data.verdicts import Verdict
     from statllama.evaluation.scores import Drift, TaskScore

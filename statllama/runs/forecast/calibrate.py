@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.data.work import Work
 from statllama.errors import Interrupted, UsageError
 from statllama.evaluation.probe import probe_work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.model.shape import Shape
 from statllama.train.memory import OPTIMIZER
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.data.budget import split, split_joined
 from statllama.data.lengths import Lengths, Numbers
 from statllama.data.work import Work

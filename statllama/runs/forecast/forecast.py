@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.budget import split
 from statllama.data.lengths import lengths
 from statllama.model.architectures import architecture_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.model.shape import Shape
 from statllama.train.fit import Place, Rows, choices, device_bytes, stage_need
 

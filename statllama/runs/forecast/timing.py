@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from statllama.config.specs import StageSpec, TrainingSpec
+from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.lengths import lengths
 from statllama.data.work import Work
 from statllama.evaluation.probe import probe_rows, probe_work

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from statllama.config.base_model import BaseModelSpec
 from statllama.config.shipped import shipped_root
-from statllama.config.specs import NAME_PATTERN, BaseModelSpec
+from statllama.config.spec import NAME_PATTERN
 from statllama.errors import StatllamaError, StoreError, UsageError
 from statllama.model.identity import base_identity
 from statllama.runs.house.bundle import RECIPE, RECORDS

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from statllama.config.base_model import BaseModelSpec
+from statllama.config.lora import LoraSpec
 from statllama.config.shipped import shipped_bases
-from statllama.config.specs import BaseModelSpec, LoraSpec, TrainingSpec, TrainSpec
+from statllama.config.stage import TrainingSpec
+from statllama.config.train import TrainSpec
 from statllama.data.fit import Dropped, fit
 from statllama.data.masking import Tokens
 from statllama.data.tokenise import Judged, Pair, Tokeniser

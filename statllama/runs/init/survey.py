@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from statllama.config.specs import SourceSpec
+from statllama.config.source import SourceSpec
 from statllama.data.examples import Conversation, Document, Example, Judgement, Message, Preference, Question, texts
 from statllama.data.formats import format_module, parse_row
 from statllama.data.readers import Row, data_kind

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.runs.watch.run_state import RunState, SeenScore, StageState
 from statllama.train.job import StepEvent
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from statllama.config.specs import TrainingSpec
+from statllama.config.stage import TrainingSpec
 from statllama.errors import Interrupted, StatllamaError
 from statllama.runs.reporting import Reporter
 from statllama.runs.watch import afar

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from statllama.config.specs import LoraSpec
+from statllama.config.lora import LoraSpec
 from statllama.data.work import Work
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice

@@ -1,0 +1,130 @@
+"""The fields of every stage, and of every stage that trains. What a type adds is in `statllama/stages/<type>.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from statllama.config.keyed import Unkeyed
+from statllama.config.lora import LoraSpec
+from statllama.config.protect import DriftSpec
+from statllama.config.source import SourceSpec
+from statllama.config.spec import Name, Spec
+from statllama.config.train import TrainSpec
+
+
+class StageSpec(Spec):
+    """The fields of every stage. `TrainingSpec` and `statllama/stages/<type>.py` add to them."""
+
+    name: Annotated[Name, Unkeyed()]
+    """Unique in the recipe; names the adapter in reports. Not in the key."""
+    type: str
+    """Name of a module in statllama/stages."""
+    parents: Annotated[
+        Literal["base"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] | None, Unkeyed()
+    ] = None
+    """Stages stacked below, in order. None: the stage before; `base`: nothing but the base model. Not in the key by
+    name: their keys are."""
+
+    @field_validator("name", mode="after")
+    @classmethod
+    def _not_the_base(cls, value: str) -> str:
+        if value == "base":
+            raise ValueError("`base` is the base model, in `parents` and in the scorecard: give the stage another name")
+        return value
+
+    @field_validator("parents", mode="before")
+    @classmethod
+    def _base_or_names(cls, value: object) -> object:
+        names = value if isinstance(value, list | tuple) else ()
+        if value is None or value == "base" or (names and all(isinstance(name, str) for name in names)):
+            return value
+        said = f"[{value}]" if isinstance(value, str) else "[sft]"
+        raise ValueError(f"should be `base` or a list of stages, as in `parents: {said}`")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Return the names of the stages that must exist before this one: its parents, and the siblings that it
+        blends.
+        """
+        parents = () if self.parents is None or self.parents == "base" else self.parents
+        return (*parents, *self.siblings)
+
+    @property
+    def siblings(self) -> tuple[str, ...]:
+        """Return the names of the siblings that a blend is made of, without standing on them."""
+        return ()
+
+    @classmethod
+    def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return a stage's fields, not yet validated, with another value for each default of the code that does not go
+        with them.
+        """
+        return fields
+
+
+class TrainingSpec(StageSpec):
+    """The fields of every stage that trains an adapter on data."""
+
+    data: Annotated[tuple[SourceSpec, ...], Field(min_length=1, strict=False)]
+    """The mixture."""
+    deduplicate: Literal["none", "exact", "near", "semantic"] = "none"
+    """Leave out rows that repeat an earlier one, across all sources: `exact` the same text, `near` about the same words
+    (MinHash), `semantic` about the same meaning (needs sentence-transformers)."""
+    decontaminate: Annotated[Literal["stop", "drop", "ignore"], Unkeyed()] = "stop"
+    """Action for a row that copies a question of a benchmark in `evaluate.tasks`: stop with a report, drop the row, or
+    ignore it. A row that may ask it in other words is reported and stays. Not in the key: the benchmarks whose
+    questions are dropped are."""
+    lora: LoraSpec = LoraSpec()
+    train: TrainSpec = TrainSpec()
+    drift: DriftSpec | None = None
+    """Ends the stage early when it has moved the model too far. None: it runs to its last step."""
+
+    @classmethod
+    def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Measure drift several times in a stage that has fewer steps than `drift.every` has by default."""
+        train, drift = fields.get("train"), fields.get("drift")
+        steps = train.get("steps") if isinstance(train, dict) else None
+        usual = DriftSpec.model_fields["every"].default
+        if type(steps) is int and 0 < steps < usual and isinstance(drift, dict) and "every" not in drift:
+            return {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
+        return fields
+
+    @model_validator(mode="after")
+    def _weights_for_all(self) -> Self:
+        if len({source.weight is None for source in self.data}) == 2:
+            raise ValueError("`weight` is set for some sources only: set it for all of them or for none")
+        return self
+
+    @property
+    def data_options(self) -> dict[str, Any]:
+        """Return the arguments with which `data.prepare` makes the stage's rows."""
+        train = self.train
+        return {
+            "train_on": self.train_on,  # type: ignore[attr-defined]
+            "max_length": train.max_length,
+            "packing": train.packing,
+            "seed": train.seed,
+        }
+
+    @property
+    def rows_are(self) -> str:
+        """Return the noun that `train.batch_size` counts, in the plural."""
+        return "rows"
+
+    def rows_per_epoch(self, rows: int) -> int:
+        """Return the rows that go through the model in one pass over `rows` prepared rows. DataError for too few."""
+        return rows
+
+    @model_validator(mode="after")
+    def _cap_is_measured(self) -> Self:
+        if self.drift and self.train.steps is not None and self.drift.every > self.train.steps:
+            raise ValueError(
+                f"`drift.every` {self.drift.every} is above `train.steps` {self.train.steps}, so drift would be "
+                "measured at the end alone"
+            )
+        return self
+
+
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]

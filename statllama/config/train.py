@@ -1,0 +1,99 @@
+"""How a stage trains: steps, rates, optimizer, budget."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+from statllama.config.keyed import Unkeyed
+from statllama.config.spec import Count, Fraction, NonNegative, Positive, Spec
+
+
+def replaced_by_tokens(spec: type[Spec], field: str, values: dict[str, Any]) -> ValidationError:
+    """Return the error for `values` of a section with a `field` that counted rows: it names the `micro_tokens`."""
+    rows, length = values[field], values.get("max_length", spec.model_fields["max_length"].default)
+    known = isinstance(rows, int) and isinstance(length, int)
+    tokens = f"`micro_tokens: {rows * length}` ({rows} rows of {length})" if known else "`micro_tokens`"
+    what = f"`micro_tokens`, the tokens of a forward pass, has replaced it: write {tokens}"
+    kind = PydanticCustomError("replaced", "{what}", {"what": what})
+    return ValidationError.from_exception_data(spec.__name__, [InitErrorDetails(type=kind, loc=(field,), input=rows)])
+
+
+class TrainSpec(Spec):
+    """A stage's training. Every field reaches the trainer explicitly, so no library default leaks in."""
+
+    epochs: Positive | None = None
+    """Passes over the mixture. Give `epochs` or `steps`; with neither, 1 epoch."""
+    steps: Count | None = None
+    """Optimizer steps."""
+    learning_rate: NonNegative = 2e-5
+    """Peak learning rate. Zero is allowed: it leaves every logit unchanged."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Shape after warm-up, as Transformers has it. Of the n steps after warm-up the first has the peak rate, the last
+    1 / n of it (`linear`) or about 2.5 / n^2 (`cosine`); 0 would be that of the step after. `constant`: the peak."""
+    warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Warm-up: below 1 a share of all steps (rounded up), from 1 a number of steps. Of w warm-up steps step i has
+    (i - 1) / w of the peak rate, as in Transformers: the first step has rate 0, so it teaches nothing."""
+    batch_size: Count = 16
+    """Effective batch: rows per optimizer step (of preference data pairs, in grpo completions)."""
+    micro_tokens: Annotated[Count, Unkeyed()] = 8192
+    """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
+    one by itself; grpo also generates under it. Halved when memory runs out. Not in the key: it changes rounding."""
+    weight_decay: NonNegative = 0.0
+    """Decoupled weight decay (AdamW) on the new slice."""
+    max_grad_norm: Positive = 1.0
+    """Gradients are clipped to this global L2 norm."""
+    max_length: Annotated[int, Field(ge=8)] = 2048
+    """Maximum tokens per row; longer rows are cut, and counted. A grpo row is a prompt and its completion."""
+    packing: bool = False
+    """Put several examples into one row of at most `max_length` tokens, without attention between them."""
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
+    """`adamw_8bit` and `paged_adamw_8bit` come from bitsandbytes and need CUDA."""
+    adam_betas: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.9, 0.999)
+    """Decay of Adam's first and second moment."""
+    adam_epsilon: Positive = 1e-8
+    """Adam's epsilon."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Compute type of the base: `auto` is bfloat16 on CUDA (float16 where bfloat16 is missing), float32 on a CPU.
+    `bfloat16` there too halves activations, and is faster where the CPU multiplies in it (`statllama doctor` says). In
+    the key as the type that it is on the machine that trains."""
+    gradient_checkpointing: Annotated[bool | Literal["auto"], Unkeyed()] = "auto"
+    """Recompute activations in the backward pass: less memory, about a third more time, the same numbers. `auto`: on,
+    except on a CPU and where a GPU has room for them (`train/activations.py`). Not in the key."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Seeds the slice's initial values, data order and dropout."""
+    checkpoint_every: Annotated[Count, Unkeyed()] = 50
+    """Optimizer steps between checkpoints. Not in the key."""
+    keep_checkpoints: Annotated[Count, Unkeyed()] = 2
+    """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
+    devices: Annotated[Count, Unkeyed()] = 1
+    """GPUs, or sets of cores, that share each step's rows. Not in the key: it changes rounding, and dropout's draws."""
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _bool_or_auto(cls, value: object) -> object:
+        if isinstance(value, bool) or value == "auto":
+            return value
+        raise ValueError(f"should be true, false or auto; got {value!r}")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give `epochs` or `steps`, not both: set the unwanted one to null")
+        if self.warmup >= 1 and self.warmup % 1:
+            raise ValueError(f"`warmup` {self.warmup:g}: from 1 it is a number of steps, and this is no whole one")
+        if self.steps is not None and self.warmup > self.steps:
+            raise ValueError(
+                f"`warmup` {self.warmup:g} is above `steps` {self.steps}, so the stage would never reach its learning "
+                "rate"
+            )
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _replaced(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "micro_batch_size" in value:
+            raise replaced_by_tokens(cls, "micro_batch_size", value)
+        return value
