@@ -23,9 +23,19 @@ class Unkeyed:
         return self.unless is None or getattr(spec, self.unless[0]) != self.unless[1]
 
 
+@dataclass(frozen=True)
+class AddedLater:
+    """Marks a field that came when results had keys already: it is in the key unless it has its default, which means
+    what there was before the field. Such a default never changes.
+    """
+
+
 def is_keyed(spec: BaseModel, field: str) -> bool:
     """Return whether a field of the spec is in the key."""
-    marks = [mark for mark in type(spec).model_fields[field].metadata if isinstance(mark, Unkeyed)]
+    known = type(spec).model_fields[field]
+    if any(isinstance(mark, AddedLater) for mark in known.metadata):
+        return bool(getattr(spec, field) != known.get_default(call_default_factory=True))
+    marks = [mark for mark in known.metadata if isinstance(mark, Unkeyed)]
     return not any(mark.holds(spec) for mark in marks)
 
 

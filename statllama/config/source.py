@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from statllama.config.keyed import Unkeyed
+from statllama.config.keyed import AddedLater, Unkeyed
 from statllama.config.spec import Count, Positive, Spec
 
 Difficulty = Annotated[int, Field(ge=1, le=3)]
@@ -27,12 +27,10 @@ class ProblemsSpec(Spec):
     """Difficulties to draw from: 1 (one step), 2, 3 (several steps). None: all."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Another seed gives other problems; all are from the train split."""
-    math: Annotated[Literal["plain", "latex"], Unkeyed(unless=("math", "latex"))] = "plain"
-    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs. Not
-    in the key while plain: that is what there was before this field."""
-    syllabus: Annotated[Literal["ap"] | None, Unkeyed(unless=("syllabus", "ap"))] = None
-    """`ap`: only what a topic of the AP Statistics course (effective Fall 2020) covers. None: all. Not in the key then:
-    that is what there was before this field."""
+    math: Annotated[Literal["plain", "latex"], AddedLater()] = "plain"
+    """Formulas of worked solutions as plain text, `x_bar +/- t* (s / sqrt(n))`, or as LaTeX between dollar signs."""
+    syllabus: Annotated[Literal["ap"] | None, AddedLater()] = None
+    """`ap`: only what a topic of the AP Statistics course (effective Fall 2020) covers. None: all."""
 
 
 class SourceSpec(Spec):
