@@ -24,7 +24,17 @@ from statistics import fmean, stdev
 from typing import Any
 
 from statllama.evaluation.compare import Comparison, Contrast, Scored
-from statllama.evaluation.paired import ALPHA, Change, Clusters, Judged, Pivot, is_binary, judge, sums_of
+from statllama.evaluation.paired import (
+    ALPHA,
+    Change,
+    Clusters,
+    Judged,
+    Pivot,
+    clustered_error,
+    is_binary,
+    judge,
+    sums_of,
+)
 from statllama.evaluation.scorecard import require_comparable
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf, t_quantile
@@ -120,6 +130,13 @@ def recipe_change(
         tests=tests,
     )
     return RecipeChange(change, spread)
+
+
+def crossed(runs: Sequence[Sequence[float]]) -> Spread:
+    """Return the error of the mean of values of the same items in several runs, two of both or more."""
+    means = [fmean(item) for item in zip(*runs, strict=True)]
+    error = clustered_error(means, sums_of(means, None)) or 0.0
+    return _spread(runs, means, None, error**2)
 
 
 def _spread(runs: Sequence[Sequence[float]], means: Sequence[float], clusters: Clusters, of_items: float) -> Spread:
