@@ -9,8 +9,8 @@ texts (`evaluate.probe`). Exact over the full vocabulary, no samples. See eval/p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from transformers import TrainerState
 from statllama.config.protect import DriftSpec
 from statllama.config.stage import TrainingSpec
 from statllama.errors import EvaluationError, TrainingError
+from statllama.evaluation.held_loss import evaluating
 from statllama.evaluation.measuring import Measuring, Once
 from statllama.evaluation.probe import LONGEST, Row, batches, probe_rows
 from statllama.evaluation.scores import Drift
@@ -83,7 +84,7 @@ def divergences(
     """
     device = next(model.parameters()).device
     totals = [0.0] * len(references)
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         for batch in batches(rows):
             width = max(len(row.ids) for row in batch)
             # Padded on the right and without a mask: no position sees what comes after it.
@@ -114,18 +115,6 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
     """
     log_p, log_q = logits.double().log_softmax(-1), reference.double().log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1).clamp_min(0)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode; each module then gets back its mode."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 # ------------------------------------------------------------------ the cap
