@@ -109,6 +109,11 @@ class TrainingSpec(StageSpec):
         }
 
     @property
+    def kept_slices(self) -> int:
+        """Return the slices that a checkpoint holds beside the one in training: a cap on drift's, a selection's."""
+        return (self.drift is not None) + (self.train.select is not None)
+
+    @property
     def rows_are(self) -> str:
         """Return the noun that `train.batch_size` counts, in the plural."""
         return "rows"

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
-from statllama.config.keyed import Unkeyed
+from statllama.config.keyed import AddedLater, Unkeyed
+from statllama.config.selection import SelectSpec
 from statllama.config.spec import Count, Fraction, NonNegative, Positive, Spec
 
 
@@ -70,6 +71,8 @@ class TrainSpec(Spec):
     """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
     devices: Annotated[Count, Unkeyed()] = 1
     """GPUs, or sets of cores, that share each step's rows. Not in the key: it changes rounding, and dropout's draws."""
+    select: Annotated[SelectSpec | None, AddedLater()] = None
+    """Validate while it trains, and publish the adapter of the best step. None: that of the last step."""
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
@@ -88,6 +91,11 @@ class TrainSpec(Spec):
             raise ValueError(
                 f"`warmup` {self.warmup:g} is above `steps` {self.steps}, so the stage would never reach its learning "
                 "rate"
+            )
+        every = self.select.every if self.select else None
+        if every is not None and self.steps is not None and every > self.steps:
+            raise ValueError(
+                f"`select.every` {every} is above `steps` {self.steps}, so only the last step would be validated"
             )
         return self
 

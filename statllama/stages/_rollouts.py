@@ -78,7 +78,10 @@ class PromptSampler(Sampler[int]):
 class RolloutTrainer(StageTrainer):
     """Mixed into TRL's GRPOTrainer."""
 
-    shown = ("rewards/", "drift", "reward", "kl", "completions/mean_length", "completions/clipped_ratio", "unvaried")
+    shown = (
+        *("rewards/", "drift", "task_score", "reward", "kl", "unvaried"),
+        *("completions/mean_length", "completions/clipped_ratio"),
+    )
     _seen: set[range] | None = None
     """What the stack showed while the first completions were generated and their log-probabilities computed."""
     _read_reference = True

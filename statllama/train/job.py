@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.stage import TrainingSpec
 from statllama.data.work import Work
+from statllama.evaluation.chosen import Chosen
 from statllama.model.base_model import Base
 from statllama.store.hold import Hold
 from statllama.store.working_folder import CHECKPOINTS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from statllama.model.adapter import Adapter
+    from statllama.train.selection import Validation
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Job:
     run_name: str = ""
     tracker_folder: Path | None = None
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
+    validation: Validation | None = None
+    """What its steps are compared on, where `train.select` is set."""
     ranks: Ranks = ALONE
     """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
 
@@ -65,7 +69,8 @@ class Outcome:
     steps: int
     """Optimizer steps taken."""
     adapter_step: int
-    """Step at which the published adapter stood: the last one, or with a cap on drift the last measured within it."""
+    """Step at which the published adapter stood: the last one, or with a cap on drift the last measured within it; with
+    a selection the best one validated."""
     micro_tokens: int
     """The token budget at the end: less than the spec's when memory ran out."""
     resumed_from: int | None
@@ -74,8 +79,8 @@ class Outcome:
     """Training time of all attempts, without the time after the last checkpoint of a killed one, which is unknown."""
     tokens: int
     peak_memory_bytes: int
-    ended_by: Literal["steps", "drift"]
-    """Whether it completed its steps, or drifted too far."""
+    ended_by: Literal["steps", "drift", "patience"]
+    """Whether it completed its steps, drifted too far, or was no longer getting better."""
     trained: Work
     """What was computed forward and backward; a pass that the most expensive one was tried with is among it."""
     read: Work
@@ -85,6 +90,8 @@ class Outcome:
     started_seconds: float
     """Of `seconds`, those before the first step ended: checks, a known reference, and what is slow once."""
     history: list[dict[str, float]] = field(repr=False)
+    selected: Chosen | None = None
+    """The choice of its best step, where one was made."""
     summary: dict[str, float] = field(default_factory=dict)
     """Further figures of its stage type, by name."""
 
@@ -113,6 +120,7 @@ class Outcome:
                 "started_seconds": round(self.started_seconds, 3),
             },
             **({"drift": drifts[-1]} if drifts else {}),
+            **({"selected": self.selected.as_json()} if self.selected else {}),
             **self.summary,
         }
 

@@ -12,8 +12,8 @@ from statllama.errors import UsageError
 def steps_of(spec: TrainingSpec, rows: int) -> int:
     """Return the optimizer steps of a stage over `rows` prepared rows.
 
-    UsageError when they are too few for its warm-up or its cap on drift; where `train.steps` is set, the spec has
-    refused both already.
+    UsageError when they are too few for its warm-up, its cap on drift or its selection; where `train.steps` is set, the
+    spec has refused that already.
     """
     steps = count_steps(spec.rows_per_epoch(rows), spec.train)
     if spec.train.warmup > steps:
@@ -27,6 +27,13 @@ def steps_of(spec: TrainingSpec, rows: int) -> int:
             f"stage {spec.name}: `drift.every` {spec.drift.every:,} is above its {steps:,} steps, so drift would be "
             "measured at the end alone",
             remedy=f"--set stages.{spec.name}.drift.every={max(1, steps // 10)}",
+        )
+    select, tenth = spec.train.select, max(1, steps // 10)
+    if select and select.every is not None and select.every > steps:
+        raise UsageError(
+            f"stage {spec.name}: `train.select.every` {select.every:,} is above its {steps:,} steps, so only the last "
+            "step would be validated",
+            remedy=f"--set stages.{spec.name}.train.select.every={tenth}",
         )
     return steps
 

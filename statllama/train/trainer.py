@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from statllama.data.budget import out_of_memory
 from statllama.data.lengths import lengths
 from statllama.errors import TrainingError
-from statllama.evaluation.drift import DriftCap
+from statllama.evaluation.measuring import Measuring
 from statllama.model import stack
 from statllama.store.files import write_json
 from statllama.train import resident
@@ -51,8 +51,9 @@ class StageTrainer(StepTrainer):
 
     job: Job
     fresh_start = True
-    cap: DriftCap | None = None
-    shown: tuple[str, ...] = ("rewards/", "drift")
+    measuring: tuple[Measuring, ...] = ()
+    """What measures it while it trains: a cap on drift, a selection."""
+    shown: tuple[str, ...] = ("rewards/", "drift", "holdout_", "task_score")
     """Prefixes of the logged figures that are reported beside the loss."""
     checked = False
     """Whether the reference and the first loss of this run were checked."""
@@ -122,8 +123,9 @@ class StageTrainer(StepTrainer):
         """Add to the rows what is known before the first step. `training` calls it once all is set up."""
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log as TRL does, with the drift measured after this step."""
-        super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]
+        """Log as TRL does, with what was measured after this step."""
+        measured = {name: value for one in self.measuring for name, value in one.take().items()}
+        super().log({**logs, **measured}, *args, **kwargs)  # type: ignore[misc]
 
     def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
         """Return the further figures for the manifest, from what was logged at each step."""
@@ -185,13 +187,13 @@ class StageTrainer(StepTrainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
         _save_slice(self.job, self.model, Path(str(output_dir)))  # type: ignore[attr-defined]
-        if self.cap:
-            self.cap.save(Path(str(output_dir)))
+        for one in self.measuring:
+            one.save(Path(str(output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
-        if self.cap:
-            self.cap.load(Path(resume_from_checkpoint))
+        for one in self.measuring:
+            one.load(Path(resume_from_checkpoint))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no card: TRL would put one into every checkpoint, and the release writes ours."""

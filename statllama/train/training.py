@@ -20,7 +20,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerState
 from statllama.data.budget import out_of_memory
 from statllama.data.work import Work
 from statllama.errors import Interrupted, TrainingError
-from statllama.evaluation.drift import DriftCap, ended_at
+from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
 from statllama.model.base_model import adapt, unsloth_hushed
 from statllama.store.files import read_json, require_bytes, translate_os_errors
@@ -28,16 +28,16 @@ from statllama.train import resident
 from statllama.train.activations import budget, recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
+from statllama.train.ending import End
 from statllama.train.job import Job, Outcome
 from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
+from statllama.train.selection import Selection
 from statllama.train.trackers import prepare_trackers
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-    from statllama.config.protect import DriftSpec
 
 
 def run(job: Job, stage: ModuleType) -> Outcome:
@@ -92,9 +92,9 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     trainer.count_from(*(Work.from_json(before.get(name, {})) for name in ("trained", "read")))
     _require_same(job, trainer)
     watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
-    if job.spec.drift is not None:
-        trainer.cap = DriftCap(job.spec, model, job.base, partial(_by_first, job.ranks))
-        trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
+    trainer.measuring = _measuring(job, trainer, model)
+    for measuring in trainer.measuring:  # before the watcher, which takes no request to stop once they end the stage
+        trainer.add_callback(measuring)
     trainer.add_callback(watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     trainer.fresh_start = resumed is None
@@ -112,29 +112,26 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
             "the checkpoint is saved",
             remedy="run the same command again to go on from there",
         )
-    drift, history = ended_at(job.spec.drift, trainer.state), _history(trainer.state.log_history)
-    adapter_step = _adapter_step(job.spec.drift, history, trainer.state.global_step)
-    if drift is not None:
-        job.on_note(
-            f"stage {job.spec.name}: ended at step {trainer.state.global_step} of {trainer.state.max_steps}: it has "
-            f"drifted {drift:.3g} nats per token from what it started from, above `drift.max`; its adapter is that of "
-            f"step {adapter_step}, the last one measured within it"
-        )
-    if trainer.cap:
-        trainer.cap.restore()
+    end, history = End.of(job, trainer.state), _history(trainer.state.log_history)
+    if end.note:
+        job.on_note(f"stage {job.spec.name}: {end.note}")
+    for measuring in trainer.measuring:  # the cap's slice, then that of the best step, where one was validated
+        if measuring.keeps:
+            measuring.restore()
     trainer.require_same_slice()
     if job.ranks.first:
         with translate_os_errors(job.folder):
             _save_slice(job, model, job.folder / "out")
     return Outcome(
         steps=trainer.state.global_step,
-        adapter_step=adapter_step,
+        adapter_step=end.adapter_step,
         micro_tokens=trainer.micro_tokens,
         resumed_from=resumed,
         seconds=time.monotonic() - started,
         tokens=int(trainer.tokens),
         peak_memory_bytes=max(job.ranks.gather(memory_bytes())),
-        ended_by="steps" if drift is None else "drift",
+        ended_by=end.by,
+        selected=end.chosen,
         trained=trainer.trained,
         read=trainer.read,
         recomputes=bool(trainer.args.gradient_checkpointing),
@@ -144,11 +141,28 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     )
 
 
+def _measuring(job: Job, trainer: Any, model: PeftModel) -> tuple[DriftCap | Selection, ...]:
+    """Return what measures the stage while it trains. The cap goes first: a step above it is no candidate."""
+    once, select = partial(_by_first, job.ranks), job.spec.train.select
+    cap = None
+    if job.spec.drift is not None:
+        cap = DriftCap(job.spec, model, job.base, once, select.due if select else lambda step, steps: False)
+    if select is None:
+        return () if cap is None else (cap,)
+
+    def count(read: Work) -> None:
+        trainer.read = trainer.read + read
+
+    assert job.validation is not None
+    selection = Selection(job.spec, model, job.validation, once, cap, count)
+    return (selection,) if cap is None else (cap, selection)
+
+
 def _require_space(job: Job, model: PeftModel) -> None:
     """Raise StoreError where the disk has no room for the checkpoints that are kept and the one being written."""
     # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
     parameters = sum(p.numel() for p in stack.trainable(model).values())
-    copies = 4 if job.spec.drift else 3  # with a cap on drift also the last slice within it
+    copies = 3 + job.spec.kept_slices
     require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
 
 
@@ -170,8 +184,12 @@ def _require_same(job: Job, trainer: Any) -> None:
 
 
 def _by_first(ranks: Ranks, measure: Callable[[], float]) -> float:
-    """Measure on rank 0 alone, and return what it found on all: what follows from it is the same everywhere."""
-    return ranks.broadcast(measure() if ranks.first else math.nan)
+    """Measure on rank 0 alone, however long that takes, and return what it found on all: what follows from it is the
+    same everywhere.
+    """
+    value = measure() if ranks.first else math.nan
+    ranks.wait_for_first()
+    return ranks.broadcast(value)
 
 
 def _before(checkpoint: Path | None) -> dict[str, Any]:
@@ -190,20 +208,15 @@ def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
     ]
 
 
-def _adapter_step(cap: DriftSpec | None, history: list[dict[str, float]], steps: int) -> int:
-    """Return the step whose adapter is published: the last one, or with a cap the last one measured within it."""
-    return steps if cap is None else int(max(h["step"] for h in history if h.get("drift", math.inf) <= cap.max))
-
-
 def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
     """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    if state.global_step < state.max_steps and ended_at(job.spec.drift, state) is None:
+    if state.global_step < state.max_steps and End.of(job, state).by == "steps":
         return False
     trainer.state, trainer.tokens = state, state.num_input_tokens_seen
     stack.restore_slice(model, checkpoint)
-    if trainer.cap:
-        trainer.cap.load(checkpoint)
+    for measuring in trainer.measuring:
+        measuring.load(checkpoint)
     return True
 
 

@@ -144,6 +144,7 @@ def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
             "batch_size": batch,
             "micro_tokens": max(1, spec.train.micro_tokens * quarters // 4),
             "checkpoint_every": 10**6,
+            "select": None,
         }
     )
     return spec.model_copy(update={"train": train, "drift": None})
