@@ -74,3 +74,12 @@ class SearchSpec(Spec):
 def combinations_of(grid: Grid) -> int:
     """Return the number of combinations of a grid's values."""
     return math.prod(map(len, grid.values()))
+
+
+def corners(search: SearchSpec) -> tuple[dict[str, Any], ...]:
+    """Return two trials at the ends of all that a search varies: what is wrong with a field shows in them."""
+    low, high = {}, {}
+    for field, values in search.space.items():
+        ends = (values.low, values.high) if isinstance(values, Range) else (values[0], values[-1])
+        low[field], high[field] = ends
+    return low, high
