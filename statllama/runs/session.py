@@ -33,6 +33,7 @@ from statllama.train.ranks import ALONE, Ranks
 from statllama.train.steps import steps_of
 
 if TYPE_CHECKING:
+    from statllama.data.holdout import Holdout
     from statllama.data.prepare import Prepared
     from statllama.data.select import Guard, Selection
     from statllama.model.base_model import Base
@@ -122,6 +123,16 @@ class Session:
         from statllama.data.select import Guard
 
         return Guard(spec.deduplicate, spec.decontaminate, self.tasks)
+
+    def holdouts(self) -> tuple[Holdout, ...]:
+        """Return all hold-outs of the recipe, tokenised: those of its stages in order, then `evaluate.holdouts`; of all
+        its stages, also those that are not part of this run.
+        """
+        raise NotImplementedError
+
+    def holdout(self, stage: str) -> Holdout | None:
+        """Return a stage's own hold-out; None when it has none."""
+        return next((held for held in self.holdouts() if held.name == stage), None)
 
     def choose(self, spec: TrainingSpec) -> Selection:
         """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe
