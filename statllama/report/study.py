@@ -16,6 +16,7 @@ from statllama.evaluation.scores import TaskScore
 from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate
 from statllama.report.page import environment, save
+from statllama.report.sweep import SweepPart, sweep_part
 from statllama.report.tables import Cell, Table
 from statllama.runs.subject import BASE
 from statllama.store.versions import __version__
@@ -40,6 +41,8 @@ class StudyPage:
     reference: str
     failed: tuple[tuple[str, str], ...]
     version: str = __version__
+    sweep: SweepPart | None = None
+    """Of a grid or search with an objective."""
     held_against: tuple[str, ...] = ()
     """Chance and blind baseline of each benchmark, and what scores on it cannot mean."""
 
@@ -77,6 +80,7 @@ def page_of(result: StudyResult) -> StudyPage:
         reference=compared.reference if compared else "",
         failed=tuple((name, error.message) for name, error in result.failed.items()),
         held_against=tuple(_held_against(result)),
+        sweep=sweep_part(result.sweep) if result.sweep else None,
     )
 
 

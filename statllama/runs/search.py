@@ -50,7 +50,7 @@ class Pruned(StatllamaError):
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """A trial, and what it was validated at while it trained."""
 
     trial: Trial
@@ -82,7 +82,7 @@ def run_search(
         raise UsageError(
             "`search.prune` looks at a trial while it trains here: leave --executor out, or `prune: false`"
         )
-    seen: list[_Seen] = []
+    seen: list[Seen] = []
     while len(seen) < spec.trials:
         first = len(seen) + 1
         asked = suggest(spec, seen)
@@ -100,12 +100,12 @@ def _batch(
     study: Study,
     recipes: Sequence[Recipe],
     asked: Sequence[Settings],
-    seen: Sequence[_Seen],
+    seen: Sequence[Seen],
     store: Store,
     reporter: Reporter,
     wait: bool,
     executor: RayExecutor | None,
-) -> list[_Seen]:
+) -> list[Seen]:
     """Run the trials that are chosen together."""
     first, spec = len(seen) + 1, study.spec.search
     assert spec is not None
@@ -115,7 +115,7 @@ def _batch(
         step, value = known
         reporter.pipeline(f"{recipes[0].name}: {spoken(asked[0])}", first, spec.trials)
         reporter.note(str(Pruned(step, value)))
-        return [_Seen(Trial(first, recipes[0].name, asked[0], "pruned", value, (), step), {})]
+        return [Seen(Trial(first, recipes[0].name, asked[0], "pruned", value, (), step), {})]
     watcher = _Trials(reporter, first, spec.trials, dict(zip((r.name for r in recipes), asked, strict=True)))
     if spec.prune:
         watcher.prune = _Pruning(study.stage, spec, seen)
@@ -130,21 +130,21 @@ def _batch(
             _keep_pruned(store, recipes[0], study.stage, rule, trial)
         subject = result.subjects.get(trial.name)
         keys = {} if subject is None else {stage.name: stage.key for stage in subject.stages}
-        found.append(_Seen(replace(trial, number=number), _validated(store, keys.get(study.stage, ""))))
+        found.append(Seen(replace(trial, number=number), _validated(store, keys.get(study.stage, ""))))
     return found
 
 
 # ------------------------------------------------------------------ what Optuna is asked
 
 
-def suggest(spec: SearchSpec, seen: Sequence[_Seen]) -> list[Settings]:
+def suggest(spec: SearchSpec, seen: Sequence[Seen]) -> list[Settings]:
     """Return the values of the next trials: as many as are chosen together."""
     study = _study(spec, seen)
     count = min(spec.together, spec.trials - len(seen))
     return [_settings(spec, study.ask(_distributions(spec)).params) for _ in range(count)]
 
 
-def matters(spec: SearchSpec, seen: Sequence[_Seen]) -> tuple[dict[str, float], str]:
+def matters(spec: SearchSpec, seen: Sequence[Seen]) -> tuple[dict[str, float], str]:
     """Return {field: share of the variance that it accounts for} by functional ANOVA, and how that was found."""
     import optuna
 
@@ -159,7 +159,7 @@ def matters(spec: SearchSpec, seen: Sequence[_Seen]) -> tuple[dict[str, float], 
     return shares, "functional ANOVA on a random forest (Hutter et al. 2014), main effects"
 
 
-def _study(spec: SearchSpec, seen: Sequence[_Seen]) -> optuna.Study:
+def _study(spec: SearchSpec, seen: Sequence[Seen]) -> optuna.Study:
     """Return Optuna's study of the trials so far. Its sampler draws anew for each number of trials."""
     import optuna
 
@@ -230,7 +230,7 @@ def _params(spec: SearchSpec, settings: Settings) -> dict[str, Any]:
 class _Pruning:
     """Whether the trial under way is to be ended, by what its stage is validated at."""
 
-    def __init__(self, stage: str, spec: SearchSpec, seen: Sequence[_Seen]) -> None:
+    def __init__(self, stage: str, spec: SearchSpec, seen: Sequence[Seen]) -> None:
         self.stage = stage
         self._trial = _study(spec, seen).ask()
 

@@ -162,7 +162,9 @@ def _sweep(
         return None
     why = {p.recipe.name: failed[p.label].message for p in chosen if p.label in failed}
     trials = trials_of(study, scores, subjects, why, store)
-    return Sweep(study.objective, study.stage, trials, main_effects(trials), "main effects, eta squared")
+    known = (stacks.get(study.stage, {}).get(study.objective) for stacks in scores.values())
+    metric = next((score.metric for score in known if score is not None), "")
+    return Sweep(study.objective, study.stage, metric, trials, main_effects(trials), "main effects, eta squared")
 
 
 def filled(

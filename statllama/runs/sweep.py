@@ -50,6 +50,8 @@ class Sweep:
     """Benchmark or hold-out by whose score trials are compared."""
     stage: str
     """Stage whose stack is scored."""
+    metric: str
+    """Of these scores; empty where none was scored."""
     trials: tuple[Trial, ...]
     matters: Mapping[str, float] = field(default_factory=dict)
     """{field: share of the variance between trials that it accounts for}; empty for fewer than four finished trials."""
