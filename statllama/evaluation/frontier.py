@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, stdev
 
-from statllama.evaluation.paired import ALPHA
+from statllama.evaluation.paired import ALPHA, Weights, clustered_error, mean_of, sums_of
 from statllama.evaluation.repeated import Spread, crossed
 from statllama.evaluation.student import t_quantile
 
@@ -37,16 +37,20 @@ class Stack:
     """Base less stack, on the domain's rows: above 0 it learned."""
     losses: Runs
     """Stack less base, on the general rows: above 0 it forgot."""
+    domain: Weights = None
+    """Tokens of each of the domain's rows, where a mean counts tokens; None: it counts rows."""
+    general: Weights = None
+    """The same of the general rows."""
 
     @property
     def gain(self) -> float:
-        """Return the mean over runs and rows."""
-        return _mean(self.gains)
+        """Return the mean over runs, and over rows or their tokens."""
+        return _mean(self.gains, self.domain)
 
     @property
     def forgotten(self) -> float:
-        """Return the mean over runs and rows."""
-        return _mean(self.losses)
+        """Return the mean over runs, and over rows or their tokens."""
+        return _mean(self.losses, self.general)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def saved(ladder: Sequence[Stack], stack: Stack, tests: int = 1) -> Saved | None
     `tests`: comparisons that are made together. ValueError for unequal runs or rows, or fewer than two rows of a set.
     """
     _require_alike([*ladder, stack])
-    base = Stack("base", *([[0.0] * len(run) for run in part] for part in (stack.gains, stack.losses)))
+    zero = ([[0.0] * len(run) for run in part] for part in (stack.gains, stack.losses))
+    base = Stack("base", *zero, stack.domain, stack.general)
     rungs = sorted([base, *ladder], key=lambda rung: rung.gain)
     for low, high in pairwise(rungs):
         if low.gain <= stack.gain <= high.gain and low.gain < high.gain:
@@ -92,7 +97,8 @@ def _between(low: Stack, high: Stack, stack: Stack, tests: int) -> Saved:
     # The linear part, row by row: the mean of the first is what is saved, that of the second is 0.
     of_losses = _combined(((1 - w, low.losses), (w, high.losses), (-1.0, stack.losses)))
     of_gains = _combined(((slope, stack.gains), (-slope * (1 - w), low.gains), (-slope * w, high.gains)))
-    found, wide = _mean(of_losses), _half_width((of_losses, of_gains), ALPHA / tests)
+    parts = ((of_losses, stack.general), (of_gains, stack.domain))
+    found, wide = _mean(of_losses, stack.general), _half_width(parts, ALPHA / tests)
     return Saved(
         name=stack.name,
         gain=stack.gain,
@@ -106,20 +112,20 @@ def _between(low: Stack, high: Stack, stack: Stack, tests: int) -> Saved:
     )
 
 
-def interval(values: Runs, level: float = ALPHA) -> tuple[float, float]:
-    """Return the interval of a mean over rows and runs, at 1 - `level`."""
-    center, wide = _mean(values), _half_width((values,), level)
+def interval(values: Runs, weights: Weights = None, level: float = ALPHA) -> tuple[float, float]:
+    """Return the interval of a mean over rows (with `weights` their tokens) and runs, at 1 - `level`."""
+    center, wide = _mean(values, weights), _half_width(((values, weights),), level)
     return center - wide, center + wide
 
 
-def _half_width(parts: Sequence[Runs], level: float) -> float:
+def _half_width(parts: Sequence[tuple[Runs, Weights]], level: float) -> float:
     """Return half the width of the interval of a sum of means, over rows of their own each, and over the same runs."""
-    count, rows = len(parts[0]), min(len(part[0]) for part in parts)
+    count, rows = len(parts[0][0]), min(len(values[0]) for values, _ in parts)
     if count == 1:
-        of_rows = math.hypot(*(stdev(part[0]) / math.sqrt(len(part[0])) for part in parts))
-        return t_quantile(level / 2, rows - 1) * of_rows
-    of_items = math.hypot(*(crossed(part).of_items for part in parts)) / 100
-    sums = [math.fsum(fmean(part[run]) for part in parts) for run in range(count)]
+        errors = (clustered_error(values[0], sums_of(values[0], None, w), w) or 0.0 for values, w in parts)
+        return t_quantile(level / 2, rows - 1) * math.hypot(*errors)
+    of_items = math.hypot(*(crossed(values, weights).of_items for values, weights in parts)) / 100
+    sums = [math.fsum(mean_of(values[run], weights) for values, weights in parts) for run in range(count)]
     return Spread(of_items, stdev(sums) / math.sqrt(count), rows, count).half_width(level)
 
 
@@ -134,14 +140,15 @@ def _combined(parts: Sequence[tuple[float, Runs]]) -> list[list[float]]:
     ]
 
 
-def _mean(values: Runs) -> float:
-    return fmean(fmean(run) for run in values)
+def _mean(values: Runs, weights: Weights) -> float:
+    return fmean(mean_of(run, weights) for run in values)
 
 
 def _require_alike(stacks: Sequence[Stack]) -> None:
     """Raise ValueError where the stacks have other runs or rows, or too few."""
     shapes = {(tuple(map(len, one.gains)), tuple(map(len, one.losses))) for one in stacks}
-    if len(shapes) != 1:
+    weights = {tuple(part and tuple(part) for part in (one.domain, one.general)) for one in stacks}
+    if len(shapes) != 1 or len(weights) != 1:
         raise ValueError("all stacks need the same runs of the same rows")
     gains, losses = shapes.pop()
     if not gains or len(gains) != len(losses) or len({*gains}) != 1 or len({*losses}) != 1 or min(*gains, *losses) < 2:

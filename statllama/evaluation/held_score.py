@@ -124,8 +124,8 @@ def score_held(held: Holdout, model: Any, tokenizer: Any, answers: Answers, aske
         on_short=asked.on_short,
     )
     losses = [_losses(known[place]) for place in range(len(held.ids))]
-    for place, found in enumerate(losses):
-        if not all(math.isfinite(loss.loss) for loss in found):
+    for place, of_row in enumerate(losses):
+        if not all(math.isfinite(loss.loss) for loss in of_row):
             raise EvaluationError(
                 f"{name}: the model's predictions on row {place + 1} are not numbers, so it has no loss",
                 remedy="its weights are damaged or out of range: train the stage again with a lower learning rate, or "

@@ -41,8 +41,8 @@ Verdict = Literal["better", "worse", "no evidence of a difference"]
 Clusters = Sequence[Hashable] | None
 """The cluster of each item; None where each item is one by itself."""
 Weights = Sequence[int] | None
-"""The number of tokens that each item's score is the mean over, where a mean of items counts each token once; None where
-each item counts once. An item is then what a cluster of its tokens is."""
+"""Tokens of each item, where its score is the mean over them and a mean of items counts each token once: an item is
+then what a cluster of its tokens is. None where each item counts once."""
 WIDEST = 100.0  # nats: the end of the range of a difference of losses, as 1 is that of shares
 
 
@@ -152,9 +152,7 @@ def clustered_error(
     return math.sqrt(squares * count / (count - 1)) / n
 
 
-def design_effect(
-    values: Sequence[float], sums: Sequence[tuple[float, int]], weights: Weights = None
-) -> float:
+def design_effect(values: Sequence[float], sums: Sequence[tuple[float, int]], weights: Weights = None) -> float:
     """Return the factor of the clusters on the variance of the mean of `values`, at least 1. `sums`: as `sums_of`."""
     plain = clustered_error(values, sums_of(values, None, weights), weights)
     of_clusters = clustered_error(values, sums, weights)

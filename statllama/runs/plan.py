@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile
+from statllama.config.holdout import Held
 from statllama.config.stage import StageSpec, TrainingSpec
-from statllama.data.prepare import settled
+from statllama.data.held_rows import held_descriptions
+from statllama.data.prepare import settled, settled_held
 from statllama.evaluation.gates import GateAnswer, answers
+from statllama.evaluation.held_score import HeldTask
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
@@ -59,9 +63,11 @@ class PlannedStage:
         """Return the stage, with nothing left open: commits in place of branches."""
         return self.fixed.spec
 
-    def require_inputs(self, root: Path, tasks: Sequence[TaskFile]) -> None:
-        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`: the recipe's."""
-        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks)
+    def require_inputs(self, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]) -> None:
+        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`, `held`: the
+        recipe's.
+        """
+        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks, held)
 
     @property
     def cached(self) -> bool:
@@ -105,35 +111,57 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
         for s in wanted
     ]
     tasks = recipe.tasks()
-    fixed = [_fixed(spec, base, recipe.root, tasks) for spec in specs]
+    held = settled_held(recipe.held, recipe.root, store.memory)
+    fixed = [_fixed(spec, base, recipe.root, tasks, held) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
 def rearranged(
-    recipe: Recipe, store: Store, planned: Sequence[PlannedStage], tasks: Sequence[TaskFile]
+    recipe: Recipe,
+    store: Store,
+    planned: Sequence[PlannedStage],
+    tasks: Sequence[TaskFile],
+    held: Sequence[HeldTask],
 ) -> tuple[PlannedStage, ...]:
     """Return the plan as it is after a gate may have broken. What the stages read counts as it was planned.
 
-    `tasks`: the recipe's benchmarks, as they were then.
+    `tasks`, `held`: the recipe's benchmarks and hold-outs, as they were then.
     """
-    return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True)
+    return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True, held=held)
 
 
-def _fixed(spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile]) -> Fixed:
-    hashes = input_hashes(spec, root, tasks)  # before the key: a file edited in between is then not as it was hashed
-    return Fixed(spec, own_material(spec, base, root, tasks), hashes)
+def _fixed(
+    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]
+) -> Fixed:
+    # Before the key: a file edited in between is then not as it was hashed.
+    hashes = input_hashes(spec, root, tasks, held)
+    return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root)), hashes)
+
+
+def held_before(store: Store, name: str) -> tuple[HeldTask, ...]:
+    """Return the hold-outs of a recipe as they were when it last ran: to know them without reading their rows.
+
+    Were they others since, so would be the stages' keys, and no score is known of those.
+    """
+    return tuple(HeldTask(**held) for held in store.last_run(name).get("holdouts", ()))
 
 
 def _arrange(
-    recipe: Recipe, store: Store, stages: Sequence[Fixed], tasks: Sequence[TaskFile], contents: bool
+    recipe: Recipe,
+    store: Store,
+    stages: Sequence[Fixed],
+    tasks: Sequence[TaskFile],
+    contents: bool,
+    held: Sequence[HeldTask] | None = None,
 ) -> tuple[PlannedStage, ...]:
-    """Return `plan` of settled stages.
+    """Return `plan` of settled stages. `held`: the recipe's hold-outs; None: as they were in its last run.
 
     Parents come first in `stages`, so each key is made of known keys. A stage that a gate leaves out hands its own
     parents to its children (`_grounded`) and its key to none, so a broken gate changes the keys of all later stages.
     """
-    last = stages_before(store, recipe.name)
-    book = ScoreBook(store, stages[0].own["base"], tasks, recipe.evaluate, compute_type(recipe.precision))
+    last, compute = stages_before(store, recipe.name), compute_type(recipe.precision)
+    known = partial(held_before, store, recipe.name) if held is None else (lambda: held)
+    book = ScoreBook(store, stages[0].own["base"], tasks, recipe.evaluate, compute, known)
     planned: dict[str, PlannedStage] = {}
     for fixed in stages:
         spec = fixed.spec
@@ -197,11 +225,14 @@ def _answers(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[Gate
 
 
 def record_of(
-    recipe: Recipe, planned: Sequence[PlannedStage], cache: Mapping[str, Sequence[str]] | None = None
+    recipe: Recipe,
+    planned: Sequence[PlannedStage],
+    held: Sequence[HeldTask],
+    cache: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Return a workspace's record of a run of these stages (`runs/<name>.json`): all that `subject_of` needs.
 
-    `cache`: {stage: keys of the prepared data that it was given}.
+    `held`: what it holds out; `cache`: {stage: keys of the prepared data that it was given}.
     """
     stages = {
         p.spec.name: {
@@ -222,6 +253,7 @@ def record_of(
         "overrides": list(recipe.overrides),
         "order": [stage.name for stage in recipe.stages],
         "comparisons": recipe.comparisons,
+        "holdouts": [task.to_json() for task in held],
         "stages": stages,
         "base": recipe.base_record,
         "identity": dict(planned[0].material["base"]),

@@ -44,7 +44,7 @@ ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run's results: the result folder of each stage by name, and the scorecard (None without tasks)."""
+    """A run's results: the result folder of each stage by name, and the scorecard (None without anything to score)."""
 
     results: dict[str, Path]
     scorecard: Scorecard | None
@@ -104,10 +104,11 @@ def _run(
         if executor is not None:
             raise_first(executor.fill([course], store, reporter, stop))
             recorder.lease.everything()
-            planned = rearranged(recipe, store, planned, session.tasks)
+            planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
             recorder.write(planned, session)
         rows: list[ScoredRow] = []
-        if recipe.evaluate.tasks:
+        asked = tuple(session.scorer.fingerprints)
+        if asked:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         if recipe.evaluate.prompts:
             session.scorer.answers(StackRef(BASE, None))
@@ -121,7 +122,7 @@ def _run(
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)
-            if recipe.evaluate.tasks:
+            if asked:
                 if stage.joined and stage.parent.name not in [row[0] for row in rows]:
                     rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
@@ -129,11 +130,11 @@ def _run(
                 session.scorer.answers(stage.stack)
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 recorder.lease.everything()
-                planned = rearranged(recipe, store, planned, session.tasks)
+                planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
                 recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows, drifts, _sizes(recipe, store, rows, planned, recorder.record)) if rows else None
+    card = scorecard(rows, drifts, _sizes(asked, store, rows, planned, recorder.record)) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
@@ -150,12 +151,16 @@ def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStag
 
 
 def _sizes(
-    recipe: Recipe, store: Store, rows: Sequence[ScoredRow], planned: Sequence[PlannedStage], record: Mapping[str, Any]
+    asked: Sequence[str],
+    store: Store,
+    rows: Sequence[ScoredRow],
+    planned: Sequence[PlannedStage],
+    record: Mapping[str, Any],
 ) -> dict[tuple[str, str, str], int]:
     """Return, for each change of the scorecard, how many it is judged with: those of the recipe, as recorded."""
     family = Family.of(subject_of(record, store))
     stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
-    return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], recipe.evaluate.tasks)
+    return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], asked)
 
 
 class _Edited:
@@ -246,7 +251,7 @@ class _Recorder:
 
     def write(self, planned: Sequence[PlannedStage], session: Session) -> None:
         """Write the record, and need no more than what it reaches."""
-        record = record_of(self.recipe, planned, session.cache)
+        record = record_of(self.recipe, planned, session.scorer.held, session.cache)
         self.record = keep(self.store, record, self.record or None)
         self.lease.only(self.record)
 

@@ -80,6 +80,17 @@ def test_one_run_has_the_interval_of_its_rows_alone() -> None:
     assert (low, high) == pytest.approx((np.mean(values) - half, np.mean(values) + half))
 
 
+def test_tokens_count_where_rows_have_some() -> None:
+    """A row of three tokens counts as three rows of one, for the means; its tokens are no rows for the error."""
+    rows, tokens = [[0.1, 0.4, 0.2], [0.2, 0.3, 0.1]], (3, 1, 2)
+    spread_out = [[value for value, count in zip(run, tokens, strict=True) for _ in range(count)] for run in rows]
+    one = Stack("a", rows, rows, tokens, tokens)
+    assert one.gain == pytest.approx(np.mean(spread_out)) == one.forgotten
+    low, high = interval(rows, tokens)
+    narrow = interval(spread_out)
+    assert low < narrow[0] < narrow[1] < high
+
+
 def simulated(rng: np.random.Generator, true: Sequence[tuple[float, float]], runs: int, rows: int) -> list[Stack]:
     """Stacks with these true gains and losses: effects of rows (shared by all), of runs, and of both."""
     found = []

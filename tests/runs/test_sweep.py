@@ -254,5 +254,5 @@ def test_a_grid_with_a_wrong_value_names_the_combination(study: Callable[..., st
 def test_many_runs_take_consent(study: Callable[..., str], tmp_path: Path) -> None:
     file = study(grid={"stages.sft.train.seed": list(range(500))}, seeds=2)
     said = statllama("study", file, "--workspace", "w", cwd=tmp_path)
-    assert said.exit_code == 2 and "makes 1,000 runs" in said.stderr and "--yes" in said.stderr
+    assert said.returncode == 2 and "makes 1,000 runs" in said.stderr and "--yes" in said.stderr
     assert not (tmp_path / "w").exists()
