@@ -1,7 +1,8 @@
 """The metrics of a benchmark: which there are, what each needs of a task file, and how the two of ours are told.
 
 `points` are earned by a rubric (`evaluation/rubric.py`). `likelihood` is how likely a model finds each item's answer,
-by the byte (`evaluation/held_out.py`); the rest are lm-eval's own.
+by the byte (`evaluation/held_out.py`); the rest are lm-eval's own. `log_probability` is that of a recipe's held-out
+rows, by the token (`evaluation/held_score.py`), of which no task file may speak: people read it as a loss.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ METRICS = ("acc", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match")
 POINTS = "points"
 LIKELIHOOD = "likelihood"
 BITS = "bits_per_byte"  # reported beside `likelihood`: its loss
+LOG_PROBABILITY = "log_probability"  # nats per supervised token, 0 or less: higher is better, as of all metrics
+HOLDOUT = "holdout:"  # begins the name under which a hold-out is scored: no task file's name has a colon
 
 Fault = tuple[str, str | None]
 """(what is wrong, how to mend it)"""

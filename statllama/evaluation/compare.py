@@ -18,6 +18,7 @@ from statllama.evaluation import meaning
 from statllama.evaluation.paired import ALPHA, Change, Judged, judge, paired_change
 from statllama.evaluation.scorecard import IncomparableError, compare_scores
 from statllama.evaluation.scores import TaskScore, floor_known
+from statllama.evaluation.unit import Unit, unit_of
 
 Sample = Mapping[str, Any]
 Flips = tuple[tuple[Sample, Sample], ...]
@@ -55,7 +56,7 @@ class Tested(Judged):
     """A change that was judged, with the two scores it is between."""
 
     before: float
-    """Mean score of the reference, a share between 0 and 1."""
+    """Mean score of the reference: a share between 0 and 1, or of a hold-out minus its loss, see `TaskScore`."""
     after: float
     """Mean score of the other model."""
 
@@ -81,6 +82,11 @@ class Contrast:
     """Share that guessing gets right; None where items have no choices."""
     blind: Blind | None = None
     """Blind baseline of the benchmark; None where it states none."""
+
+    @property
+    def unit(self) -> Unit:
+        """Return what people read its figures as."""
+        return unit_of(self.metric)
 
 
 @dataclass(frozen=True)
@@ -228,7 +234,7 @@ def _topics(before: TaskScore, after: TaskScore) -> dict[str, Tested]:
     found = {}
     for topic, scores in sorted(rows.items()):
         olds, news, of = zip(*scores, strict=True)
-        change = paired_change(olds, news, of if after.clusters else None, len(rows), after.smooth)
+        change = paired_change(olds, news, of if after.clusters else None, len(rows), after.smooth)  # no hold-out's
         found[topic] = _tested(fmean(olds), fmean(news), change)
     return found
 

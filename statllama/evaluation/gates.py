@@ -15,6 +15,7 @@ from statllama.evaluation.paired import BudgetTest, Held, judge_budget
 from statllama.evaluation.power import Design, measured
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.unit import SHARE, Unit
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class GateAnswer:
     test: BudgetTest
     design: Design
     """What the measured change says of the benchmark's power."""
+    unit: Unit = SHARE
+    """What its figures are told in."""
 
     @property
     def enough(self) -> int | None:
         """Return the number of items that would have held it with 80 % power, had nothing been lost; None where no
         number would, and where there are as many.
         """
+        if self.unit.loss:  # a design counts answers that change, and all losses do
+            return None
         items = self.design.items_to_hold(self.gate.budget, self.gate.level)
         return None if items is None or items <= self.n else items
 
@@ -57,15 +62,17 @@ class GateAnswer:
 
     def __str__(self) -> str:
         test, said = self.test, {"held": "held", "broken": "broke", "undecided": "may or may not have held"}
-        bounds = f"one-sided bounds {test.lower:+.1f} and {test.upper:+.1f} on {self.n} items"
+        shown, (lower, upper) = self.unit.spoken_change, sorted((test.lower, test.upper), key=self.unit.change)
+        bounds = f"one-sided bounds {shown(lower)} and {shown(upper)} on {self.n} items"
         if self.answer != "undecided":
             p = test.p_broken if self.answer == "broken" else test.p_held
             bounds = f"{'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}, {bounds}"
         elif (enough := self.enough) is not None:
             bounds += f"; {enough:,} would hold it with 80 % power if nothing were lost"
         return (
-            f"{self.stage} {said[self.answer]} its gate on {self.task}: {test.difference:+.1f} points against the "
-            f"{self.gate.against} where {test.budget:+g} are allowed ({bounds})"
+            f"{self.stage} {said[self.answer]} its gate on {self.task}: {shown(test.difference)} "
+            f"{self.unit.of_changes} against the {self.gate.against} where {self.unit.change(test.budget):+g} are "
+            f"allowed ({bounds})"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +101,10 @@ def answers(
         if gate is None or (gate.stages is not None and stage not in gate.stages):
             continue
         before = of_base if gate.against == "base" else of_parent
-        test = judge_budget(before.items, own.items, gate.budget, gate.level, own.clusters, own.smooth)
+        allowed = 100 * gate.budget if own.unit.loss else gate.budget  # of a loss it is in nats
+        test = judge_budget(
+            before.items, own.items, allowed, gate.level, own.clusters, own.smooth, own.weights
+        )
         design = measured(before.value, [compare_scores(before, own)])
-        found.append(GateAnswer(stage, own.task, own.n, gate, test, design))
+        found.append(GateAnswer(stage, own.task, own.n, gate, test, design, own.unit))
     return tuple(found)

@@ -82,11 +82,7 @@ def row_losses(
     which `on_short` is told. `pad`: a token id. `on_row` gets (number of the row, its loss) as soon as it is known,
     `on_pass` the work of each pass. EvaluationError where a single row does not fit into memory.
     """
-    if kind == "preferences":
-        sides = ("chosen_ids", "rejected_ids")
-        sequences = [_completion(row["prompt_ids"], row[side]) for row in rows for side in sides]
-    else:
-        sequences = [(list(row["input_ids"]), list(row["labels"])) for row in rows]
+    sequences = _sequences(rows, kind)
     each = len(sequences) // len(rows) if rows else 1
     known: dict[int, RowLoss] = {}
     found: dict[int, Loss] = {}
@@ -115,6 +111,24 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 Sequenced = tuple[list[int], list[int]]
 """Token ids of a sequence, and its labels: IGNORED without loss."""
+
+
+def planned_work(rows: Sequence[Row], kind: Kind, micro_tokens: int, *, on_cpu: bool) -> Work:
+    """Return what `row_losses` computes where memory suffices."""
+    chosen = [row for row in _sequences(rows, kind) if _supervised(row)]
+    lengths, total = [len(ids) for ids, _ in chosen], Work()
+    for one in split(lengths, min(micro_tokens, CPU_PASS) if on_cpu else micro_tokens):
+        asked = sum(label != IGNORED for row in one for label in chosen[row][1][1:])
+        total += Work.of_rows(len(one), max(lengths[row] for row in one), asked)
+    return total
+
+
+def _sequences(rows: Sequence[Row], kind: Kind) -> list[Sequenced]:
+    """Return what is put into passes: a row each, of a pair two, the chosen completion first."""
+    if kind == "preferences":
+        sides = ("chosen_ids", "rejected_ids")
+        return [_completion(row["prompt_ids"], row[side]) for row in rows for side in sides]
+    return [(list(row["input_ids"]), list(row["labels"])) for row in rows]
 
 
 def _completion(prompt: Sequence[int], completion: Sequence[int]) -> Sequenced:

@@ -40,6 +40,10 @@ LEAST_UNIT = 1e-9  # share: where all items change alike
 Verdict = Literal["better", "worse", "no evidence of a difference"]
 Clusters = Sequence[Hashable] | None
 """The cluster of each item; None where each item is one by itself."""
+Weights = Sequence[int] | None
+"""The number of tokens that each item's score is the mean over, where a mean of items counts each token once; None where
+each item counts once. An item is then what a cluster of its tokens is."""
+WIDEST = 100.0  # nats: the end of the range of a difference of losses, as 1 is that of shares
 
 
 @dataclass(frozen=True)
@@ -80,21 +84,23 @@ def paired_change(
     clusters: Clusters = None,
     tests: int = 1,
     smooth: bool = False,
+    weights: Weights = None,
 ) -> Change:
     """Return the change between two models' scores (0 to 1) of the same items, in the same order.
 
     `clusters`: the cluster of each item; `tests`: number of changes that are judged together; `smooth`: scores that
-    every model moves a little on every item (`Pivot.of`). Of a single item, or a single cluster, the interval is the
-    whole range. Raises ValueError for no items or unequal lengths.
+    every model moves a little on every item (`Pivot.of`); `weights`: scores are mean log-probabilities of that many
+    tokens, not shares, and a "point" is a hundredth of a nat. Of a single item, or a single cluster, the interval is
+    the whole range. Raises ValueError for no items or unequal lengths.
 
     >>> change = paired_change([0, 0, 0, 1], [1, 1, 0, 1])
     >>> change.difference, change.gained, change.lost, round(change.p, 3)
     (50.0, 2, 0, 0.282)
     """
     deltas = _differences(before, after)
-    sums = sums_of(deltas, clusters)
+    sums = sums_of(deltas, clusters, weights)
     n, gained, lost = len(deltas), sum(d > 0 for d in deltas), sum(d < 0 for d in deltas)
-    pivot = Pivot.of(deltas, sums, binary := is_binary(before, after), smooth)
+    pivot = Pivot.of(deltas, sums, binary := is_binary(before, after), smooth, weights)
     p = pivot.p(0.0)
     if binary or smooth:
         alone = binary and len(sums) == n
@@ -102,10 +108,10 @@ def paired_change(
     low, high = pivot.interval(ALPHA / tests)
     if tests * p >= ALPHA:
         low, high = min(low, 0.0), max(high, 0.0)
-    error = clustered_error(deltas, sums)
+    error = clustered_error(deltas, sums, weights)
     return Change(
         n=n,
-        difference=100 * math.fsum(deltas) / n,
+        difference=100 * mean_of(deltas, weights),
         stderr=None if error is None else 100 * error,
         low=100 * low,
         high=100 * high,
@@ -118,29 +124,49 @@ def paired_change(
     )
 
 
-def clustered_error(values: Sequence[float], sums: Sequence[tuple[float, int]]) -> float | None:
+def mean_of(values: Sequence[float], weights: Weights = None) -> float:
+    """Return the mean of items; with `weights` that over all of their tokens.
+
+    >>> mean_of([1.0, 4.0], [2, 1])
+    2.0
+    """
+    if weights is None:
+        return math.fsum(values) / len(values)
+    return math.fsum(w * v for v, w in zip(values, weights, strict=True)) / sum(weights)
+
+
+def clustered_error(
+    values: Sequence[float], sums: Sequence[tuple[float, int]], weights: Weights = None
+) -> float | None:
     """Return the standard error of the mean of `values`; None for fewer than two clusters.
 
     `sums`: (sum, number) of each cluster's values. The root of G / (G - 1) times the sum over the G clusters of (sum -
     number x mean)^2, over n (Liang and Zeger 1986, Biometrika 73, 13-22). With clusters of one it is the usual one.
+    With `weights` it is that of a ratio: losses of rows over tokens of rows (Cochran 1977, Sampling Techniques, 6.3).
     """
-    n, count = len(values), len(sums)
+    n, count = len(values) if weights is None else sum(weights), len(sums)
     if count < 2:
         return None
-    mean = math.fsum(values) / n
+    mean = mean_of(values, weights)
     squares = math.fsum((total - number * mean) ** 2 for total, number in sums)
     return math.sqrt(squares * count / (count - 1)) / n
 
 
-def design_effect(values: Sequence[float], sums: Sequence[tuple[float, int]]) -> float:
+def design_effect(
+    values: Sequence[float], sums: Sequence[tuple[float, int]], weights: Weights = None
+) -> float:
     """Return the factor of the clusters on the variance of the mean of `values`, at least 1. `sums`: as `sums_of`."""
-    plain = clustered_error(values, [(value, 1) for value in values])
-    of_clusters = clustered_error(values, sums)
+    plain = clustered_error(values, sums_of(values, None, weights), weights)
+    of_clusters = clustered_error(values, sums, weights)
     return max(1.0, (of_clusters / plain) ** 2) if plain and of_clusters else 1.0
 
 
-def sums_of(values: Sequence[float], clusters: Clusters) -> list[tuple[float, int]]:
-    """Return (sum, number) of the values of each cluster."""
+def sums_of(values: Sequence[float], clusters: Clusters, weights: Weights = None) -> list[tuple[float, int]]:
+    """Return (sum, number) of the values of each cluster; with `weights` those of their tokens, without clusters."""
+    if weights is not None:
+        if clusters is not None:
+            raise ValueError("items that are means over tokens have no clusters")
+        return [(weight * value, weight) for value, weight in zip(values, weights, strict=True)]
     if clusters is None:
         return [(value, 1) for value in values]
     if len(clusters) != len(values):
@@ -161,10 +187,17 @@ class Pivot:
     design_effect: float
     items: int
     """Number of 0/1 items; 0 for graded scores."""
+    limit: float = 1.0
+    """The largest difference that there is."""
 
     @classmethod
     def of(
-        cls, deltas: Sequence[float], sums: Sequence[tuple[float, int]], binary: bool, smooth: bool = False
+        cls,
+        deltas: Sequence[float],
+        sums: Sequence[tuple[float, int]],
+        binary: bool,
+        smooth: bool = False,
+        weights: Weights = None,
     ) -> Pivot:
         """Return the pivot of some differences between -1 and 1.
 
@@ -174,6 +207,9 @@ class Pivot:
         nothing (9 % false alarms at n = 50). `smooth` scores, such as likelihoods, get none: they have no rare large
         changes, and items at the ends of the range would drown small ones. That is Student's paired t, of clusters.
         """
+        if weights is not None:
+            unit = max(LEAST_UNIT, clustered_error(deltas, sums, weights) or 0.0)
+            return cls(mean_of(deltas, weights), unit, len(sums) - 1, 1.0, 0, WIDEST)
         if smooth and not binary:
             effect = design_effect(deltas, sums)
             error = clustered_error(deltas, [(delta, 1) for delta in deltas]) or 0.0
@@ -208,8 +244,8 @@ class Pivot:
     def bound(self, level: float, sign: int) -> float:
         """Return the upper (`sign` 1) or lower (-1) confidence bound, whose error is at most `level`."""
         if not self.degrees:
-            return float(sign)
-        inside, outside = self.center, float(sign)
+            return sign * self.limit
+        inside, outside = self.center, sign * self.limit
         if self.below(outside, sign) > level:
             return outside
         for _ in range(50):
@@ -347,13 +383,14 @@ def judge_budget(
     level: float = ALPHA,
     clusters: Clusters = None,
     smooth: bool = False,
+    weights: Weights = None,
 ) -> BudgetTest:
     """Test a change against a budget of `budget` points (0 or less), both ways one-sided at `level`.
 
     That no loss was shown is no proof that there is none: `held` is a non-inferiority test, so with too few items the
     answer is `undecided`. `broken` wants a loss at all to be shown too, by the sign-flip test, which matters near a
-    budget of 0. `smooth`: as in `paired_change`. Raises ValueError for another budget or level, no items, or unequal
-    lengths.
+    budget of 0. `smooth`, `weights`: as in `paired_change`. Raises ValueError for another budget or level, no items, or
+    unequal lengths.
 
     >>> judge_budget([1] * 100, [0] * 10 + [1] * 90, budget=-2.0).answer
     'broken'
@@ -363,14 +400,14 @@ def judge_budget(
     if not (-100 <= budget <= 0 < level < 1):
         raise ValueError(f"a budget is -100 to 0 points at a level between 0 and 1, got {budget} at {level}")
     deltas = _differences(before, after)
-    sums = sums_of(deltas, clusters)
-    pivot = Pivot.of(deltas, sums, binary := is_binary(before, after), smooth)
+    sums = sums_of(deltas, clusters, weights)
+    pivot = Pivot.of(deltas, sums, binary := is_binary(before, after), smooth, weights)
     p_broken, p_held = pivot.below(budget / 100), pivot.below(budget / 100, sign=-1)
     if binary or smooth:
         p_broken = max(p_broken, sign_flip_p([total for total, _ in sums], lower=True))
     return BudgetTest(
         budget=budget,
-        difference=100 * math.fsum(deltas) / len(deltas),
+        difference=100 * mean_of(deltas, weights),
         lower=100 * pivot.bound(level, -1),
         upper=100 * pivot.bound(level, 1),
         p_broken=p_broken,

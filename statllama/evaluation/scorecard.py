@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.config.blind import Blind
-from statllama.config.metrics import BITS, LIKELIHOOD
+from statllama.config.metrics import BITS
 from statllama.errors import EvaluationError
 from statllama.evaluation import meaning
 from statllama.evaluation.paired import Change, Judged, judge, paired_change, spoken_level
-from statllama.evaluation.power import Smallest, smallest_of, smallest_smooth
+from statllama.evaluation.power import Smallest, smallest_for
 from statllama.evaluation.scores import Drift, TaskScore, floor_known
+from statllama.evaluation.unit import Unit, unit_of
 
 
 class IncomparableError(EvaluationError, ValueError):
@@ -24,7 +25,7 @@ class IncomparableError(EvaluationError, ValueError):
 def compare_scores(before: TaskScore, after: TaskScore, tests: int = 1) -> Change:
     """Return `paired_change` of two recorded scores. Raises IncomparableError unless they are of the same items."""
     require_comparable(before, after)
-    return paired_change(before.items, after.items, after.clusters, tests, after.smooth)
+    return paired_change(before.items, after.items, after.clusters, tests, after.smooth, after.weights)
 
 
 def require_comparable(before: TaskScore, after: TaskScore) -> None:
@@ -46,7 +47,8 @@ def require_comparable(before: TaskScore, after: TaskScore) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """One stack on one benchmark. `value` and `stderr` are shares between 0 and 1."""
+    """One stack on one benchmark. `value` and `stderr` are shares between 0 and 1; of a hold-out's metric
+    `log_probability` nats per token, minus the loss."""
 
     task: str
     metric: str
@@ -63,7 +65,15 @@ class Cell:
     blind: Blind | None = None
     """Blind baseline of the benchmark; None where it states none."""
     loss: float | None = None
-    """Mean loss of the held-out answers, bits per byte, lower is better; None for other metrics."""
+    """Mean loss, lower is better: of a benchmark's held-out answers in bits per byte, of a hold-out in nats per
+    supervised token, of its pairs' chosen completions. None for other metrics."""
+    perplexity: float | None = None
+    """exp(loss) of a hold-out; None elsewhere."""
+
+    @property
+    def unit(self) -> Unit:
+        """Return what people read its figures as."""
+        return unit_of(self.metric)
 
 
 @dataclass(frozen=True)
@@ -146,7 +156,8 @@ def scorecard(
                     from_parent=None if parent is None else judged[name, parent, score.task],
                     chance=floors[score.task][0],
                     blind=floors[score.task][1],
-                    loss=score.others.get(BITS) if score.smooth else None,
+                    loss=score.others.get(BITS, score.others.get("loss")) if score.smooth or score.held else None,
+                    perplexity=score.others.get("perplexity") if score.held else None,
                 )
                 for score in scores
             ),
@@ -160,8 +171,7 @@ def scorecard(
 def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
     for i, cell in enumerate(rows[0].cells):
         changes = [judged.change for row in rows if (judged := row.cells[i].from_base) is not None]
-        seen = smallest_smooth(changes) if cell.metric == LIKELIHOOD else smallest_of(cell.value, changes)
-        if seen:
+        if seen := smallest_for(cell.metric, cell.value, changes):
             yield cell.task, seen
 
 

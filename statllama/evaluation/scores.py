@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import BenchmarkError, TaskFile
 from statllama.config.blind import Blind, blind_of
-from statllama.config.metrics import LIKELIHOOD, by_likelihood, rubric_column
+from statllama.config.metrics import HOLDOUT, LIKELIHOOD, LOG_PROBABILITY, by_likelihood, rubric_column
 from statllama.errors import EvaluationError
 from statllama.evaluation.held_out import spoken
-from statllama.evaluation.paired import clustered_error, sums_of
+from statllama.evaluation.paired import Weights, clustered_error, sums_of
 from statllama.evaluation.rubric import earned
 from statllama.evaluation.tally import Tally, tally
+from statllama.evaluation.unit import Unit, unit_of
 
 if TYPE_CHECKING:
     from statllama.evaluation.requests import Item, Requests
@@ -26,7 +27,10 @@ HEADLINE = ("acc", "exact_match")
 
 @dataclass(frozen=True)
 class TaskScore:
-    """One model on one benchmark. Shares lie between 0 and 1; `items`, `item_ids` are in document order."""
+    """One model on one benchmark. Shares lie between 0 and 1; `items`, `item_ids` are in document order.
+
+    Of a hold-out scores are log-probabilities, nats per token, 0 or less: see `held_score.py`.
+    """
 
     task: str
     version: str
@@ -34,7 +38,7 @@ class TaskScore:
     metric: str
     """The headline metric: `acc` where the task has it, else `exact_match`, else its first."""
     value: float
-    """Mean of `items`."""
+    """Mean of `items`, with `weights` over all tokens."""
     stderr: float | None
     """Standard error of `value`, of clusters where items have some: see `paired.clustered_error`."""
     items: tuple[float, ...]
@@ -61,6 +65,8 @@ class TaskScore:
     """Blind baseline that the task file states; None without one, and for other items than the benchmark's own."""
     answered: Tally | None = None
     """The answers in sum; None where items have none to choose from, and in records before it was kept."""
+    weights: tuple[int, ...] | None = None
+    """Tokens of each item, where its score is the mean over them and the whole one that over all tokens; else None."""
     samples: tuple[dict[str, Any], ...] = field(default=(), compare=False, repr=False)
     """A JSON-able record of each item: prompt, answer, prediction, score. Not part of `to_json`."""
 
@@ -72,13 +78,24 @@ class TaskScore:
     @property
     def smooth(self) -> bool:
         """Return whether items are scored by how likely their answers are: see `paired.paired_change`."""
-        return self.metric == LIKELIHOOD
+        return self.metric in (LIKELIHOOD, LOG_PROBABILITY)
+
+    @property
+    def held(self) -> bool:
+        """Return whether it is of a hold-out of the recipe."""
+        return self.task.startswith(HOLDOUT)
+
+    @property
+    def unit(self) -> Unit:
+        """Return what people read its figures as."""
+        return unit_of(self.metric)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values without the samples; `from_json` gives an equal TaskScore back."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "samples"}
         clusters = None if self.clusters is None else list(self.clusters)
-        lists = {"items": list(self.items), "item_ids": list(self.item_ids), "clusters": clusters}
+        weights = None if self.weights is None else list(self.weights)
+        lists = {"items": list(self.items), "item_ids": list(self.item_ids), "clusters": clusters, "weights": weights}
         parts = {name: part and asdict(part) for name, part in (("blind", self.blind), ("answered", self.answered))}
         return {**data, **lists, **parts, "others": dict(self.others)}
 
@@ -88,9 +105,10 @@ class TaskScore:
         try:
             lists = {name: tuple(data[name]) for name in ("items", "item_ids")}
             clusters = None if data.get("clusters") is None else tuple(data["clusters"])
+            weights: Weights = None if data.get("weights") is None else tuple(data["weights"])
             kinds: tuple[tuple[str, Any], ...] = (("blind", Blind), ("answered", Tally))
             parts = {name: kind(**data[name]) for name, kind in kinds if data.get(name)}
-            return cls(**{**data, **lists, **parts, "clusters": clusters}, samples=tuple(samples))
+            return cls(**{**data, **lists, **parts, "clusters": clusters, "weights": weights}, samples=tuple(samples))
         except (KeyError, TypeError) as error:
             raise EvaluationError(f"not a recorded score: {error}", remedy="score it again") from error
 
