@@ -102,9 +102,7 @@ def answers(
             continue
         before = of_base if gate.against == "base" else of_parent
         allowed = 100 * gate.budget if own.unit.loss else gate.budget  # of a loss it is in nats
-        test = judge_budget(
-            before.items, own.items, allowed, gate.level, own.clusters, own.smooth, own.weights
-        )
+        test = judge_budget(before.items, own.items, allowed, gate.level, own.clusters, own.smooth, own.weights)
         design = measured(before.value, [compare_scores(before, own)])
         found.append(GateAnswer(stage, own.task, own.n, gate, test, design, own.unit))
     return tuple(found)

@@ -152,9 +152,7 @@ def clustered_error(
     return math.sqrt(squares * count / (count - 1)) / n
 
 
-def design_effect(
-    values: Sequence[float], sums: Sequence[tuple[float, int]], weights: Weights = None
-) -> float:
+def design_effect(values: Sequence[float], sums: Sequence[tuple[float, int]], weights: Weights = None) -> float:
     """Return the factor of the clusters on the variance of the mean of `values`, at least 1. `sums`: as `sums_of`."""
     plain = clustered_error(values, sums_of(values, None, weights), weights)
     of_clusters = clustered_error(values, sums, weights)

@@ -35,17 +35,23 @@ def key_material(
     root: Path,
     tasks: Sequence[TaskFile] = (),
     siblings: Mapping[str, str] | None = None,
+    selects: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the material that the key hashes, as plain JSON data.
 
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
-    the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of.
+    the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of; `selects`: what its
+    best step is selected on (`selecting.selection_material`).
     """
-    return placed(own_material(spec, base, root, tasks), spec, below, siblings)
+    return placed(own_material(spec, base, root, tasks, selects), spec, below, siblings)
 
 
 def own_material(
-    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile] = ()
+    spec: StageSpec,
+    base: Mapping[str, Any],
+    root: Path,
+    tasks: Sequence[TaskFile] = (),
+    selects: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the material that does not depend on other stages: see `key_material`. Reads the files that it names."""
     numerics = [stage_module(spec.type).NUMERICS]
@@ -62,6 +68,8 @@ def own_material(
     train = body["train"]
     if train["steps"] is None and train["epochs"] is None:
         train["epochs"] = 1.0
+    if selects is not None:
+        train["select"] |= {"on": dict(selects)}
     train["precision"] = compute_type(spec.train.precision)
     extras = getattr(stage_module(spec.type), "key_extras", None)
     chosen: list[Any] = [SELECTION_NUMERICS] if _chooses(spec) else []

@@ -19,6 +19,7 @@ from statllama.runs.house.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
 from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
+from statllama.runs.selecting import require_enough, selection_material
 from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
 from statllama.store.mirrored import bring
@@ -105,7 +106,8 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
         for s in wanted
     ]
     tasks = recipe.tasks()
-    fixed = [_fixed(spec, base, recipe.root, tasks) for spec in specs]
+    require_enough(wanted, tasks, recipe.evaluate)
+    fixed = [_fixed(recipe, spec, base, tasks) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -119,9 +121,11 @@ def rearranged(
     return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True)
 
 
-def _fixed(spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile]) -> Fixed:
+def _fixed(recipe: Recipe, spec: StageSpec, base: Mapping[str, Any], tasks: Sequence[TaskFile]) -> Fixed:
+    root = recipe.root
     hashes = input_hashes(spec, root, tasks)  # before the key: a file edited in between is then not as it was hashed
-    return Fixed(spec, own_material(spec, base, root, tasks), hashes)
+    selects = selection_material(spec, tasks, recipe.evaluate, {})
+    return Fixed(spec, own_material(spec, base, root, tasks, selects), hashes)
 
 
 def _arrange(

@@ -26,6 +26,7 @@ from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter
+from statllama.runs.selecting import require_items
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import BASE, StackRef, subject_of
@@ -229,6 +230,10 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                 prepared = session.prepare(spec)
                 steps = steps_of(spec, len(prepared.dataset))
                 session.reporter.sized(spec, prepared.report, steps)
+                if spec.train.select and spec.train.select.holdout is None:
+                    count = len(session.scorer.suite.load(spec.train.select.on).eval_docs)
+                    limit = session.recipe.evaluate.limit
+                    require_items(spec, spec.train.select.on, min(count, limit or count), limit)
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]

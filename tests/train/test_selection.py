@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,18 +19,25 @@ from statllama.config.base_model import BaseModelSpec
 from statllama.config.selection import SelectSpec
 from statllama.data.holdout import Holdout
 from statllama.data.work import Work
-from statllama.errors import TrainingError
+from statllama.errors import TrainingError, UsageError
 from statllama.evaluation import drift
 from statllama.evaluation.chosen import Chosen, chosen
 from statllama.evaluation.drift import rows_for
 from statllama.evaluation.probe import LONGEST
 from statllama.model.base_model import Base, load_base, start_backend
+from statllama.recipe import load_recipe
+from statllama.runs import runner
+from statllama.runs.plan import plan
+from statllama.runs.reporting import Reporter
 from statllama.stages import stage_module
+from statllama.store import Store
 from statllama.train import training
 from statllama.train.job import Job, Outcome
 from statllama.train.selection import Validation, on_holdout
 from statllama.train.trainer import _save_slice
+from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage
+from tests.running import adapter_bytes, losses, run
 
 torch.set_num_threads(1)
 STEPS = 6
@@ -348,3 +356,79 @@ def test_pairs_whose_logits_are_no_numbers_have_no_accuracy(base: Base) -> None:
 def test_selections_that_are_refused(select: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         stage_module("cpt").Spec.model_validate(stage("one", "cpt", train={"steps": 6, "select": select}))
+
+
+# ------------------------------------------------------------------ a benchmark
+
+
+def recipe_on(task: str, write_recipe: Callable[..., Path], kind: str = "sft", **fields: Any) -> Path:
+    """A recipe of a stage that selects on one of two benchmarks beside it: `letters` of 60 items, `few` of 12."""
+    folder = write_recipe([]).parent
+    choice_task(folder / "eval", "letters", 60)
+    choice_task(folder / "eval", "few", 12)
+    train = {"select": {"on": task, "every": 2}, "schedule": "constant", **fields.pop("train", {})}
+    return write_recipe([stage("one", kind, train=train, **fields)], evaluate={"tasks": ["letters", "few"]})
+
+
+def manifest(result: Path) -> Any:
+    return json.loads((result / "manifest.json").read_text("utf-8"))
+
+
+def history(result: Path) -> Any:
+    return json.loads((result / "history.json").read_text("utf-8"))
+
+
+def test_a_benchmark_is_asked_without_a_trace(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """The losses are those without it, bit for bit; the score is that of the published adapter's stack."""
+    path = recipe_on("letters", write_recipe, lora={"dropout": 0.2})
+    off = ("stages.one.train.select=null", "evaluate.tasks=[]")
+    recipe = load_recipe(path)
+    ran = runner.run(recipe, Store(tmp_path / "w"), Reporter())
+    result, without = ran.results["one"], run(path, tmp_path / "off", *off)["one"]
+    assert losses(result) == losses(without)
+    selected = manifest(result)["metrics"]["selected"]
+    scores = {e["step"]: e["task_score"] for e in history(result) if "task_score" in e}
+    assert list(scores) == [2, 4, 6] and selected["on"] == "letters" and selected["value"] == max(scores.values())
+    assert selected["step"] == next(step for step, score in scores.items() if score == selected["value"])
+    shorter = run(path, tmp_path / "off", *off, f"stages.one.train.steps={selected['step']}")["one"]
+    assert adapter_bytes(result) == adapter_bytes(shorter)
+    assert ran.scorecard is not None
+    assert ran.scorecard.rows[1].cells[0].value == selected["value"]
+
+
+def test_a_stage_whose_benchmark_changed_is_trained_again(write_recipe: Callable[..., Path]) -> None:
+    path = recipe_on("letters", write_recipe)
+
+    def key(*overrides: str) -> str:
+        (planned,) = plan(load_recipe(path, overrides), Store(path.parent / "w"))
+        return planned.key
+
+    before = key()
+    assert key("evaluate.tasks=[letters]") == before, "another benchmark is scored after it"
+    assert key("evaluate.limit=55") != before and key("stages.one.train.select.every=3") != before
+    task = path.parent / "eval" / "letters" / "test.jsonl"
+    task.write_text(task.read_text("utf-8").replace("number 1?", "number one?"), "utf-8")
+    assert key() != before
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "message"),
+    [
+        ("few", [], "`train.select.on` names few, which has 12 items: the standard error of a score near 50 % is 14.4"),
+        ("letters", ["evaluate.limit=20"], "names letters, of which `evaluate.limit` leaves 20 items"),
+    ],
+)
+def test_a_benchmark_that_is_too_small(
+    task: str, overrides: list[str], message: str, write_recipe: Callable[..., Path]
+) -> None:
+    recipe = load_recipe(recipe_on(task, write_recipe), overrides)
+    with pytest.raises(UsageError) as caught:
+        plan(recipe, Store(recipe.root / "w"))
+    assert message in str(caught.value) and "--set stages.one.train.select.on=holdout" in str(caught.value)
+
+
+def test_epochs_that_are_too_short_for_the_interval(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    path = recipe_on("letters", write_recipe, train={"steps": None, "epochs": 1.0})
+    with pytest.raises(UsageError, match=r"`train.select.every` 13 is above its 12 steps") as caught:
+        run(path, tmp_path / "w", "stages.one.train.select.every=13")
+    assert "--set stages.one.train.select.every=1" in str(caught.value)
