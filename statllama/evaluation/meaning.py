@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from statllama.config.blind import Blind
+from statllama.config.metrics import HOLDOUT
 from statllama.evaluation.paired import Clusters, design_effect, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf
@@ -87,15 +88,6 @@ def _selected(scores: Mapping[str, TaskScore], selected: Selected) -> Iterator[N
             held = score.task.startswith(HOLDOUT)
             what = f"selected on: {of}" if held else f"selected on, so this is no test of it any more: {of}"
             yield Note(score.task, stack, "selected", False, what)
-
-
-def marked(stack: str, task: str, selected: Selected) -> str:
-    """Return a stack's name, marked where a step was selected on its score on a benchmark.
-
-    >>> marked("sft", "exam", {"sft": {"exam": ("sft",)}}), marked("dpo", "exam", {})
-    ('sft (selected on)', 'dpo')
-    """
-    return f"{stack} (selected on)" if selected.get(stack, {}).get(task) else stack
 
 
 def grouped(found: Sequence[Note]) -> dict[tuple[bool, str], list[str]]:

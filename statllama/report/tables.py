@@ -132,7 +132,7 @@ def scores(benchmark: Benchmark) -> Table:
     """Return one benchmark's scores, each compared with the base and with what it was trained on."""
     rows = [
         (
-            score.stack,
+            score.label,
             Cell(words.percent(score.estimate.value), below=(words.interval(score.estimate),)),
             change(score.from_base),
             change(score.from_parent),
@@ -159,7 +159,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Table:
     rows = [
         (
             benchmark.task,
-            score.stack,
+            score.label,
             words.points(score.from_base.change.difference),
             words.points_interval(score.from_base.change),
             words.count(score.from_base.change.gained),

@@ -215,6 +215,8 @@ def record_of(
             "below": list(p.below),
             "material": p.material,
             "left_out": p.left_out,
+            "siblings": list(p.spec.siblings),
+            "selects_on": p.spec.selects_on if isinstance(p.spec, TrainingSpec) else None,
             "cache": list((cache or {}).get(p.spec.name, ())),
         }
         for p in planned

@@ -85,6 +85,7 @@ def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
         "metric": cell.metric,
         "items": cell.n,
         "limited": cell.limited,
+        "selected_on": bool(cell.selected),
         "score": 100 * cell.value,
         "stderr": None if cell.stderr is None else 100 * cell.stderr,
         "smallest_change": smallest and smallest.change,

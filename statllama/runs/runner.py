@@ -134,7 +134,7 @@ def _run(
                 recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows, drifts, _sizes(recipe, store, rows, planned, recorder.record)) if rows else None
+    card = _card(recipe, store, rows, drifts, planned, recorder.record) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
@@ -150,13 +150,20 @@ def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStag
                 reporter.note(str(gate))
 
 
-def _sizes(
-    recipe: Recipe, store: Store, rows: Sequence[ScoredRow], planned: Sequence[PlannedStage], record: Mapping[str, Any]
-) -> dict[tuple[str, str, str], int]:
-    """Return, for each change of the scorecard, how many it is judged with: those of the recipe, as recorded."""
-    family = Family.of(subject_of(record, store))
+def _card(
+    recipe: Recipe,
+    store: Store,
+    rows: Sequence[ScoredRow],
+    drifts: Mapping[str, Drift],
+    planned: Sequence[PlannedStage],
+    record: Mapping[str, Any],
+) -> Scorecard:
+    """Return the scorecard of the run, whose changes are judged with all of those that the recipe asks about."""
+    subject = subject_of(record, store)
     stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
-    return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], recipe.evaluate.tasks)
+    pairs = [(name, parent) for name, parent, _ in rows]
+    sizes = card_sizes(Family.of(subject), stacks, pairs, recipe.evaluate.tasks)
+    return scorecard(rows, drifts, sizes, subject.selected(stacks.values()))
 
 
 class _Edited:

@@ -22,13 +22,19 @@ from statllama.data.work import Work
 from statllama.errors import TrainingError, UsageError
 from statllama.evaluation import drift
 from statllama.evaluation.chosen import Chosen, chosen
+from statllama.evaluation.compare import compare
 from statllama.evaluation.drift import rows_for
 from statllama.evaluation.probe import LONGEST
+from statllama.evaluation.scorecard import Scorecard
 from statllama.model.base_model import Base, load_base, start_backend
 from statllama.recipe import load_recipe
+from statllama.release.card_scores import recorded, scores_section
+from statllama.report.collect import collect
 from statllama.runs import runner
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
+from statllama.runs.scorebook import scored
+from statllama.runs.subject import subject_of
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.train import training
@@ -37,7 +43,7 @@ from statllama.train.selection import Validation, on_holdout
 from statllama.train.trainer import _save_slice
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage
-from tests.running import adapter_bytes, losses, run
+from tests.running import adapter_bytes, losses, run, statllama
 
 torch.set_num_threads(1)
 STEPS = 6
@@ -394,6 +400,34 @@ def test_a_benchmark_is_asked_without_a_trace(write_recipe: Callable[..., Path],
     assert adapter_bytes(result) == adapter_bytes(shorter)
     assert ran.scorecard is not None
     assert ran.scorecard.rows[1].cells[0].value == selected["value"]
+    _is_marked(ran.scorecard, path, tmp_path / "w")
+
+
+def _is_marked(card: Scorecard, path: Path, workspace: Path) -> None:
+    """A score that was selected on is marked wherever it is shown, and said to be no test; the others are not."""
+    cells = {(row.name, cell.task): cell.selected for row in card.rows for cell in row.cells}
+    assert {place for place, stages in cells.items() if stages} == {("one", "letters")}
+    marks = [note for note in card.notes if note.kind == "selected"]
+    assert [str(note) for note in marks] == [
+        "letters: selected on, so this is no test of it any more: the best step of one was chosen by it: one"
+    ]
+    said = statllama("run", path, "--workspace", workspace, cwd=path.parent).stdout
+    assert "one (selected on)" in said and "no test of it any more" in said
+    status = statllama("status", "--workspace", workspace, cwd=path.parent).stdout
+    assert "of 6, selected on letters" in status
+    store = Store(workspace)
+    subject = subject_of(store.last_run("tiny"), store)
+    data = collect(subject, store)
+    assert [s.label for s in data.benchmarks[0].scores] == ["base", "one (selected on)"]
+    assert [s.label for s in data.benchmarks[1].scores] == ["base", "one"]
+    assert any(note.startswith("letters: selected on") for note in data.notes)
+    assert any(note.startswith("one: best at step") for note in data.notes)
+    found = recorded(subject, subject.stack("one"), store)
+    section = "\n".join(scores_section(subject, found))
+    assert "**one** (selected on)" in section and "Selected on, so this is no test of it any more" in section
+    (before, after) = scored(store, [(name, subject, subject.stack(name)) for name in ("base", "one")])
+    assert not before.selected and after.selected == {"letters": ("one",)}
+    assert [note.kind for note in compare([before, after]).notes if note.kind == "selected"] == ["selected"]
 
 
 def test_a_stage_whose_benchmark_changed_is_trained_again(write_recipe: Callable[..., Path]) -> None:
