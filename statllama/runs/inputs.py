@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from statllama.config.benchmarks import TaskFile
+from statllama.config.holdout import Held
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.cache import files_of
 from statllama.errors import InputChanged
@@ -17,17 +18,19 @@ from statllama.stages import stage_module
 from statllama.store.content import content_hash
 
 
-def input_hashes(spec: StageSpec, root: Path, tasks: Sequence[TaskFile]) -> dict[str, str]:
-    """Return {path: SHA-256} of the local files that the stage reads: data, local rewards, and the benchmarks whose
-    questions it drops or that it selects its best step on. DataError or UsageError for one that is not there.
+def input_hashes(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held] = ()) -> dict[str, str]:
+    """Return {path: SHA-256} of the local files that the stage reads: data, what the recipe holds out (`held`), local
+    rewards, and the benchmarks whose questions it drops or that it selects its best step on. DataError or UsageError
+    for one that is not there.
     """
-    return {str(path): content_hash(path) for path in _files(spec, root, tasks)}
+    return {str(path): content_hash(path) for path in _files(spec, root, tasks, held)}
 
 
-def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile]) -> list[Path]:
+def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]) -> list[Path]:
     if not isinstance(spec, TrainingSpec):
         return []
-    files = [file.path for source in spec.data for file in files_of(source, root)]
+    sources = (*spec.data, *(one.source for one in held))
+    files = [file.path for source in sources for file in files_of(source, root)]
     if own := getattr(stage_module(spec.type), "key_files", None):
         files += own(spec, root)
     drops, select = drops_questions(spec, tasks), spec.train.select
@@ -36,7 +39,12 @@ def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile]) -> list[Path]
 
 
 def require_inputs(
-    stage: str, hashes: Mapping[str, str], spec: StageSpec, root: Path, tasks: Sequence[TaskFile]
+    stage: str,
+    hashes: Mapping[str, str],
+    spec: StageSpec,
+    root: Path,
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held] = (),
 ) -> None:
     """Raise InputChanged, naming the files, when they are not those of `hashes`, as `input_hashes` returned them.
 
@@ -45,7 +53,7 @@ def require_inputs(
     changed = [f"{path} was deleted" for path in hashes if not Path(path).is_file()]
     changed += [f"{path} was edited" for path, hashed in hashes.items() if _edited(Path(path), hashed)]
     if not changed:
-        changed = [f"{path} is new" for path in map(str, _files(spec, root, tasks)) if path not in hashes]
+        changed = [f"{path} is new" for path in map(str, _files(spec, root, tasks, held)) if path not in hashes]
     if changed:
         raise InputChanged(
             f"stage {stage}: {'; '.join(changed)} since the run was planned, so its result is not published",

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile
+from statllama.config.holdout import Held
 from statllama.config.stage import StageSpec, TrainingSpec
-from statllama.data.prepare import settled
+from statllama.data.held_rows import held_descriptions
+from statllama.data.prepare import settled, settled_held
 from statllama.evaluation.gates import GateAnswer, answers
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
@@ -60,9 +62,11 @@ class PlannedStage:
         """Return the stage, with nothing left open: commits in place of branches."""
         return self.fixed.spec
 
-    def require_inputs(self, root: Path, tasks: Sequence[TaskFile]) -> None:
-        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`: the recipe's."""
-        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks)
+    def require_inputs(self, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]) -> None:
+        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`, `held`: the
+        recipe's.
+        """
+        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks, held)
 
     @property
     def cached(self) -> bool:
@@ -107,7 +111,8 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
     ]
     tasks = recipe.tasks()
     require_enough(wanted, tasks, recipe.evaluate)
-    fixed = [_fixed(recipe, spec, base, tasks) for spec in specs]
+    held = settled_held(recipe.held, recipe.root, store.memory)
+    fixed = [_fixed(recipe, spec, base, tasks, held) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -121,11 +126,14 @@ def rearranged(
     return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True)
 
 
-def _fixed(recipe: Recipe, spec: StageSpec, base: Mapping[str, Any], tasks: Sequence[TaskFile]) -> Fixed:
+def _fixed(
+    recipe: Recipe, spec: StageSpec, base: Mapping[str, Any], tasks: Sequence[TaskFile], held: Sequence[Held]
+) -> Fixed:
     root = recipe.root
-    hashes = input_hashes(spec, root, tasks)  # before the key: a file edited in between is then not as it was hashed
-    selects = selection_material(spec, tasks, recipe.evaluate, {})
-    return Fixed(spec, own_material(spec, base, root, tasks, selects), hashes)
+    # Before the key: a file edited in between is then not as it was hashed.
+    hashes = input_hashes(spec, root, tasks, held)
+    selects = selection_material(spec, tasks, recipe.evaluate, held, root)
+    return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root), selects), hashes)
 
 
 def _arrange(

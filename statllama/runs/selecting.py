@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.holdout import Held
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.contamination import read_items
+from statllama.data.held_rows import held_descriptions
 from statllama.errors import UsageError
+from statllama.evaluation.held_score import HELD_PROTOCOL
 from statllama.evaluation.suite import ASKED, PROTOCOL
+from statllama.stages import stage_module
 
 LEAST_ITEMS = 50
 """Of a benchmark: below it the standard error of a score near a half is above 7 points."""
@@ -54,18 +59,30 @@ def require_items(stage: TrainingSpec, task: str, count: int, limit: int | None)
 
 
 def selection_material(
-    stage: StageSpec, tasks: Sequence[TaskFile], evaluate: EvaluateSpec, holdouts: Mapping[str, Any]
+    stage: StageSpec, tasks: Sequence[TaskFile], evaluate: EvaluateSpec, held: Sequence[Held], root: Path
 ) -> dict[str, Any] | None:
-    """Return what of a stage's selection is in its key, in place of its name; None where it selects nothing.
+    """Return what of a stage's selection is in its key, in place of a name; None where it selects nothing.
 
-    `holdouts`: {name: what describes it}.
+    `held`: what the recipe holds out, with settled sources; `root`: the recipe's.
     """
     select = stage.train.select if isinstance(stage, TrainingSpec) else None
     if select is None:
         return None
     if (name := select.holdout) is not None:
-        return {"numerics": CHOICE_NUMERICS, "holdout": holdouts[name or stage.name]}
+        rows = [one for one in held if one.name == (name or stage.name)]
+        return {"numerics": CHOICE_NUMERICS, "protocol": HELD_PROTOCOL, **_rows(rows, evaluate, root)}
     (fingerprint,) = [task_fingerprint(task) for task in tasks if task.name == select.on]
     asked = evaluate.model_dump(mode="json", include=set(ASKED))
     libraries = {"lm_eval": version("lm_eval")}
     return {"numerics": CHOICE_NUMERICS, "task": fingerprint, "protocol": PROTOCOL, "asked": asked, **libraries}
+
+
+def _rows(held: Sequence[Held], evaluate: EvaluateSpec, root: Path) -> dict[str, Any]:
+    """Return what decides the token ids of a hold-out, and which of them have loss."""
+    owner = held[0].stage
+    if owner is None:
+        how = {"max_length": evaluate.max_length}
+    else:
+        kind, train_on = stage_module(owner.type).DATA_KIND, owner.data_options["train_on"]
+        how = {"kind": kind, "train_on": train_on, "max_length": owner.train.max_length}
+    return {"rows": held_descriptions(held, root), **how}

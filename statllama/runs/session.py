@@ -19,6 +19,7 @@ from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import this_machine
 from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
+from statllama.runs.held import HeldBack
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
@@ -36,7 +37,8 @@ from statllama.train.steps import steps_of
 if TYPE_CHECKING:
     from statllama.data.holdout import Holdout
     from statllama.data.prepare import Prepared
-    from statllama.data.select import Guard, Selection
+    from statllama.data.select import Guard
+    from statllama.data.selection import Selection
     from statllama.model.base_model import Base
     from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
@@ -80,6 +82,7 @@ class Session:
         self.loaded.on_base(self._require_lengths)
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
+        self.held = HeldBack(recipe, store, self.loaded, reporter)
         self.cache: dict[str, list[str]] = {}
         """{stage: keys of the cached data that it was given}"""
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
@@ -101,7 +104,7 @@ class Session:
         """
         if spec.name not in self._prepared:
             prepared = self._prepared[spec.name] = self._prepare(spec)
-            self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in]
+            self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in, *self.held.kept_in]
         return self._prepared[spec.name]
 
     def _prepare(self, spec: TrainingSpec) -> Prepared:
@@ -121,16 +124,16 @@ class Session:
             )
 
     def guard(self, spec: TrainingSpec) -> Guard:
-        """Return the benchmark questions that the stage's rows must not copy."""
+        """Return what the stage's rows must not copy: benchmark questions, and what the recipe holds out."""
         from statllama.data.select import Guard
 
-        return Guard(spec.deduplicate, spec.decontaminate, self.tasks)
+        return Guard(spec.deduplicate, spec.decontaminate, self.tasks, self.held.out, spec.name)
 
     def holdouts(self) -> tuple[Holdout, ...]:
         """Return all hold-outs of the recipe, tokenised: those of its stages in order, then `evaluate.holdouts`; of all
         its stages, also those that are not part of this run.
         """
-        raise NotImplementedError
+        return self.held.holdouts
 
     def holdout(self, stage: str) -> Holdout | None:
         """Return a stage's own hold-out; None when it has none."""
@@ -152,7 +155,7 @@ class Session:
                 note=self.reporter.note,
             )
         selection.require_clean()
-        self.cache[spec.name] = [selection.kept_in]
+        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
@@ -225,7 +228,7 @@ class Session:
         self._require_unchanged(stage)
 
     def _require_unchanged(self, stage: PlannedStage) -> None:
-        stage.require_inputs(self.recipe.root, self.tasks)
+        stage.require_inputs(self.recipe.root, self.tasks, self.recipe.held)
         require_identity(self.recipe.base, self.identity, self.store.memory)
 
     def _fit(self, stage: PlannedStage, hold: Hold) -> dict[str, Any]:
@@ -246,6 +249,8 @@ class Session:
         write_json(job.folder / "out" / "history.json", outcome.history)
         data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
         data["contamination"] = prepared.selection.contamination()
+        if self.held.out is not None:
+            data["held_out"] = {"sets": self.held.out.counts(), **prepared.selection.held_back()}
         dtype = str(base.dtype).removeprefix("torch.")
         where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
         return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where)
