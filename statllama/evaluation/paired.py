@@ -41,8 +41,8 @@ Verdict = Literal["better", "worse", "no evidence of a difference"]
 Clusters = Sequence[Hashable] | None
 """The cluster of each item; None where each item is one by itself."""
 Weights = Sequence[int] | None
-"""The number of tokens that each item's score is the mean over, where a mean of items counts each token once; None where
-each item counts once. An item is then what a cluster of its tokens is."""
+"""Tokens of each item, where its score is the mean over them and a mean of items counts each token once: an item is
+then what a cluster of its tokens is. None where each item counts once."""
 WIDEST = 100.0  # nats: the end of the range of a difference of losses, as 1 is that of shares
 
 

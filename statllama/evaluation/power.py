@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Literal
 
-from statllama.config.metrics import LIKELIHOOD
+from statllama.config.metrics import LIKELIHOOD, LOG_PROBABILITY
 from statllama.evaluation.paired import ALPHA, WIDEST, Change, design_effect, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_quantile
-from statllama.evaluation.unit import SHARE, Unit, unit_of
+from statllama.evaluation.unit import unit_of
 
 POWER = 0.8
 CORRELATION = 0.5  # of two models' scores of the same items; 0.3 to 0.7 in Miller (2024, arXiv 2411.00640)
@@ -165,20 +165,22 @@ class Smallest:
     """Smallest change from the base, in points, that is shown with 80 % power; 100 where none is."""
     tests: int
     """Number of changes that are judged together."""
-    unit: Unit = SHARE
-    """What a change is told in."""
+    metric: str = ""
+    """The benchmark's metric, where a change is not told in points."""
 
     def __str__(self) -> str:
-        if self.change >= 100 and not self.unit.loss:
+        unit = unit_of(self.metric)
+        if self.change >= 100 and not unit.loss:
             return "80 % power for no true change: too few items"
         among = f", among {self.tests:,} changes" if self.tests > 1 else ""
-        return f"80 % power for a true change of {self.unit.size(self.change)}{among}"
+        return f"80 % power for a true change of {unit.size(self.change)}{among}"
 
 
 def smallest_for(metric: str, accuracy: float, changes: Iterable[Change]) -> Smallest | None:
     """Return `smallest_of`, or of a metric that every model moves a little on every item `smallest_smooth`."""
-    unit = unit_of(metric)
-    return smallest_smooth(changes, unit) if metric == LIKELIHOOD or unit.loss else smallest_of(accuracy, changes)
+    if metric not in (LIKELIHOOD, LOG_PROBABILITY):
+        return smallest_of(accuracy, changes)
+    return smallest_smooth(changes, metric if metric == LOG_PROBABILITY else "")
 
 
 def smallest_of(accuracy: float, changes: Iterable[Change]) -> Smallest | None:
@@ -190,7 +192,7 @@ def smallest_of(accuracy: float, changes: Iterable[Change]) -> Smallest | None:
     return Smallest(measured(accuracy, found).smallest_change(tests), tests)
 
 
-def smallest_smooth(changes: Iterable[Change], unit: Unit = SHARE) -> Smallest | None:
+def smallest_smooth(changes: Iterable[Change], metric: str = "") -> Smallest | None:
     """Return what the items of measured changes of likelihoods could show, by Student's t; None without any.
 
     (t_a + z_b) times the changes' mean standard error. Their items all change a little, so that `smallest_of`, which
@@ -201,8 +203,8 @@ def smallest_smooth(changes: Iterable[Change], unit: Unit = SHARE) -> Smallest |
         return None
     tests = max(change.tests for change in found)
     needed = _quantile(ALPHA / tests / 2, found[0].clusters - 1) + NORMAL.inv_cdf(POWER)
-    most = 100 * (WIDEST if unit.loss else 1.0)
-    return Smallest(min(most, needed * fmean(change.stderr or 0.0 for change in found)), tests, unit)
+    most = 100 * (WIDEST if metric else 1.0)
+    return Smallest(min(most, needed * fmean(change.stderr or 0.0 for change in found)), tests, metric)
 
 
 def _quantile(level: float, degrees: int) -> float:

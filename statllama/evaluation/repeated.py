@@ -24,10 +24,22 @@ from statistics import fmean, stdev
 from typing import Any
 
 from statllama.evaluation.compare import Comparison, Contrast, Scored
-from statllama.evaluation.paired import ALPHA, Change, Clusters, Judged, Pivot, is_binary, judge, sums_of
+from statllama.evaluation.paired import (
+    ALPHA,
+    Change,
+    Clusters,
+    Judged,
+    Pivot,
+    Weights,
+    is_binary,
+    judge,
+    mean_of,
+    sums_of,
+)
 from statllama.evaluation.scorecard import require_comparable
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf, t_quantile
+from statllama.evaluation.unit import Unit, unit_of
 
 
 @dataclass(frozen=True)
@@ -79,13 +91,18 @@ class RecipeChange:
 
 
 def recipe_change(
-    before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], clusters: Clusters = None, tests: int = 1
+    before: Sequence[Sequence[float]],
+    after: Sequence[Sequence[float]],
+    clusters: Clusters = None,
+    tests: int = 1,
+    weights: Weights = None,
 ) -> RecipeChange:
     """Return the change between two recipes' scores (0 to 1): those of each run, on the same items in the same order.
 
     Runs of one place belong together, such as those of two recipes on one run of a shared stage. A model that is not
     trained anew has the same scores in each run. `tests`: number of changes that are judged together; that
-    number times p is below 0.05 exactly where the interval leaves 0 out. Raises ValueError for fewer than two runs, no
+    number times p is below 0.05 exactly where the interval leaves 0 out. `weights`: as in `paired_change`. Raises
+    ValueError for fewer than two runs, no
     items, or unequal lengths.
 
     >>> found = recipe_change([[0, 0, 1, 1]] * 2, [[1, 0, 1, 1], [1, 1, 1, 1]])
@@ -98,17 +115,17 @@ def recipe_change(
         raise ValueError("all runs need the same items")
     runs = [[b - a for a, b in zip(*pair, strict=True)] for pair in zip(before, after, strict=True)]
     means = [fmean(item) for item in zip(*runs, strict=True)]
-    sums = sums_of(means, clusters)
+    sums = sums_of(means, clusters, weights)
     binary = all(is_binary(old, new) for old, new in zip(before, after, strict=True))
-    pivot = Pivot.of(means, sums, binary)
-    spread = _spread(runs, means, clusters, pivot.unit**2) if len(sums) > 1 else None
+    pivot = Pivot.of(means, sums, binary, weights=weights)
+    spread = _spread(runs, means, clusters, pivot.unit**2, weights) if len(sums) > 1 else None
     center = 100 * pivot.center
     p = min(1.0, spread.p(center)) if spread else 1.0
     wide = spread.half_width(ALPHA / tests) if spread else math.inf
-    low, high = max(-100.0, center - wide), min(100.0, center + wide)
+    low, high = max(-100 * pivot.limit, center - wide), min(100 * pivot.limit, center + wide)
     change = Change(
         n=len(means),
-        difference=100 * fmean(means),
+        difference=100 * (fmean(means) if weights is None else mean_of(means, weights)),
         stderr=spread.stderr if spread else None,
         low=min(low, 0.0) if tests * p >= ALPHA else low,
         high=max(high, 0.0) if tests * p >= ALPHA else high,
@@ -122,12 +139,18 @@ def recipe_change(
     return RecipeChange(change, spread)
 
 
-def _spread(runs: Sequence[Sequence[float]], means: Sequence[float], clusters: Clusters, of_items: float) -> Spread:
+def _spread(
+    runs: Sequence[Sequence[float]], means: Sequence[float], clusters: Clusters, of_items: float, weights: Weights
+) -> Spread:
     """Return the error of the mean of `runs`. `means`: of each item; `of_items`: the squared error from items alone."""
-    count, n, mean = len(runs), len(means), fmean(means)
-    of_runs = stdev(found := [fmean(run) for run in runs]) ** 2 / count
+
+    def average(values: Sequence[float]) -> float:
+        return fmean(values) if weights is None else mean_of(values, weights)
+
+    count, n, mean = len(runs), len(means) if weights is None else sum(weights), average(means)
+    of_runs = stdev(found := [average(run) for run in runs]) ** 2 / count
     residuals = [
-        sums_of([value - item - own + mean for value, item in zip(run, means, strict=True)], clusters)
+        sums_of([value - item - own + mean for value, item in zip(run, means, strict=True)], clusters, weights)
         for run, own in zip(runs, found, strict=True)
     ]
     groups = len(residuals[0])
@@ -169,6 +192,12 @@ class RecipeContrast:
     """Verdict on the recipe: on other items, and under other seeds."""
     checkpoint: Judged
     """Verdict on the first run alone: on other items. That of the comparison of the checkpoints."""
+    metric: str = ""
+
+    @property
+    def unit(self) -> Unit:
+        """Return what people read its figures as."""
+        return unit_of(self.metric)
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values."""
@@ -193,7 +222,7 @@ def compare_recipes(comparison: Comparison, repeated: Sequence[Repeated]) -> tup
                 require_comparable(sides[0][0], score)
             before, after = ([score.items for score in side] for side in sides)
             found[contrast.task, contrast.other] = recipe_change(
-                before, after, sides[0][0].clusters, contrast.overall.change.tests
+                before, after, sides[0][0].clusters, contrast.overall.change.tests, sides[0][0].weights
             )
     return tuple(
         _contrast(contrast, old, named[contrast.other], found[key])
@@ -227,4 +256,5 @@ def _contrast(contrast: Contrast, old: Repeated, new: Repeated, found: RecipeCha
         spread=found.spread,
         recipe=judge(found.change),
         checkpoint=Judged(contrast.overall.change, contrast.overall.p_adjusted, contrast.overall.verdict),
+        metric=contrast.metric,
     )

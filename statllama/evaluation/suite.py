@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.benchmarks import FunctionRef, TaskFile
 from statllama.config.evaluate import EvaluateSpec
-from statllama.config.metrics import POINTS, by_likelihood, rubric_column
+from statllama.config.metrics import HOLDOUT, POINTS, by_likelihood, rubric_column
 from statllama.data.chat import TEMPLATE_VARIABLES
 from statllama.data.work import Work
 from statllama.errors import EvaluationError, StatllamaError
 from statllama.evaluation.answers import Answers, Progress
 from statllama.evaluation.held_out import likelihood, metric_list
+from statllama.evaluation.held_score import Asked, score_held, task_name
 from statllama.evaluation.items import make_task
 from statllama.evaluation.requests import Requests
 from statllama.evaluation.rubric import share
@@ -36,6 +37,7 @@ from statllama.store.commits import known_to_be_there
 from statllama.store.noise import hush
 
 if TYPE_CHECKING:
+    from statllama.data.holdout import Holdout
     from statllama.evaluation.language_model import Budget, LanguageModel
 
 hush()
@@ -103,15 +105,24 @@ class Suite:
     """Benchmarks that are loaded once and then asked of any number of models."""
 
     def __init__(
-        self, tasks: Iterable[TaskFile], spec: EvaluateSpec, on_note: Callable[[str], None] = lambda text: None
+        self,
+        tasks: Iterable[TaskFile],
+        spec: EvaluateSpec,
+        on_note: Callable[[str], None] = lambda text: None,
+        holdouts: Callable[[], Sequence[Holdout]] = tuple,
     ) -> None:
-        """Take `on_note`, called with a sentence when memory runs out and scoring goes on in smaller passes."""
+        """Take `on_note`, called with a sentence when memory runs out and scoring goes on in smaller passes.
+
+        `holdouts`: returns the rows that are kept out of training, which are read when they are first scored.
+        """
+        self._holdouts = holdouts
         self.tasks, self.spec = {task.name: task for task in tasks}, spec
         for task in self.tasks.values():
             _check_data(task, spec)
         self._loaded: dict[str, Any] = {}
         self._requests: dict[str, Requests] = {}
         self._budget: Budget | None = None  # shrinks for all models when memory runs out
+        self._held_tokens: int | None = None  # likewise
         self._on_note = on_note
         self.spent = Spent(Work(), 0, 0)
         """What the last score took."""
@@ -128,12 +139,18 @@ class Suite:
 
         EvaluationError for a benchmark whose data cannot be had, or an item without a valid answer.
         """
+        if name.startswith(HOLDOUT):
+            return self.holdout(name)
         if name not in self._loaded:
             task = self.tasks[name]
             hub = nullcontext("") if task.is_local else known_to_be_there(str(task.config["dataset_path"]))
             with _same_draws(), _quiet(), hub as unreached, _explained(task, unreached):
                 self._loaded[name] = _load(task, self.spec, self._cache.name)
         return self._loaded[name]
+
+    def holdout(self, name: str) -> Holdout:
+        """Return the hold-out that is scored under this name."""
+        return next(held for held in self._holdouts() if task_name(held.name) == name)
 
     def score(
         self,
@@ -143,12 +160,14 @@ class Suite:
         answers: Answers | None = None,
         on_progress: Progress | None = None,
     ) -> TaskScore:
-        """Return the score of a loaded model on one of the benchmarks. `answers`: where answers are kept, and come
-        from.
+        """Return the score of a loaded model on one of the benchmarks or hold-outs. `answers`: where answers are kept,
+        and come from.
 
         Raises EvaluationError: no chat template, a prompt without exactly one BOS, a template that names no column,
         memory that ran out, and what `load` raises.
         """
+        if name.startswith(HOLDOUT):
+            return self._score_held(self.holdout(name), model, tokenizer, answers or Answers(), on_progress)
         from statllama.evaluation.language_model import LanguageModel
 
         task, _ = self.tasks[name], self.load(name)
@@ -158,6 +177,33 @@ class Suite:
             judged = requests.judge(said)
             self.spent = Spent(lm.read, lm.asked, lm.distinct)
             return collect(task, requests, judged, len(lm.cut), len(lm.unfinished), time.perf_counter() - started)
+
+    def _score_held(
+        self, held: Holdout, model: Any, tokenizer: Any, answers: Answers, on_progress: Progress | None
+    ) -> TaskScore:
+        read, asked = Work(), 0
+
+        def count(work: Work) -> None:
+            nonlocal read
+            read += work
+
+        def shrink(tokens: int) -> None:
+            self._held_tokens = tokens
+            self._on_note(
+                f"{task_name(held.name)}: out of memory: scoring goes on with passes of at most {tokens:,} tokens"
+            )
+
+        def tell(done: int, total: int, task: str) -> None:
+            nonlocal asked
+            asked = asked or total - done
+            if on_progress is not None:
+                on_progress(done, total, task)
+
+        budget = self._held_tokens or self.spec.micro_tokens
+        with unchanged(model, tokenizer):
+            score = score_held(held, model, tokenizer, answers, Asked(budget, count, shrink, tell))
+        self.spent = Spent(read, asked, score.n)
+        return score
 
     def count(self, name: str, model: Any, tokenizer: Any, kind: type[LanguageModel]) -> Spent:
         """Return what it takes to ask a benchmark of a model that `kind` answers for. See `cost.py`."""

@@ -66,13 +66,26 @@ class Unit:
         """Return a change in figures, with its sign."""
         return f"{self.change(points):+.{self.digits}f}"
 
+    @property
+    def of_changes_in_full(self) -> str:
+        """Return the unit of a change for a caption."""
+        return self.of_changes if self.loss else "percentage points"
+
+    def figure(self, points: float) -> str:
+        """Return the size of a change, or its error, without unit and sign.
+
+        >>> unit_of("acc").figure(2.3), unit_of(LOG_PROBABILITY).figure(2.3)
+        ('2.3', '0.023')
+        """
+        return f"{abs(self.change(points)):.{self.digits}f}"
+
     def size(self, points: float) -> str:
         """Return the size of a change with its unit.
 
         >>> unit_of("acc").size(2.3), unit_of(LOG_PROBABILITY).size(2.3)
         ('2.3 points', '0.023 nats per token')
         """
-        return f"{abs(self.change(points)):.{self.digits}f} {self.of_changes}"
+        return f"{self.figure(points)} {self.of_changes}"
 
 
 SHARE = Unit("", False, "per cent", "points")

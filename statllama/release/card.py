@@ -294,7 +294,10 @@ def _limits(
     yield "## Limits"
     said = list(missing(subject, found, [stack.name for stack in found.stacks]))
     if not subject.evaluate.tasks:
-        said.append("No benchmark was scored, so its abilities are unknown.")
+        held = (
+            ": what is known is how well it predicts held-out rows like those it was trained on" if subject.held else ""
+        )
+        said.append(f"No benchmark was scored, so its abilities are unknown{held}.")
     for stage, _ in stages:
         if _manifest(stage)["metrics"].get("ended_by") == "drift":
             said.append(f"{stage.name} drifted beyond its cap; its adapter is the last one within it.")

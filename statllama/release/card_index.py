@@ -22,7 +22,8 @@ METRICS = {"acc": "accuracy", "acc_norm": "accuracy", "exact_match": "exact_matc
 def model_index(subject: Subject, found: Recorded, name: str) -> dict[str, Any]:
     """Return `metrics` and `model-index` with the released stack's score on each benchmark; empty without scores.
 
-    A value is a share from 0 to 1. None is verified: that is the hub's word for evaluations that the hub ran.
+    A value is a share from 0 to 1, or a loss on held-out rows in nats per token. None is verified: that is the hub's
+    word for evaluations that the hub ran.
     """
     if not found.scores:
         return {}
@@ -33,20 +34,26 @@ def model_index(subject: Subject, found: Recorded, name: str) -> dict[str, Any]:
     results = [
         {
             "task": {"type": "text-generation", "name": "Text generation"},
-            "dataset": _dataset(tasks[score.task], score),
+            "dataset": _held(score) if score.held else _dataset(tasks[score.task], score),
             "metrics": [
                 {
-                    "type": METRICS.get(score.metric, score.metric),
-                    "value": round(score.value, 4),
-                    "name": score.metric,
+                    "type": METRICS.get(score.unit.metric, score.unit.metric),
+                    "value": round(score.unit.score(score.value) if score.unit.loss else score.value, 4),
+                    "name": score.unit.metric,
                     "verified": False,
                 }
             ],
         }
         for score in scores
     ]
-    types = dict.fromkeys(METRICS.get(score.metric, score.metric) for score in scores)
+    types = dict.fromkeys(METRICS.get(score.unit.metric, score.unit.metric) for score in scores)
     return {"metrics": [*types], "model-index": [{"name": name, "results": results}]}
+
+
+def _held(score: TaskScore) -> dict[str, Any]:
+    """Return a hold-out of the recipe, which is no dataset of the hub."""
+    args = {"items": f"{score.n:,}", "version": score.version}
+    return {"name": score.task, "type": "held-out-rows", "split": "holdout", "args": args}
 
 
 def _dataset(task: TaskFile, score: TaskScore) -> dict[str, Any]:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import StatllamaError
 from statllama.evaluation.meaning import Selected, notes, sentences
 from statllama.evaluation.paired import Judged, judge
-from statllama.evaluation.power import smallest_of
+from statllama.evaluation.power import smallest_for
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.release.markdown import plain, table
-from statllama.report.data import estimate
-from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, several
+from statllama.report.data import estimate_of
+from statllama.report.words import DASH, figure, interval, p_equals, percent, points, points_interval, scored, several
 from statllama.runs.family import Family
 from statllama.runs.scorebook import ScoreBook
 from statllama.runs.subject import BASE, StackRef, Subject
@@ -65,9 +64,8 @@ def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
     if stack.name == BASE:
         stacks = (stack,)
     try:
-        tasks = chosen_tasks(subject.evaluate, subject.root)
-        book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
-        scores: dict[str, dict[str, TaskScore]] = {task.name: {} for task in tasks}
+        book = ScoreBook.of(subject, store)
+        scores: dict[str, dict[str, TaskScore]] = {task: {} for task in book.fingerprints}
         for ref in stacks:
             for task, score in book.known(ref).items():
                 scores[task][ref.name] = score
@@ -105,17 +103,17 @@ def _against_base(scores: Iterable[str]) -> dict[str, tuple[str]]:
 
 
 def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, ...]:
-    value, judged = estimate(score.items, score.clusters), found.changes.get((task, name))
+    value, judged = estimate_of(score), found.changes.get((task, name))
     label = f"**{plain(name)}**" if name == found.last else plain(name)
     label += " (selected on)" if found.selected.get(name, {}).get(task) else ""
     if judged is None:
-        return label, percent(value.value), interval(value), *(DASH,) * 4
+        return label, scored(value), interval(value), *(DASH,) * 4
     return (
         label,
-        percent(value.value),
+        scored(value),
         interval(value),
-        points(judged.change.difference),
-        points_interval(judged.change),
+        points(judged.change.difference, score.unit),
+        points_interval(judged.change, score.unit),
         p_equals(judged.p_adjusted).removeprefix("= "),
         judged.verdict,
     )
@@ -123,11 +121,15 @@ def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, 
 
 def _smallest(found: Recorded, task: str) -> Iterator[str]:
     changes = (judged.change for (name, _), judged in found.changes.items() if name == task)
-    if smallest := smallest_of(found.scores[task][BASE].value, changes):
+    base = found.scores[task][BASE]
+    if smallest := smallest_for(base.metric, base.value, changes):
         yield f"{smallest}."
 
 
 def _protocol(score: TaskScore) -> Iterator[str]:
+    if score.held:
+        yield from _held(score)
+        return
     yield f"Metric {plain(score.metric)}, version {plain(score.version)}, {several(score.n, 'item')}."
     if score.chance is not None:
         yield f"Chance is {percent(100 * score.chance)}."
@@ -141,14 +143,39 @@ def _protocol(score: TaskScore) -> Iterator[str]:
         yield f"{several(score.truncated, 'prompt')} did not fit and lost their beginning."
 
 
+def _held(score: TaskScore) -> Iterator[str]:
+    """Yield what the score on a hold-out is."""
+    rows = several(score.n, "row")
+    if not score.unit.loss:
+        yield (
+            f"Share of {several(score.n, 'preference pair')}, none of which any stage was trained on, whose chosen "
+            "answer the model finds likelier than the rejected one, by the mean log-probability of its tokens. Loss of "
+            f"the chosen answers before training: {score.others['loss']:.3f} nats per token."
+        )
+        return
+    yield (
+        f"Loss on {rows} that no stage was trained on, copies of them neither: nats per token, lower is better. The "
+        f"perplexity of the base is {score.others['perplexity']:.2f}. Changes are paired by row, each of which weighs "
+        "as much as it has tokens; intervals by Student's t, p the larger one of that test and of the sign-flip test."
+    )
+
+
 def _how(subject: Subject) -> str:
     spec = subject.evaluate
     asked = "through the chat template" if spec.chat_template else "as plain text"
     base = "in 4 bits (NF4)" if subject.base.quantization == "nf4" else "as stored"
+    models = (
+        f"The models are the stacks of adapters as they were trained, on the base {base}; how far the files here are "
+        "from that is under Verification."
+    )
+    if not spec.tasks:
+        return (
+            f"{models} Intervals of changes and p are for all changes that the run asks about together (Bonferroni), "
+            "whether or not they are in these tables."
+        )
     return (
         f"Scored with lm-evaluation-harness: prompts {asked}, at most {spec.max_length:,} tokens of context, few-shot "
-        f"examples drawn under seed {spec.seed}, greedy replies. The models are the stacks of adapters as they were "
-        f"trained, on the base {base}; how far the files here are from that is under Verification. Scores have 95 % "
+        f"examples drawn under seed {spec.seed}, greedy replies. {models} Scores have 95 % "
         "intervals by Wilson (1927), changes those of Agresti and Min (2005). p is two-sided, the larger one of that "
         "interval's test and of McNemar's mid-p test on the same items before and after. Intervals of changes and p "
         "are for all changes that the run asks about together (Bonferroni), whether or not they are in these tables: "
@@ -160,7 +187,7 @@ def _how(subject: Subject) -> str:
 def forgotten_section(subject: Subject, found: Recorded) -> Iterator[str]:
     """Yield the released stack's losses on benchmarks that its stages were not meant to raise, and its drift."""
     yield "## What it forgot"
-    domain = subject.evaluate.domain or subject.evaluate.tasks[:1]
+    domain = subject.domain
     others = [task for task in found.scores if task not in domain and found.last in found.scores[task]]
     if found.last == BASE:
         yield "This is the base."
@@ -184,10 +211,11 @@ def _loss(found: Recorded, task: str) -> str:
     judged = found.changes[task, found.last]
     change = judged.change
     scores = [found.scores[task][name] for name in (BASE, found.last)]
-    before, after = (estimate(score.items, score.clusters) for score in scores)
+    before, after = map(estimate_of, scores)
+    unit = scores[0].unit
     figures = (
-        f"{percent(before.value)} before, {percent(after.value)} after ({points(change.difference)} points, "
-        f"interval {points_interval(change)}, p {p_equals(judged.p_adjusted)})"
+        f"{scored(before)} before, {scored(after)} after ({points(change.difference, unit)} {unit.of_changes}, "
+        f"interval {points_interval(change, unit)}, p {p_equals(judged.p_adjusted)})"
     )
     if found.selected.get(found.last, {}).get(task):
         figures += ", a score that a step was selected on, which is no test"
@@ -197,14 +225,14 @@ def _loss(found: Recorded, task: str) -> str:
     }
     return said.get(
         judged.verdict,
-        f"No evidence of a difference on {plain(task)}: {figures}. A loss of up to {max(0.0, -change.low):.1f} points "
-        "is not excluded.",
+        f"No evidence of a difference on {plain(task)}: {figures}. A loss of up to "
+        f"{unit.figure(max(0.0, -change.low))} {unit.of_changes} is not excluded.",
     )
 
 
 def missing(subject: Subject, found: Recorded, names: Sequence[str]) -> Iterator[str]:
     """Yield the benchmarks of the run that some of these stacks are not scored on."""
-    for task in subject.evaluate.tasks:
+    for task in subject.benchmarks:
         without = [name for name in names if name not in found.scores.get(task, {})]
         if without:
             yield f"{task} was not scored for {', '.join(without)}."

@@ -42,7 +42,8 @@ def scores(benchmarks: Sequence[Benchmark]) -> Markup | None:
     return picture(
         "scores",
         "Scores with 95 % intervals",
-        "A panel for each benchmark, with the score of the base and of the stack after each stage, in per cent. "
+        "A panel for each benchmark, with the score of the base and of the stack after each stage, in per cent"
+        f"{', losses of held-out rows in nats per token' if any(b.unit.loss for b in benchmarks) else ''}. "
         "The shaded band is the base's interval.",
         lambda width: _draw_scores(benchmarks, width),
     )
@@ -59,7 +60,8 @@ def _draw_scores(benchmarks: Sequence[Benchmark], width: int) -> Figure:
         for column, benchmark in enumerate(row):
             x, y = column * (each + 24), sum(heights[:index]) + 26
             ax = axes_at(figure, x + left, y, each - left - 12, ROW * len(benchmark.scores))
-            ax.set_title(short(benchmark.task, each, BOLD), pad=6, x=-left / ax.bbox.width)
+            title = f"{benchmark.task}: loss, lower is better" if benchmark.unit.loss else benchmark.task
+            ax.set_title(short(title, each, BOLD), pad=6, x=-left / ax.bbox.width)
             _rows_of_scores(ax, benchmark, left)
     return figure
 
@@ -72,7 +74,7 @@ def _rows_of_scores(ax: Axes, benchmark: Benchmark, left: float) -> None:
     _floors(ax, benchmark)
     for place, score in enumerate(shown):
         bars_across(ax, [score.estimate], [place], PAINT["muted"] if place == 0 else paint(0))
-    _rows(ax, [short(s.label, left - 10) for s in shown])
+    _rows(ax, [short(s.label, left - 10) for s in shown], loss=benchmark.unit.loss)
 
 
 def _floors(ax: Axes, benchmark: Benchmark) -> None:
@@ -83,8 +85,8 @@ def _floors(ax: Axes, benchmark: Benchmark) -> None:
         ax.axvline(100 * benchmark.blind.value, color=PAINT["muted"], linewidth=1, linestyle="-.", zorder=1)
 
 
-def _rows(ax: Axes, labels: Sequence[str]) -> None:
-    """Draw a row for each label, from the top, and per cent below."""
+def _rows(ax: Axes, labels: Sequence[str], *, loss: bool = False) -> None:
+    """Draw a row for each label, from the top, and per cent below, or a loss."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_yticks(range(len(labels)), list(labels))
@@ -92,7 +94,7 @@ def _rows(ax: Axes, labels: Sequence[str]) -> None:
     ax.tick_params(axis="y", length=0, labelcolor=PAINT["ink"])
     ax.tick_params(axis="x", length=3)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if loss else percent(value))
     ax.grid(axis="x")
     ax.spines["left"].set_visible(False)
 
@@ -102,14 +104,25 @@ def changes(benchmarks: Sequence[Benchmark]) -> Markup | None:
 
     Lines follow parents, so a recipe that branches shows its branches. None without a stage that is scored.
     """
+    return _changes("changes", "Gained and forgotten", [b for b in benchmarks if not b.unit.loss])
+
+
+def losses(benchmarks: Sequence[Benchmark]) -> Markup | None:
+    """Draw what `changes` does of the losses on held-out rows, in nats per token: down is better."""
+    return _changes("losses", "Change of held-out losses", [b for b in benchmarks if b.unit.loss])
+
+
+def _changes(ident: str, title: str, benchmarks: Sequence[Benchmark]) -> Markup | None:
     stacks = list(dict.fromkeys(score.stack for b in benchmarks for score in b.scores))
     if len(stacks) < 2:
         return None
+    unit = benchmarks[0].unit
     return picture(
-        "changes",
-        "Gained and forgotten",
-        f"Change from the base in percentage points over the stages {', '.join(stacks[1:])}, with intervals, "
-        f"a line for each benchmark: {', '.join(_named(b) for b in benchmarks)}. Lines of domain benchmarks are solid.",
+        ident,
+        title,
+        f"Change from the base in {unit.of_changes_in_full} over the stages {', '.join(stacks[1:])}, with intervals, "
+        f"a line for each benchmark: {', '.join(_named(b) for b in benchmarks)}. Lines of domain benchmarks are solid."
+        f"{' Down is better.' if unit.loss else ''}",
         lambda width: _draw_changes(benchmarks, stacks, width),
     )
 
@@ -125,7 +138,8 @@ def _draw_changes(benchmarks: Sequence[Benchmark], stacks: Sequence[str], width:
     ends = [_line_of_changes(ax, benchmarks, index, stacks) for index in range(len(benchmarks))]
     ax.plot([0], [0], marker="o", color=PAINT["muted"], markersize=6, zorder=4)
     _stacks_below(ax, stacks)
-    ax.set_ylabel("" if narrow else "change from the base, points")
+    unit = benchmarks[0].unit
+    ax.set_ylabel("" if narrow else f"change from the base, {unit.of_changes}")
     if narrow:
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.01), borderaxespad=0, handletextpad=0.4, labelspacing=0.3)
     else:
@@ -148,9 +162,9 @@ def _line_of_changes(ax: Axes, benchmarks: Sequence[Benchmark], index: int, stac
     for score in benchmarks[index].scores:
         if score.from_base is None or score.from_parent is None:
             continue
-        change = score.from_base.change
-        intervals.append(Estimate(change.difference, change.low, change.high))
-        places[score.stack] = (stacks.index(score.stack) + shift, change.difference)
+        change, unit = score.from_base.change, benchmarks[index].unit
+        intervals.append(Estimate(unit.change(change.difference), *unit.bounds(change.low, change.high)))
+        places[score.stack] = (stacks.index(score.stack) + shift, intervals[-1].value)
         if score.from_parent.against in places:
             start, end = places[score.from_parent.against], places[score.stack]
             solid = "-" if benchmarks[index].domain else (0, (5, 3))

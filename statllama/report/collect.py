@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.benchmarks import chosen_tasks
 from statllama.config.shipped import shipped_root
 from statllama.evaluation.chosen import Chosen
 from statllama.evaluation.gates import answers
 from statllama.evaluation.meaning import Selected, notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
-from statllama.evaluation.power import smallest_of
+from statllama.evaluation.power import smallest_for
 from statllama.evaluation.scorecard import compare_scores
 from statllama.evaluation.scores import TaskScore, floor_known
+from statllama.evaluation.unit import SHARE, Unit
 from statllama.report.curves import BEHAVIOUR
 from statllama.report.data import (
     Benchmark,
@@ -35,6 +35,7 @@ from statllama.report.data import (
     Stage,
     Topic,
     estimate,
+    estimate_of,
 )
 from statllama.report.flips import flips_of
 from statllama.report.words import several
@@ -57,13 +58,12 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
     """Return all that the page shows of a run. StoreError for a damaged score, BenchmarkError for a benchmark that is
     gone. Of a run that has not `ended`, scores that are missing may come yet, so no note tells of them.
     """
-    tasks = chosen_tasks(subject.evaluate, subject.root)
-    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
+    book = ScoreBook.of(subject, store)
     stacks = subject.stacks()
     last = subject.last if subject.trained else None
     shown = _compared(stacks, last)
     scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
-    wanted = subject.evaluate.domain or subject.evaluate.tasks[:1]
+    wanted = subject.domain
     judged = _judged(Family.of(subject), stacks, scores)
     selected = subject.selected(stacks)
     record, gates = subject.record, tuple(_gates(subject, stacks, scores))
@@ -97,7 +97,7 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
 def collect_dial(result: Dial, subject: Subject) -> DialData:
     """Return a dial that was scored just now, for its page: the first domain benchmark against the first other one."""
     tasks = [score.task for score in result.notches[0].scores]
-    wanted = subject.evaluate.domain or tuple(tasks[:1])
+    wanted = subject.domain or tuple(tasks[:1])
     domain = next((task for task in tasks if task in wanted), tasks[0])
     return DialData(
         name=subject.name,
@@ -117,10 +117,9 @@ def _dial_notes(result: Dial) -> Iterator[str]:
 
 
 def _setting(notch: Notch) -> DialPoint:
-    deltas = {task: _delta("scale 1", judged) for task, judged in notch.changes.items()}
-    return DialPoint(
-        notch.factor, {score.task: estimate(score.items, score.clusters) for score in notch.scores}, deltas
-    )
+    units = {score.task: score.unit for score in notch.scores}
+    deltas = {task: _delta("scale 1", judged, units[task]) for task, judged in notch.changes.items()}
+    return DialPoint(notch.factor, {score.task: estimate_of(score) for score in notch.scores}, deltas)
 
 
 def _compared(stacks: Sequence[StackRef], last: str | None) -> tuple[str, ...]:
@@ -164,8 +163,8 @@ def _judged(family: Family, stacks: Sequence[StackRef], scores: Scores) -> AllJu
     }
 
 
-def _delta(against: str, judged: Judged) -> Delta:
-    return Delta(against, judged.change, judged.p_adjusted, judged.verdict)
+def _delta(against: str, judged: Judged, unit: Unit) -> Delta:
+    return Delta(against, judged.change, judged.p_adjusted, judged.verdict, unit)
 
 
 def _benchmark(
@@ -185,16 +184,17 @@ def _benchmark(
         rows.append(
             Score(
                 stack=stack.name,
-                estimate=estimate(own.items, own.clusters),
+                estimate=estimate_of(own),
                 n=own.n,
                 total=own.total,
                 truncated=own.truncated,
-                from_base=_delta(BASE, from_base) if from_base else None,
-                from_parent=_delta(stack.parent, from_parent) if stack.parent and from_parent else None,
+                from_base=_delta(BASE, from_base, own.unit) if from_base else None,
+                from_parent=_delta(stack.parent, from_parent, own.unit) if stack.parent and from_parent else None,
                 selected=bool(selected.get(stack.name, {}).get(base.task)),
             )
         )
-    smallest = smallest_of(base.value, (score.from_base.change for score in rows if score.from_base is not None))
+    changes = [score.from_base.change for score in rows if score.from_base is not None]
+    smallest = smallest_for(base.metric, base.value, changes)
     return Benchmark(
         base.task,
         base.metric,
@@ -225,7 +225,7 @@ def _topics(found: Mapping[str, TaskScore], last: str | None) -> Iterator[Topic]
             changes[topic] = judge(paired_change(before, after, clusters[topic], len(places), found[last].smooth))
     for topic, at in places.items():
         estimates = {name: estimate([values[i] for i in at], clusters[topic]) for name, values in items.items()}
-        yield Topic(topic, len(at), estimates, _delta(BASE, changes[topic]) if topic in changes else None)
+        yield Topic(topic, len(at), estimates, _delta(BASE, changes[topic], SHARE) if topic in changes else None)
 
 
 def _stage(subject: Subject, stage: TrainedStage, book: ScoreBook) -> Stage:
@@ -323,7 +323,7 @@ def _gates(subject: Subject, stacks: Sequence[StackRef], scores: Scores) -> Iter
             if own is None or before is None or (gate.stages is not None and stack.name not in gate.stages):
                 continue
             (answer,) = answers({task: gate}, stack.name, [own], [found[BASE]], [before])
-            yield Gate(stack.name, task, against, answer.test, str(answer))
+            yield Gate(stack.name, task, against, answer.test, str(answer), own.unit)
 
 
 def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: bool) -> Iterator[str]:
@@ -335,7 +335,7 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: 
         if stage.entry is not None and (chosen := Chosen.of_metrics(stage.entry.manifest["metrics"])) is not None:
             yield f"{stage.name}: {chosen}."
     selected = subject.selected(stacks)
-    for task in subject.evaluate.tasks:
+    for task in subject.benchmarks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
         if missing and ended:

@@ -9,16 +9,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from statllama.config.blind import Blind
+from statllama.config.metrics import HOLDOUT
 from statllama.evaluation.paired import BudgetTest, Change, Clusters, Verdict, Z, clustered_error, sums_of
+from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.unit import SHARE, Unit, unit_of
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score and its 95 % interval, in per cent."""
+    """A score and its 95 % interval: in per cent, or for a loss in nats per token."""
 
     value: float
     low: float
     high: float
+    unit: Unit = field(default=SHARE, repr=False)
+
+
+def estimate_of(score: TaskScore) -> Estimate:
+    """Return a score as people read it, with a 95 % interval: `estimate`, or for a loss the normal interval."""
+    if not score.unit.loss:
+        return estimate(score.items, score.clusters)
+    value, half = score.unit.score(score.value), Z * (score.stderr or 0.0)
+    return Estimate(value, max(0.0, value - half), value + half, score.unit)
 
 
 def estimate(items: Sequence[float], clusters: Clusters = None) -> Estimate:
@@ -57,6 +69,8 @@ class Delta:
     """Of all `change.tests` changes that are judged together (Bonferroni), as the interval is."""
     verdict: Verdict
     """By this `p`."""
+    unit: Unit = SHARE
+    """What the change's figures are."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,16 @@ class Benchmark:
     """Share that guessing gets right, 0 to 1. None where items have no choices."""
     blind: Blind | None = None
     """Its blind baseline. None where it states none."""
+
+    @property
+    def unit(self) -> Unit:
+        """Return what its figures are."""
+        return unit_of(self.metric)
+
+    @property
+    def held(self) -> bool:
+        """Return whether it is of the recipe's own held-out rows."""
+        return self.task.startswith(HOLDOUT)
 
     def score(self, stack: str | None) -> Score | None:
         """Return the score of this stack, if it has one."""
@@ -245,6 +269,8 @@ class Gate:
     test: BudgetTest
     said: str
     """The answer in words."""
+    unit: Unit = SHARE
+    """What its figures are."""
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,8 @@ def environment() -> Environment:
         finalize=lambda value: value if isinstance(value, Markup) else clean(str(value)),
     )
     environment.filters |= {
-        "percent": words.percent,
-        "points": words.points,
+        "scored": words.scored,
+        "changed": words.changed,
         "count": words.count,
         "kind": words.kind,
         "interval": words.interval,
@@ -96,6 +96,8 @@ def _report(data: ReportData, drawn: Drawn) -> dict[str, object]:
     scored = data.benchmarks
     found = curves.curves(data.stages)
     changed = drawn.take("changes", scored, lambda: charts.changes(scored))
+    lost = drawn.take("losses", scored, lambda: charts.losses(scored))
+    shares, losses = ([b for b in scored if b.unit.loss is loss] for loss in (False, True))
     intervals = drawn.take("scores", scored, lambda: charts.scores(scored))
     boxes = [replace(stage, curve=None) for stage in data.stages]
     picture = drawn.take("graph", (boxes, data.base), lambda: graph(boxes, data.base))
@@ -112,7 +114,8 @@ def _report(data: ReportData, drawn: Drawn) -> dict[str, object]:
         "floored": any(benchmark.chance is not None for benchmark in scored),
         "blinded": any(benchmark.blind is not None for benchmark in scored),
         "score_tables": [tables.scores(benchmark) for benchmark in scored],
-        "changes": Chart(changed, tables.changes(scored)) if changed else None,
+        "changes": Chart(changed, tables.changes(shares)) if changed else None,
+        "losses": Chart(lost, tables.changes(losses)) if lost else None,
         "topics": list(filter(None, (_topics(b, i, data.last, drawn) for i, b in enumerate(scored)))),
         "gates": tables.gates(data.gates) if data.gates else None,
         "drift": tables.drift(data.stages),

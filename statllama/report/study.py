@@ -13,8 +13,9 @@ from statllama.evaluation.meaning import floors, notes, sentences
 from statllama.evaluation.paired import Judged
 from statllama.evaluation.repeated import RecipeContrast
 from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.unit import Unit
 from statllama.report import charts, tables, words
-from statllama.report.data import Benchmark, Delta, Score, estimate
+from statllama.report.data import Benchmark, Delta, Score, estimate_of
 from statllama.report.page import environment, save
 from statllama.report.tables import Cell, Table
 from statllama.runs.subject import BASE
@@ -98,7 +99,7 @@ def _benchmarks(result: StudyResult) -> Iterator[Benchmark]:
 
 
 def _score(name: str, found: TaskScore) -> Score:
-    return Score(name, estimate(found.items, found.clusters), found.n, found.total, found.truncated)
+    return Score(name, estimate_of(found), found.n, found.total, found.truncated)
 
 
 def _scores(result: StudyResult) -> Table:
@@ -116,7 +117,9 @@ def _scores(result: StudyResult) -> Table:
                     figure = result.paper(recipe, stack, task)
                     cells.append(words.DASH if figure is None else f"{figure:.2f} %")
             rows.append((f"{recipe}: {stack}", *cells))
-    return tables.table("Scores in per cent, with 95 % intervals", columns, rows)
+    held = [score for stacks in result.scores.values() for scores in stacks.values() for score in scores.values()]
+    losses = " (losses in nats per token)" if any(score.unit.loss for score in held) else ""
+    return tables.table(f"Scores in per cent{losses}, with 95 % intervals", columns, rows)
 
 
 def _held_against(result: StudyResult) -> Iterator[str]:
@@ -135,21 +138,25 @@ def _held_against(result: StudyResult) -> Iterator[str]:
 
 
 def _cell(score: TaskScore) -> Cell:
-    found = estimate(score.items, score.clusters)
-    return Cell(words.percent(found.value), below=(words.interval(found),))
+    found = estimate_of(score)
+    return Cell(words.scored(found), below=(words.interval(found),))
 
 
 def _comparison(result: StudyResult) -> Table:
     """Return every pipeline's change from the reference."""
     compared = result.comparison
     assert compared is not None
-    found = {(contrast.other, contrast.task): contrast.overall for contrast in compared.contrasts}
+    found = {
+        (c.other, c.task): Delta(compared.reference, c.overall.change, c.overall.p_adjusted, c.overall.verdict, c.unit)
+        for c in compared.contrasts
+    }
     tasks = [task for task in result.tasks if (compared.others[0], task) in found]
     rows: list[tuple[str | Cell, ...]] = [
-        (other, *(tables.change(_delta(compared.reference, found[other, task])) for task in tasks))
-        for other in compared.others
+        (other, *(tables.change(found[other, task]) for task in tasks)) for other in compared.others
     ]
-    return tables.table(f"Change from {compared.reference}, in percentage points", ("pipeline", *tasks), rows)
+    losses = " (of losses in nats per token)" if any(c.unit.loss for c in compared.contrasts) else ""
+    what = f"Change from {compared.reference}, in percentage points{losses}"
+    return tables.table(what, ("pipeline", *tasks), rows)
 
 
 def _delta(against: str, judged: Judged) -> Delta:
@@ -163,28 +170,29 @@ def _recipes(contrasts: Sequence[RecipeContrast], reference: str) -> tuple[Table
     for task in dict.fromkeys(contrast.task for contrast in contrasts):
         of_task = [contrast for contrast in contrasts if contrast.task == task]
         first = of_task[0]
-        before = _over_runs(first.before, first.before_sd)
+        before = _over_runs(first.before, first.before_sd, first.unit)
         base: tuple[str | Cell, ...] = (reference, before, *[Cell(words.DASH)] * 5)
-        caption = f"{task}: change from {reference} over the runs, in percentage points"
+        caption = f"{task}: change from {reference} over the runs, in {first.unit.of_changes_in_full}"
         found.append(tables.table(caption, columns, [base, *map(_recipe, of_task)]))
     return tuple(found)
 
 
 def _recipe(contrast: RecipeContrast) -> tuple[str | Cell, ...]:
-    change, spread = contrast.recipe.change, contrast.spread
+    change, spread, unit = contrast.recipe.change, contrast.spread, contrast.unit
     return (
         contrast.other,
-        _over_runs(contrast.after, contrast.after_sd),
-        Cell(words.points(change.difference), below=(words.points_interval(change),)),
-        words.DASH if spread is None else f"{spread.of_items:.1f}",
-        words.DASH if spread is None else f"{spread.of_runs:.1f}",
+        _over_runs(contrast.after, contrast.after_sd, unit),
+        Cell(words.points(change.difference, unit), below=(words.points_interval(change, unit),)),
+        words.DASH if spread is None else unit.figure(spread.of_items),
+        words.DASH if spread is None else unit.figure(spread.of_runs),
         _verdict(contrast.recipe),
         _verdict(contrast.checkpoint),
     )
 
 
-def _over_runs(mean: float, deviation: float | None) -> Cell:
-    return Cell(words.percent(100 * mean), below=() if deviation is None else (f"± {deviation:.1f}",))
+def _over_runs(mean: float, deviation: float | None, unit: Unit) -> Cell:
+    text = unit.spoken(mean) if unit.loss else words.percent(100 * mean)
+    return Cell(text, below=() if deviation is None else (f"± {unit.figure(deviation)}",))
 
 
 def _verdict(judged: Judged) -> Cell:

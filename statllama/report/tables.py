@@ -133,16 +133,18 @@ def scores(benchmark: Benchmark) -> Table:
     rows = [
         (
             score.label,
-            Cell(words.percent(score.estimate.value), below=(words.interval(score.estimate),)),
+            Cell(words.scored(score.estimate), below=(words.interval(score.estimate),)),
             change(score.from_base),
             change(score.from_parent),
         )
         for score in benchmark.scores
     ]
     first = benchmark.scores[0]
-    part = words.several(first.n, "item") if first.n == first.total else f"the first {first.n:,} of {first.total:,}"
+    loss, one = benchmark.unit.loss, "held-out row" if benchmark.held else "item"
+    part = words.several(first.n, one) if first.n == first.total else f"the first {first.n:,} of {first.total:,}"
     known = floors(benchmark.chance, benchmark.blind)
-    caption = f"{benchmark.task}: {benchmark.metric} of {part}, in per cent{f'; {known}' if known else ''}"
+    unit = "nats per token (lower is better)" if loss else "per cent"
+    caption = f"{benchmark.task}: {benchmark.unit.metric} of {part}, in {unit}{f'; {known}' if known else ''}"
     return table(caption, ("stack", "score", "from base", "from parent"), rows)
 
 
@@ -151,17 +153,18 @@ def change(delta: Delta | None) -> Cell:
     if delta is None:
         return Cell(words.DASH)
     tested = f"{'no evidence' if words.kind(delta) == 'same' else delta.verdict}, p {words.p_equals(delta.p)}"
-    return Cell(words.points(delta.change.difference), words.kind(delta), (words.points_interval(delta.change), tested))
+    figures = words.points(delta.change.difference, delta.unit), words.points_interval(delta.change, delta.unit)
+    return Cell(figures[0], words.kind(delta), (figures[1], tested))
 
 
 def changes(benchmarks: Sequence[Benchmark]) -> Table:
-    """Return the numbers of the chart of what was gained and forgotten."""
-    rows = [
+    """Return the numbers of a chart of what was gained and forgotten: benchmarks of one unit."""
+    rows: list[tuple[str | Cell, ...]] = [
         (
             benchmark.task,
             score.label,
-            words.points(score.from_base.change.difference),
-            words.points_interval(score.from_base.change),
+            words.points(score.from_base.change.difference, benchmark.unit),
+            words.points_interval(score.from_base.change, benchmark.unit),
             words.count(score.from_base.change.gained),
             words.count(score.from_base.change.lost),
             Cell(score.from_base.verdict, words.kind(score.from_base)),
@@ -170,8 +173,10 @@ def changes(benchmarks: Sequence[Benchmark]) -> Table:
         for score in benchmark.scores
         if score.from_base is not None
     ]
-    columns = ("benchmark", "stack", "change", "interval", "gained", "lost", "verdict")
-    return table("Change from the base, in percentage points", columns, rows, "stack,verdict")
+    unit, columns = benchmarks[0].unit, ["benchmark", "stack", "change", "interval", "gained", "lost", "verdict"]
+    if unit.loss:  # every row's loss falls or rises, most by ever so little
+        columns, rows = columns[:4] + columns[6:], [row[:4] + row[6:] for row in rows]
+    return table(f"Change from the base, in {unit.of_changes_in_full}", columns, rows, "stack,verdict")
 
 
 def topics(benchmark: Benchmark, last: str) -> Table:
@@ -192,14 +197,18 @@ def gates(found: Sequence[Gate]) -> Table:
             gate.stage,
             Cell(gate.test.answer, {"broken": "worse", "held": "better", "undecided": ""}[gate.test.answer]),
             gate.task,
-            words.points(gate.test.budget),
-            Cell(words.points(gate.test.difference), below=(words.points_bounds(gate.test.lower, gate.test.upper),)),
+            words.points(gate.test.budget, gate.unit),
+            Cell(
+                words.points(gate.test.difference, gate.unit),
+                below=(words.points_bounds(gate.test.lower, gate.test.upper, gate.unit),),
+            ),
             gate.against,
         )
         for gate in found
     ]
     columns = ("stage", "gate", "benchmark", "allowed", "change", "from")
-    return table("Gates: what a stage may cost, in percentage points", columns, rows, "gate,benchmark,from")
+    losses = " (of losses in nats per token)" if any(gate.unit.loss for gate in found) else ""
+    return table(f"Gates: what a stage may cost, in percentage points{losses}", columns, rows, "gate,benchmark,from")
 
 
 def drift(found: Sequence[Stage]) -> Table | None:
@@ -242,7 +251,7 @@ def dial(data: DialData) -> Table:
 
 def _setting(point: DialPoint, task: str) -> Cell:
     found, delta = point.estimates[task], point.deltas.get(task)
-    cell = Cell(words.percent(found.value), below=(words.interval(found),))
+    cell = Cell(words.scored(found), below=(words.interval(found),))
     if delta is None:
         return cell
     changed = change(delta)

@@ -77,8 +77,8 @@ def _trade_off(ax: Axes, data: DialData, general: str) -> None:
             color=color,
             zorder=3,
         )
-    _per_cent(ax)
-    ax.xaxis.set_major_formatter(lambda value, _: percent(value))
+    _ticks(ax, y[0])
+    ax.xaxis.set_major_formatter(lambda value, _: _tick(value, x[0]))
     ax.grid(axis="both")
     ax.set_xlabel(short(general, ax.bbox.width))
     ax.set_title(short(data.domain, ax.bbox.width), weight="normal", color=PAINT["muted"], fontsize="medium", pad=8)
@@ -89,16 +89,20 @@ def _against_scale(ax: Axes, scales: Sequence[float], estimates: Sequence[Estima
     error_bars(ax, scales, estimates, paint(index), marker(index))
     room = 0.06 * (max(scales) - min(scales)) or 0.5
     ax.set_xlim(min(scales) - room, max(scales) + room)
-    _per_cent(ax)
+    _ticks(ax, estimates[0])
     if len(scales) <= 7:
         ax.set_xticks(scales, [f"{scale:g}" for scale in scales])
 
 
-def _per_cent(ax: Axes) -> None:
+def _tick(value: float, like: Estimate) -> str:
+    return f"{value:g}" if like.unit.loss else percent(value)
+
+
+def _ticks(ax: Axes, like: Estimate) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.yaxis.set_major_formatter(lambda value, _: percent(value))
+    ax.yaxis.set_major_formatter(lambda value, _: _tick(value, like))
     ax.tick_params(length=3)
     ax.grid(axis="y")

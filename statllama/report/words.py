@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from statllama.evaluation.paired import ALPHA, Change, Judged
 from statllama.evaluation.repeated import RecipeContrast
+from statllama.evaluation.unit import SHARE, Unit
 from statllama.report.data import Benchmark, Delta, Estimate, Score
 
 DASH = "–"
@@ -13,29 +14,40 @@ NOTHING = "no evidence of a difference"
 
 
 def percent(value: float) -> str:
-    """Return a score: `43.1 %`."""
+    """Return a share: `43.1 %`."""
     return f"{value:.1f} %"
+
+
+def scored(estimate: Estimate) -> str:
+    """Return a score: `43.1 %`, or of a loss `1.234`."""
+    return f"{estimate.value:.{estimate.unit.digits}f}" if estimate.unit.loss else percent(estimate.value)
 
 
 def interval(estimate: Estimate) -> str:
     """Return a score's interval: `36.6 to 49.7`."""
-    return f"{estimate.low:.1f} to {estimate.high:.1f}"
+    return f"{estimate.low:.{estimate.unit.digits}f} to {estimate.high:.{estimate.unit.digits}f}"
 
 
-def points(value: float) -> str:
-    """Return a change in percentage points, with its sign: `+13.9` or `−1.4`."""
-    text = f"{value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+def points(value: float, unit: Unit = SHARE) -> str:
+    """Return a change in percentage points, with its sign: `+13.9` or `−1.4`; of a loss in nats: `−0.014`."""
+    text = unit.spoken_change(value)
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
 
 
-def points_interval(change: Change) -> str:
+def points_interval(change: Change, unit: Unit = SHARE) -> str:
     """Return a change's interval: `+5.0 to +22.5`."""
-    return points_bounds(change.low, change.high)
+    return points_bounds(change.low, change.high, unit)
 
 
-def points_bounds(low: float, high: float) -> str:
-    """Return two bounds of a change: `+5.0 to +22.5`."""
-    return f"{points(low)} to {points(high)}"
+def points_bounds(low: float, high: float, unit: Unit = SHARE) -> str:
+    """Return two bounds of a change, the lower figure first: `+5.0 to +22.5`."""
+    ends = (high, low) if unit.loss else (low, high)
+    return " to ".join(points(end, unit) for end in ends)
+
+
+def changed(delta: Delta) -> str:
+    """Return a change with its unit: `+13.9 points`, or `−0.014 nats per token`."""
+    return f"{points(delta.change.difference, delta.unit)} {delta.unit.of_changes}"
 
 
 def p_equals(p: float) -> str:
@@ -101,11 +113,12 @@ def kind(delta: Delta | None) -> str:
 def verdict(benchmark: Benchmark, score: Score, delta: Delta) -> str:
     """State a comparison's result in a sentence that claims no more than its test."""
     c = delta.change
-    tested = f"{points(c.difference)} points, interval {points_interval(c)}, p {p_equals(delta.p)}"
-    changed = f"{several(c.gained, 'item')} gained and {count(c.lost)} lost of {count(c.n)}"
+    tested = f"{changed(delta)}, interval {points_interval(c, delta.unit)}, p {p_equals(delta.p)}"
+    one, gained, lost = ("row", "better", "worse") if delta.unit.loss else ("item", "gained", "lost")
+    moved = f"{several(c.gained, one)} {gained} and {count(c.lost)} {lost} of {count(c.n)}"
     if kind(delta) == "same":
-        return f"No evidence of a difference between {score.stack} and {delta.against}: {changed} ({tested})."
-    return f"{score.stack} is {delta.verdict} than {delta.against} on {benchmark.task}: {changed} ({tested})."
+        return f"No evidence of a difference between {score.stack} and {delta.against}: {moved} ({tested})."
+    return f"{score.stack} is {delta.verdict} than {delta.against} on {benchmark.task}: {moved} ({tested})."
 
 
 def shown(judged: Judged) -> str:
@@ -124,7 +137,11 @@ def over_runs(contrasts: Sequence[RecipeContrast]) -> str:
         f"difference from the choice of items and from the seeds; interval and p{family} hold both. The recipe: under "
         "other seeds and on other items. The checkpoint: the first run alone, on other items."
     )
-    spreads = [(c.spread, ALPHA / c.recipe.change.tests) for c in contrasts if c.spread is not None and c.runs == runs]
+    spreads = [
+        (c.spread, ALPHA / c.recipe.change.tests)
+        for c in contrasts
+        if c.spread is not None and c.runs == runs and not c.unit.loss
+    ]
     if not spreads:
         return text
     now = _range([min(100.0, spread.half_width(level)) for spread, level in spreads])

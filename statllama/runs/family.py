@@ -30,14 +30,15 @@ class Family:
     comparisons: int
     """Number of comparisons that the recipe makes when all of its stages are trained."""
     tasks: tuple[str, ...]
-    """Benchmarks of the recipe."""
+    """Benchmarks and hold-outs of the recipe."""
 
     @classmethod
     def of(cls, subject: Subject) -> Family:
         """Return the family of a run; a model without stages asks about nothing."""
         pairs = frozenset(_pair(before, after) for before, after in subject.comparisons())
-        tasks = subject.record.get("evaluate", {}).get("tasks", ())
-        return cls(pairs, max(len(pairs), int(subject.record.get("comparisons", 0))), tuple(tasks))
+        held = (task["name"] for task in subject.record.get("holdouts", ()))
+        tasks = (*subject.record.get("evaluate", {}).get("tasks", ()), *held)
+        return cls(pairs, max(len(pairs), int(subject.record.get("comparisons", 0))), tasks)
 
     def size(self, before: StackRef, after: StackRef, task: str) -> int | None:
         """Return how many changes this one is judged with; None when the recipe does not ask about it.

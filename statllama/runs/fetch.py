@@ -42,7 +42,8 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
 
 def _record(recipe: Recipe, store: Store, session: Session) -> None:
     """Record the run that is to come, so that `gc` leaves its data. One under other settings stays as it is."""
-    record, before = record_of(recipe, plan(recipe, store), session.cache), store.last_run(recipe.name)
+    record = record_of(recipe, plan(recipe, store), session.scorer.held, session.cache)
+    before = store.last_run(recipe.name)
     if not before["order"] or same_settings(before, record):
         keep(store, record)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.held_rows import held_descriptions
 from statllama.data.prepare import settled, settled_held
 from statllama.evaluation.gates import GateAnswer, answers
+from statllama.evaluation.held_score import HeldTask
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
@@ -117,13 +119,17 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
 
 
 def rearranged(
-    recipe: Recipe, store: Store, planned: Sequence[PlannedStage], tasks: Sequence[TaskFile]
+    recipe: Recipe,
+    store: Store,
+    planned: Sequence[PlannedStage],
+    tasks: Sequence[TaskFile],
+    held: Sequence[HeldTask],
 ) -> tuple[PlannedStage, ...]:
     """Return the plan as it is after a gate may have broken. What the stages read counts as it was planned.
 
-    `tasks`: the recipe's benchmarks, as they were then.
+    `tasks`, `held`: the recipe's benchmarks and hold-outs, as they were then.
     """
-    return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True)
+    return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True, held=held)
 
 
 def _fixed(
@@ -136,16 +142,30 @@ def _fixed(
     return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root), selects), hashes)
 
 
+def held_before(store: Store, name: str) -> tuple[HeldTask, ...]:
+    """Return the hold-outs of a recipe as they were when it last ran: to know them without reading their rows.
+
+    Were they others since, so would be the stages' keys, and no score is known of those.
+    """
+    return tuple(HeldTask(**held) for held in store.last_run(name).get("holdouts", ()))
+
+
 def _arrange(
-    recipe: Recipe, store: Store, stages: Sequence[Fixed], tasks: Sequence[TaskFile], contents: bool
+    recipe: Recipe,
+    store: Store,
+    stages: Sequence[Fixed],
+    tasks: Sequence[TaskFile],
+    contents: bool,
+    held: Sequence[HeldTask] | None = None,
 ) -> tuple[PlannedStage, ...]:
-    """Return `plan` of settled stages.
+    """Return `plan` of settled stages. `held`: the recipe's hold-outs; None: as they were in its last run.
 
     Parents come first in `stages`, so each key is made of known keys. A stage that a gate leaves out hands its own
     parents to its children (`_grounded`) and its key to none, so a broken gate changes the keys of all later stages.
     """
-    last = stages_before(store, recipe.name)
-    book = ScoreBook(store, stages[0].own["base"], tasks, recipe.evaluate, compute_type(recipe.precision))
+    last, compute = stages_before(store, recipe.name), compute_type(recipe.precision)
+    known = partial(held_before, store, recipe.name) if held is None else (lambda: held)
+    book = ScoreBook(store, stages[0].own["base"], tasks, recipe.evaluate, compute, known)
     planned: dict[str, PlannedStage] = {}
     for fixed in stages:
         spec = fixed.spec
@@ -209,11 +229,14 @@ def _answers(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[Gate
 
 
 def record_of(
-    recipe: Recipe, planned: Sequence[PlannedStage], cache: Mapping[str, Sequence[str]] | None = None
+    recipe: Recipe,
+    planned: Sequence[PlannedStage],
+    held: Sequence[HeldTask],
+    cache: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Return a workspace's record of a run of these stages (`runs/<name>.json`): all that `subject_of` needs.
 
-    `cache`: {stage: keys of the prepared data that it was given}.
+    `held`: what it holds out; `cache`: {stage: keys of the prepared data that it was given}.
     """
     stages = {
         p.spec.name: {
@@ -236,6 +259,7 @@ def record_of(
         "overrides": list(recipe.overrides),
         "order": [stage.name for stage in recipe.stages],
         "comparisons": recipe.comparisons,
+        "holdouts": [task.to_json() for task in held],
         "stages": stages,
         "base": recipe.base_record,
         "identity": dict(planned[0].material["base"]),

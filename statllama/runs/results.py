@@ -12,6 +12,7 @@ from statllama.evaluation.meaning import floors, sentences
 from statllama.evaluation.paired import Judged, spoken_level
 from statllama.evaluation.power import Smallest
 from statllama.evaluation.scorecard import Cell, Row, Scorecard
+from statllama.evaluation.unit import Unit
 from statllama.runs.advice import Advice
 from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.forecast.outlook import Outlook
@@ -20,7 +21,7 @@ from statllama.runs.plan import PlannedStage
 from statllama.runs.prospect import Prospect
 from statllama.runs.runner import Measure
 from statllama.runs.subject import BASE
-from statllama.runs.tables import Shown, Table, change, p_value, place, points
+from statllama.runs.tables import Shown, Table, change, p_value, place
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +39,9 @@ class Scores(Table):
         return f"{self.name}: scores on {', '.join(self.scorecard.tasks)}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each benchmark and stack. Scores and changes are points (0 to 100), drift nats a token."""
+        """Return a row for each benchmark and stack. Scores and changes are points (0 to 100), drift nats a token; of a
+        hold-out's rows loss and its changes, nats a token, lower is better.
+        """
         card = self.scorecard
         return [
             _cell(row, row.cells[i], card.smallest.get(task)) for i, task in enumerate(card.tasks) for row in card.rows
@@ -50,8 +53,8 @@ class Scores(Table):
             {
                 "benchmark": cell.task,
                 "stack": row.name,
-                "score": points(cell.value, cell.stderr),
-                **_judged(cell.from_base),
+                "score": cell.unit.spoken(cell.value, cell.stderr),
+                **_judged(cell.from_base, cell.unit),
             }
             for i in range(len(self.scorecard.tasks))
             for row in self.scorecard.rows
@@ -66,7 +69,8 @@ class Scores(Table):
         seen = [f"{task}: {seen}." for task, seen in self.scorecard.smallest.items()]
         known = {cell.task: floors(cell.chance, cell.blind) for cell in self.scorecard.rows[0].cells}
         against = [f"{task}: {text}." for task, text in known.items() if text]
-        return (f"Points ± standard error{tested}.", *part, *against, *seen, *sentences(self.scorecard.notes))
+        losses = ", of losses nats a token" if any(cell.unit.loss for cell in self.scorecard.rows[0].cells) else ""
+        return (f"Points{losses} ± standard error{tested}.", *part, *against, *seen, *sentences(self.scorecard.notes))
 
 
 def _floors(scored: Cell | Contrast) -> dict[str, float | None]:
@@ -78,24 +82,26 @@ def _floors(scored: Cell | Contrast) -> dict[str, float | None]:
 
 
 def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
+    unit = cell.unit
     figures: dict[str, Any] = {
         "stack": row.name,
         "parent": row.parent,
         "task": cell.task,
-        "metric": cell.metric,
+        "metric": unit.metric,
         "items": cell.n,
         "limited": cell.limited,
         "selected_on": bool(cell.selected),
-        "score": 100 * cell.value,
-        "stderr": None if cell.stderr is None else 100 * cell.stderr,
-        "smallest_change": smallest and smallest.change,
+        "score": unit.score(cell.value),
+        "stderr": None if cell.stderr is None else unit.error(cell.stderr),
+        "perplexity": cell.perplexity,
+        "smallest_change": smallest and abs(unit.change(smallest.change)),
         **_floors(cell),
     }
     for name, judged in (("base", cell.from_base), ("parent", cell.from_parent)):
         figures |= {
-            f"from_{name}": judged and judged.change.difference,
-            f"from_{name}_low": judged and judged.change.low,
-            f"from_{name}_high": judged and judged.change.high,
+            f"from_{name}": judged and unit.change(judged.change.difference),
+            f"from_{name}_low": judged and unit.bounds(judged.change.low, judged.change.high)[0],
+            f"from_{name}_high": judged and unit.bounds(judged.change.low, judged.change.high)[1],
             f"from_{name}_p": judged and judged.p_adjusted,
             f"from_{name}_verdict": judged and judged.verdict,
         }
@@ -103,10 +109,10 @@ def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
     return figures | {"drift_to_parent": drift and drift.to_parent, "drift_to_base": drift and drift.to_base}
 
 
-def _judged(judged: Judged | None) -> dict[str, str]:
+def _judged(judged: Judged | None, unit: Unit) -> dict[str, str]:
     if judged is None:
         return {"from base": "", "p": "", "verdict": ""}
-    difference = change(judged.change.difference, judged.change.low, judged.change.high)
+    difference = change(judged.change, unit)
     return {"from base": difference, "p": p_value(judged.p_adjusted), "verdict": judged.verdict}
 
 
@@ -335,19 +341,21 @@ class Compared(Table):
         return f"compared with {self.comparison.reference}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row for each benchmark and model. Scores and differences are points (0 to 100)."""
+        """Return a row for each benchmark and model. Scores and differences are points (0 to 100), of a hold-out's rows
+        losses in nats a token.
+        """
         return [
             {
                 "task": c.task,
-                "metric": c.metric,
+                "metric": c.unit.metric,
                 "reference": self.comparison.reference,
                 "model": c.other,
-                "reference_score": 100 * c.overall.before,
-                "score": 100 * c.overall.after,
+                "reference_score": c.unit.score(c.overall.before),
+                "score": c.unit.score(c.overall.after),
                 **_floors(c),
-                "difference": c.overall.change.difference,
-                "low": c.overall.change.low,
-                "high": c.overall.change.high,
+                "difference": c.unit.change(c.overall.change.difference),
+                "low": c.unit.bounds(c.overall.change.low, c.overall.change.high)[0],
+                "high": c.unit.bounds(c.overall.change.low, c.overall.change.high)[1],
                 "items": c.overall.change.n,
                 "gained": c.overall.change.gained,
                 "lost": c.overall.change.lost,
@@ -362,17 +370,17 @@ class Compared(Table):
         """Return the columns that the verdict rests on."""
         return [
             {
-                "benchmark": row["task"],
-                "model": row["model"],
-                "reference": f"{row['reference_score']:.1f}",
-                "score": f"{row['score']:.1f}",
-                "difference": change(row["difference"], row["low"], row["high"]),
-                "gained": str(row["gained"]),
-                "lost": str(row["lost"]),
-                "p": p_value(row["p_adjusted"]),
-                "verdict": row["verdict"],
+                "benchmark": c.task,
+                "model": c.other,
+                "reference": c.unit.spoken(c.overall.before),
+                "score": c.unit.spoken(c.overall.after),
+                "difference": change(c.overall.change, c.unit),
+                "gained": str(c.overall.change.gained),
+                "lost": str(c.overall.change.lost),
+                "p": p_value(c.overall.p_adjusted),
+                "verdict": c.overall.verdict,
             }
-            for row in self.rows()
+            for c in self.comparison.contrasts
         ]
 
     def notes(self) -> Sequence[str]:
@@ -381,4 +389,5 @@ class Compared(Table):
         known = {c.task: floors(c.chance, c.blind) for c in self.comparison.contrasts}
         against = [f"{task}: {text}." for task, text in known.items() if text]
         level = spoken_level(c.overall.change for c in self.comparison.contrasts)
-        return (f"Points, paired by item: {level}.", *against, *missing, *sentences(self.comparison.notes))
+        losses = " (losses in nats a token)" if any(c.unit.loss for c in self.comparison.contrasts) else ""
+        return (f"Points{losses}, paired by item: {level}.", *against, *missing, *sentences(self.comparison.notes))

@@ -45,7 +45,7 @@ ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run's results: the result folder of each stage by name, and the scorecard (None without tasks)."""
+    """A run's results: the result folder of each stage by name, and the scorecard (None without anything to score)."""
 
     results: dict[str, Path]
     scorecard: Scorecard | None
@@ -105,10 +105,11 @@ def _run(
         if executor is not None:
             raise_first(executor.fill([course], store, reporter, stop))
             recorder.lease.everything()
-            planned = rearranged(recipe, store, planned, session.tasks)
+            planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
             recorder.write(planned, session)
         rows: list[ScoredRow] = []
-        if recipe.evaluate.tasks:
+        asked = tuple(session.scorer.fingerprints)
+        if asked:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         if recipe.evaluate.prompts:
             session.scorer.answers(StackRef(BASE, None))
@@ -122,7 +123,7 @@ def _run(
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)
-            if recipe.evaluate.tasks:
+            if asked:
                 if stage.joined and stage.parent.name not in [row[0] for row in rows]:
                     rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
                 rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
@@ -130,11 +131,11 @@ def _run(
                 session.scorer.answers(stage.stack)
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 recorder.lease.everything()
-                planned = rearranged(recipe, store, planned, session.tasks)
+                planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
                 recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = _card(recipe, store, rows, drifts, planned, recorder.record) if rows else None
+    card = _card(asked, store, rows, drifts, planned, recorder.record) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
@@ -151,7 +152,7 @@ def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStag
 
 
 def _card(
-    recipe: Recipe,
+    asked: Sequence[str],
     store: Store,
     rows: Sequence[ScoredRow],
     drifts: Mapping[str, Drift],
@@ -162,7 +163,7 @@ def _card(
     subject = subject_of(record, store)
     stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
     pairs = [(name, parent) for name, parent, _ in rows]
-    sizes = card_sizes(Family.of(subject), stacks, pairs, recipe.evaluate.tasks)
+    sizes = card_sizes(Family.of(subject), stacks, pairs, asked)
     return scorecard(rows, drifts, sizes, subject.selected(stacks.values()))
 
 
@@ -258,7 +259,7 @@ class _Recorder:
 
     def write(self, planned: Sequence[PlannedStage], session: Session) -> None:
         """Write the record, and need no more than what it reaches."""
-        record = record_of(self.recipe, planned, session.cache)
+        record = record_of(self.recipe, planned, session.scorer.held, session.cache)
         self.record = keep(self.store, record, self.record or None)
         self.lease.only(self.record)
 

@@ -6,13 +6,17 @@ Loads no torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from statllama.config.benchmarks import TaskFile, task_fingerprint
+from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.metrics import HOLDOUT
 from statllama.errors import UsageError
+from statllama.evaluation import held_score
 from statllama.evaluation.compare import MODEL, Record, Scored
+from statllama.evaluation.held_score import HeldTask
 from statllama.evaluation.probe import probe_version
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import protocol_key
@@ -37,14 +41,38 @@ class ScoreBook:
         tasks: Sequence[TaskFile],
         spec: EvaluateSpec,
         compute: str,
+        held: Callable[[], Sequence[HeldTask]] = tuple,
     ) -> None:
-        """Take the base's `identity` (see `identity.base_identity`) and compute type (see `precision.compute_type`)."""
+        """Take the base's `identity` (see `identity.base_identity`) and compute type (see `precision.compute_type`).
+
+        `held`: returns the hold-outs that stacks are scored on too; called when a score is first asked for.
+        """
         self.store, self.spec = store, spec
         self.identity, self.compute = dict(identity), compute
-        self.fingerprints = {task.name: task_fingerprint(task) for task in tasks}
+        self._held = held
+        self._of_tasks = {task.name: task_fingerprint(task) for task in tasks}
+
+    @classmethod
+    def of(cls, subject: Subject, store: Store) -> ScoreBook:
+        """Return the scores of a subject's stacks. BenchmarkError for a benchmark that is gone."""
+        tasks = chosen_tasks(subject.evaluate, subject.root)
+        return cls(store, subject.identity, tasks, subject.evaluate, subject.compute, lambda: subject.held)
+
+    @cached_property
+    def held(self) -> tuple[HeldTask, ...]:
+        """Return the hold-outs that stacks are scored on."""
+        return tuple(self._held())
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Return {benchmark or hold-out: hash of what is asked}."""
+        return self._of_tasks | {task.name: task.fingerprint for task in self.held}
 
     def protocol(self, stack: StackRef, task: str) -> dict[str, Any]:
         """Return the key material of the stack's score on a benchmark."""
+        if task.startswith(HOLDOUT):
+            fingerprint = self.fingerprints[task]
+            return held_score.protocol_key(task, fingerprint, stack.identity, self.identity, self.compute)
         return protocol_key(self.spec, {task: self.fingerprints[task]}, stack.identity, self.identity, self.compute)
 
     def keys(self, stack: StackRef) -> dict[str, str]:

@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
+from statllama.config.metrics import HOLDOUT
 from statllama.data.work import Work
 from statllama.errors import EvaluationError, InputChanged, StoreError, UsageError
 from statllama.evaluation.answers import Answers
+from statllama.evaluation.held_score import HeldTask
 from statllama.evaluation.scores import Drift, TaskScore
 from statllama.evaluation.suite import Suite
 from statllama.model.precision import compute_type
@@ -35,6 +38,9 @@ from statllama.store.leases import working
 from statllama.store.mirrored import bring, offer
 from statllama.store.versions import installed_versions
 
+if TYPE_CHECKING:
+    from statllama.data.holdout import Holdout
+
 ANSWERS = "answers.jsonl"  # of a score that is under way
 
 T = TypeVar("T")
@@ -44,12 +50,25 @@ class Scorer(ScoreBook):
     """Scores of any stacks on one loaded base: taken from the workspace, or computed and kept there."""
 
     def __init__(
-        self, loaded: Loaded, tasks: Sequence[TaskFile], spec: EvaluateSpec, precision: str, *, wait: bool = True
+        self,
+        loaded: Loaded,
+        tasks: Sequence[TaskFile],
+        spec: EvaluateSpec,
+        precision: str,
+        *,
+        wait: bool = True,
+        holdouts: Callable[[], Sequence[Holdout]] = tuple,
+        held: Callable[[], Sequence[HeldTask]] | None = None,
     ) -> None:
-        """Take `wait`: whether to wait for a score that another process computes, or raise StoreError at once."""
-        super().__init__(loaded.store, loaded.identity, tasks, spec, compute_type(precision))
+        """Take `wait`: whether to wait for a score that another process computes, or raise StoreError at once.
+
+        `holdouts`: returns the rows kept out of training, on which stacks are scored too; `held`: what they are scored
+        as, where that is known without them.
+        """
+        named = held or (lambda: [HeldTask.of(each) for each in holdouts()])
+        super().__init__(loaded.store, loaded.identity, tasks, spec, compute_type(precision), named)
         self.loaded, self.precision, self.wait = loaded, precision, wait
-        self.suite = Suite(tasks, spec, loaded.reporter.note)
+        self.suite = Suite(tasks, spec, loaded.reporter.note, holdouts)
 
     def score(self, stack: StackRef) -> tuple[TaskScore, ...]:
         """Return the stack's scores, a benchmark each, without their samples."""
@@ -210,7 +229,12 @@ class Scorer(ScoreBook):
         return {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
 
     def _require_unchanged(self, task: str) -> None:
-        """Raise InputChanged when the benchmark's files are not those that the score's key was made of."""
+        """Raise InputChanged when the benchmark's files are not those that the score's key was made of.
+
+        A hold-out's key is made of the rows that are scored.
+        """
+        if task.startswith(HOLDOUT):
+            return
         file = self.suite.tasks[task]
         if any(not path.is_file() for path in file.files) or task_fingerprint(file) != self.fingerprints[task]:
             raise InputChanged(
@@ -224,13 +248,29 @@ def open_scorer(subject: Subject, store: Store, reporter: Reporter, *, wait: boo
     """Return a scorer of the subject's stacks. BenchmarkError for a benchmark that is not there, UsageError for
     none.
     """
-    if not subject.evaluate.tasks:
+    if not (subject.evaluate.tasks or subject.held):
         raise UsageError(
             f"{subject.name} names no benchmark to score", remedy="choose some: --task ap_statistics --task gsm8k"
         )
     tasks = chosen_tasks(subject.evaluate, subject.root)
     loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length)
-    return Scorer(loaded, tasks, subject.evaluate, subject.precision, wait=wait)
+    rows = cache(lambda: tuple(_kept(subject, task, store) for task in subject.held))
+    return Scorer(
+        loaded, tasks, subject.evaluate, subject.precision, wait=wait, holdouts=rows, held=lambda: subject.held
+    )
+
+
+def _kept(subject: Subject, task: HeldTask, store: Store) -> Holdout:
+    """Return the rows of a recorded run's hold-out. StoreError where the workspace does not have them any more."""
+    from statllama.data.holdout import kept
+
+    found = kept(store.root, task.name.removeprefix(HOLDOUT), task.kept_in)
+    if found is None or found.fingerprint != task.fingerprint:
+        raise StoreError(
+            f"the rows of {task.name} are not in the workspace any more, so nothing can be scored on them",
+            remedy=f"prepare them again: {subject.again}; or choose benchmarks: --task NAME",
+        )
+    return found
 
 
 @contextmanager
@@ -253,7 +293,7 @@ def reading_here(store: Store, subject: Subject) -> Iterator[None]:
 
 def origin(subject: Subject, scorer: Scorer) -> dict[str, Any]:
     """Return what was evaluated and how, for files that leave the workspace."""
-    protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.suite.tasks)))
+    protocol = scorer.protocol(StackRef(BASE, None), next(iter(scorer.fingerprints)))
     protocol["tasks"] = scorer.fingerprints
     del protocol["stack"]
     return {"subject": subject.name, "model": subject.base.model_dump(mode="json"), "protocol": protocol}

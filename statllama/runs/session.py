@@ -85,7 +85,9 @@ class Session:
         self.held = HeldBack(recipe, store, self.loaded, reporter)
         self.cache: dict[str, list[str]] = {}
         """{stage: keys of the cached data that it was given}"""
-        self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
+        self.scorer = Scorer(
+            self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait, holdouts=self.holdouts
+        )
         self.needs: Mapping[str, StageForecast] = {}
         """{stage: memory and disk that it was forecast to need}, for its manifest."""
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from statllama.config.benchmarks import chosen_tasks
 from statllama.errors import Interrupted, StatllamaError
 from statllama.evaluation.compare import Comparison, Scored
 from statllama.evaluation.repeated import RecipeContrast, Repeated, compare_recipes
@@ -25,7 +24,7 @@ from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.family import compare_scored
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded
-from statllama.runs.plan import PlannedStage, plan, record_of
+from statllama.runs.plan import PlannedStage, held_before, plan, record_of
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import prepared_course, run
 from statllama.runs.scorebook import ScoreBook, scored
@@ -201,15 +200,14 @@ def _recorded(recipe: Recipe, store: Store) -> Subject:
     alone.
     """
     with working(store):
-        record = record_of(recipe, plan(recipe, store))
+        record = record_of(recipe, plan(recipe, store), held_before(store, recipe.name))
         before = store.last_run(recipe.name)
         started = {"started": before["started"]} if "started" in before else {}
         return subject_of(keep(store, record | started), store)
 
 
 def _scores(subject: Subject, store: Store) -> dict[str, dict[str, TaskScore]]:
-    tasks = chosen_tasks(subject.evaluate, subject.root)
-    book = ScoreBook(store, subject.identity, tasks, subject.evaluate, subject.compute)
+    book = ScoreBook.of(subject, store)
     return {stack.name: known for stack in subject.stacks() if (known := book.known(stack))}
 
 
@@ -225,12 +223,12 @@ def _compared(
     wanted = [_wanted(p, subjects[p.recipe.name]) for p in firsts]
     if firsts and BASE not in [p.name for p in firsts] and (reference == BASE or len(firsts) == 1):
         wanted.insert(0, (BASE, wanted[0][1], StackRef(BASE, None)))
-    if len(wanted) < 2 or not all(subject.evaluate.tasks for _, subject, _ in wanted):
+    if len(wanted) < 2 or not all(subject.benchmarks for _, subject, _ in wanted):
         return None, ()
     names = [label for label, *_ in wanted]
     later = [p for p in ended if p.run > 1 and p.name in names]
     found = scored(store, [*wanted, *(_wanted(p, subjects[p.recipe.name]) for p in later)])
-    asked = {task for _, subject, _ in wanted for task in subject.evaluate.tasks}
+    asked = {task for _, subject, _ in wanted for task in subject.benchmarks}
     if not asked.intersection(*(first.records for first in found[: len(wanted)])):
         return None, ()
     comparison = compare_scored(store, wanted, asked)

@@ -21,6 +21,7 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.shipped import SHIPPED, located
 from statllama.errors import RecipeError, StoreError, UsageError, near
+from statllama.evaluation.held_score import HeldTask, task_name
 from statllama.store import Entry, Store
 
 BASE = "base"
@@ -106,8 +107,25 @@ class Subject:
     """Compute type of the scores of its run, whatever machine this is: see `precision.compute_type`."""
     stages: tuple[TrainedStage, ...] = ()
     description: str = ""
+    held: tuple[HeldTask, ...] = ()
+    """The hold-outs that its stacks are scored on."""
     record: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The run's whole record; empty for a model."""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Return the names of all that its stacks are scored on: benchmarks, then hold-outs."""
+        return (*self.evaluate.tasks, *(task.name for task in self.held))
+
+    @property
+    def domain(self) -> tuple[str, ...]:
+        """Return those of `benchmarks` that its stages are meant to raise: as `evaluate.domain` says, or the first
+        benchmark and the hold-outs of its stages.
+        """
+        if self.evaluate.domain is not None:
+            return self.evaluate.domain
+        own = {task_name(stage.name) for stage in self.stages}
+        return (*self.evaluate.tasks[:1], *(task.name for task in self.held if task.name in own))
 
     @property
     def trained(self) -> tuple[TrainedStage, ...]:
@@ -210,8 +228,13 @@ class Subject:
     def evaluated(self, changes: Mapping[str, Any], overrides: Sequence[str] = ()) -> Subject:
         """Return the subject with other evaluation settings: `changes` of fields, then `evaluate.KEY=VALUE` overrides.
 
-        Gates and data of benchmarks that are no longer scored go. UsageError and RecipeError as for a recipe.
+        Gates and data of benchmarks that are no longer scored go; so do hold-outs where tasks are chosen, unless they
+        are among them. UsageError and RecipeError as for a recipe.
         """
+        changes, held = dict(changes), self.held
+        if "tasks" in changes:
+            held = tuple(task for task in self.held if task.name in changes["tasks"])
+            changes["tasks"] = [task for task in changes["tasks"] if task not in {task.name for task in held}]
         data: dict[str, Any] = {"evaluate": self.evaluate.model_dump(mode="json") | dict(changes)}
         for override in overrides:
             if not override.startswith("evaluate."):
@@ -222,11 +245,12 @@ class Subject:
             command_line.apply(data, override, {})
         spec = data["evaluate"]
         tasks = spec.get("tasks")
+        kept = {*(tasks or ()), *(task.name for task in held)}
         for name in ("gates", "data"):
             if isinstance(tasks, list | tuple) and name not in changes:
-                spec[name] = {task: value for task, value in spec.get(name, {}).items() if task in tasks}
+                spec[name] = {task: value for task, value in spec.get(name, {}).items() if task in kept}
         try:
-            return replace(self, evaluate=EvaluateSpec.model_validate(spec))
+            return replace(self, evaluate=EvaluateSpec.model_validate(spec), held=held)
         except ValidationError as error:
             problems = problems_of(error, ("evaluate",), {}, EvaluateSpec.model_fields)
             raise RecipeError("evaluation settings", problems) from None
@@ -261,6 +285,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
             compute=record["compute"],
             stages=stages,
             description=record["description"],
+            held=tuple(HeldTask(**held) for held in record.get("holdouts", ())),
             record=record,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -8,8 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from statllama.evaluation.unit import Unit
+
 if TYPE_CHECKING:
     import pandas
+
+    from statllama.evaluation.paired import Change
 
 Shown = Sequence[Mapping[str, str]]
 """Rows of a table for people: {column: text}, each row with the same columns."""
@@ -67,17 +71,15 @@ def place(path: Path) -> str:
     return str(path.relative_to(here)) if here in path.parents else str(path)
 
 
-def points(value: float | None, stderr: float | None = None) -> str:
-    """Return a share as points with its standard error: `50.5 ± 3.4`; empty for None."""
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
-
-
-def change(difference: float, low: float, high: float) -> str:
-    """Return a difference in points with its interval: `+21.3 [+13, +29]`, and `+1.0 [+0.6, +1.4]` of a narrow one."""
+def change(found: Change, unit: Unit) -> str:
+    """Return a change in points with its interval: `+21.3 [+13, +29]`, and `+1.0 [+0.6, +1.4]` of a narrow one; of a
+    loss in nats: `-0.213 [-0.290, -0.130]`.
+    """
+    low, high = unit.bounds(found.low, found.high)
+    if unit.loss:
+        return f"{unit.spoken_change(found.difference)} [{low:+.3f}, {high:+.3f}]"
     narrow = high - low < NARROW
-    return f"{difference:+.1f} [{_end(low, narrow)}, {_end(high, narrow)}]"
+    return f"{found.difference:+.1f} [{_end(low, narrow)}, {_end(high, narrow)}]"
 
 
 def _end(points: float, narrow: bool) -> str:

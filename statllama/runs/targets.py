@@ -14,7 +14,7 @@ from statllama.errors import NotFoundError, UsageError, near
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
 from statllama.recipe import Recipe, load_recipe
-from statllama.runs.plan import plan, record_of
+from statllama.runs.plan import held_before, plan, record_of
 from statllama.runs.subject import StackRef, Subject, factors_of, scaled, subject_of
 from statllama.runs.watch.live import path_of
 from statllama.store import Store
@@ -67,7 +67,7 @@ def recorded_recipe(target: str, store: Store) -> Mapping[str, Any] | None:
 
 
 def _of_recipe(recipe: Recipe, store: Store) -> Subject:
-    return subject_of(record_of(recipe, plan(recipe, store)), store)
+    return subject_of(record_of(recipe, plan(recipe, store), held_before(store, recipe.name)), store)
 
 
 def _of_model(model: str, store: Store) -> Subject:

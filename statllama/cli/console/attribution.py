@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statllama.cli.console.scores import change_cells, floors_after, print_notes, share_cell
+from statllama.cli.console.scores import change_cells, floors_after, measured_in, print_notes
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table
 from statllama.evaluation.meaning import notes
 from statllama.evaluation.paired import spoken_level
@@ -14,23 +14,24 @@ def print_attribution(result: Attribution) -> None:
     """Print a table per benchmark: each stage's change when it was added, and the stack's loss without it."""
     for i, whole in enumerate(result.prefixes[result.stages[-1]]):
         items = counted(whole.n, "item")
-        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.metric)}, {items}{floors_after('; ', whole)})")
+        Out.print(f"[bold]{plain(whole.task)}[/] ({plain(whole.unit.metric)}, {items}{floors_after('; ', whole)})")
         table = new_table("stage", *map(figure, ("up to it", "its step", "p", "without it", "its worth", "p")))
         table.add_row("base", _share(result.prefixes["base"][i]))
         for share in (s for s in result.shares if s.task == whole.task):
             table.add_row(
                 plain(share.stage),
                 _share(result.prefixes[share.stage][i]),
-                *change_cells(share.step),
+                *change_cells(share.step, whole.unit),
                 _share(result.without[share.stage][i]),
-                *change_cells(share.kept),
+                *change_cells(share.kept, whole.unit),
             )
         print_table(table)
         without = {f"without {name}": scores[i] for name, scores in result.without.items()}
         print_notes(notes({name: scores[i] for name, scores in result.prefixes.items()} | without))
     changes = [judged.change for share in result.shares for judged in (share.step, share.kept)]
+    figures = measured_in(score.unit for score in result.prefixes["base"])
     Out.print(
-        f"[dim]Points. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
+        f"[dim]{figures}. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
         f"{plain(result.stack)} without the stage to the whole. Changes are paired: {spoken_level(changes)}.[/]"
     )
 
@@ -39,11 +40,13 @@ def print_dial(result: Dial) -> None:
     """Print a row per factor: the score on each benchmark with its change from factor 1."""
     table = new_table(figure(f"{plain(result.stage)} x"))
     for score in result.notches[0].scores:
-        table.add_column(f"{plain(score.task)} ({plain(score.metric)}, {score.n})", justify="right")
+        table.add_column(f"{plain(score.task)} ({plain(score.unit.metric)}, {score.n})", justify="right")
         table.add_column("from 1", justify="right", no_wrap=True)
     for notch in result.notches:
         cells = [
-            cell for score in notch.scores for cell in (_share(score), change_cells(notch.changes.get(score.task))[0])
+            cell
+            for score in notch.scores
+            for cell in (_share(score), change_cells(notch.changes.get(score.task), score.unit)[0])
         ]
         table.add_row(f"{notch.factor:g}", *cells)
     print_table(table)
@@ -52,12 +55,13 @@ def print_dial(result: Dial) -> None:
             Out.print(text)
         print_notes(notes({f"{result.stage} x {n.factor:g}": n.scores[i] for n in result.notches}))
     changes = [judged.change for notch in result.notches for judged in notch.changes.values()]
+    figures = measured_in(score.unit for score in result.notches[0].scores)
     Out.print(
-        f"[dim]Points ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} "
+        f"[dim]{figures} ± standard error of the stack of {plain(result.stack)}, the update of {plain(result.stage)} "
         f"times a factor. Changes from factor 1 are paired: {spoken_level(changes)}; in colour where there is evidence "
         "of a difference. The best of many factors is partly luck.[/]"
     )
 
 
 def _share(score: TaskScore) -> str:
-    return share_cell(score.value, score.stderr)
+    return score.unit.spoken(score.value, score.stderr)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from rich.text import Text
 
 from statllama.cli.console.terminal import readable_bytes, visible
+from statllama.evaluation.unit import unit_of
 from statllama.runs.watch.run_state import Activity, RunState, StageState, newest
 
 LINES = 4
@@ -176,7 +177,8 @@ def sparkline(values: Sequence[float], columns: int) -> str:
 def _scores(state: RunState, activity: Activity, width: int) -> Text:
     """Return what the stacks before scored on the benchmark under way."""
     task = activity.what.rpartition(" on ")[2]
-    known = [f"{visible(n)} {100 * found[task].value:.1f}" for n, found in state.scores.items() if task in found]
+    scores = {name: found[task] for name, found in state.scores.items() if task in found}
+    known = [f"{visible(name)} {unit_of(score.metric).spoken(score.value)}" for name, score in scores.items()]
     return fitting(["so far:", *known] if known else [], width)
 
 

@@ -219,12 +219,11 @@ class ConsoleReporter(RunProgress):
         super().scored(name, score)
         if not self.is_news(name, score.task):
             return
-        error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
         notes = [f"first {score.n} of {counted(score.total, 'item')}"] if score.limited else []
         notes += [f"{counted(score.truncated, 'prompt')} cut to fit `evaluate.max_length`"] if score.truncated else []
         notes += [f"{score.unfinished} of {score.n} replies cut at their limit"] if score.unfinished else []
         part = f" ({'; '.join(notes)})" if notes else ""
-        Out.print(f"  {plain(name)} on {plain(score.task)}: {100 * score.value:.1f}{error} {score.metric}{part}")
+        Out.print(f"  {plain(name)} on {plain(score.task)}: {_said(score)}{part}")
 
     def drifted(self, name: str, drift: Drift) -> None:
         super().drifted(name, drift)
@@ -263,8 +262,7 @@ class ConsoleReporter(RunProgress):
             Out.print(f"  [yellow]note:[/] {self._at(work, where)}: {plain(shortened(str(arguments[0])))}")
         elif event == "scored":
             score: TaskScore = arguments[1]
-            error = f" ± {100 * score.stderr:.1f}" if score.stderr is not None else ""
-            self._told_scores[work.id] = f"{100 * score.value:.1f}{error} {score.metric}"
+            self._told_scores[work.id] = _said(score)
         elif at is not None and event in ("step", "scoring/at") and not interactive():
             seconds = STEP_SECONDS if event == "step" else WORK_SECONDS
             last = event == "step" and at.done in (1, at.total)
@@ -367,6 +365,14 @@ def stack_plan(stages: Sequence[PlannedStage]) -> str:
             lines.append(line := [below])
         line.append(tuple(names))
     return "; ".join(" -> ".join(", ".join(shown.get(n, n) for n in names) for names in line) for line in lines)
+
+
+def _said(score: TaskScore) -> str:
+    """Return a score with its standard error and metric: `50.5 ± 3.4 acc`, or `loss 1.234 ± 0.051, perplexity 3.43`."""
+    figures = score.unit.spoken(score.value, score.stderr)
+    if not score.unit.loss:
+        return f"{figures} {score.unit.metric}"
+    return f"loss {figures}, perplexity {score.others['perplexity']:.2f}"
 
 
 def _blended(metrics: Mapping[str, Any]) -> str:

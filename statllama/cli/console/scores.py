@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rich.table import Table
 
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, width
+from statllama.config.metrics import HOLDOUT
 from statllama.evaluation.compare import Comparison, Contrast, Flips, Sample, Tested
 from statllama.evaluation.meaning import Note, floors, grouped
 from statllama.evaluation.paired import Judged, Verdict, spoken_level
 from statllama.evaluation.scorecard import Cell, Scorecard
 from statllama.evaluation.scores import TaskScore
+from statllama.evaluation.unit import Unit
 from statllama.runs import tables
 
 COLOURS: dict[Verdict, str] = {"better": "green", "worse": "red"}
@@ -27,8 +29,7 @@ def print_scorecard(card: Scorecard) -> None:
     """Print scores with standard errors, the paired changes from base and parent, and their verdicts."""
     for i, task in enumerate(card.tasks):
         first = card.rows[0].cells[i]
-        items = counted(first.n, "item") + (", only a part of the items" if first.limited else "")
-        Out.print(f"[bold]{plain(task)}[/] ({plain(first.metric)}, {items}{floors_after('; ', first)})")
+        Out.print(f"[bold]{plain(task)}[/] ({_asked(first)}{floors_after('; ', first)})")
         whole = _card_table(card, i, ("base", "parent") if card.tests else ())
         if width(whole) <= Out.width:
             Out.print(whole)
@@ -48,8 +49,8 @@ def print_scorecard(card: Scorecard) -> None:
                 f"  {changes[0].n} items in {changes[0].clusters} clusters: for these changes they say as much as "
                 f"{low if low == high else f'{low} to {high}'} that do not belong together"
             )
-        if losses := [f"{plain(row.name)} {loss:.3f}" for row in card.rows if (loss := row.cells[i].loss) is not None]:
-            Out.print(f"  held-out loss, bits per byte (lower is better): {', '.join(losses)}")
+        for line in _losses(card, i):
+            Out.print(line)
         if task in card.smallest:
             Out.print(f"  {card.smallest[task]}")
         if words:
@@ -59,13 +60,42 @@ def print_scorecard(card: Scorecard) -> None:
         print_notes([note for note in card.notes if note.task == task])
     tested = f" Changes are paired: {card.level}." if card.tests else ""
     blind = BLIND if any(cell.blind for cell in card.rows[0].cells) else ""
-    Out.print(f"[dim]Points ± standard error.{tested}{blind}[/]")
+    Out.print(f"[dim]{measured_in(cell.unit for cell in card.rows[0].cells)} ± standard error.{tested}{blind}[/]")
     if drifts := {row.name: row.drift for row in card.rows if row.drift is not None}:
         Out.print("[bold]drift[/] (KL of the predictions on the probe texts, nats a token)")
         table = new_table("stack", figure("from parent"), figure("from base"))
         for name, drift in drifts.items():
             table.add_row(plain(name), f"{drift.to_parent:.3g}", f"{drift.to_base:.3g}")
         print_table(table)
+
+
+def _asked(first: Cell) -> str:
+    """Return what a benchmark's scores are, and of how many items, as markup."""
+    items = counted(first.n, "item" if not first.task.startswith(HOLDOUT) else "held-out row")
+    items += ", only a part of the items" if first.limited else ""
+    loss = ", nats per token, lower is better" if first.unit.loss else ""
+    return f"{plain(first.unit.metric)}{loss}, {items}"
+
+
+def _losses(card: Scorecard, task: int) -> Iterator[str]:
+    """Yield the losses that stand beside the scores on a benchmark, and the perplexities of a hold-out."""
+    cells = {row.name: row.cells[task] for row in card.rows}
+    first = card.rows[0].cells[task]
+    if not first.unit.loss and any(cell.loss is not None for cell in cells.values()):
+        held = "loss of the chosen completions, nats per token" if first.perplexity else "held-out loss, bits per byte"
+        losses = (f"{plain(name)} {cell.loss:.3f}" for name, cell in cells.items() if cell.loss is not None)
+        yield f"  {held} (lower is better): {', '.join(losses)}"
+    elif first.unit.loss:
+        known = (f"{plain(name)} {cell.perplexity:.2f}" for name, cell in cells.items() if cell.perplexity is not None)
+        yield f"  perplexity: {', '.join(known)}"
+
+
+def measured_in(units: Iterable[Unit]) -> str:
+    """Return what the figures of some benchmarks are, as the beginning of a sentence."""
+    losses = {unit.loss for unit in units}
+    if losses == {True}:
+        return "Losses in nats per token"
+    return "Points, and losses in nats per token," if True in losses else "Points"
 
 
 def floors_after(text: str, scored: Cell | Contrast | TaskScore) -> str:
@@ -88,23 +118,18 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
     table = new_table("stack", *map(figure, ("score", *changes_of)))
     for row in card.rows:
         cell = row.cells[task]
-        changes = (text for other in against for text in change_cells(getattr(cell, f"from_{other}")))
+        changes = (text for other in against for text in change_cells(getattr(cell, f"from_{other}"), cell.unit))
         name = f"{row.name} (selected on)" if cell.selected else row.name
-        table.add_row(plain(name), share_cell(cell.value, cell.stderr), *changes)
+        table.add_row(plain(name), cell.unit.spoken(cell.value, cell.stderr), *changes)
     return table
 
 
-def change_cells(judged: Judged | None) -> tuple[str, str]:
+def change_cells(judged: Judged | None, unit: Unit) -> tuple[str, str]:
     """Return (change with its interval, adjusted p), each coloured when it is evidence."""
     if judged is None:
         return "", ""
-    text = tables.change(judged.change.difference, judged.change.low, judged.change.high)
+    text = tables.change(judged.change, unit)
     return _coloured(text, judged.verdict), _coloured(_p(judged.p_adjusted), judged.verdict)
-
-
-def share_cell(value: float, stderr: float | None) -> str:
-    """Return a score in points with its standard error."""
-    return f"{100 * value:.1f}" + (f" ± {100 * stderr:.1f}" if stderr is not None else "")
 
 
 def _coloured(text: str, word: Verdict) -> str:
@@ -124,14 +149,21 @@ def print_comparison(comparison: Comparison, items: int = 0, *, topics: bool = F
         comparison = replace(comparison, contrasts=contrasts)
     Out.print(f"reference: [bold]{plain(comparison.reference)}[/]")
     contrasts = comparison.contrasts
-    _print_tested([(f"{plain(c.task)} [dim]{plain(c.metric)}[/]", c.other, c.total, c.overall) for c in contrasts])
+    _print_tested(
+        [(f"{plain(c.task)} [dim]{plain(c.unit.metric)}[/]", c.other, c.total, c.overall, c.unit) for c in contrasts]
+    )
     for contrast in {contrast.task: contrast for contrast in contrasts}.values():
         if text := floors_after("", contrast):
             Out.print(f"  {plain(contrast.task)}: {text}")
     print_notes(comparison.notes, tasks=True)
     for task in dict.fromkeys(contrast.task for contrast in contrasts if contrast.topics):
         Out.print(f"[bold]{plain(task)}[/] by topic, exploratory")
-        rows = [(plain(t), c.other, 0, tested) for c in contrasts if c.task == task for t, tested in c.topics.items()]
+        rows = [
+            (plain(t), c.other, 0, tested, c.unit)
+            for c in contrasts
+            if c.task == task
+            for t, tested in c.topics.items()
+        ]
         _print_tested(sorted(rows, key=lambda row: row[0]), "topic")
     for contrast in contrasts if items else ():
         _print_flips(contrast, contrast.gained, items, comparison.reference, "higher")
@@ -150,14 +182,15 @@ def print_more(comparison: Comparison, items: int, topics: bool) -> None:
         Out.print(f"[dim]More: {' '.join(more)}[/]")
 
 
-TestedRow = tuple[str, str, int, Tested]  # what was compared, the model, items there are (0: those tested), the result
+TestedRow = tuple[str, str, int, Tested, Unit]
+"""What was compared, the model, items there are (0: those tested), the result, and what its figures are."""
 
 
 def _print_tested(rows: Sequence[TestedRow], what: str = "benchmark") -> None:
     """Print one table where there is room; else, for each benchmark, one of the scores with their verdicts and one of
     the rest. Topics, of which there are many, stay together.
     """
-    clustered = any(tested.change.clusters < tested.change.n for *_, tested in rows)
+    clustered = any(tested.change.clusters < tested.change.n for *_, tested, _ in rows)
     figures = FIGURES if clustered else tuple(name for name in FIGURES if name != "clusters")
     whole = _tested_table(rows, what, figures, verdicts=True)
     if width(whole) > Out.width:
@@ -181,8 +214,8 @@ def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], 
     if verdicts:
         table.add_column("verdict", min_width=len("difference"), max_width=len("no evidence of a"))
     before = ""
-    for subject, model, total, tested in rows:
-        texts = _figures(tested, total)
+    for subject, model, total, tested, unit in rows:
+        texts = _figures(tested, total, unit)
         word = [_coloured(tested.verdict, tested.verdict)] if verdicts else []
         first = ["" if subject == before else subject] if what else []
         table.add_row(*first, plain(model), *(texts[name] for name in figures), *word)
@@ -190,15 +223,16 @@ def _tested_table(rows: Iterable[TestedRow], what: str, figures: Sequence[str], 
     return table
 
 
-def _figures(tested: Tested, total: int) -> dict[str, str]:
+def _figures(tested: Tested, total: int, unit: Unit) -> dict[str, str]:
     """Return the columns of FIGURES."""
     change = tested.change
+    ends = unit.bounds(change.low, change.high)
     return {
         "items": f"{change.n} of {total}" if total > change.n else str(change.n),
-        "reference": f"{100 * tested.before:.1f}",
-        "score": f"{100 * tested.after:.1f}",
-        "difference": _coloured(f"{change.difference:+.1f}", tested.verdict),
-        "interval": f"[{_end_of(change.low)}, {_end_of(change.high)}]",
+        "reference": unit.spoken(tested.before),
+        "score": unit.spoken(tested.after),
+        "difference": _coloured(unit.spoken_change(change.difference), tested.verdict),
+        "interval": f"[{', '.join(f'{end:+.{_digits(end, unit)}f}' for end in ends)}]",
         "clusters": "" if change.clusters == change.n else str(change.clusters),
         "gained": str(change.gained),
         "lost": str(change.lost),
@@ -206,9 +240,9 @@ def _figures(tested: Tested, total: int) -> dict[str, str]:
     }
 
 
-def _end_of(points: float) -> str:
-    """Return the end of an interval; without a digit that says nothing where it is the end of the range."""
-    return f"{points:+.0f}" if abs(points) == 100 else f"{points:+.1f}"
+def _digits(end: float, unit: Unit) -> int:
+    """Return the decimals of the end of an interval; none where it is the end of the range."""
+    return 0 if abs(end) == 100 else unit.digits
 
 
 def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, way: str) -> None:
@@ -253,7 +287,8 @@ def _choice(sample: Sample, answer: Any) -> str:
 def _closing(comparison: Comparison) -> str:
     """Return the basis of the verdicts."""
     level = spoken_level(contrast.overall.change for contrast in comparison.contrasts)
-    text = f"Points, paired over the same items: {level}."
+    text = f"{measured_in(c.unit for c in comparison.contrasts)}, paired over the same items: {level}."
+    text = text.replace(",,", ",")
     if any(contrast.blind for contrast in comparison.contrasts):
         text += BLIND
     if any(contrast.topics for contrast in comparison.contrasts):

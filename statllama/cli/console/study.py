@@ -13,8 +13,9 @@ from statllama.cli.console.run import ConsoleReporter, stack_plan
 from statllama.cli.console.scores import _coloured, change_cells, print_comparison
 from statllama.cli.console.terminal import Out, figure, new_table, plain, print_error, print_table
 from statllama.errors import StatllamaError
+from statllama.evaluation.unit import Unit
 from statllama.report import words
-from statllama.report.data import estimate
+from statllama.report.data import estimate_of
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ def print_study(result: StudyResult) -> None:
         table.add_section()
     if tasks:
         print_table(table)
-        Out.print("[dim]Per cent, with 95 % intervals.[/]")
+        held = any(
+            score.unit.loss for stacks in result.scores.values() for s in stacks.values() for score in s.values()
+        )
+        losses = ", losses in nats per token" if held else ""
+        Out.print(f"[dim]Per cent{losses}, with 95 % intervals.[/]")
     if result.comparison is not None:
         print_comparison(result.comparison)
     elif tasks and sum(p.label not in result.failed for p in result.pipelines) > 1:
@@ -106,7 +111,9 @@ def print_study(result: StudyResult) -> None:
 def _cell(score: TaskScore | None) -> str:
     if score is None:
         return ""
-    found = estimate(score.items, score.clusters)
+    found = estimate_of(score)
+    if score.unit.loss:
+        return f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
     return f"{found.value:.1f} [{found.low:.0f}, {found.high:.0f}]"
 
 
@@ -130,20 +137,21 @@ def _recipes_table(contrasts: Sequence[RecipeContrast], reference: str) -> Table
     table = new_table("pipeline", *map(figure, ("score", "difference", "items", "runs", "p")))
     for name in ("recipe", "checkpoint"):
         table.add_column(name, no_wrap=True)
-    table.add_row(plain(reference), _runs_cell(contrasts[0].before, contrasts[0].before_sd))
+    unit = contrasts[0].unit
+    table.add_row(plain(reference), _runs_cell(contrasts[0].before, contrasts[0].before_sd, unit))
     for found in contrasts:
         spread = found.spread
         table.add_row(
             plain(found.other),
-            _runs_cell(found.after, found.after_sd),
-            *change_cells(found.recipe)[:1],
-            "" if spread is None else f"{spread.of_items:.1f}",
-            "" if spread is None else f"{spread.of_runs:.1f}",
-            *change_cells(found.recipe)[1:],
+            _runs_cell(found.after, found.after_sd, unit),
+            *change_cells(found.recipe, unit)[:1],
+            "" if spread is None else unit.figure(spread.of_items),
+            "" if spread is None else unit.figure(spread.of_runs),
+            *change_cells(found.recipe, unit)[1:],
             *(_coloured(words.shown(judged), judged.verdict) for judged in (found.recipe, found.checkpoint)),
         )
     return table
 
 
-def _runs_cell(mean: float, deviation: float | None) -> str:
-    return f"{100 * mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
+def _runs_cell(mean: float, deviation: float | None, unit: Unit) -> str:
+    return unit.spoken(mean) + ("" if deviation is None else f" ± {unit.figure(deviation)}")

@@ -44,7 +44,7 @@ class Course:
         """
         session = self.session
         if session.recipe.evaluate.gates:
-            self.planned = rearranged(session.recipe, session.store, self.planned, session.tasks)
+            self.planned = rearranged(session.recipe, session.store, self.planned, session.tasks, session.scorer.held)
             self.lacks = tuple(self._works())
         else:
             self.lacks = tuple((work, needs) for work, needs in self.lacks if work.id != done.id)

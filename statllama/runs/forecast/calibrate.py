@@ -9,22 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from statllama.config.metrics import HOLDOUT
 from statllama.config.stage import TrainingSpec
 from statllama.data.work import Work
 from statllama.errors import Interrupted, UsageError
 from statllama.evaluation.probe import probe_work
 from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.operations import Ranks
-from statllama.runs.forecast.samples import Place, Sample, cost_of, keep
+from statllama.runs.forecast.samples import Place, Sample, cost_of, keep, kind_of
 from statllama.runs.forecast.timing import Lora, Timing, below_of
 from statllama.runs.subject import BASE, StackRef
 from statllama.stages import stage_module
 from statllama.train.job import Job, StepEvent
 
 if TYPE_CHECKING:
+    from statllama.data.holdout import Holdout
     from statllama.model.adapter import Adapter
     from statllama.model.base_model import Base
     from statllama.runs.plan import PlannedStage
@@ -60,9 +63,9 @@ def calibrate(
             continue
         with timing.loaded.reporter.busy(f"calibrating {stage.spec.type} stages"):
             found += _kept(timing, stage.spec, _stage(timing, stage, planned, stop))
-    for task in timing.scorer.suite.tasks:
+    for task in {kind_of(task): task for task in timing.scorer.fingerprints}.values():
         stop.obey()
-        if f"score:{task}" in known:
+        if kind_of(task) in known:
             continue
         with timing.loaded.reporter.busy(f"calibrating {task}"):
             found += _kept(timing, None, _benchmark(timing, task))
@@ -187,21 +190,29 @@ def _blank(base: Base, below: Sequence[Lora]) -> tuple[Adapter, ...]:
 
 
 def _benchmark(timing: Timing, task: str) -> Iterator[Sample]:
-    """Yield the samples of scoring the first items of a benchmark with the bare base."""
+    """Yield the samples of scoring the first items of a benchmark, or rows of a hold-out, with the bare base."""
     from statllama.evaluation.suite import Suite
 
     place, asked = timing.place(timing.recipe.precision), timing.recipe.evaluate
     for items in ITEMS:
         if asked.limit is not None and items > asked.limit:
             return
-        suite = Suite([timing.scorer.suite.tasks[task]], asked.model_copy(update={"limit": items}))
+        if task.startswith(HOLDOUT):
+            suite = Suite((), asked, holdouts=partial(_first_rows, timing.scorer.suite.holdout(task), items))
+        else:
+            suite = Suite([timing.scorer.suite.tasks[task]], asked.model_copy(update={"limit": items}))
         suite.load(task)
         with timing.scorer.attached(StackRef(BASE, None)) as model:
             score = suite.score(task, model, timing.loaded.tokenizer)
         cost = cost_of(place.shape, Ranks(), Work(), suite.spent.read, units=suite.spent.asked)
-        yield Sample(f"score:{task}", cost, score.seconds, "calibrated")
+        yield Sample(kind_of(task), cost, score.seconds, "calibrated")
         if score.n < items:
             return
+
+
+def _first_rows(held: Holdout, count: int) -> tuple[Holdout]:
+    rows = min(count, len(held.ids))
+    return (replace(held, dataset=held.dataset.select(range(rows)), ids=held.ids[:rows]),)
 
 
 def _drift(timing: Timing) -> Iterator[Sample]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from statllama.config.metrics import HOLDOUT
 from statllama.data.work import Work
 from statllama.evaluation.scores import TaskScore
 from statllama.model.shape import Shape
@@ -106,6 +107,11 @@ def cost_of(
 # ------------------------------------------------------------------ manifests
 
 
+def kind_of(task: str) -> str:
+    """Return the kind of the samples of a benchmark's scores: hold-outs are all alike, rows that are read once."""
+    return f"score:{HOLDOUT if task.startswith(HOLDOUT) else task}"
+
+
 def recorded(store: Store, place: Place) -> list[Sample]:
     """Return the samples of all stages and scores that the workspace has from this place."""
     stages = _of_entries(store, "results", place, "stage", lambda entry: _of_stage(store, place, entry))
@@ -174,7 +180,7 @@ def _of_score(place: Place, entry: Entry) -> Sample | None:
         return None
     score = TaskScore.from_json(manifest["score"])
     found = cost_of(place.shape, ranks, Work(), Work.from_json(spent["read"]), units=spent["asked"])
-    return Sample(f"score:{score.task}", found, score.seconds, "manifest")
+    return Sample(kind_of(score.task), found, score.seconds, "manifest")
 
 
 # ------------------------------------------------------------------ calibration

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from statllama.config.metrics import HOLDOUT
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.lengths import lengths
 from statllama.data.work import Work
+from statllama.evaluation.held_score import work_of
 from statllama.evaluation.probe import probe_rows, probe_work
 from statllama.model.identity import config_of
 from statllama.model.precision import compute_type
@@ -22,7 +24,7 @@ from statllama.runs.forecast.expected import StageWork, expected
 from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import Machine, machine_of, this_machine
 from statllama.runs.forecast.operations import Ranks, decoded_bytes
-from statllama.runs.forecast.samples import Cost, Place, Sample, all_samples, cost_of, forecast_errors
+from statllama.runs.forecast.samples import Cost, Place, Sample, all_samples, cost_of, forecast_errors, kind_of
 from statllama.runs.forecast.speed import figure, from_datasheet
 from statllama.runs.subject import BASE, StackRef
 from statllama.stages import stage_module
@@ -96,14 +98,15 @@ class Timing:
         is in no datasheet, or a blend.
         """
         found: dict[Part, Figure | None] = {}
-        if self.recipe.evaluate.tasks and (fresh is None or len(fresh) == len(planned)):
+        asked = bool(self.scorer.fingerprints)
+        if asked and (fresh is None or len(fresh) == len(planned)):
             found["score", BASE] = self.scoring(StackRef(BASE, None))
         for stage in planned if fresh is None else fresh:
             if not stage.cached:
                 found["train", stage.spec.name] = self.training(stage.spec, below_of(stage, planned))
             found["drift", stage.spec.name] = self.drift(stage)
             for stack in (stage.parent, stage.stack) if stage.joined else (stage.stack,):
-                if self.recipe.evaluate.tasks and ("score", stack.name) not in found:
+                if asked and ("score", stack.name) not in found:
                     found["score", stack.name] = self.scoring(stack)
         return {part: made for part, made in found.items() if made is not None}
 
@@ -150,7 +153,7 @@ class Timing:
         """
         scorer = self.scorer
         known = scorer.known(stack)
-        figures = [self.benchmark(task) for task in scorer.suite.tasks if task not in known]
+        figures = [self.benchmark(task) for task in scorer.fingerprints if task not in known]
         if not figures or any(made is None for made in figures):
             return None
         total, *others = [made for made in figures if made is not None]
@@ -164,11 +167,15 @@ class Timing:
         counted = self.counted(task)
         costs = [cost_of(self.shape, Ranks(), Work(), work, units=requests) for work, requests in counted.values()]
         context = float(self.recipe.evaluate.max_length)
-        return self._figure(f"score:{task}", costs, all_samples(self.store, place), place, None, context)
+        return self._figure(kind_of(task), costs, all_samples(self.store, place), place, None, context)
 
     def counted(self, task: str) -> dict[str, tuple[Work, int]]:
         """Return {low, usual, high: (work, requests)} of a benchmark, counted once and remembered."""
         scorer = self.scorer
+        if task.startswith(HOLDOUT):
+            work = work_of(scorer.suite.holdout(task), self.recipe.evaluate.micro_tokens, on_cpu=not self.machine.gpu)
+            rows = next(held.rows for held in scorer.held if held.name == task)
+            return dict.fromkeys(ENDS, (work, rows))
         shares = self.backend == "transformers"
         asked = scorer.protocol(StackRef(BASE, None), task)
         about = [asked, self.recipe.evaluate.micro_tokens, self.machine.gpu, shares]

@@ -113,6 +113,7 @@ def reach_of(record: Mapping[str, Any]) -> Needs:
         {
             *(f"results/{key}" for key in keys_of(record)),
             *(f"cache/{key}" for stage in stages for key in stage.get("cache", ())),
+            *(f"cache/{held['kept_in']}" for held in record.get("holdouts", ()) if held["kept_in"]),
             *(_base(base) for base in bases if base is not None),
             f"run/{split_run(str(record.get('name')))[0]}",
         }

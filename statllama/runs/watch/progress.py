@@ -59,7 +59,7 @@ class RunProgress(Reporter):
             description=recipe.description,
             started=self.state.started,
             stages={s.spec.name: StageState(s.spec.name, s.spec.type, key=s.key) for s in stages},
-            tasks=recipe.evaluate.tasks,
+            tasks=recipe.benchmarks,
             notes=self.state.notes,
             fleet=self.state.fleet,
         )
