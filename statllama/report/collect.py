@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.shipped import shipped_root
-from statllama.evaluation.chosen import Chosen
+from statllama.evaluation.chosen import spoken_choice
 from statllama.evaluation.gates import answers
 from statllama.evaluation.meaning import Selected, notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
@@ -332,7 +332,7 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: 
             yield f"{stage.name} is left out: later stages are trained on its parent."
         if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
             yield f"{stage.name} drifted beyond its cap; its adapter is the last one within it."
-        if stage.entry is not None and (chosen := Chosen.of_metrics(stage.entry.manifest["metrics"])) is not None:
+        if stage.entry is not None and (chosen := spoken_choice(stage.entry.manifest["metrics"])):
             yield f"{stage.name}: {chosen}."
     selected = subject.selected(stacks)
     for task in subject.benchmarks:

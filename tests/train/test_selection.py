@@ -19,9 +19,9 @@ from statllama.config.base_model import BaseModelSpec
 from statllama.config.selection import SelectSpec
 from statllama.data.holdout import Holdout
 from statllama.data.work import Work
-from statllama.errors import TrainingError, UsageError
+from statllama.errors import RecipeError, TrainingError, UsageError
 from statllama.evaluation import drift
-from statllama.evaluation.chosen import Chosen, chosen
+from statllama.evaluation.chosen import Chosen, chosen, spoken_choice
 from statllama.evaluation.compare import compare
 from statllama.evaluation.drift import rows_for
 from statllama.evaluation.probe import LONGEST
@@ -34,6 +34,8 @@ from statllama.runs import runner
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import scored
+from statllama.runs.session import Session
+from statllama.runs.signals import StopSignal
 from statllama.runs.subject import subject_of
 from statllama.stages import stage_module
 from statllama.store import Store
@@ -42,7 +44,7 @@ from statllama.train.job import Job, Outcome
 from statllama.train.selection import Validation, on_holdout
 from statllama.train.trainer import _save_slice
 from tests.benchmarks_for_tests import choice_task
-from tests.conftest import stage
+from tests.conftest import conversations, stage, write_jsonl
 from tests.running import adapter_bytes, losses, run, statllama
 
 torch.set_num_threads(1)
@@ -93,11 +95,11 @@ def pairs(seed: int, count: int) -> list[dict[str, Any]]:
 
 def held(kind: Any = "documents", seed: int = 9) -> Holdout:
     rows = pairs(seed, 4) if kind == "preferences" else documents(seed, 4)
-    return Holdout("one", kind, Dataset.from_list(rows), tuple(f"{i:016x}" for i in range(4)), "")
+    return Holdout("one", kind, Dataset.from_list(rows), tuple(f"{i:016x}" for i in range(4)), "", {})
 
 
 def on_rows(kind: Any = "documents") -> Validation:
-    return on_holdout(held(kind), 1000, 0, lambda note: None)
+    return on_holdout(held(kind), 1000, 0)
 
 
 def planted(*values: float) -> Validation:
@@ -251,6 +253,10 @@ def test_patience_ends_a_stage_early(fit: Fit) -> None:
     ended = fit("impatient", {"every": 1, "patience": 2}, planted(3.0, 2.0, 2.5, 2.5))
     assert (ended.outcome.ended_by, ended.outcome.steps, ended.outcome.adapter_step) == ("patience", 4, 2)
     assert ended.adapter == fit("two-steps", None, steps=2).adapter
+    assert spoken_choice(ended.outcome.metrics()) == (
+        "best at step 2 of 4: held-out loss 2.000 (at the end 2.500); ended early, after 2 validations without a "
+        "better one"
+    )
     assert ended.notes == [
         "stage impatient: ended at step 4 of 6: 2 validations in a row without a better one",
     ]
@@ -466,3 +472,140 @@ def test_epochs_that_are_too_short_for_the_interval(write_recipe: Callable[..., 
     with pytest.raises(UsageError, match=r"`train.select.every` 13 is above its 12 steps") as caught:
         run(path, tmp_path / "w", "stages.one.train.select.every=13")
     assert "--set stages.one.train.select.every=1" in str(caught.value)
+
+
+# ------------------------------------------------------------------ hold-outs
+
+
+def holds(kind: str = "sft", **more: Any) -> list[dict[str, Any]]:
+    formats = {"sft": "messages", "dpo": "preference", "kto": "judged"}
+    return [{"path": f"{kind}.jsonl", "format": formats[kind], "holdout": 0.25, **more}]
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "kto"])
+def test_a_stage_selects_on_its_own_hold_out(kind: str, write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """The losses are those without it, bit for bit; the figure is that of the published adapter's stack."""
+    train = {"select": {"on": "holdout", "every": 2}, "schedule": "constant"}
+    path = write_recipe([stage("one", kind, data=holds(kind), train=train, lora={"dropout": 0.2})])
+    ran = runner.run(load_recipe(path), Store(tmp_path / "w"), Reporter())
+    result = ran.results["one"]
+    found = manifest(result)
+    selected, figure = found["metrics"]["selected"], found["metrics"]["selected"]["figure"]
+    assert figure == ("holdout_accuracy" if kind == "dpo" else "holdout_loss")
+    values = {int(entry["step"]): entry[figure] for entry in history(result) if figure in entry}
+    best = max(values, key=values.get) if kind == "dpo" else min(values, key=values.get)  # type: ignore[arg-type]
+    assert (selected["on"], selected["step"], selected["value"]) == ("holdout:one", best, values[best])
+    off = "stages.one.train.select=null"
+    assert losses(run(path, tmp_path / "off", off)["one"]) == losses(result)
+    shorter = run(path, tmp_path / "off", off, f"stages.one.train.steps={best}")["one"]
+    assert adapter_bytes(result) == adapter_bytes(shorter)
+    assert ran.scorecard is not None
+    row = ran.scorecard.rows[1].cells[0]
+    assert row.selected == ("one",) and abs(row.value) == pytest.approx(selected["value"], rel=1e-5)
+    mark = next(note for note in ran.scorecard.notes if note.kind == "selected")
+    assert str(mark) == "holdout:one: selected on: the best step of one was chosen by it: one"
+    work = found["metrics"]["work"]["read"]
+    assert work["passes"] > 0
+    asked = Session(load_recipe(path), Store(tmp_path / "w"), Reporter(), StopSignal())
+    spec = load_recipe(path).trained[0]
+    with_, without = (
+        asked.timing.stage_work(spec.model_copy(update={"train": spec.train.model_copy(update={"select": one})}))
+        for one in (spec.train.select, None)
+    )
+    more = with_["usual"].read - without["usual"].read
+    if kind == "sft":
+        assert more.as_json() == work, "what its validations compute is forecast"
+    assert more.passes > 0
+
+
+def test_what_a_hold_out_is_called_is_not_in_the_key(write_recipe: Callable[..., Path]) -> None:
+    """Its rows are; and so are those of a set that is no stage's."""
+    train = {"select": {"on": "holdout:general", "every": 2}}
+    other = tmp = write_recipe([]).parent / "general.jsonl"
+    write_jsonl(other, conversations(60)[50:])
+
+    def key(*overrides: str, name: str = "general", **fields: Any) -> str:
+        train["select"]["on"] = f"holdout:{name}"  # type: ignore[index]
+        body = [stage("one", train=train), *fields.pop("more", [])]
+        path = write_recipe(body, evaluate={"holdouts": {name: {"path": "general.jsonl"}}, **fields})
+        return plan(load_recipe(path, overrides), Store(path.parent / "w"))[0].key
+
+    before = key()
+    assert key(name="further") == before
+    assert key(max_length=200) != before
+    write_jsonl(tmp, conversations(60)[51:])
+    assert key() != before
+
+
+def test_a_parent_that_selected_marks_what_stands_on_it(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    train = {"select": {"on": "holdout", "every": 3}}
+    path = write_recipe([stage("one", data=holds(), train=train), stage("two", train={"steps": 2})])
+    card = runner.run(load_recipe(path), Store(tmp_path / "w"), Reporter()).scorecard
+    assert card is not None
+    assert [row.cells[0].selected for row in card.rows] == [(), ("one",), ("one",)]
+
+
+@pytest.mark.parametrize(
+    ("on", "data", "message"),
+    [
+        ("holdout", None, "stage one holds no rows out; write `data: [{path: sft.jsonl, holdout: 0.05}]` in stage one"),
+        ("holdout:two", None, "stage two holds no rows out; write `data: [{path: sft.jsonl, holdout: 0.05}]` in stage"),
+        ("holdout:twoo", holds(), "no hold-out 'twoo'"),
+        ("holdout:", None, "the recipe has no hold-out ''"),
+        (
+            "lettres",
+            None,
+            "'lettres' is neither a hold-out nor a benchmark of `evaluate.tasks`: did you mean 'letters'",
+        ),
+        ("few", None, None),
+    ],
+)
+def test_selections_on_what_is_not_there(
+    on: str, data: Any, message: str | None, write_recipe: Callable[..., Path]
+) -> None:
+    fields = {"data": data} if data else {}
+    stages = [stage("one", train={"select": {"on": on}}, **fields), stage("two")]
+    path = write_recipe(stages, evaluate={"tasks": ["letters", "few"]})
+    if message is None:
+        load_recipe(path)
+        return
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    said = " ".join(str(caught.value).split())
+    assert "stages[0].train.select.on (stage one)" in said and "line 2" in said
+    for part in message.split("; "):
+        assert part in said, said
+
+
+def test_a_stage_of_questions_has_no_hold_out(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe([grpo_stage("holdout")], evaluate={"tasks": ["letters"]})
+    with pytest.raises(RecipeError, match="given questions alone, which have no loss") as caught:
+        load_recipe(path)
+    assert "`select: {on: letters}`" in str(caught.value)
+
+
+def grpo_stage(on: str) -> dict[str, Any]:
+    grpo = {
+        "generations": 4,
+        "max_completion_length": 24,
+        "rewards": [{"name": "length", "target": 4, "unit": "words"}],
+    }
+    train = {"steps": 4, "batch_size": 8, "max_length": 64, "select": {"on": on, "every": 2}}
+    return stage("one", "grpo", train=train | {"learning_rate": 3e-3, "schedule": "constant"}, **grpo)
+
+
+def test_grpo_selects_on_a_benchmark(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """What it generates is the same with and without."""
+    folder = write_recipe([]).parent
+    choice_task(folder / "eval", "letters", 60)
+    write_jsonl(folder / "grpo.jsonl", [{"prompt": f"what is {i}", "answer": str(i)} for i in range(12)])
+    path = write_recipe([grpo_stage("letters")], evaluate={"tasks": ["letters"]})
+    result = run(path, tmp_path / "w")["one"]
+    off = ("stages.one.train.select=null", "evaluate.tasks=[]")
+    plain, figures = run(path, tmp_path / "off", *off)["one"], ("loss", "reward", "completions/mean_length")
+    assert [[e[name] for name in figures] for e in history(result)] == [
+        [e[name] for name in figures] for e in history(plain)
+    ]
+    selected = manifest(result)["metrics"]["selected"]
+    shorter = run(path, tmp_path / "off", *off, f"stages.one.train.steps={selected['step']}")["one"]
+    assert adapter_bytes(result) == adapter_bytes(shorter)
