@@ -22,8 +22,10 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.holdout import Held, held_sources, holdout_problems, holds_out
 from statllama.config.inherit import DEFAULTED, EXTENDS, SOURCE_FILES, Whole, anchored, load_whole, with_defaults
+from statllama.config.metrics import HOLDOUT
 from statllama.config.missing_files import missing_data, neighbours
 from statllama.config.order import order
+from statllama.config.selection_problems import selection_problems
 from statllama.config.shipped import (
     BASE_FIELDS,
     SHIPPED,
@@ -79,6 +81,11 @@ class Recipe(Spec):
     def held(self) -> tuple[Held, ...]:
         """Return all that the whole recipe holds out, for stages that `down_to` left out too: there is one split."""
         return held_sources((*self.stages, *self.elsewhere), self.evaluate)
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Return the names of all that its stacks are scored on: `evaluate.tasks`, then hold-outs."""
+        return tuple(dict.fromkeys((*self.evaluate.tasks, *(f"{HOLDOUT}{held.name}" for held in self.held))))
 
     @property
     def precision(self) -> str:
@@ -207,8 +214,11 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
         problems += problems_of(error, (), lines, {k: Recipe.model_fields.get(k) for k in allowed})
     if recipe is not None:
         problems += _gate_problems(recipe.evaluate, _stage_names(data), lines)
+        problems += _held_gates(recipe.evaluate, [stage for _, stage in stages], lines)
         problems += _blended_gates(recipe.evaluate, [stage for _, stage in stages], lines)
     problems += holdout_problems(recipe.evaluate if recipe else None, stages, lines)
+    if recipe is not None:
+        problems += selection_problems(recipe.evaluate, stages, lines)
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = order(stages, _stage_names(data), lines, problems)
@@ -273,6 +283,21 @@ def _gate_problems(evaluate: EvaluateSpec, names: Sequence[str], lines: Mapping[
         for task, gate in evaluate.gates.items()
         for name in gate.stages or ()
         if name not in names
+    ]
+
+
+def _held_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: Mapping[Path_, int]) -> list[Problem]:
+    """Return the gates on hold-outs that the recipe does not have."""
+    names = list(dict.fromkeys(f"{HOLDOUT}{held.name}" for held in held_sources(stages, evaluate)))
+    return [
+        Problem(
+            f"evaluate.gates.{task}",
+            f"no such hold-out: {near(task, names)}",
+            line_of(("evaluate", "gates", task), lines),
+            remedy="hold rows out of a stage's source (`holdout: 0.05`), or name a set under `evaluate.holdouts`",
+        )
+        for task in evaluate.gates
+        if task.startswith(HOLDOUT) and task not in names
     ]
 
 

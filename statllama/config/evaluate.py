@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from statllama.config.keyed import Unkeyed
+from statllama.config.metrics import HOLDOUT
 from statllama.config.source import SourceSpec
 from statllama.config.spec import Count, Name, Spec
 from statllama.config.train import replaced_by_tokens
@@ -19,7 +20,8 @@ class GateSpec(Spec):
     """The loss that a stage may cause on a benchmark. A number alone is the budget."""
 
     budget: Annotated[float, Field(le=0, ge=-100)]
-    """Allowed change of the score, in points: -2.0 lets a stage lose two of a hundred."""
+    """Allowed change of the score, in points: -2.0 lets a stage lose two of a hundred. Of a hold-out's loss in nats per
+    token: -0.02 lets it rise by 0.02."""
     against: Literal["base", "parent"] = "base"
     """Stack to measure the change from."""
     level: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
@@ -39,7 +41,8 @@ class EvaluateSpec(Spec):
     tasks: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Names of lm-eval tasks under eval/."""
     domain: Annotated[tuple[str, ...], Field(strict=False)] | None = None
-    """Tasks that the stages should raise; the others measure what is kept. None: the first task."""
+    """Tasks that the stages should raise, hold-outs too (`holdout:NAME`); the others measure what is kept. None: the
+    first task, and the stages' own hold-outs."""
     data: dict[str, str | dict[str, str]] = Field(default_factory=dict)
     """{task: local file with its questions}, instead of the task's own data; or {task: {split: file}}. Absolute, or
     relative to the recipe; .jsonl, .json, .csv or .parquet, with the columns of the dataset that it replaces."""
@@ -62,7 +65,8 @@ class EvaluateSpec(Spec):
     conversations or preference pairs. No stage is trained on them or on copies of them. Not in the key of a score,
     which has the rows instead."""
     gates: dict[str, GateSpec] = Field(default_factory=dict)
-    """{task: the loss that a stage may cause on it}, such as `{gsm8k: -2.0}`."""
+    """{task: the loss that a stage may cause on it}, such as `{gsm8k: -2.0}`; of a hold-out `{"holdout:NAME": -0.02}`.
+    """
     prompts: Annotated[tuple[Prompt, ...], Field(strict=False, max_length=8), Unkeyed()] = ()
     """Questions of your own, up to 8, that the base and each stage answer once, greedily: the answers stand beside each
     other in the report and in the page of `run --watch`. Not in the key: they change no result and no score."""
@@ -97,7 +101,7 @@ class EvaluateSpec(Spec):
     def _of_tasks(self) -> Self:
         for field in ("data", "gates"):
             for task in getattr(self, field):
-                if task not in self.tasks:
+                if task not in self.tasks and not (field == "gates" and task.startswith(HOLDOUT)):
                     raise ValueError(
                         f"`{field}` names {task!r}, which `tasks` does not score: {near(task, self.tasks)}"
                     )

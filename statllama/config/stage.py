@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from statllama.config.keyed import Unkeyed
 from statllama.config.lora import LoraSpec
 from statllama.config.protect import DriftSpec
+from statllama.config.selection import PREFIX
 from statllama.config.source import SourceSpec
 from statllama.config.spec import Name, Spec
 from statllama.config.train import TrainSpec
@@ -112,6 +113,12 @@ class TrainingSpec(StageSpec):
     def kept_slices(self) -> int:
         """Return the slices that a checkpoint holds beside the one in training: a cap on drift's, a selection's."""
         return (self.drift is not None) + (self.train.select is not None)
+
+    @property
+    def selects_on(self) -> str | None:
+        """Return what its best step is selected on, as a scorecard names it; None where it publishes its last one."""
+        select = self.train.select
+        return None if select is None else PREFIX + self.name if select.holdout == "" else select.on
 
     @property
     def rows_are(self) -> str:

@@ -129,6 +129,12 @@ def make_holdout(
     return _load(name, store.obtain("cache", key, make, damaged).path, key)
 
 
+def kept(workspace: Path, name: str, key: str) -> Holdout | None:
+    """Return the rows of a hold-out that a workspace's cache has under a key; None where it has them no more."""
+    entry = Store(workspace).find("cache", key)
+    return None if entry is None else _load(name, entry.path, key)
+
+
 def _load(name: str, folder: Path, key: str) -> Holdout:
     saved, dataset = read_json(folder / ABOUT_FILE), read_rows(folder / DATA_FILE)
     if saved is None or len(dataset) != len(saved["ids"]):

@@ -68,6 +68,15 @@ class Chosen:
         return f"{value:.3f}" if self.figure == "holdout_loss" else f"{100 * value:.1f}"
 
 
+def spoken_choice(metrics: Mapping[str, Any]) -> str | None:
+    """Return what a manifest's metrics say of the choice, and of a stage that it ended early; None without one."""
+    found = Chosen.of_metrics(metrics)
+    if found is None or metrics.get("ended_by") != "patience":
+        return found and str(found)
+    times = f"{found.without_better} validation{'s' * (found.without_better > 1)}"
+    return f"{found}; ended early, after {times} without a better one"
+
+
 def chosen(on: str, figure: Figure, validated: Mapping[int, float], steps: int) -> Chosen:
     """Return the best of the validated steps, {step: value} in their order. TrainingError without any."""
     if not validated:

@@ -3,8 +3,9 @@
 A hold-out is a benchmark among the others, named `holdout:NAME`, whose items are its rows. Its score is the mean
 log-probability of the supervised tokens in nats, all tokens alike: minus the loss, so that higher is better as
 everywhere; people read it as the loss. An item is a row with the mean of its own tokens, and weighs as much as it has
-tokens. Of pairs it is the share whose chosen completion is likelier than the rejected one by the mean of its tokens,
-and beside it stands the loss of the chosen completions.
+tokens. Of pairs the score is the share whose chosen completion is likelier than the rejected one by the mean of its
+tokens, and beside it stands the loss of the chosen completions. Items stand in the order of their ids, since the same
+rows may be read from another file.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def score_held(held: Holdout, model: Any, tokenizer: Any, answers: Answers, aske
     from statllama.evaluation.held_loss import row_losses
 
     started, name = time.perf_counter(), task_name(held.name)
+    order = sorted(range(len(held.ids)), key=held.ids.__getitem__)
     known = {place: found[0] for place, row in enumerate(held.ids) if (found := answers.get(METHOD, (row,)))}
     waiting = [place for place in range(len(held.ids)) if place not in known]
 
@@ -123,9 +125,9 @@ def score_held(held: Holdout, model: Any, tokenizer: Any, answers: Answers, aske
         on_pass=asked.on_pass,
         on_short=asked.on_short,
     )
-    losses = [_losses(known[place]) for place in range(len(held.ids))]
-    for place, of_row in enumerate(losses):
-        if not all(math.isfinite(loss.loss) for loss in of_row):
+    losses = {place: _losses(known[place]) for place in order}
+    for place in range(len(held.ids)):
+        if not all(math.isfinite(loss.loss) for loss in losses[place]):
             raise EvaluationError(
                 f"{name}: the model's predictions on row {place + 1} are not numbers, so it has no loss",
                 remedy="its weights are damaged or out of range: train the stage again with a lower learning rate, or "
@@ -140,32 +142,31 @@ def _losses(figures: Sequence[float]) -> tuple[RowLoss, ...]:
     return tuple(RowLoss(figures[i], int(figures[i + 1])) for i in range(0, len(figures), 2))
 
 
-def _score(held: Holdout, losses: Sequence[tuple[RowLoss, ...]], tokenizer: Any, seconds: float) -> TaskScore:
+def _score(held: Holdout, losses: Mapping[int, tuple[RowLoss, ...]], tokenizer: Any, seconds: float) -> TaskScore:
+    """Return the score of {place of a row: its losses}, in that order."""
     from statllama.evaluation.held_loss import per_token, prefers
 
-    first = [found[0] for found in losses]  # of a pair the chosen completion
+    first = [found[0] for found in losses.values()]  # of a pair the chosen completion
     loss = per_token(first)
     others = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
     weights: tuple[int, ...] | None = None
     if held.kind == "preferences":
-        items = tuple(float(prefers((found[0], found[1]))) for found in losses)
-        others |= {"loss_of_rejected": per_token([found[1] for found in losses])}
+        items = tuple(float(prefers((found[0], found[1]))) for found in losses.values())
+        others |= {"loss_of_rejected": per_token([found[1] for found in losses.values()])}
     else:
         items, weights = tuple(-row.mean for row in first), tuple(row.tokens for row in first)
-    rows = (held.dataset[place] for place in range(len(losses)))
-    pairs = held.kind == "preferences"
     samples = (
-        {"id": name, "row": place, "score": score, **_said(row, found, tokenizer)}
-        for place, (name, row, found, score) in enumerate(zip(held.ids, rows, losses, items, strict=True), start=1)
+        {"id": held.ids[place], "row": place + 1, "score": score, **_said(held.dataset[place], found, tokenizer)}
+        for (place, found), score in zip(losses.items(), items, strict=True)
     )
     return TaskScore(
         task=task_name(held.name),
         version=str(HELD_PROTOCOL),
-        metric="acc" if pairs else LOG_PROBABILITY,
+        metric=LOG_PROBABILITY if weights else "acc",
         value=mean_of(items, weights),
         stderr=clustered_error(items, sums_of(items, None, weights), weights),
         items=items,
-        item_ids=held.ids,
+        item_ids=tuple(held.ids[place] for place in losses),
         n=len(items),
         total=len(items),
         truncated=0,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from statllama.config.shipped import shipped_root
+from statllama.evaluation.chosen import spoken_choice
 from statllama.release.card_base import BaseFacts, base_section, folder_name
 from statllama.release.card_index import model_index
 from statllama.release.card_question import Asked
@@ -300,6 +301,8 @@ def _limits(
     for stage, _ in stages:
         if _manifest(stage)["metrics"].get("ended_by") == "drift":
             said.append(f"{stage.name} drifted beyond its cap; its adapter is the last one within it.")
+        if chosen := spoken_choice(_manifest(stage)["metrics"]):
+            said.append(f"{stage.name}: {chosen}.")
         if stage.left_out:
             said.append(f"{stage.name} broke a gate of its recipe: {stage.left_out}.")
     said.append("Benchmarks measure only what they ask. The model was not tested for safety, bias or public use.")

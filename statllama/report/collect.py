@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.shipped import shipped_root
+from statllama.evaluation.chosen import spoken_choice
 from statllama.evaluation.gates import answers
-from statllama.evaluation.meaning import notes, sentences
+from statllama.evaluation.meaning import Selected, notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
 from statllama.evaluation.power import smallest_for
 from statllama.evaluation.scorecard import compare_scores
@@ -64,13 +65,16 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
     scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
     wanted = subject.domain
     judged = _judged(Family.of(subject), stacks, scores)
+    selected = subject.selected(stacks)
     record, gates = subject.record, tuple(_gates(subject, stacks, scores))
     return ReportData(
         name=subject.name,
         description=subject.description,
         base=_readable(subject, subject.base.model),
         stages=tuple(_stage(subject, stage, book) for stage in subject.stages),
-        benchmarks=tuple(_benchmark(found, stacks, judged, last, task in wanted) for task, found in scores.items()),
+        benchmarks=tuple(
+            _benchmark(found, stacks, judged, last, task in wanted, selected) for task, found in scores.items()
+        ),
         flips=tuple(
             flips_of(found[before], found[after], before, after)
             for before, after in _pairs(shown)
@@ -164,7 +168,12 @@ def _delta(against: str, judged: Judged, unit: Unit) -> Delta:
 
 
 def _benchmark(
-    found: Mapping[str, TaskScore], stacks: Sequence[StackRef], judged: AllJudged, last: str | None, domain: bool
+    found: Mapping[str, TaskScore],
+    stacks: Sequence[StackRef],
+    judged: AllJudged,
+    last: str | None,
+    domain: bool,
+    selected: Selected,
 ) -> Benchmark:
     base, rows = found[BASE], []
     for stack in stacks:
@@ -181,6 +190,7 @@ def _benchmark(
                 truncated=own.truncated,
                 from_base=_delta(BASE, from_base, own.unit) if from_base else None,
                 from_parent=_delta(stack.parent, from_parent, own.unit) if stack.parent and from_parent else None,
+                selected=bool(selected.get(stack.name, {}).get(base.task)),
             )
         )
     changes = [score.from_base.change for score in rows if score.from_base is not None]
@@ -322,6 +332,9 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: 
             yield f"{stage.name} is left out: later stages are trained on its parent."
         if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
             yield f"{stage.name} drifted beyond its cap; its adapter is the last one within it."
+        if stage.entry is not None and (chosen := spoken_choice(stage.entry.manifest["metrics"])):
+            yield f"{stage.name}: {chosen}."
+    selected = subject.selected(stacks)
     for task in subject.benchmarks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
@@ -329,17 +342,19 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: 
             what = f"{task} is not scored" + (f" for {', '.join(missing)}" if found else "")
             yield f"{what}; `statllama eval {subject.name}` scores it."
         yield from _limits(list(found.values()))
-        yield from _meanings(stacks, found)
+        yield from _meanings(stacks, found, selected)
 
 
-def _meanings(stacks: Sequence[StackRef], found: Mapping[str, TaskScore]) -> Iterator[str]:
+def _meanings(stacks: Sequence[StackRef], found: Mapping[str, TaskScore], selected: Selected) -> Iterator[str]:
     """Yield what the scores on one benchmark cannot mean."""
     before = {
         stack.name: [name for name in dict.fromkeys((stack.parent, BASE)) if name in found]
         for stack in stacks
         if stack.name in found and stack.parent is not None
     }
-    yield from sentences(notes({stack.name: found[stack.name] for stack in stacks if stack.name in found}, before))
+    yield from sentences(
+        notes({stack.name: found[stack.name] for stack in stacks if stack.name in found}, before, selected)
+    )
 
 
 def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:

@@ -90,6 +90,13 @@ class Score:
     """None for the base itself."""
     from_parent: Delta | None = None
     """None for the base itself."""
+    selected: bool = False
+    """Whether the step of a stage in the stack was selected on it, so that it is no test score."""
+
+    @property
+    def label(self) -> str:
+        """Return the stack's name, marked where a step was selected on this score."""
+        return f"{self.stack} (selected on)" if self.selected else self.stack
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,9 @@ def evaluate(
         StopSignal(),
         scoring_here(store, subject),
     ):
-        card, _ = attribution.evaluate(open_scorer(subject, workplace, reporter), stacks, Family.of(subject))
+        card, _ = attribution.evaluate(
+            open_scorer(subject, workplace, reporter), stacks, Family.of(subject), subject.selected(stacks)
+        )
     return Scores(subject.name, card)
 
 

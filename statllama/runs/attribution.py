@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from statllama.errors import UsageError
+from statllama.evaluation.meaning import Selected
 from statllama.evaluation.paired import Judged, judge
 from statllama.evaluation.scorecard import Scorecard, compare_scores, scorecard
 from statllama.evaluation.scores import TaskScore
@@ -22,10 +23,12 @@ from statllama.runs.subject import BASE, StackRef, Subject, scaled
 Scores = tuple[TaskScore, ...]
 
 
-def evaluate(scorer: Scorer, stacks: Sequence[StackRef], family: Family) -> tuple[Scorecard, dict[str, Scores]]:
+def evaluate(
+    scorer: Scorer, stacks: Sequence[StackRef], family: Family, selected: Selected | None = None
+) -> tuple[Scorecard, dict[str, Scores]]:
     """Return the scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
 
-    `family`: that of the run whose stacks they are.
+    `family`: that of the run whose stacks they are; `selected`: the scores that steps were selected on.
 
     A parent that is not among them is replaced by the nearest stack below that is, in the end the base. Drifts are
     those that the workspace has.
@@ -35,7 +38,7 @@ def evaluate(scorer: Scorer, stacks: Sequence[StackRef], family: Family) -> tupl
     rows = [(s.name, s.parent if s.parent in scores else _above(s), scores[s.name]) for s in stacks]
     named, pairs = {stack.name: stack for stack in stacks}, [(name, parent) for name, parent, _ in rows]
     tasks = [score.task for score in rows[0][2]]
-    return scorecard(rows, drifts, card_sizes(family, named, pairs, tasks)), scores
+    return scorecard(rows, drifts, card_sizes(family, named, pairs, tasks), selected), scores
 
 
 def _above(stack: StackRef) -> str | None:

@@ -20,7 +20,8 @@ from statllama.store.content import content_hash
 
 def input_hashes(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held] = ()) -> dict[str, str]:
     """Return {path: SHA-256} of the local files that the stage reads: data, what the recipe holds out (`held`), local
-    rewards, and the benchmarks whose questions it drops. DataError or UsageError for one that is not there.
+    rewards, and the benchmarks whose questions it drops or that it selects its best step on. DataError or UsageError
+    for one that is not there.
     """
     return {str(path): content_hash(path) for path in _files(spec, root, tasks, held)}
 
@@ -32,7 +33,9 @@ def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], held: Sequenc
     files = [file.path for source in sources for file in files_of(source, root)]
     if own := getattr(stage_module(spec.type), "key_files", None):
         files += own(spec, root)
-    return files + [file for task in tasks for file in (task.path, *task.files) if drops_questions(spec, tasks)]
+    drops, select = drops_questions(spec, tasks), spec.train.select
+    read = [task for task in tasks if drops or (select and select.on == task.name)]
+    return files + [file for task in read for file in (task.path, *task.files)]
 
 
 def require_inputs(

@@ -36,14 +36,16 @@ def key_material(
     tasks: Sequence[TaskFile] = (),
     siblings: Mapping[str, str] | None = None,
     held_out: Sequence[Mapping[str, Any]] = (),
+    selects: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the material that the key hashes, as plain JSON data.
 
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
     the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of; `held_out`: what the
-    recipe holds out (`held_rows.held_descriptions`), which its stages are not trained on.
+    recipe holds out (`held_rows.held_descriptions`), which its stages are not trained on; `selects`: what its best step
+    is selected on (`selecting.selection_material`).
     """
-    return placed(own_material(spec, base, root, tasks, held_out), spec, below, siblings)
+    return placed(own_material(spec, base, root, tasks, held_out, selects), spec, below, siblings)
 
 
 def own_material(
@@ -52,6 +54,7 @@ def own_material(
     root: Path,
     tasks: Sequence[TaskFile] = (),
     held_out: Sequence[Mapping[str, Any]] = (),
+    selects: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the material that does not depend on other stages: see `key_material`. Reads the files that it names."""
     numerics = [stage_module(spec.type).NUMERICS]
@@ -68,6 +71,8 @@ def own_material(
     train = body["train"]
     if train["steps"] is None and train["epochs"] is None:
         train["epochs"] = 1.0
+    if selects is not None:
+        train["select"] |= {"on": dict(selects)}
     train["precision"] = compute_type(spec.train.precision)
     extras = getattr(stage_module(spec.type), "key_extras", None)
     chosen: list[Any] = [SELECTION_NUMERICS] if _chooses(spec) else []

@@ -23,6 +23,7 @@ from statllama.runs.house.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
 from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
+from statllama.runs.selecting import require_enough, selection_material
 from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
 from statllama.store.mirrored import bring
@@ -111,8 +112,9 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
         for s in wanted
     ]
     tasks = recipe.tasks()
+    require_enough(wanted, tasks, recipe.evaluate)
     held = settled_held(recipe.held, recipe.root, store.memory)
-    fixed = [_fixed(spec, base, recipe.root, tasks, held) for spec in specs]
+    fixed = [_fixed(recipe, spec, base, tasks, held) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -131,11 +133,13 @@ def rearranged(
 
 
 def _fixed(
-    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]
+    recipe: Recipe, spec: StageSpec, base: Mapping[str, Any], tasks: Sequence[TaskFile], held: Sequence[Held]
 ) -> Fixed:
+    root = recipe.root
     # Before the key: a file edited in between is then not as it was hashed.
     hashes = input_hashes(spec, root, tasks, held)
-    return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root)), hashes)
+    selects = selection_material(spec, tasks, recipe.evaluate, held, root)
+    return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root), selects), hashes)
 
 
 def held_before(store: Store, name: str) -> tuple[HeldTask, ...]:
@@ -242,6 +246,8 @@ def record_of(
             "below": list(p.below),
             "material": p.material,
             "left_out": p.left_out,
+            "siblings": list(p.spec.siblings),
+            "selects_on": p.spec.selects_on if isinstance(p.spec, TrainingSpec) else None,
             "cache": list((cache or {}).get(p.spec.name, ())),
         }
         for p in planned

@@ -75,6 +75,11 @@ class Reporter:
         """Enclose the scoring of one stack on one benchmark; yield a callback (done, total, task)."""
         yield None
 
+    @contextmanager
+    def validating(self, stage: str, on: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        """Enclose a validation of a stage that trains, on a benchmark or hold-out; yield a callback as `scoring`."""
+        yield None
+
     def scored(self, name: str, score: TaskScore) -> None:
         """Note a stack's score on a benchmark."""
 
@@ -193,6 +198,12 @@ class Reporters(Reporter):
     def scoring(self, name: str, task: str) -> Iterator[Callable[[int, int, str], None] | None]:
         with ExitStack() as open_:
             calls = [open_.enter_context(each.scoring(name, task)) for each in self._all]
+            yield _to_all(calls)
+
+    @contextmanager
+    def validating(self, stage: str, on: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        with ExitStack() as open_:
+            calls = [open_.enter_context(each.validating(stage, on)) for each in self._all]
             yield _to_all(calls)
 
     def scored(self, name: str, score: TaskScore) -> None:

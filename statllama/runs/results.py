@@ -90,6 +90,7 @@ def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
         "metric": unit.metric,
         "items": cell.n,
         "limited": cell.limited,
+        "selected_on": bool(cell.selected),
         "score": unit.score(cell.value),
         "stderr": None if cell.stderr is None else unit.error(cell.stderr),
         "perplexity": cell.perplexity,

@@ -26,6 +26,7 @@ from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.reporting import Reporter
+from statllama.runs.selecting import require_items
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import BASE, StackRef, subject_of
@@ -134,7 +135,7 @@ def _run(
                 recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows, drifts, _sizes(asked, store, rows, planned, recorder.record)) if rows else None
+    card = _card(asked, store, rows, drifts, planned, recorder.record) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
@@ -150,17 +151,20 @@ def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStag
                 reporter.note(str(gate))
 
 
-def _sizes(
+def _card(
     asked: Sequence[str],
     store: Store,
     rows: Sequence[ScoredRow],
+    drifts: Mapping[str, Drift],
     planned: Sequence[PlannedStage],
     record: Mapping[str, Any],
-) -> dict[tuple[str, str, str], int]:
-    """Return, for each change of the scorecard, how many it is judged with: those of the recipe, as recorded."""
-    family = Family.of(subject_of(record, store))
+) -> Scorecard:
+    """Return the scorecard of the run, whose changes are judged with all of those that the recipe asks about."""
+    subject = subject_of(record, store)
     stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
-    return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], asked)
+    pairs = [(name, parent) for name, parent, _ in rows]
+    sizes = card_sizes(Family.of(subject), stacks, pairs, asked)
+    return scorecard(rows, drifts, sizes, subject.selected(stacks.values()))
 
 
 class _Edited:
@@ -234,6 +238,10 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                 prepared = session.prepare(spec)
                 steps = steps_of(spec, len(prepared.dataset))
                 session.reporter.sized(spec, prepared.report, steps)
+                if spec.train.select and spec.train.select.holdout is None:
+                    count = len(session.scorer.suite.load(spec.train.select.on).eval_docs)
+                    limit = session.recipe.evaluate.limit
+                    require_items(spec, spec.train.select.on, min(count, limit or count), limit)
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]

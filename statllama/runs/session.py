@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from statllama.model.base_model import Base
     from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
+    from statllama.train.selection import Validation
 
 
 def _weights(entry: Entry) -> dict[str, Any]:
@@ -272,12 +274,27 @@ class Session:
             on_step=self.reporter.step,
             on_note=self.reporter.note,
             stop_requested=self.stop.requested,
+            validation=self._validation(spec),
             hold=hold,
             report_to=self.recipe.report_to,
             run_name=f"{self.recipe.name}/{spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
             ranks=self.ranks,
         )
+
+    def _validation(self, spec: TrainingSpec) -> Validation | None:
+        """Return what the stage's steps are compared on; None where it publishes its last step."""
+        from statllama.train.selection import on_benchmark, on_holdout
+
+        if (select := spec.train.select) is None:
+            return None
+        shown, tokenizer = partial(self.reporter.validating, spec.name), self.loaded.tokenizer
+        if select.holdout is None:
+            return on_benchmark(self.scorer.suite, select.on, tokenizer, shown)
+        held = self.holdout(select.holdout or spec.name)
+        assert held is not None, "the recipe was checked for it"
+        budget = self.recipe.evaluate.micro_tokens
+        return on_holdout(held, budget, tokenizer.pad_token_id or 0, shown, self.reporter.note)  # type: ignore[arg-type]
 
     def _folder(self, stage: PlannedStage) -> Path:
         """Return the working folder, with an empty `out/`."""

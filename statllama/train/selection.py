@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.selection import PREFIX, SelectSpec
+from statllama.data.holdout import Holdout
 from statllama.data.work import Work
 from statllama.errors import TrainingError
+from statllama.evaluation.answers import Progress
 from statllama.evaluation.chosen import WORDS, Chosen, Figure, chosen, is_better
 from statllama.evaluation.held_loss import per_token, prefers, row_losses
 from statllama.evaluation.measuring import Measuring, Once
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from statllama.config.stage import TrainingSpec
-    from statllama.data.holdout import Holdout
     from statllama.evaluation.drift import DriftCap
     from statllama.evaluation.suite import Suite
 
@@ -33,6 +35,8 @@ Log = Sequence[Mapping[str, Any]]
 """A trainer's log: a record of each step, and others."""
 Found = tuple[float, Work]
 """A figure, and what was computed for it."""
+Shown = Callable[[str], AbstractContextManager[Progress | None]]
+"""Encloses a validation on what is named, and shows how far it is."""
 
 
 @dataclass(frozen=True)
@@ -46,41 +50,56 @@ class Validation:
     """Measures the model as it stands, and leaves it, and all random states, as they were."""
 
 
-def on_holdout(held: Holdout, micro_tokens: int, pad: int, note: Callable[[str], None]) -> Validation:
-    """Return the validation on held-out rows: their loss, of pairs the share that is ranked right."""
-    budget = micro_tokens
+def unseen(on: str) -> AbstractContextManager[None]:
+    """Show nothing of a validation."""
+    return nullcontext()
+
+
+def on_holdout(
+    held: Holdout,
+    micro_tokens: int,
+    pad: int,
+    shown: Shown = unseen,
+    note: Callable[[str], None] = lambda text: None,
+) -> Validation:
+    """Return the validation on held-out rows: their loss, of pairs the share that is ranked right.
+
+    `micro_tokens`: tokens of a forward pass; when memory runs out, later validations keep to the smaller passes, too.
+    """
+    on, pairs, budget = PREFIX + held.name, held.kind == "preferences", micro_tokens
 
     def short(tokens: int) -> None:
         nonlocal budget
         budget = tokens
-        note(f"out of memory while {held.name} is validated: it goes on with at most {tokens:,} tokens a pass")
+        note(f"out of memory in a validation on {on}: it goes on with at most {tokens:,} tokens a pass")
 
     def ask(model: Any) -> Found:
-        read: list[Work] = []
-        found = row_losses(
-            model,
-            held.dataset,  # type: ignore[arg-type]
-            held.kind,
-            micro_tokens=budget,
-            pad=pad,
-            on_pass=read.append,
-            on_short=short,
-        )
-        value = sum(map(prefers, found)) / len(found) if held.kind == "preferences" else per_token(found)
-        # Of pairs, a logit that is no number ranks one wrong.
-        parts = [part for pair in found for part in pair] if held.kind == "preferences" else []
-        broken = any(math.isnan(part.loss) for part in parts)
-        return math.nan if broken else value, sum(read, Work())
+        read, losses = [Work()], []
+        with shown(on) as progress:
 
-    figure: Figure = "holdout_accuracy" if held.kind == "preferences" else "holdout_loss"
-    return Validation(PREFIX + held.name, figure, ask)
+            def tell(number: int, loss: Any) -> None:
+                losses.extend(loss if pairs else [loss])
+                if progress is not None:
+                    progress(len(losses) // (1 + pairs), len(held.ids), on)
+
+            rows: Any = held.dataset
+            options = {"micro_tokens": budget, "pad": pad, "on_row": tell, "on_pass": read.append, "on_short": short}
+            found = row_losses(model, rows, held.kind, **options)
+        if not all(math.isfinite(one.loss) for one in losses):  # of pairs it would rank one wrong
+            value = math.nan
+        else:
+            value = sum(map(prefers, found)) / len(found) if pairs else per_token(found)
+        return value, sum(read, Work())
+
+    return Validation(on, "holdout_accuracy" if pairs else "holdout_loss", ask)
 
 
-def on_benchmark(suite: Suite, task: str, tokenizer: Any) -> Validation:
+def on_benchmark(suite: Suite, task: str, tokenizer: Any, shown: Shown = unseen) -> Validation:
     """Return the validation on a benchmark: its score, as every stack is scored."""
 
     def ask(model: Any) -> Found:
-        value = suite.score(task, model, tokenizer).value
+        with shown(task) as progress:
+            value = suite.score(task, model, tokenizer, on_progress=progress).value
         return value, suite.spent.read
 
     return Validation(task, "task_score", ask)

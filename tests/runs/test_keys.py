@@ -54,7 +54,7 @@ def spec_of(kind: str, **fields: Any) -> StageSpec:
     else:
         problems = {"count": 3, "topics": ["means"], "difficulty": [1]}
         body |= {"data": [{"path": "a.jsonl", "format": "messages"}, {"problems": problems, "format": "messages"}]}
-        body |= {"drift": {"max": 0.5}, "train": {"steps": 20}}
+        body |= {"drift": {"max": 0.5}, "train": {"steps": 20, "select": {"on": "exam"}}}
     return stage_module(kind).Spec.model_validate(body)
 
 
@@ -65,7 +65,15 @@ OTHER: dict[str, Any] = {
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
-    **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
+    **{
+        "options": {"most": 3},
+        "function": "grader:pay2",
+        "over": 9,
+        "every": 7,
+        "patience": 3,
+        "weight": 0.5,
+        "of": {"p": 1, "q": 2},
+    },
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}
@@ -171,8 +179,12 @@ def test_no_spec_is_keyed_by_a_list_elsewhere() -> None:
     spec = SPECS["sft"]
     for _, inner in held(spec):
         fields = type(inner).model_fields
-        marked = {n for n, f in fields.items() if any(isinstance(m, Unkeyed | AddedLater) for m in f.metadata)}
-        assert keyed(inner).keys() == type(inner).model_fields.keys() - marked
+        marks = {
+            n: next((m for m in f.metadata if isinstance(m, Unkeyed | AddedLater)), None) for n, f in fields.items()
+        }
+        usual = {n: f.get_default(call_default_factory=True) for n, f in fields.items()}
+        used = {n for n, mark in marks.items() if isinstance(mark, AddedLater) and getattr(inner, n) != usual[n]}
+        assert keyed(inner).keys() == {n for n, mark in marks.items() if mark is None} | used
 
 
 # ------------------------------------------------------------------ what means the same

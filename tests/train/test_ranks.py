@@ -334,6 +334,24 @@ def test_drift_ends_all_at_the_step_at_which_it_ends_one(group: Group, base_fold
     assert apart(updates(ours), updates(theirs)) < 1e-5
 
 
+def test_ranks_choose_alike(group: Group, base_folder: Path, tmp_path: Path) -> None:
+    """Rank 0 validates; all end after the same step, and publish what one process publishes."""
+    unequal("sft", tmp_path, 24)
+    select = {"on": "holdout", "every": 1, "patience": 1}
+    train = TRAIN | {"steps": 8, "learning_rate": 5e-2, "schedule": "constant", "warmup": 0, "select": select}
+    data = [{"path": "sft.jsonl", "format": "messages", "holdout": 0.3}]
+    path = written(tmp_path, [stage("sft", train=train, data=data)], base_folder)
+    theirs = run(path, tmp_path / "alone")["sft"]
+    assert metrics(theirs)["ended_by"] == "patience"
+    ours = paths(group.run("train", 2, path, tmp_path / "ranks", []))["sft"]
+    for name in ("steps", "adapter_step", "ended_by"):
+        assert metrics(ours)[name] == metrics(theirs)[name]
+    alone, together = (metrics(result)["selected"] for result in (theirs, ours))
+    assert together == alone | {name: pytest.approx(alone[name], rel=1e-4) for name in ("value", "last")}
+    assert apart(updates(ours), updates(theirs)) < 1e-5
+    assert metrics(ours)["work"]["read"] == metrics(theirs)["work"]["read"]
+
+
 def test_ranks_that_part_are_found_out_at_the_next_checkpoint(group: Group, short: Path, tmp_path: Path) -> None:
     """By the last digit of one weight; nothing is written of it."""
     errors = group.errors("train", 2, short, tmp_path, [], {"rank": 1, "kind": "perturbed", "step": 2})

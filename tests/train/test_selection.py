@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,18 +19,33 @@ from statllama.config.base_model import BaseModelSpec
 from statllama.config.selection import SelectSpec
 from statllama.data.holdout import Holdout
 from statllama.data.work import Work
-from statllama.errors import TrainingError
+from statllama.errors import RecipeError, TrainingError, UsageError
 from statllama.evaluation import drift
-from statllama.evaluation.chosen import Chosen, chosen
+from statllama.evaluation.chosen import Chosen, chosen, spoken_choice
+from statllama.evaluation.compare import compare
 from statllama.evaluation.drift import rows_for
 from statllama.evaluation.probe import LONGEST
+from statllama.evaluation.scorecard import Scorecard
 from statllama.model.base_model import Base, load_base, start_backend
+from statllama.recipe import load_recipe
+from statllama.release.card_scores import recorded, scores_section
+from statllama.report.collect import collect
+from statllama.runs import runner
+from statllama.runs.plan import plan
+from statllama.runs.reporting import Reporter
+from statllama.runs.scorebook import scored
+from statllama.runs.session import Session
+from statllama.runs.signals import StopSignal
+from statllama.runs.subject import subject_of
 from statllama.stages import stage_module
+from statllama.store import Store
 from statllama.train import training
 from statllama.train.job import Job, Outcome
 from statllama.train.selection import Validation, on_holdout
 from statllama.train.trainer import _save_slice
-from tests.conftest import stage
+from tests.benchmarks_for_tests import choice_task
+from tests.conftest import conversations, stage, write_jsonl
+from tests.running import adapter_bytes, losses, run, statllama
 
 torch.set_num_threads(1)
 STEPS = 6
@@ -79,11 +95,11 @@ def pairs(seed: int, count: int) -> list[dict[str, Any]]:
 
 def held(kind: Any = "documents", seed: int = 9) -> Holdout:
     rows = pairs(seed, 4) if kind == "preferences" else documents(seed, 4)
-    return Holdout("one", kind, Dataset.from_list(rows), tuple(f"{i:016x}" for i in range(4)), "")
+    return Holdout("one", kind, Dataset.from_list(rows), tuple(f"{i:016x}" for i in range(4)), "", {})
 
 
 def on_rows(kind: Any = "documents") -> Validation:
-    return on_holdout(held(kind), 1000, 0, lambda note: None)
+    return on_holdout(held(kind), 1000, 0)
 
 
 def planted(*values: float) -> Validation:
@@ -237,6 +253,10 @@ def test_patience_ends_a_stage_early(fit: Fit) -> None:
     ended = fit("impatient", {"every": 1, "patience": 2}, planted(3.0, 2.0, 2.5, 2.5))
     assert (ended.outcome.ended_by, ended.outcome.steps, ended.outcome.adapter_step) == ("patience", 4, 2)
     assert ended.adapter == fit("two-steps", None, steps=2).adapter
+    assert spoken_choice(ended.outcome.metrics()) == (
+        "best at step 2 of 4: held-out loss 2.000 (at the end 2.500); ended early, after 2 validations without a "
+        "better one"
+    )
     assert ended.notes == [
         "stage impatient: ended at step 4 of 6: 2 validations in a row without a better one",
     ]
@@ -348,3 +368,244 @@ def test_pairs_whose_logits_are_no_numbers_have_no_accuracy(base: Base) -> None:
 def test_selections_that_are_refused(select: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         stage_module("cpt").Spec.model_validate(stage("one", "cpt", train={"steps": 6, "select": select}))
+
+
+# ------------------------------------------------------------------ a benchmark
+
+
+def recipe_on(task: str, write_recipe: Callable[..., Path], kind: str = "sft", **fields: Any) -> Path:
+    """A recipe of a stage that selects on one of two benchmarks beside it: `letters` of 60 items, `few` of 12."""
+    folder = write_recipe([]).parent
+    choice_task(folder / "eval", "letters", 60)
+    choice_task(folder / "eval", "few", 12)
+    train = {"select": {"on": task, "every": 2}, "schedule": "constant", **fields.pop("train", {})}
+    return write_recipe([stage("one", kind, train=train, **fields)], evaluate={"tasks": ["letters", "few"]})
+
+
+def manifest(result: Path) -> Any:
+    return json.loads((result / "manifest.json").read_text("utf-8"))
+
+
+def history(result: Path) -> Any:
+    return json.loads((result / "history.json").read_text("utf-8"))
+
+
+def test_a_benchmark_is_asked_without_a_trace(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """The losses are those without it, bit for bit; the score is that of the published adapter's stack."""
+    path = recipe_on("letters", write_recipe, lora={"dropout": 0.2})
+    off = ("stages.one.train.select=null", "evaluate.tasks=[]")
+    recipe = load_recipe(path)
+    ran = runner.run(recipe, Store(tmp_path / "w"), Reporter())
+    result, without = ran.results["one"], run(path, tmp_path / "off", *off)["one"]
+    assert losses(result) == losses(without)
+    selected = manifest(result)["metrics"]["selected"]
+    scores = {e["step"]: e["task_score"] for e in history(result) if "task_score" in e}
+    assert list(scores) == [2, 4, 6] and selected["on"] == "letters" and selected["value"] == max(scores.values())
+    assert selected["step"] == next(step for step, score in scores.items() if score == selected["value"])
+    shorter = run(path, tmp_path / "off", *off, f"stages.one.train.steps={selected['step']}")["one"]
+    assert adapter_bytes(result) == adapter_bytes(shorter)
+    assert ran.scorecard is not None
+    assert ran.scorecard.rows[1].cells[0].value == selected["value"]
+    _is_marked(ran.scorecard, path, tmp_path / "w")
+
+
+def _is_marked(card: Scorecard, path: Path, workspace: Path) -> None:
+    """A score that was selected on is marked wherever it is shown, and said to be no test; the others are not."""
+    cells = {(row.name, cell.task): cell.selected for row in card.rows for cell in row.cells}
+    assert {place for place, stages in cells.items() if stages} == {("one", "letters")}
+    marks = [note for note in card.notes if note.kind == "selected"]
+    assert [str(note) for note in marks] == [
+        "letters: selected on, so this is no test of it any more: the best step of one was chosen by it: one"
+    ]
+    said = statllama("run", path, "--workspace", workspace, cwd=path.parent).stdout
+    assert "one (selected on)" in said and "no test of it any more" in said
+    status = statllama("status", "--workspace", workspace, cwd=path.parent).stdout
+    assert "of 6, selected on letters" in status
+    store = Store(workspace)
+    subject = subject_of(store.last_run("tiny"), store)
+    data = collect(subject, store)
+    assert [s.label for s in data.benchmarks[0].scores] == ["base", "one (selected on)"]
+    assert [s.label for s in data.benchmarks[1].scores] == ["base", "one"]
+    assert any(note.startswith("letters: selected on") for note in data.notes)
+    assert any(note.startswith("one: best at step") for note in data.notes)
+    found = recorded(subject, subject.stack("one"), store)
+    section = "\n".join(scores_section(subject, found))
+    assert "**one** (selected on)" in section and "Selected on, so this is no test of it any more" in section
+    (before, after) = scored(store, [(name, subject, subject.stack(name)) for name in ("base", "one")])
+    assert not before.selected and after.selected == {"letters": ("one",)}
+    assert [note.kind for note in compare([before, after]).notes if note.kind == "selected"] == ["selected"]
+
+
+def test_a_stage_whose_benchmark_changed_is_trained_again(write_recipe: Callable[..., Path]) -> None:
+    path = recipe_on("letters", write_recipe)
+
+    def key(*overrides: str) -> str:
+        (planned,) = plan(load_recipe(path, overrides), Store(path.parent / "w"))
+        return planned.key
+
+    before = key()
+    assert key("evaluate.tasks=[letters]") == before, "another benchmark is scored after it"
+    assert key("evaluate.limit=55") != before and key("stages.one.train.select.every=3") != before
+    task = path.parent / "eval" / "letters" / "test.jsonl"
+    task.write_text(task.read_text("utf-8").replace("number 1?", "number one?"), "utf-8")
+    assert key() != before
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "message"),
+    [
+        ("few", [], "`train.select.on` names few, which has 12 items: the standard error of a score near 50 % is 14.4"),
+        ("letters", ["evaluate.limit=20"], "names letters, of which `evaluate.limit` leaves 20 items"),
+    ],
+)
+def test_a_benchmark_that_is_too_small(
+    task: str, overrides: list[str], message: str, write_recipe: Callable[..., Path]
+) -> None:
+    recipe = load_recipe(recipe_on(task, write_recipe), overrides)
+    with pytest.raises(UsageError) as caught:
+        plan(recipe, Store(recipe.root / "w"))
+    assert message in str(caught.value) and "--set stages.one.train.select.on=holdout" in str(caught.value)
+
+
+def test_epochs_that_are_too_short_for_the_interval(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    path = recipe_on("letters", write_recipe, train={"steps": None, "epochs": 1.0})
+    with pytest.raises(UsageError, match=r"`train.select.every` 13 is above its 12 steps") as caught:
+        run(path, tmp_path / "w", "stages.one.train.select.every=13")
+    assert "--set stages.one.train.select.every=1" in str(caught.value)
+
+
+# ------------------------------------------------------------------ hold-outs
+
+
+def holds(kind: str = "sft", **more: Any) -> list[dict[str, Any]]:
+    formats = {"sft": "messages", "dpo": "preference", "kto": "judged"}
+    return [{"path": f"{kind}.jsonl", "format": formats[kind], "holdout": 0.25, **more}]
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "kto"])
+def test_a_stage_selects_on_its_own_hold_out(kind: str, write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """The losses are those without it, bit for bit; the figure is that of the published adapter's stack."""
+    train = {"select": {"on": "holdout", "every": 2}, "schedule": "constant"}
+    path = write_recipe([stage("one", kind, data=holds(kind), train=train, lora={"dropout": 0.2})])
+    ran = runner.run(load_recipe(path), Store(tmp_path / "w"), Reporter())
+    result = ran.results["one"]
+    found = manifest(result)
+    selected, figure = found["metrics"]["selected"], found["metrics"]["selected"]["figure"]
+    assert figure == ("holdout_accuracy" if kind == "dpo" else "holdout_loss")
+    values = {int(entry["step"]): entry[figure] for entry in history(result) if figure in entry}
+    best = max(values, key=values.get) if kind == "dpo" else min(values, key=values.get)  # type: ignore[arg-type]
+    assert (selected["on"], selected["step"], selected["value"]) == ("holdout:one", best, values[best])
+    off = "stages.one.train.select=null"
+    assert losses(run(path, tmp_path / "off", off)["one"]) == losses(result)
+    shorter = run(path, tmp_path / "off", off, f"stages.one.train.steps={best}")["one"]
+    assert adapter_bytes(result) == adapter_bytes(shorter)
+    assert ran.scorecard is not None
+    row = ran.scorecard.rows[1].cells[0]
+    assert row.selected == ("one",) and abs(row.value) == pytest.approx(selected["value"], rel=1e-5)
+    mark = next(note for note in ran.scorecard.notes if note.kind == "selected")
+    assert str(mark) == "holdout:one: selected on: the best step of one was chosen by it: one"
+    work = found["metrics"]["work"]["read"]
+    assert work["passes"] > 0
+    asked = Session(load_recipe(path), Store(tmp_path / "w"), Reporter(), StopSignal())
+    spec = load_recipe(path).trained[0]
+    with_, without = (
+        asked.timing.stage_work(spec.model_copy(update={"train": spec.train.model_copy(update={"select": one})}))
+        for one in (spec.train.select, None)
+    )
+    more = with_["usual"].read - without["usual"].read
+    if kind == "sft":
+        assert more.as_json() == work, "what its validations compute is forecast"
+    assert more.passes > 0
+
+
+def test_what_a_hold_out_is_called_is_not_in_the_key(write_recipe: Callable[..., Path]) -> None:
+    """Its rows are; and so are those of a set that is no stage's."""
+    train = {"select": {"on": "holdout:general", "every": 2}}
+    other = tmp = write_recipe([]).parent / "general.jsonl"
+    write_jsonl(other, conversations(60)[50:])
+
+    def key(*overrides: str, name: str = "general", **fields: Any) -> str:
+        train["select"]["on"] = f"holdout:{name}"  # type: ignore[index]
+        body = [stage("one", train=train), *fields.pop("more", [])]
+        path = write_recipe(body, evaluate={"holdouts": {name: {"path": "general.jsonl"}}, **fields})
+        return plan(load_recipe(path, overrides), Store(path.parent / "w"))[0].key
+
+    before = key()
+    assert key(name="further") == before
+    assert key(max_length=200) != before
+    write_jsonl(tmp, conversations(60)[51:])
+    assert key() != before
+
+
+def test_a_parent_that_selected_marks_what_stands_on_it(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    train = {"select": {"on": "holdout", "every": 3}}
+    path = write_recipe([stage("one", data=holds(), train=train), stage("two", train={"steps": 2})])
+    card = runner.run(load_recipe(path), Store(tmp_path / "w"), Reporter()).scorecard
+    assert card is not None
+    assert [row.cells[0].selected for row in card.rows] == [(), ("one",), ("one",)]
+
+
+@pytest.mark.parametrize(
+    ("on", "data", "message"),
+    [
+        ("holdout", None, "stage one holds no rows out; write `data: [{path: sft.jsonl, holdout: 0.05}]` in stage one"),
+        ("holdout:two", None, "stage two holds no rows out; write `data: [{path: sft.jsonl, holdout: 0.05}]` in stage"),
+        ("holdout:twoo", holds(), "no hold-out 'twoo'"),
+        ("holdout:", None, "the recipe has no hold-out ''"),
+        (
+            "lettres",
+            None,
+            "'lettres' is neither a hold-out nor a benchmark of `evaluate.tasks`: did you mean 'letters'",
+        ),
+        ("few", None, None),
+    ],
+)
+def test_selections_on_what_is_not_there(
+    on: str, data: Any, message: str | None, write_recipe: Callable[..., Path]
+) -> None:
+    fields = {"data": data} if data else {}
+    stages = [stage("one", train={"select": {"on": on}}, **fields), stage("two")]
+    path = write_recipe(stages, evaluate={"tasks": ["letters", "few"]})
+    if message is None:
+        load_recipe(path)
+        return
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    said = " ".join(str(caught.value).split())
+    assert "stages[0].train.select.on (stage one)" in said and "line 2" in said
+    for part in message.split("; "):
+        assert part in said, said
+
+
+def test_a_stage_of_questions_has_no_hold_out(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe([grpo_stage("holdout")], evaluate={"tasks": ["letters"]})
+    with pytest.raises(RecipeError, match="given questions alone, which have no loss") as caught:
+        load_recipe(path)
+    assert "`select: {on: letters}`" in str(caught.value)
+
+
+def grpo_stage(on: str) -> dict[str, Any]:
+    grpo = {
+        "generations": 4,
+        "max_completion_length": 24,
+        "rewards": [{"name": "length", "target": 4, "unit": "words"}],
+    }
+    train = {"steps": 4, "batch_size": 8, "max_length": 64, "select": {"on": on, "every": 2}}
+    return stage("one", "grpo", train=train | {"learning_rate": 3e-3, "schedule": "constant"}, **grpo)
+
+
+def test_grpo_selects_on_a_benchmark(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """What it generates is the same with and without."""
+    folder = write_recipe([]).parent
+    choice_task(folder / "eval", "letters", 60)
+    write_jsonl(folder / "grpo.jsonl", [{"prompt": f"what is {i}", "answer": str(i)} for i in range(12)])
+    path = write_recipe([grpo_stage("letters")], evaluate={"tasks": ["letters"]})
+    result = run(path, tmp_path / "w")["one"]
+    off = ("stages.one.train.select=null", "evaluate.tasks=[]")
+    plain, figures = run(path, tmp_path / "off", *off)["one"], ("loss", "reward", "completions/mean_length")
+    assert [[e[name] for name in figures] for e in history(result)] == [
+        [e[name] for name in figures] for e in history(plain)
+    ]
+    selected = manifest(result)["metrics"]["selected"]
+    shorter = run(path, tmp_path / "off", *off, f"stages.one.train.steps={selected['step']}")["one"]
+    assert adapter_bytes(result) == adapter_bytes(shorter)

@@ -17,6 +17,7 @@ from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
 from statllama.cli.console.timing import clock
 from statllama.errors import Interrupted
+from statllama.evaluation.chosen import spoken_choice
 from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.subject import BASE
 from statllama.runs.watch.progress import Kind, RunProgress
@@ -193,6 +194,8 @@ class ConsoleReporter(RunProgress):
         made = taken_of(entry.manifest).forecast
         told = f" (forecast {duration(made.usual)})" if made is not None and made.measured else ""
         where = f" on {plain(at)}" if (at := self.trained_by_workers.get(entry.key)) else ""
+        if chosen := spoken_choice(m):
+            Out.print(f"  {name}: {plain(chosen)}")
         Out.print(f"  {name} done in {duration(m['seconds'])}{told}{where}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
