@@ -174,11 +174,6 @@ class Recipe(Spec):
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
 
 
-def names_scored(recipe: Recipe) -> tuple[str, ...]:
-    """Return the names that the stacks of a recipe are scored under: its benchmarks and hold-outs."""
-    return recipe.evaluate.tasks
-
-
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Recipe:
     """Load a recipe by path or by the name of a shipped one, with `key.path=value` overrides.
 

@@ -7,9 +7,12 @@ pruned, which publishes no result, a record of where and why is among the scores
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from statllama.config.sweep import Range, SearchSpec
 from statllama.errors import StatllamaError, UsageError
@@ -20,7 +23,7 @@ from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter, Reporters
 from statllama.runs.study import StudyResult, run_study
 from statllama.runs.study_file import Study
-from statllama.runs.sweep import Trial
+from statllama.runs.sweep import Sweep, Trial
 from statllama.runs.variants import Settings, spoken
 from statllama.store import Store
 from statllama.store.canonical import digest
@@ -88,12 +91,15 @@ def run_search(
         asked = suggest(spec, seen)
         recipes = [study.variant(settings, first + i) for i, settings in enumerate(asked)]
         seen += _batch(study, recipes, asked, seen, store, reporter, wait, executor)
-    ended = [one.trial for one in seen if one.trial.state == "done"]
+    trials = tuple(one.trial for one in seen)
+    if not (ended := [trial for trial in trials if trial.state == "done"]):
+        errors = {trial.name: StatllamaError(trial.why or "pruned") for trial in trials}
+        return StudyResult(study, {}, {}, (), errors, None, (), Sweep(study.objective, study.stage, "", trials))
     whole = study.of_variants([study.variant(t.settings, t.number) for t in ended], [t.settings for t in ended])
     result = run_study(whole, store, Reporter(), wait=wait)
     shares, by = matters(spec, seen)
     assert result.sweep is not None
-    return replace(result, sweep=replace(result.sweep, trials=tuple(one.trial for one in seen), matters=shares, by=by))
+    return replace(result, sweep=replace(result.sweep, trials=trials, matters=shares, by=by))
 
 
 def _batch(
@@ -152,7 +158,8 @@ def matters(spec: SearchSpec, seen: Sequence[Seen]) -> tuple[dict[str, float], s
         return {}, ""
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=spec.seed)
     try:
-        found = optuna.importance.get_param_importances(_study(spec, seen), evaluator=evaluator, normalize=False)
+        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+            found = optuna.importance.get_param_importances(_study(spec, seen), evaluator=evaluator, normalize=False)
     except (RuntimeError, ValueError):  # all trials scored the same
         return {}, ""
     shares = {name: round(float(found[name]), 6) for name in spec.space if name in found}
@@ -164,7 +171,7 @@ def _study(spec: SearchSpec, seen: Sequence[Seen]) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    seed = spec.seed + len(seen)
+    seed = int(np.random.SeedSequence([spec.seed, len(seen)]).generate_state(1)[0])
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
     if spec.sampler == "tpe":
         liar = spec.together > 1

@@ -17,7 +17,7 @@ from statllama.config.stage import TrainingSpec
 from statllama.config.sweep import Grid, SearchSpec, combinations_of, corners
 from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Problem, RecipeError, UsageError, near
-from statllama.recipe import Recipe, load_recipe, names_scored
+from statllama.recipe import Recipe, load_recipe
 from statllama.runs.seeds import RecipeRun, runs_of
 from statllama.runs.subject import BASE
 from statllama.runs.variants import Settings, combinations, variant
@@ -246,7 +246,7 @@ def _problems(study: Study, lines: Mapping[Path_, int]) -> list[Problem]:
 def _objective_problems(study: Study, lines: Mapping[Path_, int]) -> list[Problem]:
     """Return what is wrong with what a sweep's trials are compared by, and with the fields that a search varies."""
     spec, recipe, found = study.spec, study.runs[0].recipe, []
-    if spec.objective is not None and spec.objective not in (scored := names_scored(recipe)):
+    if spec.objective is not None and spec.objective not in (scored := recipe.benchmarks):
         message = f"{recipe.name} is not scored on {spec.objective!r}: {near(spec.objective, scored)}"
         found.append(Problem("objective", message, line_of(("objective",), lines)))
     names = [stage.name for stage in recipe.stages]
