@@ -23,7 +23,7 @@ from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter, Reporters
 from statllama.runs.study import StudyResult, run_study
 from statllama.runs.study_file import Study
-from statllama.runs.sweep import Sweep, Trial
+from statllama.runs.sweep import Sweep, Trial, training_seconds
 from statllama.runs.variants import Settings, spoken
 from statllama.store import Store
 from statllama.store.canonical import digest
@@ -86,11 +86,12 @@ def run_search(
             "`search.prune` looks at a trial while it trains here: leave --executor out, or `prune: false`"
         )
     seen: list[Seen] = []
+    counted: set[str] = set()
     while len(seen) < spec.trials:
         first = len(seen) + 1
         asked = suggest(spec, seen)
         recipes = [study.variant(settings, first + i) for i, settings in enumerate(asked)]
-        seen += _batch(study, recipes, asked, seen, store, reporter, wait, executor)
+        seen += _batch(study, recipes, asked, seen, store, reporter, wait, executor, counted)
     trials = tuple(one.trial for one in seen)
     if not (ended := [trial for trial in trials if trial.state == "done"]):
         errors = {trial.name: StatllamaError(trial.why or "pruned") for trial in trials}
@@ -111,8 +112,9 @@ def _batch(
     reporter: Reporter,
     wait: bool,
     executor: RayExecutor | None,
+    counted: set[str],
 ) -> list[Seen]:
-    """Run the trials that are chosen together."""
+    """Run the trials that are chosen together. `counted`: stages whose seconds an earlier trial has."""
     first, spec = len(seen) + 1, study.spec.search
     assert spec is not None
     rule = digest([spec.model_dump(mode="json"), [[dict(one.trial.settings), one.trial.value] for one in seen]])
@@ -132,10 +134,12 @@ def _batch(
     for number, trial in enumerate(result.sweep.trials, start=first):
         pruned = next((e for label, e in result.failed.items() if isinstance(e, Pruned) and trial.name in label), None)
         if pruned is not None:
-            trial = replace(trial, state="pruned", value=pruned.value, step=pruned.step, why="")
+            trial = replace(trial, state="pruned", value=pruned.value, step=pruned.step, seconds=0.0, why="")
             _keep_pruned(store, recipes[0], study.stage, rule, trial)
         subject = result.subjects.get(trial.name)
         keys = {} if subject is None else {stage.name: stage.key for stage in subject.stages}
+        if subject is not None and pruned is None:
+            trial = replace(trial, seconds=round(training_seconds(subject, counted, store), 1))
         found.append(Seen(replace(trial, number=number), _validated(store, keys.get(study.stage, ""))))
     return found
 

@@ -37,7 +37,7 @@ class Trial:
     step: int | None = None
     """Step at which it was pruned."""
     seconds: float = 0.0
-    """Training of the stages that no earlier trial had."""
+    """Training of the stages that no earlier trial had, as published."""
     why: str = ""
     """Of a failed trial, its error."""
 
@@ -94,7 +94,7 @@ def trials_of(
     objective, stage = study.objective, study.stage
     for number, (name, settings) in enumerate(study.variants.items(), start=1):
         runs = [run.recipe.name for run in study.runs if run.of == name]
-        seconds = sum(_seconds(subjects[run], seen, store) for run in runs if run in subjects)
+        seconds = sum(training_seconds(subjects[run], seen, store) for run in runs if run in subjects)
         why = next((failed[run] for run in runs if run in failed), "")
         known = [scores.get(run, {}).get(stage, {}).get(objective) for run in runs]
         values = tuple(score.value for score in known if score is not None)
@@ -106,8 +106,8 @@ def trials_of(
     return tuple(found)
 
 
-def _seconds(subject: Subject, seen: set[str], store: Store) -> float:
-    """Return the seconds of training of a recipe's stages that are not in `seen`, to which they are added."""
+def training_seconds(subject: Subject, seen: set[str], store: Store) -> float:
+    """Return the seconds of training of a recipe's stages whose keys are not in `seen`, to which they are added."""
     total = 0.0
     for stage in subject.stages:
         entry = None if stage.key in seen else store.find("results", stage.key)
