@@ -71,6 +71,17 @@ class SearchSpec(Spec):
         return self
 
 
+class FrontierSpec(Spec):
+    """What a study's pipelines are compared by at equal gain (`evaluation/frontier.py`)."""
+
+    gain: Annotated[str, Field(min_length=1)]
+    """Hold-out (`holdout:NAME`) or benchmark that the pipelines are to raise."""
+    kept: Annotated[str, Field(min_length=1)]
+    """Hold-out or benchmark on which what they forget shows."""
+    ladder: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """Pipelines that differ in their intensity alone: `RECIPE` or `RECIPE:STAGE`."""
+
+
 def combinations_of(grid: Grid) -> int:
     """Return the number of combinations of a grid's values."""
     return math.prod(map(len, grid.values()))

@@ -82,8 +82,8 @@ def saved(ladder: Sequence[Stack], stack: Stack, tests: int = 1) -> Saved | None
     `tests`: comparisons that are made together. ValueError for unequal runs or rows, or fewer than two rows of a set.
     """
     _require_alike([*ladder, stack])
-    zero = ([[0.0] * len(run) for run in part] for part in (stack.gains, stack.losses))
-    base = Stack("base", *zero, stack.domain, stack.general)
+    gains, losses = ([[0.0] * len(run) for run in part] for part in (stack.gains, stack.losses))
+    base = Stack("base", gains, losses, stack.domain, stack.general)
     rungs = sorted([base, *ladder], key=lambda rung: rung.gain)
     for low, high in pairwise(rungs):
         if low.gain <= stack.gain <= high.gain and low.gain < high.gain:

@@ -16,6 +16,7 @@ from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.unit import Unit
 from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate_of
+from statllama.report.frontier import FrontierPart, frontier_part
 from statllama.report.page import environment, save
 from statllama.report.sweep import SweepPart, sweep_part
 from statllama.report.tables import Cell, Table
@@ -42,6 +43,7 @@ class StudyPage:
     reference: str
     failed: tuple[tuple[str, str], ...]
     version: str = __version__
+    frontier: FrontierPart | None = None
     sweep: SweepPart | None = None
     """Of a grid or search with an objective."""
     held_against: tuple[str, ...] = ()
@@ -81,6 +83,7 @@ def page_of(result: StudyResult) -> StudyPage:
         reference=compared.reference if compared else "",
         failed=tuple((name, error.message) for name, error in result.failed.items()),
         held_against=tuple(_held_against(result)),
+        frontier=frontier_part(result.frontier) if result.frontier else None,
         sweep=sweep_part(result.sweep) if result.sweep else None,
     )
 

@@ -22,6 +22,7 @@ from statllama.recipe import Recipe
 from statllama.runs.cluster.agenda import Course
 from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.family import compare_scored
+from statllama.runs.frontier import Frontier, frontier
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import PlannedStage, held_before, plan, record_of
@@ -58,6 +59,8 @@ class StudyResult:
     """The same over all runs: verdicts on the recipes beside those on the checkpoints."""
     sweep: Sweep | None = None
     """The trials of a grid or search that has an objective."""
+    frontier: Frontier | None = None
+    """What pipelines gained and forgot, where the study asks for it."""
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, Mapping[str, TaskScore]]]:
@@ -100,6 +103,7 @@ class StudyResult:
             "comparison": self.comparison.to_json() if self.comparison else None,
             "recipes": [contrast.to_json() for contrast in self.contrasts],
             "sweep": self.sweep.to_json() if self.sweep else None,
+            "frontier": self.frontier.to_json() if self.frontier else None,
         }
 
 
@@ -145,7 +149,9 @@ def run_study(
     ended = [p for p in chosen if p.label not in failed]
     scores = {name: _scores(subject, store) for name, subject in subjects.items()}
     sweep = _sweep(study, scores, subjects, chosen, failed, store)
-    return StudyResult(study, subjects, scores, chosen, failed, *_compared(study, ended, subjects, store), sweep)
+    across = frontier(study.spec.frontier, ended, scores) if study.spec.frontier else None
+    compared = _compared(study, ended, subjects, store)
+    return StudyResult(study, subjects, scores, chosen, failed, *compared, sweep, across)
 
 
 def _sweep(

@@ -14,7 +14,7 @@ from statllama.config.field_errors import problems_of
 from statllama.config.shipped import find_recipe, recipe_beside
 from statllama.config.spec import Name, Spec
 from statllama.config.stage import TrainingSpec
-from statllama.config.sweep import Grid, SearchSpec, combinations_of, corners
+from statllama.config.sweep import FrontierSpec, Grid, SearchSpec, combinations_of, corners
 from statllama.config.yaml_lines import Path_, line_of, load
 from statllama.errors import Problem, RecipeError, UsageError, near
 from statllama.recipe import Recipe, load_recipe
@@ -52,6 +52,8 @@ class StudySpec(Spec):
     score, or the lower loss, is better. A grid may do without."""
     stage: str | None = None
     """Stage whose stack is scored for `objective`. None: the last one."""
+    frontier: FrontierSpec | None = None
+    """Compare what pipelines forget at equal gain."""
     paper: dict[str, Figures] = Field(default_factory=dict)
     """{`RECIPE:STAGE` or `RECIPE:base`: {benchmark: score in per cent}} of the paper, shown beside ours."""
 
@@ -235,6 +237,7 @@ def _problems(study: Study, lines: Mapping[Path_, int]) -> list[Problem]:
         message = "no stage that they would be given to draws numbers"
         found.append(Problem("seeds", message, line_of(("seeds",), lines)))
     found += _objective_problems(study, lines)
+    found += _frontier_problems(study, names, lines)
     stacks = [f"{recipe.name}:{name}" for recipe in study.recipes for name in (BASE, *(s.name for s in recipe.stages))]
     for stack in spec.paper:
         if stack not in stacks:
@@ -264,6 +267,23 @@ def _objective_problems(study: Study, lines: Mapping[Path_, int]) -> list[Proble
         if spec.search.prune and not (isinstance(stage, TrainingSpec) and stage.train.select):
             message = f"stage {stage.name!r} is not validated while it trains: give it `train.select`"
             found.append(Problem("search.prune", message, line_of(("search", "prune"), lines)))
+    return found
+
+
+def _frontier_problems(study: Study, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:
+    """Return what a frontier names and no recipe has. `names`: of the pipelines."""
+    if (spec := study.spec.frontier) is None:
+        return []
+    found = []
+    for i, name in enumerate(spec.ladder):
+        if name not in names or name == BASE:
+            message = f"no pipeline {name!r}: {near(name, [each for each in names if each != BASE])}"
+            found.append(Problem(f"frontier.ladder[{i}]", message, line_of(("frontier", "ladder", i), lines)))
+    for side, task in (("gain", spec.gain), ("kept", spec.kept)):
+        without = next((recipe for recipe in study.recipes if task not in recipe.benchmarks), None)
+        if without is not None:
+            message = f"{without.name} is not scored on {task!r}: {near(task, without.benchmarks)}"
+            found.append(Problem(f"frontier.{side}", message, line_of(("frontier", side), lines)))
     return found
 
 

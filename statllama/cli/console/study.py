@@ -16,7 +16,6 @@ from statllama.cli.console.terminal import Out, figure, new_table, plain, print_
 from statllama.errors import StatllamaError
 from statllama.evaluation.unit import Unit
 from statllama.report import words
-from statllama.report.data import estimate_of
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
@@ -105,6 +104,9 @@ def print_study(result: StudyResult) -> None:
     elif tasks and sum(p.label not in result.failed for p in result.pipelines) > 1:
         Out.print("[yellow]not compared:[/] no benchmark is scored for all pipelines")
     print_recipes(result)
+    if result.frontier is not None:
+        for sentence in sentences(result.frontier):
+            Out.print(plain(sentence))
     if result.sweep is not None:
         print_sweep(result.sweep)
     for name, error in result.failed.items():
