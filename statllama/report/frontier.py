@@ -56,8 +56,8 @@ def _sentence(one: Saved, unit: Unit) -> str:
     gain, ladder, own, size_ = (_figure(v, unit) for v in (one.gain, one.ladder, one.forgotten, size))
     ends = (one.low, one.high) if one.saved > 0 else (-one.high, -one.low)
     return (
-        f"{one.name}: {verdict}. At its gain of {gain} the ladder ({' to '.join(one.between)}) forgets {ladder}, and "
-        f"it forgets {own}: {size_} {word}, {_range(*ends, unit)} {unit.of_changes}."
+        f"{one.name}: {verdict}. At its gain of {gain} the ladder ({' to '.join(one.between)}) forgets {ladder}, "
+        f"and it forgets {own}: {size_} {word}, {_range(*ends, unit)} {unit.of_changes}."
     )
 
 

@@ -16,6 +16,8 @@ from statllama.cli.console.terminal import Out, figure, new_table, plain, print_
 from statllama.errors import StatllamaError
 from statllama.evaluation.unit import Unit
 from statllama.report import words
+from statllama.report.data import estimate_of
+from statllama.report.frontier import sentences
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
