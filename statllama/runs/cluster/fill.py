@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -69,7 +68,8 @@ class RayExecutor:
     def _cluster(self, courses: Sequence[Course], store: Store, reporter: Reporter) -> AbstractContextManager[Cluster]:
         from statllama.runs.cluster.engine import connect
 
-        most = max(work.devices for course in courses for work, _ in course.lacks)
+        works = {(work.devices, work.least): work for course in courses for work, _ in course.lacks}
+        most = max(devices for devices, _ in works)
         return connect(
             self.address,
             workspace=store.root,
@@ -78,6 +78,7 @@ class RayExecutor:
             workers=self.workers,
             devices=most,
             note=reporter.note,
+            works=list(works.values()),
         )
 
 
@@ -171,16 +172,18 @@ class Filling:
             return False
         self._look()
         assert self._ready is not None
-        too_many = sys.maxsize  # of so many devices there is no room
+        no_room: list[tuple[int, float]] = []  # so many devices, of so many bytes
         for work in self._ready:
-            if work.id in self.running or work.devices >= too_many:
+            if work.id in self.running or any(work.devices >= n and work.least >= size for n, size in no_room):
                 continue
             if self.cluster.room(work):
                 self.running[work.id] = work
                 self.tries[work.id] += 1
                 self.cluster.submit(work)
-            elif (too_many := work.devices) == 1:
+            elif work.devices == 1 and not work.least:
                 break
+            else:
+                no_room.append((work.devices, work.least))
         return bool(self._ready)
 
     def _look(self) -> None:

@@ -21,6 +21,13 @@ class Act:
     id: str
     devices: int = 1
     base: str = "base"
+    least: float = 0.0
+    wanted: float = 0.0
+    kind: str = "train"
+
+    @property
+    def name(self) -> str:
+        return self.id
 
     @property
     def what(self) -> str:
