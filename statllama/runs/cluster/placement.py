@@ -25,7 +25,7 @@ from statllama.train.memory import GIB
 class Card:
     """A GPU; or a set of cores, with the memory of its host that it has, or could have."""
 
-    kind: str
+    kind: str = ""
     """A GPU's name as its driver gives it; empty where it is not known, and of cores."""
     bytes: float = inf
     """Memory; infinite where it is not known."""
