@@ -177,7 +177,7 @@ class Crew:
 
     def rest(self) -> None:
         """Be free for another work."""
-        self.work, self.asked, self.since = None, {}, time.monotonic()
+        self.work, self.asked, self.answers, self.since = None, {}, {}, time.monotonic()
 
     def close(self) -> None:
         """End its processes, at once."""

@@ -21,7 +21,7 @@ from statllama.runs.cluster.board import Board
 from statllama.runs.cluster.connection import ClusterGone, Connection, connected
 from statllama.runs.cluster.crew import LINGER, Crew, Terms, need_of, why
 from statllama.runs.cluster.nodes import Facts, Fault, Question, answered, asking, facts, faults, require
-from statllama.runs.cluster.placement import Choice, choose
+from statllama.runs.cluster.placement import Choice, as_good, choose
 from statllama.runs.cluster.refusals import require_devices, require_place
 from statllama.runs.cluster.slot import Perform, Place, UnexpectedError, shared_environment
 from statllama.runs.cluster.survey import Gpus, Hosts, alive, survey
@@ -291,9 +291,14 @@ class RayCluster:
             self._relieve(crew)
 
     def _relieve(self, crew: Crew) -> None:
-        """Give an idle crew the work of one that waits for a device in vain, since others use the cluster."""
+        """Give an idle crew the work of one that has not started yet: on a larger card only where that waits for its
+        device in vain, since others use the cluster.
+        """
+        late = time.monotonic() - CROWDED
         for other in self._crews:
-            if other.work is not None and other.places is None and crew.fits(other.work):
+            if other.work is None or other.places is not None or not crew.fits(other.work):
+                continue
+            if other.since < late or as_good(need_of(other.work), crew, other, self._hosts.all):
                 crew.work, crew.base = other.work, other.base
                 self._close(other)
                 self._begin(crew)

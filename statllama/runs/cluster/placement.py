@@ -212,19 +212,30 @@ def choose(
         return spot(need, free(hosts, taken))
 
     found: list[tuple[tuple[int, float], int, float, int, Choice[Crew]]] = []
-    shared = {host.id for host in hosts if host.shared}
     for number, crew in enumerate(idle):
-        ranks = [need.rank(card) for _, card in crew.held]
-        if len(ranks) == need.devices and None not in ranks:
-            rank = max(rank for rank in ranks if rank is not None)
-            if crew.held[0][0] in shared:
-                rank = rank[0], 0.0
+        if (rank := _rank(need, crew, hosts)) is not None:
             found.append((rank, 0 if crew.base == base else 2, crew.since, number, Choice(crew)))
     if (now := left(idle)) is not None:
         found.append((now.rank, 1, 0.0, -1, Choice(spot=now)))
     if found:
         return min(found, key=lambda one: one[:4])[-1]
     return _in_place_of(idle, left)
+
+
+def as_good(need: Need, crew: Holder, other: Holder, hosts: Sequence[Host]) -> bool:
+    """Return whether the cards of one crew are no worse a choice for a work than those of another."""
+    mine, its = _rank(need, crew, hosts), _rank(need, other, hosts)
+    return mine is not None and (its is None or mine <= its)
+
+
+def _rank(need: Need, crew: Holder, hosts: Sequence[Host]) -> tuple[int, float] | None:
+    """Return the place of a crew's cards among those that fit a work; None where they do not."""
+    ranks = [need.rank(card) for _, card in crew.held]
+    if len(ranks) != need.devices or None in ranks:
+        return None
+    rank = max(rank for rank in ranks if rank is not None)
+    where = crew.held[0][0]
+    return (rank[0], 0.0) if any(host.shared for host in hosts if host.id == where) else rank
 
 
 def _in_place_of(idle: Sequence[Crew], left: Callable[[Sequence[Crew]], Spot | None]) -> Choice[Crew] | None:
