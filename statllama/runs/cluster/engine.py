@@ -20,7 +20,7 @@ from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Board
 from statllama.runs.cluster.connection import ClusterGone, Connection, connected
 from statllama.runs.cluster.crew import LINGER, Crew, Terms, need_of, why
-from statllama.runs.cluster.nodes import Facts, Fault, Question, answered, asking, facts, faults, require
+from statllama.runs.cluster.nodes import Facts, Question, answered, asking, by_host, facts, faults, require
 from statllama.runs.cluster.placement import Choice, as_good, choose
 from statllama.runs.cluster.refusals import require_devices, require_place
 from statllama.runs.cluster.slot import Perform, Place, UnexpectedError, shared_environment
@@ -240,11 +240,11 @@ class RayCluster:
         ended = time.time()
         asked, own = crew.asked_at, self._own
         seen = [answered(self._question, place.facts) for place in places]
-        found: dict[str, dict[Fault, None]] = {}  # of a host with several of the group, once
-        for place, known in zip(places, seen, strict=True):
-            wrong = faults(own, place.facts, asked, ended, seen=known)
-            found.setdefault(place.facts.host, {}).update(dict.fromkeys(wrong))
-        require([(host, list(those)) for host, those in found.items()])
+        told = [
+            (place.facts.host, faults(own, place.facts, asked, ended, seen=known))
+            for place, known in zip(places, seen, strict=True)
+        ]
+        require(by_host(told))
         crew.places = places
 
     def _misplace(self, crew: Crew) -> None:
