@@ -158,5 +158,5 @@ def test_a_host_with_several_processes_of_a_group_is_one_host() -> None:
     assert told == [("a", [clock]), ("b", [])]
     with pytest.raises(UsageError, match="1 of 2 hosts of the cluster cannot"):
         require(told)
-    with pytest.raises(UsageError, match="^the host of the cluster cannot"):
+    with pytest.raises(UsageError, match=r"^the host of the cluster cannot"):
         require(by_host([("a", [clock]), ("a", [clock])]))
