@@ -112,7 +112,7 @@ class Crew:
         if self.places is None:
             return expected
         return tuple(
-            (place.node, own if place.card is None else place.card)
+            (place.node, own if place.card is None or place.card.like(own) else place.card)
             for place, (_, own) in zip(self.places, expected, strict=True)
         )
 

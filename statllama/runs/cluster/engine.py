@@ -21,7 +21,7 @@ from statllama.runs.cluster.board import Board
 from statllama.runs.cluster.connection import ClusterGone, Connection, connected
 from statllama.runs.cluster.crew import LINGER, Crew, Terms, need_of, why
 from statllama.runs.cluster.nodes import Facts, Question, answered, asking, by_host, facts, faults, require
-from statllama.runs.cluster.placement import Choice, as_good, choose
+from statllama.runs.cluster.placement import Choice, as_good, choose, possible
 from statllama.runs.cluster.refusals import require_devices, require_place
 from statllama.runs.cluster.slot import Perform, Place, UnexpectedError, shared_environment
 from statllama.runs.cluster.survey import Gpus, Hosts, alive, survey
@@ -268,10 +268,12 @@ class RayCluster:
     def _place_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         for work in waiting:
-            if self._choice(work) is None:
+            if self._choice(work) is not None:
+                self.submit(work)
+            elif self._hosts.asking or any(crew.work is not None for crew in self._crews):
                 self._waiting.append(work)
             else:
-                self.submit(work)
+                self._news.append(Lost(work.id, Where("", ""), "the host with a card for it has left the cluster"))
 
     def _begin(self, crew: Crew) -> None:
         assert crew.work is not None
@@ -370,7 +372,8 @@ class RayCluster:
                 if crew.work.id not in self._crowd:
                     self._crowd.add(crew.work.id)
                     self._note(f"{crew.work} waits for a free device: others use the cluster")
-                if crew.pinned and not there <= crew.awaited:  # a host has come, or another card has become free
+                beyond = [host for host in self._hosts.all if crew.pinned and host.id not in crew.awaited]
+                if possible(need_of(crew.work), beyond):  # a host has come, or others of ours have left a card there
                     self._waiting.append(crew.work)
                     self._close(crew)
             elif crew.over and now > crew.since + LINGER:

@@ -32,8 +32,12 @@ class Card:
 
     @property
     def gib(self) -> float:
-        """Return its memory in whole GiB: what a driver and torch say of one card differs by less."""
+        """Return its memory in whole GiB."""
         return self.bytes if self.bytes == inf else round(self.bytes / GIB)
+
+    def like(self, other: Card) -> bool:
+        """Return whether two may be one card: of its memory torch sees up to a GiB less than its driver tells."""
+        return self.kind == other.kind and _apart(self.gib, other.gib) <= 1
 
 
 @dataclass(frozen=True)
