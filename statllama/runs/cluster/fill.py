@@ -147,6 +147,8 @@ class Filling:
     _agenda: Agenda | None = None
     """What is left to do; None: to be found anew."""
     _urgent: dict[str, float] = field(default_factory=dict)
+    _smallest: float = 0.0
+    """The least memory that one of the agenda needs: where there is no room for that, there is for none."""
     _ready: list[Work] | None = None
     """Those of the agenda that wait for none, the most urgent first; None: to be found anew."""
 
@@ -180,7 +182,7 @@ class Filling:
                 self.running[work.id] = work
                 self.tries[work.id] += 1
                 self.cluster.submit(work)
-            elif work.devices == 1 and not work.least:
+            elif work.devices == 1 and work.least <= self._smallest:
                 break
             else:
                 no_room.append((work.devices, work.least))
@@ -191,6 +193,7 @@ class Filling:
         if self._agenda is None:
             self._agenda = Agenda.of_courses([course for course in self.courses if course.name not in self.failed])
             self._urgent = urgency(self._agenda.works, self._agenda.needs)
+            self._smallest = min((work.least for work in self._agenda.works.values()), default=0.0)
             self._ready = None
         if self._ready is None:
             self._ready = in_order(self._agenda.works, self._agenda.needs, self._urgent)
