@@ -121,6 +121,7 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         known_reference=rows.again and spec.type in ("dpo", "kto"),
         recast=not place.cuda and width == 2 and not place.below,
         unfused=place.cuda and place.compute == "float32",
+        devices=spec.train.devices,
     )
 
 

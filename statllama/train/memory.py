@@ -71,6 +71,8 @@ class Setting:
     float_base: bool = False
     """Whether embedding, head and norms are float32 (PEFT's `prepare_model_for_kbit_training`, which statllama does
     not call)."""
+    devices: int = 1
+    """Ranks that add up their gradients."""
     generated: int = 0
     """Of grpo: completions written at once, each with its prompt as long as the pass's rows."""
 
@@ -187,6 +189,8 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
         "first layer": static + 4 * p + mask + layer + row,
         "optimizer": static + 8 * p,
     }
+    if setting.devices > 1:  # all gradients once more, joined, in float32 (`ranks.add`); the passes are over by then
+        phases["sum over devices"] = static + 4 * p + 4 * p
     if setting.kind in ("dpo", "kto", "grpo"):
         if not setting.known_reference:
             phases["reference"] = held + tokens * w * 3 * (s.inner + s.hidden) + dequantised

@@ -43,6 +43,10 @@ class Work:
     """Number of devices that it takes at once: GPUs, or sets of cores."""
     seconds: float | None = None
     """Forecast; None where nothing is known."""
+    least: float = 0.0
+    """Bytes of a device's memory without which it cannot run, by the forecast; 0 where nothing is known."""
+    wanted: float = 0.0
+    """Bytes that it takes if it can have them."""
     wait: bool = True
     """Whether to wait where another process, of another run, is at it."""
 

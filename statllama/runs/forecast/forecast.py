@@ -18,7 +18,7 @@ from statllama.model.shape import Shape, shape_of
 from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.disk import Disk, disk
 from statllama.runs.forecast.figure import Figure
-from statllama.runs.forecast.remedies import Remedy, remedies
+from statllama.runs.forecast.remedies import Remedy, remedies, smallest
 from statllama.stages import stage_module
 from statllama.train.fit import Place, Rows, device_bytes, largest_budget, recomputed, setting_of, stage_need
 from statllama.train.memory import Pass, need
@@ -58,6 +58,8 @@ class StageForecast:
     """Whether a whole optimizer step fits as one pass."""
     asked: int = 0
     """`train.micro_tokens`."""
+    least: float = 0.0
+    """Bytes of the smallest device of this kind on which its smallest pass fits at worst."""
     remedies: tuple[Remedy, ...] = ()
     """What would make it fit, where it does not."""
     cached: bool = False
@@ -137,6 +139,7 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
         budget=budget,
         whole=budget >= rows.whole(spec),
         asked=spec.train.micro_tokens,
+        least=smallest(shape, spec, place, rows, free),
         remedies=remedies(shape, spec, place, rows, free),
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
 from statllama.recipe import load_recipe
+from statllama.runs.cluster import crew
 from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.cluster.work import Ended, Lost, Told, Where, Work
 from statllama.runs.reporting import Reporter
@@ -144,6 +145,18 @@ def test_a_run_on_ray_is_that_of_one_process(joined: Path, write_recipe: Callabl
     assert adapters(list(there.results.values())) == adapters(list(here.results.values()))
     assert len(kept.began_) == len(kept.ended_) == 4  # and their drifts
     assert kept.steps == {"train one": 6, "train two": 6}, "the last step of each was told"
+
+
+def test_a_worker_that_was_given_too_small_a_card_stays_and_another_takes_its_work(
+    joined: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """As on a host with several kinds of GPUs, of which Ray gives out the first."""
+    monkeypatch.setattr(crew, "Slot", acts.OddSlot)
+    with connect(tmp_path) as cluster:
+        heard = done(cluster, Act("look-1", least=2.0, wanted=2.0))["look-1"]
+        assert isinstance(heard[-1], Ended) and heard[-1].error is None
+        small = done(cluster, Act("look-2"))["look-2"]
+        assert notes(small)[0]["pid"] != notes(heard)[0]["pid"], "the first process takes what fits it"
 
 
 @pytest.mark.slow
