@@ -24,6 +24,7 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, anchored, load_whole, with_defaults
 from statllama.config.order import order
+from statllama.config.release import ReleaseSpec, filled_in, release_problems
 from statllama.config.shipped import (
     BASE_FIELDS,
     SHIPPED,
@@ -59,6 +60,8 @@ class Recipe(Spec):
     evaluate: EvaluateSpec = EvaluateSpec()
     report_to: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
     """Trackers of Transformers that also get every logged number. Not in the key."""
+    release: Annotated[tuple[ReleaseSpec, ...], Field(strict=False)] = ()
+    """Releases that `run` makes, each once its stage is trained. Not in the key."""
     source: Path
     """The YAML file."""
     overrides: tuple[str, ...] = ()
@@ -135,7 +138,9 @@ class Recipe(Spec):
         while waiting:
             wanted.add(found := waiting.pop())
             waiting += [each for each in self.stage(found).needs if each not in wanted]
-        return self.model_copy(update={"stages": tuple(s for s in self.stages if s.name in wanted)})
+        stages = tuple(stage for stage in self.stages if stage.name in wanted)
+        release = tuple(one for one in self.release if one.stage in wanted)
+        return self.model_copy(update={"stages": stages, "release": release})
 
     @property
     def base_record(self) -> dict[str, Any]:
@@ -202,7 +207,22 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     places = {field: located_base(value, recipe.root) for field, value in given.items() if value is not None}
     base = recipe.base.model_copy(update=places)
     resolved = recipe.model_copy(update={"stages": tuple(ordered), "base": base})
-    return resolved.model_copy(update={"comparisons": _comparisons(resolved)})
+    stacks = {stage.name: [*(s.name for s in resolved.stack(stage)), stage.name] for stage in ordered}
+    if wrong := release_problems(recipe.release, recipe.name, stacks, lines):
+        raise RecipeError(str(source), wrong)
+    release = filled_in(recipe.release, recipe.name, ordered[-1].name)
+    return resolved.model_copy(update={"comparisons": _comparisons(resolved), "release": release})
+
+
+def recipe_error(recipe: Recipe, found: Sequence[tuple[Path_, str, str | None]]) -> RecipeError:
+    """Return the error of fields that only those above know to be wrong: (path in the file, message, remedy)."""
+    whole = load_whole(recipe.source)
+    for override in recipe.overrides:
+        command_line.apply(whole.data, override, whole.lines)
+    return RecipeError(
+        str(recipe.source),
+        [Problem(dotted(path), message, line_of(path, whole.lines), remedy) for path, message, remedy in found],
+    )
 
 
 def _comparisons(recipe: Recipe) -> int:

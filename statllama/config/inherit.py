@@ -21,7 +21,7 @@ EXTENDS, KEEP, BASE, BLENDED = "extends", "keep", "base", "of"
 DEFAULTED = ("lora", "train")
 """Groups of fields that `defaults` may hold."""
 MOST_FILES = 8
-_OWN = ("name", "description", EXTENDS, KEEP)  # a recipe's own, never inherited
+_OWN = ("name", "description", "release", EXTENDS, KEEP)  # a recipe's own, never inherited
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ def load_study(
         spec, files = StudySpec(name="study", recipes=tuple(targets), seeds=seeds), given
     given_along = {"trust_local_code": trust_local_code}
     recipes = tuple(load_recipe(file, overrides).model_copy(update=given_along) for file in files)
+    if len(recipes) > 1 or files is not given:  # what deserves a release, the comparison says
+        recipes = tuple(recipe.model_copy(update={"release": ()}) for recipe in recipes)
     runs = [each for recipe in recipes for each in runs_of(recipe, spec.seeds or 1, spec.repeat)]
     for name, times in Counter(each.recipe.name for each in runs).items():
         if times > 1:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from statllama.config.stage import TrainingSpec
+from statllama.errors import StatllamaError
 from statllama.runs.cluster.work import Work
 from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.plan import PlannedStage, rearranged
+from statllama.runs.releasing import Releases
 from statllama.runs.session import Session
 from statllama.runs.subject import BASE, StackRef
 from statllama.store import Entry
@@ -26,6 +28,8 @@ class Course:
     planned: Sequence[PlannedStage]
     seconds: Mapping[str, float] = field(default_factory=dict)
     """{stage: seconds that its training is forecast to take}."""
+    releases: Releases | None = None
+    """What of the recipe is to be released."""
     lacks: tuple[tuple[Work, frozenset[str]], ...] = ()
     """The works that are still to be done, in the recipe's order, each with the ids of those before it."""
 
@@ -49,11 +53,17 @@ class Course:
         else:
             self.lacks = tuple((work, needs) for work, needs in self.lacks if work.id != done.id)
 
+    def give_up(self, work: Work, error: StatllamaError) -> None:
+        """Go on without a work on which no other hangs: a release."""
+        if self.releases is not None:
+            self.releases.failed[work.key] = error
+        self.lacks = tuple((one, needs) for one, needs in self.lacks if one.id != work.id)
+
     def holds(self, work: Work) -> bool:
         """Return whether the workspace has what the work was to publish."""
         session = self.session
-        if work.kind == "train":
-            return session.store.find("results", work.key) is not None
+        if work.kind in ("train", "release"):
+            return session.store.find(work.shelf, work.key) is not None
         if work.kind == "score":
             return session.scorer.entry(work.key) is not None
         assert work.stack is not None
@@ -82,6 +92,7 @@ class Course:
                     yield from self._scores(stack, trained, drifts=stack.name == stage.spec.name)
             if self._undecided(stage):
                 return
+            yield from self._released(stage, trained)
 
     def _undecided(self, stage: PlannedStage) -> bool:
         """Return whether later stages must wait for this one's gates, or are not run for them."""
@@ -120,6 +131,14 @@ class Course:
         if lacks_drift or (asked and scorer.known_answers(stack) is None and self._bring(digest(told)) is None):
             key = digest([moved, told if asked else None])
             yield Work("measure", stack.name, key, *about, stack=stack, wait=session.wait), needs
+
+    def _released(self, stage: PlannedStage, trained: Mapping[str, str]) -> Iterator[tuple[Work, frozenset[str]]]:
+        """Yield the works that write and verify the stage's releases. They wait for no score: the card comes later."""
+        session = self.session
+        for ask, stack in self.releases.asks(stage, self.planned) if self.releases is not None else ():
+            about = ("release", stage.spec.name, ask.key, session.recipe, session.identity)
+            needs = frozenset(trained[key] for key in stack.keys if key in trained)
+            yield Work(*about, stack=stack, release=ask, wait=session.wait), needs
 
     def _bring(self, key: str) -> Entry | None:
         """Return a score that the workspace's mirror has, if it has a mirror."""

@@ -1,0 +1,159 @@
+"""Makes the releases of a recipe (`release:`), for `runs/releasing.py`: as the command `export` does, in the same bytes.
+
+A worker has no scores to show in a card. It writes and verifies the forms, which takes long, and keeps them in the
+workspace; the driver adds the card and moves all to its place. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from statllama.config.release import ReleaseSpec
+from statllama.errors import ExportError, StatllamaError, UsageError
+from statllama.recipe import Recipe, recipe_error
+from statllama.release.api import option_values
+from statllama.release.artefact import Order
+from statllama.release.certificate import Certificate
+from statllama.release.formats import orders, release_format
+from statllama.release.of_what import of_what, stands, withheld
+from statllama.release.release import Made as Verified
+from statllama.release.release import Release, export, finish, make, require_complete
+from statllama.release.source import Source, local_folder
+from statllama.runs.loaded import Loaded
+from statllama.runs.releasing import Ask, Made
+from statllama.runs.subject import StackRef, Subject, subject_of
+from statllama.store import Entry, Store
+
+OF_ADAPTERS = {"adapter": 1, "gguf-lora": 2}
+"""Formats that hold no base, and how often they hold the stack's adapters."""
+
+
+@dataclass(frozen=True)
+class ReleaseMaker:
+    """See `releasing.Maker`."""
+
+    def require(self, recipe: Recipe) -> None:
+        """Raise RecipeError for words and types that there are not, ExportError for a program that is not here."""
+        wrong: list[tuple[tuple[str | int, ...], str, str | None]] = []
+        for i, spec in enumerate(recipe.release):
+            try:
+                for order in orders_of(spec):
+                    release_format(order.format).require_type(order.type)
+            except UsageError as error:
+                message = error.message.removeprefix("formats: ")
+                wrong.append((("release", i, "forms"), message, error.remedy))
+        if wrong:
+            raise recipe_error(recipe, wrong)
+        for spec in recipe.release:
+            for order in orders_of(spec):
+                release_format(order.format).require_program()
+
+    def forms(self, spec: ReleaseSpec) -> tuple[str, ...]:
+        """Return the forms in words."""
+        return tuple(order.label or f"{order.format} ({order.type})" for order in orders_of(spec))
+
+    def of_what(self, subject: Subject, stack: StackRef, spec: ReleaseSpec) -> Mapping[str, Any]:
+        """Return what tells this release from others."""
+        return of_what(subject, stack, orders_of(spec), spec.name)
+
+    def stands(self, out: Path, what: Mapping[str, Any]) -> bool:
+        """Return whether it lies there."""
+        return stands(out, what)
+
+    def withheld(self, out: Path) -> Sequence[str]:
+        """Return what failed of one that lies there."""
+        return withheld(out)
+
+    def prepare(self, ask: Ask, loaded: Loaded) -> None:
+        """Have the workspace hold the verified forms. Where Unsloth is loaded, another process makes them: it rewrites
+        Transformers and PEFT, which verification asks.
+        """
+        if rewritten(loaded):
+            from statllama.release.apart import prepare_apart
+
+            loaded.unload()
+            prepare_apart(ask.record, ask.spec, loaded)
+        else:
+            prepare(ask.spec, ask.what, ask.key, *ask.subject(loaded.store), loaded)
+
+    def publish(self, ask: Ask, loaded: Loaded) -> Made:
+        """Make the release."""
+        subject, stack = ask.subject(loaded.store)
+        if rewritten(loaded) and loaded.store.find("releases", ask.key) is None:
+            self.prepare(ask, loaded)
+        with loaded.store.hold("releases", ask.key, on_wait=loaded.reporter.waiting(f"release of {stack.name}")):
+            entry = loaded.store.sound("releases", ask.key, loaded.reporter.note)
+        wanted, out = orders_of(ask.spec), ask.spec.folder
+        if entry is None:
+            release = export(subject, stack, loaded, out, wanted, ask.spec.name)
+        else:
+            release = finish(subject, stack, loaded, entry.path, out, _verified(entry), wanted, ask.spec.name)
+        return Made(release.folder, _in_words(release), release.notes, _incomplete(release))
+
+    def bytes(self, ask: Ask, adapters: float, store: Store) -> float | None:
+        """Return about how large the release will be. ExportError for a form that cannot be made of this base."""
+        subject = subject_of(ask.record, store)
+        base = local_folder(subject.base.model, subject.identity["model"].get("commit"))
+        own = subject.base.tokenizer
+        tokenizer = local_folder(own, subject.identity["tokenizer"].get("commit")) if own else base
+        if base is None or tokenizer is None:
+            return None
+        source = Source("release", base, tokenizer, None, (), ())
+        return sum(_bytes(source, order, adapters) for order in orders_of(ask.spec))
+
+
+def _bytes(source: Source, order: Order, adapters: float) -> float:
+    """Return about the bytes of a form on the disk. `adapters`: of those that are not trained yet."""
+    if order.format in OF_ADAPTERS:
+        return OF_ADAPTERS[order.format] * adapters
+    return release_format(order.format).needed_bytes(source, order)
+
+
+def orders_of(spec: ReleaseSpec) -> tuple[Order, ...]:
+    """Return the forms that a release of a recipe has. UsageError for words that mean nothing."""
+    return orders(**option_values(list(spec.forms)))
+
+
+def rewritten(loaded: Loaded) -> bool:
+    """Return whether Unsloth has rewritten the libraries of this process, or will."""
+    return "unsloth" in sys.modules or loaded.backend == "unsloth"
+
+
+def prepare(
+    spec: ReleaseSpec, what: Mapping[str, Any], key: str, subject: Subject, stack: StackRef, loaded: Loaded
+) -> None:
+    """Write and verify the forms of a release into the workspace, if it does not hold them."""
+    store, name = loaded.store, f"{subject.name}:{stack.name}"
+    about = {"kind": "release", "name": name, "protocol": {"stack": stack.identity, "base": dict(subject.identity)}}
+    with store.hold("releases", key, on_wait=loaded.reporter.waiting(f"release of {stack.name}")):
+        if store.sound("releases", key, loaded.reporter.note) is not None:
+            return
+        store.partial("releases", key, about)
+        made = make(subject, stack, loaded, store.fresh_out("releases", key), orders_of(spec), spec.name)
+        manifest = {**about, "of": dict(what), "certificate": made.certificate.to_json(), "notes": list(made.notes)}
+        store.publish("releases", key, manifest)
+
+
+def _verified(entry: Entry) -> Verified:
+    return Verified(Certificate.from_json(entry.manifest["certificate"]), tuple(entry.manifest["notes"]))
+
+
+def _in_words(release: Release) -> str:
+    """Return what a release holds, and how much of it was checked."""
+    parts = []
+    for one in release.certificate.artefacts:
+        required = [check.passed for check in one.checks if check.required]
+        parts.append(f"{one.name} ({one.type}, {sum(required)} of {len(required)} checks)")
+    return ", ".join(parts)
+
+
+def _incomplete(release: Release) -> StatllamaError | None:
+    try:
+        require_complete(release)
+    except ExportError as error:
+        return error
+    return None
