@@ -27,6 +27,7 @@ from statllama.runs.loaded import Loaded
 from statllama.runs.releasing import Ask, Made
 from statllama.runs.subject import StackRef, Subject, subject_of
 from statllama.store import Entry, Store
+from statllama.store.working_folder import discard
 
 OF_ADAPTERS = {"adapter": 1, "gguf-lora": 2}
 """Formats that hold no base, and how often they hold the stack's adapters."""
@@ -132,8 +133,12 @@ def prepare(
     with store.hold("releases", key, on_wait=loaded.reporter.waiting(f"release of {stack.name}")):
         if store.sound("releases", key, loaded.reporter.note) is not None:
             return
-        store.partial("releases", key, about)
-        made = make(subject, stack, loaded, store.fresh_out("releases", key), orders_of(spec), spec.name)
+        work = store.partial("releases", key, about)
+        try:
+            made = make(subject, stack, loaded, store.fresh_out("releases", key), orders_of(spec), spec.name)
+        except BaseException:
+            discard(work)  # nothing goes on from it, and it may be large
+            raise
         manifest = {**about, "of": dict(what), "certificate": made.certificate.to_json(), "notes": list(made.notes)}
         store.publish("releases", key, manifest)
 
