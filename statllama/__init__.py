@@ -44,7 +44,8 @@ def run(
     mirror: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> Run:
-    """Train every stage that is not trained yet, score the base and each stack, make the recipe's releases (`release:`).
+    """Train every stage that is not trained yet, score the base and each stack, make the releases that the recipe asks
+    for.
 
     `recipe`: a YAML file, the name of a shipped recipe, or what `load_recipe` returned. `overrides`:
     `"stages.sft.train.steps=20"`, a list of such texts, or `{"stages.sft.train.steps": 20}`. `until`: stop after this

@@ -71,8 +71,7 @@ def run(
     loaded = load_recipe(recipe, with_devices(overrides, devices))
     loaded = loaded.model_copy(update={"trust_local_code": trust_local_code})
     workers_of = chosen_executor(executor, address, workers, [loaded])
-    if watch and page is None:
-        page = Path(f"{loaded.name}.html")
+    page = Path(f"{loaded.name}.html") if watch and page is None else page
     require_place(page, "--page")
     store, console = Store(workspace), ConsoleReporter()
     if page is not None:
@@ -81,8 +80,8 @@ def run(
         with watched(store, page, console.note) as start:
             reporter = Reporters(console, LiveRecord(store, console.note, start))
             with mirrored(store, mirror, reporter) as workplace:
-                asked = {"until": until, "wait": wait, "executor": workers_of, "maker": ReleaseMaker()}
-                result = run_recipe(loaded, workplace, reporter, **asked)
+                given = (loaded, workplace, reporter)
+                result = run_recipe(*given, until=until, wait=wait, executor=workers_of, maker=ReleaseMaker())
         keys = {stage: folder.name for stage, folder in result.results.items()}
         print_next(run_with(store, loaded.name, keys), workspace, result.scorecard)
 

@@ -20,18 +20,18 @@ from typing import Any
 from statllama import errors
 from statllama.config.release import ReleaseSpec
 from statllama.errors import ExportError, StatllamaError
-from statllama.release.of_recipe import ReleaseMaker, prepare
+from statllama.release.prepared import prepare
 from statllama.runs.loaded import Loaded
-from statllama.runs.releasing import Ask
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
+from statllama.runs.subject import subject_of
 from statllama.store import Store
 
 PATIENCE = 10.0  # seconds that a child gets to end
 
 
 def prepare_apart(record: Mapping[str, Any], spec: ReleaseSpec, loaded: Loaded) -> None:
-    """Do in another process what `of_recipe.prepare` does. Raises its errors."""
+    """Do in another process what `prepared.prepare` does. Raises its errors."""
     order = {"record": record, "spec": spec.model_dump(mode="json"), "workspace": str(loaded.store.root)}
     places = [path for path in sys.path if path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
@@ -101,7 +101,7 @@ def _end(child: subprocess.Popen[str]) -> None:
 class _Telling(Reporter):
     """Writes each event as a line."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
 
     def tell(self, event: str, *arguments: Any) -> None:
@@ -152,11 +152,10 @@ def main() -> None:
 
 
 def _prepare(order: Mapping[str, Any], reporter: Reporter) -> None:
-    spec, maker, store = ReleaseSpec.model_validate(order["spec"]), ReleaseMaker(), Store(Path(order["workspace"]))
-    subject, stack = Ask(spec, order["record"], {}, maker).subject(store)
+    spec, store = ReleaseSpec.model_validate(order["spec"]), Store(Path(order["workspace"]))
+    subject = subject_of(order["record"], store)
     loaded = Loaded(subject.base, subject.identity, store, reporter, subject.evaluate.max_length, "transformers")
-    ask = Ask(spec, order["record"], maker.of_what(subject, stack, spec), maker)
-    prepare(spec, ask.what, ask.key, subject, stack, loaded)
+    prepare(order["record"], spec, loaded)
 
 
 def _die_with_parent() -> None:

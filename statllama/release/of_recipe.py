@@ -1,4 +1,4 @@
-"""Makes the releases of a recipe (`release:`), for `runs/releasing.py`: as the command `export` does, in the same bytes.
+"""Makes the releases of a recipe (`release:`), for `runs/releasing.py`: the same bytes as those of `statllama export`.
 
 A worker has no scores to show in a card. It writes and verifies the forms, which takes long, and keeps them in the
 workspace; the driver adds the card and moves all to its place. Loads no torch.
@@ -15,19 +15,19 @@ from typing import Any
 from statllama.config.release import ReleaseSpec
 from statllama.errors import ExportError, StatllamaError, UsageError
 from statllama.recipe import Recipe, recipe_error
-from statllama.release.api import option_values
+from statllama.release.apart import prepare_apart
 from statllama.release.artefact import Order
 from statllama.release.certificate import Certificate
-from statllama.release.formats import orders, release_format
+from statllama.release.formats import release_format
 from statllama.release.of_what import of_what, stands, withheld
 from statllama.release.release import Made as Verified
-from statllama.release.release import Release, export, finish, make, require_complete
+from statllama.release.prepared import orders_of, prepare
+from statllama.release.release import Release, export, finish, require_complete
 from statllama.release.source import Source, local_folder
 from statllama.runs.loaded import Loaded
 from statllama.runs.releasing import Ask, Made
 from statllama.runs.subject import StackRef, Subject, subject_of
 from statllama.store import Entry, Store
-from statllama.store.working_folder import discard
 
 OF_ADAPTERS = {"adapter": 1, "gguf-lora": 2}
 """Formats that hold no base, and how often they hold the stack's adapters."""
@@ -74,12 +74,10 @@ class ReleaseMaker:
         Transformers and PEFT, which verification asks.
         """
         if rewritten(loaded):
-            from statllama.release.apart import prepare_apart
-
             loaded.unload()
             prepare_apart(ask.record, ask.spec, loaded)
         else:
-            prepare(ask.spec, ask.what, ask.key, *ask.subject(loaded.store), loaded)
+            prepare(ask.record, ask.spec, loaded)
 
     def publish(self, ask: Ask, loaded: Loaded) -> Made:
         """Make the release."""
@@ -114,33 +112,9 @@ def _bytes(source: Source, order: Order, adapters: float) -> float:
     return release_format(order.format).needed_bytes(source, order)
 
 
-def orders_of(spec: ReleaseSpec) -> tuple[Order, ...]:
-    """Return the forms that a release of a recipe has. UsageError for words that mean nothing."""
-    return orders(**option_values(list(spec.forms)))
-
-
 def rewritten(loaded: Loaded) -> bool:
     """Return whether Unsloth has rewritten the libraries of this process, or will."""
     return "unsloth" in sys.modules or loaded.backend == "unsloth"
-
-
-def prepare(
-    spec: ReleaseSpec, what: Mapping[str, Any], key: str, subject: Subject, stack: StackRef, loaded: Loaded
-) -> None:
-    """Write and verify the forms of a release into the workspace, if it does not hold them."""
-    store, name = loaded.store, f"{subject.name}:{stack.name}"
-    about = {"kind": "release", "name": name, "protocol": {"stack": stack.identity, "base": dict(subject.identity)}}
-    with store.hold("releases", key, on_wait=loaded.reporter.waiting(f"release of {stack.name}")):
-        if store.sound("releases", key, loaded.reporter.note) is not None:
-            return
-        work = store.partial("releases", key, about)
-        try:
-            made = make(subject, stack, loaded, store.fresh_out("releases", key), orders_of(spec), spec.name)
-        except BaseException:
-            discard(work)  # nothing goes on from it, and it may be large
-            raise
-        manifest = {**about, "of": dict(what), "certificate": made.certificate.to_json(), "notes": list(made.notes)}
-        store.publish("releases", key, manifest)
 
 
 def _verified(entry: Entry) -> Verified:

@@ -1,5 +1,4 @@
-"""What a release is of, as its certificate records it: so that a run can tell whether a folder holds it. Loads no torch.
-"""
+"""What a release is of, as its certificate records it: by this a run knows one that it made. Loads no torch."""
 
 from __future__ import annotations
 

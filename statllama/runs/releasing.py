@@ -77,11 +77,13 @@ class Ask:
         """Return the key of what is prepared of it."""
         return digest(self.what)
 
+    def prepare(self, loaded: Loaded) -> None:
+        """Have the workspace hold what takes long of it."""
+        self.maker.prepare(self, loaded)
+
     def subject(self, store: Store) -> tuple[Subject, StackRef]:
         """Return what it is of, once it is trained."""
-        subject = subject_of(self.record, store)
-        keys = {stage.name: stage.key for stage in subject.stages}
-        return subject, _with_factors(subject, subject.stack(str(self.spec.stage)), self.spec, keys)
+        return stack_of(self.record, self.spec, store)
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,13 @@ class Releases:
     ) -> tuple[Subject, StackRef]:
         subject = subject_of(record_of(self.recipe, planned), self.store)
         return subject, _with_factors(subject, stage.stack, spec, {one.spec.name: one.key for one in planned})
+
+
+def stack_of(record: Mapping[str, Any], spec: ReleaseSpec, store: Store) -> tuple[Subject, StackRef]:
+    """Return what a run's record tells of, and the trained stack that is to be released of it."""
+    subject = subject_of(record, store)
+    keys = {stage.name: stage.key for stage in subject.stages}
+    return subject, _with_factors(subject, subject.stack(str(spec.stage)), spec, keys)
 
 
 def _with_factors(subject: Subject, stack: StackRef, spec: ReleaseSpec, keys: Mapping[str, str]) -> StackRef:

@@ -248,8 +248,8 @@ def test_workers_verify_and_the_driver_publishes_the_same_bytes(
 
     cluster = InProcess(here / "w", slots=3, before=before)  # all is trained and scored: releases are missing alone
     use(monkeypatch, cluster)
-    _, said = run(path, here / "w", executor=RayExecutor())
-    assert sorted(cluster.begun) == ["release of one", "release of one", "release of two"] or died == ["release of two"]
+    run(path, here / "w", executor=RayExecutor())
+    assert sorted(cluster.begun) == sorted(["release of one", "release of two", *died]) and died
     assert {out: contents(Path(out)) for out in alone} == alone
     assert not list((here / "w" / "releases").iterdir()), "what was prepared is moved, not copied"
     assert not list((here / "w" / "partial").iterdir())
@@ -298,7 +298,7 @@ def test_an_error_of_a_release_ends_no_stage(
 def test_beside_unsloth_another_process_verifies(
     here: Path, write_recipe: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unsloth rewrites the libraries that verification asks. Here it is only said to: what the child does is the same."""
+    """Unsloth rewrites the libraries that verification asks. Here it is only said to: the child's work is the same."""
     from statllama.release import of_recipe
 
     monkeypatch.undo()  # the child asks about all texts of the probe

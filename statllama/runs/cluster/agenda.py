@@ -136,9 +136,9 @@ class Course:
         """Yield the works that write and verify the stage's releases. They wait for no score: the card comes later."""
         session = self.session
         for ask, stack in self.releases.asks(stage, self.planned) if self.releases is not None else ():
-            about = ("release", stage.spec.name, ask.key, session.recipe, session.identity)
             needs = frozenset(trained[key] for key in stack.keys if key in trained)
-            yield Work(*about, stack=stack, release=ask, wait=session.wait), needs
+            about = (stage.spec.name, ask.key, session.recipe, session.identity)
+            yield Work("release", *about, stack=stack, release=ask, wait=session.wait), needs
 
     def _bring(self, key: str) -> Entry | None:
         """Return a score that the workspace's mirror has, if it has a mirror."""

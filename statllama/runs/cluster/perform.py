@@ -41,7 +41,7 @@ def perform(work: Work, desk: Desk, reporter: Reporter, stop: StopSignal, ranks:
     require_identity(work.recipe.base, work.identity, desk.store.memory)
     loaded = desk.loaded(work, reporter)
     if work.release is not None:
-        work.release.maker.prepare(work.release, loaded)
+        work.release.prepare(loaded)
         return
     identity, wait = work.identity, work.wait
     session = Session(work.recipe, desk.store, reporter, stop, wait=wait, base=identity, loaded=loaded, ranks=ranks)

@@ -14,13 +14,20 @@ from statllama.store.canonical import digest
 if TYPE_CHECKING:
     from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
-    from statllama.runs.releasing import Ask
     from statllama.store.workspace import Kind as Shelf
 
 Kind = Literal["train", "score", "measure", "release"]
 """Train a stage; score a stack on one benchmark; measure a stack's drift, and have it answer the user's prompts; write
 and verify a release of a stack.
 """
+
+
+class Release(Protocol):
+    """See `releasing.Ask`."""
+
+    def prepare(self, loaded: Any) -> None:
+        """Publish its written and verified forms into the workspace. `loaded`: the base, a `Loaded`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Work:
     """To train."""
     stack: StackRef | None = None
     """To score or to measure."""
-    release: Ask | None = None
+    release: Release | None = None
     """To write and verify."""
     task: str = ""
     """Benchmark to score it on."""
