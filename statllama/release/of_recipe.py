@@ -20,8 +20,8 @@ from statllama.release.artefact import Order
 from statllama.release.certificate import Certificate
 from statllama.release.formats import release_format
 from statllama.release.of_what import of_what, stands, withheld
-from statllama.release.release import Made as Verified
 from statllama.release.prepared import orders_of, prepare
+from statllama.release.release import Made as Verified
 from statllama.release.release import Release, export, finish, require_complete
 from statllama.release.source import Source, local_folder
 from statllama.runs.loaded import Loaded
@@ -81,11 +81,13 @@ class ReleaseMaker:
 
     def publish(self, ask: Ask, loaded: Loaded) -> Made:
         """Make the release."""
-        subject, stack = ask.subject(loaded.store)
-        if rewritten(loaded) and loaded.store.find("releases", ask.key) is None:
+        store, reporter, entry = loaded.store, loaded.reporter, None
+        subject, stack = ask.subject(store)
+        if rewritten(loaded):
             self.prepare(ask, loaded)
-        with loaded.store.hold("releases", ask.key, on_wait=loaded.reporter.waiting(f"release of {stack.name}")):
-            entry = loaded.store.sound("releases", ask.key, loaded.reporter.note)
+        if store.find("releases", ask.key) is not None:
+            with store.hold("releases", ask.key, on_wait=reporter.waiting(f"release of {stack.name}")):
+                entry = store.sound("releases", ask.key, reporter.note)
         wanted, out = orders_of(ask.spec), ask.spec.folder
         if entry is None:
             release = export(subject, stack, loaded, out, wanted, ask.spec.name)
@@ -94,13 +96,21 @@ class ReleaseMaker:
         return Made(release.folder, _in_words(release), release.notes, _incomplete(release))
 
     def bytes(self, ask: Ask, adapters: float, store: Store) -> float | None:
-        """Return about how large the release will be. ExportError for a form that cannot be made of this base."""
+        """Return about how large the release will be. UsageError for a name, ExportError for a form that cannot be."""
+        from statllama.release.licences import duties_of
+        from statllama.release.names import release_name
+
         subject = subject_of(ask.record, store)
         base = local_folder(subject.base.model, subject.identity["model"].get("commit"))
         own = subject.base.tokenizer
         tokenizer = local_folder(own, subject.identity["tokenizer"].get("commit")) if own else base
         if base is None or tokenizer is None:
             return None
+        try:
+            release_name(subject, str(ask.spec.stage), ask.spec.name, duties_of(base, subject.base.model))
+        except UsageError as error:
+            remedy = error.remedy and error.remedy.replace("--name ", "name: ")
+            raise UsageError(error.message.replace("--name", "release: name", 1), remedy=remedy) from None
         source = Source("release", base, tokenizer, None, (), ())
         return sum(_bytes(source, order, adapters) for order in orders_of(ask.spec))
 

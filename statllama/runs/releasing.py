@@ -57,7 +57,9 @@ class Maker(Protocol):
         ...
 
     def bytes(self, ask: Ask, adapters: float, store: Store) -> float | None:
-        """Return about how large it will be; None where the base's files are not here. `adapters`: of its stack."""
+        """Return about how large it will be; None where the base's files are not here. UsageError or ExportError for
+        one that cannot be made of this base. `adapters`: bytes of those of its stack.
+        """
         ...
 
 
@@ -127,14 +129,17 @@ class Releases:
     errors: list[StatllamaError] = field(default_factory=list)
 
     def check(self, planned: Sequence[PlannedStage]) -> None:
-        """Raise, before anything trains, RecipeError for wrong forms and UsageError for a folder that is taken."""
+        """Raise, before anything trains, RecipeError for wrong forms, UsageError for a folder that is taken, and what
+        would keep a release from being made, as far as that shows now.
+        """
         if self.maker is None or not self.recipe.release:
             return
         self.maker.require(self.recipe)
         for stage in planned:
             for spec in self._of(stage):
                 ask, _ = self._ask(stage, planned, spec)
-                ask.maker.stands(spec.folder, ask.what)
+                if not ask.maker.stands(spec.folder, ask.what):
+                    ask.maker.bytes(ask, 0.0, self.store)
 
     def ahead(self, planned: Sequence[PlannedStage], needs: Mapping[str, StageForecast]) -> Iterator[AheadRelease]:
         """Yield the releases of planned stages. `needs`: forecasts of these and of all below."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from statllama.errors import ExportError, GateBroken, RecipeError, StoreError, TrainingError, UsageError
+from statllama.errors import ExportError, GateBroken, Interrupted, RecipeError, StoreError, TrainingError, UsageError
 from statllama.recipe import Recipe, load_recipe
 from statllama.release.of_recipe import ReleaseMaker
 from statllama.runs import runner
@@ -19,6 +19,7 @@ from statllama.runs.loaded import Loaded
 from statllama.runs.plan import plan
 from statllama.runs.releasing import Releases
 from statllama.runs.reporting import Reporter
+from statllama.runs.study_file import load_study
 from statllama.store import Store
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import stage
@@ -323,3 +324,52 @@ def test_beside_unsloth_another_process_verifies(
     loaded = Loaded(recipe.base, planned[0].material["base"], store, said, 64)
     with pytest.raises(StoreError, match=r"the result of stage 'two' of 'tiny' is not sound: adapter_model"):
         ReleaseMaker().prepare(ask, loaded)
+
+
+def test_a_run_that_ends_before_its_release_makes_it_later(
+    here: Path, write_recipe: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recipe_with(write_recipe, [{"forms": ["adapter"]}], evaluate={"tasks": []})
+    with monkeypatch.context() as patch:
+        patch.setattr(ReleaseMaker, "publish", lambda *_: (_ for _ in ()).throw(Interrupted("stopped")))
+        with pytest.raises(Interrupted):
+            run(path, here / "w")
+    assert not list(Path().iterdir())
+    _, said = run(path, here / "w")
+    assert "trained two" not in said and Path("tiny-two").is_dir()
+
+
+def test_plan_and_the_functions_tell_of_releases(here: Path, write_recipe: Callable[..., Path]) -> None:
+    import statllama as front
+
+    body: dict[str, Any] = {"out": "give", "forms": ["adapter", "merged=bf16", "gguf=q8_0"]}
+    path = recipe_with(write_recipe, [body], evaluate={"tasks": []})
+    said = statllama("plan", path, "--workspace", "w", cwd=Path.cwd())
+    assert said.returncode == 0 and "release of" in said.stdout, said
+    row = next(line for line in said.stdout.splitlines() if "merged (bf16)" in line)
+    assert "adapter, merged (bf16), gguf (q8_0)" in row and row.rstrip().endswith("give")
+
+    only = {"release.0.forms": ["adapter"]}
+    (ahead,) = front.plan(path, "w", overrides=only).releases
+    done = front.run(path, "w", overrides=only)
+    assert done.releases == (Path.cwd() / "give",)
+    size = (Path("give") / "adapter" / "adapter_model.safetensors").stat().st_size
+    assert ahead.bytes is not None and size < ahead.bytes < size + 2**18 and not ahead.stands
+    assert front.plan(path, "w", overrides=only).releases[0].stands
+    again = statllama("run", path, "--set", "release.0.forms=[adapter]", "--workspace", "w", cwd=Path.cwd())
+    assert again.returncode == 0 and "release of two: cached (give)" in again.stdout
+
+    named = statllama("run", path, "--set", "release.0={name: a b, out: c}", "--workspace", "v", cwd=Path.cwd())
+    assert named.returncode == 2 and "release: name 'a b': letters, digits" in named.stderr
+
+
+def test_a_study_releases_nothing_and_a_recipe_inherits_no_release(
+    here: Path, write_recipe: Callable[..., Path]
+) -> None:
+    path = recipe_with(write_recipe, [{"forms": ["adapter"]}], evaluate={"tasks": []})
+    (path.parent / "more.yaml").write_text(f"name: more\nextends: {path.name}\n")
+    assert load_recipe(path.parent / "more.yaml").release == () and load_recipe(path).release
+    assert [one.recipe.release for one in load_study([str(path), str(path.parent / "more.yaml")]).runs] == [(), ()]
+    (path.parent / "a.study.yaml").write_text(f"name: a\nrecipes: [{path.name}]\n")
+    assert load_study([str(path.parent / "a.study.yaml")]).recipes[0].release == ()
+    assert load_recipe(path).down_to("one").release == () != load_recipe(path).down_to("two").release

@@ -265,9 +265,8 @@ class Filling:
             self._lost_at[work.id], self.tries[work.id] = reached, 1
         self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
-            self.reporter.note(
-                f"{self._called(work)}: its worker on {where} is gone ({why}); another goes on from its checkpoint"
-            )
+            then = "begins it again" if work.kind == "release" else "goes on from its checkpoint"
+            self.reporter.note(f"{self._called(work)}: its worker on {where} is gone ({why}); another {then}")
             return
         self._fail(
             work,
