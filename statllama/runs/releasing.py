@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from statllama.config.release import ReleaseSpec
-from statllama.errors import Interrupted, StatllamaError
+from statllama.errors import Interrupted, StatllamaError, StoreError
 from statllama.recipe import Recipe
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import PlannedStage, record_of
@@ -155,11 +155,16 @@ class Releases:
     def asks(self, stage: PlannedStage, planned: Sequence[PlannedStage]) -> Iterator[tuple[Ask, StackRef]]:
         """Yield what workers are still to prepare of a stage that no gate leaves out."""
         for spec in self._of(stage) if not stage.left_out else ():
-            with suppress(StatllamaError):  # `make` tells it
+            try:
                 ask, stack = self._ask(stage, planned, spec)
                 done = self.store.find("releases", ask.key) is not None or ask.key in self.failed
-                if not done and not ask.maker.stands(spec.folder, ask.what):
-                    yield ask, stack
+                done = done or ask.maker.stands(spec.folder, ask.what)
+            except Interrupted:
+                raise
+            except StatllamaError:
+                continue  # `make` tells it
+            if not done:
+                yield ask, stack
 
     def make(self, stage: PlannedStage, planned: Sequence[PlannedStage], loaded: Loaded) -> None:
         """Make the releases of a trained stage. An error of one is told, and raised by `end`: the run goes on."""
@@ -197,8 +202,15 @@ class Releases:
             if made.incomplete is not None:
                 self._fail(name, made.incomplete)
         self.made[str(ask.spec.out)] = out
-        if self.store.find("releases", ask.key) is not None:
-            self.store.discard("releases", ask.key)
+        self._clear(ask.key)
+
+    def _clear(self, key: str) -> None:
+        """Delete what workers have left of a release that lies where it is to, unless one is at it."""
+        with suppress(StoreError):
+            if self.store.find("releases", key) is not None:
+                self.store.discard("releases", key)
+            if any(path.name.startswith(f"releases-{key}") for path in self.store.listed("partial")):
+                self.store.discard_partial("releases", key)
 
     def _fail(self, name: str, error: StatllamaError) -> None:
         self.errors.append(error)
