@@ -38,7 +38,7 @@ class ReleaseMaker:
     """See `releasing.Maker`."""
 
     def require(self, recipe: Recipe) -> None:
-        """Raise RecipeError for words and types that there are not, ExportError for a program that is not here."""
+        """Raise RecipeError for words and types that there are not."""
         wrong: list[tuple[tuple[str | int, ...], str, str | None]] = []
         for i, spec in enumerate(recipe.release):
             try:
@@ -49,9 +49,6 @@ class ReleaseMaker:
                 wrong.append((("release", i, "forms"), message, error.remedy))
         if wrong:
             raise recipe_error(recipe, wrong)
-        for spec in recipe.release:
-            for order in orders_of(spec):
-                release_format(order.format).require_program()
 
     def forms(self, spec: ReleaseSpec) -> tuple[str, ...]:
         """Return the forms in words."""
@@ -95,24 +92,34 @@ class ReleaseMaker:
             release = finish(subject, stack, loaded, entry.path, out, _verified(entry), wanted, ask.spec.name)
         return Made(release.folder, _in_words(release), release.notes, _incomplete(release))
 
-    def bytes(self, ask: Ask, adapters: float, store: Store) -> float | None:
-        """Return about how large the release will be. UsageError for a name, ExportError for a form that cannot be."""
+    def require_possible(self, ask: Ask, store: Store) -> None:
+        """Raise what can be told before the stage is trained."""
         from statllama.release.licences import duties_of
         from statllama.release.names import release_name
 
+        for order in orders_of(ask.spec):
+            release_format(order.format).require_program()
+        self.bytes(ask, 0.0, store)
         subject = subject_of(ask.record, store)
-        base = local_folder(subject.base.model, subject.identity["model"].get("commit"))
-        own = subject.base.tokenizer
-        tokenizer = local_folder(own, subject.identity["tokenizer"].get("commit")) if own else base
-        if base is None or tokenizer is None:
-            return None
-        try:
-            release_name(subject, str(ask.spec.stage), ask.spec.name, duties_of(base, subject.base.model))
-        except UsageError as error:
-            remedy = error.remedy and error.remedy.replace("--name ", "name: ")
-            raise UsageError(error.message.replace("--name", "release: name", 1), remedy=remedy) from None
-        source = Source("release", base, tokenizer, None, (), ())
-        return sum(_bytes(source, order, adapters) for order in orders_of(ask.spec))
+        if (source := _source(subject)) is not None:
+            try:
+                release_name(subject, str(ask.spec.stage), ask.spec.name, duties_of(source.base, subject.base.model))
+            except UsageError as error:
+                remedy = error.remedy and error.remedy.replace("--name ", "name: ")
+                raise UsageError(error.message.replace("--name", "release: name", 1), remedy=remedy) from None
+
+    def bytes(self, ask: Ask, adapters: float, store: Store) -> float | None:
+        """Return about how large the release will be."""
+        source = _source(subject_of(ask.record, store))
+        return None if source is None else sum(_bytes(source, order, adapters) for order in orders_of(ask.spec))
+
+
+def _source(subject: Subject) -> Source | None:
+    """Return the base without a stack, if its original weights are on this machine."""
+    base = local_folder(subject.base.model, subject.identity["model"].get("commit"))
+    own = subject.base.tokenizer
+    tokenizer = local_folder(own, subject.identity["tokenizer"].get("commit")) if own else base
+    return None if base is None or tokenizer is None else Source("release", base, tokenizer, None, (), ())
 
 
 def _bytes(source: Source, order: Order, adapters: float) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from statllama.config.release import ReleaseSpec
 from statllama.errors import Interrupted, StatllamaError, StoreError
 from statllama.recipe import Recipe
+from statllama.runs.house.inventory import size
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import PlannedStage, record_of
 from statllama.runs.reporting import Reporter
@@ -56,9 +57,13 @@ class Maker(Protocol):
         """Make it, of what was prepared where that is there. ExportError when nothing can be published."""
         ...
 
+    def require_possible(self, ask: Ask, store: Store) -> None:
+        """Raise UsageError or ExportError for what cannot be made, as far as that shows before its stage is trained."""
+        ...
+
     def bytes(self, ask: Ask, adapters: float, store: Store) -> float | None:
-        """Return about how large it will be; None where the base's files are not here. UsageError or ExportError for
-        one that cannot be made of this base. `adapters`: bytes of those of its stack.
+        """Return about how large it will be; None where the base's files are not here. `adapters`: bytes of those of
+        its stack.
         """
         ...
 
@@ -108,7 +113,7 @@ class AheadRelease:
     out: Path
     forms: tuple[str, ...]
     bytes: float | None
-    """About; None where the base's files are not here."""
+    """About, while it is to be made; None where the base's files are not here."""
     stands: bool
     """Whether it lies there already."""
 
@@ -139,7 +144,7 @@ class Releases:
             for spec in self._of(stage):
                 ask, _ = self._ask(stage, planned, spec)
                 if not ask.maker.stands(spec.folder, ask.what):
-                    ask.maker.bytes(ask, 0.0, self.store)
+                    ask.maker.require_possible(ask, self.store)
 
     def ahead(self, planned: Sequence[PlannedStage], needs: Mapping[str, StageForecast]) -> Iterator[AheadRelease]:
         """Yield the releases of planned stages. `needs`: forecasts of these and of all below."""
@@ -148,9 +153,9 @@ class Releases:
             for spec in self._of(stage):
                 ask, stack = self._ask(stage, planned, spec)
                 there = ask.maker.stands(spec.folder, ask.what)
-                below = [needs[names[key]] for key in stack.keys if names.get(key) in needs]
-                size = ask.maker.bytes(ask, sum(one.disk.adapter for one in below), self.store)
-                yield AheadRelease(stage.spec.name, spec.folder, ask.maker.forms(spec), size, there)
+                below = sum(needs[names[key]].disk.adapter for key in stack.keys if names.get(key) in needs)
+                bytes_ = size(spec.folder) if there else ask.maker.bytes(ask, below, self.store)
+                yield AheadRelease(stage.spec.name, spec.folder, ask.maker.forms(spec), bytes_, there)
 
     def asks(self, stage: PlannedStage, planned: Sequence[PlannedStage]) -> Iterator[tuple[Ask, StackRef]]:
         """Yield what workers are still to prepare of a stage that no gate leaves out."""

@@ -355,7 +355,8 @@ def test_plan_and_the_functions_tell_of_releases(here: Path, write_recipe: Calla
     assert done.releases == (Path.cwd() / "give",)
     size = (Path("give") / "adapter" / "adapter_model.safetensors").stat().st_size
     assert ahead.bytes is not None and size < ahead.bytes < size + 2**18 and not ahead.stands
-    assert front.plan(path, "w", overrides=only).releases[0].stands
+    (there,) = front.plan(path, "w", overrides=only).releases
+    assert there.stands and there.bytes == sum(map(len, contents(Path("give")).values()))
     again = statllama("run", path, "--set", "release.0.forms=[adapter]", "--workspace", "w", cwd=Path.cwd())
     assert again.returncode == 0 and "release of two: cached (give)" in again.stdout
 
