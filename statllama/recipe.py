@@ -25,6 +25,7 @@ from statllama.config.inherit import DEFAULTED, EXTENDS, SOURCE_FILES, Whole, an
 from statllama.config.metrics import HOLDOUT
 from statllama.config.missing_files import missing_data, neighbours
 from statllama.config.order import order
+from statllama.config.release import ReleaseSpec, filled_in, release_problems
 from statllama.config.selection_problems import selection_problems
 from statllama.config.shipped import (
     BASE_FIELDS,
@@ -60,6 +61,8 @@ class Recipe(Spec):
     evaluate: EvaluateSpec = EvaluateSpec()
     report_to: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
     """Trackers of Transformers that also get every logged number. Not in the key."""
+    release: Annotated[tuple[ReleaseSpec, ...], Field(strict=False)] = ()
+    """Releases that `run` makes, each once its stage is trained. Not in the key."""
     source: Path
     """The YAML file."""
     overrides: tuple[str, ...] = ()
@@ -151,7 +154,9 @@ class Recipe(Spec):
             waiting += [each for each in self.stage(found).needs if each not in wanted]
         left_out = (stage for stage in self.stages if stage.name not in wanted and holds_out(stage))
         stages = tuple(stage for stage in self.stages if stage.name in wanted)
-        return self.model_copy(update={"stages": stages, "elsewhere": (*self.elsewhere, *left_out)})
+        release = tuple(one for one in self.release if one.stage in wanted)
+        elsewhere = (*self.elsewhere, *left_out)
+        return self.model_copy(update={"stages": stages, "elsewhere": elsewhere, "release": release})
 
     @property
     def base_record(self) -> dict[str, Any]:
@@ -223,7 +228,22 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     places = {field: located_base(value, recipe.root) for field, value in given.items() if value is not None}
     base = recipe.base.model_copy(update=places)
     resolved = recipe.model_copy(update={"stages": tuple(ordered), "base": base})
-    return resolved.model_copy(update={"comparisons": _comparisons(resolved)})
+    stacks = {stage.name: [*(s.name for s in resolved.stack(stage)), stage.name] for stage in ordered}
+    if wrong := release_problems(recipe.release, recipe.name, stacks, lines):
+        raise RecipeError(str(source), wrong)
+    release = filled_in(recipe.release, recipe.name, ordered[-1].name)
+    return resolved.model_copy(update={"comparisons": _comparisons(resolved), "release": release})
+
+
+def recipe_error(recipe: Recipe, found: Sequence[tuple[Path_, str, str | None]]) -> RecipeError:
+    """Return the error of fields that only those above know to be wrong: (path in the file, message, remedy)."""
+    whole = load_whole(recipe.source)
+    for override in recipe.overrides:
+        command_line.apply(whole.data, override, whole.lines)
+    return RecipeError(
+        str(recipe.source),
+        [Problem(dotted(path), message, line_of(path, whole.lines), remedy) for path, message, remedy in found],
+    )
 
 
 def _comparisons(recipe: Recipe) -> int:

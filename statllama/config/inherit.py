@@ -23,7 +23,7 @@ DEFAULTED = ("lora", "train")
 SOURCE_FILES = ("path", "holdout")
 """Fields of a source that may name a file."""
 MOST_FILES = 8
-_OWN = ("name", "description", EXTENDS, KEEP)  # a recipe's own, never inherited
+_OWN = ("name", "description", "release", EXTENDS, KEEP)  # a recipe's own, never inherited
 
 
 @dataclass(frozen=True)

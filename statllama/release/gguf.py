@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 
-from statllama.errors import ExportError, UsageError, near
+from statllama.errors import ExportError
 from statllama.model.architectures import EMBEDDING, HEAD
 from statllama.model.layout import FACTORS, Layout
 from statllama.release.adapter import require_fit
 from statllama.release.gguf_layout import add_metadata, is_linear, read_for_gguf
 from statllama.release.gguf_vocab import Vocabulary, read_vocabulary
 from statllama.release.kept import Update
-from statllama.release.mixture import KINDS, tensor_type
+from statllama.release.mixture import KINDS, require_kind, tensor_type
 from statllama.release.quantise import WITHOUT_LIBRARY, quantise, require_quantiser
 from statllama.release.source import Progress, Source
 from statllama.release.weights import Weights, open_weights
@@ -123,12 +123,6 @@ def needed_bytes(source: Source, kind: str) -> int:
     tensors = sum(t.nbytes + 32 for t in _plan(source, layout, weights, kind))
     text = sum(p.stat().st_size for p in (source.tokenizer / "tokenizer.json",) if p.exists())
     return tensors + text + 64 * layout.vocabulary + 4 * len(source.chat_template or "") + (1 << 16)
-
-
-def require_kind(kind: str) -> None:
-    """Raise UsageError for a kind that there is not, with the near ones."""
-    if kind not in KINDS:
-        raise UsageError(f"there is no GGUF type {kind!r}", remedy=near(kind, KINDS))
 
 
 # ------------------------------------------------------------------ what to write

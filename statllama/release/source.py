@@ -81,3 +81,16 @@ def _folder(model: str, commit: str | None) -> Path:
             f"the original weights of {model} (commit {commit[:12]}) are unavailable: {type(error).__name__}",
             remedy="connect to the hub once, or set `base.model` to a folder that holds them",
         ) from error
+
+
+def local_folder(model: str, commit: str | None) -> Path | None:
+    """Return the folder of a model's files if they are on this machine; nothing is fetched."""
+    if commit is None:
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(model, revision=commit, allow_patterns=list(FROM_HUB), local_files_only=True)
+    except Exception:  # not in the cache
+        return None
+    return Path(found) if list(Path(found).glob("*.safetensors")) else None

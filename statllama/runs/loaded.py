@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -101,6 +102,14 @@ class Loaded:
             self._check(base)
             self._base = base
         return self._base
+
+    def unload(self) -> None:
+        """Give the base's memory back; it is loaded again when it is asked for."""
+        self._base = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:
         """Return the adapters of these results, each update times its factor; checked against their hashes when first

@@ -97,6 +97,12 @@ class Reporter:
     def verifying(self, what: str) -> None:
         """Show the next step of a release's verification."""
 
+    def releasing(self, stage: str, out: Path) -> None:
+        """Note that a release of a stage is begun, which goes to `out`."""
+
+    def released(self, stage: str, out: Path, how: str) -> None:
+        """Note that a release of a stage lies in `out`: what it holds and how it was verified, or `cached`."""
+
     def pipeline(self, name: str, number: int, total: int) -> None:
         """Note the start of a study's pipeline."""
 
@@ -227,6 +233,14 @@ class Reporters(Reporter):
     def verifying(self, what: str) -> None:
         for each in self._all:
             each.verifying(what)
+
+    def releasing(self, stage: str, out: Path) -> None:
+        for each in self._all:
+            each.releasing(stage, out)
+
+    def released(self, stage: str, out: Path, how: str) -> None:
+        for each in self._all:
+            each.released(stage, out, how)
 
     def pipeline(self, name: str, number: int, total: int) -> None:
         for each in self._all:

@@ -25,6 +25,7 @@ from statllama.runs.foresight import foresee
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
+from statllama.runs.releasing import Maker, Releases
 from statllama.runs.reporting import Reporter
 from statllama.runs.selecting import require_items
 from statllama.runs.session import Session
@@ -45,10 +46,13 @@ ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run's results: the result folder of each stage by name, and the scorecard (None without anything to score)."""
+    """A run's results: the result folder of each stage by name, the scorecard (None without anything to score), and the
+    folders of its releases, {`out` as in the recipe: folder}.
+    """
 
     results: dict[str, Path]
     scorecard: Scorecard | None
+    releases: dict[str, Path] = field(default_factory=dict)
 
 
 def run(
@@ -61,13 +65,15 @@ def run(
     loaded: Loaded | None = None,
     whole: Recipe | None = None,
     executor: RayExecutor | None = None,
+    maker: Maker | None = None,
 ) -> RunResult:
     """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
 
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is. `executor`: has workers
-    train and score; None: this process does.
+    train and score; None: this process does. `maker`: makes the recipe's releases, each once its stage is trained and
+    scored; None: none is made. An error of a release is raised once all else is done.
     """
     try:
         require_one_process()
@@ -75,7 +81,8 @@ def run(
             recipe.stage(until)  # a wrong one leaves no workspace
         with working(store) as lease:
             recorder = _Recorder(whole or recipe, store, lease)
-            return _run(recipe, store, reporter, until, wait, loaded, recorder, executor)
+            releases = Releases(recipe, store, reporter, maker)
+            return _run(recipe, store, reporter, until, wait, loaded, recorder, executor, releases)
     except BaseException as error:
         reporter.failed(error)
         raise
@@ -90,8 +97,10 @@ def _run(
     loaded: Loaded | None,
     recorder: _Recorder,
     executor: RayExecutor | None,
+    releases: Releases,
 ) -> RunResult:
     planned = plan(recipe, store, until, contents=True)
+    releases.check(planned)
     edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
@@ -100,7 +109,7 @@ def _run(
         executor.require(planned)
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
-        course = prepared_course(recipe.name, session, planned)
+        course = prepared_course(recipe.name, session, planned, releases)
         recorder.write(planned, session)
         if executor is not None:
             raise_first(executor.fill([course], store, reporter, stop))
@@ -123,24 +132,33 @@ def _run(
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)
-            if asked:
-                if stage.joined and stage.parent.name not in [row[0] for row in rows]:
-                    rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
-                rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
-            if recipe.evaluate.prompts:
-                session.scorer.answers(stage.stack)
+            rows += _scored(session, stage, [row[0] for row in rows])
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 recorder.lease.everything()
                 planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
                 recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
+            releases.make(planned[len(results) - 1], planned, session.loaded)
     card = _card(asked, store, rows, drifts, planned, recorder.record) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
-    return RunResult(results, card)
+    releases.end()
+    return RunResult(results, card, releases.made)
+
+
+def _scored(session: Session, stage: PlannedStage, known: Sequence[str]) -> list[ScoredRow]:
+    """Score a trained stage, and have it answer the user's prompts. `known`: names of the stacks that have rows."""
+    rows: list[ScoredRow] = []
+    if session.scorer.fingerprints:
+        if stage.joined and stage.parent.name not in known:
+            rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
+        rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
+    if session.recipe.evaluate.prompts:
+        session.scorer.answers(stage.stack)
+    return rows
 
 
 def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStage], reporter: Reporter) -> None:
@@ -207,13 +225,15 @@ def _remedy(answer: GateAnswer) -> str:
     )
 
 
-def prepared_course(name: str, session: Session, planned: Sequence[PlannedStage]) -> Course:
+def prepared_course(
+    name: str, session: Session, planned: Sequence[PlannedStage], releases: Releases | None = None
+) -> Course:
     """Return a planned run once nothing would stop a stage of it later, with what its stages will need and take."""
     _check(session, planned)
     session.needs = forecast(session.recipe, planned, session.prepare, found_device())
     seconds = _expected(session, planned)
     session.reporter.forecast(seconds)
-    return Course(name, session, planned, seconds)
+    return Course(name, session, planned, seconds, releases)
 
 
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:

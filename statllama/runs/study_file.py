@@ -179,6 +179,8 @@ def load_study(
         _require_few(spec)
     variants: dict[str, Settings] = {}
     recipes = tuple(_recipes(spec, files, overrides, trust_local_code, variants))
+    if len(recipes) > 1 or files is not given:  # what deserves a release, the comparison says
+        recipes = tuple(recipe.model_copy(update={"release": ()}) for recipe in recipes)
     runs = [each for recipe in recipes for each in runs_of(recipe, spec.seeds or 1, spec.repeat)]
     for name, times in Counter(each.recipe.name for each in runs).items():
         if times > 1:

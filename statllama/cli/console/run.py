@@ -243,6 +243,15 @@ class ConsoleReporter(RunProgress):
     def verifying(self, what: str) -> None:
         Out.print(f"  [dim]verifying: {plain(what)}[/]")
 
+    def releasing(self, stage: str, out: Path) -> None:
+        Out.print(f"[bold cyan]release of {plain(stage)}[/]")
+
+    def released(self, stage: str, out: Path, how: str) -> None:
+        if how == "cached":
+            print_path(f"[bold cyan]release of {plain(stage)}[/]: cached (", out, ")")
+        else:
+            print_path(f"  released: {plain(how)} in ", out)
+
     # ------------------------------------------------------------------ workers elsewhere
 
     def course(self, name: str, recipe: Recipe, stages: Sequence[PlannedStage]) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from statllama.config.stage import TrainingSpec
+from statllama.errors import StatllamaError
 from statllama.runs.cluster.scoring import Scoring
 from statllama.runs.cluster.work import Kind, Work
 from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.plan import PlannedStage, rearranged
+from statllama.runs.releasing import Releases
 from statllama.runs.session import Session
 from statllama.runs.subject import BASE, StackRef
 from statllama.store import Entry
@@ -28,6 +30,8 @@ class Course:
     planned: Sequence[PlannedStage]
     seconds: Mapping[str, float] = field(default_factory=dict)
     """{stage: seconds that its training is forecast to take}."""
+    releases: Releases | None = None
+    """What of the recipe is to be released."""
     lacks: tuple[tuple[Work, frozenset[str]], ...] = ()
     """The works that are still to be done, in the recipe's order, each with the ids of those before it."""
 
@@ -52,11 +56,17 @@ class Course:
         else:
             self.lacks = tuple((work, needs) for work, needs in self.lacks if work.id != done.id)
 
+    def give_up(self, work: Work, error: StatllamaError) -> None:
+        """Go on without a work on which no other hangs: a release."""
+        if self.releases is not None:
+            self.releases.failed[work.key] = error
+        self.lacks = tuple((one, needs) for one, needs in self.lacks if one.id != work.id)
+
     def holds(self, work: Work) -> bool:
         """Return whether the workspace has what the work was to publish."""
         session = self.session
-        if work.kind == "train":
-            return session.store.find("results", work.key) is not None
+        if work.kind in ("train", "release"):
+            return session.store.find(work.shelf, work.key) is not None
         if work.kind == "score":
             return session.scorer.entry(work.key) is not None
         assert work.stack is not None
@@ -85,6 +95,7 @@ class Course:
                     yield from self._scores(stack, trained, stage if stack.name == stage.spec.name else None)
             if self._undecided(stage):
                 return
+            yield from self._released(stage, trained)
 
     def _undecided(self, stage: PlannedStage) -> bool:
         """Return whether later stages must wait for this one's gates, or are not run for them."""
@@ -133,6 +144,14 @@ class Course:
             key = digest([moved, told if asked else None])
             seconds = None if asked or ends is None else self.scoring.drift(ends)
             yield work("measure", key, seconds=seconds), needs
+
+    def _released(self, stage: PlannedStage, trained: Mapping[str, str]) -> Iterator[tuple[Work, frozenset[str]]]:
+        """Yield the works that write and verify the stage's releases. They wait for no score: the card comes later."""
+        session = self.session
+        for ask, stack in self.releases.asks(stage, self.planned) if self.releases is not None else ():
+            needs = frozenset(trained[key] for key in stack.keys if key in trained)
+            about = (stage.spec.name, ask.key, session.recipe, session.identity)
+            yield Work("release", *about, stack=stack, release=ask, wait=session.wait), needs
 
     def _bring(self, key: str) -> Entry | None:
         """Return a score that the workspace's mirror has, if it has a mirror."""

@@ -242,8 +242,8 @@ class Filling:
                 ),
             )
             return
-        if wanting and work.kind != "measure":
-            offer(wanting[0].session.store, "results" if work.kind == "train" else "scores", [work.key])
+        if wanting and work.kind in ("train", "score"):
+            offer(wanting[0].session.store, work.shelf, [work.key])
         for course in wanting:
             course.take(work)
         gated = any(course.session.recipe.evaluate.gates for course in wanting)
@@ -256,7 +256,7 @@ class Filling:
         while not course.holds(work):
             if self.stop.requested() or time.monotonic() > deadline:
                 return False
-            course.session.store.listed("results" if work.kind == "train" else "scores")
+            course.session.store.listed(work.shelf)
             if course.holds(work):
                 return True
             time.sleep(PATIENCE)
@@ -271,9 +271,8 @@ class Filling:
             self._lost_at[work.id], self.tries[work.id] = reached, 1
         self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
-            self.reporter.note(
-                f"{self._called(work)}: its worker on {where} is gone ({why}); another goes on from its checkpoint"
-            )
+            then = "begins it again" if work.kind == "release" else "goes on from its checkpoint"
+            self.reporter.note(f"{self._called(work)}: its worker on {where} is gone ({why}); another {then}")
             return
         self._fail(
             work,
@@ -294,7 +293,10 @@ class Filling:
 
     def _fail(self, work: Work, error: StatllamaError) -> None:
         for course in self._wanting(work):
-            self.failed.setdefault(course.name, error)
+            if work.kind == "release":
+                course.give_up(work, error)
+            else:
+                self.failed.setdefault(course.name, error)
         self._agenda = None
 
     def _wanting(self, work: Work) -> list[Course]:

@@ -118,6 +118,8 @@ def lost(state: RunState, work: Work) -> None:
 
 def _stage(state: RunState, work: Work) -> StageState | None:
     """Return the stage that a work trains or scores. Gates may have given it another key since it was planned."""
+    if work.kind == "release":
+        return None
     stage = state.stages.get(work.name)
     if work.kind == "train":
         stage = next((one for one in state.stages.values() if one.key == work.key), stage)
