@@ -43,10 +43,11 @@ def check(
 
     What is tokenised here is kept in the workspace, and `run` takes it from there.
     """
-    from statllama.cli.console.data import print_check, print_judged
+    from statllama.cli.console.data import print_check, print_holdouts, print_judged
     from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
     from statllama.runs.data_check import check as check_data
+    from statllama.runs.data_check import check_holdouts
     from statllama.runs.suspects_review import judged, review_lines, reviews_of
     from statllama.store import Store
     from statllama.store.files import require_place, write_text
@@ -55,7 +56,8 @@ def check(
     reader, store, reporter = _judge(judge, judge_model), Store(workspace), ConsoleReporter()
     wrong, failure = False, None
     reviews: list[Review] = []
-    for found in check_data(load_recipe(recipe, overrides or []), store, reporter, stage):
+    read = load_recipe(recipe, overrides or [])
+    for found in check_data(read, store, reporter, stage):
         print_check(found)
         wrong = wrong or any(verdict.level == "error" for verdict in found.verdicts)
         stage_reviews = reviews_of(found.spec.name, found.selection.suspects if found.selection else ())
@@ -66,6 +68,10 @@ def check(
         reviews += stage_reviews
         if suspects is not None:
             write_text(suspects, review_lines(reviews))
+    if stage is None and read.held:
+        held = list(check_holdouts(read, store, reporter))
+        print_holdouts(held)
+        wrong = wrong or any(found.fault is not None for found in held)
     if failure is not None:
         raise failure
     if wrong:
