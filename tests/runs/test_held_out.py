@@ -251,7 +251,7 @@ def test_a_run_records_what_it_left_out(write_recipe: Write, tmp_path: Path) -> 
         "sets": {"sft": 3, "general": 2},
         "rows": 3,
         "copies": copies,
-        "by": {"the same prompt": copies},
+        "by": by,
     }
     assert 0 <= copies <= 2 and any("3 rows are held out" in note for note in recorder.notes)
     record = Store(tmp_path / "w").last_run("tiny")["stages"]["sft"]["cache"]
