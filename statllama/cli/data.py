@@ -12,7 +12,10 @@ from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOpti
 
 if TYPE_CHECKING:
     from statllama.data.judging import Judge
+    from statllama.recipe import Recipe
+    from statllama.runs.reporting import Reporter
     from statllama.runs.suspects_review import Review
+    from statllama.store import Store
 
 
 def check(
@@ -43,11 +46,10 @@ def check(
 
     What is tokenised here is kept in the workspace, and `run` takes it from there.
     """
-    from statllama.cli.console.data import print_check, print_holdouts, print_judged
+    from statllama.cli.console.data import print_check, print_judged
     from statllama.cli.console.run import ConsoleReporter
     from statllama.recipe import load_recipe
     from statllama.runs.data_check import check as check_data
-    from statllama.runs.data_check import check_holdouts
     from statllama.runs.suspects_review import judged, review_lines, reviews_of
     from statllama.store import Store
     from statllama.store.files import require_place, write_text
@@ -68,14 +70,22 @@ def check(
         reviews += stage_reviews
         if suspects is not None:
             write_text(suspects, review_lines(reviews))
-    if stage is None and read.held:
-        held = list(check_holdouts(read, store, reporter))
-        print_holdouts(held)
-        wrong = wrong or any(found.fault is not None for found in held)
+    wrong = (stage is None and _holds_out_badly(read, store, reporter)) or wrong
     if failure is not None:
         raise failure
     if wrong:
         raise typer.Exit(1)
+
+
+def _holds_out_badly(recipe: Recipe, store: Store, reporter: Reporter) -> bool:
+    """Print what the recipe holds out, and return whether that would stop a run."""
+    from statllama.cli.console.data import print_holdouts
+    from statllama.runs.data_check import check_holdouts
+
+    found = list(check_holdouts(recipe, store, reporter))
+    if found:
+        print_holdouts(found)
+    return any(each.fault is not None for each in found)
 
 
 def _judge(url: str | None, model: str | None) -> Judge | None:
