@@ -220,6 +220,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             require_optimizer(training)
             if positions is not None:
                 require_length(training, positions)
+    session.holdouts()
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
@@ -238,7 +239,6 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                 session.reporter.note(f"{spec.name}: {said}")
             for advice in warnings(spec, len(prepared.dataset), steps, width):
                 session.reporter.note(str(advice))
-    session.holdouts()
 
 
 class _Recorder:
