@@ -3,8 +3,8 @@
 One sft-like stage on a parent validates after every second step, so that steps with and without a validation take
 turns; beside it the same stage without `select`, whose steps must take as long as those without a validation. A
 validation is a forward pass over the held-out rows, so it is also told per token over a plain step's time per token
-(forward and backward). `share`: what `select` adds to the time of a stage that validates as often as it does by default.
-On a CPU it is processor time, which does not depend on what else the machine does.
+(forward and backward). `share`: what `select` adds to the time of a stage that validates as often as it does by
+default. On a CPU it is processor time, which does not depend on what else the machine does.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from statllama.recipe import load_recipe
 from statllama.release.card_scores import recorded, scores_section
 from statllama.report.collect import collect
 from statllama.runs import runner
+from statllama.runs.keys import difference
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import scored
@@ -609,3 +610,30 @@ def test_grpo_selects_on_a_benchmark(write_recipe: Callable[..., Path], tmp_path
     selected = manifest(result)["metrics"]["selected"]
     shorter = run(path, tmp_path / "off", *off, f"stages.one.train.steps={selected['step']}")["one"]
     assert adapter_bytes(result) == adapter_bytes(shorter)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("patience", "`train: {select: {on: holdout, patience: 3}}`"),
+        ("load_best_model_at_end", "`train: {select: {on: holdout}}`"),
+    ],
+)
+def test_patience_without_a_selection(field: str, said: str, write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe([stage("one", train={field: 3})])
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert said in " ".join(str(caught.value).split())
+
+
+def test_why_a_stage_runs_again(write_recipe: Callable[..., Path]) -> None:
+    """In words, without hashes."""
+    path = recipe_on("letters", write_recipe)
+
+    def material(*overrides: str) -> dict[str, Any]:
+        return plan(load_recipe(path, overrides), Store(path.parent / "w"))[0].material
+
+    before = material()
+    assert difference(before, material("stages.one.train.select.every=3")) == "train.select.every 2 -> 3"
+    assert difference(before, material("evaluate.limit=55")) == "what its best step is selected on changed"
+    assert "what its best step is selected on changed" in difference(before, material("stages.one.train.select=null"))
