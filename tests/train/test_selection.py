@@ -30,6 +30,7 @@ from statllama.model.base_model import Base, load_base, start_backend
 from statllama.recipe import load_recipe
 from statllama.release.card_scores import recorded, scores_section
 from statllama.report.collect import collect
+from statllama.report.words import label
 from statllama.runs import runner
 from statllama.runs.keys import difference
 from statllama.runs.plan import plan
@@ -425,8 +426,8 @@ def _is_marked(card: Scorecard, path: Path, workspace: Path) -> None:
     store = Store(workspace)
     subject = subject_of(store.last_run("tiny"), store)
     data = collect(subject, store)
-    assert [s.label for s in data.benchmarks[0].scores] == ["base", "one (selected on)"]
-    assert [s.label for s in data.benchmarks[1].scores] == ["base", "one"]
+    assert [label(s) for s in data.benchmarks[0].scores] == ["base", "one (selected on)"]
+    assert [label(s) for s in data.benchmarks[1].scores] == ["base", "one"]
     assert any(note.startswith("letters: selected on") for note in data.notes)
     assert any(note.startswith("one: best at step") for note in data.notes)
     found = recorded(subject, subject.stack("one"), store)
