@@ -111,7 +111,8 @@ def collect_dial(result: Dial, subject: Subject) -> DialData:
 def _dial_notes(result: Dial) -> Iterator[str]:
     for i, score in enumerate(result.notches[0].scores):
         yield from _limits([score])
-        yield from sentences(notes({f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}))
+        shown = {f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}
+        yield from sentences(notes(shown, None, dict.fromkeys(shown, result.selected)))
 
 
 def _setting(notch: Notch) -> DialPoint:

@@ -32,10 +32,12 @@ from statllama.release.card_scores import recorded, scores_section
 from statllama.report.collect import collect
 from statllama.report.words import label
 from statllama.runs import runner
+from statllama.runs.attribution import attribute, dial
 from statllama.runs.keys import difference
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import scored
+from statllama.runs.scorer import open_scorer
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import subject_of
@@ -45,7 +47,7 @@ from statllama.train import training
 from statllama.train.job import Job, Outcome
 from statllama.train.selection import Validation, on_holdout
 from statllama.train.trainer import _save_slice
-from tests.benchmarks_for_tests import choice_task
+from tests.benchmarks_for_tests import choice_task, reply_task
 from tests.conftest import conversations, stage, write_jsonl
 from tests.running import adapter_bytes, losses, run, statllama
 
@@ -545,6 +547,12 @@ def test_a_parent_that_selected_marks_what_stands_on_it(write_recipe: Callable[.
     card = runner.run(load_recipe(path), Store(tmp_path / "w"), Reporter()).scorecard
     assert card is not None
     assert [row.cells[0].selected for row in card.rows] == [(), ("one",), ("one",)]
+    store = Store(tmp_path / "w")
+    subject = subject_of(store.last_run("tiny"), store)
+    scorer = open_scorer(subject, store, Reporter())
+    worth = attribute(subject, scorer).selected
+    assert {name for name, found in worth.items() if found} == {"one", "two", "without two"}
+    assert dict(dial(subject, scorer, "two", [0.5]).selected) == {"holdout:one": ("one",)}
 
 
 @pytest.mark.parametrize(
@@ -638,3 +646,12 @@ def test_why_a_stage_runs_again(write_recipe: Callable[..., Path]) -> None:
     assert difference(before, material("stages.one.train.select.every=3")) == "train.select.every 2 -> 3"
     assert difference(before, material("evaluate.limit=55")) == "what its best step is selected on changed"
     assert "what its best step is selected on changed" in difference(before, material("stages.one.train.select=null"))
+
+
+def test_generated_replies_leave_no_trace_either(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write_recipe([]).parent
+    reply_task(folder / "eval", "replies", 50)
+    train = {"steps": 4, "select": {"on": "replies", "every": 2}}
+    path = write_recipe([stage("one", train=train, lora={"dropout": 0.2})], evaluate={"tasks": ["replies"]})
+    off = ("stages.one.train.select=null", "evaluate.tasks=[]")
+    assert losses(run(path, tmp_path / "w")["one"]) == losses(run(path, tmp_path / "off", *off)["one"])
