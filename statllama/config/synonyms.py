@@ -88,6 +88,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "source.path": ("file", "file_name", "filename", "files", "ds_path"),
     "source.hub": ("hf_hub_url", "hub_id", "repo_id", "dataset_id"),
     "source.limit": ("max_samples", "num_samples", "max_rows", "n_samples"),
+    "source.holdout": ("val_set_size", "test_size", "val_size", "validation_split", "split_ratio", "val_file"),
     "source.columns": ("column_mapping", "field_mapping", "rename"),
     "source.format": ("formatting", "dataset_format", "ds_type"),
     "source.config": ("subset", "config_name"),
@@ -105,6 +106,7 @@ NOTES: dict[str, str] = {
     "stage.train_on": "`responses` or `all`",
     "stage.data": "a list of sources, as in `data: [{path: FILE}]` or `data: [{hub: owner/name}]`",
     "stage.type": "cpt, sft, dpo, kto, grpo or blend",
+    "source.holdout": "at a source, a share of its rows such as 0.05, or a file",
     "source.columns": "as in `columns: {question: Frage}`: the format's name, then the file's",
     "report_to": "a list of trackers, as in `report_to: [wandb]`",
 }
@@ -112,7 +114,6 @@ NOTES: dict[str, str] = {
 ELSEWHERE = {
     "output_dir": "results lie in the workspace: statllama run RECIPE --workspace DIR",
     "logging_steps": "every step is logged",
-    "val_set_size": "hold rows out at the source: `data: [{path: FILE, holdout: 0.05}]`",
     "eval_steps": "validate a stage while it trains: `train: {select: {on: holdout, every: N}}`",
     **dict.fromkeys(
         ("patience", "early_stopping_patience", "early_stopping"),
