@@ -9,14 +9,18 @@ from unittest.mock import patch
 import torch
 from datasets import Dataset
 
+from statllama.config.benchmarks import chosen_tasks
+from statllama.config.evaluate import EvaluateSpec
 from statllama.config.protect import DriftSpec
 from statllama.data.holdout import Holdout
 from statllama.evaluation import drift
 from statllama.evaluation.drift import measure
 from statllama.evaluation.probe import Row, probe_rows
+from statllama.evaluation.suite import Suite
 from statllama.model.adapter import Adapter, Slice
 from statllama.model.base_model import Base, scoring
-from statllama.train.selection import on_holdout
+from statllama.train.selection import on_benchmark, on_holdout
+from tests.benchmarks_for_tests import choice_task, reply_task
 from tests.unsloth_cpu.common import check, defined
 from tests.unsloth_cpu.world import KernelCounter, World, difference, job, random_adapter, train, two_parents
 from tests.unsloth_cpu.world import rows as documents
@@ -106,4 +110,30 @@ def validating_leaves_training_alone(world: World) -> None:
         assert difference(got, right) < world.adapter_tolerance
     else:
         assert losses[0] == losses[1] and difference(got, right) == 0.0
+    base.check_unchanged()
+
+
+@check
+def asking_a_benchmark_leaves_training_alone(world: World) -> None:
+    """Choices and replies, with Unsloth's model as it trains; the score is that of the adapter's stack."""
+    base = world.base("nf4")
+    parents, data = two_parents(base), documents(world, [9, 6])
+    sizes = {"steps": 2, "batch_size": 2, "lora": {"dropout": 0.1}, "gradient_checkpointing": True}
+    plain, right = train(job(world, base, "unasked", data, parents=parents, **sizes))
+    choice_task(world.folder / "eval", "letters", 4)
+    reply_task(world.folder / "eval", "replies", 2)
+    for task in ("letters", "replies"):
+        spec = EvaluateSpec(tasks=(task,), max_length=world.max_length, chat_template=False)
+        suite = Suite(chosen_tasks(spec, world.folder), spec)
+        work = job(world, base, task, data, parents=parents, select={"on": task, "every": 2}, **sizes)
+        outcome, got = train(replace(work, validation=on_benchmark(suite, task, base.tokenizer)))
+        with scoring(base, [*parents, got]) as model:
+            score = suite.score(task, model, base.tokenizer)
+        losses = [[h["loss"] for h in o.history] for o in (plain, outcome)]
+        world.note(f"{task}: losses {losses}, score {outcome.metrics()['selected']['value']} ({score.value})")
+        if world.gpu:
+            assert difference(got, right) < world.adapter_tolerance
+        else:
+            assert outcome.metrics()["selected"]["value"] == score.value
+            assert losses[0] == losses[1] and difference(got, right) == 0.0
     base.check_unchanged()
