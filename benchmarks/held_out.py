@@ -1,8 +1,8 @@
 """Guarding a stage's rows against copies of held-out ones: what it costs, and what it finds.
 
 Conversations of 180 words from a Zipf-like vocabulary; one in ten is another one with its prompt changed and one word
-of its answer (Jaccard similarity of 0.88 or more, where the threshold is 0.8). Of the rows, 5 % are held out. Usable rows
-are chosen without a hold-out, with one (its rows chosen and read before, as a workspace keeps them), and with
+of its answer (Jaccard similarity of 0.88 or more, where the threshold is 0.8). Of the rows, 5 % are held out. Usable
+rows are chosen without a hold-out, with one (its rows chosen and read before, as a workspace keeps them), and with
 `deduplicate: near`. Rows a second are of the fastest round; `choosing` is the first reading, once for a source.
 
     python benchmarks/held_out.py [--rows 20000] [--rounds 3] [--save]

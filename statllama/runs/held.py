@@ -63,10 +63,10 @@ class HeldBack:
         from statllama.data.holdout import make_holdout
 
         assert self.out is not None
-        parts = [pair for pair in zip(self.out.held, self.out.rows, strict=True) if pair[0].name == name]
-        stage = parts[0][0].stage
+        stage = next(held for held in self.out.held if held.name == name).stage
         data_kind = None if stage is None else stage_module(stage.type).DATA_KIND
         with self._reporter.preparing(name) as progress:
+            parts = [pair for pair in zip(self.out.held, self.out.read(progress), strict=True) if pair[0].name == name]
             return make_holdout(
                 parts,
                 None if data_kind is None else SCORED_AS[data_kind],
