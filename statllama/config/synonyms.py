@@ -114,7 +114,15 @@ NOTES: dict[str, str] = {
 ELSEWHERE = {
     "output_dir": "results lie in the workspace: statllama run RECIPE --workspace DIR",
     "logging_steps": "every step is logged",
-    "eval_steps": "every stage is scored when it ends, on `evaluate.tasks`",
+    "eval_steps": "validate a stage while it trains: `train: {select: {on: holdout, every: N}}`",
+    **dict.fromkeys(
+        ("patience", "early_stopping_patience", "early_stopping"),
+        "a stage ends early by a selection: `train: {select: {on: holdout, patience: 3}}`",
+    ),
+    **dict.fromkeys(
+        ("load_best_model_at_end", "metric_for_best_model", "save_best", "select_best"),
+        "the best step is published with `train: {select: {on: holdout}}`",
+    ),
     "push_to_hub": "statllama export RUN --out DIR --push owner/name",
     "deepspeed": "a stage trains on one GPU",
     "trust_remote_code": "code from the hub is never run",

@@ -71,8 +71,10 @@ class Chosen:
 def spoken_choice(metrics: Mapping[str, Any]) -> str | None:
     """Return what a manifest's metrics say of the choice, and of a stage that it ended early; None without one."""
     found = Chosen.of_metrics(metrics)
-    if found is None or metrics.get("ended_by") != "patience":
-        return found and str(found)
+    if found is None:
+        return None
+    if metrics.get("ended_by") != "patience":
+        return str(found)
     times = f"{found.without_better} validation{'s' * (found.without_better > 1)}"
     return f"{found}; ended early, after {times} without a better one"
 

@@ -5,12 +5,9 @@ What is not recorded (a stage that is not trained, a stack without a score) is l
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.shipped import shipped_root
 from statllama.evaluation.chosen import spoken_choice
 from statllama.evaluation.gates import answers
 from statllama.evaluation.meaning import Selected, notes, sentences
@@ -37,6 +34,7 @@ from statllama.report.data import (
     estimate,
     estimate_of,
 )
+from statllama.report.environment import environment_of, readable
 from statllama.report.flips import flips_of
 from statllama.report.words import several
 from statllama.runs.family import Family
@@ -70,7 +68,7 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
     return ReportData(
         name=subject.name,
         description=subject.description,
-        base=_readable(subject, subject.base.model),
+        base=readable(subject, subject.base.model),
         stages=tuple(_stage(subject, stage, book) for stage in subject.stages),
         benchmarks=tuple(
             _benchmark(found, stacks, judged, last, task in wanted, selected) for task, found in scores.items()
@@ -86,8 +84,8 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
             *(f"{gate.said}." for gate in gates if gate.test.answer != "held"),
             *_notes(subject, stacks, scores, ended),
         ),
-        environment=_environment(subject),
-        recipe=_readable(subject, str(record.get("resolved", ""))),
+        environment=environment_of(subject),
+        recipe=readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
         last=last,
         prompted=tuple(_prompted(subject, stacks, book)),
@@ -113,7 +111,8 @@ def collect_dial(result: Dial, subject: Subject) -> DialData:
 def _dial_notes(result: Dial) -> Iterator[str]:
     for i, score in enumerate(result.notches[0].scores):
         yield from _limits([score])
-        yield from sentences(notes({f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}))
+        shown = {f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}
+        yield from sentences(notes(shown, None, dict.fromkeys(shown, result.selected)))
 
 
 def _setting(notch: Notch) -> DialPoint:
@@ -366,38 +365,3 @@ def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
         yield f"{first.task}: only the first {first.n:,} of {first.total:,} items are scored."
     if most := max(score.truncated for score in scores):
         yield f"{first.task}: {several(most, 'prompt')} of {first.n:,} did not fit and lost their beginning."
-
-
-def _environment(subject: Subject) -> dict[str, str]:
-    """Return the versions and devices of the run. Where stages differ, all are listed."""
-    manifests = [stage.entry.manifest for stage in subject.trained if stage.entry is not None]
-    identity = subject.identity.get("model", {})
-    found = {
-        "base model": _readable(subject, subject.base.model),
-        "revision": identity.get("revision") or identity.get("commit") or subject.base.revision,
-        "content (SHA-256)": identity.get("content"),
-        "quantization": subject.base.quantization,
-        "compute type": _each(manifest.get("dtype") for manifest in manifests) or subject.compute,
-        "backend": _each(manifest.get("backend") for manifest in manifests),
-        "statllama": _each(manifest.get("statllama") for manifest in manifests),
-    }
-    packages = dict.fromkeys(name for manifest in manifests for name in manifest.get("versions", {}))
-    found |= {name: _each(manifest.get("versions", {}).get(name) for manifest in manifests) for name in packages}
-    if subject.record.get("started"):
-        found["run started"] = str(subject.record["started"])
-    return {name: str(value) for name, value in found.items() if value}
-
-
-def _each(values: Iterator[Any] | Any) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value))
-
-
-def _readable(subject: Subject, text: str) -> str:
-    """Return the text without the folders of this machine: relative to the recipe, to what ships, or to the home
-    folder.
-    """
-    places = ((shipped_root() / "recipes", ""), (subject.root.absolute(), ""), (Path.home(), f"~{os.sep}"))
-    for folder, instead in places:
-        if len(str(folder)) > 1:
-            text = text.replace(f"{folder}{os.sep}", instead)
-    return text

@@ -91,12 +91,7 @@ class Score:
     from_parent: Delta | None = None
     """None for the base itself."""
     selected: bool = False
-    """Whether the step of a stage in the stack was selected on it, so that it is no test score."""
-
-    @property
-    def label(self) -> str:
-        """Return the stack's name, marked where a step was selected on this score."""
-        return f"{self.stack} (selected on)" if self.selected else self.stack
+    """Whether a step of the stack was selected on it, so that it is no test score."""
 
 
 @dataclass(frozen=True)

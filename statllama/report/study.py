@@ -131,6 +131,10 @@ def _scores(result: StudyResult) -> Table:
 
 def _held_against(result: StudyResult) -> Iterator[str]:
     """Yield what the scores on each benchmark are to be held against, and the notes on them."""
+    subjects = {name: (subject, subject.stacks()) for name, subject in result.subjects.items()}
+    selected = {
+        f"{name}: {s.name}": subject.selected_on(s) for name, (subject, found) in subjects.items() for s in found
+    }
     for task in result.tasks:
         scores = {
             f"{recipe}: {stack}": found[task]
@@ -141,7 +145,7 @@ def _held_against(result: StudyResult) -> Iterator[str]:
         first = next(iter(scores.values()))
         if known := floors(first.chance, first.blind):
             yield f"{task}, in per cent: {known}."
-        yield from sentences(notes(scores))
+        yield from sentences(notes(scores, None, selected))
 
 
 def _cell(score: TaskScore) -> Cell:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from statllama.errors import UsageError
@@ -68,6 +68,8 @@ class Attribution:
     without: Mapping[str, Scores]
     """{stage: scores of the whole stack without it}."""
     shares: tuple[Share, ...]
+    selected: Selected = field(default_factory=dict)
+    """The scores that steps were selected on: of `base`, of each stage, and of `without STAGE`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values: means instead of all items."""
@@ -125,7 +127,11 @@ def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Att
         for name in stages
         for task in (score.task for score in full)
     )
-    return Attribution(whole.name, stages, prefixes, without, shares)
+    shown = stacks | {
+        f"without {name}": StackRef(name, BASE, tuple(k for k in whole.keys if names[k] != name)) for name in lacking
+    }
+    selected = {name: subject.selected_on(stack) for name, stack in shown.items()}
+    return Attribution(whole.name, stages, prefixes, without, shares, selected)
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,8 @@ class Dial:
     stage: str
     notches: tuple[Notch, ...]
     """Sorted by factor; factor 1 (as trained) is always among them."""
+    selected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """{benchmark: the stages of the stack whose best step was selected on it}."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values: means instead of all items."""
@@ -178,4 +186,4 @@ def dial(subject: Subject, scorer: Scorer, stage: str, grid: Sequence[float], on
         Notch(f, tuple(found.values()), {task: change for (at, task), change in judged.items() if at == f})
         for f, found in scores.items()
     )
-    return Dial(whole.name, stage, notches)
+    return Dial(whole.name, stage, notches, subject.selected_on(whole))

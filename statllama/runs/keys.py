@@ -170,7 +170,16 @@ def _of_stage(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[s
         else:
             for change in _changed(before.get(name), after.get(name), name):
                 is_type = change.startswith("train.precision ")
-                yield f"the compute type: {change} (`auto` is this machine's)" if is_type else change
+                if not change.startswith("train.select.on."):
+                    yield f"the compute type: {change} (`auto` is this machine's)" if is_type else change
+            if _chosen_on(before.get(name)) != _chosen_on(after.get(name)):
+                yield "what its best step is selected on changed"
+
+
+def _chosen_on(train: Any) -> Any:
+    """Return what the best step is selected on, of the material of `train`; None without a selection."""
+    select = train.get("select") if isinstance(train, Mapping) else None
+    return None if select is None else select.get("on")
 
 
 def _of_data(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:

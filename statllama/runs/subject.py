@@ -269,7 +269,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
                 entry := store.find("results", stage["key"]),
                 stage.get("left_out", ""),
                 (store.flaw(entry, contents=False) if entry else None) or "",
-                stage.get("selects_on") or "" if entry and "selected" in entry.manifest["metrics"] else "",
+                stage.get("selects_on") or "" if entry and "selected" in entry.manifest.get("metrics", ()) else "",
                 tuple(stage.get("siblings", ())),
             )
             for name in record["order"]

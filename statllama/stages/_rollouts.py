@@ -79,7 +79,7 @@ class RolloutTrainer(StageTrainer):
     """Mixed into TRL's GRPOTrainer."""
 
     shown = (
-        *("rewards/", "drift", "task_score", "reward", "kl", "unvaried"),
+        *("rewards/", "drift", "task_score", "holdout_", "reward", "kl", "unvaried"),
         *("completions/mean_length", "completions/clipped_ratio"),
     )
     _seen: set[range] | None = None

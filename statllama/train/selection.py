@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from statllama.config.selection import PREFIX, SelectSpec
@@ -21,7 +22,7 @@ from statllama.data.work import Work
 from statllama.errors import TrainingError
 from statllama.evaluation.answers import Progress
 from statllama.evaluation.chosen import WORDS, Chosen, Figure, chosen, is_better
-from statllama.evaluation.held_loss import per_token, prefers, row_losses
+from statllama.evaluation.held_loss import Loss, RowLoss, per_token, prefers, row_losses
 from statllama.evaluation.measuring import Measuring, Once
 
 if TYPE_CHECKING:
@@ -74,17 +75,17 @@ def on_holdout(
         note(f"out of memory in a validation on {on}: it goes on with at most {tokens:,} tokens a pass")
 
     def ask(model: Any) -> Found:
-        read, losses = [Work()], []
+        read, losses = [Work()], list[RowLoss]()
         with shown(on) as progress:
 
-            def tell(number: int, loss: Any) -> None:
-                losses.extend(loss if pairs else [loss])
+            def tell(number: int, loss: Loss) -> None:
+                losses.extend(loss if isinstance(loss, tuple) else (loss,))
                 if progress is not None:
                     progress(len(losses) // (1 + pairs), len(held.ids), on)
 
             rows: Any = held.dataset
-            options = {"micro_tokens": budget, "pad": pad, "on_row": tell, "on_pass": read.append, "on_short": short}
-            found = row_losses(model, rows, held.kind, **options)
+            told = partial(row_losses, on_row=tell, on_pass=read.append, on_short=short)
+            found = told(model, rows, held.kind, micro_tokens=budget, pad=pad)
         if not all(math.isfinite(one.loss) for one in losses):  # of pairs it would rank one wrong
             value = math.nan
         else:

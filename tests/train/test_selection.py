@@ -30,10 +30,14 @@ from statllama.model.base_model import Base, load_base, start_backend
 from statllama.recipe import load_recipe
 from statllama.release.card_scores import recorded, scores_section
 from statllama.report.collect import collect
+from statllama.report.words import label
 from statllama.runs import runner
+from statllama.runs.attribution import attribute, dial
+from statllama.runs.keys import difference
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorebook import scored
+from statllama.runs.scorer import open_scorer
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import subject_of
@@ -43,7 +47,7 @@ from statllama.train import training
 from statllama.train.job import Job, Outcome
 from statllama.train.selection import Validation, on_holdout
 from statllama.train.trainer import _save_slice
-from tests.benchmarks_for_tests import choice_task
+from tests.benchmarks_for_tests import choice_task, reply_task
 from tests.conftest import conversations, stage, write_jsonl
 from tests.running import adapter_bytes, losses, run, statllama
 
@@ -424,8 +428,8 @@ def _is_marked(card: Scorecard, path: Path, workspace: Path) -> None:
     store = Store(workspace)
     subject = subject_of(store.last_run("tiny"), store)
     data = collect(subject, store)
-    assert [s.label for s in data.benchmarks[0].scores] == ["base", "one (selected on)"]
-    assert [s.label for s in data.benchmarks[1].scores] == ["base", "one"]
+    assert [label(s) for s in data.benchmarks[0].scores] == ["base", "one (selected on)"]
+    assert [label(s) for s in data.benchmarks[1].scores] == ["base", "one"]
     assert any(note.startswith("letters: selected on") for note in data.notes)
     assert any(note.startswith("one: best at step") for note in data.notes)
     found = recorded(subject, subject.stack("one"), store)
@@ -543,6 +547,12 @@ def test_a_parent_that_selected_marks_what_stands_on_it(write_recipe: Callable[.
     card = runner.run(load_recipe(path), Store(tmp_path / "w"), Reporter()).scorecard
     assert card is not None
     assert [row.cells[0].selected for row in card.rows] == [(), ("one",), ("one",)]
+    store = Store(tmp_path / "w")
+    subject = subject_of(store.last_run("tiny"), store)
+    scorer = open_scorer(subject, store, Reporter())
+    worth = attribute(subject, scorer).selected
+    assert {name for name, found in worth.items() if found} == {"one", "two", "without two"}
+    assert dict(dial(subject, scorer, "two", [0.5]).selected) == {"holdout:one": ("one",)}
 
 
 @pytest.mark.parametrize(
@@ -609,3 +619,39 @@ def test_grpo_selects_on_a_benchmark(write_recipe: Callable[..., Path], tmp_path
     selected = manifest(result)["metrics"]["selected"]
     shorter = run(path, tmp_path / "off", *off, f"stages.one.train.steps={selected['step']}")["one"]
     assert adapter_bytes(result) == adapter_bytes(shorter)
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("patience", "`train: {select: {on: holdout, patience: 3}}`"),
+        ("load_best_model_at_end", "`train: {select: {on: holdout}}`"),
+    ],
+)
+def test_patience_without_a_selection(field: str, said: str, write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe([stage("one", train={field: 3})])
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert said in " ".join(str(caught.value).split())
+
+
+def test_why_a_stage_runs_again(write_recipe: Callable[..., Path]) -> None:
+    """In words, without hashes."""
+    path = recipe_on("letters", write_recipe)
+
+    def material(*overrides: str) -> dict[str, Any]:
+        return plan(load_recipe(path, overrides), Store(path.parent / "w"))[0].material
+
+    before = material()
+    assert difference(before, material("stages.one.train.select.every=3")) == "train.select.every 2 -> 3"
+    assert difference(before, material("evaluate.limit=55")) == "what its best step is selected on changed"
+    assert "what its best step is selected on changed" in difference(before, material("stages.one.train.select=null"))
+
+
+def test_generated_replies_leave_no_trace_either(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    folder = write_recipe([]).parent
+    reply_task(folder / "eval", "replies", 50)
+    train = {"steps": 4, "select": {"on": "replies", "every": 2}}
+    path = write_recipe([stage("one", train=train, lora={"dropout": 0.2})], evaluate={"tasks": ["replies"]})
+    off = ("stages.one.train.select=null", "evaluate.tasks=[]")
+    assert losses(run(path, tmp_path / "w")["one"]) == losses(run(path, tmp_path / "off", *off)["one"])
