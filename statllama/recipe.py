@@ -24,6 +24,7 @@ from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
 from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, anchored, load_whole, with_defaults
 from statllama.config.order import order
+from statllama.config.replayed import placed_sources, replay_problems, sources_in
 from statllama.config.shipped import (
     BASE_FIELDS,
     SHIPPED,
@@ -150,7 +151,7 @@ class Recipe(Spec):
         body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["base"] = self.base_record
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
-        for source in (source for stage in body["stages"] for source in stage.get("data", ())):
+        for source in (source for stage in body["stages"] for source in sources_in(stage)):
             if source["path"] is not None:
                 source["path"] = anchored(source["path"], self.root)
         body["evaluate"]["data"] = anchored(body["evaluate"]["data"], self.root)
@@ -196,6 +197,7 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = order(stages, _stage_names(data), lines, problems)
+    problems += replay_problems(ordered, stages, _stage_names(data), lines)
     if problems or recipe is None:
         raise RecipeError(str(source), list(dict.fromkeys(problems)))
     given = {field: getattr(recipe.base, field) for field in BASE_FIELDS}
@@ -313,14 +315,15 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
         if field == "model" and os.path.isabs(place) and local.is_dir():
             problems += _architecture_problems(local, at)
     for i, stage in stages:
-        for j, source in enumerate(stage.data if isinstance(stage, TrainingSpec) else ()):
+        for place, source in placed_sources(stage) if isinstance(stage, TrainingSpec) else ():
             if source.path is None or _holds_data(source.path, recipe.root):
                 continue
             missing = located(source.path, recipe.root)
             message = f"no such file: {missing}{_neighbours(Path(missing))}"
-            at = line_of(("stages", i, "data", j, "path"), lines)
-            where = f"stages[{i}].data[{j}].path (stage {stage.name})"
-            problems.append(Problem(where, message, at, _file_remedy(source, f"stages.{stage.name}.data.{j}.path")))
+            path = ("stages", i, *place, "path")
+            field = ".".join(map(str, ("stages", stage.name, *place, "path")))
+            where = f"{dotted(path)} (stage {stage.name})"
+            problems.append(Problem(where, message, line_of(path, lines), _file_remedy(source, field)))
     return problems
 
 

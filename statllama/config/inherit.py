@@ -142,11 +142,20 @@ def _anchored(data: Mapping[str, Any], stages: list[Any], root: Path) -> dict[st
 
 
 def _stage_from(item: Any, root: Path) -> Any:
-    sources = item.get("data") if isinstance(item, dict) else None
-    if not isinstance(sources, list):
+    if not isinstance(item, dict):
         return item
+    found = _sources_from(item, root)
+    if isinstance(replay := item.get("replay"), dict):
+        found = {**found, "replay": _sources_from(replay, root)}
+    return found
+
+
+def _sources_from(holder: dict[str, Any], root: Path) -> dict[str, Any]:
+    sources = holder.get("data")
+    if not isinstance(sources, list):
+        return holder
     return {
-        **item,
+        **holder,
         "data": [
             {**source, "path": anchored(source["path"], root)}
             if isinstance(source, dict) and source.get("path") is not None

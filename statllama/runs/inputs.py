@@ -17,24 +17,34 @@ from statllama.stages import stage_module
 from statllama.store.content import content_hash
 
 
-def input_hashes(spec: StageSpec, root: Path, tasks: Sequence[TaskFile]) -> dict[str, str]:
+def input_hashes(
+    spec: StageSpec, root: Path, tasks: Sequence[TaskFile], replayed: Sequence[TrainingSpec] = ()
+) -> dict[str, str]:
     """Return {path: SHA-256} of the local files that the stage reads: data, local rewards, and the benchmarks whose
-    questions it drops. DataError or UsageError for one that is not there.
+    questions it drops. `replayed`: the stages whose data it replays. DataError or UsageError for one that is not there.
     """
-    return {str(path): content_hash(path) for path in _files(spec, root, tasks)}
+    return {str(path): content_hash(path) for path in _files(spec, root, tasks, replayed)}
 
 
-def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile]) -> list[Path]:
+def _files(
+    spec: StageSpec, root: Path, tasks: Sequence[TaskFile], replayed: Sequence[TrainingSpec]
+) -> list[Path]:
     if not isinstance(spec, TrainingSpec):
         return []
-    files = [file.path for source in spec.data for file in files_of(source, root)]
+    sources = [*spec.sources, *(source for stage in replayed for source in stage.data)]
+    files = [file.path for source in sources for file in files_of(source, root)]
     if own := getattr(stage_module(spec.type), "key_files", None):
         files += own(spec, root)
     return files + [file for task in tasks for file in (task.path, *task.files) if drops_questions(spec, tasks)]
 
 
 def require_inputs(
-    stage: str, hashes: Mapping[str, str], spec: StageSpec, root: Path, tasks: Sequence[TaskFile]
+    stage: str,
+    hashes: Mapping[str, str],
+    spec: StageSpec,
+    root: Path,
+    tasks: Sequence[TaskFile],
+    replayed: Sequence[TrainingSpec] = (),
 ) -> None:
     """Raise InputChanged, naming the files, when they are not those of `hashes`, as `input_hashes` returned them.
 
@@ -43,7 +53,7 @@ def require_inputs(
     changed = [f"{path} was deleted" for path in hashes if not Path(path).is_file()]
     changed += [f"{path} was edited" for path, hashed in hashes.items() if _edited(Path(path), hashed)]
     if not changed:
-        changed = [f"{path} is new" for path in map(str, _files(spec, root, tasks)) if path not in hashes]
+        changed = [f"{path} is new" for path in map(str, _files(spec, root, tasks, replayed)) if path not in hashes]
     if changed:
         raise InputChanged(
             f"stage {stage}: {'; '.join(changed)} since the run was planned, so its result is not published",

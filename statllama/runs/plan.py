@@ -33,6 +33,8 @@ class Fixed:
     """See `keys.own_material`."""
     hashes: Mapping[str, str]
     """See `inputs.input_hashes`."""
+    replayed: tuple[TrainingSpec, ...] = ()
+    """The stages below whose data it replays, with nothing left open either."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class PlannedStage:
 
     def require_inputs(self, root: Path, tasks: Sequence[TaskFile]) -> None:
         """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`: the recipe's."""
-        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks)
+        fixed = self.fixed
+        require_inputs(self.spec.name, fixed.hashes, self.spec, root, tasks, fixed.replayed)
 
     @property
     def cached(self) -> bool:
@@ -100,12 +103,9 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
     # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
     names = [stage.name for stage in recipe.stages]
     wanted = recipe.stages[: names.index(until) + 1] if until is not None else recipe.stages
-    specs = [
-        s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) if isinstance(s, TrainingSpec) else s
-        for s in wanted
-    ]
+    specs = [_settled(s, recipe.root, store) if isinstance(s, TrainingSpec) else s for s in wanted]
     tasks = recipe.tasks()
-    fixed = [_fixed(spec, base, recipe.root, tasks) for spec in specs]
+    fixed = [_fixed(spec, base, recipe.root, tasks, specs) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -119,9 +119,24 @@ def rearranged(
     return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True)
 
 
-def _fixed(spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile]) -> Fixed:
-    hashes = input_hashes(spec, root, tasks)  # before the key: a file edited in between is then not as it was hashed
-    return Fixed(spec, own_material(spec, base, root, tasks), hashes)
+def _settled(spec: TrainingSpec, root: Path, store: Store) -> TrainingSpec:
+    """Return the stage with nothing left open about its sources."""
+    changes: dict[str, Any] = {"data": settled(spec.data, root, store.memory)}
+    if spec.replay is not None:
+        replayed = settled(spec.replay.data, root, store.memory)
+        changes["replay"] = spec.replay.model_copy(update={"data": replayed})
+    return spec.model_copy(update=changes)
+
+
+def _fixed(
+    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile], stages: Sequence[StageSpec]
+) -> Fixed:
+    names = spec.replay.stages if isinstance(spec, TrainingSpec) and spec.replay is not None else ()
+    by_name = {stage.name: stage for stage in stages if isinstance(stage, TrainingSpec)}
+    replayed = tuple(by_name[name] for name in names)
+    # Before the key: a file edited in between is then not as it was hashed.
+    hashes = input_hashes(spec, root, tasks, replayed)
+    return Fixed(spec, own_material(spec, base, root, tasks, replayed), hashes, replayed)
 
 
 def _arrange(

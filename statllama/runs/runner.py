@@ -25,6 +25,7 @@ from statllama.runs.foresight import foresee
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
+from statllama.runs.replayed import replay_note
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
@@ -222,6 +223,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
+        session.settle(stage)
         if stage.cached:
             session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
@@ -233,6 +235,8 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+            if prepared.replay is not None:
+                session.reporter.note(replay_note(spec, prepared.replay))
             for advice in warnings(spec, len(prepared.dataset), steps, width):
                 session.reporter.note(str(advice))
 
@@ -290,6 +294,7 @@ def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
             found[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
+            session.settle(stage)
             with working(session.store):
                 prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))

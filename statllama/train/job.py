@@ -13,10 +13,12 @@ from statllama.model.base_model import Base
 from statllama.store.hold import Hold
 from statllama.store.working_folder import CHECKPOINTS
 from statllama.train.ranks import ALONE, Ranks
+from statllama.train.side_losses import protection_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from statllama.data.replay import ReplayRows
     from statllama.model.adapter import Adapter
 
 
@@ -44,6 +46,8 @@ class Job:
     run_name: str = ""
     tracker_folder: Path | None = None
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
+    replay: ReplayRows | None = None
+    """The rows that it replays, if any."""
     ranks: Ranks = ALONE
     """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
 
@@ -94,6 +98,7 @@ class Outcome:
         """
         losses = [h["loss"] for h in self.history if "loss" in h]
         drifts = [h["drift"] for h in self.history if "drift" in h and h["step"] == self.adapter_step]
+        protection = protection_of(self.history)
         tail = losses[-max(1, len(losses) // 10) :]
         return {
             "steps": self.steps,
@@ -113,6 +118,7 @@ class Outcome:
                 "started_seconds": round(self.started_seconds, 3),
             },
             **({"drift": drifts[-1]} if drifts else {}),
+            **({"protection": protection} if protection else {}),
             **self.summary,
         }
 
