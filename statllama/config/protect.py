@@ -34,9 +34,9 @@ class DriftSpec(Spec):
 class ReplaySpec(Spec):
     """Rows of other data in every step, on which the model is to stay as good as it is.
 
-    Experience replay: rows of what was learned earlier are learned again beside the new ones (Robins 1995, "Catastrophic
-    forgetting, rehearsal and pseudorehearsal"; arXiv 1811.11682). For language models a few percent of general data go a
-    long way (arXiv 2403.08763).
+    Experience replay: what was learned earlier is learned again beside the new (Robins 1995, "Catastrophic forgetting,
+    rehearsal and pseudorehearsal"; arXiv 1811.11682). For language models a few percent of general data go a long way
+    (arXiv 2403.08763).
     """
 
     data: Annotated[tuple[SourceSpec, ...], Field(strict=False)] = ()
@@ -70,16 +70,18 @@ class ReplaySpec(Spec):
         if len({source.weight is None for source in self.data}) == 2:
             raise ValueError("`weight` is set for some sources only: set it for all of them or for none")
         if self.share == 0 and self.weight:
-            raise ValueError(f"`weight` {self.weight:g} of a `share` of 0: no row is replayed; remove `weight` or `share`")
+            raise ValueError(
+                f"`weight` {self.weight:g} of a `share` of 0: no row is replayed; remove `weight` or `share`"
+            )
         return self
 
 
 class AnchorSpec(Spec):
     """A pull back to the parent: KL(parent || policy), the mean over tokens of the divergence over the vocabulary.
 
-    Learning without forgetting (arXiv 1606.09282): the old model's answers, as probabilities, are targets beside the new
-    task's. The direction is that of distillation (arXiv 1503.02531): whatever the parent gives weight, the policy must
-    not lose. It is exact, over the whole vocabulary.
+    Learning without forgetting (arXiv 1606.09282): the old model's answers, as probabilities, are targets beside those
+    of the new task. The direction is that of distillation (arXiv 1503.02531): what the parent gives weight, the policy
+    must not lose. It is exact, over the whole vocabulary.
     """
 
     on: Literal["own", "replay"] = "replay"

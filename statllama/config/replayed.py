@@ -1,4 +1,4 @@
-"""Where a recipe's sources stand, those that stages replay too, and what is wrong with `replay.stages`. Loads no torch."""
+"""Where a recipe's sources stand, replayed ones too, and what is wrong with `replay.stages`. Loads no torch."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def _wrong(
         return f"{name!r} is a {other.type} stage, which {why}: name another, or give `replay.data`"
     if below and name not in below.get(stage, ()):
         have = ", ".join(each for each in below if each in below.get(stage, ())) or "none"
-        return f"{name!r} is not below this stage, so nothing of it can be forgotten here (below: {have}); give `replay.data`"
+        return f"{name!r} is not below this stage, which so forgets nothing of it (below: {have}); give `replay.data`"
     return ""

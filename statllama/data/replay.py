@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,20 +74,23 @@ class ReplayRows:
         return {"rows": len(self), "each_step": each, "parts": parts}
 
     def drawn(self, step: int, count: int) -> list[int]:
-        """Return the rows that the step of that number, from 0, replays: `count` of them, all in a seeded order."""
-        found: list[int] = []
-        place = step * count
-        while len(found) < count:
-            round_, start = divmod(place + len(found), len(self))
-            found += self._order(round_)[start : start + count - len(found)]
-        return found
+        """Return the rows that a step replays: see `drawn`."""
+        return drawn(self.seed, len(self), step, count)
 
-    def _order(self, round_: int) -> list[int]:
-        known: tuple[int, list[int]] = self.__dict__.get("_known", (-1, []))
-        if known[0] != round_:
-            draw = np.random.default_rng([self.seed, ORDER, round_])
-            known = self.__dict__["_known"] = (round_, draw.permutation(len(self)).tolist())
-        return known[1]
+
+def drawn(seed: int, rows: int, step: int, count: int) -> list[int]:
+    """Return which of `rows` rows the step of that number, from 0, replays: `count` of them, each before any again."""
+    found: list[int] = []
+    while len(found) < count:
+        round_, start = divmod(step * count + len(found), rows)
+        found += _order(seed, rows, round_)[start : start + count - len(found)]
+    return found
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, rows: int, round_: int) -> list[int]:
+    order: list[int] = np.random.default_rng([seed, ORDER, round_]).permutation(rows).tolist()
+    return order
 
 
 def language_row(row: Any) -> Ids:

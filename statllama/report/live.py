@@ -232,6 +232,8 @@ _FIGURES = (
     ("reward", "reward", "{:.3g}"),
     ("rewards/margins", "reward margin", "{:.3g}"),
     ("rewards/accuracies", "pairs ranked right", "{:.2f}"),
+    ("replay_loss", "loss of replayed rows", "{:.4g}"),
+    ("anchor_kl", "anchor", "{:.3g} nats a token"),
     ("drift", "drift", "{:.3g} nats a token"),
     ("tokens_per_second", "tokens per second", "{:,.0f}"),
 )

@@ -26,9 +26,7 @@ def input_hashes(
     return {str(path): content_hash(path) for path in _files(spec, root, tasks, replayed)}
 
 
-def _files(
-    spec: StageSpec, root: Path, tasks: Sequence[TaskFile], replayed: Sequence[TrainingSpec]
-) -> list[Path]:
+def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], replayed: Sequence[TrainingSpec]) -> list[Path]:
     if not isinstance(spec, TrainingSpec):
         return []
     sources = [*spec.sources, *(source for stage in replayed for source in stage.data)]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from statllama.config.source import SourceSpec
 from statllama.config.stage import TrainingSpec
+from statllama.data.sources import source_name
 from statllama.stages import stage_module
 
 if TYPE_CHECKING:
     from statllama.data.replay import ReplayRows
-
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,20 @@ def replay_note(spec: TrainingSpec, rows: ReplayRows) -> str:
     """Say how many rows a stage replays in each step, and of what."""
     names = ", ".join(f"the data of {part.label}" if part.label else _names(part.report) for part in rows.parts)
     return f"{spec.name} replays {spec.replayed:,} of {len(rows):,} rows in each step, from {names}"
+
+
+def protection_note(spec: TrainingSpec) -> str:
+    """Say what holds a stage near its parent, in a line; empty where nothing does."""
+    parts, replay, anchor = [], spec.replay, spec.anchor
+    if replay is not None and spec.replayed:
+        names = [*map(source_name, replay.data), *(f"the data of {name}" for name in replay.stages)]
+        weight = f", weight {replay.strength:g}" if replay.strength else ""
+        parts.append(f"replays {spec.replayed:,} rows in each step ({', '.join(names)}{weight})")
+    if anchor is not None and spec.anchored_on:
+        where = "replayed rows" if anchor.on == "replay" else "its own rows"
+        how = f"{anchor.coefficient:g}" if anchor.target is None else f"to hold {anchor.target:g} nats a token"
+        parts.append(f"anchored on {where}, coefficient {how}")
+    return "; ".join(parts)
 
 
 def _names(report: Any) -> str:

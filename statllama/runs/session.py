@@ -105,7 +105,7 @@ class Session:
             kind = stage_module(spec.type).DATA_KIND
             prepared = self._prepare(spec, self.guard(spec), kind, spec.data, spec.data_options)
             self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in]
-            self._prepared[spec.name] = replace(prepared, replay=self._replay(spec))
+            self._prepared[spec.name] = replace(prepared, replay=self.replay(spec))
         return self._prepared[spec.name]
 
     def _prepare(
@@ -126,14 +126,14 @@ class Session:
                 **options,
             )
 
-    def _replay(self, spec: TrainingSpec) -> ReplayRows | None:
+    def replay(self, spec: TrainingSpec) -> ReplayRows | None:
         """Prepare what the stage replays, held to what its own rows are held to; None where it replays nothing."""
         from statllama.data.replay import Part, ReplayRows
 
         parts = []
         for one in replayed_sources(spec, self._stages_of(spec)):
             made = self._prepare(spec, self._guard_of(spec, one), one.kind, one.sources, one.options)
-            self.cache[spec.name] += [made.selection.kept_in, made.kept_in]
+            self.cache.setdefault(spec.name, []).extend([made.selection.kept_in, made.kept_in])
             parts.append(Part(made.dataset, one.kind, made.report, made.selection, one.label))
         return ReplayRows(parts, spec.train.seed) if parts else None
 

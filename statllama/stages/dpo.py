@@ -76,7 +76,6 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
     import trl
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-    from statllama.data.replay import language_row
     from statllama.model import stack
     from statllama.stages._known_reference import kept_if_right, seen_again, with_reference
     from statllama.train.step import Pass, Row, StepRows, row_passes
@@ -94,9 +93,6 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
         def lengths(self, step: Sequence[Row]) -> list[int]:
             return [_longer(pair) for pair in step]
-
-        def own_rows(self, step: Sequence[Row]) -> list[Row]:
-            return [language_row(pair) for pair in step]
 
         def counts(self, one: Pass) -> dict[str, float]:
             chosen, rejected = (float(half.sum()) for half in one.batch["completion_mask"][:, 1:].chunk(2))

@@ -138,7 +138,6 @@ def _trainer_class(job: Job) -> Any:
     import trl
     from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-    from statllama.data.replay import language_row
     from statllama.stages._kl_of_step import StepKLTrainer
     from statllama.stages._known_reference import kept_if_right, seen_again, with_reference
     from statllama.train.step import Row, row_passes
@@ -152,9 +151,6 @@ def _trainer_class(job: Job) -> Any:
 
         def lengths(self, step: Sequence[Row]) -> list[int]:
             return [_longest(row) for row in step]
-
-        def own_rows(self, step: Sequence[Row]) -> list[Row]:
-            return [language_row(row) for row in step if row["label"]]
 
         def counts(self, one: Pass) -> dict[str, float]:
             return {"items": one.items, **_counts(one.batch)}

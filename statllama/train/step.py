@@ -21,6 +21,7 @@ import torch
 
 from statllama.data.budget import deal, out_of_memory, split, split_joined
 from statllama.data.collate import real_tokens
+from statllama.data.replay import language_row
 from statllama.data.work import Work
 from statllama.errors import TrainingError
 from statllama.train.ranks import Ranks, ShortOfMemory
@@ -131,8 +132,7 @@ class StepTrainer:
 
     def own_rows(self, step: Any) -> Sequence[Row]:
         """Return the step's rows as rows with labels: what an anchor on a stage's own tokens is taken on."""
-        found: Sequence[Row] = step
-        return found
+        return [language_row(row) for row in step if row.get("label", True)]
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: Transformers' estimate takes tensors, and nothing reads it."""

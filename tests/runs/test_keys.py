@@ -55,6 +55,14 @@ def spec_of(kind: str, **fields: Any) -> StageSpec:
         problems = {"count": 3, "topics": ["means"], "difficulty": [1]}
         body |= {"data": [{"path": "a.jsonl", "format": "messages"}, {"problems": problems, "format": "messages"}]}
         body |= {"drift": {"max": 0.5}, "train": {"steps": 20}}
+    if kind not in ("blend", "grpo"):
+        replay = {
+            "data": [{"path": "a.jsonl", "format": "messages"}],
+            "stages": ["x"],
+            "weight": 2.0,
+            "train_on": "all",
+        }
+        body |= {"replay": replay, "anchor": {"on": "replay", "target": 0.1}}
     return stage_module(kind).Spec.model_validate(body)
 
 
@@ -65,6 +73,7 @@ OTHER: dict[str, Any] = {
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
     **{"precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
+    **{"stages": ("p",), "coefficient": 2.0, "replay": None, "anchor": None},
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
@@ -171,7 +180,9 @@ def test_no_spec_is_keyed_by_a_list_elsewhere() -> None:
     spec = SPECS["sft"]
     for _, inner in held(spec):
         fields = type(inner).model_fields
-        marked = {n for n, f in fields.items() if any(isinstance(m, Unkeyed | AddedLater) for m in f.metadata)}
+        marked = {n for n, f in fields.items() if any(isinstance(m, Unkeyed) for m in f.metadata)}
+        later = {n for n, f in fields.items() if any(isinstance(m, AddedLater) for m in f.metadata)}
+        marked |= {n for n in later if getattr(inner, n) == fields[n].default}
         assert keyed(inner).keys() == type(inner).model_fields.keys() - marked
 
 

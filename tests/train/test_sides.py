@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +17,6 @@ from torch import Tensor
 
 from statllama.data.fit import IGNORED
 from statllama.data.replay import Part, ReplayRows, language_row
-from statllama.errors import DataError, TrainingError
-from statllama.stages import stage_module
 from statllama.train.side_losses import coefficient_after, next_coefficient, protection_of, side_loss
 from tests.conftest import conversations, make_llama, preferences, stage, write_jsonl
 from tests.reference import relative
@@ -234,7 +231,9 @@ def stages(write_recipe: Write, tmp_path: Path, base_folder: Path, kind: str, **
     write_jsonl(tmp_path / "mine.jsonl", conversations(8) if kind == "sft" else preferences(8))
     form = {"sft": "messages", "dpo": "preference"}[kind]
     mine = [{"path": "mine.jsonl", "format": form}]
-    path = write_recipe([stage("one", train={"steps": 4}), stage("two", kind, data=mine, lora=LORA, train=RUN, **fields)])
+    path = write_recipe(
+        [stage("one", train={"steps": 4}), stage("two", kind, data=mine, lora=LORA, train=RUN, **fields)]
+    )
     results = run(path, tmp_path / "w")
     recipe = recipe_of(path)
     prepared = Session(recipe, Store(tmp_path / "w"), Recorder(), StopSignal()).prepare(recipe.trained[1])
@@ -250,9 +249,7 @@ def agree(result: Path, wanted: list[dict[str, float]]) -> None:
             assert got[name] == pytest.approx(value, rel=2e-4, abs=1e-7), (name, got["step"])
 
 
-def test_replay_is_cross_entropy_beside_the_stages_loss(
-    write_recipe: Write, tmp_path: Path, base_folder: Path
-) -> None:
+def test_replay_is_cross_entropy_beside_the_stages_loss(write_recipe: Write, tmp_path: Path, base_folder: Path) -> None:
     """And the anchor on the replayed rows the divergence from a merged parent: losses and gradient norms of steps."""
     made = stages(
         write_recipe, tmp_path, base_folder, "sft",
@@ -282,8 +279,8 @@ def test_dpo_is_anchored_on_its_chosen_answers(write_recipe: Write, tmp_path: Pa
 
 def test_a_pass_is_its_definition_in_float64(tmp_path: Path, base_folder: Path) -> None:
     """Gradients of the new slice on a parent, against autograd through a merged model: to 1e-6, relative."""
-    from statllama.model import stack
     from statllama.config.lora import LoraSpec
+    from statllama.model import stack
     from statllama.model.adapter import load_adapter
     from statllama.train.sides import Sides
     from tests.conftest import make_tokenizer
@@ -299,7 +296,7 @@ def test_a_pass_is_its_definition_in_float64(tmp_path: Path, base_folder: Path) 
         ids = torch.randint(6, 320, (width,), generator=draw).tolist()
         rows.append({"input_ids": ids, "labels": [IGNORED] * 3 + ids[3:], "seq_lengths": [width]})
     model = stack.attach(copy.deepcopy(base), LoraSpec(r=4, alpha=8.0), [load_adapter(folder)], seed=7)
-    for name, parameter in stack.trainable(model).items():
+    for parameter in stack.trainable(model).values():
         parameter.data = parameter.data.double()
     randomise(policy, 3)
     wanted = {n.replace(".default", ""): p for n, p in policy.named_parameters() if p.requires_grad}

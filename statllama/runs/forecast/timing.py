@@ -128,12 +128,13 @@ class Timing:
 
     def stage_work(self, spec: TrainingSpec) -> dict[str, StageWork]:
         """Return {low, usual, high: what a stage computes}, from its prepared rows."""
-        data = self.prepare(spec).dataset
+        prepared = self.prepare(spec)
+        data, replay = prepared.dataset, prepared.replay.lengths if prepared.replay is not None else None
         rows = lengths(data, stage_module(spec.type).DATA_KIND)
         joined = self.backend == "unsloth" and self.machine.gpu
         steps = steps_of(spec, len(data))
         shares = WRITTEN if spec.type == "grpo" else dict.fromkeys(ENDS, 1.0)
-        return {end: expected(spec, rows, steps, joined=joined, written=shares[end]) for end in ENDS}
+        return {end: expected(spec, rows, steps, joined=joined, written=shares[end], replay=replay) for end in ENDS}
 
     def _recomputes(self, spec: TrainingSpec) -> tuple[bool, bool, bool]:
         """Return whether activations are recomputed, at best, usually and at worst: `auto` decides on a GPU."""
