@@ -17,10 +17,14 @@ from torch import Tensor
 
 from statllama.data.fit import IGNORED
 from statllama.data.replay import Part, ReplayRows, language_row
+from statllama.errors import DataError, TrainingError
+from statllama.runs.session import Session
+from statllama.runs.signals import StopSignal
+from statllama.store import Store
 from statllama.train.side_losses import coefficient_after, next_coefficient, protection_of, side_loss
 from tests.conftest import conversations, make_llama, preferences, stage, write_jsonl
 from tests.reference import relative
-from tests.running import Recorder, adapter_bytes, losses, run
+from tests.running import Recorder, adapter_bytes, losses, recipe_of, run
 from tests.train.test_resume import StopAt
 from tests.train.test_step import difference, small, unequal
 
@@ -221,11 +225,7 @@ def stages(write_recipe: Write, tmp_path: Path, base_folder: Path, kind: str, **
     from transformers import AutoModelForCausalLM
 
     from statllama.model.stack import slice_seed
-    from statllama.runs.session import Session
-    from statllama.runs.signals import StopSignal
-    from statllama.store import Store
     from tests.reference import merged
-    from tests.running import recipe_of
 
     general(tmp_path, 4)
     write_jsonl(tmp_path / "mine.jsonl", conversations(8) if kind == "sft" else preferences(8))
@@ -404,3 +404,134 @@ def test_drift_and_the_stages_own_loss_are_what_they_were(write_recipe: Write, t
     assert losses(held)[0] == losses(plain)[0]
     assert losses(held)[1] != losses(plain)[1]
     assert history(held)[1]["drift"] > 0
+
+
+# ------------------------------------------------------------------ what is replayed
+
+
+def test_a_base_stage_is_anchored_to_the_base(write_recipe: Write, tmp_path: Path) -> None:
+    """Of which a fresh slice changes nothing, to the last bit."""
+    general(tmp_path)
+    path = write_recipe([stage("one", train={"steps": 2}, replay=GENERAL, anchor={"coefficient": 1.0})])
+    found = history(run(path, tmp_path / "w")["one"])
+    assert found[0]["anchor_kl"] == 0.0 and found[1]["anchor_kl"] > 0
+
+
+def test_what_stages_below_trained_on_is_replayed(write_recipe: Write, tmp_path: Path) -> None:
+    """Documents, conversations, chosen and good answers; in the key by what they are made from."""
+    unequal("cpt", tmp_path)
+    steps = {"train": {"steps": 1}}
+    below = [stage("a", "cpt", **steps), stage("b", **steps), stage("c", "dpo", **steps), stage("d", "kto", **steps)]
+    last = stage("e", **steps, replay={"stages": ["a", "b", "c", "d"], "share": 2.0})
+    results = run(write_recipe([*below, last]), tmp_path / "w")
+    told = manifest(results["e"])["data"]["replayed"]
+    assert [part["stage"] for part in told["parts"]] == ["a", "b", "c", "d"]
+    assert told["rows"] == sum(part["rows"] for part in told["parts"]) - 10, "of 30 judged answers the 20 good ones"
+    assert "replay_loss" in history(results["e"])[0]
+    write_jsonl(tmp_path / "cpt.jsonl", [{"text": f"another document {i} of the mean"} for i in range(9)])
+    lone = [{**stage("e", **steps, parents=["b"]), "replay": {"stages": ["b"]}}]
+    path = write_recipe([*below, *lone])
+    first, again = run(path, tmp_path / "w"), run(path, tmp_path / "w", "stages.a.train.learning_rate=0.5")
+    assert first["e"].name != results["e"].name
+    assert again["e"].name != first["e"].name, "a stage below changed"
+
+
+def test_replayed_rows_are_held_to_the_benchmarks(write_recipe: Write, tmp_path: Path) -> None:
+    from tests.data.test_contamination import BAKER, benchmark
+
+    general(tmp_path)
+    benchmark(tmp_path / "eval")
+    rows = [json.loads(line) for line in (tmp_path / "general.jsonl").read_text().splitlines()]
+    asked = {"messages": [{"role": "user", "content": BAKER}, {"role": "assistant", "content": "1"}]}
+    write_jsonl(tmp_path / "general.jsonl", [*rows, asked])
+    path = write_recipe([stage("one", train={"steps": 1}, replay=GENERAL)], evaluate={"tasks": ["exam"], "limit": 1})
+    with pytest.raises(DataError, match=r"general.jsonl, row 14.*exam|exam.*general.jsonl, row 14"):
+        run(path, tmp_path / "w")
+    recipe = recipe_of(path, "stages.one.decontaminate=drop")
+    prepared = Session(recipe, Store(tmp_path / "w"), Recorder(), StopSignal()).prepare(recipe.trained[0])
+    assert prepared.replay is not None and len(prepared.replay) == 13
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"anchor": {"on": "own"}}, "give `coefficient` (a fixed weight) or `target`"),
+        ({"anchor": {"on": "own", "coefficient": 1.0, "target": 0.1}}, "and only one"),
+        ({"anchor": {"coefficient": 1.0}}, "`anchor.on` is replay, and the stage has no `replay`"),
+        ({"anchor": {"coefficient": 1.0}, "replay": GENERAL | {"share": 0.0}}, "replays no row"),
+        ({"replay": GENERAL | {"share": 0.0, "weight": 1.0}}, "`weight` 1 of a `share` of 0"),
+        ({"replay": GENERAL | {"weight": 0.0}}, "no anchor is taken on these rows"),
+        ({"replay": {"share": 0.5}}, "give `data` (sources) or `stages`"),
+        ({"replay": {"stages": ["later"]}}, "'later' is not below this stage"),
+        ({"replay": {"stages": ["frist"]}}, "unknown stage 'frist'"),
+        ({"replay": {"stages": ["grpo"]}}, "'grpo' is a grpo stage, which has prompts without answers"),
+        ({"replay": {"data": [{"path": "gone.jsonl"}]}}, "no such file"),
+    ],
+)
+def test_what_cannot_be_meant(fields: dict[str, Any], says: str, write_recipe: Write, tmp_path: Path) -> None:
+    from statllama.errors import RecipeError
+    from statllama.recipe import load_recipe
+
+    general(tmp_path)
+    rewards = {"rewards": [{"name": "length", "target": 4}], "generations": 2}
+    path = write_recipe(
+        [
+            stage("first"),
+            stage("grpo", "grpo", **rewards, data=[{"problems": {"count": 4, "form": "grpo"}}]),
+            stage("one", **fields),
+            stage("later"),
+        ]
+    )
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert says in str(caught.value)
+    assert len(caught.value.problems) == 1 and caught.value.problems[0].line
+
+
+def test_grpo_has_a_pull_of_its_own(write_recipe: Write) -> None:
+    from statllama.errors import RecipeError
+    from statllama.recipe import load_recipe
+
+    rewards = {"rewards": [{"name": "length", "target": 4}], "generations": 2}
+    own = {"anchor": {"on": "own", "coefficient": 1.0}, "data": [{"problems": {"count": 4, "form": "grpo"}}]}
+    with pytest.raises(RecipeError, match="has a KL term of its own, `beta`"):
+        load_recipe(write_recipe([stage("one", "grpo", **rewards, **own)]))
+
+
+def test_plan_and_check_say_what_is_replayed(write_recipe: Write, tmp_path: Path) -> None:
+    from tests.running import statllama
+
+    general(tmp_path)
+    path = write_recipe([stage("first"), stage("one", **BOTH)])
+    said = statllama("plan", path, "--workspace", tmp_path / "w", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    text = " ".join(said.stdout.split())
+    assert "one replays 2 rows in each step (general.jsonl, weight 0.5); anchored on replayed rows" in text
+    assert "to hold 0.02 nats a token" in text
+    write_jsonl(tmp_path / "general.jsonl", [{"messages": "broken"}])
+    said = statllama("data", "check", path, "--workspace", tmp_path / "w", cwd=tmp_path)
+    assert said.returncode == 1 and "general.jsonl" in said.stdout
+
+
+def test_a_parent_that_is_not_the_parent_is_found_out(
+    write_recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference without the adapters below is caught at the first step."""
+    from contextlib import nullcontext
+
+    from statllama.model import stack
+    from statllama.train import sides
+
+    general(tmp_path)
+    path = write_recipe([stage("first"), stage("one", replay=GENERAL, anchor={"coefficient": 1.0})])
+    run(path, tmp_path / "w", "stages.one.train.steps=1")
+
+    def bare(model: Any, count: int | None = None) -> Any:
+        return stack.up_to(model, 0)
+
+    monkeypatch.setattr(sides, "stack", SimpleNamespace(up_to=bare, watched=stack.watched))
+    with pytest.raises(TrainingError, match="the logits of the stack below are not the model's"):
+        run(path, tmp_path / "w", "stages.one.train.steps=2")
+    monkeypatch.setattr(sides.Sides, "_try", lambda *_: nullcontext())
+    with pytest.raises(TrainingError, match="before the first step the anchor's divergence"):
+        run(path, tmp_path / "w", "stages.one.train.steps=3")
