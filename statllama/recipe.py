@@ -315,13 +315,13 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
         if field == "model" and os.path.isabs(place) and local.is_dir():
             problems += _architecture_problems(local, at)
     for i, stage in stages:
-        for place, source in placed_sources(stage) if isinstance(stage, TrainingSpec) else ():
+        for spot, source in placed_sources(stage) if isinstance(stage, TrainingSpec) else ():
             if source.path is None or _holds_data(source.path, recipe.root):
                 continue
             missing = located(source.path, recipe.root)
             message = f"no such file: {missing}{_neighbours(Path(missing))}"
-            path = ("stages", i, *place, "path")
-            field = ".".join(map(str, ("stages", stage.name, *place, "path")))
+            path: Path_ = ("stages", i, *spot, "path")
+            field = ".".join(map(str, ("stages", stage.name, *spot, "path")))
             where = f"{dotted(path)} (stage {stage.name})"
             problems.append(Problem(where, message, line_of(path, lines), _file_remedy(source, field)))
     return problems

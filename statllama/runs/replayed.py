@@ -12,6 +12,7 @@ from statllama.data.sources import source_name
 from statllama.stages import stage_module
 
 if TYPE_CHECKING:
+    from statllama.data.encode import Kind
     from statllama.data.replay import ReplayRows
 
 
@@ -23,7 +24,7 @@ class Replayed:
     """The stage whose data they are, or the one that replays them."""
     label: str
     """The name of that stage; empty for the sources of `replay.data`."""
-    kind: str
+    kind: Kind
     sources: tuple[SourceSpec, ...]
     options: dict[str, Any]
 

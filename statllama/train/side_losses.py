@@ -51,7 +51,7 @@ def side_loss(
     if parent is not None:
         log_p = parent.detach().to(wide).log_softmax(-1)
         p = log_p.exp()
-        kl = log_p.sub_(log_q).mul_(p).sum(-1).sum(dtype=torch.float64)
+        kl = log_p.sub_(log_q).mul_(p).sum(-1).clamp_min(0).sum(dtype=torch.float64)  # below 0 rounding alone brings it
         gradient -= p.mul_(kl_scale)
     if ce_scale:
         gradient[torch.arange(len(targets), device=targets.device), targets] -= ce_scale
