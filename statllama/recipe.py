@@ -6,10 +6,8 @@ loads torch or touches the network.
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,9 +20,11 @@ from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
-from statllama.config.inherit import DEFAULTED, EXTENDS, Whole, anchored, load_whole, with_defaults
+from statllama.config.holdout import Held, held_sources, holdout_problems, holds_out
+from statllama.config.inherit import DEFAULTED, EXTENDS, SOURCE_FILES, Whole, anchored, load_whole, with_defaults
+from statllama.config.missing_files import missing_data, neighbours
 from statllama.config.order import order
-from statllama.config.replayed import placed_sources, replay_problems, sources_in
+from statllama.config.replayed import replay_problems, sources_in
 from statllama.config.shipped import (
     BASE_FIELDS,
     SHIPPED,
@@ -34,7 +34,6 @@ from statllama.config.shipped import (
     portable,
     shipped_bases,
 )
-from statllama.config.source import SourceSpec
 from statllama.config.spec import Name, Spec
 from statllama.config.stage import StageSpec, Tracker, TrainingSpec
 from statllama.config.synonyms import meant
@@ -45,7 +44,7 @@ from statllama.stages import EXPERIMENTAL, NOT_OFFERED, stage_module, stage_type
 from statllama.store.files import read_json
 
 # Fields of Recipe that do not stand in the file.
-GIVEN = ("source", "overrides", "trust_local_code", "comparisons")
+GIVEN = ("source", "overrides", "trust_local_code", "comparisons", "elsewhere")
 
 
 class Recipe(Spec):
@@ -69,11 +68,18 @@ class Recipe(Spec):
     comparisons: int = 0
     """Comparisons on a benchmark that the whole recipe makes: each stack with the base and with what it is trained on,
     the stack of several parents together too. They are judged together, whichever of its stages run (`down_to`)."""
+    elsewhere: tuple[StageSpec, ...] = ()
+    """Stages of the whole recipe that are not among `stages` (`down_to`) and hold rows out."""
 
     @property
     def trained(self) -> tuple[TrainingSpec, ...]:
         """Return the stages that train on data."""
         return tuple(stage for stage in self.stages if isinstance(stage, TrainingSpec))
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """Return all that the whole recipe holds out, for stages that `down_to` left out too: there is one split."""
+        return held_sources((*self.stages, *self.elsewhere), self.evaluate)
 
     @property
     def precision(self) -> str:
@@ -88,8 +94,9 @@ class Recipe(Spec):
     @property
     def longest_row(self) -> int:
         """Return the tokens of the longest row that the base gets in a run."""
-        lengths = [stage.train.max_length for stage in self.trained]
-        return max(lengths + ([self.evaluate.max_length] if self.evaluate.tasks or self.evaluate.prompts else []))
+        stages = (*self.trained, *(held.stage for held in self.held if held.stage))
+        asked = self.evaluate.tasks or self.evaluate.prompts or self.evaluate.holdouts
+        return max([stage.train.max_length for stage in stages] + ([self.evaluate.max_length] if asked else []))
 
     def tasks(self) -> tuple[TaskFile, ...]:
         """Read the benchmarks that it scores. BenchmarkError for one that is missing or wrong."""
@@ -136,7 +143,9 @@ class Recipe(Spec):
         while waiting:
             wanted.add(found := waiting.pop())
             waiting += [each for each in self.stage(found).needs if each not in wanted]
-        return self.model_copy(update={"stages": tuple(s for s in self.stages if s.name in wanted)})
+        left_out = (stage for stage in self.stages if stage.name not in wanted and holds_out(stage))
+        stages = tuple(stage for stage in self.stages if stage.name in wanted)
+        return self.model_copy(update={"stages": stages, "elsewhere": (*self.elsewhere, *left_out)})
 
     @property
     def base_record(self) -> dict[str, Any]:
@@ -151,9 +160,10 @@ class Recipe(Spec):
         body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["base"] = self.base_record
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
-        for source in (source for stage in body["stages"] for source in sources_in(stage)):
-            if source["path"] is not None:
-                source["path"] = anchored(source["path"], self.root)
+        of_stages = (source for stage in body["stages"] for source in sources_in(stage))
+        for source in (*of_stages, *body["evaluate"]["holdouts"].values()):
+            for field in SOURCE_FILES:
+                source[field] = anchored(source[field], self.root)
         body["evaluate"]["data"] = anchored(body["evaluate"]["data"], self.root)
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
 
@@ -194,6 +204,7 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     if recipe is not None:
         problems += _gate_problems(recipe.evaluate, _stage_names(data), lines)
         problems += _blended_gates(recipe.evaluate, [stage for _, stage in stages], lines)
+    problems += holdout_problems(recipe.evaluate if recipe else None, stages, lines)
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = order(stages, _stage_names(data), lines, problems)
@@ -308,34 +319,13 @@ def _file_problems(recipe: Recipe, stages: list[tuple[int, StageSpec]], lines: d
         looks_local = template or value.startswith((".", "/", "~", SHIPPED)) or value.count("/") != 1
         if looks_local and not (local.is_file() if template else value and os.path.isabs(place) and local.exists()):
             missing = located(value, recipe.root)
-            message = f"no such file{'' if template else ' or folder'}: {missing}{_neighbours(Path(missing))}"
+            message = f"no such file{'' if template else ' or folder'}: {missing}{neighbours(Path(missing))}"
             ships = f", or what ships: {', '.join(shipped_bases())}"
             remedy = None if template else f"give a folder, or a hub id `owner/name`{ships}"
             problems.append(Problem(f"base.{field}", message, at, remedy))
         if field == "model" and os.path.isabs(place) and local.is_dir():
             problems += _architecture_problems(local, at)
-    for i, stage in stages:
-        for spot, source in placed_sources(stage) if isinstance(stage, TrainingSpec) else ():
-            if source.path is None or _holds_data(source.path, recipe.root):
-                continue
-            missing = located(source.path, recipe.root)
-            message = f"no such file: {missing}{_neighbours(Path(missing))}"
-            path: Path_ = ("stages", i, *spot, "path")
-            field = ".".join(map(str, ("stages", stage.name, *spot, "path")))
-            where = f"{dotted(path)} (stage {stage.name})"
-            problems.append(Problem(where, message, line_of(path, lines), _file_remedy(source, field)))
-    return problems
-
-
-def _file_remedy(source: SourceSpec, field: str) -> str:
-    """Say what a missing data file should be, and how to name another: one that ships under that name, if there is."""
-    ships = f"{SHIPPED}{source.path}"
-    if os.path.exists(located(ships, Path())):
-        return f"for the file that ships with statllama write `path: {ships}`"
-    columns = ", ".join(f"{v!r}" for v in source.columns.values())
-    kind = "data file" if source.format == "auto" else f"{source.format} file"
-    remedy = f"put a {kind} there" + (f" with the columns {columns}" if columns else "")
-    return f"{remedy}, or point elsewhere: --set {field}=FILE"
+    return problems + list(missing_data(recipe.evaluate, recipe.root, stages, lines))
 
 
 def _architecture_problems(base: Path, line: int) -> list[Problem]:
@@ -347,21 +337,3 @@ def _architecture_problems(base: Path, line: int) -> list[Problem]:
     except ModelError as error:
         return [Problem("base.model", error.message, line, error.remedy)]
     return []
-
-
-def _holds_data(value: str, root: Path) -> bool:
-    """Return whether a source's `path` is a file, a folder or a glob that matches something. What is in it is read
-    later.
-    """
-    if not value or os.path.exists(place := located(value, root)):
-        return bool(value)
-    return glob.has_magic(value) and any(glob.iglob(place, recursive=True))
-
-
-def _neighbours(path: Path) -> str:
-    """Return the files beside a missing one that are called almost the same, as a question."""
-    try:
-        close = get_close_matches(path.name, os.listdir(path.parent), n=3)
-    except OSError:
-        return ""
-    return f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else ""

@@ -608,7 +608,7 @@ def test_the_tables_name_every_field() -> None:
     """A new field must be put on the side of those that change the key, or of those that do not."""
     assert TRAIN.keys() | FREE.keys() == TrainSpec.model_fields.keys()
     assert LORA.keys() | {"dora"} == LoraSpec.model_fields.keys()  # DoRA is refused
-    assert DATA.keys() | PLACE | {"weight"} == SourceSpec.model_fields.keys()
+    assert DATA.keys() | PLACE | {"weight", "holdout"} == SourceSpec.model_fields.keys()
     assert ProblemsSpec.model_fields.keys() == PROBLEMS.keys()
     own = {"name", "type", "parents", "data", "lora", "train", "deduplicate", "decontaminate", "drift"}
     assert TrainingSpec.model_fields.keys() == own

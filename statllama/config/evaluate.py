@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from statllama.config.keyed import Unkeyed
-from statllama.config.spec import Count, Spec
+from statllama.config.source import SourceSpec
+from statllama.config.spec import Count, Name, Spec
 from statllama.config.train import replaced_by_tokens
 from statllama.errors import near
 
@@ -56,6 +57,10 @@ class EvaluateSpec(Spec):
     """With `chat_template`: each few-shot example is a user turn and an assistant turn."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1234
     """Seed of few-shot sampling."""
+    holdouts: Annotated[dict[Name, SourceSpec], Unkeyed()] = Field(default_factory=dict)
+    """{name: a source} of further rows that every stack is scored on, beside the stages' own `holdout`: running text,
+    conversations or preference pairs. No stage is trained on them or on copies of them. Not in the key of a score,
+    which has the rows instead."""
     gates: dict[str, GateSpec] = Field(default_factory=dict)
     """{task: the loss that a stage may cause on it}, such as `{gsm8k: -2.0}`."""
     prompts: Annotated[tuple[Prompt, ...], Field(strict=False, max_length=8), Unkeyed()] = ()

@@ -20,6 +20,8 @@ from statllama.errors import Problem, RecipeError, near
 EXTENDS, KEEP, BASE, BLENDED = "extends", "keep", "base", "of"
 DEFAULTED = ("lora", "train")
 """Groups of fields that `defaults` may hold."""
+SOURCE_FILES = ("path", "holdout")
+"""Fields of a source that may name a file."""
 MOST_FILES = 8
 _OWN = ("name", "description", EXTENDS, KEEP)  # a recipe's own, never inherited
 
@@ -135,9 +137,13 @@ def _anchored(data: Mapping[str, Any], stages: list[Any], root: Path) -> dict[st
         found["base"] = {
             k: located_base(v, root) if k in BASE_FIELDS and isinstance(v, str) else v for k, v in base.items()
         }
-    evaluate = data.get("evaluate")
-    if isinstance(evaluate, dict) and isinstance(evaluate.get("data"), dict):
-        found["evaluate"] = {**evaluate, "data": anchored(evaluate["data"], root)}
+    if isinstance(evaluate := data.get("evaluate"), dict):
+        held = evaluate.get("holdouts")
+        found["evaluate"] = dict(evaluate)
+        if isinstance(evaluate.get("data"), dict):
+            found["evaluate"]["data"] = anchored(evaluate["data"], root)
+        if isinstance(held, dict):
+            found["evaluate"]["holdouts"] = {name: _source_from(source, root) for name, source in held.items()}
     return found
 
 
@@ -154,15 +160,13 @@ def _sources_from(holder: dict[str, Any], root: Path) -> dict[str, Any]:
     sources = holder.get("data")
     if not isinstance(sources, list):
         return holder
-    return {
-        **holder,
-        "data": [
-            {**source, "path": anchored(source["path"], root)}
-            if isinstance(source, dict) and source.get("path") is not None
-            else source
-            for source in sources
-        ],
-    }
+    return {**holder, "data": [_source_from(source, root) for source in sources]}
+
+
+def _source_from(source: Any, root: Path) -> Any:
+    if not isinstance(source, dict):
+        return source
+    return {**source, **{name: anchored(source[name], root) for name in SOURCE_FILES if name in source}}
 
 
 def anchored(value: Any, root: Path) -> Any:

@@ -65,6 +65,11 @@ class ReplaySpec(Spec):
     def _has_rows(self) -> Self:
         if not self.data and not self.stages:
             raise ValueError("give `data` (sources) or `stages` (names of stages below), or both")
+        if any(source.holdout is not None for source in self.data):
+            raise ValueError(
+                "a source that is replayed takes no `holdout`: put it at a source under the stage's own `data`, or "
+                "name the set under `evaluate.holdouts`; copies of what is held out are not replayed"
+            )
         if len(set(self.stages)) != len(self.stages):
             raise ValueError("`stages` names a stage twice")
         if len({source.weight is None for source in self.data}) == 2:

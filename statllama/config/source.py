@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -72,6 +72,21 @@ class SourceSpec(Spec):
     weight: Positive | None = None
     """Relative share of the mixture's rows. Set it for all sources of a stage or for none. In the key as that share:
     1 and 1 are 2 and 2."""
+
+    holdout: Annotated[float | str | None, Unkeyed()] = None
+    """Rows that no stage of the recipe is trained on, copies of them neither, and on which every stack is scored: a
+    share of the source's usable rows, such as 0.05 (which rows depends on their content alone, and rows with the same
+    prompt stay together), or a file that is read as the source is. Not in the key by itself: all hold-outs of the
+    recipe are."""
+
+    @field_validator("holdout", mode="before")
+    @classmethod
+    def _share_or_file(cls, value: Any) -> Any:
+        if value is None or (isinstance(value, str) and value.strip()):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
+            return value
+        raise ValueError(f"should be a share of the rows above 0 and below 1, such as 0.05, or a file; got {value!r}")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from statllama.config.holdout import Held
 from statllama.config.source import SourceSpec
 from statllama.data.arrange import language_rows, packed, plain_rows, training_order
 from statllama.data.cache import DATA_FILE, REPORT_FILE, cache_key, read_rows, selection_key, write_rows
@@ -24,7 +25,8 @@ from statllama.data.packing import utilisation
 from statllama.data.questions import QuestionRules
 from statllama.data.report import MixtureReport
 from statllama.data.scratch import Ids, Scratch
-from statllama.data.select import Guard, Progress, Selection, select
+from statllama.data.select import Guard, Progress, select
+from statllama.data.selection import Selection
 from statllama.data.sources import pinned, resolved, source_name
 from statllama.data.tokenise import Tokeniser, TrainOn
 from statllama.errors import DataError
@@ -163,6 +165,11 @@ def settled(sources: Sequence[SourceSpec], root: Path, memory: Path | None) -> t
     return tuple(resolved(pinned(source, memory), root, memory) for source in sources)
 
 
+def settled_held(held: Sequence[Held], root: Path, memory: Path | None) -> tuple[Held, ...]:
+    """Return what a recipe holds out with settled sources: see `settled`."""
+    return tuple(one.settled(*settled([one.source], root, memory)) for one in held)
+
+
 def choose_rows(
     sources: Sequence[SourceSpec],
     *,
@@ -224,10 +231,7 @@ def _load(job: _Job, selection: Selection, folder: Path) -> Prepared:
 
 def _build(job: _Job, selection: Selection, out: Path, scratch_folder: Path) -> None:
     """Write `DATA_FILE` and `REPORT_FILE` into `out`."""
-    for source in selection.sources:
-        if not len(source.kept):
-            reasons = ", ".join(f"{reason}: {n:,}" for reason, n in source.dropped.items())
-            raise DataError(f"{source.name}: none of its {source.read:,} rows is usable ({reasons})")
+    selection.require_rows()
     drawn = mix([len(source.kept) for source in selection.sources], job.sources, job.seed)
     mixture = drawn.placed([source.kept for source in selection.sources])
     uses = [mixture.rows[mixture.sources == i] for i in range(len(job.sources))]

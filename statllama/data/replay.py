@@ -20,7 +20,7 @@ from statllama.data.report import MixtureReport
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from statllama.data.select import Selection
+    from statllama.data.selection import Selection
 
 ORDER = 0x5EED
 """In the seed of the order, so that it is not that of anything else under the stage's seed."""

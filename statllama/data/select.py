@@ -6,135 +6,49 @@ before anything is tokenised; memory does not grow with the texts.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.source import SourceSpec
 from statllama.data.batches import batches
-from statllama.data.contamination import Hit, Question, Questions, explain, plain, read_questions
+from statllama.data.contamination import Hit, Questions, plain, read_questions
 from statllama.data.duplicates import Duplicates
 from statllama.data.examples import texts
-from statllama.data.formats import format_module, parse_row
+from statllama.data.filters import filtered, patterns_of
+from statllama.data.formats import parse_row
+from statllama.data.held_index import HeldOut
+from statllama.data.likeness import Liken, Likeness
 from statllama.data.mixture import Ints
 from statllama.data.ngrams import words
+from statllama.data.selection import (
+    COPIES,
+    COPIES_HELD,
+    HELD_OUT,
+    REPEATS,
+    SHOWN,
+    HeldCopy,
+    Repeat,
+    SelectedSource,
+    Selection,
+)
 from statllama.data.sources import rows, source_name
 from statllama.data.survey import Survey, Surveyor
-from statllama.data.suspects import Resembling, Suspect, Suspects
+from statllama.data.suspects import Resembling
 from statllama.errors import DataError
 
 Progress = Callable[[str, int, int], None]
 """Called with the task, the amount done and the total."""
 Deduplicate = Literal["none", "exact", "near", "semantic"]
 Decontaminate = Literal["stop", "drop", "ignore"]
-
-SHOWN = 20  # hits, duplicates and faults that are kept
-COPIES = "copies a benchmark question"
-REPEATS = "repeats an earlier row"
-_NOT_TEXT = ("role", "from")  # keys of a message whose values are no text
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """A row left out because it repeats another. Sources and rows are indices, from 0."""
-
-    source: int
-    row: int
-    of_source: int
-    of_row: int
-    similarity: float
-
-
-@dataclass
-class SelectedSource:
-    """One source: its usable rows, and the reasons against the others."""
-
-    name: str
-    read: int
-    kept: Ints
-    """Indices of the rows that may be used (from 0), ascending."""
-    dropped: dict[str, int]
-    survey: Survey
-    faults: list[str] = field(default_factory=list)
-    """Rows that cannot be read or parsed; only collected when asked for, at most `SHOWN`."""
-    faulty: int = 0
-
-
-@dataclass(frozen=True)
-class Selection:
-    """All sources of a stage. `hits` and `repeats`: the first ones."""
-
-    sources: tuple[SelectedSource, ...]
-    hits: tuple[Hit, ...]
-    copies: int
-    """Rows that copy a benchmark question, dropped or not."""
-    repeats: tuple[Repeat, ...]
-    looked_for: Mapping[str, int] = field(default_factory=dict)
-    """{benchmark: questions that were looked for}."""
-    suspects: tuple[Suspects, ...] = ()
-    """Questions that rows may ask in other words, the nearest first. They are to be judged: no row is left out."""
-    kept_in: str = field(default="", compare=False)
-    """Key of the entry of a workspace's cache that holds the choice; empty when it is not kept."""
-
-    @property
-    def suspected(self) -> int:
-        """Return the rows that may ask a benchmark question in other words."""
-        return sum(group.rows for group in self.suspects)
-
-    def contamination(self) -> dict[str, Any]:
-        """Return what the search for benchmark questions found, for a manifest."""
-        found = {"looked_for": dict(self.looked_for), "copies": self.copies, "suspects": self.suspected}
-        return {**found, "nearest": self.suspects[0].nearest[0].similarity if self.suspects else None}
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values without the row indices."""
-        sources = [{**vars(s), "kept": len(s.kept), "survey": s.survey.as_json()} for s in self.sources]
-        return {
-            "sources": sources,
-            "hits": [asdict(h) for h in self.hits],
-            "copies": self.copies,
-            "repeats": [asdict(r) for r in self.repeats],
-            "looked_for": dict(self.looked_for),
-            "suspects": [asdict(group) for group in self.suspects],
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any], kept: Sequence[Ints]) -> Self:
-        """Read `as_json`'s value, with the row indices of each source."""
-        sources = tuple(
-            SelectedSource(**{**s, "kept": rows_, "survey": Survey.from_json(s["survey"])})
-            for s, rows_ in zip(value["sources"], kept, strict=True)
-        )
-        hits = tuple(Hit(**{**h, "question": Question(**h["question"])}) for h in value["hits"])
-        suspects = tuple(
-            Suspects(Question(**g["question"]), g["rows"], tuple(Suspect(**s) for s in g["nearest"]))
-            for g in value["suspects"]
-        )
-        repeats = tuple(Repeat(**r) for r in value["repeats"])
-        return cls(sources, hits, value["copies"], repeats, value["looked_for"], suspects)
-
-    def require_clean(self) -> None:
-        """Raise DataError when a row that may be used copies a benchmark question."""
-        if self.copies and not any(COPIES in s.dropped for s in self.sources):
-            raise explain(self.hits, self.copies)
-
-    def digest(self) -> str:
-        """Return the SHA-256 (hex) of the rows that may be used."""
-        found = hashlib.sha256()
-        for source in self.sources:
-            found.update(np.ascontiguousarray(source.kept, dtype="<i8").tobytes() + b"|")
-        return found.hexdigest()
 
 
 @dataclass
@@ -148,8 +62,14 @@ class _Pass:
     duplicates: Duplicates | None
     collect_faults: bool
     progress: Progress | None
+    held: HeldOut | None
+    own: Mapping[int, Ints]
+    """{source: its rows that are held out}."""
+    liken: Liken = field(default_factory=Liken)
     hits: list[Hit] = field(default_factory=list)
     copies: int = 0
+    held_copies: list[HeldCopy] = field(default_factory=list)
+    copied_by: Counter[str] = field(default_factory=Counter)
     of_source: array[int] = field(default_factory=lambda: array("i"))
     """The source of each text that was given to `duplicates`, and in `of_row` its row there."""
     of_row: array[int] = field(default_factory=lambda: array("q"))
@@ -161,11 +81,17 @@ class _Pass:
 
 @dataclass(frozen=True)
 class Guard:
-    """The rules for a stage's data. `tasks`: the benchmarks whose questions it must not hold."""
+    """The rules for a stage's data.
+
+    `tasks`: the benchmarks whose questions it must not hold. `held`: what the recipe holds out, of which and of whose
+    copies no row is used; `stage`: the stage, some of whose own rows may be among them.
+    """
 
     deduplicate: Deduplicate = "none"
     decontaminate: Decontaminate = "ignore"
     tasks: tuple[TaskFile, ...] = ()
+    held: HeldOut | None = None
+    stage: str = ""
 
     @cached_property
     def questions(self) -> Questions | None:
@@ -183,7 +109,13 @@ class Guard:
             "deduplicate": self.deduplicate,
             "decontaminate": self.decontaminate if tasks else "ignore",
             "tasks": tasks,
+            **self._held_out(),
         }
+
+    def _held_out(self) -> dict[str, Any]:
+        if self.held is None:
+            return {}
+        return {"held_out": self.held.descriptions, "own": self.held.shares(self.stage)}
 
 
 def select(
@@ -203,13 +135,20 @@ def select(
     found = None if guard.deduplicate == "none" else Duplicates(guard.deduplicate, scratch)
     questions = guard.questions
     resembling = None if questions is None else Resembling(questions.questions)
-    state = _Pass(root, guard.decontaminate, questions, resembling, found, collect_faults, progress)
+    held = guard.held
+    if held is not None:
+        held.read(progress)
+    own = {} if held is None else held.own(guard.stage)
+    state = _Pass(root, guard.decontaminate, questions, resembling, found, collect_faults, progress, held, own)
     with nullcontext() if found is None else found:
         selected = [_read(source, i, state) for i, source in enumerate(sources)]
     repeats = () if found is None else _leave_repeats_out(selected, state)
     looked_for = {} if questions is None else questions.looked_for
     suspects = () if resembling is None else resembling.found()
-    return Selection(tuple(selected), tuple(state.hits), state.copies, repeats, looked_for, suspects)
+    return Selection(
+        tuple(selected), tuple(state.hits), state.copies, repeats, looked_for, suspects,
+        tuple(state.held_copies), dict(state.copied_by),
+    )  # fmt: skip
 
 
 def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
@@ -218,8 +157,9 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
     surveyor = Surveyor()
     result = SelectedSource(source_name(source), 0, np.empty(0, dtype=np.int64), {}, Survey())
     for batch in batches(_parsed(source, state, result, dropped), lambda item: len(item[2])):
-        hits = _hits([(where, text) for _, where, text in batch], state, made=source.problems is not None)
-        for (number, where, text), hit in zip(batch, hits, strict=True):
+        hits = _hits([(where, text) for _, where, text, _ in batch], state, made=source.problems is not None)
+        held = _held([(number, where, like) for number, where, _, like in batch], index, state)
+        for (number, where, text, _), hit, held_out in zip(batch, hits, held, strict=True):
             surveyor.add(text, where)
             if hit is not None:
                 state.copies += 1
@@ -228,6 +168,9 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
                 if state.decontaminate == "drop":
                     dropped[COPIES] += 1
                     continue
+            if held_out is not None:
+                dropped[held_out] += 1
+                continue
             if state.duplicates is not None:
                 state.duplicates.add(text)
                 state.of_source.append(index)
@@ -241,17 +184,19 @@ def _read(source: SourceSpec, index: int, state: _Pass) -> SelectedSource:
 
 def _parsed(
     source: SourceSpec, state: _Pass, result: SelectedSource, dropped: Counter[str]
-) -> Iterator[tuple[int, str, str]]:
-    """Yield (row from 0, where, text) of every row that passes the filters. A row that fails to parse is a fault."""
-    patterns = {column: re.compile(pattern) for column, pattern in source.where.items()}
+) -> Iterator[tuple[int, str, str, Likeness | None]]:
+    """Yield (row from 0, where, text, likeness) of every row that passes the filters. A row that fails to parse is a
+    fault. Without hold-outs there is no likeness.
+    """
+    patterns = patterns_of(source)
     for number, (where, row) in enumerate(rows(source, state.root)):
         result.read += 1
         try:
-            reason = _filtered(source, patterns, row, where, first=number == 0)
+            reason = filtered(source, patterns, row, where, first=number == 0)
             if reason is not None:
                 dropped[reason] += 1
                 continue
-            text = "\n".join(texts(parse_row(source, row, where)))
+            example = parse_row(source, row, where)
         except DataError as error:
             if not state.collect_faults:
                 raise
@@ -259,44 +204,7 @@ def _parsed(
             if len(result.faults) < SHOWN:
                 result.faults.append(str(error.message))
             continue
-        yield number, where, text
-
-
-def _filtered(
-    source: SourceSpec, patterns: Mapping[str, re.Pattern[str]], row: Mapping[str, Any], where: str, first: bool
-) -> str | None:
-    """Return the filter that excludes the row; None when none does.
-
-    A column may be missing or null, which matches nothing; but not in the `first` row, where it is a misspelling.
-    """
-    for column, pattern in patterns.items():
-        if column not in row and first:
-            raise DataError(
-                f"{where}: no column {column!r}, which `where` names; columns found: {', '.join(row) or 'none'}",
-                remedy="correct `where` in the recipe",
-            )
-        value = row.get(column)
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        if value is None or not pattern.search(text):
-            return f"`where`: {column} does not match"
-    if source.min_chars or source.max_chars:
-        module = format_module(source.format)
-        names = {source.columns.get(name, name) for name in (*module.REQUIRED, *module.OPTIONAL)}
-        whole = getattr(module, "WHOLE_ROW", False)
-        size = sum(_characters(value) for name, value in row.items() if whole or name in names)
-        if source.min_chars and size < source.min_chars:
-            return f"shorter than {source.min_chars} characters"
-        if source.max_chars and size > source.max_chars:
-            return f"longer than {source.max_chars} characters"
-    return None
-
-
-def _characters(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value.strip())
-    if isinstance(value, Mapping):
-        return sum(_characters(item) for key, item in value.items() if key not in _NOT_TEXT)
-    return sum(map(_characters, value)) if isinstance(value, Sequence) else 0
+        yield number, where, "\n".join(texts(example)), None if state.held is None else state.liken(example)
 
 
 def _hits(batch: Sequence[tuple[str, str]], state: _Pass, made: bool) -> Sequence[Hit | None]:
@@ -313,6 +221,25 @@ def _hits(batch: Sequence[tuple[str, str]], state: _Pass, made: bool) -> Sequenc
         rest = [i for i, hit in enumerate(hits) if hit is None]
         state.resembling.add([rows_[i] for i in rest], [split[i] for i in rest])
     return hits
+
+
+def _held(batch: Sequence[tuple[int, str, Likeness | None]], source: int, state: _Pass) -> Sequence[str | None]:
+    """Return why each (row, where, likeness) of a source may not be used for the sake of what is held out, and count
+    the copies.
+    """
+    if state.held is None:
+        return [None] * len(batch)
+    mine = state.own.get(source, np.empty(0, dtype=np.int64))
+    own = np.isin(np.array([number for number, _, _ in batch], dtype=np.int64), mine).tolist()
+    found = state.held.index.find([like for _, _, like in batch if like is not None])
+    reasons: list[str | None] = []
+    for (_, where, _), held_out, how in zip(batch, own, found, strict=True):
+        reasons.append(HELD_OUT if held_out else None if how is None else COPIES_HELD)
+        if how is not None and not held_out:
+            state.copied_by[how] += 1
+            if len(state.held_copies) < SHOWN:
+                state.held_copies.append(HeldCopy(where, how))
+    return reasons
 
 
 def _leave_repeats_out(selected: Sequence[SelectedSource], state: _Pass) -> tuple[Repeat, ...]:

@@ -9,7 +9,7 @@ from typing import Literal
 from statllama.config.stage import TrainingSpec
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
-from statllama.data.select import COPIES, SelectedSource, Selection
+from statllama.data.selection import COPIES, SelectedSource, Selection
 from statllama.data.suspects import STRONG
 from statllama.errors import DataError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens
 from statllama.data.prepare import choose_rows, prepare, settled
 from statllama.data.report import MixtureReport
-from statllama.data.select import Guard, Selection, select, texts_at
+from statllama.data.select import Guard, select, texts_at
+from statllama.data.selection import Selection
 from statllama.data.sources import rows, source_name
 from statllama.data.tokenise import Prompt, Tokeniser
 from statllama.data.verdicts import Verdict, judge
@@ -80,7 +81,7 @@ def _check_stage(session: Session, spec: TrainingSpec) -> StageCheck:
         if any(source.faulty or not len(source.kept) for source in selection.sources):
             return StageCheck(spec, selection, None, judge(spec, selection, None), formats)
         if selection.copies and guard.decontaminate == "stop":
-            guard = Guard(guard.deduplicate)  # they are reported; the rest is looked at all the same
+            guard = replace(guard, decontaminate="ignore")  # they are reported; the rest is looked at all the same
         report = _tokenise(session, spec, guard)
         session.replay(spec)
     except DataError as error:
@@ -106,6 +107,7 @@ def _choose(session: Session, spec: TrainingSpec, sources: tuple[SourceSpec, ...
             )
         except DataError:
             with TemporaryDirectory(prefix="statllama-") as folder:
+                guard = replace(guard, held=None)  # a faulty row stops it
                 return select(sources, root, guard=guard, scratch=Path(folder), collect_faults=True, progress=progress)
 
 

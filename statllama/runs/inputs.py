@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from statllama.config.benchmarks import TaskFile
+from statllama.config.holdout import Held
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.cache import files_of
 from statllama.errors import InputChanged
@@ -18,18 +19,30 @@ from statllama.store.content import content_hash
 
 
 def input_hashes(
-    spec: StageSpec, root: Path, tasks: Sequence[TaskFile], replayed: Sequence[TrainingSpec] = ()
+    spec: StageSpec,
+    root: Path,
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held] = (),
+    replayed: Sequence[TrainingSpec] = (),
 ) -> dict[str, str]:
-    """Return {path: SHA-256} of the local files that the stage reads: data, local rewards, and the benchmarks whose
-    questions it drops. `replayed`: the stages whose data it replays. DataError or UsageError for one that is not there.
+    """Return {path: SHA-256} of the local files that the stage reads: data, what the recipe holds out (`held`), those
+    of the stages that it replays, local rewards, and the benchmarks whose questions it drops. DataError or UsageError
+    for one that is not there.
     """
-    return {str(path): content_hash(path) for path in _files(spec, root, tasks, replayed)}
+    return {str(path): content_hash(path) for path in _files(spec, root, tasks, held, replayed)}
 
 
-def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], replayed: Sequence[TrainingSpec]) -> list[Path]:
+def _files(
+    spec: StageSpec,
+    root: Path,
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held],
+    replayed: Sequence[TrainingSpec],
+) -> list[Path]:
     if not isinstance(spec, TrainingSpec):
         return []
-    sources = [*spec.sources, *(source for stage in replayed for source in stage.data)]
+    others = (source for stage in replayed for source in stage.data)
+    sources = (*spec.sources, *others, *(one.source for one in held))
     files = [file.path for source in sources for file in files_of(source, root)]
     if own := getattr(stage_module(spec.type), "key_files", None):
         files += own(spec, root)
@@ -42,6 +55,7 @@ def require_inputs(
     spec: StageSpec,
     root: Path,
     tasks: Sequence[TaskFile],
+    held: Sequence[Held] = (),
     replayed: Sequence[TrainingSpec] = (),
 ) -> None:
     """Raise InputChanged, naming the files, when they are not those of `hashes`, as `input_hashes` returned them.
@@ -51,7 +65,8 @@ def require_inputs(
     changed = [f"{path} was deleted" for path in hashes if not Path(path).is_file()]
     changed += [f"{path} was edited" for path, hashed in hashes.items() if _edited(Path(path), hashed)]
     if not changed:
-        changed = [f"{path} is new" for path in map(str, _files(spec, root, tasks, replayed)) if path not in hashes]
+        files = map(str, _files(spec, root, tasks, held, replayed))
+        changed = [f"{path} is new" for path in files if path not in hashes]
     if changed:
         raise InputChanged(
             f"stage {stage}: {'; '.join(changed)} since the run was planned, so its result is not published",

@@ -37,15 +37,17 @@ def key_material(
     root: Path,
     tasks: Sequence[TaskFile] = (),
     siblings: Mapping[str, str] | None = None,
+    held_out: Sequence[Mapping[str, Any]] = (),
     replayed: Sequence[TrainingSpec] = (),
 ) -> dict[str, Any]:
     """Return the material that the key hashes, as plain JSON data.
 
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
-    the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of; `replayed`: the stages
-    whose data it replays.
+    the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of; `held_out`: what the
+    recipe holds out (`held_rows.held_descriptions`), which its stages are not trained on; `replayed`: the stages whose
+    data it replays.
     """
-    return placed(own_material(spec, base, root, tasks, replayed), spec, below, siblings)
+    return placed(own_material(spec, base, root, tasks, held_out, replayed), spec, below, siblings)
 
 
 def own_material(
@@ -53,6 +55,7 @@ def own_material(
     base: Mapping[str, Any],
     root: Path,
     tasks: Sequence[TaskFile] = (),
+    held_out: Sequence[Mapping[str, Any]] = (),
     replayed: Sequence[TrainingSpec] = (),
 ) -> dict[str, Any]:
     """Return the material that does not depend on other stages: see `key_material`. Reads the files that it names."""
@@ -81,6 +84,7 @@ def own_material(
         "numerics": [*numerics, DATA_NUMERICS, *chosen],
         "stage": body | (extras(spec, root) if extras else {}),
         "data": described(spec.data, root),
+        **({"held_out": [dict(each) for each in held_out]} if held_out else {}),
     }
 
 
@@ -149,6 +153,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return "a stage below it changed"
     changes = list(_of_stage(old, new))
     changes += _of_data(before.get("data", []), after.get("data", []))
+    changes += _of_held_out(before.get("held_out", []), after.get("held_out", []))
     if before.get("of") != after.get("of"):
         changes.append("a stage that it blends, or its share, changed")
     return "; ".join(changes)
@@ -201,6 +206,21 @@ def _of_data(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, A
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
         for change in _changed(old, new, f"data.{i}"):
             yield change.replace(".weight ", " share of the mixture ")
+
+
+def _of_held_out(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say how what the recipe's stages are not trained on differs: what is held out, or how it is found."""
+    if before == after:
+        return
+    if not before or not after:
+        yield "rows of the recipe are now held out" if after else "no row of the recipe is held out any more"
+    elif {each["numerics"] for each in before} != {each["numerics"] for each in after}:
+        yield "this version of statllama chooses its rows differently"
+    else:
+        shares = [sorted(each["share"] for each in held if each["share"] is not None) for held in (before, after)]
+        listed = [", ".join(f"{share:g}" for share in of) or "none" for of in shares]
+        words = f" (shares {listed[0]} -> {listed[1]})" if shares[0] != shares[1] else ""
+        yield f"what the recipe holds out of training changed{words}"
 
 
 def _changed(before: Any, after: Any, path: str) -> list[str]:

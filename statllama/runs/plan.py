@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from statllama.config.benchmarks import TaskFile
+from statllama.config.holdout import Held
 from statllama.config.stage import StageSpec, TrainingSpec
-from statllama.data.prepare import settled
+from statllama.data.held_rows import held_descriptions
+from statllama.data.prepare import settled, settled_held
 from statllama.evaluation.gates import GateAnswer, answers
 from statllama.model.identity import base_identity
 from statllama.model.precision import compute_type
@@ -61,10 +63,12 @@ class PlannedStage:
         """Return the stage, with nothing left open: commits in place of branches."""
         return self.fixed.spec
 
-    def require_inputs(self, root: Path, tasks: Sequence[TaskFile]) -> None:
-        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`: the recipe's."""
+    def require_inputs(self, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]) -> None:
+        """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`, `held`: the
+        recipe's.
+        """
         fixed = self.fixed
-        require_inputs(self.spec.name, fixed.hashes, self.spec, root, tasks, fixed.replayed)
+        require_inputs(self.spec.name, fixed.hashes, self.spec, root, tasks, held, fixed.replayed)
 
     @property
     def cached(self) -> bool:
@@ -105,7 +109,8 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
     wanted = recipe.stages[: names.index(until) + 1] if until is not None else recipe.stages
     specs = [_settled(s, recipe.root, store) if isinstance(s, TrainingSpec) else s for s in wanted]
     tasks = recipe.tasks()
-    fixed = [_fixed(spec, base, recipe.root, tasks, specs) for spec in specs]
+    held = settled_held(recipe.held, recipe.root, store.memory)
+    fixed = [_fixed(spec, base, recipe.root, tasks, held, specs) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -129,14 +134,20 @@ def _settled(spec: TrainingSpec, root: Path, store: Store) -> TrainingSpec:
 
 
 def _fixed(
-    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile], stages: Sequence[StageSpec]
+    spec: StageSpec,
+    base: Mapping[str, Any],
+    root: Path,
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held],
+    stages: Sequence[StageSpec],
 ) -> Fixed:
     names = spec.replay.stages if isinstance(spec, TrainingSpec) and spec.replay is not None else ()
     by_name = {stage.name: stage for stage in stages if isinstance(stage, TrainingSpec)}
     replayed = tuple(by_name[name] for name in names)
     # Before the key: a file edited in between is then not as it was hashed.
-    hashes = input_hashes(spec, root, tasks, replayed)
-    return Fixed(spec, own_material(spec, base, root, tasks, replayed), hashes, replayed)
+    hashes = input_hashes(spec, root, tasks, held, replayed)
+    material = own_material(spec, base, root, tasks, held_descriptions(held, root), replayed)
+    return Fixed(spec, material, hashes, replayed)
 
 
 def _arrange(

@@ -18,6 +18,7 @@ from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import this_machine
 from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
+from statllama.runs.held import HeldBack
 from statllama.runs.loaded import Loaded
 from statllama.runs.replayed import Replayed, replayed_sources
 from statllama.runs.reporting import Reporter
@@ -36,9 +37,11 @@ from statllama.train.steps import steps_of
 if TYPE_CHECKING:
     from statllama.config.source import SourceSpec
     from statllama.data.encode import Kind
+    from statllama.data.holdout import Holdout
     from statllama.data.prepare import Prepared
     from statllama.data.replay import ReplayRows
-    from statllama.data.select import Guard, Selection
+    from statllama.data.select import Guard
+    from statllama.data.selection import Selection
     from statllama.model.base_model import Base
     from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
@@ -82,6 +85,7 @@ class Session:
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
         self._settled: dict[str, TrainingSpec] = {}
+        self.held = HeldBack(recipe, store, self.loaded, reporter)
         self.cache: dict[str, list[str]] = {}
         """{stage: keys of the cached data that it was given}"""
         self.scorer = Scorer(self.loaded, self.tasks, recipe.evaluate, recipe.precision, wait=wait)
@@ -104,7 +108,7 @@ class Session:
         if spec.name not in self._prepared:
             kind = stage_module(spec.type).DATA_KIND
             prepared = self._prepare(spec, self.guard(spec), kind, spec.data, spec.data_options)
-            self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in]
+            self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in, *self.held.kept_in]
             self._prepared[spec.name] = replace(prepared, replay=self.replay(spec))
         return self._prepared[spec.name]
 
@@ -138,7 +142,7 @@ class Session:
         return ReplayRows(parts, spec.train.seed) if parts else None
 
     def _guard_of(self, spec: TrainingSpec, replayed: Replayed) -> Guard:
-        return replace(self.guard(spec), deduplicate=replayed.stage.deduplicate)
+        return replace(self.guard(spec), deduplicate=replayed.stage.deduplicate, stage=replayed.label)
 
     def _stages_of(self, spec: TrainingSpec) -> list[TrainingSpec]:
         """Return the stages whose data it replays, as they are in the plan where one was made."""
@@ -150,17 +154,27 @@ class Session:
         self._settled |= {spec.name: spec for spec in stage.fixed.replayed}
 
     def guard(self, spec: TrainingSpec) -> Guard:
-        """Return the benchmark questions that the stage's rows must not copy."""
+        """Return what the stage's rows must not copy: benchmark questions, and what the recipe holds out."""
         from statllama.data.select import Guard
 
-        return Guard(spec.deduplicate, spec.decontaminate, self.tasks)
+        return Guard(spec.deduplicate, spec.decontaminate, self.tasks, self.held.out, spec.name)
+
+    def holdouts(self) -> tuple[Holdout, ...]:
+        """Return all hold-outs of the recipe, tokenised: those of its stages in order, then `evaluate.holdouts`; of all
+        its stages, also those that are not part of this run.
+        """
+        return self.held.holdouts
+
+    def holdout(self, stage: str) -> Holdout | None:
+        """Return a stage's own hold-out; None when it has none."""
+        return next((held for held in self.holdouts() if held.name == stage), None)
 
     def choose(self, spec: TrainingSpec) -> Selection:
         """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe
         scores.
         """
         selection = self._choose(spec, spec.data, self.guard(spec))
-        self.cache[spec.name] = [selection.kept_in]
+        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
         for one in replayed_sources(spec, self._stages_of(spec)):
             self.cache[spec.name].append(self._choose(spec, one.sources, self._guard_of(spec, one)).kept_in)
         return selection
@@ -251,7 +265,7 @@ class Session:
         self._require_unchanged(stage)
 
     def _require_unchanged(self, stage: PlannedStage) -> None:
-        stage.require_inputs(self.recipe.root, self.tasks)
+        stage.require_inputs(self.recipe.root, self.tasks, self.recipe.held)
         require_identity(self.recipe.base, self.identity, self.store.memory)
 
     def _fit(self, stage: PlannedStage, hold: Hold) -> dict[str, Any]:
@@ -274,6 +288,8 @@ class Session:
         data["contamination"] = prepared.selection.contamination()
         if prepared.replay is not None:
             data["replayed"] = prepared.replay.as_json(spec.replayed)
+        if self.held.out is not None:
+            data["held_out"] = {"sets": self.held.out.counts(), **prepared.selection.held_back()}
         dtype = str(base.dtype).removeprefix("torch.")
         where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
         return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from statllama.config.benchmarks import find_tasks
 from statllama.config.source import SourceSpec
 from statllama.data.prepare import Prepared, choose_rows, prepare
-from statllama.data.select import COPIES, REPEATS, Guard, select, texts_at
+from statllama.data.select import Guard, select, texts_at
+from statllama.data.selection import COPIES, REPEATS
 from statllama.errors import DataError
 from tests.conftest import write_jsonl
 from tests.data.conftest import marked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from statllama.data.select import SelectedSource, Selection
+from statllama.data.selection import SelectedSource, Selection
 from statllama.data.survey import Survey
 from statllama.data.verdicts import judge
 from statllama.stages.sft import Spec

@@ -535,3 +535,22 @@ def test_a_parent_that_is_not_the_parent_is_found_out(
     monkeypatch.setattr(sides.Sides, "_try", lambda *_: nullcontext())
     with pytest.raises(TrainingError, match="before the first step the anchor's divergence"):
         run(path, tmp_path / "w", "stages.one.train.steps=3")
+
+
+def test_what_is_held_out_is_not_replayed(write_recipe: Write, tmp_path: Path) -> None:
+    """Not of the stages below, whose own rows they are, nor from a source that has copies of them."""
+    general(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "general.jsonl").read_text().splitlines()]
+    held = {"held": {"path": "held.jsonl", "format": "messages"}}
+    write_jsonl(tmp_path / "held.jsonl", [rows[3], rows[8]])
+    first = stage("first", data=[{"path": "sft.jsonl", "format": "messages", "holdout": 0.25}])
+    path = write_recipe([first, stage("one", replay={**GENERAL, "stages": ["first"]})], evaluate={"holdouts": held})
+    recipe = recipe_of(path)
+    session = Session(recipe, Store(tmp_path / "w"), Recorder(), StopSignal())
+    prepared = session.prepare(recipe.trained[1])
+    replay = prepared.replay
+    assert replay is not None and len(replay) == 11 + 36
+    below = session.prepare(recipe.trained[0]).dataset
+    assert sorted(map(tuple, below["input_ids"])) == sorted(tuple(replay[i]["input_ids"]) for i in range(11, 47))
+    with pytest.raises(Exception, match="a source that is replayed takes no `holdout`"):
+        recipe_of(path, "stages.one.replay.data.0.holdout=0.5")

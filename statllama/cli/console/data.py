@@ -25,7 +25,7 @@ from statllama.cli.console.terminal import (
 if TYPE_CHECKING:
     from statllama.data.cache import Kept
     from statllama.data.masking import Tokens
-    from statllama.data.select import Selection
+    from statllama.data.selection import Selection
     from statllama.data.verdicts import Verdict
     from statllama.runs.data_check import Preview, StageCheck
     from statllama.runs.suspects_review import Review
