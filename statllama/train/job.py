@@ -12,8 +12,8 @@ from statllama.data.work import Work
 from statllama.model.base_model import Base
 from statllama.store.hold import Hold
 from statllama.store.working_folder import CHECKPOINTS
+from statllama.train.protection import protection_of
 from statllama.train.ranks import ALONE, Ranks
-from statllama.train.side_losses import protection_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -22,8 +22,8 @@ from statllama.store.files import write_json
 from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.protection import FIGURES
 from statllama.train.ranks import ShortOfMemory
-from statllama.train.side_losses import FIGURES
 from statllama.train.sides import Sides
 from statllama.train.step import Batch, Pass, StepTrainer
 

@@ -21,7 +21,8 @@ from statllama.errors import DataError, TrainingError
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.store import Store
-from statllama.train.side_losses import coefficient_after, next_coefficient, protection_of, side_loss
+from statllama.train.protection import protection_of
+from statllama.train.side_losses import coefficient_after, next_coefficient, side_loss
 from tests.conftest import conversations, make_llama, preferences, stage, write_jsonl
 from tests.reference import relative
 from tests.running import Recorder, adapter_bytes, losses, recipe_of, run
