@@ -454,7 +454,7 @@ def test_held_out_rows_are_tokenised_as_a_stage_trains(
     write_jsonl(tmp_path / "those.jsonl", [whole[i] for i in chosen])
     train_on, length = ("all", 48) if kind == "documents" else ("responses", 512)
     made = prepared_of(tmp_path, tokenizer, kind, SourceSpec(path="those.jsonl", format=name), held=None, stage="s",
-                       train_on=train_on, max_length=48 if kind == "documents" else 512)  # fmt: skip
+                       train_on=train_on, max_length=length)  # fmt: skip
     found = scored(
         tmp_path, tokenizer, one, kind=kind, train_on=train_on, max_length=48 if kind == "documents" else 512
     )

@@ -54,6 +54,8 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
     for spec in (stage.spec for stage in stages):
         if isinstance(spec, TrainingSpec) and (note := protection_note(spec)):
             Out.print(f"{plain(spec.name)} {plain(note)}")
+    for name, held_out in ((name, measure.held_out) for name, measure in measures.items() if measure.held_out):
+        Out.print(f"{plain(name)}: {held_out}")
     todo = [s for s in stages if not s.cached]
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
 
