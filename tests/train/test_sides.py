@@ -555,3 +555,26 @@ def test_what_is_held_out_is_not_replayed(write_recipe: Write, tmp_path: Path) -
     assert sorted(map(tuple, below["input_ids"])) == sorted(tuple(replay[i]["input_ids"]) for i in range(11, 47))
     with pytest.raises(Exception, match="a source that is replayed takes no `holdout`"):
         recipe_of(path, "stages.one.replay.data.0.holdout=0.5")
+
+
+def test_recomputed_activations_change_nothing(write_recipe: Write, tmp_path: Path) -> None:
+    general(tmp_path)
+    path = write_recipe([stage("zero", train={"steps": 1}), stage("one", train={"steps": 2}, **BOTH)])
+    plain = run(path, tmp_path / "w")["one"]
+    again = run(path, tmp_path / "v", "stages.one.train.gradient_checkpointing=true")["one"]
+    assert adapter_bytes(again) == adapter_bytes(plain)
+
+
+def test_in_16_bits_both_reach_the_slice(write_recipe: Write, tmp_path: Path) -> None:
+    """Under autocast, where casts that a pass without gradients made would be kept, and nothing trained by them."""
+    general(tmp_path)
+    sizes = {"train": {"steps": 2, "precision": "bfloat16"}}
+    replay = {"replay": {**GENERAL, "share": 1.0, "weight": 1.0}}
+    norms = []
+    for how in ({}, replay, {**replay, "anchor": {"coefficient": 50.0}}):
+        found = history(run(write_recipe([stage("one", **sizes, **how)]), tmp_path / "w")["one"])
+        norms.append([entry["grad_norm"] for entry in found])
+    plain, replayed, anchored = norms
+    assert replayed[0] > 1.05 * plain[0], "cross-entropy of the replayed rows"
+    assert anchored[0] == pytest.approx(replayed[0], rel=1e-3), "of a fresh slice the divergence has no gradient"
+    assert anchored[1] > 1.2 * replayed[1]
