@@ -127,7 +127,7 @@ class Sides:
         anchor = self.spec.anchor
         if anchor is None or not anchor.acts:
             return 0.0
-        return coefficient_after(log, anchor.target) if anchor.coefficient is None else anchor.coefficient  # type: ignore[arg-type]
+        return (anchor.coefficient or 0.0) if anchor.target is None else coefficient_after(log, anchor.target)
 
     # ------------------------------------------------------------------ one pass
 
