@@ -26,6 +26,7 @@ from statllama.config.metrics import HOLDOUT
 from statllama.config.missing_files import missing_data, neighbours
 from statllama.config.order import order
 from statllama.config.release import ReleaseSpec, filled_in, release_problems
+from statllama.config.replayed import replay_problems, sources_in
 from statllama.config.selection_problems import selection_problems
 from statllama.config.shipped import (
     BASE_FIELDS,
@@ -171,7 +172,7 @@ class Recipe(Spec):
         body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["base"] = self.base_record
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
-        of_stages = (source for stage in body["stages"] for source in stage.get("data", ()))
+        of_stages = (source for stage in body["stages"] for source in sources_in(stage))
         for source in (*of_stages, *body["evaluate"]["holdouts"].values()):
             for field in SOURCE_FILES:
                 source[field] = anchored(source[field], self.root)
@@ -222,6 +223,7 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = order(stages, _stage_names(data), lines, problems)
+    problems += replay_problems(ordered, stages, _stage_names(data), lines)
     if problems or recipe is None:
         raise RecipeError(str(source), list(dict.fromkeys(problems)))
     given = {field: getattr(recipe.base, field) for field in BASE_FIELDS}

@@ -592,6 +592,8 @@ STAGE = {
     "train_on": {"train_on": "all"},
     "deduplicate": {"deduplicate": "exact"},
     "drift": {"drift": {"max": 0.1, "every": 1}},
+    "replay": {"replay": {"data": [{"problems": {"count": 2}}]}},
+    "anchor": {"anchor": {"on": "own", "coefficient": 1.0}},
 }
 PROBLEMS: dict[str, dict[str, Any]] = {
     "count": {"count": 3},
@@ -611,9 +613,10 @@ def test_the_tables_name_every_field() -> None:
     assert DATA.keys() | PLACE | {"weight", "holdout"} == SourceSpec.model_fields.keys()
     assert ProblemsSpec.model_fields.keys() == PROBLEMS.keys()
     own = {"name", "type", "parents", "data", "lora", "train", "deduplicate", "decontaminate", "drift"}
+    own |= {"replay", "anchor"}
     assert TrainingSpec.model_fields.keys() == own
     assert blend.Spec.model_fields.keys() - own == {"of", "method", "density", "scale", "rank", "seed"}
-    assert sft.Spec.model_fields.keys() - (own - {"deduplicate", "drift"}) == STAGE.keys()
+    assert sft.Spec.model_fields.keys() - (own - {"deduplicate", "drift", "replay", "anchor"}) == STAGE.keys()
     assert dpo.Spec.model_fields.keys() - own == {"beta", "loss", "label_smoothing"}
     assert kto.Spec.model_fields.keys() - own == {"beta", "loss", "desirable_weight", "undesirable_weight"}
     assert BaseModelSpec.model_fields.keys() == {

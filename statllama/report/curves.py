@@ -41,6 +41,9 @@ BEHAVIOUR = (
     Panel("rewards/margins", "Reward margin, chosen less rejected", smooth=True),
     Panel("rewards/accuracies", "Share of pairs ranked right", smooth=True),
     Panel("kl", "KL from the reference, nats a token", smooth=True),
+    Panel("replay_loss", "Loss of replayed rows", smooth=True),
+    Panel("anchor_kl", "Anchor's KL from the parent, nats a token", smooth=True),
+    Panel("anchor_coefficient", "Anchor's coefficient"),
     Panel("drift", "Drift from the parent, nats a token"),
 )
 MACHINE = (Panel("tokens_per_second", "Tokens per second"), Panel("memory", "Peak memory, GiB"))

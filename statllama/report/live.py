@@ -236,6 +236,8 @@ _FIGURES = (
     ("holdout_loss", "held-out loss", "{:.4g}"),
     ("holdout_accuracy", "held-out pairs ranked right", "{:.2f}"),
     ("task_score", "score that is selected on", "{:.3f}"),
+    ("replay_loss", "loss of replayed rows", "{:.4g}"),
+    ("anchor_kl", "anchor", "{:.3g} nats a token"),
     ("drift", "drift", "{:.3g} nats a token"),
     ("tokens_per_second", "tokens per second", "{:,.0f}"),
 )

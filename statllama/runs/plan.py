@@ -38,6 +38,8 @@ class Fixed:
     """See `keys.own_material`."""
     hashes: Mapping[str, str]
     """See `inputs.input_hashes`."""
+    replayed: tuple[TrainingSpec, ...] = ()
+    """The stages below whose data it replays, with nothing left open either."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class PlannedStage:
         """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`, `held`: the
         recipe's.
         """
-        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks, held)
+        fixed = self.fixed
+        require_inputs(self.spec.name, fixed.hashes, self.spec, root, tasks, held, fixed.replayed)
 
     @property
     def cached(self) -> bool:
@@ -107,14 +110,11 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
     # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
     names = [stage.name for stage in recipe.stages]
     wanted = recipe.stages[: names.index(until) + 1] if until is not None else recipe.stages
-    specs = [
-        s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) if isinstance(s, TrainingSpec) else s
-        for s in wanted
-    ]
+    specs = [_settled(s, recipe.root, store) if isinstance(s, TrainingSpec) else s for s in wanted]
     tasks = recipe.tasks()
     require_enough(wanted, tasks, recipe.evaluate)
     held = settled_held(recipe.held, recipe.root, store.memory)
-    fixed = [_fixed(recipe, spec, base, tasks, held) for spec in specs]
+    fixed = [_fixed(recipe, spec, base, tasks, held, specs) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -132,14 +132,32 @@ def rearranged(
     return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True, held=held)
 
 
+def _settled(spec: TrainingSpec, root: Path, store: Store) -> TrainingSpec:
+    """Return the stage with nothing left open about its sources."""
+    changes: dict[str, Any] = {"data": settled(spec.data, root, store.memory)}
+    if spec.replay is not None:
+        replayed = settled(spec.replay.data, root, store.memory)
+        changes["replay"] = spec.replay.model_copy(update={"data": replayed})
+    return spec.model_copy(update=changes)
+
+
 def _fixed(
-    recipe: Recipe, spec: StageSpec, base: Mapping[str, Any], tasks: Sequence[TaskFile], held: Sequence[Held]
+    recipe: Recipe,
+    spec: StageSpec,
+    base: Mapping[str, Any],
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held],
+    stages: Sequence[StageSpec],
 ) -> Fixed:
     root = recipe.root
+    names = spec.replay.stages if isinstance(spec, TrainingSpec) and spec.replay is not None else ()
+    by_name = {stage.name: stage for stage in stages if isinstance(stage, TrainingSpec)}
+    replayed = tuple(by_name[name] for name in names)
     # Before the key: a file edited in between is then not as it was hashed.
-    hashes = input_hashes(spec, root, tasks, held)
+    hashes = input_hashes(spec, root, tasks, held, replayed)
     selects = selection_material(spec, tasks, recipe.evaluate, held, root)
-    return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root), selects), hashes)
+    material = own_material(spec, base, root, tasks, held_descriptions(held, root), selects, replayed)
+    return Fixed(spec, material, hashes, replayed)
 
 
 def held_before(store: Store, name: str) -> tuple[HeldTask, ...]:

@@ -27,6 +27,7 @@ from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
 from statllama.runs.releasing import Maker, Releases
+from statllama.runs.replayed import replay_note
 from statllama.runs.reporting import Reporter
 from statllama.runs.selecting import require_items
 from statllama.runs.session import Session
@@ -253,6 +254,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
+        session.settle(stage)
         if stage.cached:
             session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
@@ -268,6 +270,8 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+            if prepared.replay is not None:
+                session.reporter.note(replay_note(spec, prepared.replay))
             if said := words(prepared.selection):
                 session.reporter.note(f"{spec.name}: {said}")
             for advice in warnings(spec, len(prepared.dataset), steps, width):
@@ -329,6 +333,7 @@ def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
             found[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
+            session.settle(stage)
             with working(session.store):
                 prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
 from statllama.runs.held import HeldBack
 from statllama.runs.loaded import Loaded
+from statllama.runs.replayed import Replayed, replayed_sources
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
 from statllama.runs.signals import StopSignal
@@ -35,8 +36,11 @@ from statllama.train.ranks import ALONE, Ranks
 from statllama.train.steps import steps_of
 
 if TYPE_CHECKING:
+    from statllama.config.source import SourceSpec
+    from statllama.data.encode import Kind
     from statllama.data.holdout import Holdout
     from statllama.data.prepare import Prepared
+    from statllama.data.replay import ReplayRows
     from statllama.data.select import Guard
     from statllama.data.selection import Selection
     from statllama.model.base_model import Base
@@ -82,6 +86,7 @@ class Session:
         self.loaded.on_base(self._require_lengths)
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
+        self._settled: dict[str, TrainingSpec] = {}
         self.held = HeldBack(recipe, store, self.loaded, reporter)
         self.cache: dict[str, list[str]] = {}
         """{stage: keys of the cached data that it was given}"""
@@ -105,25 +110,52 @@ class Session:
         So a stage trains on the rows that were checked before the first stage began, whatever happens to the files.
         """
         if spec.name not in self._prepared:
-            prepared = self._prepared[spec.name] = self._prepare(spec)
+            kind = stage_module(spec.type).DATA_KIND
+            prepared = self._prepare(spec, self.guard(spec), kind, spec.data, spec.data_options)
             self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in, *self.held.kept_in]
+            self._prepared[spec.name] = replace(prepared, replay=self.replay(spec))
         return self._prepared[spec.name]
 
-    def _prepare(self, spec: TrainingSpec) -> Prepared:
+    def _prepare(
+        self, spec: TrainingSpec, guard: Guard, kind: Kind, sources: Sequence[SourceSpec], options: Mapping[str, Any]
+    ) -> Prepared:
         from statllama.data.prepare import prepare
 
         with self.reporter.preparing(spec.name) as progress:
             return prepare(
-                stage_module(spec.type).DATA_KIND,
-                spec.data,
+                kind,
+                sources,
                 root=self.recipe.root,
                 tokenizer=self.loaded.tokenizer,
                 cache=self.store.root,
-                guard=self.guard(spec),
+                guard=guard,
                 progress=progress,
                 note=self.reporter.note,
-                **spec.data_options,
+                **options,
             )
+
+    def replay(self, spec: TrainingSpec) -> ReplayRows | None:
+        """Prepare what the stage replays, held to what its own rows are held to; None where it replays nothing."""
+        from statllama.data.replay import Part, ReplayRows
+
+        parts = []
+        for one in replayed_sources(spec, self._stages_of(spec)):
+            made = self._prepare(spec, self._guard_of(spec, one), one.kind, one.sources, one.options)
+            self.cache.setdefault(spec.name, []).extend([made.selection.kept_in, made.kept_in])
+            parts.append(Part(made.dataset, one.kind, made.report, made.selection, one.label))
+        return ReplayRows(parts, spec.train.seed) if parts else None
+
+    def _guard_of(self, spec: TrainingSpec, replayed: Replayed) -> Guard:
+        return replace(self.guard(spec), deduplicate=replayed.stage.deduplicate, stage=replayed.label)
+
+    def _stages_of(self, spec: TrainingSpec) -> list[TrainingSpec]:
+        """Return the stages whose data it replays, as they are in the plan where one was made."""
+        names = spec.replay.stages if spec.replay is not None else ()
+        return [self._settled.get(name) or self.recipe.training_stage(name) for name in names]
+
+    def settle(self, stage: PlannedStage) -> None:
+        """Take the stages whose data it replays as they are in the plan: a branch on the hub may move meanwhile."""
+        self._settled |= {spec.name: spec for spec in stage.fixed.replayed}
 
     def guard(self, spec: TrainingSpec) -> Guard:
         """Return what the stage's rows must not copy: benchmark questions, and what the recipe holds out."""
@@ -145,19 +177,25 @@ class Session:
         """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe
         scores.
         """
+        selection = self._choose(spec, spec.data, self.guard(spec))
+        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
+        for one in replayed_sources(spec, self._stages_of(spec)):
+            self.cache[spec.name].append(self._choose(spec, one.sources, self._guard_of(spec, one)).kept_in)
+        return selection
+
+    def _choose(self, spec: TrainingSpec, sources: Sequence[SourceSpec], guard: Guard) -> Selection:
         from statllama.data.prepare import choose_rows
 
         with self.reporter.preparing(spec.name) as progress:
             selection = choose_rows(
-                spec.data,
+                sources,
                 root=self.recipe.root,
-                guard=self.guard(spec),
+                guard=guard,
                 cache=self.store.root,
                 progress=progress,
                 note=self.reporter.note,
             )
         selection.require_clean()
-        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
@@ -166,6 +204,7 @@ class Session:
 
         All ranks call it. Rank 0 holds the lock, prepares the data and publishes; the others train along.
         """
+        self.settle(stage)
         with self.ranks.one_fate():
             entry = self._train(stage) if self.ranks.first else self._train_along(stage)
         self.stop.obey()
@@ -251,6 +290,8 @@ class Session:
         write_json(job.folder / "out" / "history.json", outcome.history)
         data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
         data["contamination"] = prepared.selection.contamination()
+        if prepared.replay is not None:
+            data["replayed"] = prepared.replay.as_json(spec.replayed)
         if self.held.out is not None:
             data["held_out"] = {"sets": self.held.out.counts(), **prepared.selection.held_back()}
         dtype = str(base.dtype).removeprefix("torch.")
@@ -260,13 +301,14 @@ class Session:
     def _job(self, stage: PlannedStage, hold: Hold | None = None) -> Job:
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
-        dataset, base = self.prepare(spec).dataset, self.loaded.base(spec.train.precision)
+        prepared, base = self.prepare(spec), self.loaded.base(spec.train.precision)
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         return Job(
             spec=spec,
             base=base,
             parents=parents,
-            dataset=dataset,
+            dataset=prepared.dataset,
+            replay=prepared.replay,
             data_kind=stage_module(spec.type).DATA_KIND,
             folder=Path(self.ranks.broadcast(str(self._folder(stage)) if self.ranks.first else "")),
             root=self.recipe.root,

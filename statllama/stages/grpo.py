@@ -119,6 +119,11 @@ class Spec(TrainingSpec):
     @model_validator(mode="after")
     def _grpo_rules(self) -> Self:
         train = self.train
+        if self.replay is not None or self.anchor is not None:
+            raise ValueError(
+                "`replay` and `anchor` are for cpt, sft, dpo and kto: a grpo stage has a KL term of its own, `beta`, "
+                "towards the stack that it is trained on"
+            )
         if train.packing:
             raise ValueError("packing is for cpt and sft; completions are trained unpacked: set `packing: false`")
         if train.batch_size % self.generations:

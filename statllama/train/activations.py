@@ -87,7 +87,8 @@ def place_of(job: Job) -> Place:
 def rows_of(job: Job) -> Rows:
     """Return what is known of the stage's rows."""
     joined = job.base.backend == "unsloth" and joins_rows(job.base.model)
-    return Rows.of(job.spec, lengths(job.dataset, job.data_kind), joined=joined)
+    replay = None if job.replay is None else job.replay.lengths
+    return Rows.of(job.spec, lengths(job.dataset, job.data_kind), joined=joined, replay=replay)
 
 
 def _shape(job: Job) -> Shape:

@@ -13,11 +13,13 @@ from statllama.evaluation.chosen import Chosen
 from statllama.model.base_model import Base
 from statllama.store.hold import Hold
 from statllama.store.working_folder import CHECKPOINTS
+from statllama.train.protection import protection_of
 from statllama.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from statllama.data.replay import ReplayRows
     from statllama.model.adapter import Adapter
     from statllama.train.selection import Validation
 
@@ -48,6 +50,8 @@ class Job:
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
     validation: Validation | None = None
     """What its steps are compared on, where `train.select` is set."""
+    replay: ReplayRows | None = None
+    """The rows that it replays, if any."""
     ranks: Ranks = ALONE
     """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
 
@@ -101,6 +105,7 @@ class Outcome:
         """
         losses = [h["loss"] for h in self.history if "loss" in h]
         drifts = [h["drift"] for h in self.history if "drift" in h and h["step"] == self.adapter_step]
+        protection = protection_of(self.history)
         tail = losses[-max(1, len(losses) // 10) :]
         return {
             "steps": self.steps,
@@ -121,6 +126,7 @@ class Outcome:
             },
             **({"drift": drifts[-1]} if drifts else {}),
             **({"selected": self.selected.as_json()} if self.selected else {}),
+            **({"protection": protection} if protection else {}),
             **self.summary,
         }
 

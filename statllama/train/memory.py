@@ -23,13 +23,15 @@ from statllama.config.lora import DEFAULT_MODULES
 from statllama.model.shape import Shape
 
 Kind = Literal["cpt", "sft", "dpo", "kto", "grpo"]
-Loss = Literal["whole", "tiles", "unsloth"]
+Loss = Literal["whole", "tiles", "unsloth", "sides"]
 MIB, GIB = 2**20, 2**30
 
 OPTIMIZER = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
 """Bytes of state a trained parameter: two float32 moments; of bitsandbytes two bytes and their scales, one in 256."""
 NLL_TILE = 256  # tokens that TRL's chunked loss projects at once
 LOGPROB_TILE = 2048, 8192  # tokens, vocabulary: TRL's chunked log-probabilities
+SIDE_TILE = 128  # positions that replay and anchor project at once (`sides.TILE`)
+SIDE_LOGIT = 20.0  # bytes of a logit there, beside the two in the base's type: four of float32, and one that is squared
 OFFLOADED = 2 * MIB  # Unsloth moves a layer's input to the host's memory if it is larger
 GENERATED = 12  # bytes a logit of the sampled token, in the type of the base and in float32
 
@@ -56,7 +58,8 @@ class Setting:
     """Whether layers are recomputed in the backward pass, and keep their input alone."""
     backend: Literal["transformers", "unsloth"] = "transformers"
     loss: Loss = "tiles"
-    """`whole`: logits of the whole pass. `tiles`: TRL's chunks. `unsloth`: chunks of at most half the free memory."""
+    """`whole`: logits of the whole pass. `tiles`: TRL's chunks. `unsloth`: chunks of at most half the free memory.
+    `sides`: a pass over replayed or anchored rows."""
     masked: bool = True
     """Whether padded rows bring a mask of length x length to attention."""
     answers: float = 1.0
@@ -205,6 +208,8 @@ def loss(setting: Setting, one: Pass, free: float) -> float:
     """Return the bytes of the logits and of what is made of them, at the peak. `free`: left for them."""
     s, w, tokens = setting.shape, setting.width, one.tokens
     language = setting.kind in ("cpt", "sft")
+    if setting.loss == "sides":  # hidden states of the policy, their gradient, and the parent's
+        return (2 * w + SIDE_LOGIT) * s.vocab * min(SIDE_TILE, tokens) + 4 * w * s.hidden * tokens
     if setting.loss == "whole":
         if not language:  # policy in float32, reference in both types; its gradients, stacked and scattered
             return 16 * s.vocab * tokens

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from statllama.store.files import write_json
 from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.protection import FIGURES
 from statllama.train.ranks import ShortOfMemory
+from statllama.train.sides import Sides
 from statllama.train.step import Batch, Pass, StepTrainer
 
 if TYPE_CHECKING:
@@ -53,7 +56,8 @@ class StageTrainer(StepTrainer):
     fresh_start = True
     measuring: tuple[Measuring, ...] = ()
     """What measures it while it trains: a cap on drift, a selection."""
-    shown: tuple[str, ...] = ("rewards/", "drift", "holdout_", "task_score")
+    sides: Sides | None = None
+    shown: tuple[str, ...] = ("rewards/", "drift", "holdout_", "task_score", *FIGURES)
     """Prefixes of the logged figures that are reported beside the loss."""
     checked = False
     """Whether the reference and the first loss of this run were checked."""
@@ -75,11 +79,11 @@ class StageTrainer(StepTrainer):
         """
         known = self.checked, self._batch_checked
         self.checked = self._batch_checked = True  # the pass is no batch of the data's, nor its loss the first one
-        waiting = self.heaviest(step)
+        waiting = self._tries(model, step)
         while waiting:
             before, held = self._before(), None
             try:
-                self._take(model, waiting[:1])
+                waiting[0]()
                 self._ranks.any(False)  # all have come so far
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -90,8 +94,15 @@ class StageTrainer(StepTrainer):
                 del waiting[0]
             else:
                 self._shrink(held or self._tell_short())
-                waiting = self.heaviest(step)
+                waiting = self._tries(model, step)
         self.checked, self._batch_checked = known
+
+    def _tries(self, model: Any, step: Any) -> list[Callable[[], object]]:
+        """Return what runs each of the heaviest passes, those beside the stage's own rows too."""
+        own: list[Callable[[], object]] = [partial(self._take, model, [one]) for one in self.heaviest(step)]
+        if self.sides is None:
+            return own
+        return own + [partial(self.sides.try_pass, self, model, one) for one in self.sides.heaviest(self.micro_tokens)]
 
     def heaviest(self, step: Any) -> list[Pass]:
         """Return the passes under the budget that need the most memory of all that the stage may make, by its rows."""

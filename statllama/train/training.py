@@ -33,6 +33,7 @@ from statllama.train.job import Job, Outcome
 from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
 from statllama.train.selection import Selection
+from statllama.train.sides import Sides
 from statllama.train.trackers import prepare_trackers
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
@@ -76,6 +77,7 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
         require_batch(trainer, job.spec.train.batch_size)
         trainer.micro_tokens = min(job.ranks.gather(budget(job, checkpointing)))
         trainer.untried = job.ranks.any(tight(job))
+        trainer.sides = Sides.of(job)
         _restore(model, start)
         return _fit(job, trainer, model)
     finally:

@@ -55,6 +55,14 @@ def spec_of(kind: str, **fields: Any) -> StageSpec:
         problems = {"count": 3, "topics": ["means"], "difficulty": [1]}
         body |= {"data": [{"path": "a.jsonl", "format": "messages"}, {"problems": problems, "format": "messages"}]}
         body |= {"drift": {"max": 0.5}, "train": {"steps": 20, "select": {"on": "exam"}}}
+    if kind not in ("blend", "grpo"):
+        replay = {
+            "data": [{"path": "a.jsonl", "format": "messages"}],
+            "stages": ["x"],
+            "weight": 2.0,
+            "train_on": "all",
+        }
+        body |= {"replay": replay, "anchor": {"on": "replay", "target": 0.1}}
     return stage_module(kind).Spec.model_validate(body)
 
 
@@ -64,6 +72,7 @@ OTHER: dict[str, Any] = {
     **{"layout": "{answer}", "columns": {"a": "b"}, "where": {"a": "b"}, "min_chars": 2, "max_chars": 9, "limit": 1},
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
+    **{"stages": ("p",), "coefficient": 2.0, "replay": None, "anchor": None},
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
     **{
         "options": {"most": 3},

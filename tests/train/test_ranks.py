@@ -162,6 +162,33 @@ def test_ranks_learn_what_one_process_learns(
         assert (other["steps"], other["notes"], other["changed"]) == (0, [], [])
 
 
+def test_ranks_share_replayed_and_anchored_rows(group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:
+    """With fewer of them than ranks in a step, and a coefficient that adapts to what all of them measured."""
+    folder = recipe.parent
+    unequal("cpt", folder, 5)
+    replay = {"data": [{"path": str(folder / "cpt.jsonl"), "format": "text"}], "share": 0.25, "train_on": "all"}
+    both = {"replay": replay, "anchor": {"on": "replay", "target": 0.01}}
+    stages = [
+        stage("sft", train=TRAIN | {"epochs": 1.0}, **both),
+        stage("dpo", "dpo", train=TRAIN, replay={**replay, "share": 0.75}, anchor={"on": "own", "coefficient": 2.0}),
+        stage("kto", "kto", train=TRAIN, anchor={"on": "own", "coefficient": 2.0}),
+    ]
+    for one in stages:
+        one["data"] = [{**one["data"][0], "path": str(folder / one["data"][0]["path"])}]
+    path = written(tmp_path, json.loads(json.dumps(stages)), base_folder)
+    alone = paths(group.run("train", 1, path, tmp_path / "alone"))
+    found = paths(group.run("train", 3, path, tmp_path / "ranks"))
+    for name, theirs in alone.items():
+        assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
+        for got, wanted in zip(history(found[name]), history(theirs), strict=True):
+            assert got.keys() == wanted.keys()
+            figures = [k for k in wanted if k.startswith(("loss", "replay", "anchor", "grad_norm"))]
+            assert len(figures) > 3
+            assert all(got[k] == pytest.approx(wanted[k], rel=1e-3, abs=1e-6) for k in figures)
+        for counted in ("trained", "read"):
+            assert metrics(found[name])["work"][counted]["logits"] == metrics(theirs)["work"][counted]["logits"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:

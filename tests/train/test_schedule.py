@@ -112,7 +112,7 @@ def job_of(shape: dict[str, Any], notes: list[str], **train: Any) -> Any:
     base = SimpleNamespace(model=model, dtype=torch.bfloat16, backend="transformers")
     return SimpleNamespace(
         spec=stage_module("sft").Spec.model_validate(body),
-        base=base, parents=(), dataset=rows, data_kind="conversations", on_note=notes.append,
+        base=base, parents=(), dataset=rows, data_kind="conversations", replay=None, on_note=notes.append,
     )  # fmt: skip
 
 

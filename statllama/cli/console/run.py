@@ -173,7 +173,8 @@ class ConsoleReporter(RunProgress):
         self._last_line = now
         speed = f"{event.tokens_per_second:,.0f} tok/s  " if event.tokens_per_second else ""  # not of the first step
         figures = _rollouts(event.extra) + (
-            f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  {speed}"
+            f"loss {event.loss:.4f}  {_beside(event.extra)}|grad| {event.grad_norm:.3f}  "
+            f"lr {event.learning_rate:.2e}  {speed}"
             f"{memory(self.state.stages[event.stage])}"
         )
         run = f"; run: {left_of(self.state, self.clock())}" if len(self.state.stages) > 1 or self.state.tasks else ""
@@ -351,6 +352,12 @@ def _rollouts(figures: Mapping[str, float]) -> str:
     parts = [form.format(figures[name]) for name, form in shown if name in figures] if "reward" in figures else []
     parts += [f"cut {figures['completions/clipped_ratio']:.0%}"] if parts else []
     return "".join(f"{part}  " for part in parts)
+
+
+def _beside(figures: Mapping[str, float]) -> str:
+    """Return a step's figures of replay and anchor; empty without."""
+    shown = (("replay_loss", "replay {:.4f}"), ("anchor_kl", "KL {:.2g}"), ("anchor_coefficient", "x {:.3g}"))
+    return "".join(f"{form.format(figures[name])}  " for name, form in shown if name in figures)
 
 
 def _learned(metrics: Mapping[str, Any]) -> str:

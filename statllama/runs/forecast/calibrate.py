@@ -150,7 +150,7 @@ def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
             "select": None,
         }
     )
-    return spec.model_copy(update={"train": train, "drift": None})
+    return spec.model_copy(update={"train": train, "drift": None, "replay": None, "anchor": None})
 
 
 def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, watch: _Watch) -> Iterator[Sample]:

@@ -20,7 +20,16 @@ from statllama.runs.forecast.disk import Disk, disk
 from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.remedies import Remedy, remedies, smallest
 from statllama.stages import stage_module
-from statllama.train.fit import Place, Rows, device_bytes, largest_budget, recomputed, setting_of, stage_need
+from statllama.train.fit import (
+    Place,
+    Rows,
+    device_bytes,
+    largest_budget,
+    needs_beside,
+    recomputed,
+    setting_of,
+    stage_need,
+)
 from statllama.train.memory import Pass, need
 from statllama.train.steps import steps_of
 
@@ -115,7 +124,8 @@ def forecast(
 def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, data: Prepared) -> StageForecast:
     known = lengths(data.dataset, stage_module(spec.type).DATA_KIND)
     joined = place.cuda and place.backend == "unsloth" and spec.type in ("cpt", "sft")
-    rows, steps = Rows.of(spec, known, joined=joined), steps_of(spec, len(data.dataset))
+    replay = None if data.replay is None else data.replay.lengths
+    rows, steps = Rows.of(spec, known, joined=joined, replay=replay), steps_of(spec, len(data.dataset))
     free = device.free
     again = recomputed(shape, spec, free, place, rows)
     budget = largest_budget(shape, spec, free, place, rows, again)
@@ -125,6 +135,8 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
     drawn = [need(setting, one, free - place.overhead.fixed).allocated for one in _drawn(spec, rows, used)]
     # Of so many steps the largest: half of all runs stay below it.
     usual = float(np.quantile(drawn, 0.5 ** (1 / max(1, steps)))) if drawn else worst.allocated
+    beside = needs_beside(setting, spec, rows, used, free - place.overhead.fixed)
+    usual = max([usual, *(one.allocated for one in beside)])
     high = device_bytes(worst.allocated, place)[1]
     low, middle = place.overhead.fixed + usual, device_bytes(min(usual, worst.allocated), place)[0]
     figure = Figure(middle, min(low, middle), high, *BASES[place.backend if place.cuda else "cpu"])

@@ -133,12 +133,15 @@ class Timing:
         """Return {low, usual, high: what a stage computes}, from its prepared rows: its steps, and its validations as
         if none ended it early.
         """
-        data = self.prepare(spec).dataset
+        prepared = self.prepare(spec)
+        data, replay = prepared.dataset, prepared.replay.lengths if prepared.replay is not None else None
         rows = lengths(data, stage_module(spec.type).DATA_KIND)
         joined = self.backend == "unsloth" and self.machine.gpu
         steps = steps_of(spec, len(data))
         shares = WRITTEN if spec.type == "grpo" else dict.fromkeys(ENDS, 1.0)
-        found = {end: expected(spec, rows, steps, joined=joined, written=shares[end]) for end in ENDS}
+        found = {
+            end: expected(spec, rows, steps, joined=joined, written=shares[end], replay=replay) for end in ENDS
+        }
         if spec.train.select is not None and spec.selects_on is not None:
             times = spec.train.select.validations(steps)
             for end, (work, _) in self.counted(spec.selects_on).items():
