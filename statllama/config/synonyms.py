@@ -65,6 +65,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "lora.rslora": ("use_rslora", "peft_use_rslora"),
     "lora.dora": ("use_dora", "peft_use_dora"),
     "lora.target_modules": ("lora_target_modules", "lora_target", "lora_modules", "targets"),
+    "lora.layers": ("layers_to_transform", "lora_layers", "peft_layers_to_transform"),
     "base.model": ("model_name_or_path", "model_name", "base_model", "model_id", "pretrained_model", "model_path"),
     "base.revision": ("model_revision", "revision_of_model"),
     "base.quantization": (
@@ -101,6 +102,7 @@ NOTES: dict[str, str] = {
     "train.warmup": "below 1 it is a share of all steps, from 1 a number of steps",
     "train.precision": "`auto`, `bfloat16`, `float16` or `float32`",
     "train.adam_betas": "both in one list, as in `[0.9, 0.999]`",
+    "lora.layers": "numbers and ranges, counted from 0, as in `[0, 12-23]`",
     "base.quantization": "`nf4`, which is 4 bits, or `none`",
     "stage.train_on": "`responses` or `all`",
     "stage.data": "a list of sources, as in `data: [{path: FILE}]` or `data: [{hub: owner/name}]`",

@@ -110,6 +110,7 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         width=width,
         rank=spec.lora.r,
         modules=[module for module in spec.lora.target_modules if module in DEFAULT_MODULES],
+        layers=spec.lora.layers,
         below=place.below,
         frozen=4 if place.compute == "float16" else width,
         optimizer=OPTIMIZER[spec.train.optimizer],

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from statllama.config.lora import DEFAULT_MODULES
@@ -46,6 +46,8 @@ class Setting:
     rank: int = 16
     modules: Collection[str] = DEFAULT_MODULES
     """Modules with a slice that trains."""
+    layers: Collection[int] | None = None
+    """Layers with such modules, counted from 0; None: all."""
     below: int = 0
     """Sum of the ranks of the frozen slices."""
     frozen: int = 2
@@ -77,7 +79,12 @@ class Setting:
     @property
     def trained(self) -> int:
         """Return the parameters that train."""
-        return self.shape.slice_parameters(self.rank, self.modules)
+        return self.shape.slice_parameters(self.rank, self.modules, self.layers)
+
+    @property
+    def adapted(self) -> int:
+        """Return the number of layers with a slice that trains."""
+        return self.shape.layers if self.layers is None else len(self.layers)
 
     @property
     def weights(self) -> float:
@@ -154,6 +161,16 @@ def saved(setting: Setting, length: int) -> float:
     return norms + attention + w * (inputs + mlp + slices)
 
 
+def _passed(setting: Setting, length: int) -> float:
+    """Return the bytes a token that layers without a slice that trains keep: those above the first with one pass its
+    gradient on, those below it keep nothing.
+    """
+    if setting.layers is None:
+        return 0.0
+    above = setting.shape.layers - min(setting.layers) - len(setting.layers)
+    return above * saved(replace(setting, modules=()), length)
+
+
 def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     """Return the memory that training needs whose largest forward pass is `one`.
 
@@ -163,10 +180,11 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     static, row = setting.static, (4 if setting.float_base else w) * s.hidden * tokens
     layer_saved = tokens * saved(setting, one.length)
     # A layer's slices as attention and MLP multiply them: joined with the frozen ones, else cast from float32.
-    joined = w * (p + s.slice_parameters(setting.below, setting.modules)) / s.layers if setting.below else 0.0
-    cast = joined or (w * p / s.layers if w < 4 else 0.0)
+    frozen = s.slice_parameters(setting.below, setting.modules, setting.layers)
+    joined = w * (p + frozen) / setting.adapted if setting.below else 0.0
+    cast = joined or (w * p / setting.adapted if w < 4 else 0.0)
     if not setting.recompute:
-        kept = s.layers * (layer_saved + cast)
+        kept = setting.adapted * (layer_saved + cast) + tokens * _passed(setting, one.length)
     else:
         kept = float(s.layers * row)
         if setting.backend == "unsloth":

@@ -34,6 +34,16 @@ def require_length(spec: TrainingSpec, positions: int) -> None:
         )
 
 
+def require_layers(spec: TrainingSpec, layers: int) -> None:
+    """Raise TrainingError when a stage trains a layer that the base, of so many `layers`, has not."""
+    if spec.lora.layers is not None and spec.lora.layers[-1] >= layers:
+        raise TrainingError(
+            f"stage {spec.name}: lora.layers has layer {spec.lora.layers[-1]}, but the base has {layers} layers, 0 to "
+            f"{layers - 1}",
+            remedy=f"--set stages.{spec.name}.lora.layers={layers // 2}-{layers - 1}",
+        )
+
+
 def require_batch(trainer: Any, batch: int) -> None:
     """Raise TrainingError when several GPUs are visible: each would get a batch of its own, which changes the
     effective batch.

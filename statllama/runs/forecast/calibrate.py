@@ -108,7 +108,8 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
     spec = stage.spec
     assert isinstance(spec, TrainingSpec)
     base, below = timing.loaded.base(spec.train.precision), below_of(stage, planned)
-    ranks, parents = Ranks.of(spec.lora.target_modules, spec.lora.r, below), _blank(base, below)
+    lora = spec.lora
+    ranks, parents = Ranks.of(lora.target_modules, lora.r, below, lora.layers), _blank(base, below)
     dataset, place = timing.prepare(spec).dataset, timing.place(spec.train.precision)
     for quarters in QUARTERS:
         watch = _Watch(stop, time.monotonic())

@@ -39,7 +39,8 @@ def disk(shape: Shape, spec: StageSpec, steps: int, rows: float = 0.0, rank: int
     if not isinstance(spec, TrainingSpec):
         return Disk(4 * shape.slice_parameters(rank, list(shape.matrices)) + HEADERS)
     train = spec.train
-    slice_ = shape.slice_parameters(spec.lora.r, [name for name in spec.lora.target_modules if name in shape.matrices])
+    modules = [name for name in spec.lora.target_modules if name in shape.matrices]
+    slice_ = shape.slice_parameters(spec.lora.r, modules, spec.lora.layers)
     one = slice_ * (4 + OPTIMIZER[train.optimizer] + 4 * (spec.drift is not None)) + HEADERS
     there = min(train.keep_checkpoints + 1, math.ceil(steps / train.checkpoint_every)) if steps else 0
     return Disk(4 * slice_ + HEADERS, there * one, rows)
