@@ -241,13 +241,14 @@ class Session:
     def _job(self, stage: PlannedStage, hold: Hold | None = None) -> Job:
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
-        dataset, base = self.prepare(spec).dataset, self.loaded.base(spec.train.precision)
+        prepared, base = self.prepare(spec), self.loaded.base(spec.train.precision)
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         return Job(
             spec=spec,
             base=base,
             parents=parents,
-            dataset=dataset,
+            dataset=prepared.dataset,
+            left_out=prepared.report.left_out > 0,
             data_kind=stage_module(spec.type).DATA_KIND,
             folder=Path(self.ranks.broadcast(str(self._folder(stage)) if self.ranks.first else "")),
             root=self.recipe.root,

@@ -140,6 +140,7 @@ class StageTrainer(StepTrainer):
             kind=self.job.data_kind,  # type: ignore[arg-type]
             train_on=spec.train_on,  # type: ignore[attr-defined]
             max_length=spec.train.max_length,
+            left_out=self.job.left_out,
         )
 
     def _require_parents_act(self, model: Any, batch: Batch) -> None:
