@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
-from statllama.config.keyed import Unkeyed
+from statllama.config.keyed import AddedLater, Unkeyed
 from statllama.config.spec import Count, Fraction, NonNegative, Positive, Spec
 
 
@@ -30,9 +30,17 @@ class TrainSpec(Spec):
     """Optimizer steps."""
     learning_rate: NonNegative = 2e-5
     """Peak learning rate. Zero is allowed: it leaves every logit unchanged."""
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    schedule: Literal["linear", "cosine", "constant", "cosine_with_min", "wsd"] = "linear"
     """Shape after warm-up, as Transformers has it. Of the n steps after warm-up the first has the peak rate, the last
-    1 / n of it (`linear`) or about 2.5 / n^2 (`cosine`); 0 would be that of the step after. `constant`: the peak."""
+    1 / n of it (`linear`) or about 2.5 / n^2 (`cosine`); 0 would be that of the step after. `constant`: the peak. With
+    m = `min_rate`, `cosine_with_min` is m + (1 - m) times `cosine`. `wsd` (warm-up, stable, decay; arXiv 2404.06395):
+    the peak, and in the i-th of the last d steps (`decay`) m + (1 - m) (1 - sqrt((i - 1) / d)) of it (2405.18392)."""
+    min_rate: Annotated[Fraction | None, AddedLater()] = None
+    """Least rate of `cosine_with_min` (None: 0.1) and `wsd` (None: 0), as a share of the peak; it is that of the step
+    after the last. The warm-up of `wsd` begins there, not at 0."""
+    decay: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, AddedLater()] = None
+    """Decay of `wsd`: below 1 a share of all steps (rounded up; at most those after warm-up), from 1 a number of steps.
+    None: 0.1."""
     warmup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Warm-up: below 1 a share of all steps (rounded up), from 1 a number of steps. Of w warm-up steps step i has
     (i - 1) / w of the peak rate, as in Transformers: the first step has rate 0, so it teaches nothing."""
@@ -84,12 +92,26 @@ class TrainSpec(Spec):
             raise ValueError("give `epochs` or `steps`, not both: set the unwanted one to null")
         if self.warmup >= 1 and self.warmup % 1:
             raise ValueError(f"`warmup` {self.warmup:g}: from 1 it is a number of steps, and this is no whole one")
+        self._require_schedule()
         if self.steps is not None and self.warmup > self.steps:
             raise ValueError(
                 f"`warmup` {self.warmup:g} is above `steps` {self.steps}, so the stage would never reach its learning "
                 "rate"
             )
         return self
+
+    def _require_schedule(self) -> None:
+        """Raise ValueError for a field that the schedule does not have, and for a decay without room."""
+        if self.min_rate is not None and self.schedule not in ("cosine_with_min", "wsd"):
+            raise ValueError(f"`min_rate` is for `cosine_with_min` and `wsd`; `{self.schedule}` has no least rate")
+        if self.decay is None:
+            return
+        if self.schedule != "wsd":
+            raise ValueError(f"`decay` is for `schedule: wsd`, not `{self.schedule}`; see also `weight_decay`")
+        if self.decay >= 1 and self.decay % 1:
+            raise ValueError(f"`decay` {self.decay:g}: from 1 it is a number of steps, and this is no whole one")
+        if max(self.warmup, self.decay) < 1 < self.warmup + self.decay:
+            raise ValueError(f"`warmup` {self.warmup:g} and `decay` {self.decay:g} are more than all steps together")
 
     @model_validator(mode="before")
     @classmethod

@@ -64,7 +64,14 @@ OTHER: dict[str, Any] = {
     **{"layout": "{answer}", "columns": {"a": "b"}, "where": {"a": "b"}, "min_chars": 2, "max_chars": 9, "limit": 1},
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
-    **{"precision": "bfloat16", "layers": (0, 3), "problems": ProblemsSpec(count=2), "syllabus": "ap"},
+    **{
+        "precision": "bfloat16",
+        "layers": (0, 3),
+        "min_rate": 0.1,
+        "decay": 0.1,
+        "problems": ProblemsSpec(count=2),
+        "syllabus": "ap",
+    },
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
