@@ -68,6 +68,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "lora.dora": ("use_dora", "peft_use_dora"),
     "lora.target_modules": ("lora_target_modules", "lora_target", "lora_modules", "targets"),
     "lora.layers": ("layers_to_transform", "lora_layers", "peft_layers_to_transform"),
+    "lora.plus_ratio": ("loraplus_lr_ratio", "lora_plus_ratio", "loraplus_ratio", "lora_plus"),
     "base.model": ("model_name_or_path", "model_name", "base_model", "model_id", "pretrained_model", "model_path"),
     "base.revision": ("model_revision", "revision_of_model"),
     "base.quantization": (

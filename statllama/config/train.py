@@ -50,19 +50,34 @@ class TrainSpec(Spec):
     """Token budget of a forward pass, padding included: a step's rows are split into passes under it, a longer row is
     one by itself; grpo also generates under it. Halved when memory runs out. Not in the key: it changes rounding."""
     weight_decay: NonNegative = 0.0
-    """Decoupled weight decay (AdamW) on the new slice."""
+    """Decoupled weight decay (AdamW) on the new slice: each step takes rate times this off every weight."""
     max_grad_norm: Positive = 1.0
     """Gradients are clipped to this global L2 norm."""
     max_length: Annotated[int, Field(ge=8)] = 2048
     """Maximum tokens per row; longer rows are cut, and counted. A grpo row is a prompt and its completion."""
     packing: bool = False
     """Put several examples into one row of at most `max_length` tokens, without attention between them."""
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
-    """`adamw_8bit` and `paged_adamw_8bit` come from bitsandbytes and need CUDA."""
+    optimizer: Literal[
+        "adamw_torch",
+        "adamw_torch_fused",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "lion",
+        "adafactor",
+        "schedule_free_adamw",
+    ] = "adamw_torch"
+    """`adamw_8bit` and `paged_adamw_8bit` come from bitsandbytes and need CUDA. `lion` (arXiv 2302.06675, bitsandbytes,
+    32 bits) moves each weight by the whole rate, so it wants a rate of a third to a tenth of AdamW's. `adafactor`
+    (1804.04235) keeps row and column means of the second moment and no first one; it takes this stage's rate, with
+    updates clipped to a mean square of 1. `schedule_free_adamw` (2405.15682; extra `schedulefree`) wants
+    `schedule: constant`: its result is an average of the steps' weights, weighted by the square of the highest rate
+    so far."""
     adam_betas: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.9, 0.999)
-    """Decay of Adam's first and second moment."""
+    """Decay of Adam's first and second moment. `lion` mixes gradient and moment by the first and keeps the moment by
+    the second (its paper has [0.9, 0.99]); for `schedule_free_adamw` the first is the weight of the average in the
+    weights at which gradients are taken. `adafactor` has none."""
     adam_epsilon: Positive = 1e-8
-    """Adam's epsilon."""
+    """Adam's epsilon. `lion` and `adafactor` have none."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Compute type of the base: `auto` is bfloat16 on CUDA (float16 where bfloat16 is missing), float32 on a CPU.
     `bfloat16` there too halves activations, and is faster where the CPU multiplies in it (`statllama doctor` says). In
@@ -93,6 +108,7 @@ class TrainSpec(Spec):
         if self.warmup >= 1 and self.warmup % 1:
             raise ValueError(f"`warmup` {self.warmup:g}: from 1 it is a number of steps, and this is no whole one")
         self._require_schedule()
+        self._require_optimizer()
         if self.steps is not None and self.warmup > self.steps:
             raise ValueError(
                 f"`warmup` {self.warmup:g} is above `steps` {self.steps}, so the stage would never reach its learning "
@@ -112,6 +128,22 @@ class TrainSpec(Spec):
             raise ValueError(f"`decay` {self.decay:g}: from 1 it is a number of steps, and this is no whole one")
         if max(self.warmup, self.decay) < 1 < self.warmup + self.decay:
             raise ValueError(f"`warmup` {self.warmup:g} and `decay` {self.decay:g} are more than all steps together")
+
+    def _require_optimizer(self) -> None:
+        """Raise ValueError for a setting that the optimizer does not have."""
+        kind, fields = self.optimizer, type(self).model_fields
+        without = {"lion": ("adam_epsilon",), "adafactor": ("adam_betas", "adam_epsilon")}.get(kind, ())
+        for name in without:
+            if getattr(self, name) != fields[name].default:
+                raise ValueError(f"`{name}` is set, and `optimizer: {kind}` has none: leave it out")
+        if kind == "schedule_free_adamw":
+            if self.schedule != "constant":
+                raise ValueError(
+                    f"`optimizer: {kind}` averages weights in place of a schedule that ends, so it wants "
+                    f"`schedule: constant`, with a warm-up or without; got `{self.schedule}`"
+                )
+            if not self.adam_betas[0]:
+                raise ValueError(f"`optimizer: {kind}` divides by the first of `adam_betas`, which is 0")
 
     @model_validator(mode="before")
     @classmethod

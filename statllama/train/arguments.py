@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from statllama.train.optimizers import NAMES
 from statllama.train.steps import COSINE_LEAST, count_steps, decay_steps
 from statllama.train.trackers import PROJECT
 
@@ -74,7 +75,7 @@ def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "optim": train.optimizer,
+        "optim": NAMES.get(train.optimizer, train.optimizer),
         "adam_beta1": train.adam_betas[0],
         "adam_beta2": train.adam_betas[1],
         "adam_epsilon": train.adam_epsilon,

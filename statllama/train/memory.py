@@ -26,8 +26,12 @@ Kind = Literal["cpt", "sft", "dpo", "kto", "grpo"]
 Loss = Literal["whole", "tiles", "unsloth"]
 MIB, GIB = 2**20, 2**30
 
-OPTIMIZER = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
-"""Bytes of state a trained parameter: two float32 moments; of bitsandbytes two bytes and their scales, one in 256."""
+OPTIMIZER = {
+    **{"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03},
+    **{"lion": 4.0, "schedule_free_adamw": 8.0},
+}
+"""Bytes of state a trained parameter: two float32 moments, or one; of bitsandbytes two bytes and their scales, one in
+256; of the schedule-free one the fast weights and the second moment."""
 NLL_TILE = 256  # tokens that TRL's chunked loss projects at once
 LOGPROB_TILE = 2048, 8192  # tokens, vocabulary: TRL's chunked log-probabilities
 OFFLOADED = 2 * MIB  # Unsloth moves a layer's input to the host's memory if it is larger
@@ -53,7 +57,7 @@ class Setting:
     frozen: int = 2
     """Bytes of a number in a frozen slice: `stack._frozen_type`."""
     optimizer: float = 8.0
-    """Bytes a trained parameter; see `OPTIMIZER`."""
+    """Bytes a trained parameter; see `state_bytes`."""
     recompute: bool = True
     """Whether layers are recomputed in the backward pass, and keep their input alone."""
     backend: Literal["transformers", "unsloth"] = "transformers"
@@ -131,6 +135,15 @@ class Need:
     def allocated(self) -> float:
         """Return the peak."""
         return self.phases[self.phase]
+
+
+def state_bytes(optimizer: str, rank: int) -> float:
+    """Return the bytes of an optimizer's state a trained parameter, of slices of this rank.
+
+    Adafactor keeps a float32 mean for each row and each column of a factor. The `rank` ones are few beside those of the
+    other side, which are the factor's numbers over the rank.
+    """
+    return 4 / rank if optimizer == "adafactor" else OPTIMIZER[optimizer]
 
 
 def nf4(numbers: int) -> float:

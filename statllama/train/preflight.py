@@ -5,6 +5,7 @@ Loads torch only where it is a build for GPUs and has to say whether there is on
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from statllama.errors import TrainingError
@@ -20,6 +21,11 @@ def require_optimizer(spec: TrainingSpec, cuda: bool | None = None) -> None:
         raise TrainingError(
             f"stage {spec.name}: optimizer {spec.train.optimizer} needs CUDA, and this machine has none",
             remedy=f"--set stages.{spec.name}.train.optimizer=adamw_torch",
+        )
+    if spec.train.optimizer == "schedule_free_adamw" and find_spec("schedulefree") is None:
+        raise TrainingError(
+            f"stage {spec.name}: optimizer {spec.train.optimizer} needs the package schedulefree, which is missing",
+            remedy="pip install 'statllama[schedulefree]'",
         )
 
 

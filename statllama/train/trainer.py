@@ -21,6 +21,7 @@ from statllama.store.files import write_json
 from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.optimizers import OptimizedTrainer
 from statllama.train.ranks import ShortOfMemory
 from statllama.train.step import Batch, Pass, StepTrainer
 
@@ -46,7 +47,7 @@ def _smaller_rate(job: Job) -> str:
     return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
 
 
-class StageTrainer(StepTrainer):
+class StageTrainer(OptimizedTrainer, StepTrainer):
     """Mixed into TRL's trainers: exact steps, our checkpoints (the new slice alone), a check of the first batch."""
 
     job: Job

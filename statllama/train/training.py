@@ -29,6 +29,8 @@ from statllama.train.activations import budget, recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
+from statllama.train.memory import state_bytes
+from statllama.train.optimizers import ShowAverage
 from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
 from statllama.train.trackers import prepare_trackers
@@ -92,10 +94,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     trainer.count_from(*(Work.from_json(before.get(name, {})) for name in ("trained", "read")))
     _require_same(job, trainer)
     watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
-    if job.spec.drift is not None:
-        trainer.cap = DriftCap(job.spec, model, job.base, partial(_by_first, job.ranks))
-        trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
-    trainer.add_callback(watcher)
+    _add_callbacks(job, trainer, model, watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     trainer.fresh_start = resumed is None
     if resumed is not None:
@@ -106,12 +105,14 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            checkpoint = None
     if watcher.stopped:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
             "the checkpoint is saved",
             remedy="run the same command again to go on from there",
         )
+    trainer.keep_average(checkpoint)
     drift, history = ended_at(job.spec.drift, trainer.state), _history(trainer.state.log_history)
     adapter_step = _adapter_step(job.spec.drift, history, trainer.state.global_step)
     if drift is not None:
@@ -144,12 +145,26 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     )
 
 
+def _add_callbacks(job: Job, trainer: Any, model: PeftModel, watcher: _Watcher) -> None:
+    """Add what measures the model when a step ends, between showing its averaged weights and hiding them; then the
+    watcher, which takes no request to stop once a measurement ends the stage.
+    """
+    average = ShowAverage(trainer)
+    trainer.add_callback(average.first)
+    if job.spec.drift is not None:
+        trainer.cap = DriftCap(job.spec, model, job.base, partial(_by_first, job.ranks))
+        trainer.add_callback(trainer.cap)
+    trainer.add_callback(average.last)
+    trainer.add_callback(watcher)
+
+
 def _require_space(job: Job, model: PeftModel) -> None:
     """Raise StoreError where the disk has no room for the checkpoints that are kept and the one being written."""
-    # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+    # Weights, the optimizer's state and the temporary copy of one checkpoint, in float32.
     parameters = sum(p.numel() for p in stack.trainable(model).values())
-    copies = 4 if job.spec.drift else 3  # with a cap on drift also the last slice within it
-    require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
+    train, capped = job.spec.train, job.spec.drift is not None  # with a cap on drift also the last slice within it
+    copies = 1 + state_bytes(train.optimizer, job.spec.lora.r) / 4 + capped
+    require_bytes(job.folder, math.ceil(4 * parameters * (copies * (train.keep_checkpoints + 1) + 1)))
 
 
 def _checkpoint(job: Job) -> Path | None:

@@ -68,6 +68,7 @@ OTHER: dict[str, Any] = {
         "precision": "bfloat16",
         "layers": (0, 3),
         "min_rate": 0.1,
+        "plus_ratio": 16.0,
         "decay": 0.1,
         "problems": ProblemsSpec(count=2),
         "syllabus": "ap",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.model.shape import Shape
-from statllama.train.memory import OPTIMIZER
+from statllama.train.memory import state_bytes
 
 HEADERS = 64 * 1024  # bytes beside the weights: configuration, manifest, history
 
@@ -41,6 +41,7 @@ def disk(shape: Shape, spec: StageSpec, steps: int, rows: float = 0.0, rank: int
     train = spec.train
     modules = [name for name in spec.lora.target_modules if name in shape.matrices]
     slice_ = shape.slice_parameters(spec.lora.r, modules, spec.lora.layers)
-    one = slice_ * (4 + OPTIMIZER[train.optimizer] + 4 * (spec.drift is not None)) + HEADERS
+    state = state_bytes(train.optimizer, spec.lora.r)
+    one = slice_ * (4 + state + 4 * (spec.drift is not None)) + HEADERS
     there = min(train.keep_checkpoints + 1, math.ceil(steps / train.checkpoint_every)) if steps else 0
     return Disk(4 * slice_ + HEADERS, there * one, rows)
