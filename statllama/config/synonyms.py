@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "train.adam_betas": ("adam_beta1", "adam_beta2", "betas"),
     "train.adam_epsilon": ("adam_eps", "eps"),
     "train.weight_decay": ("wd",),
+    "train.neftune_alpha": ("neftune_noise_alpha", "noisy_embedding_alpha", "neftune"),
     "train.min_rate": ("min_lr_rate", "min_lr_ratio", "min_lr", "lr_min", "cosine_min_lr_ratio"),
     "train.decay": ("num_decay_steps", "decay_steps", "decay_ratio", "lr_decay_steps"),
     "train.gradient_checkpointing": ("use_gradient_checkpointing", "activation_checkpointing"),

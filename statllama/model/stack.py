@@ -186,6 +186,12 @@ def shown(model: nn.Module) -> range:
     return _view(model).shown
 
 
+def shows_new(model: nn.Module) -> bool:
+    """Return whether the stack shows the slice that trains now."""
+    view = _view(model)
+    return view.parents in view.shown
+
+
 def require_parents(peft: nn.Module, parents: Sequence[Adapter]) -> None:
     """Raise ModelError unless what the stack shows now is `parents`, bit for bit, and nothing besides."""
     for name, layer in _layers(peft):

@@ -30,6 +30,7 @@ from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.job import Job, Outcome
 from statllama.train.memory import state_bytes
+from statllama.train.neftune import noise
 from statllama.train.optimizers import ShowAverage
 from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
@@ -79,7 +80,9 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
         trainer.micro_tokens = min(job.ranks.gather(budget(job, checkpointing)))
         trainer.untried = job.ranks.any(tight(job))
         _restore(model, start)
-        return _fit(job, trainer, model)
+        train = job.spec.train
+        with noise(model, train.neftune_alpha, train.seed, lambda: trainer.state.global_step):
+            return _fit(job, trainer, model)
     finally:
         stack.detach(model)
         job.base.tokenizer.padding_side = "right"

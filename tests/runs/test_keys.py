@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
         "layers": (0, 3),
         "min_rate": 0.1,
         "plus_ratio": 16.0,
+        "neftune_alpha": 5.0,
         "decay": 0.1,
         "problems": ProblemsSpec(count=2),
         "syllabus": "ap",
