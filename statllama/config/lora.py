@@ -35,6 +35,10 @@ class LoraSpec(Spec):
     layers: Annotated[tuple[Layer, ...] | None, Field(min_length=1), AddedLater()] = None
     """Decoder layers that get a slice, from 0: numbers and ranges with both ends, as in `[0, 12-23]`. None: all. The
     others stay what they are below this stage."""
+    init: Annotated[Literal["kaiming", "eva"], AddedLater()] = "kaiming"
+    """A's first values; B's are zero. `kaiming`: drawn, as PEFT does. `eva` (arXiv 2410.07170): principal components of
+    what each module sees in the parent stack, on 8,192 tokens with loss of this stage's rows; on the Transformers
+    backend alone."""
     plus_ratio: Annotated[Positive | None, AddedLater()] = None
     """LoRA+ (arXiv 2402.12354): B's learning rate over A's, which is `train.learning_rate`. Its authors take 16 with a
     rate half as high. None: one rate for both."""

@@ -79,8 +79,8 @@ class TrainSpec(Spec):
     adam_epsilon: Positive = 1e-8
     """Adam's epsilon. `lion` and `adafactor` have none."""
     neftune_alpha: Annotated[Positive | None, AddedLater()] = None
-    """NEFTune (arXiv 2310.05914): noise of up to alpha / sqrt(L d) on the embeddings of an example of L tokens, of width
-    d, while it trains; its authors take 5, 10 or 15. What is drawn depends on the seed, the step and the example's
+    """NEFTune (arXiv 2310.05914): noise of up to alpha / sqrt(L d) on the embeddings, of width d, of an example of L
+    tokens while it trains; its authors take 5, 10 or 15. What is drawn depends on the seed, the step and the example's
     tokens, not on the budget. Not for `grpo`."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Compute type of the base: `auto` is bfloat16 on CUDA (float16 where bfloat16 is missing), float32 on a CPU.

@@ -50,6 +50,16 @@ def require_layers(spec: TrainingSpec, layers: int) -> None:
         )
 
 
+def require_init(spec: TrainingSpec, backend: str) -> None:
+    """Raise TrainingError where a slice is to start from activations that the backend's kernels do not show."""
+    if spec.lora.init == "eva" and backend != "transformers":
+        raise TrainingError(
+            f"stage {spec.name}: lora.init eva looks at what modules see, which the kernels of {backend} do not show",
+            remedy="put STATLLAMA_BACKEND=transformers before the command, or "
+            f"--set stages.{spec.name}.lora.init=kaiming",
+        )
+
+
 def require_batch(trainer: Any, batch: int) -> None:
     """Raise TrainingError when several GPUs are visible: each would get a batch of its own, which changes the
     effective batch.

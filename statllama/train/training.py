@@ -28,6 +28,7 @@ from statllama.train import resident
 from statllama.train.activations import budget, recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
+from statllama.train.initial import initialise
 from statllama.train.job import Job, Outcome
 from statllama.train.memory import state_bytes
 from statllama.train.neftune import noise
@@ -73,6 +74,8 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
     checkpointing = job.ranks.any(recomputes(job))
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, checkpointing)
     try:
+        if _checkpoint(job) is None:
+            initialise(job, model)
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():
             trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
