@@ -22,7 +22,7 @@ def require_optimizer(spec: TrainingSpec, cuda: bool | None = None) -> None:
             f"stage {spec.name}: optimizer {spec.train.optimizer} needs CUDA, and this machine has none",
             remedy=f"--set stages.{spec.name}.train.optimizer=adamw_torch",
         )
-    if spec.train.optimizer == "schedule_free_adamw" and find_spec("schedulefree") is None:
+    if spec.train.optimizer == "schedule_free_adamw" and getattr(find_spec("schedulefree"), "origin", None) is None:
         raise TrainingError(
             f"stage {spec.name}: optimizer {spec.train.optimizer} needs the package schedulefree, which is missing",
             remedy="pip install 'statllama[schedulefree]'",
