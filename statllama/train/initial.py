@@ -18,9 +18,8 @@ TOKENS = 8192
 
 
 def initialise(job: Job, model: Any) -> None:
-    """Start A from the principal components of what its modules see, where `lora.init` is `eva`; B stays zero."""
-    if job.spec.lora.init == "eva":
-        eva.initialise(model, job.spec.lora.r, rows_for(job, model.device))
+    """Start A as `lora.init: eva` says, from the principal components of what its modules see; B stays zero."""
+    eva.initialise(model, job.spec.lora.r, rows_for(job, model.device))
 
 
 def rows_for(job: Job, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

@@ -74,7 +74,7 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
     checkpointing = job.ranks.any(recomputes(job))
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, checkpointing)
     try:
-        if _checkpoint(job) is None:
+        if job.spec.lora.init != "kaiming" and _checkpoint(job) is None:
             initialise(job, model)
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():

@@ -121,7 +121,7 @@ def test_stages_of_other_layers_and_what_becomes_of_them(write_recipe: Callable[
             PeftModel.from_pretrained(make_llama(320), found[name])
     said = statllama(
         *("export", "tiny", "--out", "out", "--workspace", "w", "--stage", "both"),
-        *("--merged", "f32", "--gguf-lora"),
+        *("--adapter", "--merged", "f32", "--gguf-lora"),
         cwd=tmp_path,
     )
     assert said.returncode == 0, said.stdout + said.stderr
