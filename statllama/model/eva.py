@@ -52,8 +52,8 @@ class _Inputs:
     """The principal components of a module's inputs, taken in as they come."""
 
     def __init__(self, rank: int) -> None:
-        self._rank, self._waiting, self._pca = rank, list[Tensor](), None
-        self.tokens = 0
+        self._rank, self._waiting, self.tokens = rank, list[Tensor](), 0
+        self._pca: Any = None
 
     def take(self, inputs: Tensor) -> None:
         """Take inputs, (tokens, width)."""
@@ -79,7 +79,9 @@ class _Inputs:
         self._waiting = []
         if self._pca is None:
             kept = min(OVER * self._rank, *seen.shape)
-            self._pca = IncrementalPCA(n_components=kept, lowrank=kept < min(seen.shape) // 2, lowrank_seed=0)
+            self._pca = IncrementalPCA(
+                n_components=kept, lowrank=kept < min(seen.shape) // 2, lowrank_niter=2, lowrank_seed=0
+            )
         self._pca.partial_fit(seen)
 
 
