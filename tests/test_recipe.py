@@ -560,6 +560,9 @@ TRAIN: dict[str, dict[str, Any]] = {
     "adam_epsilon": {"adam_epsilon": 1e-7},
     "precision": {"precision": "bfloat16"},
     "seed": {"seed": 43},
+    "min_rate": {"schedule": "wsd", "min_rate": 0.1},
+    "decay": {"schedule": "wsd", "decay": 0.5},
+    "neftune_alpha": {"neftune_alpha": 5.0},
 }
 FREE: dict[str, dict[str, Any]] = {
     "micro_tokens": {"micro_tokens": 2},
@@ -574,6 +577,9 @@ LORA: dict[str, dict[str, Any]] = {
     "rslora": {"rslora": True},
     "dropout": {"dropout": 0.1},
     "target_modules": {"target_modules": ["q_proj"]},
+    "layers": {"layers": [0]},
+    "init": {"init": "eva"},
+    "plus_ratio": {"plus_ratio": 16.0},
 }
 DATA: dict[str, dict[str, Any]] = {
     "format": {"format": "prompt_completion"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from statllama.errors import StoreError
 ADAPTER_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 PREFIX = "base_model.model."
+_LAYER = re.compile(r".*?\.[^.]*\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,25 @@ def load_adapter(folder: Path) -> Adapter:
     return Adapter(slices)
 
 
+def layer_of(name: str) -> int | None:
+    """Return the decoder layer that a module's full name stands in; None for one outside the layers, such as the head.
+
+    As PEFT reads `layers_to_transform`: the first number between dots.
+
+    >>> layer_of("model.layers.12.self_attn.q_proj"), layer_of("lm_head")
+    (12, None)
+    """
+    found = _LAYER.match(name)
+    return None if found is None else int(found[1])
+
+
 def write_config(lora: LoraSpec, modules: Iterable[str], base: str, folder: Path, revision: str | None = None) -> None:
-    """Write adapter_config.json of an ordinary PEFT adapter on `modules`: the same bytes for the same settings."""
+    """Write adapter_config.json of an ordinary PEFT adapter on `modules`: the same bytes for the same settings.
+
+    Where `lora` has layers, `modules` are the last parts of names: PEFT counts the layers of no full name.
+    """
     config = _config(lora, modules)
+    config.layers_to_transform = None if lora.layers is None else list(lora.layers)
     config.base_model_name_or_path, config.revision, config.inference_mode = base, revision, True
     body = {k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()}
     text = json.dumps(body, indent=2, sort_keys=True, default=str)

@@ -260,7 +260,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
     seed = stack.slice_seed(seed, len(parents))
     if base.backend == "transformers":
         return stack.attach(base.model, lora, parents, seed)
-    targets = stack.require_modules(base.model, lora.target_modules)
+    targets = stack.require_modules(base.model, lora.target_modules, lora.layers)
     peft = _unsloth_peft(base, lora, checkpointing)
     stack.install(peft, lora, parents, targets, seed)
     _leave_dropout_to_peft(peft)

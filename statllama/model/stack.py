@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from statllama.config.lora import LoraSpec
 from statllama.errors import ModelError
-from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, _config, write_config
+from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, _config, layer_of, write_config
 from statllama.model.factor import Factor, View
 
 TRAINED, REFERENCE = "default", "ref"  # the names TRL and PEFT use
@@ -72,7 +72,7 @@ def attach(model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: i
     The slice starts as PEFT starts a LoRA (A Kaiming-uniform, B zero), drawn on the CPU under `seed`, so it is the
     same on every backend and whatever the parents' modules are. ModelError when the base lacks a target module.
     """
-    targets = require_modules(model, lora.target_modules)
+    targets = require_modules(model, lora.target_modules, lora.layers)
     union = sorted({*targets, *(name for parent in parents for name in parent.slices)})
     peft = get_peft_model(cast(Any, model), _config(lora, union))
     install(cast(PeftModel, peft), lora, parents, targets, seed)
@@ -186,6 +186,12 @@ def shown(model: nn.Module) -> range:
     return _view(model).shown
 
 
+def shows_new(model: nn.Module) -> bool:
+    """Return whether the stack shows the slice that trains now."""
+    view = _view(model)
+    return view.parents in view.shown
+
+
 def require_parents(peft: nn.Module, parents: Sequence[Adapter]) -> None:
     """Raise ModelError unless what the stack shows now is `parents`, bit for bit, and nothing besides."""
     for name, layer in _layers(peft):
@@ -232,9 +238,10 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 # ------------------------------------------------------------------ details
 
 
-def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Return the full names of the base's linear modules named in `targets`. ModelError lists what the base has
-    instead.
+def require_modules(model: nn.Module, targets: Sequence[str], layers: Sequence[int] | None = None) -> list[str]:
+    """Return the full names of the base's linear modules named in `targets`, of these decoder layers alone.
+
+    ModelError lists what the base has instead.
     """
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     short = sorted({name.rpartition(".")[2] for name in linear})
@@ -244,7 +251,17 @@ def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
             f"the base model has no linear module {', '.join(map(repr, missing))}; it has: {', '.join(short)}",
             remedy="set `lora.target_modules` to modules of this base",
         )
-    return [name for name in linear if name.rpartition(".")[2] in targets]
+    found = [name for name in linear if name.rpartition(".")[2] in targets]
+    if layers is None:
+        return found
+    places = {name: layer_of(name) for name in found}
+    if absent := sorted(set(layers) - set(places.values())):
+        last = max((place for place in places.values() if place is not None), default=-1)
+        raise ModelError(
+            f"the base model has no layer {absent[0]} with {', '.join(targets)}; its layers are 0 to {last}",
+            remedy="set `lora.layers` to layers of this base",
+        )
+    return [name for name in found if places[name] in layers]
 
 
 def _layers(peft: nn.Module) -> Iterator[tuple[str, LoraLayer]]:

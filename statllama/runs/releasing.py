@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from statllama.config.release import ReleaseSpec
 from statllama.errors import Interrupted, StatllamaError, StoreError
+from statllama.evaluation.held_score import HeldTask
 from statllama.recipe import Recipe
 from statllama.runs.house.inventory import size
 from statllama.runs.loaded import Loaded
@@ -127,6 +128,8 @@ class Releases:
     reporter: Reporter
     maker: Maker | None
     """None makes none."""
+    held: Sequence[HeldTask] = ()
+    """The recipe's hold-outs, once they are known."""
     made: dict[str, Path] = field(default_factory=dict)
     """{folder as the recipe names it: where it lies}"""
     failed: dict[str, StatllamaError] = field(default_factory=dict)
@@ -233,7 +236,7 @@ class Releases:
     def _planned(
         self, stage: PlannedStage, planned: Sequence[PlannedStage], spec: ReleaseSpec
     ) -> tuple[Subject, StackRef]:
-        subject = subject_of(record_of(self.recipe, planned), self.store)
+        subject = subject_of(record_of(self.recipe, planned, self.held), self.store)
         return subject, _with_factors(subject, stage.stack, spec, {one.spec.name: one.key for one in planned})
 
 

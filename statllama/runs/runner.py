@@ -38,7 +38,7 @@ from statllama.store import Store
 from statllama.store.content import content_hash
 from statllama.store.leases import Working, working
 from statllama.store.mirrored import offer
-from statllama.train.preflight import require_length, require_optimizer
+from statllama.train.preflight import require_layers, require_length, require_optimizer
 from statllama.train.steps import steps_of
 from statllama.train.trackers import require_trackers, ways_to_look
 
@@ -232,6 +232,8 @@ def prepared_course(
 ) -> Course:
     """Return a planned run once nothing would stop a stage of it later, with what its stages will need and take."""
     _check(session, planned)
+    if releases is not None:
+        releases.held = session.scorer.held
     session.needs = forecast(session.recipe, planned, session.prepare, found_device())
     seconds = _expected(session, planned)
     session.reporter.forecast(seconds)
@@ -241,7 +243,7 @@ def prepared_course(
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
-    positions, width = limits(session.recipe, session.identity) if waiting else (None, None)
+    positions, width, layers = limits(session.recipe, session.identity) if waiting else (None, None, None)
     if waiting:
         require_trackers(session.recipe.report_to)
         for way in ways_to_look(session.recipe.report_to, session.store.root / "trackers"):
@@ -250,6 +252,8 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             require_optimizer(training)
             if positions is not None:
                 require_length(training, positions)
+            if layers is not None:
+                require_layers(training, layers)
     session.holdouts()
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from statllama.config.stage import TrainingSpec
 from statllama.errors import Interrupted
-from statllama.model.identity import base_identity, require_identity
+from statllama.model.identity import base_identity, config_of, require_identity
 from statllama.recipe import Recipe
 from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import this_machine
@@ -98,11 +98,13 @@ class Session:
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
     def _require_lengths(self, base: Base) -> None:
-        """Check that every stage's rows fit the base, before the first stage trains."""
-        from statllama.train.preflight import require_length
+        """Check that every stage's rows and layers fit the base, before the first stage trains."""
+        from statllama.train.preflight import require_init, require_layers, require_length
 
         for stage in self.recipe.trained:
             require_length(stage, base.max_length)
+            require_layers(stage, base.model.config.num_hidden_layers)
+            require_init(stage, base.backend)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
         """Tokenise, mask and pack the stage's data, or take them from the workspace's cache; once in a session.
@@ -309,6 +311,7 @@ class Session:
             parents=parents,
             dataset=prepared.dataset,
             replay=prepared.replay,
+            left_out=prepared.report.left_out > 0,
             data_kind=stage_module(spec.type).DATA_KIND,
             folder=Path(self.ranks.broadcast(str(self._folder(stage)) if self.ranks.first else "")),
             root=self.recipe.root,
@@ -363,7 +366,8 @@ class Session:
         out = self.store.fresh_out("results", stage.key)
         with self.reporter.exporting(f"{stage.spec.name}: blending") as progress:
             found = stage_module(stage.spec.type).make_adapter(stage.spec, adapters, progress or (lambda *_: None))
-        save_adapter(found.adapter, found.rank, self.recipe.base.model, out)
+        config = config_of(self.recipe.base.model, self.identity["model"]) or {}
+        save_adapter(found.adapter, found.rank, self.recipe.base.model, out, config.get("num_hidden_layers"))
         write_json(out / "history.json", [])
         metrics = {"steps": 0, "tokens": 0, "seconds": time.monotonic() - began, **found.metrics()}
         data = {"sources": [], "examples": 0, "tokens": 0}

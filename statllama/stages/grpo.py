@@ -126,6 +126,11 @@ class Spec(TrainingSpec):
             )
         if train.packing:
             raise ValueError("packing is for cpt and sft; completions are trained unpacked: set `packing: false`")
+        if train.neftune_alpha is not None:
+            raise ValueError(
+                "`train.neftune_alpha` is not for grpo: its loss is in ratios of the probabilities of what was written "
+                "without noise"
+            )
         if train.batch_size % self.generations:
             lower = max(1, train.batch_size // self.generations) * self.generations
             raise ValueError(

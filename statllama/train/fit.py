@@ -9,7 +9,7 @@ from statllama.config.lora import DEFAULT_MODULES
 from statllama.config.stage import TrainingSpec
 from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
-from statllama.train.memory import GIB, MIB, OPTIMIZER, Need, Pass, Setting, need
+from statllama.train.memory import GIB, MIB, Need, Pass, Setting, need, state_bytes
 from statllama.train.steps import rows_come_again
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -122,9 +122,10 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         width=width,
         rank=spec.lora.r,
         modules=[module for module in spec.lora.target_modules if module in DEFAULT_MODULES],
+        layers=spec.lora.layers,
         below=place.below,
         frozen=4 if place.compute == "float16" else width,
-        optimizer=OPTIMIZER[spec.train.optimizer],
+        optimizer=state_bytes(spec.train.optimizer, spec.lora.r),
         recompute=recompute,
         backend=place.backend,
         loss="unsloth" if unsloth else "tiles",

@@ -36,6 +36,8 @@ class Job:
     """The kind of the dataset's rows: documents, conversations, preferences, judgements or questions."""
     folder: Path
     """Working folder: checkpoints/ and out/ below it."""
+    left_out: bool = False
+    """Whether some assistant turns of its rows say that they carry no loss."""
     root: Path = Path()
     """The recipe's folder, and whether code in it may run: a user's own rewards."""
     trust_local_code: bool = False

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from statllama.config.lora import DEFAULT_MODULES
@@ -26,8 +26,12 @@ Kind = Literal["cpt", "sft", "dpo", "kto", "grpo"]
 Loss = Literal["whole", "tiles", "unsloth", "sides"]
 MIB, GIB = 2**20, 2**30
 
-OPTIMIZER = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
-"""Bytes of state a trained parameter: two float32 moments; of bitsandbytes two bytes and their scales, one in 256."""
+OPTIMIZER = {
+    **{"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03},
+    **{"lion": 4.0, "schedule_free_adamw": 8.0},
+}
+"""Bytes of state a trained parameter: two float32 moments, or one; of bitsandbytes two bytes and their scales, one in
+256; of the schedule-free one the fast weights and the second moment."""
 NLL_TILE = 256  # tokens that TRL's chunked loss projects at once
 LOGPROB_TILE = 2048, 8192  # tokens, vocabulary: TRL's chunked log-probabilities
 SIDE_TILE = 128  # positions that replay and anchor project at once (`sides.TILE`)
@@ -48,12 +52,14 @@ class Setting:
     rank: int = 16
     modules: Collection[str] = DEFAULT_MODULES
     """Modules with a slice that trains."""
+    layers: Collection[int] | None = None
+    """Layers with such modules, counted from 0; None: all."""
     below: int = 0
     """Sum of the ranks of the frozen slices."""
     frozen: int = 2
     """Bytes of a number in a frozen slice: `stack._frozen_type`."""
     optimizer: float = 8.0
-    """Bytes a trained parameter; see `OPTIMIZER`."""
+    """Bytes a trained parameter; see `state_bytes`."""
     recompute: bool = True
     """Whether layers are recomputed in the backward pass, and keep their input alone."""
     backend: Literal["transformers", "unsloth"] = "transformers"
@@ -82,7 +88,12 @@ class Setting:
     @property
     def trained(self) -> int:
         """Return the parameters that train."""
-        return self.shape.slice_parameters(self.rank, self.modules)
+        return self.shape.slice_parameters(self.rank, self.modules, self.layers)
+
+    @property
+    def adapted(self) -> int:
+        """Return the number of layers with a slice that trains."""
+        return self.shape.layers if self.layers is None else len(self.layers)
 
     @property
     def weights(self) -> float:
@@ -131,6 +142,15 @@ class Need:
         return self.phases[self.phase]
 
 
+def state_bytes(optimizer: str, rank: int) -> float:
+    """Return the bytes of an optimizer's state a trained parameter, of slices of this rank.
+
+    Adafactor keeps a float32 mean for each row and each column of a factor. The `rank` ones are few beside those of the
+    other side, which are the factor's numbers over the rank.
+    """
+    return 4 / rank if optimizer == "adafactor" else OPTIMIZER[optimizer]
+
+
 def nf4(numbers: int) -> float:
     """Return the bytes of so many weights in NF4 with double quantisation, as bitsandbytes keeps them.
 
@@ -159,6 +179,16 @@ def saved(setting: Setting, length: int) -> float:
     return norms + attention + w * (inputs + mlp + slices)
 
 
+def _passed(setting: Setting, length: int) -> float:
+    """Return the bytes a token that layers without a slice that trains keep: those above the first with one pass its
+    gradient on, those below it keep nothing.
+    """
+    if setting.layers is None:
+        return 0.0
+    above = setting.shape.layers - min(setting.layers) - len(setting.layers)
+    return above * saved(replace(setting, modules=()), length)
+
+
 def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     """Return the memory that training needs whose largest forward pass is `one`.
 
@@ -168,10 +198,11 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     static, row = setting.static, (4 if setting.float_base else w) * s.hidden * tokens
     layer_saved = tokens * saved(setting, one.length)
     # A layer's slices as attention and MLP multiply them: joined with the frozen ones, else cast from float32.
-    joined = w * (p + s.slice_parameters(setting.below, setting.modules)) / s.layers if setting.below else 0.0
-    cast = joined or (w * p / s.layers if w < 4 else 0.0)
+    frozen = s.slice_parameters(setting.below, setting.modules, setting.layers)
+    joined = w * (p + frozen) / setting.adapted if setting.below else 0.0
+    cast = joined or (w * p / setting.adapted if w < 4 else 0.0)
     if not setting.recompute:
-        kept = s.layers * (layer_saved + cast)
+        kept = setting.adapted * (layer_saved + cast) + tokens * _passed(setting, one.length)
     else:
         kept = float(s.layers * row)
         if setting.backend == "unsloth":

@@ -22,6 +22,7 @@ from statllama.store.files import write_json
 from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.optimizers import OptimizedTrainer
 from statllama.train.protection import FIGURES
 from statllama.train.ranks import ShortOfMemory
 from statllama.train.sides import Sides
@@ -49,7 +50,7 @@ def _smaller_rate(job: Job) -> str:
     return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
 
 
-class StageTrainer(StepTrainer):
+class StageTrainer(OptimizedTrainer, StepTrainer):
     """Mixed into TRL's trainers: exact steps, our checkpoints (the new slice alone), a check of the first batch."""
 
     job: Job
@@ -153,6 +154,7 @@ class StageTrainer(StepTrainer):
             kind=self.job.data_kind,  # type: ignore[arg-type]
             train_on=spec.train_on,  # type: ignore[attr-defined]
             max_length=spec.train.max_length,
+            left_out=self.job.left_out,
         )
 
     def _require_parents_act(self, model: Any, batch: Batch) -> None:

@@ -29,7 +29,11 @@ from statllama.train.activations import budget, recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
 from statllama.train.ending import End
+from statllama.train.initial import initialise
 from statllama.train.job import Job, Outcome
+from statllama.train.memory import state_bytes
+from statllama.train.neftune import noise
+from statllama.train.optimizers import ShowAverage
 from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
 from statllama.train.selection import Selection
@@ -71,6 +75,8 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
     checkpointing = job.ranks.any(recomputes(job))
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, checkpointing)
     try:
+        if job.spec.lora.init != "kaiming" and _checkpoint(job) is None:
+            initialise(job, model)
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():
             trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
@@ -79,7 +85,9 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
         trainer.untried = job.ranks.any(tight(job))
         trainer.sides = Sides.of(job)
         _restore(model, start)
-        return _fit(job, trainer, model)
+        train = job.spec.train
+        with noise(model, train.neftune_alpha, train.seed, lambda: trainer.state.global_step):
+            return _fit(job, trainer, model)
     finally:
         stack.detach(model)
         job.base.tokenizer.padding_side = "right"
@@ -94,10 +102,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     trainer.count_from(*(Work.from_json(before.get(name, {})) for name in ("trained", "read")))
     _require_same(job, trainer)
     watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
-    trainer.measuring = _measuring(job, trainer, model)
-    for measuring in trainer.measuring:  # before the watcher, which takes no request to stop once they end the stage
-        trainer.add_callback(measuring)
-    trainer.add_callback(watcher)
+    _add_callbacks(job, trainer, model, watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     trainer.fresh_start = resumed is None
     if resumed is not None:
@@ -108,12 +113,14 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            checkpoint = None
     if watcher.stopped:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
             "the checkpoint is saved",
             remedy="run the same command again to go on from there",
         )
+    trainer.keep_average(checkpoint)
     end, history = End.of(job, trainer.state), _history(trainer.state.log_history)
     if end.note:
         job.on_note(f"stage {job.spec.name}: {end.note}")
@@ -160,12 +167,23 @@ def _measuring(job: Job, trainer: Any, model: PeftModel) -> tuple[DriftCap | Sel
     return (selection,) if cap is None else (cap, selection)
 
 
+def _add_callbacks(job: Job, trainer: Any, model: PeftModel, watcher: _Watcher) -> None:
+    """Add what measures the model when a step ends, between showing its averaged weights and hiding them; then the
+    watcher, which takes no request to stop once a measurement ends the stage.
+    """
+    average = ShowAverage(trainer)
+    trainer.measuring = _measuring(job, trainer, model)
+    for callback in (average.first, *trainer.measuring, average.last, watcher):
+        trainer.add_callback(callback)
+
+
 def _require_space(job: Job, model: PeftModel) -> None:
     """Raise StoreError where the disk has no room for the checkpoints that are kept and the one being written."""
-    # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+    # Weights, the optimizer's state and the temporary copy of one checkpoint, in float32.
     parameters = sum(p.numel() for p in stack.trainable(model).values())
-    copies = 3 + job.spec.kept_slices
-    require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
+    train = job.spec.train
+    copies = 1 + state_bytes(train.optimizer, job.spec.lora.r) / 4 + job.spec.kept_slices
+    require_bytes(job.folder, math.ceil(4 * parameters * (copies * (train.keep_checkpoints + 1) + 1)))
 
 
 def _checkpoint(job: Job) -> Path | None:

@@ -27,7 +27,7 @@ VALUES = {  # one that the field takes, where a text is not
     "lora.dropout": 0.1, "lora.rslora": True, "lora.dora": False, "lora.target_modules": ["q_proj"],
     "base.revision": "main", "base.model": "owner/name", "base.tokenizer": "owner/name",
     "base.chat_template": "shipped:quickstart/base/chat_template.jinja", "evaluate.tasks": ["quickstart_stats"],
-    "evaluate.limit": 5,
+    "evaluate.limit": 5, "lora.plus_ratio": 16.0, "train.neftune_alpha": 5.0,
 }  # fmt: skip
 
 

@@ -72,17 +72,10 @@ OTHER: dict[str, Any] = {
     **{"layout": "{answer}", "columns": {"a": "b"}, "where": {"a": "b"}, "min_chars": 2, "max_chars": 9, "limit": 1},
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
-    **{"stages": ("p",), "coefficient": 2.0, "replay": None, "anchor": None},
+    **{"stages": ("p",), "coefficient": 2.0, "replay": None, "anchor": None, "every": 7, "patience": 3},
+    **{"layers": (0, 3), "min_rate": 0.1, "plus_ratio": 16.0, "neftune_alpha": 5.0, "decay": 0.1},
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
-    **{
-        "options": {"most": 3},
-        "function": "grader:pay2",
-        "over": 9,
-        "every": 7,
-        "patience": 3,
-        "weight": 0.5,
-        "of": {"p": 1, "q": 2},
-    },
+    **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}

@@ -106,6 +106,13 @@ def test_replay_and_anchor(track: Callable[..., Tracked], tmp_path: Path) -> Non
     within(track(wide("a") | both, wide("b") | {"anchor": {"on": "own", "coefficient": 1.0}}))
 
 
+def test_a_stage_of_some_layers(track: Callable[..., Tracked]) -> None:
+    """Of 4 layers the second and the last: nothing is kept of the first, and of the third only what gradients cross."""
+    few = wide("a")
+    few["lora"]["layers"] = [1, 3]
+    within(track(few))
+
+
 @pytest.mark.slow
 def test_preference_stages(track: Callable[..., Tracked]) -> None:
     within(track(wide("a", "dpo", batch_size=4), wide("b", "kto"), wide("c", "dpo", batch_size=4, steps=12)))

@@ -421,3 +421,15 @@ def test_a_rank_that_says_nothing_holds_nobody(
         error = answers[rank].error
         assert isinstance(error, TrainingError), answers[rank].said
         assert said in error.message or "rank 1 of 3 failed" in error.message
+
+
+@pytest.mark.slow
+def test_noise_first_values_and_rates_do_not_depend_on_the_ranks(
+    group: Group, base_folder: Path, tmp_path: Path
+) -> None:
+    """NEFTune draws by the example, EVA looks at the same rows everywhere, LoRA+ has two rates on each rank."""
+    unequal("sft", tmp_path, 9)
+    more = {"epochs": 1.0, "neftune_alpha": 50.0}
+    path = written(tmp_path, [stage("sft", train=TRAIN | more, lora={"init": "eva", "plus_ratio": 4.0})], base_folder)
+    one, two = (paths(group.run("train", n, path, tmp_path / str(n)))["sft"] for n in (1, 2))
+    assert apart(updates(two), updates(one)) < 1e-3

@@ -142,6 +142,7 @@ class ConsoleReporter(RunProgress):
         for source in report.sources:
             notes = [f"{n} dropped ({reason})" for reason, n in source.dropped.items()]
             notes += [f"{source.truncated} cut"] if source.truncated else []
+            notes += [f"{counted(source.left_out, 'turn')} without loss"] if source.left_out else []
             Out.print(
                 f"  [dim]{spec.name} <- {plain(source.name)}: {source.examples:,} "
                 + (

@@ -111,8 +111,10 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
     spec = stage.spec
     assert isinstance(spec, TrainingSpec)
     base, below = timing.loaded.base(spec.train.precision), below_of(stage, planned)
-    ranks, parents = Ranks.of(spec.lora.target_modules, spec.lora.r, below), _blank(base, below)
-    dataset, place = timing.prepare(spec).dataset, timing.place(spec.train.precision)
+    lora = spec.lora
+    ranks, parents = Ranks.of(lora.target_modules, lora.r, below, lora.layers), _blank(base, below)
+    prepared, place = timing.prepare(spec), timing.place(spec.train.precision)
+    dataset = prepared.dataset
     for quarters in QUARTERS:
         watch = _Watch(stop, time.monotonic())
         with timing.store.scratch() as folder, suppress(Interrupted), stop.deferred():
@@ -121,6 +123,7 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
                 base=base,
                 parents=parents,
                 dataset=dataset,
+                left_out=prepared.report.left_out > 0,
                 data_kind=stage_module(spec.type).DATA_KIND,
                 folder=folder,
                 root=timing.recipe.root,

@@ -87,7 +87,7 @@ def _recomputing(now: _Change) -> Iterator[_Change]:
 
 def _optimizer(now: _Change) -> Iterator[_Change]:
     spec, place, rows = now.spec, now.place, now.rows
-    if place.cuda and "8bit" not in spec.train.optimizer:
+    if place.cuda and spec.train.optimizer.startswith("adamw_torch"):
         changed = _trained(spec, optimizer="adamw_8bit")
         yield _Change(f"stages.{spec.name}.train.optimizer=adamw_8bit", changed, place, rows)
 

@@ -118,7 +118,7 @@ class Timing:
             return None
         place = self.place(spec.train.precision)
         samples = all_samples(self.store, place)
-        ranks = Ranks.of(spec.lora.target_modules, spec.lora.r, below)
+        ranks = Ranks.of(spec.lora.target_modules, spec.lora.r, below, spec.lora.layers)
         works = self.stage_work(spec)
         recomputes = self._recomputes(spec)
         low, usual, high = (
