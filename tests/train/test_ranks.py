@@ -34,6 +34,7 @@ TRAIN = {"steps": None, "batch_size": 4, "micro_tokens": 400, "max_length": 160,
 TRAIN |= {"adam_epsilon": 1e-4, "checkpoint_every": 2}
 GRPO = {"generations": 4, "max_completion_length": 24, "beta": 0.1, "iterations": 2}
 GRPO |= {"rewards": [{"name": "length", "target": 4, "unit": "words"}]}
+GSPO = {"importance_sampling_level": "sequence", "mask_truncated_completions": True, "max_completion_length": 60}
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,7 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
         stage("apo", "kto", parents=["cpt"], train=TRAIN, loss="apo_zero_unpaired"),
         stage("known", "kto", parents=["cpt"], train=TRAIN | twice | {"batch_size": 5, "micro_tokens": 150}),
         stage("dapo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **grpo | {"beta": 0.0, "loss": "dapo"}),
+        stage("gspo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **GRPO | GSPO),
         stage("dr", "grpo", parents=["cpt"], train=TRAIN, **grpo | {"loss": "dr_grpo", "scale_rewards": "batch"}),
     ]
     stages = [json.loads(json.dumps(one)) for one in stages]  # one list in two stages would be an alias in YAML
