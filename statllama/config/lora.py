@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from statllama.config.keyed import AddedLater
 from statllama.config.spec import Count, Fraction, Positive, Spec
 
 # The linear modules that get a slice unless a recipe says otherwise: all of a block, in every supported architecture.
@@ -25,6 +26,10 @@ class LoraSpec(Spec):
     """Dropout on the input of the new slice alone. Above 0 on top of parents, it turns Unsloth's fused kernels off."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = tuple(sorted(DEFAULT_MODULES))
     """Linear modules that get a slice."""
+    token_rows: Annotated[tuple[str, ...], AddedLater(), Field(max_length=256, strict=False)] = ()
+    """Tokens whose rows of the embedding and of the head train too; all other rows stay as the base has them. They are
+    tokens that the tokenizer has, such as `<|reserved_special_token_5|>`. Not with Unsloth, and not with `lm_head` in
+    `target_modules`."""
     dora: Literal[False] = False
     """Refused; the error says why."""
 
@@ -37,6 +42,22 @@ class LoraSpec(Spec):
                 "use plain LoRA (with `rslora: true` for a large rank)"
             )
         return value
+
+    @field_validator("token_rows", mode="after")
+    @classmethod
+    def _tokens_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a token is listed twice")
+        return tuple(sorted(value))
+
+    @model_validator(mode="after")
+    def _head_is_one_thing(self) -> Self:
+        if self.token_rows and "lm_head" in self.target_modules:
+            raise ValueError(
+                "`token_rows` trains rows of the head, so it cannot have a slice too: take `lm_head` out of "
+                "`target_modules`"
+            )
+        return self
 
     @field_validator("target_modules", mode="after")
     @classmethod

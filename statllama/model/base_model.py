@@ -256,10 +256,12 @@ def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, m
 def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
     """Return the base with `parents` frozen on it and a fresh slice to train: see `stack.attach`, `slice_seed`."""
     from statllama.model import stack
+    from statllama.model.token_rows import token_ids
 
     seed = stack.slice_seed(seed, len(parents))
     if base.backend == "transformers":
-        return stack.attach(base.model, lora, parents, seed)
+        return stack.attach(base.model, lora, parents, seed, token_ids(base.tokenizer, lora.token_rows))
+    require_rows(base, lora, parents)
     targets = stack.require_modules(base.model, lora.target_modules)
     peft = _unsloth_peft(base, lora, checkpointing)
     stack.install(peft, lora, parents, targets, seed)
@@ -280,10 +282,24 @@ def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
         peft = stack.attach_frozen(base.model, adapters)
     else:
         lora = LoraSpec(r=1, alpha=1.0)
+        require_rows(base, lora, adapters)
         peft = _unsloth_peft(base, lora, checkpointing=False)
         stack.install(peft, lora, adapters, (), seed=0)
     peft.eval()
     return peft
+
+
+def require_rows(base: Base, lora: LoraSpec, parents: Sequence[Adapter] = ()) -> None:
+    """Raise ModelError when the base cannot have the rows of tokens of a stage and those below it."""
+    from statllama.model.token_rows import token_ids
+
+    token_ids(base.tokenizer, lora.token_rows)
+    if base.backend == "unsloth" and (lora.token_rows or any(parent.rows for parent in parents)):
+        raise ModelError(
+            "Unsloth's kernels read the base's own embedding and head, so rows of tokens (`lora.token_rows`) cannot be "
+            "trained or used with it",
+            remedy="set STATLLAMA_BACKEND=transformers",
+        )
 
 
 @contextmanager

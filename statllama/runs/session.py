@@ -86,10 +86,12 @@ class Session:
 
     def _require_lengths(self, base: Base) -> None:
         """Check that every stage's rows fit the base, before the first stage trains."""
+        from statllama.model.base_model import require_rows
         from statllama.train.preflight import require_length
 
         for stage in self.recipe.trained:
             require_length(stage, base.max_length)
+            require_rows(base, stage.lora)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
         """Tokenise, mask and pack the stage's data, or take them from the workspace's cache; once in a session.
