@@ -45,6 +45,8 @@ class Place:
     """The type it computes in: `precision.compute_type`."""
     below: int = 0
     """Sum of the ranks of the stack that a stage trains on."""
+    rows_below: bool = False
+    """Whether a stage of that stack has rows of tokens."""
 
     @property
     def overhead(self) -> Overhead:
@@ -111,6 +113,7 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         rank=spec.lora.r,
         modules=[module for module in spec.lora.target_modules if module in DEFAULT_MODULES],
         below=place.below,
+        rows="own" if spec.lora.token_rows else "below" if place.rows_below else "none",
         frozen=4 if place.compute == "float16" else width,
         optimizer=OPTIMIZER[spec.train.optimizer],
         recompute=recompute,
