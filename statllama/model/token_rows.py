@@ -209,6 +209,6 @@ def token_ids(tokenizer: Any, tokens: Sequence[str]) -> list[int]:
         added = [str(token) for token in tokenizer.added_tokens_decoder.values()]
         raise ModelError(
             f"`lora.token_rows`: the tokenizer has no token {missing[0]!r}: {near(missing[0], added)}",
-            remedy="`lora.token_rows` trains tokens that the tokenizer has; to add some to a base, see docs/python.md",
+            remedy="it trains tokens that the tokenizer has; to add some: statllama tokens BASE TOKEN... --out DIR",
         )
     return sorted(vocabulary[token] for token in tokens)

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from torch.nn import functional as F
 from statllama.config.base_model import BaseModelSpec
 from statllama.config.lora import LoraSpec
 from statllama.data.prepare import prepare
-from statllama.errors import Interrupted, ModelError, StoreError
+from statllama.errors import Interrupted, ModelError, StoreError, TrainingError
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice, load_adapter
-from statllama.model.base_model import Base, load_base, scoring
+from statllama.model.base_model import Base, load_base, require_rows, scoring
+from statllama.model.blending import blend
 from statllama.stages import cpt, dpo
 from statllama.train import training
 from statllama.train.job import Job, Outcome
@@ -233,6 +235,14 @@ def test_what_cannot_be_is_refused(base: Base, tmp_path: Path) -> None:
     other = make_llama(len(base.tokenizer), hidden_size=32, intermediate_size=48)
     with pytest.raises(ModelError, match=r"another base|this base has"):
         stack.attach_frozen(other, (adapter,))
+    fused = replace(base, backend="unsloth")
+    require_rows(fused, LoraSpec())
+    for lora, parents in ((LoraSpec(token_rows=tokens_of(base)), ()), (LoraSpec(), (adapter,))):
+        with pytest.raises(ModelError, match=r"Unsloth's kernels .* rows of tokens") as caught:
+            require_rows(fused, lora, parents)
+        assert "STATLLAMA_BACKEND=transformers" in str(caught.value)
+    with pytest.raises(TrainingError, match="which cannot be blended"):
+        blend([adapter, adapter], [1.0, 1.0])
     (tmp_path / "own" / "out" / "token_rows.safetensors").unlink()
     with pytest.raises(StoreError, match="cannot be stacked"):
         load_adapter(tmp_path / "own" / "out")

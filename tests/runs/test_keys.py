@@ -65,7 +65,14 @@ OTHER: dict[str, Any] = {
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
     **{"precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
-    **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
+    **{
+        "token_rows": ("<|stat|>",),
+        "options": {"most": 3},
+        "function": "grader:pay2",
+        "over": 9,
+        "weight": 0.5,
+        "of": {"p": 1, "q": 2},
+    },
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}
