@@ -64,6 +64,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "lora.dropout": ("lora_dropout",),
     "lora.rslora": ("use_rslora", "peft_use_rslora"),
     "lora.dora": ("use_dora", "peft_use_dora"),
+    "lora.token_rows": ("trainable_token_indices", "new_tokens", "additional_new_tokens", "add_tokens"),
     "lora.target_modules": ("lora_target_modules", "lora_target", "lora_modules", "targets"),
     "base.model": ("model_name_or_path", "model_name", "base_model", "model_id", "pretrained_model", "model_path"),
     "base.revision": ("model_revision", "revision_of_model"),

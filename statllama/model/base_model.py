@@ -256,7 +256,7 @@ def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, m
 def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
     """Return the base with `parents` frozen on it and a fresh slice to train: see `stack.attach`, `slice_seed`."""
     from statllama.model import stack
-    from statllama.model.token_rows import token_ids
+    from statllama.model.token_rows import require_rows, token_ids
 
     seed = stack.slice_seed(seed, len(parents))
     if base.backend == "transformers":
@@ -272,6 +272,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
 def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
     """Return the base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
     from statllama.model import stack
+    from statllama.model.token_rows import require_rows
 
     if not adapters:
         if base.backend == "unsloth":
@@ -287,19 +288,6 @@ def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
         stack.install(peft, lora, adapters, (), seed=0)
     peft.eval()
     return peft
-
-
-def require_rows(base: Base, lora: LoraSpec, parents: Sequence[Adapter] = ()) -> None:
-    """Raise ModelError when the base cannot have the rows of tokens of a stage and those below it."""
-    from statllama.model.token_rows import token_ids
-
-    token_ids(base.tokenizer, lora.token_rows)
-    if base.backend == "unsloth" and (lora.token_rows or any(parent.rows for parent in parents)):
-        raise ModelError(
-            "Unsloth's kernels read the base's own embedding and head, so rows of tokens (`lora.token_rows`) cannot be "
-            "trained or used with it",
-            remedy="set STATLLAMA_BACKEND=transformers",
-        )
 
 
 @contextmanager

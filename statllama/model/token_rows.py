@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from statllama.config.lora import LoraSpec
 from statllama.errors import ModelError, near
 from statllama.model.adapter import Adapter, Rows
 from statllama.model.architectures import EMBEDDING, HEAD
@@ -212,3 +213,16 @@ def token_ids(tokenizer: Any, tokens: Sequence[str]) -> list[int]:
             remedy="it trains tokens that the tokenizer has; to add some: statllama tokens BASE TOKEN... --out DIR",
         )
     return sorted(vocabulary[token] for token in tokens)
+
+
+def require_rows(base: Any, lora: LoraSpec, parents: Sequence[Adapter] = ()) -> None:
+    """Raise ModelError when a loaded base (`base_model.Base`) cannot have the rows of tokens of a stage and those below
+    it.
+    """
+    token_ids(base.tokenizer, lora.token_rows)
+    if base.backend == "unsloth" and (lora.token_rows or any(parent.rows for parent in parents)):
+        raise ModelError(
+            "Unsloth's kernels read the base's own embedding and head, so rows of tokens (`lora.token_rows`) cannot be "
+            "trained or used with it",
+            remedy="set STATLLAMA_BACKEND=transformers",
+        )

@@ -86,7 +86,7 @@ class Session:
 
     def _require_lengths(self, base: Base) -> None:
         """Check that every stage's rows fit the base, before the first stage trains."""
-        from statllama.model.base_model import require_rows
+        from statllama.model.token_rows import require_rows
         from statllama.train.preflight import require_length
 
         for stage in self.recipe.trained:

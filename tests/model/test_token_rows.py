@@ -22,8 +22,9 @@ from statllama.data.prepare import prepare
 from statllama.errors import Interrupted, ModelError, StoreError, TrainingError
 from statllama.model import stack
 from statllama.model.adapter import Adapter, Slice, load_adapter
-from statllama.model.base_model import Base, load_base, require_rows, scoring
+from statllama.model.base_model import Base, load_base, scoring
 from statllama.model.blending import blend
+from statllama.model.token_rows import require_rows
 from statllama.stages import cpt, dpo
 from statllama.train import training
 from statllama.train.job import Job, Outcome
