@@ -24,7 +24,7 @@ VALUES = {  # one that the field takes, where a text is not
     "train.max_length": 128, "train.packing": False, "train.checkpoint_every": 9, "train.keep_checkpoints": 1,
     "train.max_grad_norm": 0.5, "train.adam_epsilon": 1e-7, "train.weight_decay": 0.1, "train.seed": 1,
     "train.optimizer": "adamw_torch", "train.gradient_checkpointing": False, "lora.r": 4, "lora.alpha": 8,
-    "lora.dropout": 0.1, "lora.rslora": True, "lora.dora": False, "lora.target_modules": ["q_proj"],
+    "lora.dropout": 0.1, "lora.token_rows": ["<|eot_id|>"], "lora.rslora": True, "lora.dora": False, "lora.target_modules": ["q_proj"],
     "base.revision": "main", "base.model": "owner/name", "base.tokenizer": "owner/name",
     "base.chat_template": "shipped:quickstart/base/chat_template.jinja", "evaluate.tasks": ["quickstart_stats"],
     "evaluate.limit": 5,
