@@ -165,14 +165,19 @@ def test_ranks_learn_what_one_process_learns(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
-def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:
-    """Packed documents, a reference not known, one known with a KL divergence, other losses and scales of grpo."""
+def test_other_settings(
+    size: int, group: Group, recipe: Path, base_folder: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    """Packed documents with rows of tokens, a reference not known, one known with a KL divergence, other losses and scales
+    of grpo.
+    """
     folder = recipe.parent
     unequal("cpt", folder, 12)
     twice = {"epochs": 2.0}
+    tokens = [str(tokenizer.convert_ids_to_tokens(i)) for i in (290, 300)]
     grpo = GRPO | {"iterations": 1, "temperature": 1.3, "top_p": 0.9}
     stages = [
-        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}),
+        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}, lora={"r": 4, "token_rows": tokens}),
         stage("ipo", "dpo", parents=["cpt"], train=TRAIN, loss="ipo"),
         stage("apo", "kto", parents=["cpt"], train=TRAIN, loss="apo_zero_unpaired"),
         stage("known", "kto", parents=["cpt"], train=TRAIN | twice | {"batch_size": 5, "micro_tokens": 150}),
@@ -189,6 +194,11 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
     found = paths(group.run("train", size, path, tmp_path / "ranks"))
     for name, theirs in alone.items():
         assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
+        if name == "cpt":
+            rows = (
+                load_file(result / "token_rows.safetensors")["model.embed_tokens"] for result in (found[name], theirs)
+            )
+            assert apart(*rows) < 1e-5
         assert [e["loss"] for e in history(found[name])] == pytest.approx(
             [e["loss"] for e in history(theirs)], 1e-4, 1e-6
         )
