@@ -168,8 +168,8 @@ def test_ranks_learn_what_one_process_learns(
 def test_other_settings(
     size: int, group: Group, recipe: Path, base_folder: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
-    """Packed documents with rows of tokens, a reference not known, one known with a KL divergence, other losses and scales
-    of grpo.
+    """Packed documents with rows of tokens, a reference not known, one known with a KL divergence, other losses and
+    scales of grpo.
     """
     folder = recipe.parent
     unequal("cpt", folder, 12)
