@@ -574,6 +574,7 @@ LORA: dict[str, dict[str, Any]] = {
     "rslora": {"rslora": True},
     "dropout": {"dropout": 0.1},
     "target_modules": {"target_modules": ["q_proj"]},
+    "token_rows": {"token_rows": ["<|eot_id|>"]},
 }
 DATA: dict[str, dict[str, Any]] = {
     "format": {"format": "prompt_completion"},

@@ -159,8 +159,8 @@ def _plan(source: Source, layout: Layout, weights: Weights, kind: str) -> list[T
 def _require_place(source: Source, layout: Layout, weights: Weights) -> None:
     """Raise ExportError for weights or adapters that the file could not hold, or a tied head unlike the embedding."""
     require_fit(source, weights)
-    for stage, adapter in zip(source.stages, source.updates, strict=True):
-        if odd := [one for one in adapter.slices if one != EMBEDDING and not is_linear(layout, one)]:
+    for stage, adapter in zip(source.stages, source.adapters, strict=True):
+        if odd := [module for module in adapter.slices if not is_linear(layout, module)]:
             raise ExportError(f"stage {stage!r} adapts {odd[0]}, and GGUF holds adapted linear modules alone")
     known = {weight for _, weight, _ in layout.tensors()} | {f"{HEAD}.weight"}
     if left := sorted(n for n in weights.tensors if n not in known and not n.endswith(IGNORED)):
