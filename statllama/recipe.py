@@ -220,6 +220,7 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     problems += holdout_problems(recipe.evaluate if recipe else None, stages, lines)
     if recipe is not None:
         problems += selection_problems(recipe.evaluate, stages, lines)
+    problems += _blended_rows(stages, lines)
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = order(stages, _stage_names(data), lines, problems)
@@ -331,6 +332,21 @@ def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: M
         for task, gate in evaluate.gates.items()
         for name, blend in blended
         if gate.on_break == "parent" and (gate.stages is None or name in gate.stages)
+    ]
+
+
+def _blended_rows(stages: Sequence[tuple[int, StageSpec]], lines: Mapping[Path_, int]) -> list[Problem]:
+    """Return the stages with rows of tokens that another one blends: an average of rows is not what each stands for."""
+    blended = {name: stage.name for _, stage in stages for name in stage.siblings}
+    return [
+        Problem(
+            f"stages.{i}.lora.token_rows",
+            f"stage {stage.name!r} trains rows of tokens, and {blended[stage.name]!r} blends it, which it cannot",
+            line_of(("stages", i, "lora", "token_rows"), lines),
+            remedy="train the tokens in a stage below those that are blended",
+        )
+        for i, stage in stages
+        if stage.name in blended and isinstance(stage, TrainingSpec) and stage.lora.token_rows
     ]
 
 

@@ -580,6 +580,7 @@ LORA: dict[str, dict[str, Any]] = {
     "layers": {"layers": [0]},
     "init": {"init": "eva"},
     "plus_ratio": {"plus_ratio": 16.0},
+    "token_rows": {"token_rows": ["<|eot_id|>"]},
 }
 DATA: dict[str, dict[str, Any]] = {
     "format": {"format": "prompt_completion"},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from statllama.config.keyed import AddedLater
 from statllama.config.spec import Count, Fraction, Positive, Spec
@@ -42,6 +42,10 @@ class LoraSpec(Spec):
     plus_ratio: Annotated[Positive | None, AddedLater()] = None
     """LoRA+ (arXiv 2402.12354): B's learning rate over A's, which is `train.learning_rate`. Its authors take 16 with a
     rate half as high. None: one rate for both."""
+    token_rows: Annotated[tuple[str, ...], AddedLater(), Field(max_length=256, strict=False)] = ()
+    """Tokens whose rows of the embedding and of the head train too; all other rows stay as the base has them. They are
+    tokens that the tokenizer has, such as `<|reserved_special_token_5|>`. Not with Unsloth, and not with `lm_head` in
+    `target_modules`."""
     dora: Literal[False] = False
     """Refused; the error says why."""
 
@@ -64,6 +68,22 @@ class LoraSpec(Spec):
         if twice := sorted({n for n in listed if listed.count(n) > 1}):
             raise ValueError(f"layer {twice[0]} is listed twice")
         return tuple(sorted(listed))
+
+    @field_validator("token_rows", mode="after")
+    @classmethod
+    def _tokens_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a token is listed twice")
+        return tuple(sorted(value))
+
+    @model_validator(mode="after")
+    def _head_is_one_thing(self) -> Self:
+        if self.token_rows and "lm_head" in self.target_modules:
+            raise ValueError(
+                "`token_rows` trains rows of the head, so it cannot have a slice too: take `lm_head` out of "
+                "`target_modules`"
+            )
+        return self
 
     @field_validator("target_modules", mode="after")
     @classmethod

@@ -67,6 +67,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "lora.dropout": ("lora_dropout",),
     "lora.rslora": ("use_rslora", "peft_use_rslora"),
     "lora.dora": ("use_dora", "peft_use_dora"),
+    "lora.token_rows": ("trainable_token_indices", "new_tokens", "additional_new_tokens", "add_tokens"),
     "lora.target_modules": ("lora_target_modules", "lora_target", "lora_modules", "targets"),
     "lora.layers": ("layers_to_transform", "lora_layers", "peft_layers_to_transform"),
     "lora.init": ("init_lora_weights", "lora_init", "peft_init_lora_weights"),

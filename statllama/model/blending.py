@@ -77,6 +77,11 @@ def blend(
     modules done and modules in all. TrainingError when the blend is no update at all: when the adapters are zero, or
     cancel.
     """
+    if any(adapter.rows for adapter in adapters):
+        raise TrainingError(
+            "a blended stage has rows of tokens (`lora.token_rows`), which cannot be blended",
+            remedy="train the tokens in a stage below the siblings",
+        )
     shares = [weight / math.fsum(weights) for weight in weights]
     modules, kept = modules_of(adapters), rank or folded_rank(adapters)
     generator = torch.Generator().manual_seed(seed)

@@ -132,7 +132,7 @@ def _plan(source: Source, layout: Layout, weights: Weights, kind: str) -> list[T
     """Return all tensors of the file, in order. A head that is tied but has an adapter becomes a tensor of its own."""
     rows = [(name, weight, weight.removesuffix(".weight"), shape) for name, weight, shape in layout.tensors()]
     tied = layout.tied
-    if tied and any(HEAD in adapter.slices for adapter in source.adapters):
+    if tied and any(HEAD in adapter.slices for adapter in source.updates):
         tied = False
         embedding = (layout.vocabulary, layout.width)
         rows.append(("output.weight", f"{EMBEDDING}.weight", HEAD, embedding))
@@ -219,8 +219,8 @@ def merged_rows(tensor: Tensor, source: Source, layout: Layout, weights: Weights
     Shapes are (rows, in), or (rows,) of norms and biases.
     """
     order = layout.rope_order(tensor.name)
-    adapted = any(tensor.module in adapter.slices for adapter in source.adapters)
-    update = Update(source.adapters, tensor.module) if adapted else None
+    adapted = any(tensor.module in adapter.slices for adapter in source.updates)
+    update = Update(source.updates, tensor.module) if adapted else None
     unit = 1 if order is None else layout.head_width  # rows change places within a head
     step = max(1, BLOCK // prod(tensor.shape[1:]) // unit) * unit
     for start in range(0, tensor.shape[0], step):

@@ -157,7 +157,7 @@ def _shapes(source: Source, weights: Weights) -> dict[str, tuple[int, ...]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if name not in shapes:
             _require_equal(name, kept_name[id(parameter)], weights)
-    for stage, adapter in zip(source.stages, source.adapters, strict=True):
+    for stage, adapter in zip(source.stages, source.updates, strict=True):
         if tied := [module for module in adapter.slices if f"{module}.weight" not in shapes]:
             raise ExportError(
                 f"stage {stage!r} adapts {tied[0]}, whose weights this base ties to the embedding: merged weights "
@@ -204,8 +204,8 @@ def _write_tensor(
 ) -> None:
     """Append one tensor, merged and cast, a few rows at a time."""
     module = name.removesuffix(".weight")
-    adapted = any(module in adapter.slices for adapter in source.adapters)
-    update = Update(source.adapters, module) if adapted else None
+    adapted = any(module in adapter.slices for adapter in source.updates)
+    update = Update(source.updates, module) if adapted else None
     for start, stop in weights.row_blocks(name, BLOCK):
         rows = _rows(weights, name, start, stop)
         exact = rows if update is None else update.add_to(rows, start)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from statllama.errors import ExportError
+from statllama.model.architectures import EMBEDDING
+from statllama.release.weights import open_weights
 
 if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
@@ -44,6 +47,19 @@ class Source:
     """What others load the base by: hub id, or its folder's name, since a path is of this machine; None: its path."""
     revision: str | None = None
     """Commit of the hub id."""
+
+    @cached_property
+    def updates(self) -> tuple[Adapter, ...]:
+        """Return the adapters with their rows of tokens as slices of the embedding and the head: what is added to the
+        base's matrices.
+        """
+        return tuple(self._with_rows(adapter) if adapter.rows else adapter for adapter in self.adapters)
+
+    def _with_rows(self, adapter: Adapter) -> Adapter:
+        stored = open_weights(self.base).tensors.get(f"{EMBEDDING}.weight")
+        shape = (stored.shape[0], stored.shape[1]) if stored is not None and len(stored.shape) == 2 else (0, 0)
+        rows = {name: part.as_slice(part.shape(shape)[0]) for name, part in adapter.rows.items()}
+        return replace(adapter, slices={**adapter.slices, **rows}, rows={})
 
 
 def source_of(subject: Subject, stack: StackRef, loaded: Loaded, name: str) -> Source:

@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -115,30 +114,18 @@ class Loaded:
         """Return the adapters of these results, each update times its factor; checked against their hashes when first
         read.
         """
-        from statllama.model.adapter import Adapter, load_adapter
+        from statllama.model.adapter import load_adapter
 
         for key, _ in parts:
             if key not in self._adapters:
                 self._adapters[key] = load_adapter(self.store.verify("results", key).path)
         return tuple(
-            self._adapters[key]
-            if factor == 1
-            else Adapter(
-                {
-                    name: replace(part, scaling=part.scaling * factor)
-                    for name, part in self._adapters[key].slices.items()
-                }
-            )
-            for key, factor in parts
+            self._adapters[key] if factor == 1 else self._adapters[key].scaled(factor) for key, factor in parts
         )
 
     def zero(self, parts: Sequence[tuple[str, float]]) -> list[str]:
         """Return the keys of those adapters whose update is zero in every module."""
-        return [
-            key
-            for (key, _), adapter in zip(parts, self.adapters(parts), strict=True)
-            if not any(part.A.any() and part.B.any() for part in adapter.slices.values())
-        ]
+        return [key for (key, _), adapter in zip(parts, self.adapters(parts), strict=True) if not adapter.has_effect]
 
     def require_effect(self, parts: Sequence[tuple[str, float]]) -> None:
         """Raise EvaluationError when an adapter is all zero: its stack would be scored as if it were its parent."""

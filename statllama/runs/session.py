@@ -98,13 +98,15 @@ class Session:
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
     def _require_lengths(self, base: Base) -> None:
-        """Check that every stage's rows and layers fit the base, before the first stage trains."""
+        """Check that every stage's rows, layers and tokens fit the base, before the first stage trains."""
+        from statllama.model.token_rows import require_rows
         from statllama.train.preflight import require_init, require_layers, require_length
 
         for stage in self.recipe.trained:
             require_length(stage, base.max_length)
             require_layers(stage, base.model.config.num_hidden_layers)
             require_init(stage, base.backend)
+            require_rows(base, stage.lora)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
         """Tokenise, mask and pack the stage's data, or take them from the workspace's cache; once in a session.

@@ -81,6 +81,7 @@ def place_of(job: Job) -> Place:
         quantization="nf4" if getattr(base.model, "is_loaded_in_4bit", False) else "none",
         compute=str(base.dtype).removeprefix("torch."),
         below=sum(ranks),
+        rows_below=any(parent.rows for parent in job.parents),
     )
 
 

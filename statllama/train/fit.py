@@ -45,6 +45,8 @@ class Place:
     """The type it computes in: `precision.compute_type`."""
     below: int = 0
     """Sum of the ranks of the stack that a stage trains on."""
+    rows_below: bool = False
+    """Whether a stage of that stack has rows of tokens."""
 
     @property
     def overhead(self) -> Overhead:
@@ -124,6 +126,7 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         modules=[module for module in spec.lora.target_modules if module in DEFAULT_MODULES],
         layers=spec.lora.layers,
         below=place.below,
+        rows="own" if spec.lora.token_rows else "below" if place.rows_below else "none",
         frozen=4 if place.compute == "float16" else width,
         optimizer=state_bytes(spec.train.optimizer, spec.lora.r),
         recompute=recompute,

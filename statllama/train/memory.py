@@ -82,6 +82,9 @@ class Setting:
     not call)."""
     devices: int = 1
     """Ranks that add up their gradients."""
+    rows: Literal["none", "below", "own"] = "none"
+    """Whether the stage trains rows of tokens, or stands on a stage that did: a loss in tiles then reads a copy of the
+    whole head, whose gradient is there too where its rows train."""
     generated: int = 0
     """Of grpo: completions written at once, each with its prompt as long as the pass's rows."""
 
@@ -218,7 +221,7 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     layer = cast + max(start, mlp + setting.recast * 4 * s.inner * tokens)
     ends = row + 4 * s.hidden * tokens  # the last hidden states, and their norm in float32
     phases = {
-        "loss": held + ends + loss(setting, one, free - static - kept),
+        "loss": held + ends + loss(setting, one, free - static - kept) + head_copies(setting),
         "last layer": held + layer,
         "first layer": static + 4 * p + mask + layer + row,
         "optimizer": static + 8 * p,
@@ -227,7 +230,12 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
         phases["sum over devices"] = static + 4 * p + 4 * p
     if setting.kind in ("dpo", "kto", "grpo"):
         if not setting.known_reference:
-            phases["reference"] = held + tokens * w * 3 * (s.inner + s.hidden) + dequantised
+            phases["reference"] = (
+                held
+                + (setting.rows != "none") * w * s.vocab * s.hidden
+                + tokens * w * 3 * (s.inner + s.hidden)
+                + dequantised
+            )
         # That the reference is the parents is checked on the first batch, row by row: logits, and their log-softmax.
         phases["first check"] = static + 8 * s.vocab * one.length
     if setting.kind == "grpo":
@@ -262,6 +270,11 @@ def loss(setting: Setting, one: Pass, free: float) -> float:
         s.vocab, LOGPROB_TILE[1]
     )  # two that are always whole; temporary ones
     return buffers * min(answers, LOGPROB_TILE[0]) + (4 + w) * s.hidden * answers
+
+
+def head_copies(setting: Setting) -> float:
+    """Return the bytes of the head's matrix with changed rows, and of its gradient with one that is being added."""
+    return {"none": 0, "below": 1, "own": 3}[setting.rows] * setting.width * setting.shape.vocab * setting.shape.hidden
 
 
 def generation(setting: Setting, length: int) -> float:

@@ -379,6 +379,8 @@ def averaged(passes: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) 
 def _counted_by(name: str, counts: Mapping[str, float]) -> str:
     """Return what a figure of TRL's is a mean over: the answers or tokens of one kind, or all."""
     family, _, kind = name.partition("/")
+    if family in counts:
+        return family
     if name == "mean_token_accuracy" and "chosen tokens" in counts:
         return "chosen tokens"
     if family in ("rewards", "logps"):

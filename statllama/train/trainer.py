@@ -166,7 +166,7 @@ class StageTrainer(OptimizedTrainer, StepTrainer):
         ids = (
             batch["input_ids"] if "input_ids" in batch else torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
         )
-        if not any(bool(one.B.any()) for parent in job.parents for one in parent.slices.values()):
+        if not any(parent.has_effect for parent in job.parents):
             return
         if stack.parents_act(model, ids[:1, :TRIED].to(model.device)):
             return

@@ -76,6 +76,7 @@ OTHER: dict[str, Any] = {
     **{"layers": (0, 3), "min_rate": 0.1, "plus_ratio": 16.0, "neftune_alpha": 5.0, "decay": 0.1},
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
+    **{"token_rows": ("<|stat|>",)},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}

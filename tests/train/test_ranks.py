@@ -34,6 +34,7 @@ TRAIN = {"steps": None, "batch_size": 4, "micro_tokens": 400, "max_length": 160,
 TRAIN |= {"adam_epsilon": 1e-4, "checkpoint_every": 2}
 GRPO = {"generations": 4, "max_completion_length": 24, "beta": 0.1, "iterations": 2}
 GRPO |= {"rewards": [{"name": "length", "target": 4, "unit": "words"}]}
+GSPO = {"importance_sampling_level": "sequence", "mask_truncated_completions": True, "max_completion_length": 60}
 
 
 @pytest.fixture(scope="module")
@@ -191,18 +192,24 @@ def test_ranks_share_replayed_and_anchored_rows(group: Group, recipe: Path, base
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
-def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:
-    """Packed documents, a reference not known, one known with a KL divergence, other losses and scales of grpo."""
+def test_other_settings(
+    size: int, group: Group, recipe: Path, base_folder: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    """Packed documents with rows of tokens, a reference not known, one known with a KL divergence, other losses and
+    scales of grpo.
+    """
     folder = recipe.parent
     unequal("cpt", folder, 12)
     twice = {"epochs": 2.0}
+    tokens = [str(tokenizer.convert_ids_to_tokens(i)) for i in (290, 300)]
     grpo = GRPO | {"iterations": 1, "temperature": 1.3, "top_p": 0.9}
     stages = [
-        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}),
+        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}, lora={"r": 4, "token_rows": tokens}),
         stage("ipo", "dpo", parents=["cpt"], train=TRAIN, loss="ipo"),
         stage("apo", "kto", parents=["cpt"], train=TRAIN, loss="apo_zero_unpaired"),
         stage("known", "kto", parents=["cpt"], train=TRAIN | twice | {"batch_size": 5, "micro_tokens": 150}),
         stage("dapo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **grpo | {"beta": 0.0, "loss": "dapo"}),
+        stage("gspo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **GRPO | GSPO),
         stage("dr", "grpo", parents=["cpt"], train=TRAIN, **grpo | {"loss": "dr_grpo", "scale_rewards": "batch"}),
     ]
     stages = [json.loads(json.dumps(one)) for one in stages]  # one list in two stages would be an alias in YAML
@@ -214,6 +221,11 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
     found = paths(group.run("train", size, path, tmp_path / "ranks"))
     for name, theirs in alone.items():
         assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
+        if name == "cpt":
+            rows = (
+                load_file(result / "token_rows.safetensors")["model.embed_tokens"] for result in (found[name], theirs)
+            )
+            assert apart(*rows) < 1e-5
         assert [e["loss"] for e in history(found[name])] == pytest.approx(
             [e["loss"] for e in history(theirs)], 1e-4, 1e-6
         )

@@ -309,6 +309,66 @@ def _completions(
 
 
 @check
+def grpo_of_sequences_is_gspo(world: World) -> None:
+    """One ratio for a completion, clipped: the second step on the same completions has arXiv 2507.18071's loss."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    fields = {"rewards": [{"name": "format"}], "generations": 4, "max_completion_length": 5, "iterations": 2}
+    fields |= {"importance_sampling_level": "sequence", "epsilon": 0.005, "beta": 0.1}
+    sizes = {"batch_size": 8, "micro_tokens": 1024, "steps": 2}
+    work = job(world, base, "gspo", questions(world, 4), kind="grpo", parents=parents, fields=fields, **sizes)
+    wanted = [0.0, 0.0]
+
+    def look(trainer: Any) -> None:
+        compute = trainer.compute_loss
+
+        def spy(model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            new = _token_log_probs(world, base, [*parents, new_slice(trainer.model, work.spec.lora)], inputs)
+            wanted[trainer.state.global_step] += float(_gspo(inputs, new)) * len(new) / 8
+            return compute(model, inputs, *args, **kwargs)
+
+        trainer.compute_loss = spy
+
+    made = grpo.build
+    grpo.build = lambda *args: _sums  # type: ignore[assignment]
+    try:
+        outcome, _ = train(work, look=look)
+    finally:
+        grpo.build = made
+    got = [entry["loss"] for entry in outcome.history]
+    world.note(f"losses {got[0]:.5f}, {got[1]:.5f}; by definition {wanted[0]:.5f}, {wanted[1]:.5f}")
+    assert all(abs(one - right) < world.loss_tolerance for one, right in zip(got, wanted, strict=True))
+    assert abs(wanted[1] - wanted[0]) > 5 * world.loss_tolerance
+    base.check_unchanged()
+
+
+def _sums(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float]:
+    return [float(sum(ids)) for ids in completion_ids]
+
+
+def _token_log_probs(world: World, base: Base, adapters: Sequence[Adapter], inputs: dict[str, Tensor]) -> list[Tensor]:
+    found = []
+    for prompt, asked, ids, mask in zip(
+        *(inputs[f"{part}_{kind}"] for part in ("prompt", "completion") for kind in ("ids", "mask")), strict=True
+    ):
+        row = torch.cat([prompt[asked.bool()], ids[mask.bool()]])[None]
+        losses = definition.token_losses(defined(world, base, adapters, row), row)
+        found.append(-losses[0, int(asked.sum()) - 1 :].double())
+    return found
+
+
+def _gspo(inputs: dict[str, Any], new: list[Tensor]) -> Tensor:
+    old, ref = (of_completions(inputs[f"{name}_per_token_logps"], inputs).double() for name in ("old", "ref"))
+    losses = []
+    for one, before, parent, advantage in zip(new, old, ref, inputs["advantages"].double(), strict=True):
+        size = len(one)
+        ratio = (one - before[:size]).mean().exp()
+        kl = ((parent[:size] - one).exp() - (parent[:size] - one) - 1).mean()
+        losses.append(0.1 * kl - torch.min(ratio * advantage, ratio.clamp(0.995, 1.005) * advantage))
+    return torch.stack(losses).mean()
+
+
+@check
 def stages_share_one_base(world: World) -> None:
     """All seven modules, then two modules, on one base; then the bare base and the stack score as defined."""
     base = world.fresh_base("nf4")

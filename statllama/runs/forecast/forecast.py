@@ -96,6 +96,7 @@ def forecast(
     shape = shape_of(body or {}, f"the base model {recipe.base.model}")
     backend = _backend(device, architecture_of(body or {}, recipe.base.model).unsloth)
     ranks: dict[str, int] = {}
+    with_rows = {one.key for one in planned if isinstance(one.spec, TrainingSpec) and one.spec.lora.token_rows}
     found: dict[str, StageForecast] = {}
     earlier = 0.0
     for stage in planned:
@@ -111,6 +112,7 @@ def forecast(
             quantization=recipe.base.quantization,
             compute=device.compute_type(spec.train.precision),
             below=sum(ranks[key] for key in stage.below),
+            rows_below=any(key in with_rows for key in stage.below),
         )
         made = _of_stage(shape, spec, place, device, prepare(spec))
         assert made.memory is not None

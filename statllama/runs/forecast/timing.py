@@ -139,9 +139,7 @@ class Timing:
         joined = self.backend == "unsloth" and self.machine.gpu
         steps = steps_of(spec, len(data))
         shares = WRITTEN if spec.type == "grpo" else dict.fromkeys(ENDS, 1.0)
-        found = {
-            end: expected(spec, rows, steps, joined=joined, written=shares[end], replay=replay) for end in ENDS
-        }
+        found = {end: expected(spec, rows, steps, joined=joined, written=shares[end], replay=replay) for end in ENDS}
         if spec.train.select is not None and spec.selects_on is not None:
             times = spec.train.select.validations(steps)
             for end, (work, _) in self.counted(spec.selects_on).items():
