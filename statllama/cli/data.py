@@ -12,7 +12,10 @@ from statllama.cli.options import WORKSPACE, RecipeArg, SetOption, WorkspaceOpti
 
 if TYPE_CHECKING:
     from statllama.data.judging import Judge
+    from statllama.recipe import Recipe
+    from statllama.runs.reporting import Reporter
     from statllama.runs.suspects_review import Review
+    from statllama.store import Store
 
 
 def check(
@@ -55,7 +58,8 @@ def check(
     reader, store, reporter = _judge(judge, judge_model), Store(workspace), ConsoleReporter()
     wrong, failure = False, None
     reviews: list[Review] = []
-    for found in check_data(load_recipe(recipe, overrides or []), store, reporter, stage):
+    read = load_recipe(recipe, overrides or [])
+    for found in check_data(read, store, reporter, stage):
         print_check(found)
         wrong = wrong or any(verdict.level == "error" for verdict in found.verdicts)
         stage_reviews = reviews_of(found.spec.name, found.selection.suspects if found.selection else ())
@@ -66,10 +70,22 @@ def check(
         reviews += stage_reviews
         if suspects is not None:
             write_text(suspects, review_lines(reviews))
+    wrong = (stage is None and _holds_out_badly(read, store, reporter)) or wrong
     if failure is not None:
         raise failure
     if wrong:
         raise typer.Exit(1)
+
+
+def _holds_out_badly(recipe: Recipe, store: Store, reporter: Reporter) -> bool:
+    """Print what the recipe holds out, and return whether that would stop a run."""
+    from statllama.cli.console.data import print_holdouts
+    from statllama.runs.data_check import check_holdouts
+
+    found = list(check_holdouts(recipe, store, reporter))
+    if found:
+        print_holdouts(found)
+    return any(each.fault is not None for each in found)
 
 
 def _judge(url: str | None, model: str | None) -> Judge | None:

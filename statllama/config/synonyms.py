@@ -88,6 +88,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "source.path": ("file", "file_name", "filename", "files", "ds_path"),
     "source.hub": ("hf_hub_url", "hub_id", "repo_id", "dataset_id"),
     "source.limit": ("max_samples", "num_samples", "max_rows", "n_samples"),
+    "source.holdout": ("val_set_size", "test_size", "val_size", "validation_split", "split_ratio", "val_file"),
     "source.columns": ("column_mapping", "field_mapping", "rename"),
     "source.format": ("formatting", "dataset_format", "ds_type"),
     "source.config": ("subset", "config_name"),
@@ -105,6 +106,7 @@ NOTES: dict[str, str] = {
     "stage.train_on": "`responses` or `all`",
     "stage.data": "a list of sources, as in `data: [{path: FILE}]` or `data: [{hub: owner/name}]`",
     "stage.type": "cpt, sft, dpo, kto, grpo or blend",
+    "source.holdout": "at a source, a share of its rows such as 0.05, or a file",
     "source.columns": "as in `columns: {question: Frage}`: the format's name, then the file's",
     "report_to": "a list of trackers, as in `report_to: [wandb]`",
 }
@@ -112,7 +114,6 @@ NOTES: dict[str, str] = {
 ELSEWHERE = {
     "output_dir": "results lie in the workspace: statllama run RECIPE --workspace DIR",
     "logging_steps": "every step is logged",
-    "val_set_size": "held-out rows are a benchmark of yours: name it in `evaluate.tasks`",
     "eval_steps": "every stage is scored when it ends, on `evaluate.tasks`",
     "push_to_hub": "statllama export RUN --out DIR --push owner/name",
     "deepspeed": "a stage trains on one GPU",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,16 +19,45 @@ import numpy.typing as npt
 
 from statllama.data.examples import Completion, Conversation, Document, Example, Judgement, Message, Preference
 from statllama.data.folding import folded
-from statllama.data.ngrams import CJK, OTHER, WordIds, every_word, gram_hashes
+from statllama.data.ngrams import OTHER, WordIds, every_word, gram_hashes
 
 WORDS = 5
 """Words of a run."""
 SIMILAR = 0.8
 """Jaccard similarity of the runs of two texts from which they are near duplicates, as in `duplicates.py`."""
-_SIGN = r"[+*/=<>^%-](?=\s*[\d.(])|[\u2190-\u22ff]"  # of arithmetic; elsewhere it is a hyphen, a bullet, markup
-_TOKEN = re.compile(rf"[{CJK}]|[^\W\d_{CJK}]+(?:'[^\W\d_{CJK}]+)*|\d+(?:[.,:/]\d+)*|{_SIGN}")
-U64 = npt.NDArray[np.uint64]
+_SIGN = re.compile(r"[+*/=<>^%-](?=\s*[\d.(])")  # of arithmetic; elsewhere it is a hyphen, a bullet, markup
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 U32 = npt.NDArray[np.uint32]
+
+
+class _Plain(dict[int, str]):
+    """Code point -> what stands for it when words are compared, worked out at first use; for `str.translate`."""
+
+    def __missing__(self, point: int) -> str:
+        character = chr(point)
+        kind = unicodedata.category(character)
+        found = " "
+        if kind[0] in "LNM":  # of a mark too: it is a vowel in many scripts
+            found = f" {character} " if _CJK.match(character) else character.lower()
+        elif kind == "Sm":
+            found = f" {character} "
+        elif character == "'":
+            found = ""
+        self[point] = found
+        return found
+
+
+_PLAIN = _Plain({point: chr(point).lower() if chr(point).isalnum() else " " for point in range(128)} | {ord("'"): ""})
+
+
+def compared(text: str) -> list[str]:
+    """Return the words of a text as they are compared: without case and punctuation, signs of arithmetic as words.
+
+    >>> compared("What's  3 - (2)?") == compared("whats 3 -2") != compared("What's 3 + 2?")
+    True
+    """
+    plain = _SIGN.sub(lambda sign: f" sign{ord(sign[0])} ", folded(text))
+    return plain.translate(_PLAIN).split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +94,7 @@ class Liken:
         return Likeness(whole, texts, words)
 
     def _words(self, text: str) -> npt.NDArray[np.int64]:
-        return self._ids.ids(_TOKEN.findall(folded(text)))
+        return self._ids.ids(compared(text))
 
 
 def _hash(ids: npt.NDArray[np.int64], text: str) -> int:
@@ -107,5 +137,6 @@ def runs_of(texts: Sequence[npt.NDArray[np.int64]]) -> tuple[U32, npt.NDArray[np
     lengths = np.array([len(ids) + 1 for ids in texts], dtype=np.int64)
     hashes, starts = gram_hashes(np.concatenate([part for ids in texts for part in (ids, apart)]), WORDS)
     of = np.searchsorted(np.cumsum(lengths), starts, side="right").astype(np.uint64)
-    both = np.unique((of << np.uint64(32)) | (hashes >> np.uint64(32)))
+    both = np.sort((of << np.uint64(32)) | (hashes >> np.uint64(32)))
+    both = both[np.diff(both, prepend=~both[:1]) != 0]
     return both.astype(np.uint32), (both >> np.uint64(32)).astype(np.int64)

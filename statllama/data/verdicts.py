@@ -9,7 +9,7 @@ from typing import Literal
 from statllama.config.stage import TrainingSpec
 from statllama.data.fit import NO_ROOM
 from statllama.data.report import MixtureReport, SourceReport
-from statllama.data.selection import COPIES, SelectedSource, Selection
+from statllama.data.selection import COPIES, COPIES_HELD, HELD_OUT, SelectedSource, Selection
 from statllama.data.suspects import STRONG
 from statllama.errors import DataError
 
@@ -19,6 +19,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "hint")
 FEW_EXAMPLES = 50
 MANY_CUT = 0.05
 MANY_DUPLICATES = 0.01
+MANY_HELD = 0.1
 LITTLE_LOSS = 0.03
 MIXED = 0.2
 """A script or language with fewer rows than this share is in the minority; one with more belongs there."""
@@ -69,7 +70,13 @@ def _of_rows(spec: TrainingSpec, source: SelectedSource) -> Iterator[Verdict]:
             "error", source.name, f"{rows} cannot be used: {source.faults[0]}", "fix or filter them (`where`)"
         )
     elif not len(source.kept):
-        yield Verdict("error", source.name, f"none of {source.read:,} rows is left", "loosen its filters")
+        held = {reason: source.dropped[reason] for reason in (HELD_OUT, COPIES_HELD) if reason in source.dropped}
+        why = "".join(f"; {reason}: {count:,}" for reason, count in held.items())
+        remedy = "hold fewer rows out, or others (`holdout`, `evaluate.holdouts`)" if held else "loosen its filters"
+        yield Verdict("error", source.name, f"none of {source.read:,} rows is left{why}", remedy)
+    elif (copies := source.dropped.get(COPIES_HELD, 0)) > MANY_HELD * source.read:
+        text = f"{copies:,} of {source.read:,} rows copy a held-out row, so the stage is not trained on them"
+        yield warn(text, "hold fewer rows out, or others, if the stage needs them")
     survey = source.survey
     if spec.deduplicate == "none" and survey.duplicates > MANY_DUPLICATES * survey.rows:
         yield warn(f"{survey.duplicates:,} of {survey.rows:,} rows repeat an earlier one", "set `deduplicate: exact`")

@@ -32,6 +32,8 @@ from statllama.store.leases import working
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from statllama.data.holdout import Holdout
+
 
 @dataclass(frozen=True)
 class StageCheck:
@@ -45,6 +47,16 @@ class StageCheck:
     """Format of each source, recognised where the recipe says `auto`."""
     repeats: tuple[tuple[str, str, float], ...] = ()
     """(text left out, text that it repeats, similarity) of the first duplicates."""
+
+
+@dataclass(frozen=True)
+class HoldoutCheck:
+    """A hold-out, as far as known. `holdout`: None when it cannot be read, or has nothing to score."""
+
+    name: str
+    sources: tuple[str, ...]
+    holdout: Holdout | None
+    fault: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,18 @@ def check(recipe: Recipe, store: Store, reporter: Reporter, only: str | None = N
             with working(store):
                 checked = _check_stage(session, spec)
             yield checked
+
+
+def check_holdouts(recipe: Recipe, store: Store, reporter: Reporter) -> Iterator[HoldoutCheck]:
+    """Check what the recipe holds out: all that its stacks will be scored on."""
+    session = Session(recipe, store, reporter, StopSignal())
+    for name in dict.fromkeys(held.name for held in recipe.held):
+        sources = tuple(source_name(held.source) for held in recipe.held if held.name == name)
+        try:
+            with working(store):
+                yield HoldoutCheck(name, sources, session.held.holdout(name))
+        except DataError as error:
+            yield HoldoutCheck(name, sources, None, Verdict("error", name, error.message, error.remedy or ""))
 
 
 def _check_stage(session: Session, spec: TrainingSpec) -> StageCheck:

@@ -31,6 +31,7 @@ def fetch(recipe: Recipe, store: Store, reporter: Reporter) -> None:
         _download(identity["tokenizer"], TOKENIZER_FILES)
     session = Session(recipe, store, reporter, StopSignal(), base=identity)
     with working(store):
+        session.holdouts()
         for spec in recipe.trained:
             reporter.data_ready(spec, session.prepare(spec).report, [])
         _record(recipe, store, session)

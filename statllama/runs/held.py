@@ -32,6 +32,7 @@ class HeldBack:
 
     def __init__(self, recipe: Recipe, store: Store, loaded: Loaded, reporter: Reporter) -> None:
         self._recipe, self._store, self._loaded, self._reporter = recipe, store, loaded, reporter
+        self._made: dict[str, Holdout] = {}
 
     @cached_property
     def out(self) -> HeldOut | None:
@@ -41,28 +42,31 @@ class HeldBack:
             return None
         return HeldOut(held, self._recipe.root, self._store.root, self._reporter.note)
 
-    @cached_property
-    def holdouts(self) -> tuple[Holdout, ...]:
-        """Return all hold-outs, tokenised: of stages in order, then `evaluate.holdouts`. DataError: see
-        `make_holdout`.
-        """
-        names = () if self.out is None else dict.fromkeys(held.name for held in self.out.held)
-        return tuple(map(self._holdout, names))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all hold-outs: of stages in order, then those of `evaluate.holdouts`."""
+        return () if self.out is None else tuple(dict.fromkeys(held.name for held in self.out.held))
+
+    def holdout(self, name: str) -> Holdout:
+        """Return a hold-out, tokenised. DataError: see `make_holdout`."""
+        if name not in self._made:
+            self._made[name] = self._holdout(name)
+        return self._made[name]
 
     @property
     def kept_in(self) -> list[str]:
         """Return the keys of the entries of the workspace's cache that hold what was read and tokenised so far."""
-        made = self.__dict__.get("holdouts", ())
-        return [*(self.out.keys if self.out is not None else ()), *(holdout.kept_in for holdout in made)]
+        keys = self.out.keys if self.out is not None else []
+        return [*keys, *(holdout.kept_in for holdout in self._made.values())]
 
     def _holdout(self, name: str) -> Holdout:
         from statllama.data.holdout import make_holdout
 
         assert self.out is not None
-        parts = [pair for pair in zip(self.out.held, self.out.rows, strict=True) if pair[0].name == name]
-        stage = parts[0][0].stage
+        stage = next(held for held in self.out.held if held.name == name).stage
         data_kind = None if stage is None else stage_module(stage.type).DATA_KIND
         with self._reporter.preparing(name) as progress:
+            parts = [pair for pair in zip(self.out.held, self.out.read(progress), strict=True) if pair[0].name == name]
             return make_holdout(
                 parts,
                 None if data_kind is None else SCORED_AS[data_kind],

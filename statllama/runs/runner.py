@@ -22,6 +22,7 @@ from statllama.runs.forecast.device import found_device
 from statllama.runs.forecast.forecast import forecast
 from statllama.runs.forecast.timing import below_of
 from statllama.runs.foresight import foresee
+from statllama.runs.held import words
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
@@ -224,6 +225,7 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             require_optimizer(training)
             if positions is not None:
                 require_length(training, positions)
+    session.holdouts()
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
@@ -238,6 +240,8 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+            if said := words(prepared.selection):
+                session.reporter.note(f"{spec.name}: {said}")
             for advice in warnings(spec, len(prepared.dataset), steps, width):
                 session.reporter.note(str(advice))
 
@@ -275,6 +279,8 @@ class Measure:
     steps: int
     rows: int = field(default=0, compare=False)
     """Rows of the prepared data, which may hold several examples; 0 for a cached stage."""
+    held_out: str = field(default="", compare=False)
+    """How many rows are not trained on for the sake of hold-outs, in words; empty for a cached stage."""
 
 
 def measure(recipe: Recipe, store: Store, stages: Sequence[PlannedStage], reporter: Reporter) -> dict[str, Measure]:
@@ -299,5 +305,6 @@ def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure
                 prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))
             rows = len(prepared.dataset)
-            found[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps, rows)
+            said = words(prepared.selection)
+            found[spec.name] = Measure(prepared.report.examples, prepared.report.tokens, steps, rows, said)
     return found

@@ -133,11 +133,11 @@ class Session:
         """Return all hold-outs of the recipe, tokenised: those of its stages in order, then `evaluate.holdouts`; of all
         its stages, also those that are not part of this run.
         """
-        return self.held.holdouts
+        return tuple(map(self.held.holdout, self.held.names))
 
     def holdout(self, stage: str) -> Holdout | None:
         """Return a stage's own hold-out; None when it has none."""
-        return next((held for held in self.holdouts() if held.name == stage), None)
+        return self.held.holdout(stage) if stage in self.held.names else None
 
     def choose(self, spec: TrainingSpec) -> Selection:
         """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from statllama.data.masking import Tokens
     from statllama.data.selection import Selection
     from statllama.data.verdicts import Verdict
-    from statllama.runs.data_check import Preview, StageCheck
+    from statllama.runs.data_check import HoldoutCheck, Preview, StageCheck
     from statllama.runs.suspects_review import Review
 
 LEARNED = "black on green3"  # tokens that carry loss
@@ -61,6 +61,27 @@ def print_check(check: StageCheck) -> None:
     print_verdicts(check.verdicts)
 
 
+def print_holdouts(checks: Sequence[HoldoutCheck]) -> None:
+    """Print what a recipe holds out: rows that no stage trains on and every stack is scored on."""
+    Out.print(
+        "[bold cyan]held out[/]: no stage is trained on these rows or their copies, all stacks are scored on them"
+    )
+    table = new_table("hold-out", "from", "scored as", figure("rows"), figure("not scored"))
+    for check in checks:
+        sources = plain(", ".join(check.sources))
+        if check.holdout is None:
+            table.add_row(plain(check.name), sources, "", "", "")
+            continue
+        lost = sum(check.holdout.dropped.values())
+        table.add_row(plain(check.name), sources, check.holdout.kind, f"{len(check.holdout.ids):,}", f"{lost:,}")
+    print_table(table)
+    for check in checks:
+        for reason, count in check.holdout.dropped.items() if check.holdout else ():
+            Out.print(f"  {plain(check.name)}: {counted(count, 'row')} not scored: {plain(reason)}")
+    if faults := [check.fault for check in checks if check.fault is not None]:
+        print_verdicts(faults)
+
+
 def _sources(check: StageCheck) -> Table:
     figures = map(figure, ("rows", "usable", "uses", "tokens", "with loss", "cut", "repeats"))
     table = new_table("source", "format", *figures)
@@ -91,6 +112,10 @@ def _print_left_out(check: StageCheck) -> None:
         Out.print(f"      row:      {plain(_cut(hit.passage))}")
         Out.print(f"      question: {plain(_cut(question.text))}")
     _print_contamination(check.selection)
+    for copy in check.selection.held_copies[:FEW]:
+        Out.print(f"  left out: {_place(copy.where)} has {copy.how} as a held-out row")
+    if (more := check.selection.held_copied - FEW) > 0:
+        Out.print(f"  [dim]and so for {more:,} more rows[/]")
     for text, original, similarity in check.repeats:
         Out.print(f"  left out, {similarity:.0%} alike: {plain(_cut(text))}")
         Out.print(f"                        [dim]as: {plain(_cut(original))}[/]")

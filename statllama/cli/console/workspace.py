@@ -49,6 +49,8 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
         figures = [f"{n:,}" if n else "" for n in (measure.examples, measure.tokens, measure.steps)]
         table.add_row(stage.spec.name, stage.spec.type, parents, runs, plain(stage.why), *figures)
     print_table(table)
+    for name, held_out in ((name, measure.held_out) for name, measure in measures.items() if measure.held_out):
+        Out.print(f"{plain(name)}: {held_out}")
     todo = [s for s in stages if not s.cached]
     Out.print(f"{len(todo)} of {len(stages)} stages would run. Examples and tokens are of one pass over the data.")
 
