@@ -44,7 +44,8 @@ def run(
     mirror: str | None = None,
     progress: bool | Reporter | None = None,
 ) -> Run:
-    """Train every stage that is not trained yet, score the base and each stack.
+    """Train every stage that is not trained yet, score the base and each stack, make the releases that the recipe asks
+    for.
 
     `recipe`: a YAML file, the name of a shipped recipe, or what `load_recipe` returned. `overrides`:
     `"stages.sft.train.steps=20"`, a list of such texts, or `{"stages.sft.train.steps": 20}`. `until`: stop after this
@@ -57,12 +58,14 @@ def run(
 
     In the main thread SIGINT and SIGTERM end the run after the step (Interrupted), and the same call goes on. Raises
     RecipeError, DataError, ModelError, StoreError, TrainingError, EvaluationError; GateBroken when a stage cost more
-    than a gate allows.
+    than a gate allows; once all else is done, ExportError when a form of a release failed its checks.
     """
+    from statllama.release.of_recipe import ReleaseMaker
     from statllama.runs import api
 
     chosen = (executor, address, workers)
-    return api.run(recipe, workspace, overrides, until, wait, trust_local_code, mirror, chosen, _reporter(progress))
+    how = (until, wait, trust_local_code, mirror, chosen)
+    return api.run(recipe, workspace, overrides, *how, _reporter(progress), ReleaseMaker())
 
 
 def plan(
@@ -84,9 +87,11 @@ def plan(
     for a GPU, `"RTX 4090"` or `"12GB"`, in place of this machine. `calibrate`: first measure this machine, by a few
     real steps of each type of stage. `mirror`: as in `run`; what it has need not be trained.
     """
+    from statllama.release.of_recipe import ReleaseMaker
     from statllama.runs import api
 
-    return api.plan(recipe, workspace, overrides, until, on, calibrate, mirror, _reporter(progress))
+    how = (until, on, calibrate, mirror)
+    return api.plan(recipe, workspace, overrides, *how, _reporter(progress), ReleaseMaker())
 
 
 def evaluate(

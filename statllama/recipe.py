@@ -25,6 +25,9 @@ from statllama.config.inherit import DEFAULTED, EXTENDS, SOURCE_FILES, Whole, an
 from statllama.config.metrics import HOLDOUT
 from statllama.config.missing_files import missing_data, neighbours
 from statllama.config.order import order
+from statllama.config.release import ReleaseSpec, filled_in, release_problems
+from statllama.config.replayed import replay_problems, sources_in
+from statllama.config.selection_problems import selection_problems
 from statllama.config.shipped import (
     BASE_FIELDS,
     SHIPPED,
@@ -59,6 +62,8 @@ class Recipe(Spec):
     evaluate: EvaluateSpec = EvaluateSpec()
     report_to: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
     """Trackers of Transformers that also get every logged number. Not in the key."""
+    release: Annotated[tuple[ReleaseSpec, ...], Field(strict=False)] = ()
+    """Releases that `run` makes, each once its stage is trained. Not in the key."""
     source: Path
     """The YAML file."""
     overrides: tuple[str, ...] = ()
@@ -150,7 +155,9 @@ class Recipe(Spec):
             waiting += [each for each in self.stage(found).needs if each not in wanted]
         left_out = (stage for stage in self.stages if stage.name not in wanted and holds_out(stage))
         stages = tuple(stage for stage in self.stages if stage.name in wanted)
-        return self.model_copy(update={"stages": stages, "elsewhere": (*self.elsewhere, *left_out)})
+        release = tuple(one for one in self.release if one.stage in wanted)
+        elsewhere = (*self.elsewhere, *left_out)
+        return self.model_copy(update={"stages": stages, "elsewhere": elsewhere, "release": release})
 
     @property
     def base_record(self) -> dict[str, Any]:
@@ -165,7 +172,7 @@ class Recipe(Spec):
         body = self.model_dump(mode="json", exclude=set(GIVEN))
         body["base"] = self.base_record
         body["stages"] = [stage.model_dump(mode="json") for stage in self.stages]
-        of_stages = (source for stage in body["stages"] for source in stage.get("data", ()))
+        of_stages = (source for stage in body["stages"] for source in sources_in(stage))
         for source in (*of_stages, *body["evaluate"]["holdouts"].values()):
             for field in SOURCE_FILES:
                 source[field] = anchored(source[field], self.root)
@@ -211,16 +218,35 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
         problems += _held_gates(recipe.evaluate, [stage for _, stage in stages], lines)
         problems += _blended_gates(recipe.evaluate, [stage for _, stage in stages], lines)
     problems += holdout_problems(recipe.evaluate if recipe else None, stages, lines)
+    if recipe is not None:
+        problems += selection_problems(recipe.evaluate, stages, lines)
+    problems += _blended_rows(stages, lines)
     if recipe is not None and check_files:
         problems += _file_problems(recipe, stages, lines)
     ordered = order(stages, _stage_names(data), lines, problems)
+    problems += replay_problems(ordered, stages, _stage_names(data), lines)
     if problems or recipe is None:
         raise RecipeError(str(source), list(dict.fromkeys(problems)))
     given = {field: getattr(recipe.base, field) for field in BASE_FIELDS}
     places = {field: located_base(value, recipe.root) for field, value in given.items() if value is not None}
     base = recipe.base.model_copy(update=places)
     resolved = recipe.model_copy(update={"stages": tuple(ordered), "base": base})
-    return resolved.model_copy(update={"comparisons": _comparisons(resolved)})
+    stacks = {stage.name: [*(s.name for s in resolved.stack(stage)), stage.name] for stage in ordered}
+    if wrong := release_problems(recipe.release, recipe.name, stacks, lines):
+        raise RecipeError(str(source), wrong)
+    release = filled_in(recipe.release, recipe.name, ordered[-1].name)
+    return resolved.model_copy(update={"comparisons": _comparisons(resolved), "release": release})
+
+
+def recipe_error(recipe: Recipe, found: Sequence[tuple[Path_, str, str | None]]) -> RecipeError:
+    """Return the error of fields that only those above know to be wrong: (path in the file, message, remedy)."""
+    whole = load_whole(recipe.source)
+    for override in recipe.overrides:
+        command_line.apply(whole.data, override, whole.lines)
+    return RecipeError(
+        str(recipe.source),
+        [Problem(dotted(path), message, line_of(path, whole.lines), remedy) for path, message, remedy in found],
+    )
 
 
 def _comparisons(recipe: Recipe) -> int:
@@ -306,6 +332,21 @@ def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: M
         for task, gate in evaluate.gates.items()
         for name, blend in blended
         if gate.on_break == "parent" and (gate.stages is None or name in gate.stages)
+    ]
+
+
+def _blended_rows(stages: Sequence[tuple[int, StageSpec]], lines: Mapping[Path_, int]) -> list[Problem]:
+    """Return the stages with rows of tokens that another one blends: an average of rows is not what each stands for."""
+    blended = {name: stage.name for _, stage in stages for name in stage.siblings}
+    return [
+        Problem(
+            f"stages.{i}.lora.token_rows",
+            f"stage {stage.name!r} trains rows of tokens, and {blended[stage.name]!r} blends it, which it cannot",
+            line_of(("stages", i, "lora", "token_rows"), lines),
+            remedy="train the tokens in a stage below those that are blended",
+        )
+        for i, stage in stages
+        if stage.name in blended and isinstance(stage, TrainingSpec) and stage.lora.token_rows
     ]
 
 

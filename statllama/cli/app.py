@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("chat", "serve"), "chat"),
         "export": "export",
         "import": "import_",
+        "tokens": "tokens",
         **dict.fromkeys(("rm", "gc"), "house"),
     },
     "data": dict.fromkeys(("check", "preview", "cache", "problems"), "data"),

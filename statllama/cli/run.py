@@ -57,6 +57,7 @@ def run(
     from statllama.cli.console.next_commands import going_on, print_next
     from statllama.cli.console.run import ConsoleReporter, print_page
     from statllama.recipe import load_recipe
+    from statllama.release.of_recipe import ReleaseMaker
     from statllama.report.watching import watched
     from statllama.runs.cluster.fill import chosen_executor
     from statllama.runs.house.history import run_with
@@ -70,8 +71,7 @@ def run(
     loaded = load_recipe(recipe, with_devices(overrides, devices))
     loaded = loaded.model_copy(update={"trust_local_code": trust_local_code})
     workers_of = chosen_executor(executor, address, workers, [loaded])
-    if watch and page is None:
-        page = Path(f"{loaded.name}.html")
+    page = Path(f"{loaded.name}.html") if watch and page is None else page
     require_place(page, "--page")
     store, console = Store(workspace), ConsoleReporter()
     if page is not None:
@@ -80,7 +80,8 @@ def run(
         with watched(store, page, console.note) as start:
             reporter = Reporters(console, LiveRecord(store, console.note, start))
             with mirrored(store, mirror, reporter) as workplace:
-                result = run_recipe(loaded, workplace, reporter, until=until, wait=wait, executor=workers_of)
+                given = (loaded, workplace, reporter)
+                result = run_recipe(*given, until=until, wait=wait, executor=workers_of, maker=ReleaseMaker())
         keys = {stage: folder.name for stage, folder in result.results.items()}
         print_next(run_with(store, loaded.name, keys), workspace, result.scorecard)
 
@@ -109,6 +110,7 @@ def plan(
     """
     from statllama.cli.console.plan import print_prospect
     from statllama.cli.console.run import ConsoleReporter
+    from statllama.release.of_recipe import ReleaseMaker
     from statllama.runs.forecast.calibrate import require_here
     from statllama.runs.forecast.device import found_device, named_device
     from statllama.runs.mirroring import mirrored
@@ -121,7 +123,7 @@ def plan(
         require_here(device)
     recipes = [run.recipe for run in with_stage(load_study([recipe], overrides or []), until)]
     with mirrored(Store(workspace), mirror, reporter := ConsoleReporter(), preview=True) as store:
-        ahead = prospects(recipes, store, reporter, device, until=until, measure=measure)
+        ahead = prospects(recipes, store, reporter, device, until=until, measure=measure, maker=ReleaseMaker())
         for number, each in enumerate(ahead):
             print_prospect(each, device, explain=number == 0)
 

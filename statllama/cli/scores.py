@@ -79,7 +79,7 @@ def eval_(
     reporter = ConsoleReporter()
     with mirrored(store, mirror, reporter) as workplace, StopSignal(), scoring_here(store, subject):
         scorer = open_scorer(subject, workplace, reporter)
-        card, _ = evaluation.evaluate(scorer, stacks, Family.of(subject))
+        card, _ = evaluation.evaluate(scorer, stacks, Family.of(subject), subject.selected(stacks))
     print_scorecard(card)
     _write(out, {**origin(subject, scorer), **card.to_json()})
 

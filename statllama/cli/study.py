@@ -46,6 +46,7 @@ def study(
     seeds: Annotated[
         int | None, typer.Option(metavar="N", help="Train every recipe N times, under other seeds each time.")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Run also a grid or search of more than 100 runs.")] = False,
     overrides: SetOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write a report (.html) or the figures (.json).")
@@ -62,25 +63,35 @@ def study(
     """Run several recipes over shared stages: train each distinct stage once, compare all pipelines.
 
     A failed pipeline does not stop the others. A stopped study goes on when you repeat the command. On Ray stages of
-    all pipelines train at the same time, where they do not wait for one another.
+    all pipelines train at the same time, where they do not wait for one another. A study file may have a `grid` of
+    values or a `search`: then its trials are compared on an `objective`.
     """
     from statllama.cli.console.next_commands import going_on, print_next_of_study
     from statllama.cli.console.study import StudyReporter, print_study
     from statllama.runs.cluster.fill import chosen_executor
     from statllama.runs.mirroring import mirrored
     from statllama.runs.reporting import Reporters
+    from statllama.runs.search import run_search
     from statllama.runs.study import run_study
     from statllama.runs.study_file import load_study
     from statllama.runs.watch.live import LiveRecord
     from statllama.store import Store
 
     _require(seeds, out)
-    loaded = load_study(targets, with_devices(overrides, devices), seeds=seeds, trust_local_code=trust_local_code)
+    given = with_devices(overrides, devices)
+    loaded = load_study(targets, given, seeds=seeds, trust_local_code=trust_local_code, many=yes)
+    if loaded.spec.search is not None and (only or until):
+        raise UsageError("--only and --until choose among pipelines, and a search makes its own")
     workers_of = chosen_executor(executor, address, workers, loaded.recipes)
     store, console = Store(workspace), StudyReporter()
     reporter = Reporters(console, LiveRecord(store, console.note))
     with going_on(console), mirrored(store, mirror, reporter) as workplace:
-        result = run_study(loaded, workplace, reporter, only=only or (), until=until, wait=wait, executor=workers_of)
+        if loaded.spec.search is not None:
+            result = run_search(loaded, workplace, reporter, wait=wait, executor=workers_of)
+        else:
+            result = run_study(
+                loaded, workplace, reporter, only=only or (), until=until, wait=wait, executor=workers_of
+            )
     print_study(result)
     _write(result, out)
     print_next_of_study(result, targets, workspace)

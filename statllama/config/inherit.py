@@ -23,7 +23,7 @@ DEFAULTED = ("lora", "train")
 SOURCE_FILES = ("path", "holdout")
 """Fields of a source that may name a file."""
 MOST_FILES = 8
-_OWN = ("name", "description", EXTENDS, KEEP)  # a recipe's own, never inherited
+_OWN = ("name", "description", "release", EXTENDS, KEEP)  # a recipe's own, never inherited
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,19 @@ def _anchored(data: Mapping[str, Any], stages: list[Any], root: Path) -> dict[st
 
 
 def _stage_from(item: Any, root: Path) -> Any:
-    sources = item.get("data") if isinstance(item, dict) else None
-    if not isinstance(sources, list):
+    if not isinstance(item, dict):
         return item
-    return {**item, "data": [_source_from(source, root) for source in sources]}
+    found = _sources_from(item, root)
+    if isinstance(replay := item.get("replay"), dict):
+        found = {**found, "replay": _sources_from(replay, root)}
+    return found
+
+
+def _sources_from(holder: dict[str, Any], root: Path) -> dict[str, Any]:
+    sources = holder.get("data")
+    if not isinstance(sources, list):
+        return holder
+    return {**holder, "data": [_source_from(source, root) for source in sources]}
 
 
 def _source_from(source: Any, root: Path) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.inherit import SOURCE_FILES
+from statllama.config.replayed import placed_sources
 from statllama.config.shipped import SHIPPED, located
 from statllama.config.source import SourceSpec
 from statllama.config.stage import StageSpec, TrainingSpec
@@ -22,9 +23,9 @@ def missing_data(
 ) -> Iterator[Problem]:
     """Yield the files of sources that are not there: of stages, of their hold-outs, of `evaluate.holdouts`."""
     places: list[tuple[SourceSpec, Path_, str, str]] = [
-        (source, ("stages", i, "data", j), f" (stage {stage.name})", f"stages.{stage.name}.data.{j}")
+        (source, ("stages", i, *spot), f" (stage {stage.name})", ".".join(map(str, ("stages", stage.name, *spot))))
         for i, stage in stages
-        for j, source in enumerate(stage.data if isinstance(stage, TrainingSpec) else ())
+        for spot, source in (placed_sources(stage) if isinstance(stage, TrainingSpec) else ())
     ]
     for name, source in evaluate.holdouts.items():
         places.append((source, ("evaluate", "holdouts", name), "", f"evaluate.holdouts.{name}"))

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from statllama.config.keyed import Unkeyed
+from statllama.config.keyed import AddedLater, Unkeyed
 from statllama.config.lora import LoraSpec
-from statllama.config.protect import DriftSpec
+from statllama.config.protect import AnchorSpec, DriftSpec, ReplaySpec
+from statllama.config.selection import PREFIX
 from statllama.config.source import SourceSpec
 from statllama.config.spec import Name, Spec
 from statllama.config.train import TrainSpec
@@ -80,6 +81,10 @@ class TrainingSpec(StageSpec):
     train: TrainSpec = TrainSpec()
     drift: DriftSpec | None = None
     """Ends the stage early when it has moved the model too far. None: it runs to its last step."""
+    replay: Annotated[ReplaySpec | None, AddedLater()] = None
+    """Rows of other data beside the stage's own in every step. None: none."""
+    anchor: Annotated[AnchorSpec | None, AddedLater()] = None
+    """A pull back to the stack that the stage is trained on. None: none."""
 
     @classmethod
     def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +114,33 @@ class TrainingSpec(StageSpec):
         }
 
     @property
+    def kept_slices(self) -> int:
+        """Return the slices that a checkpoint holds beside the one in training: a cap on drift's, a selection's."""
+        return (self.drift is not None) + (self.train.select is not None)
+
+    @property
+    def selects_on(self) -> str | None:
+        """Return what its best step is selected on, as a scorecard names it; None where it publishes its last one."""
+        select = self.train.select
+        return None if select is None else PREFIX + self.name if select.holdout == "" else select.on
+
+    @property
+    def replayed(self) -> int:
+        """Return the rows that each step replays, with a gradient of any kind from them."""
+        used = self.replay is not None and (self.replay.strength > 0 or self.anchored_on == "replay")
+        return self.replay.rows(self.train.batch_size) if self.replay is not None and used else 0
+
+    @property
+    def anchored_on(self) -> str:
+        """Return where the anchor is taken, `own` or `replay`; empty where none acts."""
+        return self.anchor.on if self.anchor is not None and self.anchor.acts else ""
+
+    @property
+    def sources(self) -> tuple[SourceSpec, ...]:
+        """Return all sources that the stage names: its own, and those that it replays."""
+        return (*self.data, *(self.replay.data if self.replay is not None else ()))
+
+    @property
     def rows_are(self) -> str:
         """Return the noun that `train.batch_size` counts, in the plural."""
         return "rows"
@@ -116,6 +148,22 @@ class TrainingSpec(StageSpec):
     def rows_per_epoch(self, rows: int) -> int:
         """Return the rows that go through the model in one pass over `rows` prepared rows. DataError for too few."""
         return rows
+
+    @model_validator(mode="after")
+    def _protected(self) -> Self:
+        replay, anchor = self.replay, self.anchor
+        if anchor is not None and anchor.on == "replay" and (replay is None or not replay.share):
+            lacks = "has no `replay`" if replay is None else "replays no row (`share` is 0)"
+            raise ValueError(
+                f"`anchor.on` is replay, and the stage {lacks}: give `replay: {{data: [{{path: FILE}}]}}`, or write "
+                "`on: own`"
+            )
+        if replay is not None and replay.share and replay.weight == 0 and (anchor is None or anchor.on == "own"):
+            raise ValueError(
+                "`replay.weight` is 0 and no anchor is taken on these rows, so they change nothing: raise `weight`, or "
+                "add `anchor: {on: replay, coefficient: 1.0}`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _cap_is_measured(self) -> Self:

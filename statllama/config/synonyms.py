@@ -56,7 +56,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "train.adam_betas": ("adam_beta1", "adam_beta2", "betas"),
     "train.adam_epsilon": ("adam_eps", "eps"),
-    "train.weight_decay": ("wd", "decay"),
+    "train.weight_decay": ("wd",),
+    "train.neftune_alpha": ("neftune_noise_alpha", "noisy_embedding_alpha", "neftune"),
+    "train.min_rate": ("min_lr_rate", "min_lr_ratio", "min_lr", "lr_min", "cosine_min_lr_ratio"),
+    "train.decay": ("num_decay_steps", "decay_steps", "decay_ratio", "lr_decay_steps"),
     "train.gradient_checkpointing": ("use_gradient_checkpointing", "activation_checkpointing"),
     "train.seed": ("random_seed", "random_state", "data_seed"),
     "lora.r": ("lora_r", "lora_rank", "rank"),
@@ -64,7 +67,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "lora.dropout": ("lora_dropout",),
     "lora.rslora": ("use_rslora", "peft_use_rslora"),
     "lora.dora": ("use_dora", "peft_use_dora"),
+    "lora.token_rows": ("trainable_token_indices", "new_tokens", "additional_new_tokens", "add_tokens"),
     "lora.target_modules": ("lora_target_modules", "lora_target", "lora_modules", "targets"),
+    "lora.layers": ("layers_to_transform", "lora_layers", "peft_layers_to_transform"),
+    "lora.init": ("init_lora_weights", "lora_init", "peft_init_lora_weights"),
+    "lora.plus_ratio": ("loraplus_lr_ratio", "lora_plus_ratio", "loraplus_ratio", "lora_plus"),
     "base.model": ("model_name_or_path", "model_name", "base_model", "model_id", "pretrained_model", "model_path"),
     "base.revision": ("model_revision", "revision_of_model"),
     "base.quantization": (
@@ -100,8 +107,12 @@ WORDS: dict[str, tuple[str, ...]] = {
 NOTES: dict[str, str] = {
     "train.batch_size": "the effective batch, per device times accumulation; `micro_tokens` is what a pass may hold",
     "train.warmup": "below 1 it is a share of all steps, from 1 a number of steps",
+    "train.min_rate": "a share of the peak rate, with `schedule: cosine_with_min` or `wsd`",
+    "train.decay": "of `schedule: wsd`: below 1 a share of all steps, from 1 a number of steps",
     "train.precision": "`auto`, `bfloat16`, `float16` or `float32`",
     "train.adam_betas": "both in one list, as in `[0.9, 0.999]`",
+    "lora.init": "`kaiming` or `eva`",
+    "lora.layers": "numbers and ranges, counted from 0, as in `[0, 12-23]`",
     "base.quantization": "`nf4`, which is 4 bits, or `none`",
     "stage.train_on": "`responses` or `all`",
     "stage.data": "a list of sources, as in `data: [{path: FILE}]` or `data: [{hub: owner/name}]`",
@@ -114,7 +125,15 @@ NOTES: dict[str, str] = {
 ELSEWHERE = {
     "output_dir": "results lie in the workspace: statllama run RECIPE --workspace DIR",
     "logging_steps": "every step is logged",
-    "eval_steps": "every stage is scored when it ends, on `evaluate.tasks`",
+    "eval_steps": "validate a stage while it trains: `train: {select: {on: holdout, every: N}}`",
+    **dict.fromkeys(
+        ("patience", "early_stopping_patience", "early_stopping"),
+        "a stage ends early by a selection: `train: {select: {on: holdout, patience: 3}}`",
+    ),
+    **dict.fromkeys(
+        ("load_best_model_at_end", "metric_for_best_model", "save_best", "select_best"),
+        "the best step is published with `train: {select: {on: holdout}}`",
+    ),
     "push_to_hub": "statllama export RUN --out DIR --push owner/name",
     "deepspeed": "a stage trains on one GPU",
     "trust_remote_code": "code from the hub is never run",
@@ -169,7 +188,7 @@ def _section(path: Path_) -> str:
     """Return the section that a path's last key stands in: `train`, `source`, `stage`, ..., or `recipe`."""
     parts = [part for part in path[:-1] if not isinstance(part, int)]
     if parts[:1] == ["stages"]:
-        return {(): "stage", ("data",): "source"}.get(tuple(parts[1:]), str(parts[-1]))
+        return {(): "stage", ("data",): "source", ("replay", "data"): "source"}.get(tuple(parts[1:]), str(parts[-1]))
     return str(parts[-1]) if parts else "recipe"
 
 

@@ -131,6 +131,8 @@ def _walk(node: yaml.Node, path: Path_, lines: dict[Path_, int], problems: list[
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else str(key.tag)
+            if key.tag == "tag:yaml.org,2002:bool":  # YAML 1.1 takes `on`, `off`, `yes` and `no` for true and false
+                key.tag = "tag:yaml.org,2002:str"
             line = key.start_mark.line
             if (*path, name) in lines:
                 first = lines[(*path, name)]

@@ -93,7 +93,7 @@ class Chat:
             )
         spans = []
         for i, message in enumerate(messages):
-            if message.role == "assistant" and i >= conversation.trained_from:
+            if message.role == "assistant" and message.learned and i >= conversation.trained_from:
                 upto = text if i + 1 == len(messages) else self.render(messages[: i + 1], tools=tools)
                 prefix = self.render(messages[:i], tools=tools, generation_prompt=True)
                 spans.append(self._span(text, upto, prefix, message))

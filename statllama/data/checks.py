@@ -41,13 +41,15 @@ def check_batch(
     train_on: TrainOn,
     max_length: int,
     chat_template: str | None = None,
+    left_out: bool = False,
 ) -> None:
     """Raise DataError, with the rendered example, unless every example of the batch is well formed.
 
     That is: one BOS, at the start; no loss on the first token, and some on another; labels equal to the ids where they
     are not -100; and one end-of-turn token at the end of each assistant turn (a turn cut at `max_length` has none).
     Where assistant turns alone are learned: every turn after the first learned one is learned too. (A row may have
-    turns before that which are its prompt.)
+    turns before that which are its prompt.) With `left_out`, some turns of the data say that they carry no loss: any
+    may be without, and those with loss have it from their start.
     `batch` is RowCollator's, or that of TRL's preference collator (`completion_mask` in place of labels).
     """
     marks = _marks(tokenizer, chat_template)
@@ -58,7 +60,7 @@ def check_batch(
         fault = _bos_fault(ids, marks) or _label_fault(ids, labels)
         whole = len(ids) < max_length
         if not fault and responses:
-            fault = _turn_fault(ids, labels, marks, whole) or _mask_fault(ids, labels, marks)
+            fault = _turn_fault(ids, labels, marks, whole) or _mask_fault(ids, labels, marks, left_out)
         elif not fault and kind == "conversations":
             fault = _header_fault(ids, marks, whole)
         if fault:
@@ -183,10 +185,15 @@ def _turn_fault(ids: list[int], labels: list[int], marks: Marks, whole: bool) ->
     return ""
 
 
-def _mask_fault(ids: list[int], labels: list[int], marks: Marks) -> str:
-    """Find an assistant turn without loss after the first token with loss."""
+def _mask_fault(ids: list[int], labels: list[int], marks: Marks, left_out: bool) -> str:
+    """Find an assistant turn without loss after the first token with loss; where turns may be left out, loss that does
+    not begin at one.
+    """
     first = next(i for i, label in enumerate(labels) if label != IGNORED)
     starts = _after_headers(ids, marks) if marks.header_is_special else []
+    if left_out:
+        begun = [i for i, label in enumerate(labels) if label != IGNORED and labels[i - 1] == IGNORED]
+        return "" if not starts or set(begun) <= set(starts) else "its loss begins inside a turn"
     if any(first < i < len(ids) and labels[i] == IGNORED for i in starts):
         return "an assistant turn after a learned one carries no loss"
     return ""

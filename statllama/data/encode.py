@@ -85,6 +85,7 @@ class EncodedSource:
     learned: list[int] = field(default_factory=list)
     truncated: list[int] = field(default_factory=list)
     dropped: list[str | None] = field(default_factory=list)
+    left_out: list[int] = field(default_factory=list)
     shortest: int = 0
     """The shortest prompt among rows left out for lack of room, in tokens."""
     sample: str = ""
@@ -97,7 +98,8 @@ class EncodedSource:
         """Return the counts over all uses. `row_indices`: the row of each use."""
         times = np.bincount(self.positions(row_indices), minlength=len(self.used))
         total = {
-            name: int(times @ np.asarray(getattr(self, name))) for name in ("count", "tokens", "learned", "truncated")
+            name: int(times @ np.asarray(getattr(self, name)))
+            for name in ("count", "tokens", "learned", "truncated", "left_out")
         }
         dropped: Counter[str] = Counter()
         for uses, reason in zip(times.tolist(), self.dropped, strict=True):
@@ -106,7 +108,7 @@ class EncodedSource:
         name = source_name(self.source)
         return SourceReport(
             name, self.rows_read, len(row_indices), total["count"], total["tokens"], total["learned"],
-            total["truncated"], dict(dropped), self.sample,
+            total["truncated"], dict(dropped), self.sample, total["left_out"],
         )  # fmt: skip
 
 
@@ -127,6 +129,7 @@ def encode_source(
     if questions is not None:
         examples = ((where, asked(example, questions, where)) for where, example in examples)
     for batch in batches(examples, lambda item: sum(map(len, texts(item[1])))):
+        result.left_out += [item.left_out if isinstance(item, Conversation) else 0 for _, item in batch]
         for sequences in tokeniser.encode(batch):
             _keep(result, sequences, kind, tokeniser, scratch)
         if progress is not None:

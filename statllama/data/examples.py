@@ -34,11 +34,15 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `content` is plain text, without any token of a chat template; it may be empty beside `calls`."""
+    """One turn. `content` is plain text, without any token of a chat template; it may be empty beside `calls`.
+
+    `learned`: whether an assistant's turn carries loss, where it does at all; turns are equal whatever it is.
+    """
 
     role: str
     content: str
     calls: tuple[ToolCall, ...] = ()
+    learned: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -66,7 +70,8 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are learned.
+    """Turns that end with the assistant's. Assistant turns from index `trained_from` on are learned, unless they say
+    that they are not (`Message.learned`).
 
     `tools`: what the assistant may call, each as {"type": "function", "function": {"name": ..., ...}}.
     `columns`: what rewards check answers against, when the row is used as a question (see `questions.py`).
@@ -84,6 +89,17 @@ class Conversation:
             raise DataError("the conversation has no assistant turn, so it teaches nothing")
         if last != "assistant":
             raise DataError(f"the conversation ends with the {last}'s turn; the last turn must be the assistant's")
+        if not any(m.role == "assistant" and m.learned for m in self.messages[self.trained_from :]):
+            raise DataError(
+                "the conversation has no assistant turn to learn, so it teaches nothing: all say `train: false` or "
+                "`weight: 0`",
+                remedy="remove the row, or leave it to one of its turns to be learned",
+            )
+
+    @property
+    def left_out(self) -> int:
+        """Return the number of assistant turns that say that they are not learned."""
+        return sum(m.role == "assistant" and not m.learned for m in self.messages[self.trained_from :])
 
 
 @dataclass(frozen=True, slots=True)

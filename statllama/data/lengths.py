@@ -50,14 +50,14 @@ def lengths(rows: Dataset, kind: str) -> Lengths:
     questions.
     """
     if kind in ("documents", "conversations"):
-        return Lengths(_sizes(rows, "input_ids"), _with_loss(rows))
-    prompts = _sizes(rows, "prompt_ids")
+        return Lengths(sizes(rows, "input_ids"), _with_loss(rows))
+    prompts = sizes(rows, "prompt_ids")
     if kind == "questions":
         return Lengths(prompts, np.zeros(len(prompts), dtype=np.int64))
     if kind == "preferences":
-        chosen, rejected = (_sizes(rows, f"{name}_ids") for name in ("chosen", "rejected"))
+        chosen, rejected = (sizes(rows, f"{name}_ids") for name in ("chosen", "rejected"))
         return Lengths(prompts + np.maximum(chosen, rejected), chosen + rejected, 2)
-    answers = _sizes(rows, "completion_ids")
+    answers = sizes(rows, "completion_ids")
     return Lengths(prompts + np.maximum(answers, np.roll(answers, 1)), answers)  # also with another row's answer
 
 
@@ -66,7 +66,7 @@ def _arrays(rows: Dataset, column: str) -> Sequence[Any]:
     return list(table.column(column).chunks)
 
 
-def _sizes(rows: Dataset, column: str) -> Numbers:
+def sizes(rows: Dataset, column: str) -> Numbers:
     """Return the number of entries of each list of a column, (rows,)."""
     found = [np.diff(chunk.offsets.to_numpy()) for chunk in _arrays(rows, column)]
     return np.concatenate([np.zeros(0), *found]).astype(np.int64)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+    from statllama.data.replay import ReplayRows
+
 LANGUAGE = ("input_ids", "labels")
 PREFERENCE = ("prompt_ids", "chosen_ids", "rejected_ids")
 QUESTION = ("prompt_ids", "question")
@@ -72,6 +74,8 @@ class Prepared:
     selection: Selection
     kept_in: str = ""
     """Key of the entry of a workspace's cache that holds the rows; empty when they are not kept."""
+    replay: ReplayRows | None = None
+    """The rows that the stage replays beside these."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class SourceReport:
     """{reason: rows left out}."""
     sample: str
     """The first example, with the tokens that carry loss between ⟦ and ⟧."""
+    left_out: int = 0
+    """Assistant turns that say `train: false` or `weight: 0`, and so carry no loss."""
 
     @property
     def share(self) -> float:
@@ -58,6 +60,11 @@ class MixtureReport:
     def supervised_tokens(self) -> int:
         """Return the tokens of all sources that carry loss."""
         return sum(s.supervised_tokens for s in self.sources)
+
+    @property
+    def left_out(self) -> int:
+        """Return the assistant turns of all sources that say that they carry no loss."""
+        return sum(s.left_out for s in self.sources)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; `from_json` reads them back."""

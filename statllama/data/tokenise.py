@@ -178,6 +178,11 @@ class Tokeniser:
         return [text], finish
 
     def _conversation(self, example: Conversation) -> tuple[list[str], Finish]:
+        if self.train_on == "all" and not all(message.learned for message in example.messages):
+            raise DataError(
+                "a message says `train: false` or `weight: 0`, but `train_on: all` takes loss on every token",
+                remedy="set `train_on: responses`, or remove the key from the rows",
+            )
         text, spans = self.chat.learned(example)
 
         def finish(encoded: list[Encoding]) -> list[Tokens]:

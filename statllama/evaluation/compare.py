@@ -6,6 +6,7 @@ topics of each change are a family of their own. The chance of any false claim i
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -49,6 +50,8 @@ class Scored:
 
     name: str
     records: Mapping[str, Record]
+    selected: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    """{benchmark: the stages in the stack whose best step was selected on its score}."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def _notes(subjects: Sequence[Scored], task: str) -> tuple[meaning.Note, ...]:
     """Return what the scores on one benchmark cannot mean, each set against the reference's."""
     reference, *others = subjects
     scores = {subject.name: subject.records[task].score for subject in subjects}
-    return meaning.notes(scores, {other.name: (reference.name,) for other in others})
+    selected = {subject.name: subject.selected for subject in subjects}
+    return meaning.notes(scores, {other.name: (reference.name,) for other in others}, selected)
 
 
 def require_different(names: Sequence[str]) -> None:

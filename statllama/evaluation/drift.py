@@ -12,18 +12,17 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerState
 
 from statllama.config.protect import DriftSpec
 from statllama.config.stage import TrainingSpec
 from statllama.errors import EvaluationError, TrainingError
 from statllama.evaluation.held_loss import evaluating
+from statllama.evaluation.measuring import Measuring, Once
 from statllama.evaluation.probe import LONGEST, Row, batches, probe_rows
 from statllama.evaluation.scores import Drift
 from statllama.model import stack
@@ -32,7 +31,6 @@ from statllama.model.base_model import Base, scoring
 if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
 
-KEPT = "within_cap.safetensors"  # in a checkpoint: the slice as last measured within the cap
 PIECE = 32  # positions whose distributions are in memory in float64 at once
 
 
@@ -122,30 +120,33 @@ def kl(logits: Tensor, reference: Tensor) -> Tensor:
 # ------------------------------------------------------------------ the cap
 
 
-class DriftCap(TrainerCallback):
+class DriftCap(Measuring):
     """Measures KL(policy || parent) every so many steps and after the last one; keeps the last slice within the cap.
 
-    The stage ends after the first measurement above the cap, and `restore` puts the kept slice back for publishing. It
-    is in every checkpoint. Measuring draws no random number and changes no weight: the losses are those without a cap,
-    bit for bit.
+    The stage ends after the first measurement above the cap, and `restore` puts the kept slice back for publishing. The
+    losses are those without a cap, bit for bit.
     """
+
+    FILE = "within_cap.safetensors"
 
     def __init__(
         self,
         spec: TrainingSpec,
         model: nn.Module,
         base: Base,
-        once: Callable[[Callable[[], float]], float] = lambda measure: measure(),
+        once: Once[float] = lambda measure: measure(),
+        also: Callable[[int, int], bool] = lambda step, steps: False,
     ) -> None:
         """Take `model`, the stack that trains (`model.adapt`), and `spec`, whose `drift` is set.
 
-        `once`: calls what it is given, or has another process call it, which trains the same; returns the value.
+        `also`: whether it is measured after (a step, of so many) too.
         """
         assert spec.drift is not None
-        self._once = once
-        self.spec, self.cap, self.model, self.rows = spec, spec.drift, model, rows_for(base)
-        self._kept: dict[str, Tensor] = {}
-        self._measured: dict[str, float] = {}
+        super().__init__(model)
+        self._once, self._also = once, also
+        self.spec, self.cap, self.rows = spec, spec.drift, rows_for(base)
+        self.exceeded = False
+        """Whether a measurement was above the cap, which ends the stage."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure drift when due; Transformers calls this after every optimizer step, before it logs and saves.
@@ -154,14 +155,14 @@ class DriftCap(TrainerCallback):
         nothing.
         """
         step = state.global_step
-        if step % self.cap.every and step < state.max_steps:
+        if step % self.cap.every and step < state.max_steps and not self._also(step, state.max_steps):
             return
         value = self._once(lambda: divergences(self.model, self.rows, [partial(stack.up_to, self.model)])[0])
         self._measured = {"drift": value}
         if value <= self.cap.max:
-            self._kept = {name: p.detach().cpu().clone() for name, p in stack.trainable(self.model).items()}
-        elif self._kept and math.isfinite(value):
-            control.should_training_stop = True
+            self.keep()
+        elif self.keeps and math.isfinite(value):
+            self.exceeded = control.should_training_stop = True
         else:
             self._refuse(step, value)
 
@@ -179,26 +180,6 @@ class DriftCap(TrainerCallback):
             "nothing",
             remedy=f"{sooner}lower the learning rate (--set stages.{name}.{slower})",
         )
-
-    def take(self) -> dict[str, float]:
-        """Return the figures for this step's log: {"drift": nats per token} if it was measured, else nothing."""
-        measured, self._measured = self._measured, {}
-        return measured
-
-    def save(self, checkpoint: Path) -> None:
-        """Write the kept slice into a checkpoint, if there is one yet."""
-        if self._kept:
-            save_file(self._kept, checkpoint / KEPT)
-
-    def load(self, checkpoint: Path) -> None:
-        """Take the kept slice from a checkpoint."""
-        self._kept = load_file(checkpoint / KEPT) if (checkpoint / KEPT).exists() else {}
-
-    def restore(self) -> None:
-        """Put the kept slice into the model: after the last step, the adapter to publish."""
-        with torch.no_grad():
-            for name, parameter in stack.trainable(self.model).items():
-                parameter.copy_(self._kept[name])
 
 
 def ended_at(cap: DriftSpec | None, state: TrainerState) -> float | None:

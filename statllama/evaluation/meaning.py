@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from statllama.config.blind import Blind
+from statllama.config.metrics import HOLDOUT
 from statllama.evaluation.paired import Clusters, design_effect, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf
@@ -33,7 +34,11 @@ UNREADABLE = 0.1
 """Share of replies without an answer from which they are noted."""
 UNSHOWN = "not shown to be above"
 
-Kind = Literal["one answer", "unread", "cut", "chance", "no item", "unchanged"]
+Kind = Literal["one answer", "unread", "cut", "chance", "no item", "unchanged", "selected"]
+
+
+Selected = Mapping[str, Mapping[str, Sequence[str]]]
+"""{stack: {benchmark: the stages in it whose best step was selected on that score}}."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,34 @@ class Note:
         return f"{self.task}: {self.what}: {_named(self)}"
 
 
-def notes(scores: Mapping[str, TaskScore], before: Mapping[str, Sequence[str]] | None = None) -> tuple[Note, ...]:
+def notes(
+    scores: Mapping[str, TaskScore],
+    before: Mapping[str, Sequence[str]] | None = None,
+    selected: Selected | None = None,
+) -> tuple[Note, ...]:
     """Return the notes on one benchmark's `scores`, {stack: its score}, in their order.
 
-    `before`: {stack: those it is compared with}, for answers that are all the same as before.
+    `before`: {stack: those it is compared with}, for answers that are all the same as before. `selected`: the stages
+    that chose a step by their score.
     """
-    found = [note for stack, score in scores.items() for note in _alone(stack, score)]
+    found = list(_selected(scores, selected or {}))
+    found += [note for stack, score in scores.items() for note in _alone(stack, score)]
     for stack, others in (before or {}).items():
         same = next((name for name in others if _same(scores[name], scores[stack])), None)
         if same is not None:
             what = f"every answer is that of {same}, so nothing changed here"
             found.append(Note(scores[stack].task, stack, "unchanged", False, what))
     return tuple(found)
+
+
+def _selected(scores: Mapping[str, TaskScore], selected: Selected) -> Iterator[Note]:
+    """Yield the scores that steps were selected on."""
+    for stack, score in scores.items():
+        if stages := selected.get(stack, {}).get(score.task):
+            of = f"the best step of {' and '.join(stages)} was chosen by it"
+            held = score.task.startswith(HOLDOUT)
+            what = f"selected on: {of}" if held else f"selected on, so this is no test of it any more: {of}"
+            yield Note(score.task, stack, "selected", False, what)
 
 
 def grouped(found: Sequence[Note]) -> dict[tuple[bool, str], list[str]]:

@@ -31,6 +31,7 @@ from statllama.evaluation.paired import (
     Judged,
     Pivot,
     Weights,
+    clustered_error,
     is_binary,
     judge,
     mean_of,
@@ -137,6 +138,13 @@ def recipe_change(
         tests=tests,
     )
     return RecipeChange(change, spread)
+
+
+def crossed(runs: Sequence[Sequence[float]], weights: Weights = None) -> Spread:
+    """Return the error of the mean of values of the same items in several runs, two of both or more."""
+    means = [fmean(item) for item in zip(*runs, strict=True)]
+    error = clustered_error(means, sums_of(means, None, weights), weights) or 0.0
+    return _spread(runs, means, None, error**2, weights)
 
 
 def _spread(

@@ -69,6 +69,8 @@ class Cell:
     supervised token, of its pairs' chosen completions. None for other metrics."""
     perplexity: float | None = None
     """exp(loss) of a hold-out; None elsewhere."""
+    selected: tuple[str, ...] = ()
+    """The stages in the stack whose best step was selected on this score: it is no test score."""
 
     @property
     def unit(self) -> Unit:
@@ -115,11 +117,13 @@ def scorecard(
     rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]],
     drifts: Mapping[str, Drift] | None = None,
     sizes: Mapping[tuple[str, str, str], int] | None = None,
+    selected: meaning.Selected | None = None,
 ) -> Scorecard:
     """Return the scorecard of `rows` (name, parent's name, scores): the base first, parents before children.
 
     `drifts`: {name: its drift}, as far as measured. `sizes`: {(name, what it is compared with, benchmark): number of
-    changes that this one is judged with}; None: all of the scorecard are one family.
+    changes that this one is judged with}; None: all of the scorecard are one family. `selected`: the scores that steps
+    were selected on.
 
     Raises EvaluationError when rows are not scored on the same benchmarks and items, or a parent is missing.
     """
@@ -158,6 +162,7 @@ def scorecard(
                     blind=floors[score.task][1],
                     loss=score.others.get(BITS, score.others.get("loss")) if score.smooth or score.held else None,
                     perplexity=score.others.get("perplexity") if score.held else None,
+                    selected=tuple((selected or {}).get(name, {}).get(score.task, ())),
                 )
                 for score in scores
             ),
@@ -165,7 +170,9 @@ def scorecard(
         )
         for name, parent, scores in rows
     )
-    return Scorecard(tasks, built, max(sizes.values(), default=0), dict(_smallest(built)), tuple(_notes(rows)))
+    return Scorecard(
+        tasks, built, max(sizes.values(), default=0), dict(_smallest(built)), tuple(_notes(rows, selected))
+    )
 
 
 def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
@@ -175,9 +182,11 @@ def _smallest(rows: Sequence[Row]) -> Iterator[tuple[str, Smallest]]:
             yield cell.task, seen
 
 
-def _notes(rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]]) -> Iterator[meaning.Note]:
+def _notes(
+    rows: Sequence[tuple[str, str | None, Sequence[TaskScore]]], selected: meaning.Selected | None
+) -> Iterator[meaning.Note]:
     """Yield what the scores cannot mean, each stack's set against its parent's and the base's."""
     root = rows[0][0]
     before = {name: tuple(dict.fromkeys((parent, root))) for name, parent, _ in rows if parent is not None}
     for i in range(len(rows[0][2])):
-        yield from meaning.notes({name: scores[i] for name, _, scores in rows}, before)
+        yield from meaning.notes({name: scores[i] for name, _, scores in rows}, before, selected)

@@ -256,11 +256,13 @@ def _load_unsloth(spec: BaseModelSpec, commit: str | None, dtype: torch.dtype, m
 def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, checkpointing: bool) -> PeftModel:
     """Return the base with `parents` frozen on it and a fresh slice to train: see `stack.attach`, `slice_seed`."""
     from statllama.model import stack
+    from statllama.model.token_rows import require_rows, token_ids
 
     seed = stack.slice_seed(seed, len(parents))
     if base.backend == "transformers":
-        return stack.attach(base.model, lora, parents, seed)
-    targets = stack.require_modules(base.model, lora.target_modules)
+        return stack.attach(base.model, lora, parents, seed, token_ids(base.tokenizer, lora.token_rows))
+    require_rows(base, lora, parents)
+    targets = stack.require_modules(base.model, lora.target_modules, lora.layers)
     peft = _unsloth_peft(base, lora, checkpointing)
     stack.install(peft, lora, parents, targets, seed)
     _leave_dropout_to_peft(peft)
@@ -270,6 +272,7 @@ def adapt(base: Base, lora: LoraSpec, parents: Sequence[Adapter], seed: int, che
 def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
     """Return the base with `adapters` frozen on it, in evaluation mode; the bare base when there are none."""
     from statllama.model import stack
+    from statllama.model.token_rows import require_rows
 
     if not adapters:
         if base.backend == "unsloth":
@@ -280,6 +283,7 @@ def with_stack(base: Base, adapters: Sequence[Adapter]) -> Any:
         peft = stack.attach_frozen(base.model, adapters)
     else:
         lora = LoraSpec(r=1, alpha=1.0)
+        require_rows(base, lora, adapters)
         peft = _unsloth_peft(base, lora, checkpointing=False)
         stack.install(peft, lora, adapters, (), seed=0)
     peft.eval()

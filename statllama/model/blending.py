@@ -27,7 +27,7 @@ from torch import Tensor
 
 from statllama.config.lora import LoraSpec
 from statllama.errors import TrainingError
-from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, Slice, write_config
+from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, Slice, layer_of, write_config
 from statllama.model.lowrank import (
     compress,
     factors,
@@ -77,6 +77,11 @@ def blend(
     modules done and modules in all. TrainingError when the blend is no update at all: when the adapters are zero, or
     cancel.
     """
+    if any(adapter.rows for adapter in adapters):
+        raise TrainingError(
+            "a blended stage has rows of tokens (`lora.token_rows`), which cannot be blended",
+            remedy="train the tokens in a stage below the siblings",
+        )
     shares = [weight / math.fsum(weights) for weight in weights]
     modules, kept = modules_of(adapters), rank or folded_rank(adapters)
     generator = torch.Generator().manual_seed(seed)
@@ -110,14 +115,21 @@ def blend(
     return Blend(Adapter(slices), kept, *relative_errors(missing, whole), total / apart)
 
 
-def save_adapter(adapter: Adapter, rank: int, base: str, folder: Path) -> None:
-    """Write a blended adapter as an ordinary PEFT adapter of this rank and scale 1, in float32."""
+def save_adapter(adapter: Adapter, rank: int, base: str, folder: Path, layers: int | None = None) -> None:
+    """Write a blended adapter as an ordinary PEFT adapter of this rank and scale 1, in float32.
+
+    `layers`: those of the base. Modules are named in full where some layers have no slice; None: all have one.
+    """
     tensors = {}
     for module, part in adapter.slices.items():
         tensors[f"{PREFIX}{module}.lora_A.weight"], tensors[f"{PREFIX}{module}.lora_B.weight"] = part.A, part.B
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / ADAPTER_FILE, {"format": "pt"})
-    modules = {module.rpartition(".")[2] for module in adapter.slices}
+    places: dict[str, set[int | None]] = {}
+    for module in adapter.slices:
+        places.setdefault(module.rpartition(".")[2], set()).add(layer_of(module))
+    whole = layers is None or all(found in ({None}, set(range(layers))) for found in places.values())
+    modules = places if whole else adapter.slices
     write_config(LoraSpec(r=rank, alpha=float(rank)), modules, base, folder)
 
 

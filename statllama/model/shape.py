@@ -80,9 +80,13 @@ class Shape:
         """Return all numbers of the base."""
         return self.linear_parameters + self.other_parameters
 
-    def slice_parameters(self, rank: int, modules: Collection[str]) -> int:
-        """Return the numbers in LoRA slices of this rank on these modules of all layers."""
-        return self.layers * rank * sum(sum(self.matrices[module]) for module in modules)
+    def slice_parameters(self, rank: int, modules: Collection[str], layers: Collection[int] | None = None) -> int:
+        """Return the numbers in LoRA slices of this rank on these modules of these layers. None: of all."""
+        return (
+            (self.layers if layers is None else len(layers))
+            * rank
+            * sum(sum(self.matrices[module]) for module in modules)
+        )
 
 
 def shape_of(config: Mapping[str, Any], where: str) -> Shape:

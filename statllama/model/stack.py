@@ -33,8 +33,20 @@ from torch import Tensor, nn
 
 from statllama.config.lora import LoraSpec
 from statllama.errors import ModelError
-from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, _config, write_config
+from statllama.model.adapter import (
+    ADAPTER_FILE,
+    PREFIX,
+    ROWS_FILE,
+    Adapter,
+    Rows,
+    _config,
+    layer_of,
+    peft_rows,
+    write_config,
+    write_rows,
+)
 from statllama.model.factor import Factor, View
+from statllama.model.token_rows import install_rows, require_rows_fit, rows_are, take_off, trained_rows
 
 TRAINED, REFERENCE = "default", "ref"  # the names TRL and PEFT use
 
@@ -50,14 +62,22 @@ def save_adapter(model: PeftModel, lora: LoraSpec, base: str, folder: Path) -> N
         for name, part, factor in _factors(model)
         if factor.new is not None
     }
+    rows = {}
+    for name, table, own in trained_rows(model):
+        assert table.new is not None
+        rows[name] = Rows(table.new_ids, table.new.detach().float().cpu())
+        tensors[peft_rows(name)] = (own + table.new.detach().float()).cpu().contiguous()
     save_file(tensors, folder / ADAPTER_FILE, metadata={"format": "pt"})
-    write_config(lora, lora.target_modules, base, folder)
+    write_config(lora, lora.target_modules, base, folder, tokens=write_rows(rows, folder) if rows else None)
 
 
 def restore_slice(model: PeftModel, folder: Path) -> None:
     """Copy the weights of a checkpoint's adapter into the new slice, in place."""
     tensors = load_file(folder / ADAPTER_FILE)
+    rows = load_file(folder / ROWS_FILE) if (folder / ROWS_FILE).exists() else {}
     with torch.no_grad():
+        for name, table, _ in trained_rows(model):
+            cast(nn.Parameter, table.new).copy_(rows[name])
         for name, part, factor in _factors(model):
             if factor.new is not None:
                 factor.new.copy_(tensors[f"{PREFIX}{name}.{part}.weight"])
@@ -66,16 +86,19 @@ def restore_slice(model: PeftModel, folder: Path) -> None:
 # ------------------------------------------------------------------ on the model
 
 
-def attach(model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: int) -> PeftModel:
-    """Return the base with `parents` frozen on it and a fresh trainable slice on top.
+def attach(
+    model: nn.Module, lora: LoraSpec, parents: Sequence[Adapter], seed: int, tokens: Sequence[int] = ()
+) -> PeftModel:
+    """Return the base with `parents` frozen on it and a fresh trainable slice on top, with the rows of `tokens`.
 
     The slice starts as PEFT starts a LoRA (A Kaiming-uniform, B zero), drawn on the CPU under `seed`, so it is the
     same on every backend and whatever the parents' modules are. ModelError when the base lacks a target module.
     """
-    targets = require_modules(model, lora.target_modules)
+    targets = require_modules(model, lora.target_modules, lora.layers)
     union = sorted({*targets, *(name for parent in parents for name in parent.slices)})
+    require_rows_fit(model, parents, tokens, union)
     peft = get_peft_model(cast(Any, model), _config(lora, union))
-    install(cast(PeftModel, peft), lora, parents, targets, seed)
+    install(cast(PeftModel, peft), lora, parents, targets, seed, tokens)
     return cast(PeftModel, peft)
 
 
@@ -88,7 +111,14 @@ def slice_seed(seed: int, depth: int) -> int:
     return (seed + depth * 2_654_435_761) % 2**32
 
 
-def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets: Iterable[str], seed: int) -> None:
+def install(
+    peft: PeftModel,
+    lora: LoraSpec,
+    parents: Sequence[Adapter],
+    targets: Iterable[str],
+    seed: int,
+    tokens: Sequence[int] = (),
+) -> None:
     """Turn the one adapter of a freshly made PEFT model into the stack (also after Unsloth's `get_peft_model`)."""
     wanted = set(targets)
     needed = {*wanted, *(name for parent in parents for name in parent.slices)}
@@ -111,12 +141,14 @@ def install(peft: PeftModel, lora: LoraSpec, parents: Sequence[Adapter], targets
         layer.lora_A[TRAINED] = Factor(below_a.to(device, dtype), ends, 0, view, cast(Any, new_a), dropout)
         layer.lora_B[TRAINED] = Factor(below_b.to(device, dtype), ends, 1, view, cast(Any, new_b))
         layer.lora_dropout[TRAINED] = nn.Identity()
+    install_rows(peft.get_base_model(), parents, view, tokens)
 
 
 def attach_frozen(model: nn.Module, adapters: Sequence[Adapter]) -> PeftModel:
     """Return the base with `adapters` on it and nothing to train: for scoring, and the tests' reference."""
     modules = sorted({name for adapter in adapters for name in adapter.slices})
     lora = LoraSpec(r=1, alpha=1.0)
+    require_rows_fit(model, adapters, (), modules)
     peft = cast(PeftModel, get_peft_model(cast(Any, model), _config(lora, modules)))
     install(peft, lora, adapters, (), seed=0)
     peft.requires_grad_(False)
@@ -142,6 +174,7 @@ def detach(peft: PeftModel) -> nn.Module:
     """
     peft.__dict__.pop("disable_adapter", None)
     base = peft.unload()
+    take_off(base)
     base.gradient_checkpointing_disable()
     base.disable_input_require_grads()
     hooks = base.get_input_embeddings()._forward_hooks
@@ -186,6 +219,12 @@ def shown(model: nn.Module) -> range:
     return _view(model).shown
 
 
+def shows_new(model: nn.Module) -> bool:
+    """Return whether the stack shows the slice that trains now."""
+    view = _view(model)
+    return view.parents in view.shown
+
+
 def require_parents(peft: nn.Module, parents: Sequence[Adapter]) -> None:
     """Raise ModelError unless what the stack shows now is `parents`, bit for bit, and nothing besides."""
     for name, layer in _layers(peft):
@@ -196,6 +235,8 @@ def require_parents(peft: nn.Module, parents: Sequence[Adapter]) -> None:
             same = torch.equal(got, expected.to(got)) if expected.numel() else not got.any()
             if not same or layer.disable_adapters or layer.active_adapters != [TRAINED]:
                 raise ModelError(f"{name}: the model does not show the {len(parents)} adapters of the stack below")
+    if not rows_are(peft, parents):
+        raise ModelError(f"the model does not show the rows of tokens of the {len(parents)} adapters below")
 
 
 def parents_act(model: Any, ids: Tensor) -> bool:
@@ -232,9 +273,10 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 # ------------------------------------------------------------------ details
 
 
-def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
-    """Return the full names of the base's linear modules named in `targets`. ModelError lists what the base has
-    instead.
+def require_modules(model: nn.Module, targets: Sequence[str], layers: Sequence[int] | None = None) -> list[str]:
+    """Return the full names of the base's linear modules named in `targets`, of these decoder layers alone.
+
+    ModelError lists what the base has instead.
     """
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     short = sorted({name.rpartition(".")[2] for name in linear})
@@ -244,7 +286,17 @@ def require_modules(model: nn.Module, targets: Sequence[str]) -> list[str]:
             f"the base model has no linear module {', '.join(map(repr, missing))}; it has: {', '.join(short)}",
             remedy="set `lora.target_modules` to modules of this base",
         )
-    return [name for name in linear if name.rpartition(".")[2] in targets]
+    found = [name for name in linear if name.rpartition(".")[2] in targets]
+    if layers is None:
+        return found
+    places = {name: layer_of(name) for name in found}
+    if absent := sorted(set(layers) - set(places.values())):
+        last = max((place for place in places.values() if place is not None), default=-1)
+        raise ModelError(
+            f"the base model has no layer {absent[0]} with {', '.join(targets)}; its layers are 0 to {last}",
+            remedy="set `lora.layers` to layers of this base",
+        )
+    return [name for name in found if places[name] in layers]
 
 
 def _layers(peft: nn.Module) -> Iterator[tuple[str, LoraLayer]]:

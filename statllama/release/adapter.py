@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from statllama.config.lora import LoraSpec
 from statllama.errors import ExportError, UsageError
-from statllama.model.adapter import ADAPTER_FILE, PREFIX, write_config
+from statllama.model.adapter import ADAPTER_FILE, PREFIX, Adapter, Rows, peft_rows, write_config, write_rows
 from statllama.model.lowrank import factors, folded_rank, modules_of, padded, recompress, relative_errors, size
 from statllama.release.source import Progress, Source
 from statllama.release.weights import Weights, open_weights
@@ -40,7 +43,9 @@ class Recompression:
 
 def needed_bytes(source: Source, rank: int | None = None) -> int:
     """Return the bytes that `write_adapter` will write, at most."""
-    return _CONFIG_BYTES + sum(4 * math.prod(shape) for shape in _shapes(source, _rank(source, rank)).values())
+    rows = sum(4 * part.delta.numel() for part in summed_rows(source.adapters).values())
+    shapes = _shapes(source, _rank(source, rank)).values()
+    return _CONFIG_BYTES + rows + sum(4 * math.prod(shape) for shape in shapes)
 
 
 def write_adapter(
@@ -64,7 +69,10 @@ def write_adapter(
     if not modules:
         raise ExportError("the base alone has no adapter to export", remedy="export a stage")
     missing, whole, done, total = {}, {}, 0, needed_bytes(source, rank)
+    rows = summed_rows(source.adapters)
     with translate_os_errors(folder), tensor_file(folder / ADAPTER_FILE, "F32", shapes) as file:
+        for name in sorted(rows):  # before the layers' modules by name, as the file has them
+            file.append(_with_base(name, rows[name], weights).numpy().data)
         for module in modules:
             a, b = factors(source.adapters, module)
             missing[module], whole[module] = 0.0, size(a, b)
@@ -77,7 +85,9 @@ def write_adapter(
             if progress is not None:
                 progress(done, total)
         lora = LoraSpec(r=kept, alpha=float(kept))
-    write_config(lora, _targets(modules, weights), base_name or str(source.base), folder, revision)
+    with translate_os_errors(folder):
+        tokens = write_rows(rows, folder) if rows else None
+    write_config(lora, _targets(modules, weights), base_name or str(source.base), folder, revision, tokens)
     if progress is not None:
         progress(total, total)
     if rank is None:
@@ -89,7 +99,7 @@ def require_fit(source: Source, weights: Weights) -> None:
     """Raise ExportError when an adapter has a module or a shape that the base has not, or a number that is not
     finite.
     """
-    for stage, adapter in zip(source.stages, source.adapters, strict=True):
+    for stage, adapter in zip(source.stages, source.updates, strict=True):
         for module, slice_ in adapter.slices.items():
             stored = weights.tensors.get(f"{module}.weight")
             if stored is None and module == "lm_head":  # tied: it has the embedding's shape
@@ -120,12 +130,32 @@ def _rank(source: Source, rank: int | None) -> int:
 
 def _shapes(source: Source, rank: int) -> dict[str, tuple[int, int]]:
     """Return {tensor name: shape} of the file."""
-    shapes: dict[str, tuple[int, int]] = {}
+    rows = summed_rows(source.adapters)
+    shapes = {peft_rows(name): (len(part.ids), part.delta.shape[1]) for name, part in rows.items()}
     for module in modules_of(source.adapters):
         slice_ = next(adapter.slices[module] for adapter in source.adapters if module in adapter.slices)
         both = ((rank, slice_.A.shape[1]), (slice_.B.shape[0], rank))
         shapes |= {f"{PREFIX}{module}.{part}.weight": shape for part, shape in zip(PARTS, both, strict=True)}
     return shapes
+
+
+def summed_rows(adapters: Sequence[Adapter]) -> dict[str, Rows]:
+    """Return the rows of tokens that the adapters change together."""
+    found: dict[str, Rows] = {}
+    for name in dict.fromkeys(name for adapter in adapters for name in adapter.rows):
+        parts = [adapter.rows[name] for adapter in adapters if name in adapter.rows]
+        ids = sorted({one for part in parts for one in part.ids})
+        delta = torch.zeros(len(ids), parts[0].delta.shape[1], dtype=torch.float64)
+        for part in parts:
+            delta[[ids.index(one) for one in part.ids]] += part.delta.double() * part.scaling
+        found[name] = Rows(tuple(ids), delta.float())
+    return found
+
+
+def _with_base(name: str, rows: Rows, weights: Weights) -> Tensor:
+    """Return the rows themselves, which PEFT puts in the place of the base's, in float32."""
+    own = [torch.from_numpy(weights.float32(f"{name}.weight", one, one + 1)) for one in rows.ids]
+    return (torch.cat(own) + rows.delta).contiguous()
 
 
 def _targets(modules: Sequence[str], weights: Weights) -> list[str]:

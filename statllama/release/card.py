@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from statllama.config.replayed import sources_in
 from statllama.config.shipped import shipped_root
+from statllama.evaluation.chosen import spoken_choice
 from statllama.release.card_base import BaseFacts, base_section, folder_name
 from statllama.release.card_index import model_index
 from statllama.release.card_question import Asked
@@ -143,7 +145,7 @@ def _metadata(
     if libraries := [one.library for one in formats if one.library]:
         body["library_name"] = libraries[0]
     body["pipeline_tag"] = "text-generation"
-    hubs = (source.get("hub") for stage, _ in stages for source in _manifest(stage)["config"].get("data", ()))
+    hubs = (source.get("hub") for stage, _ in stages for source in sources_in(_manifest(stage)["config"]))
     if datasets := list(dict.fromkeys(hub for hub in hubs if hub)):
         body["datasets"] = datasets
     kinds = dict.fromkeys(stage.type for stage, _ in stages)
@@ -263,11 +265,19 @@ def _stage(stage: TrainedStage, factor: float) -> tuple[str, ...]:
 
 
 def _sources(stage: TrainedStage) -> Iterator[tuple[str, ...]]:
-    manifest = _manifest(stage)
-    specs = manifest["config"].get("data", ())
-    for spec, source in zip(specs, manifest.get("data", {}).get("sources", ()), strict=False):
+    config, data = _manifest(stage)["config"], _manifest(stage).get("data", {})
+    yield from _counts(plain(stage.name), config.get("data", ()), data.get("sources", ()))
+    for part in data.get("replayed", {}).get("parts", ()):
+        if part["stage"] is None:  # of another stage's data the card has lines already
+            yield from _counts(f"{plain(stage.name)} (replayed)", config["replay"]["data"], part["sources"])
+
+
+def _counts(
+    name: str, specs: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, ...]]:
+    for spec, source in zip(specs, sources, strict=False):
         yield (
-            plain(stage.name),
+            name,
             _source(spec),
             count(source["rows_read"]),
             count(source["rows_used"]),
@@ -300,6 +310,8 @@ def _limits(
     for stage, _ in stages:
         if _manifest(stage)["metrics"].get("ended_by") == "drift":
             said.append(f"{stage.name} drifted beyond its cap; its adapter is the last one within it.")
+        if chosen := spoken_choice(_manifest(stage)["metrics"]):
+            said.append(f"{stage.name}: {chosen}.")
         if stage.left_out:
             said.append(f"{stage.name} broke a gate of its recipe: {stage.left_out}.")
     said.append("Benchmarks measure only what they ask. The model was not tested for safety, bias or public use.")

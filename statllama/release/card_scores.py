@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from statllama.errors import StatllamaError
-from statllama.evaluation.meaning import notes, sentences
+from statllama.evaluation.meaning import Selected, notes, sentences
 from statllama.evaluation.paired import Judged, judge
 from statllama.evaluation.power import smallest_for
 from statllama.evaluation.scorecard import compare_scores
@@ -35,6 +35,8 @@ class Recorded:
     sizes: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """{(benchmark, stack): number of changes that its change from the base is judged with}; missing ones are judged
     by themselves."""
+    selected: Selected = field(default_factory=dict)
+    """The scores that the steps of stages were selected on."""
     problem: str = ""
     """The reason why nothing could be read."""
 
@@ -73,7 +75,7 @@ def recorded(subject: Subject, stack: StackRef, store: Store) -> Recorded:
     found = {task: of_task for task, of_task in scores.items() if BASE in of_task}
     base, above = stacks[0], {ref.name: ref for ref in stacks[1:]}
     asked = {(t, name): (base, above[name], t) for t, of_task in found.items() for name in of_task if name in above}
-    return Recorded(stacks, found, drifts, Family.of(subject).sizes(asked))
+    return Recorded(stacks, found, drifts, Family.of(subject).sizes(asked), subject.selected(stacks))
 
 
 def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
@@ -91,14 +93,19 @@ def scores_section(subject: Subject, found: Recorded) -> Iterator[str]:
             range(1, 6),
         )
         yield " ".join((*_protocol(first), *_smallest(found, task)))
-        if said := sentences(notes(scores, {name: (BASE,) for name in scores if name != BASE}), tasks=False):
+        if said := sentences(notes(scores, _against_base(scores), found.selected), tasks=False):
             yield "\n".join(f"- {plain(sentence[0].upper() + sentence[1:])}" for sentence in said)
     yield _how(subject)
+
+
+def _against_base(scores: Iterable[str]) -> dict[str, tuple[str]]:
+    return {name: (BASE,) for name in scores if name != BASE}
 
 
 def _row(found: Recorded, task: str, name: str, score: TaskScore) -> tuple[str, ...]:
     value, judged = estimate_of(score), found.changes.get((task, name))
     label = f"**{plain(name)}**" if name == found.last else plain(name)
+    label += " (selected on)" if found.selected.get(name, {}).get(task) else ""
     if judged is None:
         return label, scored(value), interval(value), *(DASH,) * 4
     return (
@@ -210,6 +217,8 @@ def _loss(found: Recorded, task: str) -> str:
         f"{scored(before)} before, {scored(after)} after ({points(change.difference, unit)} {unit.of_changes}, "
         f"interval {points_interval(change, unit)}, p {p_equals(judged.p_adjusted)})"
     )
+    if found.selected.get(found.last, {}).get(task):
+        figures += ", a score that a step was selected on, which is no test"
     said = {
         "worse": f"**It is worse on {plain(task)} than the base**: {figures}.",
         "better": f"It is better on {plain(task)} than the base: {figures}.",

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
 
-from statllama.errors import ExportError, UsageError, near
+from statllama.errors import ExportError
 from statllama.model.architectures import EMBEDDING, HEAD
 from statllama.model.layout import FACTORS, Layout
 from statllama.release.adapter import require_fit
 from statllama.release.gguf_layout import add_metadata, is_linear, read_for_gguf
 from statllama.release.gguf_vocab import Vocabulary, read_vocabulary
 from statllama.release.kept import Update
-from statllama.release.mixture import KINDS, tensor_type
+from statllama.release.mixture import KINDS, require_kind, tensor_type
 from statllama.release.quantise import WITHOUT_LIBRARY, quantise, require_quantiser
 from statllama.release.source import Progress, Source
 from statllama.release.weights import Weights, open_weights
@@ -125,12 +125,6 @@ def needed_bytes(source: Source, kind: str) -> int:
     return tensors + text + 64 * layout.vocabulary + 4 * len(source.chat_template or "") + (1 << 16)
 
 
-def require_kind(kind: str) -> None:
-    """Raise UsageError for a kind that there is not, with the near ones."""
-    if kind not in KINDS:
-        raise UsageError(f"there is no GGUF type {kind!r}", remedy=near(kind, KINDS))
-
-
 # ------------------------------------------------------------------ what to write
 
 
@@ -138,7 +132,7 @@ def _plan(source: Source, layout: Layout, weights: Weights, kind: str) -> list[T
     """Return all tensors of the file, in order. A head that is tied but has an adapter becomes a tensor of its own."""
     rows = [(name, weight, weight.removesuffix(".weight"), shape) for name, weight, shape in layout.tensors()]
     tied = layout.tied
-    if tied and any(HEAD in adapter.slices for adapter in source.adapters):
+    if tied and any(HEAD in adapter.slices for adapter in source.updates):
         tied = False
         embedding = (layout.vocabulary, layout.width)
         rows.append(("output.weight", f"{EMBEDDING}.weight", HEAD, embedding))
@@ -225,8 +219,8 @@ def merged_rows(tensor: Tensor, source: Source, layout: Layout, weights: Weights
     Shapes are (rows, in), or (rows,) of norms and biases.
     """
     order = layout.rope_order(tensor.name)
-    adapted = any(tensor.module in adapter.slices for adapter in source.adapters)
-    update = Update(source.adapters, tensor.module) if adapted else None
+    adapted = any(tensor.module in adapter.slices for adapter in source.updates)
+    update = Update(source.updates, tensor.module) if adapted else None
     unit = 1 if order is None else layout.head_width  # rows change places within a head
     step = max(1, BLOCK // prod(tensor.shape[1:]) // unit) * unit
     for start in range(0, tensor.shape[0], step):

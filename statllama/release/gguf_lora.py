@@ -45,6 +45,12 @@ def require_writable(source: Source) -> Layout:
     """Return the base's layout. ExportError when adapters and base do not fit, or llama.cpp could not apply one."""
     require_fit(source, open_weights(source.base))
     layout = read_for_gguf(source.base)
+    for stage, adapter in zip(source.stages, source.adapters, strict=True):
+        if adapter.rows:
+            raise ExportError(
+                f"stage {stage!r} has rows of tokens (`lora.token_rows`), which llama.cpp cannot take from a LoRA file",
+                remedy="export a GGUF file of the whole model, into which the adapter is merged",
+            )
     for adapters in _files(source).values():
         for adapter in adapters:
             for module in adapter.slices:

@@ -71,7 +71,7 @@ def needed_bytes(source: Source, dtype: str) -> int:
     unfit base.
     """
     weights = open_weights(source.base)
-    numbers = sum(stored.count for stored in weights.tensors.values()) * _type(dtype).itemsize
+    numbers = sum(stored.count for stored in weights.tensors.values()) * torch_type(dtype).itemsize
     return numbers + sum(path.stat().st_size for path in _side_files(source)) + _HEADERS
 
 
@@ -88,7 +88,7 @@ def write_merged(
     config.json comes last: a folder without it is no model, so a killed export never looks like one; after an error
     nothing is left. ExportError when base, adapters and type do not fit together, StoreError when the disk refuses.
     """
-    kind, weights, config = _type(dtype), open_weights(source.base), read_config(source.base)
+    kind, weights, config = torch_type(dtype), open_weights(source.base), read_config(source.base)
     require_fit(source, weights)
     shapes = _shapes(source, weights)
     require_bytes(folder, needed_bytes(source, dtype))
@@ -116,7 +116,8 @@ def write_merged(
 # ------------------------------------------------------------------ what is written
 
 
-def _type(dtype: str) -> torch.dtype:
+def torch_type(dtype: str) -> torch.dtype:
+    """Return the type by its name. UsageError for one that there is not."""
     if dtype not in DTYPES:
         raise UsageError(f"merged weights cannot be written in {dtype!r}", remedy=near(dtype, DTYPES))
     return DTYPES[dtype]
@@ -156,7 +157,7 @@ def _shapes(source: Source, weights: Weights) -> dict[str, tuple[int, ...]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if name not in shapes:
             _require_equal(name, kept_name[id(parameter)], weights)
-    for stage, adapter in zip(source.stages, source.adapters, strict=True):
+    for stage, adapter in zip(source.stages, source.updates, strict=True):
         if tied := [module for module in adapter.slices if f"{module}.weight" not in shapes]:
             raise ExportError(
                 f"stage {stage!r} adapts {tied[0]}, whose weights this base ties to the embedding: merged weights "
@@ -203,8 +204,8 @@ def _write_tensor(
 ) -> None:
     """Append one tensor, merged and cast, a few rows at a time."""
     module = name.removesuffix(".weight")
-    adapted = any(module in adapter.slices for adapter in source.adapters)
-    update = Update(source.adapters, module) if adapted else None
+    adapted = any(module in adapter.slices for adapter in source.updates)
+    update = Update(source.updates, module) if adapted else None
     for start, stop in weights.row_blocks(name, BLOCK):
         rows = _rows(weights, name, start, stop)
         exact = rows if update is None else update.add_to(rows, start)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from gguf import GGML_QUANT_SIZES, LlamaFileType
 from gguf import GGMLQuantizationType as Type
 
+from statllama.errors import UsageError, near
 from statllama.model.layout import Layout
 
 KINDS: Mapping[str, tuple[LlamaFileType, Type]] = {
@@ -97,3 +98,9 @@ def _in_layer(kind: str, role: str, layer: int, layers: int, group: int) -> Type
 def _block(type_: Type) -> int:
     """Return the numbers in one block."""
     return GGML_QUANT_SIZES[type_][0]
+
+
+def require_kind(kind: str) -> None:
+    """Raise UsageError for a kind that there is not, with the near ones."""
+    if kind not in KINDS:
+        raise UsageError(f"there is no GGUF type {kind!r}", remedy=near(kind, KINDS))

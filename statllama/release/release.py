@@ -7,7 +7,7 @@ A kill leaves the hidden folder, which the next export removes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,17 +17,18 @@ from statllama.errors import ExportError
 from statllama.release.artefact import Artefact, Order
 from statllama.release.certificate import Certificate
 from statllama.release.formats import release_format, release_formats
+from statllama.release.of_what import CERTIFICATE, OF_WHAT, SUMS, of_what
 from statllama.release.source import Source, source_of
 from statllama.runs.loaded import Loaded
 from statllama.runs.subject import StackRef, Subject
-from statllama.store.files import file_sha256, require_bytes, translate_os_errors, write_json
-from statllama.store.new_folder import new_folder, require_free
+from statllama.store.files import file_sha256, require_bytes, write_json
+from statllama.store.new_folder import new_folder, require_free, taken
 
 if TYPE_CHECKING:
     from statllama.release.card_question import Asked
     from statllama.release.licences import Duties
 
-CERTIFICATE, SUMS, CARD = "verification.json", "SHA256SUMS", "README.md"
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -56,34 +57,113 @@ def export(
     (`withheld`); with `force` it is published too, and the card says so. ExportError when an order cannot be filled, as
     far as that shows before anything is written, or when nothing passes. Then `out` is as it was.
     """
-    from statllama.model.base_model import start_backend
-    from statllama.release.licences import duties_of
-    from statllama.release.names import release_name
-    from statllama.release.withhold import withhold
-    from statllama.release.write import discard, needed_bytes, write_orders
-
     require_free(out)
-    start_backend("transformers")  # quiets the libraries, and mends what is known of them
-    first = source_of(subject, stack, loaded, "")
-    duties = duties_of(first.base, subject.base.model)
-    source = replace(first, name=release_name(subject, stack.name, name, duties))
+    source, duties = _named_source(subject, stack, loaded, name)
     for order in orders if not force else ():
         release_format(order.format).require_program()
     with new_folder(out) as folder:
-        require_bytes(folder, needed_bytes(source, orders))
-        written = write_orders(source, orders, folder, loaded.reporter.exporting)
-        certificate = withhold(_verify(source, stack, written.artefacts, subject, loaded), written.unwritten, force)
-        _require_any(certificate)
-        held = {one.name for one in certificate.artefacts}
-        discard(folder, *(one.path for one in written.artefacts if one.name not in held))
-        write_json(folder / CERTIFICATE, {**certificate.to_json(), **_made_of(subject, stack)})
-        notes = [note for one in written.artefacts if one.name in held for note in one.notes] + list(duties.warnings)
-        with translate_os_errors(out):
-            asked = _describe(source, subject, stack, folder, duties, certificate, loaded, notes)
-            _sum(folder)
-    if asked.private:
-        notes.append(f"the card shows {asked.source}; to show another: --set 'evaluate.prompts=[\"QUESTION\"]'")
-    return Release(out.absolute(), certificate, tuple(notes))
+        made = _make(source, subject, stack, loaded, folder, orders, force)
+        asks = _finish(source, duties, subject, stack, loaded, folder, made, of_what(subject, stack, orders, name))
+    return Release(out.absolute(), made.certificate, (*made.notes, *duties.warnings, *asks))
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was written and verified, and is yet without a card."""
+
+    certificate: Certificate
+    """Of what the folder holds, and of what was withheld."""
+    notes: tuple[str, ...]
+    """Notes on what it holds."""
+
+
+def make(
+    subject: Subject,
+    stack: StackRef,
+    loaded: Loaded,
+    folder: Path,
+    orders: Sequence[Order],
+    name: str | None,
+) -> Made:
+    """Write the forms into an empty folder, verify them, and delete what failed: what takes long. See `export`.
+
+    The card shows scores, and these may come later: `finish` writes it.
+    """
+    source, _ = _named_source(subject, stack, loaded, name)
+    for order in orders:
+        release_format(order.format).require_program()
+    return _make(source, subject, stack, loaded, folder, orders, force=False)
+
+
+def finish(
+    subject: Subject,
+    stack: StackRef,
+    loaded: Loaded,
+    entry: Path,
+    out: Path,
+    made: Made,
+    orders: Sequence[Order],
+    name: str | None,
+) -> Release:
+    """Publish what `make` made in the folder `entry`, which stays, as `out`: the same bytes as those of `export`."""
+    source, duties = _named_source(subject, stack, loaded, name)
+    with new_folder(out) as folder:
+        taken(entry, folder)
+        asks = _finish(source, duties, subject, stack, loaded, folder, made, of_what(subject, stack, orders, name))
+    return Release(out.absolute(), made.certificate, (*made.notes, *duties.warnings, *asks))
+
+
+def _named_source(subject: Subject, stack: StackRef, loaded: Loaded, name: str | None) -> tuple[Source, Duties]:
+    from statllama.model.base_model import start_backend
+    from statllama.release.licences import duties_of
+    from statllama.release.names import release_name
+
+    start_backend("transformers")  # quiets the libraries, and mends what is known of them
+    first = source_of(subject, stack, loaded, "")
+    duties = duties_of(first.base, subject.base.model)
+    return replace(first, name=release_name(subject, stack.name, name, duties)), duties
+
+
+def _make(
+    source: Source,
+    subject: Subject,
+    stack: StackRef,
+    loaded: Loaded,
+    folder: Path,
+    orders: Sequence[Order],
+    force: bool,
+) -> Made:
+    from statllama.release.withhold import withhold
+    from statllama.release.write import discard, needed_bytes, write_orders
+
+    require_bytes(folder, needed_bytes(source, orders))
+    written = write_orders(source, orders, folder, loaded.reporter.exporting)
+    certificate = withhold(_verify(source, stack, written.artefacts, subject, loaded), written.unwritten, force)
+    _require_any(certificate)
+    held = {one.name for one in certificate.artefacts}
+    discard(folder, *(one.path for one in written.artefacts if one.name not in held))
+    return Made(certificate, tuple(note for one in written.artefacts if one.name in held for note in one.notes))
+
+
+def _finish(
+    source: Source,
+    duties: Duties,
+    subject: Subject,
+    stack: StackRef,
+    loaded: Loaded,
+    folder: Path,
+    made: Made,
+    what: Mapping[str, Any],
+) -> list[str]:
+    """Write certificate, card and sums; return what the user should know of the card."""
+    body = {**made.certificate.to_json(), **_made_of(subject, stack), OF_WHAT: what}
+    write_json(folder / CERTIFICATE, body)
+    notes = [*made.notes, *duties.warnings]
+    asked = _describe(source, subject, stack, folder, duties, made.certificate, loaded, notes)
+    _sum(folder)
+    if not asked.private:
+        return []
+    return [f"the card shows {asked.source}; to show another: --set 'evaluate.prompts=[\"QUESTION\"]'"]
 
 
 def require_complete(release: Release, repo: str | None = None) -> None:

@@ -239,6 +239,11 @@ def _on_base(name: str, adapter: Path) -> tuple[str, list[str]]:
     config = read_json(adapter / "adapter_config.json")
     if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
         raise UsageError(f"{adapter / 'adapter_config.json'} names no base model")
+    if config.get("trainable_token_indices"):
+        raise UsageError(
+            "the adapter has rows of tokens (`lora.token_rows`), which vLLM does not take from an adapter",
+            remedy="release merged weights: statllama export RUN --out DIR --merged bf16",
+        )
     base, commit = config["base_model_name_or_path"], config.get("revision")
     if "/" not in base and not Path(base).is_dir():
         raise UsageError(

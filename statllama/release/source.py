@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from statllama.errors import ExportError
+from statllama.model.architectures import EMBEDDING
+from statllama.release.weights import open_weights
 
 if TYPE_CHECKING:
     from statllama.model.adapter import Adapter
@@ -45,6 +48,19 @@ class Source:
     revision: str | None = None
     """Commit of the hub id."""
 
+    @cached_property
+    def updates(self) -> tuple[Adapter, ...]:
+        """Return the adapters with their rows of tokens as slices of the embedding and the head: what is added to the
+        base's matrices.
+        """
+        return tuple(self._with_rows(adapter) if adapter.rows else adapter for adapter in self.adapters)
+
+    def _with_rows(self, adapter: Adapter) -> Adapter:
+        stored = open_weights(self.base).tensors.get(f"{EMBEDDING}.weight")
+        shape = (stored.shape[0], stored.shape[1]) if stored is not None and len(stored.shape) == 2 else (0, 0)
+        rows = {name: part.as_slice(part.shape(shape)[0]) for name, part in adapter.rows.items()}
+        return replace(adapter, slices={**adapter.slices, **rows}, rows={})
+
 
 def source_of(subject: Subject, stack: StackRef, loaded: Loaded, name: str) -> Source:
     """Return the base's original weights, from its folder or the hub, and the stack's adapters. ExportError without
@@ -81,3 +97,16 @@ def _folder(model: str, commit: str | None) -> Path:
             f"the original weights of {model} (commit {commit[:12]}) are unavailable: {type(error).__name__}",
             remedy="connect to the hub once, or set `base.model` to a folder that holds them",
         ) from error
+
+
+def local_folder(model: str, commit: str | None) -> Path | None:
+    """Return the folder of a model's files if they are on this machine; nothing is fetched."""
+    if commit is None:
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(model, revision=commit, allow_patterns=list(FROM_HUB), local_files_only=True)
+    except Exception:  # not in the cache
+        return None
+    return Path(found) if list(Path(found).glob("*.safetensors")) else None

@@ -23,6 +23,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from statllama.model.adapter import Adapter, load_adapter
+from statllama.release.adapter import summed_rows
 from statllama.release.bounds import ADAPTER_ERROR, BLOCKS, DIGITS, FLOATS, MODULE_ERROR, SHARE_ERROR
 from statllama.release.certificate import Check
 from statllama.release.source import Source
@@ -122,7 +123,7 @@ class _Sums:
 def check_weights(source: Source, found: Tensors, type_: str) -> list[Check]:
     """Check all weights, and the share of each stage in them. `type_`: of the artefact, for the bounds."""
     base = InSafetensors(source.base)
-    sums = _Sums(len(source.adapters))
+    sums = _Sums(len(source.updates))
     names = _expected(base, found, source, sums)
     for name, original in names:
         _compare(source, base, original, found, name, sums)
@@ -154,11 +155,11 @@ def _expected(base: Tensors, found: Tensors, source: Source, sums: _Sums) -> lis
     """Return (name, name in the base) of the tensors to compare; what is missing or too much is a problem."""
     wanted = {name: name for name in base.names() if not name.endswith(_UNUSED)}
     tied = bool(json.loads((source.base / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings"))
-    if any(_HEAD in adapter.slices for adapter in source.adapters):
+    if any(_HEAD in adapter.slices for adapter in source.updates):
         wanted.setdefault(f"{_HEAD}.weight", f"{_EMBEDDING}.weight")
     elif tied and f"{_HEAD}.weight" not in found.names():
         wanted.pop(f"{_HEAD}.weight", None)  # it is the embedding
-    adapted = {f"{module}.weight" for adapter in source.adapters for module in adapter.slices}
+    adapted = {f"{module}.weight" for adapter in source.updates for module in adapter.slices}
     for what, names in (
         ("is missing", set(wanted) - found.names()),
         ("is superfluous", found.names() - set(wanted)),
@@ -174,7 +175,7 @@ def _compare(source: Source, base: Tensors, original: str, found: Tensors, name:
         sums.problems.append(f"{name} is of shape {found.shape(name)} instead of {shape}")
         return
     module = name.removesuffix(".weight")
-    parts = {i: one.slices[module] for i, one in enumerate(source.adapters) if module in one.slices}
+    parts = {i: one.slices[module] for i, one in enumerate(source.updates) if module in one.slices}
     factors = [(part.B.double() * part.scaling, part.A.double()) for part in parts.values()]
     slack = None if found.type(name) in BLOCKS else _slack(factors, shape)
     inner = torch.zeros(len(parts) + 2, len(parts) + 2, dtype=torch.float64)  # of e, W and each u_i with one another
@@ -276,6 +277,7 @@ def check_update(adapters: Sequence[Adapter], adapter: Adapter, error: float) ->
     modules = {module for one in adapters for module in one.slices}
     problems = [f"{module} is missing" for module in sorted(modules - set(adapter.slices))]
     problems += [f"{module} is superfluous" for module in sorted(set(adapter.slices) - modules)]
+    problems += _of_rows(adapters, adapter)
     squares = whole = worst = 0.0
     where = ""
     for module in sorted(modules & set(adapter.slices)):
@@ -294,6 +296,19 @@ def check_update(adapters: Sequence[Adapter], adapter: Adapter, error: float) ->
         return [Check("update", total <= allowed and not problems, total, allowed, detail[0])]
     detail = problems or [f"largest relative error of a module's update, in {where or 'all modules'}"]
     return [Check("update", worst <= ADAPTER_ERROR and not problems, worst, ADAPTER_ERROR, detail[0])]
+
+
+def _of_rows(adapters: Sequence[Adapter], adapter: Adapter) -> list[str]:
+    """Name what differs in the rows of tokens."""
+    wanted, found = summed_rows(adapters), summed_rows((adapter,))
+    problems = [f"rows of tokens of {name} are not those of the stack" for name in sorted({*wanted} ^ {*found})]
+    for name in sorted({*wanted} & {*found}):
+        own, right = found[name], wanted[name]
+        if own.ids != right.ids or own.delta.shape != right.delta.shape:
+            problems.append(f"{name} has rows of other tokens")
+        elif not float((own.delta - right.delta).norm()) <= ADAPTER_ERROR * float(right.delta.norm()):
+            problems.append(f"the rows of tokens of {name} differ from the stack's")
+    return problems
 
 
 def _joined(adapters: Sequence[Adapter], module: str) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,7 @@ from statllama.report.plot import (
     spread,
 )
 from statllama.report.svg import PAINT, picture
+from statllama.report.words import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def _draw_scores(benchmarks: Sequence[Benchmark], width: int) -> Figure:
     columns = 1 if is_narrow(width) else min(2, len(benchmarks))
     rows = [benchmarks[i : i + columns] for i in range(0, len(benchmarks), columns)]
     each = (width - 24 * (columns - 1)) / columns
-    left = 12 + label_width([s.stack for b in benchmarks for s in b.scores], max(120, 0.48 * each))
+    left = 12 + label_width([label(s) for b in benchmarks for s in b.scores], max(120, 0.48 * each))
     heights = [58 + ROW * max(len(b.scores) for b in row) for row in rows]
     figure = figure_of(width, sum(heights))
     for index, row in enumerate(rows):
@@ -74,7 +75,7 @@ def _rows_of_scores(ax: Axes, benchmark: Benchmark, left: float) -> None:
     _floors(ax, benchmark)
     for place, score in enumerate(shown):
         bars_across(ax, [score.estimate], [place], PAINT["muted"] if place == 0 else paint(0))
-    _rows(ax, [short(s.stack, left - 10) for s in shown], loss=benchmark.unit.loss)
+    _rows(ax, [short(label(s), left - 10) for s in shown], loss=benchmark.unit.loss)
 
 
 def _floors(ax: Axes, benchmark: Benchmark) -> None:

@@ -5,14 +5,12 @@ What is not recorded (a stage that is not trained, a stack without a score) is l
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from statllama.config.shipped import shipped_root
+from statllama.evaluation.chosen import spoken_choice
 from statllama.evaluation.gates import answers
-from statllama.evaluation.meaning import notes, sentences
+from statllama.evaluation.meaning import Selected, notes, sentences
 from statllama.evaluation.paired import Judged, judge, paired_change
 from statllama.evaluation.power import smallest_for
 from statllama.evaluation.scorecard import compare_scores
@@ -36,6 +34,7 @@ from statllama.report.data import (
     estimate,
     estimate_of,
 )
+from statllama.report.environment import environment_of, readable
 from statllama.report.flips import flips_of
 from statllama.report.words import several
 from statllama.runs.family import Family
@@ -64,13 +63,16 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
     scores = {name: found for name, found in _scores(store, book, stacks, shown).items() if BASE in found}
     wanted = subject.domain
     judged = _judged(Family.of(subject), stacks, scores)
+    selected = subject.selected(stacks)
     record, gates = subject.record, tuple(_gates(subject, stacks, scores))
     return ReportData(
         name=subject.name,
         description=subject.description,
-        base=_readable(subject, subject.base.model),
+        base=readable(subject, subject.base.model),
         stages=tuple(_stage(subject, stage, book) for stage in subject.stages),
-        benchmarks=tuple(_benchmark(found, stacks, judged, last, task in wanted) for task, found in scores.items()),
+        benchmarks=tuple(
+            _benchmark(found, stacks, judged, last, task in wanted, selected) for task, found in scores.items()
+        ),
         flips=tuple(
             flips_of(found[before], found[after], before, after)
             for before, after in _pairs(shown)
@@ -82,8 +84,8 @@ def collect(subject: Subject, store: Store, *, ended: bool = True) -> ReportData
             *(f"{gate.said}." for gate in gates if gate.test.answer != "held"),
             *_notes(subject, stacks, scores, ended),
         ),
-        environment=_environment(subject),
-        recipe=_readable(subject, str(record.get("resolved", ""))),
+        environment=environment_of(subject),
+        recipe=readable(subject, str(record.get("resolved", ""))),
         overrides=tuple(str(override) for override in record.get("overrides", ())),
         last=last,
         prompted=tuple(_prompted(subject, stacks, book)),
@@ -109,7 +111,8 @@ def collect_dial(result: Dial, subject: Subject) -> DialData:
 def _dial_notes(result: Dial) -> Iterator[str]:
     for i, score in enumerate(result.notches[0].scores):
         yield from _limits([score])
-        yield from sentences(notes({f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}))
+        shown = {f"scale {notch.factor:g}": notch.scores[i] for notch in result.notches}
+        yield from sentences(notes(shown, None, dict.fromkeys(shown, result.selected)))
 
 
 def _setting(notch: Notch) -> DialPoint:
@@ -164,7 +167,12 @@ def _delta(against: str, judged: Judged, unit: Unit) -> Delta:
 
 
 def _benchmark(
-    found: Mapping[str, TaskScore], stacks: Sequence[StackRef], judged: AllJudged, last: str | None, domain: bool
+    found: Mapping[str, TaskScore],
+    stacks: Sequence[StackRef],
+    judged: AllJudged,
+    last: str | None,
+    domain: bool,
+    selected: Selected,
 ) -> Benchmark:
     base, rows = found[BASE], []
     for stack in stacks:
@@ -181,6 +189,7 @@ def _benchmark(
                 truncated=own.truncated,
                 from_base=_delta(BASE, from_base, own.unit) if from_base else None,
                 from_parent=_delta(stack.parent, from_parent, own.unit) if stack.parent and from_parent else None,
+                selected=bool(selected.get(stack.name, {}).get(base.task)),
             )
         )
     changes = [score.from_base.change for score in rows if score.from_base is not None]
@@ -322,6 +331,9 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: 
             yield f"{stage.name} is left out: later stages are trained on its parent."
         if stage.entry is not None and stage.entry.manifest["metrics"].get("ended_by") == "drift":
             yield f"{stage.name} drifted beyond its cap; its adapter is the last one within it."
+        if stage.entry is not None and (chosen := spoken_choice(stage.entry.manifest["metrics"])):
+            yield f"{stage.name}: {chosen}."
+    selected = subject.selected(stacks)
     for task in subject.benchmarks:
         found = scores.get(task, {})
         missing = [stack.name for stack in stacks if stack.name not in found]
@@ -329,17 +341,19 @@ def _notes(subject: Subject, stacks: Sequence[StackRef], scores: Scores, ended: 
             what = f"{task} is not scored" + (f" for {', '.join(missing)}" if found else "")
             yield f"{what}; `statllama eval {subject.name}` scores it."
         yield from _limits(list(found.values()))
-        yield from _meanings(stacks, found)
+        yield from _meanings(stacks, found, selected)
 
 
-def _meanings(stacks: Sequence[StackRef], found: Mapping[str, TaskScore]) -> Iterator[str]:
+def _meanings(stacks: Sequence[StackRef], found: Mapping[str, TaskScore], selected: Selected) -> Iterator[str]:
     """Yield what the scores on one benchmark cannot mean."""
     before = {
         stack.name: [name for name in dict.fromkeys((stack.parent, BASE)) if name in found]
         for stack in stacks
         if stack.name in found and stack.parent is not None
     }
-    yield from sentences(notes({stack.name: found[stack.name] for stack in stacks if stack.name in found}, before))
+    yield from sentences(
+        notes({stack.name: found[stack.name] for stack in stacks if stack.name in found}, before, selected)
+    )
 
 
 def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
@@ -351,38 +365,3 @@ def _limits(scores: Sequence[TaskScore]) -> Iterator[str]:
         yield f"{first.task}: only the first {first.n:,} of {first.total:,} items are scored."
     if most := max(score.truncated for score in scores):
         yield f"{first.task}: {several(most, 'prompt')} of {first.n:,} did not fit and lost their beginning."
-
-
-def _environment(subject: Subject) -> dict[str, str]:
-    """Return the versions and devices of the run. Where stages differ, all are listed."""
-    manifests = [stage.entry.manifest for stage in subject.trained if stage.entry is not None]
-    identity = subject.identity.get("model", {})
-    found = {
-        "base model": _readable(subject, subject.base.model),
-        "revision": identity.get("revision") or identity.get("commit") or subject.base.revision,
-        "content (SHA-256)": identity.get("content"),
-        "quantization": subject.base.quantization,
-        "compute type": _each(manifest.get("dtype") for manifest in manifests) or subject.compute,
-        "backend": _each(manifest.get("backend") for manifest in manifests),
-        "statllama": _each(manifest.get("statllama") for manifest in manifests),
-    }
-    packages = dict.fromkeys(name for manifest in manifests for name in manifest.get("versions", {}))
-    found |= {name: _each(manifest.get("versions", {}).get(name) for manifest in manifests) for name in packages}
-    if subject.record.get("started"):
-        found["run started"] = str(subject.record["started"])
-    return {name: str(value) for name, value in found.items() if value}
-
-
-def _each(values: Iterator[Any] | Any) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value))
-
-
-def _readable(subject: Subject, text: str) -> str:
-    """Return the text without the folders of this machine: relative to the recipe, to what ships, or to the home
-    folder.
-    """
-    places = ((shipped_root() / "recipes", ""), (subject.root.absolute(), ""), (Path.home(), f"~{os.sep}"))
-    for folder, instead in places:
-        if len(str(folder)) > 1:
-            text = text.replace(f"{folder}{os.sep}", instead)
-    return text

@@ -35,9 +35,15 @@ LEARNING = (
 )
 """The last one only where a stage has rewards."""
 BEHAVIOUR = (
+    Panel("holdout_loss", "Held-out loss, on which the step is selected"),
+    Panel("holdout_accuracy", "Held-out pairs ranked right, on which the step is selected"),
+    Panel("task_score", "Score of the benchmark on which the step is selected"),
     Panel("rewards/margins", "Reward margin, chosen less rejected", smooth=True),
     Panel("rewards/accuracies", "Share of pairs ranked right", smooth=True),
     Panel("kl", "KL from the reference, nats a token", smooth=True),
+    Panel("replay_loss", "Loss of replayed rows", smooth=True),
+    Panel("anchor_kl", "Anchor's KL from the parent, nats a token", smooth=True),
+    Panel("anchor_coefficient", "Anchor's coefficient"),
     Panel("drift", "Drift from the parent, nats a token"),
 )
 MACHINE = (Panel("tokens_per_second", "Tokens per second"), Panel("memory", "Peak memory, GiB"))

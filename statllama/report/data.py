@@ -90,6 +90,8 @@ class Score:
     """None for the base itself."""
     from_parent: Delta | None = None
     """None for the base itself."""
+    selected: bool = False
+    """Whether a step of the stack was selected on it, so that it is no test score."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ _VERBS = {
     "preparing": "Reading the data of {}",
     "training": "Training {}",
     "scoring": "Scoring {}",
+    "validating": "Validating {}",
     "writing": "Writing {}",
     "waiting": "Waiting for {}",
 }
@@ -232,6 +233,11 @@ _FIGURES = (
     ("reward", "reward", "{:.3g}"),
     ("rewards/margins", "reward margin", "{:.3g}"),
     ("rewards/accuracies", "pairs ranked right", "{:.2f}"),
+    ("holdout_loss", "held-out loss", "{:.4g}"),
+    ("holdout_accuracy", "held-out pairs ranked right", "{:.2f}"),
+    ("task_score", "score that is selected on", "{:.3f}"),
+    ("replay_loss", "loss of replayed rows", "{:.4g}"),
+    ("anchor_kl", "anchor", "{:.3g} nats a token"),
     ("drift", "drift", "{:.3g} nats a token"),
     ("tokens_per_second", "tokens per second", "{:,.0f}"),
 )

@@ -16,7 +16,9 @@ from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.unit import Unit
 from statllama.report import charts, tables, words
 from statllama.report.data import Benchmark, Delta, Score, estimate_of
+from statllama.report.frontier import FrontierPart, frontier_part
 from statllama.report.page import environment, save
+from statllama.report.sweep import SweepPart, sweep_part
 from statllama.report.tables import Cell, Table
 from statllama.runs.subject import BASE
 from statllama.store.versions import __version__
@@ -41,6 +43,9 @@ class StudyPage:
     reference: str
     failed: tuple[tuple[str, str], ...]
     version: str = __version__
+    frontier: FrontierPart | None = None
+    sweep: SweepPart | None = None
+    """Of a grid or search with an objective."""
     held_against: tuple[str, ...] = ()
     """Chance and blind baseline of each benchmark, and what scores on it cannot mean."""
 
@@ -78,6 +83,8 @@ def page_of(result: StudyResult) -> StudyPage:
         reference=compared.reference if compared else "",
         failed=tuple((name, error.message) for name, error in result.failed.items()),
         held_against=tuple(_held_against(result)),
+        frontier=frontier_part(result.frontier) if result.frontier else None,
+        sweep=sweep_part(result.sweep) if result.sweep else None,
     )
 
 
@@ -124,6 +131,10 @@ def _scores(result: StudyResult) -> Table:
 
 def _held_against(result: StudyResult) -> Iterator[str]:
     """Yield what the scores on each benchmark are to be held against, and the notes on them."""
+    subjects = {name: (subject, subject.stacks()) for name, subject in result.subjects.items()}
+    selected = {
+        f"{name}: {s.name}": subject.selected_on(s) for name, (subject, found) in subjects.items() for s in found
+    }
     for task in result.tasks:
         scores = {
             f"{recipe}: {stack}": found[task]
@@ -134,7 +145,7 @@ def _held_against(result: StudyResult) -> Iterator[str]:
         first = next(iter(scores.values()))
         if known := floors(first.chance, first.blind):
             yield f"{task}, in per cent: {known}."
-        yield from sentences(notes(scores))
+        yield from sentences(notes(scores, None, selected))
 
 
 def _cell(score: TaskScore) -> Cell:

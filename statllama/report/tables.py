@@ -132,7 +132,7 @@ def scores(benchmark: Benchmark) -> Table:
     """Return one benchmark's scores, each compared with the base and with what it was trained on."""
     rows = [
         (
-            score.stack,
+            words.label(score),
             Cell(words.scored(score.estimate), below=(words.interval(score.estimate),)),
             change(score.from_base),
             change(score.from_parent),
@@ -162,7 +162,7 @@ def changes(benchmarks: Sequence[Benchmark]) -> Table:
     rows: list[tuple[str | Cell, ...]] = [
         (
             benchmark.task,
-            score.stack,
+            words.label(score),
             words.points(score.from_base.change.difference, benchmark.unit),
             words.points_interval(score.from_base.change, benchmark.unit),
             words.count(score.from_base.change.gained),

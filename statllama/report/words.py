@@ -23,6 +23,11 @@ def scored(estimate: Estimate) -> str:
     return f"{estimate.value:.{estimate.unit.digits}f}" if estimate.unit.loss else percent(estimate.value)
 
 
+def label(score: Score) -> str:
+    """Return the stack of a score, marked where a step of it was selected on that score."""
+    return f"{score.stack} (selected on)" if score.selected else score.stack
+
+
 def interval(estimate: Estimate) -> str:
     """Return a score's interval: `36.6 to 49.7`."""
     return f"{estimate.low:.{estimate.unit.digits}f} to {estimate.high:.{estimate.unit.digits}f}"

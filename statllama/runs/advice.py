@@ -17,7 +17,7 @@ from statllama.model.identity import config_of
 from statllama.recipe import Recipe
 from statllama.runs.plan import PlannedStage
 from statllama.stages import stage_module
-from statllama.train.preflight import require_length, require_optimizer
+from statllama.train.preflight import require_layers, require_length, require_optimizer
 from statllama.train.trackers import require_trackers
 
 # Learning rates of LoRA in practice: QLoRA (arXiv 2305.14314, table 9) and Unsloth's guide have 2e-4 for supervised
@@ -58,22 +58,25 @@ def advise(
     waiting = [stage for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
     if not waiting:
         return ()
-    positions, width = limits(recipe, waiting[0].fixed.own["base"])
+    positions, width, layers = limits(recipe, waiting[0].fixed.own["base"])
     found = list(_stopping(partial(require_trackers, recipe.report_to)))
     for spec in (stage.spec for stage in waiting):
         assert isinstance(spec, TrainingSpec)
         found += _stopping(partial(require_optimizer, spec, cuda))
         found += _stopping(partial(require_length, spec, positions)) if positions is not None else ()
+        found += _stopping(partial(require_layers, spec, layers)) if layers is not None else ()
         found += warnings(spec, *sizes[spec.name], width)
     return tuple(sorted(found, key=lambda advice: not advice.stops))
 
 
-def limits(recipe: Recipe, identity: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """Return the positions and the width (hidden size) of the recipe's base; None for what its config does not say."""
+def limits(recipe: Recipe, identity: Mapping[str, Any]) -> tuple[int | None, int | None, int | None]:
+    """Return the positions, the width (hidden size) and the layers of the recipe's base; None for what its config does
+    not say.
+    """
     config = config_of(recipe.base.model, identity["model"]) or {}
-    found = (config.get("max_position_embeddings"), config.get("hidden_size"))
-    positions, width = (value if type(value) is int and value > 0 else None for value in found)
-    return positions, width
+    found = (config.get(name) for name in ("max_position_embeddings", "hidden_size", "num_hidden_layers"))
+    positions, width, layers = (value if type(value) is int and value > 0 else None for value in found)
+    return positions, width, layers
 
 
 def _stopping(check: Callable[[], Any]) -> Iterator[Advice]:

@@ -23,6 +23,7 @@ from statllama.runs.forecast.device import found_device, named_device
 from statllama.runs.loaded import Loaded
 from statllama.runs.mirroring import mirror_url, mirrored
 from statllama.runs.prospect import prospects
+from statllama.runs.releasing import Maker
 from statllama.runs.reporting import Reporter
 from statllama.runs.results import Compared, Plan, Run, Scores
 from statllama.runs.scorer import open_scorer, scoring_here
@@ -51,6 +52,7 @@ def run(
     mirror: str | None,
     executor: tuple[str | None, str | None, int | None],
     reporter: Reporter,
+    maker: Maker,
 ) -> Run:
     """Do the work of `statllama.run`. `executor`: see `chosen_executor`."""
     loaded = _recipe(recipe, overrides)
@@ -58,11 +60,11 @@ def run(
         loaded = loaded.model_copy(update={"trust_local_code": True})
     chosen = chosen_executor(*executor, [loaded])
     with mirrored(open_store(workspace), mirror_url(mirror), reporter) as store:
-        result = runner.run(loaded, store, reporter, until=until, wait=wait, executor=chosen)
+        result = runner.run(loaded, store, reporter, until=until, wait=wait, executor=chosen, maker=maker)
     entries = {name: store.find("results", folder.name) for name, folder in result.results.items()}
     metrics = {name: entry.manifest["metrics"] for name, entry in entries.items() if entry is not None}
     scores = None if result.scorecard is None else Scores(loaded.name, result.scorecard)
-    return Run(loaded.name, store.root, result.results, metrics, scores)
+    return Run(loaded.name, store.root, result.results, metrics, scores, tuple(result.releases.values()))
 
 
 def plan(
@@ -74,6 +76,7 @@ def plan(
     calibrate: bool,
     mirror: str | None,
     reporter: Reporter,
+    maker: Maker,
 ) -> Plan:
     """Do the work of `statllama.plan`."""
     loaded = _recipe(recipe, overrides)
@@ -81,7 +84,7 @@ def plan(
     if calibrate:
         require_here(device)
     with mirrored(open_store(workspace), mirror_url(mirror), reporter, preview=True) as store:
-        (ahead,) = prospects([loaded], store, reporter, device, until=until, measure=calibrate)
+        (ahead,) = prospects([loaded], store, reporter, device, until=until, measure=calibrate, maker=maker)
     return Plan(ahead, store.root)
 
 
@@ -114,7 +117,9 @@ def evaluate(
         StopSignal(),
         scoring_here(store, subject),
     ):
-        card, _ = attribution.evaluate(open_scorer(subject, workplace, reporter), stacks, Family.of(subject))
+        card, _ = attribution.evaluate(
+            open_scorer(subject, workplace, reporter), stacks, Family.of(subject), subject.selected(stacks)
+        )
     return Scores(subject.name, card)
 
 

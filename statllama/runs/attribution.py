@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from statllama.errors import UsageError
+from statllama.evaluation.meaning import Selected
 from statllama.evaluation.paired import Judged, judge
 from statllama.evaluation.scorecard import Scorecard, compare_scores, scorecard
 from statllama.evaluation.scores import TaskScore
@@ -22,10 +23,12 @@ from statllama.runs.subject import BASE, StackRef, Subject, scaled
 Scores = tuple[TaskScore, ...]
 
 
-def evaluate(scorer: Scorer, stacks: Sequence[StackRef], family: Family) -> tuple[Scorecard, dict[str, Scores]]:
+def evaluate(
+    scorer: Scorer, stacks: Sequence[StackRef], family: Family, selected: Selected | None = None
+) -> tuple[Scorecard, dict[str, Scores]]:
     """Return the scorecard of `stacks` (the base first, parents before children) and {name of a stack: its scores}.
 
-    `family`: that of the run whose stacks they are.
+    `family`: that of the run whose stacks they are; `selected`: the scores that steps were selected on.
 
     A parent that is not among them is replaced by the nearest stack below that is, in the end the base. Drifts are
     those that the workspace has.
@@ -35,7 +38,7 @@ def evaluate(scorer: Scorer, stacks: Sequence[StackRef], family: Family) -> tupl
     rows = [(s.name, s.parent if s.parent in scores else _above(s), scores[s.name]) for s in stacks]
     named, pairs = {stack.name: stack for stack in stacks}, [(name, parent) for name, parent, _ in rows]
     tasks = [score.task for score in rows[0][2]]
-    return scorecard(rows, drifts, card_sizes(family, named, pairs, tasks)), scores
+    return scorecard(rows, drifts, card_sizes(family, named, pairs, tasks), selected), scores
 
 
 def _above(stack: StackRef) -> str | None:
@@ -65,6 +68,8 @@ class Attribution:
     without: Mapping[str, Scores]
     """{stage: scores of the whole stack without it}."""
     shares: tuple[Share, ...]
+    selected: Selected = field(default_factory=dict)
+    """The scores that steps were selected on: of `base`, of each stage, and of `without STAGE`."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values: means instead of all items."""
@@ -122,7 +127,11 @@ def attribute(subject: Subject, scorer: Scorer, stage: str | None = None) -> Att
         for name in stages
         for task in (score.task for score in full)
     )
-    return Attribution(whole.name, stages, prefixes, without, shares)
+    shown = stacks | {
+        f"without {name}": StackRef(name, BASE, tuple(k for k in whole.keys if names[k] != name)) for name in lacking
+    }
+    selected = {name: subject.selected_on(stack) for name, stack in shown.items()}
+    return Attribution(whole.name, stages, prefixes, without, shares, selected)
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,8 @@ class Dial:
     stage: str
     notches: tuple[Notch, ...]
     """Sorted by factor; factor 1 (as trained) is always among them."""
+    selected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """{benchmark: the stages of the stack whose best step was selected on it}."""
 
     def to_json(self) -> dict[str, Any]:
         """Return a dict of plain JSON values: means instead of all items."""
@@ -175,4 +186,4 @@ def dial(subject: Subject, scorer: Scorer, stage: str, grid: Sequence[float], on
         Notch(f, tuple(found.values()), {task: change for (at, task), change in judged.items() if at == f})
         for f, found in scores.items()
     )
-    return Dial(whole.name, stage, notches)
+    return Dial(whole.name, stage, notches, subject.selected_on(whole))

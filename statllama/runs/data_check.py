@@ -107,6 +107,7 @@ def _check_stage(session: Session, spec: TrainingSpec) -> StageCheck:
         if selection.copies and guard.decontaminate == "stop":
             guard = replace(guard, decontaminate="ignore")  # they are reported; the rest is looked at all the same
         report = _tokenise(session, spec, guard)
+        session.replay(spec)
     except DataError as error:
         found = () if selection is None else judge(spec, selection, None)
         fault = Verdict("error", "all sources", error.message, error.remedy or "")

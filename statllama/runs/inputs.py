@@ -18,21 +18,38 @@ from statllama.stages import stage_module
 from statllama.store.content import content_hash
 
 
-def input_hashes(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held] = ()) -> dict[str, str]:
-    """Return {path: SHA-256} of the local files that the stage reads: data, what the recipe holds out (`held`), local
-    rewards, and the benchmarks whose questions it drops. DataError or UsageError for one that is not there.
+def input_hashes(
+    spec: StageSpec,
+    root: Path,
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held] = (),
+    replayed: Sequence[TrainingSpec] = (),
+) -> dict[str, str]:
+    """Return {path: SHA-256} of the local files that the stage reads: data, what the recipe holds out (`held`), those
+    of the stages that it replays, local rewards, and the benchmarks whose questions it drops or that it selects its
+    best step on. DataError or UsageError
+    for one that is not there.
     """
-    return {str(path): content_hash(path) for path in _files(spec, root, tasks, held)}
+    return {str(path): content_hash(path) for path in _files(spec, root, tasks, held, replayed)}
 
 
-def _files(spec: StageSpec, root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]) -> list[Path]:
+def _files(
+    spec: StageSpec,
+    root: Path,
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held],
+    replayed: Sequence[TrainingSpec],
+) -> list[Path]:
     if not isinstance(spec, TrainingSpec):
         return []
-    sources = (*spec.data, *(one.source for one in held))
+    others = (source for stage in replayed for source in stage.data)
+    sources = (*spec.sources, *others, *(one.source for one in held))
     files = [file.path for source in sources for file in files_of(source, root)]
     if own := getattr(stage_module(spec.type), "key_files", None):
         files += own(spec, root)
-    return files + [file for task in tasks for file in (task.path, *task.files) if drops_questions(spec, tasks)]
+    drops, select = drops_questions(spec, tasks), spec.train.select
+    read = [task for task in tasks if drops or (select and select.on == task.name)]
+    return files + [file for task in read for file in (task.path, *task.files)]
 
 
 def require_inputs(
@@ -42,6 +59,7 @@ def require_inputs(
     root: Path,
     tasks: Sequence[TaskFile],
     held: Sequence[Held] = (),
+    replayed: Sequence[TrainingSpec] = (),
 ) -> None:
     """Raise InputChanged, naming the files, when they are not those of `hashes`, as `input_hashes` returned them.
 
@@ -50,7 +68,8 @@ def require_inputs(
     changed = [f"{path} was deleted" for path in hashes if not Path(path).is_file()]
     changed += [f"{path} was edited" for path, hashed in hashes.items() if _edited(Path(path), hashed)]
     if not changed:
-        changed = [f"{path} is new" for path in map(str, _files(spec, root, tasks, held)) if path not in hashes]
+        files = map(str, _files(spec, root, tasks, held, replayed))
+        changed = [f"{path} is new" for path in files if path not in hashes]
     if changed:
         raise InputChanged(
             f"stage {stage}: {'; '.join(changed)} since the run was planned, so its result is not published",

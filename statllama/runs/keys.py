@@ -24,6 +24,8 @@ from statllama.store.canonical import digest
 KEY_SCHEMA = 2
 DRIFT_NUMERICS = 2
 """Raised when the same cap on drift would publish another adapter: in the keys of stages that have one."""
+SIDES_NUMERICS = 1
+"""Raised when the same replay or anchor would train differently: in the keys of stages that have one."""
 TRAINING = 2
 """Of a stage's numerics, those before that of the choice of its rows: of the stage type and of its data."""
 
@@ -36,14 +38,17 @@ def key_material(
     tasks: Sequence[TaskFile] = (),
     siblings: Mapping[str, str] | None = None,
     held_out: Sequence[Mapping[str, Any]] = (),
+    selects: Mapping[str, Any] | None = None,
+    replayed: Sequence[TrainingSpec] = (),
 ) -> dict[str, Any]:
     """Return the material that the key hashes, as plain JSON data.
 
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
     the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of; `held_out`: what the
-    recipe holds out (`held_rows.held_descriptions`), which its stages are not trained on.
+    recipe holds out (`held_rows.held_descriptions`), which its stages are not trained on; `selects`: what its best step
+    is selected on (`selecting.selection_material`); `replayed`: the stages whose data it replays.
     """
-    return placed(own_material(spec, base, root, tasks, held_out), spec, below, siblings)
+    return placed(own_material(spec, base, root, tasks, held_out, selects, replayed), spec, below, siblings)
 
 
 def own_material(
@@ -52,6 +57,8 @@ def own_material(
     root: Path,
     tasks: Sequence[TaskFile] = (),
     held_out: Sequence[Mapping[str, Any]] = (),
+    selects: Mapping[str, Any] | None = None,
+    replayed: Sequence[TrainingSpec] = (),
 ) -> dict[str, Any]:
     """Return the material that does not depend on other stages: see `key_material`. Reads the files that it names."""
     numerics = [stage_module(spec.type).NUMERICS]
@@ -65,12 +72,15 @@ def own_material(
         body["drops"] = sorted(map(task_fingerprint, tasks))
     if spec.drift is not None:
         body["drift"] |= {"probe": probe_version(), "numerics": DRIFT_NUMERICS}
+    _protect(body, spec, root, replayed)
     train = body["train"]
     if train["steps"] is None and train["epochs"] is None:
         train["epochs"] = 1.0
+    if selects is not None:
+        train["select"] |= {"on": dict(selects)}
     train["precision"] = compute_type(spec.train.precision)
     extras = getattr(stage_module(spec.type), "key_extras", None)
-    chosen: list[Any] = [SELECTION_NUMERICS] if _chooses(spec) else []
+    chosen: list[Any] = [SELECTION_NUMERICS] if any(map(_chooses, (spec, *replayed))) else []
     if drops:
         chosen = [[SELECTION_NUMERICS, SEARCH_NUMERICS]]
     return {
@@ -82,6 +92,26 @@ def own_material(
     }
 
 
+def _protect(body: dict[str, Any], spec: TrainingSpec, root: Path, replayed: Sequence[TrainingSpec]) -> None:
+    """Put into a stage's fields what its replay and anchor are made of, and take out one that changes nothing."""
+    if not spec.anchored_on:
+        body.pop("anchor", None)
+    if spec.replay is None or not spec.replayed:
+        body.pop("replay", None)
+    else:
+        del body["replay"]["data"]
+        body["replay"]["weight"] = spec.replay.strength
+        body["replayed"] = [described(spec.replay.data, root), *(_rows_of(stage, root) for stage in replayed)]
+    if spec.replayed or spec.anchored_on:
+        body["sides"] = SIDES_NUMERICS
+
+
+def _rows_of(stage: TrainingSpec, root: Path) -> dict[str, Any]:
+    """Return what decides a stage's rows, when another one replays them."""
+    how = {name: getattr(stage, name, None) for name in ("type", "train_on", "deduplicate")}
+    return {**how, "seed": stage.train.seed, "data": described(stage.data, root)}
+
+
 def drops_questions(spec: TrainingSpec, tasks: Sequence[TaskFile]) -> bool:
     """Return whether the stage leaves out rows for the benchmarks' sake."""
     return spec.decontaminate == "drop" and bool(tasks)
@@ -89,7 +119,7 @@ def drops_questions(spec: TrainingSpec, tasks: Sequence[TaskFile]) -> bool:
 
 def _chooses(spec: TrainingSpec) -> bool:
     """Return whether the stage leaves out rows by their texts."""
-    filters = (bool(s.where or s.min_chars or s.max_chars) for s in spec.data)
+    filters = (bool(s.where or s.min_chars or s.max_chars) for s in spec.sources)
     return spec.deduplicate != "none" or any(filters)
 
 
@@ -148,6 +178,8 @@ def _of_base(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 
 
 SPOKEN = {
+    "replayed": "the rows that it replays changed",
+    "sides": "this version of statllama replays or anchors differently",
     "drops": "the questions that are dropped from its data changed",
     "rewards_version": "this version of statllama judges completions differently",
     "local_rewards": "the file of a local reward changed",
@@ -165,7 +197,16 @@ def _of_stage(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[s
         else:
             for change in _changed(before.get(name), after.get(name), name):
                 is_type = change.startswith("train.precision ")
-                yield f"the compute type: {change} (`auto` is this machine's)" if is_type else change
+                if not change.startswith("train.select.on."):
+                    yield f"the compute type: {change} (`auto` is this machine's)" if is_type else change
+            if _chosen_on(before.get(name)) != _chosen_on(after.get(name)):
+                yield "what its best step is selected on changed"
+
+
+def _chosen_on(train: Any) -> Any:
+    """Return what the best step is selected on, of the material of `train`; None without a selection."""
+    select = train.get("select") if isinstance(train, Mapping) else None
+    return None if select is None else select.get("on")
 
 
 def _of_data(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[str]:

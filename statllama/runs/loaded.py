@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -102,34 +102,30 @@ class Loaded:
             self._base = base
         return self._base
 
+    def unload(self) -> None:
+        """Give the base's memory back; it is loaded again when it is asked for."""
+        self._base = None
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def adapters(self, parts: Sequence[tuple[str, float]]) -> tuple[Adapter, ...]:
         """Return the adapters of these results, each update times its factor; checked against their hashes when first
         read.
         """
-        from statllama.model.adapter import Adapter, load_adapter
+        from statllama.model.adapter import load_adapter
 
         for key, _ in parts:
             if key not in self._adapters:
                 self._adapters[key] = load_adapter(self.store.verify("results", key).path)
         return tuple(
-            self._adapters[key]
-            if factor == 1
-            else Adapter(
-                {
-                    name: replace(part, scaling=part.scaling * factor)
-                    for name, part in self._adapters[key].slices.items()
-                }
-            )
-            for key, factor in parts
+            self._adapters[key] if factor == 1 else self._adapters[key].scaled(factor) for key, factor in parts
         )
 
     def zero(self, parts: Sequence[tuple[str, float]]) -> list[str]:
         """Return the keys of those adapters whose update is zero in every module."""
-        return [
-            key
-            for (key, _), adapter in zip(parts, self.adapters(parts), strict=True)
-            if not any(part.A.any() and part.B.any() for part in adapter.slices.values())
-        ]
+        return [key for (key, _), adapter in zip(parts, self.adapters(parts), strict=True) if not adapter.has_effect]
 
     def require_effect(self, parts: Sequence[tuple[str, float]]) -> None:
         """Raise EvaluationError when an adapter is all zero: its stack would be scored as if it were its parent."""

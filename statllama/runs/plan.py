@@ -23,6 +23,7 @@ from statllama.runs.house.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
 from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
+from statllama.runs.selecting import require_enough, selection_material
 from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
 from statllama.store.mirrored import bring
@@ -37,6 +38,8 @@ class Fixed:
     """See `keys.own_material`."""
     hashes: Mapping[str, str]
     """See `inputs.input_hashes`."""
+    replayed: tuple[TrainingSpec, ...] = ()
+    """The stages below whose data it replays, with nothing left open either."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class PlannedStage:
         """Raise InputChanged when a file that the stage reads is not what it was in the plan. `root`, `held`: the
         recipe's.
         """
-        require_inputs(self.spec.name, self.fixed.hashes, self.spec, root, tasks, held)
+        fixed = self.fixed
+        require_inputs(self.spec.name, fixed.hashes, self.spec, root, tasks, held, fixed.replayed)
 
     @property
     def cached(self) -> bool:
@@ -106,13 +110,11 @@ def plan(recipe: Recipe, store: Store, until: str | None = None, *, contents: bo
     # A hub dataset may move on while earlier stages train: what is keyed now is what is read then.
     names = [stage.name for stage in recipe.stages]
     wanted = recipe.stages[: names.index(until) + 1] if until is not None else recipe.stages
-    specs = [
-        s.model_copy(update={"data": settled(s.data, recipe.root, store.memory)}) if isinstance(s, TrainingSpec) else s
-        for s in wanted
-    ]
+    specs = [_settled(s, recipe.root, store) if isinstance(s, TrainingSpec) else s for s in wanted]
     tasks = recipe.tasks()
+    require_enough(wanted, tasks, recipe.evaluate)
     held = settled_held(recipe.held, recipe.root, store.memory)
-    fixed = [_fixed(spec, base, recipe.root, tasks, held) for spec in specs]
+    fixed = [_fixed(recipe, spec, base, tasks, held, specs) for spec in specs]
     return _arrange(recipe, store, fixed, tasks, contents)
 
 
@@ -130,12 +132,32 @@ def rearranged(
     return _arrange(recipe, store, [stage.fixed for stage in planned], tasks, contents=True, held=held)
 
 
+def _settled(spec: TrainingSpec, root: Path, store: Store) -> TrainingSpec:
+    """Return the stage with nothing left open about its sources."""
+    changes: dict[str, Any] = {"data": settled(spec.data, root, store.memory)}
+    if spec.replay is not None:
+        replayed = settled(spec.replay.data, root, store.memory)
+        changes["replay"] = spec.replay.model_copy(update={"data": replayed})
+    return spec.model_copy(update=changes)
+
+
 def _fixed(
-    spec: StageSpec, base: Mapping[str, Any], root: Path, tasks: Sequence[TaskFile], held: Sequence[Held]
+    recipe: Recipe,
+    spec: StageSpec,
+    base: Mapping[str, Any],
+    tasks: Sequence[TaskFile],
+    held: Sequence[Held],
+    stages: Sequence[StageSpec],
 ) -> Fixed:
+    root = recipe.root
+    names = spec.replay.stages if isinstance(spec, TrainingSpec) and spec.replay is not None else ()
+    by_name = {stage.name: stage for stage in stages if isinstance(stage, TrainingSpec)}
+    replayed = tuple(by_name[name] for name in names)
     # Before the key: a file edited in between is then not as it was hashed.
-    hashes = input_hashes(spec, root, tasks, held)
-    return Fixed(spec, own_material(spec, base, root, tasks, held_descriptions(held, root)), hashes)
+    hashes = input_hashes(spec, root, tasks, held, replayed)
+    selects = selection_material(spec, tasks, recipe.evaluate, held, root)
+    material = own_material(spec, base, root, tasks, held_descriptions(held, root), selects, replayed)
+    return Fixed(spec, material, hashes, replayed)
 
 
 def held_before(store: Store, name: str) -> tuple[HeldTask, ...]:
@@ -242,6 +264,8 @@ def record_of(
             "below": list(p.below),
             "material": p.material,
             "left_out": p.left_out,
+            "siblings": list(p.spec.siblings),
+            "selects_on": p.spec.selects_on if isinstance(p.spec, TrainingSpec) else None,
             "cache": list((cache or {}).get(p.spec.name, ())),
         }
         for p in planned

@@ -15,6 +15,7 @@ from statllama.runs.forecast.forecast import StageForecast, forecast
 from statllama.runs.forecast.outlook import Outlook, outlook
 from statllama.runs.foresight import Sight, foresee
 from statllama.runs.plan import PlannedStage, plan
+from statllama.runs.releasing import AheadRelease, Maker, Releases
 from statllama.runs.reporting import Reporter
 from statllama.runs.runner import Measure, sizes
 from statllama.runs.session import Session
@@ -38,6 +39,8 @@ class Prospect:
     """Its time."""
     sights: Sequence[Sight]
     """What its benchmarks can show."""
+    releases: tuple[AheadRelease, ...] = ()
+    """What it will release."""
 
 
 def prospects(
@@ -48,15 +51,18 @@ def prospects(
     *,
     until: str | None = None,
     measure: bool = False,
+    maker: Maker | None = None,
 ) -> Iterator[Prospect]:
     """Yield what lies ahead of each recipe, on a device; of stages that several have, once.
 
     `measure`: first time a few real steps of each type of stage, and items of each benchmark. Raises a StatllamaError
-    as `run` would before it loads a model; Interrupted when stopped while it measures.
+    as `run` would before it loads a model; Interrupted when stopped while it measures. `maker`: of releases.
     """
     shown, kinds = set[str](), set[str]()
     for recipe in recipes:
         planned = plan(recipe, store, until)
+        releases = Releases(recipe, store, reporter, maker)
+        releases.check(planned)
         fresh = tuple(stage for stage in planned if stage.key not in shown)
         shown.update(stage.key for stage in planned)
         with StopSignal() as stop:
@@ -75,4 +81,5 @@ def prospects(
             {stage.spec.name: needs[stage.spec.name] for stage in fresh},
             seen,
             foresee(recipe, store, planned) if fresh else (),
+            tuple(releases.ahead(planned, needs)),
         )

@@ -75,6 +75,11 @@ class Reporter:
         """Enclose the scoring of one stack on one benchmark; yield a callback (done, total, task)."""
         yield None
 
+    @contextmanager
+    def validating(self, stage: str, on: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        """Enclose a validation of a stage that trains, on a benchmark or hold-out; yield a callback as `scoring`."""
+        yield None
+
     def scored(self, name: str, score: TaskScore) -> None:
         """Note a stack's score on a benchmark."""
 
@@ -91,6 +96,12 @@ class Reporter:
 
     def verifying(self, what: str) -> None:
         """Show the next step of a release's verification."""
+
+    def releasing(self, stage: str, out: Path) -> None:
+        """Note that a release of a stage is begun, which goes to `out`."""
+
+    def released(self, stage: str, out: Path, how: str) -> None:
+        """Note that a release of a stage lies in `out`: what it holds and how it was verified, or `cached`."""
 
     def pipeline(self, name: str, number: int, total: int) -> None:
         """Note the start of a study's pipeline."""
@@ -195,6 +206,12 @@ class Reporters(Reporter):
             calls = [open_.enter_context(each.scoring(name, task)) for each in self._all]
             yield _to_all(calls)
 
+    @contextmanager
+    def validating(self, stage: str, on: str) -> Iterator[Callable[[int, int, str], None] | None]:
+        with ExitStack() as open_:
+            calls = [open_.enter_context(each.validating(stage, on)) for each in self._all]
+            yield _to_all(calls)
+
     def scored(self, name: str, score: TaskScore) -> None:
         for each in self._all:
             each.scored(name, score)
@@ -216,6 +233,14 @@ class Reporters(Reporter):
     def verifying(self, what: str) -> None:
         for each in self._all:
             each.verifying(what)
+
+    def releasing(self, stage: str, out: Path) -> None:
+        for each in self._all:
+            each.releasing(stage, out)
+
+    def released(self, stage: str, out: Path, how: str) -> None:
+        for each in self._all:
+            each.released(stage, out, how)
 
     def pipeline(self, name: str, number: int, total: int) -> None:
         for each in self._all:

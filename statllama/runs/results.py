@@ -19,6 +19,7 @@ from statllama.runs.forecast.outlook import Outlook
 from statllama.runs.foresight import Sight
 from statllama.runs.plan import PlannedStage
 from statllama.runs.prospect import Prospect
+from statllama.runs.releasing import AheadRelease
 from statllama.runs.runner import Measure
 from statllama.runs.subject import BASE
 from statllama.runs.tables import Shown, Table, change, p_value, place
@@ -90,6 +91,7 @@ def _cell(row: Row, cell: Cell, smallest: Smallest | None) -> dict[str, Any]:
         "metric": unit.metric,
         "items": cell.n,
         "limited": cell.limited,
+        "selected_on": bool(cell.selected),
         "score": unit.score(cell.value),
         "stderr": None if cell.stderr is None else unit.error(cell.stderr),
         "perplexity": cell.perplexity,
@@ -128,6 +130,8 @@ class Run(Table):
     """{stage: what its manifest records: steps, tokens, seconds, first and last loss or reward}."""
     scores: Scores | None
     """None when the recipe has no benchmarks."""
+    releases: tuple[Path, ...] = ()
+    """Folders of the releases that the recipe asks for."""
 
     @property
     def title(self) -> str:
@@ -251,6 +255,11 @@ class Plan(Table):
     def needs(self) -> Mapping[str, StageForecast]:
         """Return {stage: its memory, the token budget that fits, and its disk}."""
         return self.ahead.needs
+
+    @property
+    def releases(self) -> tuple[AheadRelease, ...]:
+        """Return what would be released, where to, and about how many bytes it takes."""
+        return self.ahead.releases
 
     @property
     def advice(self) -> tuple[Advice, ...]:

@@ -26,7 +26,10 @@ from statllama.runs.held import words
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded, require_one_process
 from statllama.runs.plan import PlannedStage, plan, rearranged, record_of
+from statllama.runs.releasing import Maker, Releases
+from statllama.runs.replayed import replay_note
 from statllama.runs.reporting import Reporter
+from statllama.runs.selecting import require_items
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.subject import BASE, StackRef, subject_of
@@ -35,7 +38,7 @@ from statllama.store import Store
 from statllama.store.content import content_hash
 from statllama.store.leases import Working, working
 from statllama.store.mirrored import offer
-from statllama.train.preflight import require_length, require_optimizer
+from statllama.train.preflight import require_layers, require_length, require_optimizer
 from statllama.train.steps import steps_of
 from statllama.train.trackers import require_trackers, ways_to_look
 
@@ -45,10 +48,13 @@ ScoredRow = tuple[str, str | None, tuple[TaskScore, ...]]
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run's results: the result folder of each stage by name, and the scorecard (None without anything to score)."""
+    """A run's results: the result folder of each stage by name, the scorecard (None without anything to score), and the
+    folders of its releases, {`out` as in the recipe: folder}.
+    """
 
     results: dict[str, Path]
     scorecard: Scorecard | None
+    releases: dict[str, Path] = field(default_factory=dict)
 
 
 def run(
@@ -61,13 +67,15 @@ def run(
     loaded: Loaded | None = None,
     whole: Recipe | None = None,
     executor: RayExecutor | None = None,
+    maker: Maker | None = None,
 ) -> RunResult:
     """Train every stage that the store does not hold, score the base and each stack, and return the scorecard.
 
     Raises a StatllamaError; the store is then as before, plus a checkpoint to resume from. GateBroken when a stage
     broke a gate that stops the run: its result and scores are kept. `loaded`: the recipe's base, where it is loaded.
     `whole`: the recipe that this one is a part of (`Recipe.down_to`), of which the record is. `executor`: has workers
-    train and score; None: this process does.
+    train and score; None: this process does. `maker`: makes the recipe's releases, each once its stage is trained and
+    scored; None: none is made. An error of a release is raised once all else is done.
     """
     try:
         require_one_process()
@@ -75,7 +83,8 @@ def run(
             recipe.stage(until)  # a wrong one leaves no workspace
         with working(store) as lease:
             recorder = _Recorder(whole or recipe, store, lease)
-            return _run(recipe, store, reporter, until, wait, loaded, recorder, executor)
+            releases = Releases(recipe, store, reporter, maker)
+            return _run(recipe, store, reporter, until, wait, loaded, recorder, executor, releases)
     except BaseException as error:
         reporter.failed(error)
         raise
@@ -90,8 +99,10 @@ def _run(
     loaded: Loaded | None,
     recorder: _Recorder,
     executor: RayExecutor | None,
+    releases: Releases,
 ) -> RunResult:
     planned = plan(recipe, store, until, contents=True)
+    releases.check(planned)
     edited = _Edited(recipe, reporter)
     store.prune_partial()  # a run that was killed right after it published left its checkpoints
     reporter.planned(recipe, planned)
@@ -100,7 +111,7 @@ def _run(
         executor.require(planned)
     with StopSignal() as stop:
         session = Session(recipe, store, reporter, stop, wait=wait, base=planned[0].material["base"], loaded=loaded)
-        course = prepared_course(recipe.name, session, planned)
+        course = prepared_course(recipe.name, session, planned, releases)
         recorder.write(planned, session)
         if executor is not None:
             raise_first(executor.fill([course], store, reporter, stop))
@@ -123,24 +134,33 @@ def _run(
             if stage.cached:
                 reporter.stage_cached(stage.spec.name, entry)
             drifts[stage.spec.name] = session.scorer.drift(stage.stack)
-            if asked:
-                if stage.joined and stage.parent.name not in [row[0] for row in rows]:
-                    rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
-                rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
-            if recipe.evaluate.prompts:
-                session.scorer.answers(stage.stack)
+            rows += _scored(session, stage, [row[0] for row in rows])
             if recipe.evaluate.gates:  # what follows stands on other stages when this one is left out
                 recorder.lease.everything()
                 planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
                 recorder.write(planned, session)
                 if _stopped(planned[len(results) - 1], reporter):
                     break
-    card = scorecard(rows, drifts, _sizes(asked, store, rows, planned, recorder.record)) if rows else None
+            releases.make(planned[len(results) - 1], planned, session.loaded)
+    card = _card(asked, store, rows, drifts, planned, recorder.record) if rows else None
     reporter.finished(recipe, results, card)
     for stage in planned[: len(results)]:
         if stops := [answer for answer in stage.answers if answer.stops]:
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
-    return RunResult(results, card)
+    releases.end()
+    return RunResult(results, card, releases.made)
+
+
+def _scored(session: Session, stage: PlannedStage, known: Sequence[str]) -> list[ScoredRow]:
+    """Score a trained stage, and have it answer the user's prompts. `known`: names of the stacks that have rows."""
+    rows: list[ScoredRow] = []
+    if session.scorer.fingerprints:
+        if stage.joined and stage.parent.name not in known:
+            rows.append((stage.parent.name, BASE, session.scorer.score(stage.parent)))
+        rows.append((stage.spec.name, stage.stack.parent, session.scorer.score(stage.stack)))
+    if session.recipe.evaluate.prompts:
+        session.scorer.answers(stage.stack)
+    return rows
 
 
 def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStage], reporter: Reporter) -> None:
@@ -151,17 +171,20 @@ def _note_weak_gates(recipe: Recipe, store: Store, planned: Sequence[PlannedStag
                 reporter.note(str(gate))
 
 
-def _sizes(
+def _card(
     asked: Sequence[str],
     store: Store,
     rows: Sequence[ScoredRow],
+    drifts: Mapping[str, Drift],
     planned: Sequence[PlannedStage],
     record: Mapping[str, Any],
-) -> dict[tuple[str, str, str], int]:
-    """Return, for each change of the scorecard, how many it is judged with: those of the recipe, as recorded."""
-    family = Family.of(subject_of(record, store))
+) -> Scorecard:
+    """Return the scorecard of the run, whose changes are judged with all of those that the recipe asks about."""
+    subject = subject_of(record, store)
     stacks = {stack.name: stack for stage in planned for stack in (stage.parent, stage.stack)}
-    return card_sizes(family, stacks, [(name, parent) for name, parent, _ in rows], asked)
+    pairs = [(name, parent) for name, parent, _ in rows]
+    sizes = card_sizes(Family.of(subject), stacks, pairs, asked)
+    return scorecard(rows, drifts, sizes, subject.selected(stacks.values()))
 
 
 class _Edited:
@@ -204,19 +227,23 @@ def _remedy(answer: GateAnswer) -> str:
     )
 
 
-def prepared_course(name: str, session: Session, planned: Sequence[PlannedStage]) -> Course:
+def prepared_course(
+    name: str, session: Session, planned: Sequence[PlannedStage], releases: Releases | None = None
+) -> Course:
     """Return a planned run once nothing would stop a stage of it later, with what its stages will need and take."""
     _check(session, planned)
+    if releases is not None:
+        releases.held = session.scorer.held
     session.needs = forecast(session.recipe, planned, session.prepare, found_device())
     seconds = _expected(session, planned)
     session.reporter.forecast(seconds)
-    return Course(name, session, planned, seconds)
+    return Course(name, session, planned, seconds, releases)
 
 
 def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
     """Stop the run before a model is loaded for anything that would stop a stage later, such as a bad row."""
     waiting = [stage.spec for stage in planned if not stage.cached and isinstance(stage.spec, TrainingSpec)]
-    positions, width = limits(session.recipe, session.identity) if waiting else (None, None)
+    positions, width, layers = limits(session.recipe, session.identity) if waiting else (None, None, None)
     if waiting:
         require_trackers(session.recipe.report_to)
         for way in ways_to_look(session.recipe.report_to, session.store.root / "trackers"):
@@ -225,10 +252,13 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
             require_optimizer(training)
             if positions is not None:
                 require_length(training, positions)
+            if layers is not None:
+                require_layers(training, layers)
     session.holdouts()
     for stage, spec in ((stage, stage.spec) for stage in planned):
         if not isinstance(spec, TrainingSpec):
             continue
+        session.settle(stage)
         if stage.cached:
             session.choose(spec)  # what it learned long ago may be in a benchmark that was added since
         else:
@@ -236,10 +266,16 @@ def _check(session: Session, planned: Sequence[PlannedStage]) -> None:
                 prepared = session.prepare(spec)
                 steps = steps_of(spec, len(prepared.dataset))
                 session.reporter.sized(spec, prepared.report, steps)
+                if spec.train.select and spec.train.select.holdout is None:
+                    count = len(session.scorer.suite.load(spec.train.select.on).eval_docs)
+                    limit = session.recipe.evaluate.limit
+                    require_items(spec, spec.train.select.on, min(count, limit or count), limit)
                 if require := getattr(stage_module(spec.type), "require", None):
                     require(spec, session.recipe.root, session.recipe.trust_local_code)
             findings = [v for v in judge(spec, prepared.selection, prepared.report) if v.level == "warning"]
             session.reporter.data_ready(spec, prepared.report, findings)
+            if prepared.replay is not None:
+                session.reporter.note(replay_note(spec, prepared.replay))
             if said := words(prepared.selection):
                 session.reporter.note(f"{spec.name}: {said}")
             for advice in warnings(spec, len(prepared.dataset), steps, width):
@@ -301,6 +337,7 @@ def sizes(session: Session, stages: Sequence[PlannedStage]) -> dict[str, Measure
             data, steps = stage.entry.manifest["data"], stage.entry.manifest["metrics"]["steps"]
             found[spec.name] = Measure(data["examples"], data["tokens"], steps)
         else:
+            session.settle(stage)
             with working(session.store):
                 prepared = session.prepare(spec)
             steps = steps_of(spec, len(prepared.dataset))

@@ -154,6 +154,7 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
             raise UsageError(f"no score is recorded for {label}", remedy=f"statllama eval {subject.name}")
     tasks = list(dict.fromkeys(task for by_task in found.values() for task in by_task))
     own = wanted[0][1].compute
+    selected = {label: subject.selected_on(stack) for label, subject, stack in wanted}
     chosen = {task: _chosen([by_task[task] for by_task in found.values() if task in by_task], own) for task in tasks}
     return tuple(
         Scored(
@@ -162,6 +163,7 @@ def scored(store: Store, wanted: Sequence[tuple[str, Subject, StackRef]]) -> tup
                 task: _record(store, ways[chosen[task]] if chosen[task] in ways else _largest(ways))
                 for task, ways in by_task.items()
             },
+            selected[label],
         )
         for label, by_task in found.items()
     )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from statllama.config.stage import TrainingSpec
 from statllama.errors import Interrupted
-from statllama.model.identity import base_identity, require_identity
+from statllama.model.identity import base_identity, config_of, require_identity
 from statllama.recipe import Recipe
 from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import this_machine
@@ -20,6 +21,7 @@ from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
 from statllama.runs.held import HeldBack
 from statllama.runs.loaded import Loaded
+from statllama.runs.replayed import Replayed, replayed_sources
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
 from statllama.runs.signals import StopSignal
@@ -34,13 +36,17 @@ from statllama.train.ranks import ALONE, Ranks
 from statllama.train.steps import steps_of
 
 if TYPE_CHECKING:
+    from statllama.config.source import SourceSpec
+    from statllama.data.encode import Kind
     from statllama.data.holdout import Holdout
     from statllama.data.prepare import Prepared
+    from statllama.data.replay import ReplayRows
     from statllama.data.select import Guard
     from statllama.data.selection import Selection
     from statllama.model.base_model import Base
     from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
+    from statllama.train.selection import Validation
 
 
 def _weights(entry: Entry) -> dict[str, Any]:
@@ -80,6 +86,7 @@ class Session:
         self.loaded.on_base(self._require_lengths)
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
+        self._settled: dict[str, TrainingSpec] = {}
         self.held = HeldBack(recipe, store, self.loaded, reporter)
         self.cache: dict[str, list[str]] = {}
         """{stage: keys of the cached data that it was given}"""
@@ -91,11 +98,15 @@ class Session:
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
 
     def _require_lengths(self, base: Base) -> None:
-        """Check that every stage's rows fit the base, before the first stage trains."""
-        from statllama.train.preflight import require_length
+        """Check that every stage's rows, layers and tokens fit the base, before the first stage trains."""
+        from statllama.model.token_rows import require_rows
+        from statllama.train.preflight import require_init, require_layers, require_length
 
         for stage in self.recipe.trained:
             require_length(stage, base.max_length)
+            require_layers(stage, base.model.config.num_hidden_layers)
+            require_init(stage, base.backend)
+            require_rows(base, stage.lora)
 
     def prepare(self, spec: TrainingSpec) -> Prepared:
         """Tokenise, mask and pack the stage's data, or take them from the workspace's cache; once in a session.
@@ -103,25 +114,52 @@ class Session:
         So a stage trains on the rows that were checked before the first stage began, whatever happens to the files.
         """
         if spec.name not in self._prepared:
-            prepared = self._prepared[spec.name] = self._prepare(spec)
+            kind = stage_module(spec.type).DATA_KIND
+            prepared = self._prepare(spec, self.guard(spec), kind, spec.data, spec.data_options)
             self.cache[spec.name] = [prepared.selection.kept_in, prepared.kept_in, *self.held.kept_in]
+            self._prepared[spec.name] = replace(prepared, replay=self.replay(spec))
         return self._prepared[spec.name]
 
-    def _prepare(self, spec: TrainingSpec) -> Prepared:
+    def _prepare(
+        self, spec: TrainingSpec, guard: Guard, kind: Kind, sources: Sequence[SourceSpec], options: Mapping[str, Any]
+    ) -> Prepared:
         from statllama.data.prepare import prepare
 
         with self.reporter.preparing(spec.name) as progress:
             return prepare(
-                stage_module(spec.type).DATA_KIND,
-                spec.data,
+                kind,
+                sources,
                 root=self.recipe.root,
                 tokenizer=self.loaded.tokenizer,
                 cache=self.store.root,
-                guard=self.guard(spec),
+                guard=guard,
                 progress=progress,
                 note=self.reporter.note,
-                **spec.data_options,
+                **options,
             )
+
+    def replay(self, spec: TrainingSpec) -> ReplayRows | None:
+        """Prepare what the stage replays, held to what its own rows are held to; None where it replays nothing."""
+        from statllama.data.replay import Part, ReplayRows
+
+        parts = []
+        for one in replayed_sources(spec, self._stages_of(spec)):
+            made = self._prepare(spec, self._guard_of(spec, one), one.kind, one.sources, one.options)
+            self.cache.setdefault(spec.name, []).extend([made.selection.kept_in, made.kept_in])
+            parts.append(Part(made.dataset, one.kind, made.report, made.selection, one.label))
+        return ReplayRows(parts, spec.train.seed) if parts else None
+
+    def _guard_of(self, spec: TrainingSpec, replayed: Replayed) -> Guard:
+        return replace(self.guard(spec), deduplicate=replayed.stage.deduplicate, stage=replayed.label)
+
+    def _stages_of(self, spec: TrainingSpec) -> list[TrainingSpec]:
+        """Return the stages whose data it replays, as they are in the plan where one was made."""
+        names = spec.replay.stages if spec.replay is not None else ()
+        return [self._settled.get(name) or self.recipe.training_stage(name) for name in names]
+
+    def settle(self, stage: PlannedStage) -> None:
+        """Take the stages whose data it replays as they are in the plan: a branch on the hub may move meanwhile."""
+        self._settled |= {spec.name: spec for spec in stage.fixed.replayed}
 
     def guard(self, spec: TrainingSpec) -> Guard:
         """Return what the stage's rows must not copy: benchmark questions, and what the recipe holds out."""
@@ -143,19 +181,25 @@ class Session:
         """Choose the usable rows of the stage's data. DataError when some copy questions that the recipe
         scores.
         """
+        selection = self._choose(spec, spec.data, self.guard(spec))
+        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
+        for one in replayed_sources(spec, self._stages_of(spec)):
+            self.cache[spec.name].append(self._choose(spec, one.sources, self._guard_of(spec, one)).kept_in)
+        return selection
+
+    def _choose(self, spec: TrainingSpec, sources: Sequence[SourceSpec], guard: Guard) -> Selection:
         from statllama.data.prepare import choose_rows
 
         with self.reporter.preparing(spec.name) as progress:
             selection = choose_rows(
-                spec.data,
+                sources,
                 root=self.recipe.root,
-                guard=self.guard(spec),
+                guard=guard,
                 cache=self.store.root,
                 progress=progress,
                 note=self.reporter.note,
             )
         selection.require_clean()
-        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
         return selection
 
     def train(self, stage: PlannedStage) -> Entry:
@@ -164,6 +208,7 @@ class Session:
 
         All ranks call it. Rank 0 holds the lock, prepares the data and publishes; the others train along.
         """
+        self.settle(stage)
         with self.ranks.one_fate():
             entry = self._train(stage) if self.ranks.first else self._train_along(stage)
         self.stop.obey()
@@ -249,6 +294,8 @@ class Session:
         write_json(job.folder / "out" / "history.json", outcome.history)
         data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
         data["contamination"] = prepared.selection.contamination()
+        if prepared.replay is not None:
+            data["replayed"] = prepared.replay.as_json(spec.replayed)
         if self.held.out is not None:
             data["held_out"] = {"sets": self.held.out.counts(), **prepared.selection.held_back()}
         dtype = str(base.dtype).removeprefix("torch.")
@@ -258,13 +305,15 @@ class Session:
     def _job(self, stage: PlannedStage, hold: Hold | None = None) -> Job:
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
-        dataset, base = self.prepare(spec).dataset, self.loaded.base(spec.train.precision)
+        prepared, base = self.prepare(spec), self.loaded.base(spec.train.precision)
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         return Job(
             spec=spec,
             base=base,
             parents=parents,
-            dataset=dataset,
+            dataset=prepared.dataset,
+            replay=prepared.replay,
+            left_out=prepared.report.left_out > 0,
             data_kind=stage_module(spec.type).DATA_KIND,
             folder=Path(self.ranks.broadcast(str(self._folder(stage)) if self.ranks.first else "")),
             root=self.recipe.root,
@@ -272,12 +321,27 @@ class Session:
             on_step=self.reporter.step,
             on_note=self.reporter.note,
             stop_requested=self.stop.requested,
+            validation=self._validation(spec),
             hold=hold,
             report_to=self.recipe.report_to,
             run_name=f"{self.recipe.name}/{spec.name}",
             tracker_folder=self.store.root / "trackers" / self.recipe.name / spec.name,
             ranks=self.ranks,
         )
+
+    def _validation(self, spec: TrainingSpec) -> Validation | None:
+        """Return what the stage's steps are compared on; None where it publishes its last step."""
+        from statllama.train.selection import on_benchmark, on_holdout
+
+        if (select := spec.train.select) is None:
+            return None
+        shown, tokenizer = partial(self.reporter.validating, spec.name), self.loaded.tokenizer
+        if select.holdout is None:
+            return on_benchmark(self.scorer.suite, select.on, tokenizer, shown)
+        held = self.holdout(select.holdout or spec.name)
+        assert held is not None, "the recipe was checked for it"
+        budget = self.recipe.evaluate.micro_tokens
+        return on_holdout(held, budget, tokenizer.pad_token_id or 0, shown, self.reporter.note)  # type: ignore[arg-type]
 
     def _folder(self, stage: PlannedStage) -> Path:
         """Return the working folder, with an empty `out/`."""
@@ -304,7 +368,8 @@ class Session:
         out = self.store.fresh_out("results", stage.key)
         with self.reporter.exporting(f"{stage.spec.name}: blending") as progress:
             found = stage_module(stage.spec.type).make_adapter(stage.spec, adapters, progress or (lambda *_: None))
-        save_adapter(found.adapter, found.rank, self.recipe.base.model, out)
+        config = config_of(self.recipe.base.model, self.identity["model"]) or {}
+        save_adapter(found.adapter, found.rank, self.recipe.base.model, out, config.get("num_hidden_layers"))
         write_json(out / "history.json", [])
         metrics = {"steps": 0, "tokens": 0, "seconds": time.monotonic() - began, **found.metrics()}
         data = {"sources": [], "examples": 0, "tokens": 0}

@@ -71,7 +71,7 @@ def _needs(recipe: Recipe) -> Iterator[str]:
     model = recipe.base.model
     if not os.path.isabs(model):
         yield "hub" if model.count("/") == 1 else "base"
-    for source in (source for stage in recipe.trained for source in stage.data):
+    for source in (source for stage in recipe.trained for source in stage.sources):
         if source.hub is not None:
             yield "hub"
         elif source.path is not None and not os.path.exists(located(source.path, recipe.root)):

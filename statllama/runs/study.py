@@ -22,6 +22,7 @@ from statllama.recipe import Recipe
 from statllama.runs.cluster.agenda import Course
 from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.family import compare_scored
+from statllama.runs.frontier import Frontier, frontier
 from statllama.runs.house.history import keep
 from statllama.runs.loaded import Loaded
 from statllama.runs.plan import PlannedStage, held_before, plan, record_of
@@ -32,6 +33,8 @@ from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
 from statllama.runs.study_file import Pipeline, Study, pipelines
 from statllama.runs.subject import BASE, StackRef, Subject, subject_of
+from statllama.runs.sweep import Sweep, main_effects, trials_of
+from statllama.runs.variants import spoken
 from statllama.store import Store
 from statllama.store.leases import working
 
@@ -54,6 +57,10 @@ class StudyResult:
     pipelines that share no benchmark."""
     contrasts: tuple[RecipeContrast, ...] = ()
     """The same over all runs: verdicts on the recipes beside those on the checkpoints."""
+    sweep: Sweep | None = None
+    """The trials of a grid or search that has an objective."""
+    frontier: Frontier | None = None
+    """What pipelines gained and forgot, where the study asks for it."""
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, Mapping[str, TaskScore]]]:
@@ -95,6 +102,8 @@ class StudyResult:
             "failed": {name: error.message for name, error in self.failed.items()},
             "comparison": self.comparison.to_json() if self.comparison else None,
             "recipes": [contrast.to_json() for contrast in self.contrasts],
+            "sweep": self.sweep.to_json() if self.sweep else None,
+            "frontier": self.frontier.to_json() if self.frontier else None,
         }
 
 
@@ -121,7 +130,7 @@ def run_study(
     subjects: dict[str, Subject] = {}
     loaded: Loaded | None = None
     for number, pipeline in enumerate(chosen, start=1):
-        reporter.pipeline(pipeline.label, number, len(chosen))
+        reporter.pipeline(_titled(pipeline, study), number, len(chosen))
         name = pipeline.recipe.name
         try:
             if pipeline.label in ended_early:
@@ -139,7 +148,28 @@ def run_study(
             subjects[name] = _recorded(whole[name], store)
     ended = [p for p in chosen if p.label not in failed]
     scores = {name: _scores(subject, store) for name, subject in subjects.items()}
-    return StudyResult(study, subjects, scores, chosen, failed, *_compared(study, ended, subjects, store))
+    sweep = _sweep(study, scores, subjects, chosen, failed, store)
+    across = frontier(study.spec.frontier, ended, scores) if study.spec.frontier else None
+    compared = _compared(study, ended, subjects, store)
+    return StudyResult(study, subjects, scores, chosen, failed, *compared, sweep, across)
+
+
+def _sweep(
+    study: Study,
+    scores: Mapping[str, Mapping[str, Mapping[str, TaskScore]]],
+    subjects: Mapping[str, Subject],
+    chosen: Sequence[Pipeline],
+    failed: Mapping[str, StatllamaError],
+    store: Store,
+) -> Sweep | None:
+    """Return the trials of a grid or of a search's part, with what mattered by their main effects."""
+    if not study.objective or not study.variants:
+        return None
+    why = {p.recipe.name: failed[p.label].message for p in chosen if p.label in failed}
+    trials = trials_of(study, scores, subjects, why, store)
+    known = (stacks.get(study.stage, {}).get(study.objective) for stacks in scores.values())
+    metric = next((score.metric for score in known if score is not None), "")
+    return Sweep(study.objective, study.stage, metric, trials, main_effects(trials), "main effects, eta squared")
 
 
 def filled(
@@ -174,6 +204,12 @@ def filled(
         except BaseException as error:
             reporter.failed(error)
             raise
+
+
+def _titled(pipeline: Pipeline, study: Study) -> str:
+    """Return a pipeline's label, of a sweep's with its values."""
+    settings = study.variants.get(pipeline.name.partition(":")[0])
+    return f"{pipeline.label}: {spoken(settings)}" if settings else pipeline.label
 
 
 def _require(executor: RayExecutor, planned: Sequence[PlannedStage], reporter: Reporter) -> None:

@@ -85,6 +85,10 @@ class TrainedStage:
     """The gate that it broke, so that later stages were not trained on it. Empty otherwise."""
     flaw: str = ""
     """Which file of its result is missing or damaged, by its size. Empty when none is."""
+    selects_on: str = ""
+    """What its best step was selected on, as a scorecard names it. Empty where none was."""
+    siblings: tuple[str, ...] = ()
+    """The stages that a blend combines."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,22 @@ class Subject:
             found[stage.name] = StackRef(stage.name, parent.name, (*stage.below, stage.key))
         return found
 
+    def selected_on(self, stack: StackRef) -> dict[str, tuple[str, ...]]:
+        """Return {benchmark: the stages in the stack whose best step was selected on it}: its scores are no tests."""
+        waiting = [stage.name for stage in self.stages if stage.key in stack.keys]
+        stages, found = {stage.name: stage for stage in self.stages}, dict[str, dict[str, None]]()
+        while waiting:
+            stage = stages.get(waiting.pop(0))
+            if stage is not None:
+                waiting += stage.siblings
+                if stage.selects_on:
+                    found.setdefault(stage.selects_on, {})[stage.name] = None
+        return {task: tuple(names) for task, names in found.items()}
+
+    def selected(self, stacks: Iterable[StackRef]) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Return {stack: `selected_on`}."""
+        return {stack.name: self.selected_on(stack) for stack in stacks}
+
     @property
     def last(self) -> str:
         """Return the name of the last stage that was trained and not left out; `base` when there is none."""
@@ -249,6 +269,8 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
                 entry := store.find("results", stage["key"]),
                 stage.get("left_out", ""),
                 (store.flaw(entry, contents=False) if entry else None) or "",
+                stage.get("selects_on") or "" if entry and "selected" in entry.manifest.get("metrics", ()) else "",
+                tuple(stage.get("siblings", ())),
             )
             for name in record["order"]
             if (stage := record["stages"].get(name)) is not None

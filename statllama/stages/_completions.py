@@ -11,7 +11,7 @@ from torch import Tensor
 
 def of_rows(step: dict[str, Any], rows: Sequence[int], trim: bool) -> dict[str, Any]:
     """Return the tensors of some completions; with `trim`, without the columns that are padding in all of them."""
-    index = torch.tensor(rows, device=step["prompt_ids"].device)
+    index = torch.tensor(rows, dtype=torch.long, device=step["prompt_ids"].device)
     batch = {name: v[index] if isinstance(v, Tensor) and v.ndim else v for name, v in step.items()}
     if not trim:
         return batch

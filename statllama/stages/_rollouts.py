@@ -28,6 +28,7 @@ from statllama.stages._completion_checks import check_completions_reference, che
 from statllama.stages._completions import of_rows, stretched
 from statllama.stages._reference import require_parents
 from statllama.stages._sampling import Drawn, drawing, uniforms
+from statllama.stages._truncated import CutPrompts, that_count, zero_gradients
 from statllama.stages._unvaried import SAME, why_unvaried
 from statllama.train.step import Pass, free_memory
 from statllama.train.trainer import StageTrainer
@@ -78,7 +79,10 @@ class PromptSampler(Sampler[int]):
 class RolloutTrainer(StageTrainer):
     """Mixed into TRL's GRPOTrainer."""
 
-    shown = ("rewards/", "drift", "reward", "kl", "completions/mean_length", "completions/clipped_ratio", "unvaried")
+    shown = (
+        *("rewards/", "drift", "task_score", "holdout_", "reward", "kl", "unvaried"),
+        *("completions/mean_length", "completions/clipped_ratio"),
+    )
     _seen: set[range] | None = None
     """What the stack showed while the first completions were generated and their log-probabilities computed."""
     _read_reference = True
@@ -86,6 +90,9 @@ class RolloutTrainer(StageTrainer):
     _batches = 0
     _unvaried = 0
     _note_at = 1
+    _counting = 1.0
+    """Share of the step's completions that carry loss: below 1 where cut ones are masked."""
+    _cut: CutPrompts
     _asked: list[list[int]]
     generated_tokens: int
     """Tokens of prompts and completions that are generated at once at most. Halved when memory runs out meanwhile."""
@@ -107,6 +114,7 @@ class RolloutTrainer(StageTrainer):
             trainer.generation_kwargs[name] = value
             setattr(trainer.generation_config, name, value)
         self.generated_tokens = self._spec.train.micro_tokens
+        self._cut = CutPrompts()
 
     # ------------------------------------------------------------------ the step
 
@@ -116,7 +124,17 @@ class RolloutTrainer(StageTrainer):
         TRL's tensors, (completions of the step, L) each, and numbers without a dimension.
         """
         found: dict[str, Any] = super()._prepare_inputs(inputs)  # type: ignore[misc]
+        if self._spec.mask_truncated_completions:
+            found, self._counting = that_count(found)
         return found
+
+    def before_step(self, model: Any, step: Any) -> None:
+        """Try the heaviest passes, if that is still to be done and there are completions to make them of."""
+        if self._counting:
+            super().before_step(model, step)
+
+    def _take(self, model: Any, passes: Sequence[Pass]) -> Tensor:
+        return super()._take(model, passes) if self._counting else zero_gradients(self, model)
 
     def passes(self, step: dict[str, Any]) -> list[Pass]:
         """Split the completions into forward passes."""
@@ -130,7 +148,7 @@ class RolloutTrainer(StageTrainer):
     def lengths(self, step: dict[str, Any]) -> list[int]:
         """Return the tokens of the completions with their prompts, which are padded to the step's longest."""
         prompts, completions = step["prompt_mask"].sum(1), step["completion_mask"].sum(1)
-        found: list[int] = (int(prompts.max()) + completions).tolist()
+        found: list[int] = (int(prompts.max()) + completions).tolist() if len(prompts) else []
         return found
 
     def part(self, step: dict[str, Any], items: Sequence[int]) -> dict[str, Any]:
@@ -151,7 +169,9 @@ class RolloutTrainer(StageTrainer):
 
     def counts(self, one: Pass) -> dict[str, float]:
         """Return the completions of a pass, and their tokens."""
-        return {"items": one.items, "tokens": float(one.batch["completion_mask"].sum())}
+        by = "tokens" if self._spec.importance_sampling_level == "token" else "items"  # what TRL's ratios are of
+        found = {"items": one.items, "tokens": float(one.batch["completion_mask"].sum())}
+        return {**found, "clip_ratio": found[by]}
 
     def real_tokens(self, one: Pass) -> Tensor:
         """Count the tokens of prompts and completions, ()."""
@@ -164,8 +184,10 @@ class RolloutTrainer(StageTrainer):
         check_completions(inputs, self.job.base.tokenizer, stops=stops, max_length=limit)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Take a step; TRL counts steps to know when to generate."""
+        """Take a step; TRL counts steps to know when to generate. One without completions that count checks nothing."""
+        checked = self.checked
         loss = super().training_step(model, inputs, num_items_in_batch)
+        self.checked = self.checked if self._counting else checked
         trainer: Any = self
         trainer._step += 1
         return loss
@@ -190,7 +212,7 @@ class RolloutTrainer(StageTrainer):
             check_first_kl(self._spec, trainer._metrics["train"]["kl"][-1], self.job.base.dtype)
         self.checked = True
         # `dapo` divides by the tokens of the whole step; the others are means over the pass's completions.
-        return loss if self._spec.loss == "dapo" else loss * self.share
+        return loss if self._spec.loss == "dapo" else loss * (self.share * self._counting)
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, *args: Any, **kwargs: Any
@@ -302,14 +324,18 @@ class RolloutTrainer(StageTrainer):
             judged: Any = judge(inputs, prompts, completions, ids).cpu() if self._ranks.first else None
             rewards = self._ranks.broadcast(judged).to(trainer.accelerator.device)
         total = (rewards * trainer.reward_weights.to(rewards.device)).nansum(1).view(-1, self._spec.generations)
-        varied = bool((total.amax(1) - total.amin(1) > SAME).any())
+        ends = {*trainer.eos_token_ids, trainer._tokenizer.pad_token_id}
+        counts = self._cut.look(self._spec, ids, ends, self.job.on_note)
+        teach = total.view(-1)[counts].view(-1 if counts else 0, self._spec.generations)
+        varied = bool((teach.amax(1) - teach.amin(1) > SAME).any())
         trainer._metrics["train"]["unvaried"].append(float(not varied))
         self._batches += 1
         if not varied:
             self._unvaried += 1
-            if self._unvaried >= self._note_at:
+            if self._unvaried >= self._note_at and len(counts):  # of prompts that were all cut, `_cut` has told
                 self._note_at *= 4  # told at once, and ever more rarely
-                reason = why_unvaried(self._spec, trainer.reward_func_names, rewards.cpu(), ids, trainer.eos_token_ids)
+                judged, asked = rewards.cpu()[counts], [ids[i] for i in counts]
+                reason = why_unvaried(self._spec, trainer.reward_func_names, judged, asked, trainer.eos_token_ids)
                 self.job.on_note(
                     f"stage {self._spec.name}: all {self._spec.generations} completions of each prompt got the same "
                     f"reward, so this batch teaches nothing ({self._unvaried} of {self._batches} batches): {reason}"
@@ -334,9 +360,10 @@ class RolloutTrainer(StageTrainer):
         rewards = [entry["reward"] for entry in history if "reward" in entry]
         unvaried = [entry["unvaried"] for entry in history if "unvaried" in entry]
         if unvaried and all(unvaried):
+            whole = " and reach their end" if self._spec.mask_truncated_completions else ""
             raise TrainingError(
                 f"stage {self._spec.name}: in none of its {len(unvaried)} batches did a prompt's completions get "
-                "different rewards, so it learned nothing",
+                f"different rewards{whole}, so it learned nothing",
                 remedy="the notes say why: fix the rewards, or take prompts that the model sometimes answers right",
             )
         found = {name: _tail([e[key] for e in history if key in e]) for name, key in names.items()}

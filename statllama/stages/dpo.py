@@ -114,7 +114,7 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
                 with kept_if_right(job):
                     _check_reference(self, model, inputs)
             loss = super().compute_loss(model, inputs, *args, **kwargs)
-            if first and self.fresh_start:
+            if first and self.fresh_start and spec.train.neftune_alpha is None:  # noise is on the policy alone
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec.loss, spec.beta), job.base.dtype)
             self.checked = True
             return loss * self.share  # a mean over the pass's pairs

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from statllama.config.keyed import AddedLater
 from statllama.config.precedence import nearest_multiple
 from statllama.config.spec import Count, NonNegative, Positive
 from statllama.config.stage import TrainingSpec
@@ -74,6 +75,13 @@ class Spec(TrainingSpec):
     """Upper clip instead of `epsilon` (DAPO's 0.28). None: the same."""
     iterations: Count = 1
     """Optimizer steps on each batch of completions."""
+    importance_sampling_level: Annotated[Literal["token", "sequence"], AddedLater()] = "token"
+    """Ratio of new to old probability: of each token, or one of the whole completion, its tokens' geometric mean (GSPO,
+    arXiv 2507.18071). `sequence` goes with `loss: grpo`, differs from `token` with `iterations` > 1 alone, and needs a
+    narrow clip: the paper has `epsilon: 3e-4` and `epsilon_high: 4e-4`."""
+    mask_truncated_completions: Annotated[bool, AddedLater()] = False
+    """Learn nothing from completions cut at `max_completion_length` (arXiv 2503.14476, section 3.4): they have no loss,
+    but their rewards count in their siblings' advantages, and they themselves in a mean over completions."""
 
     @classmethod
     def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
@@ -119,8 +127,18 @@ class Spec(TrainingSpec):
     @model_validator(mode="after")
     def _grpo_rules(self) -> Self:
         train = self.train
+        if self.replay is not None or self.anchor is not None:
+            raise ValueError(
+                "`replay` and `anchor` are for cpt, sft, dpo and kto: a grpo stage has a KL term of its own, `beta`, "
+                "towards the stack that it is trained on"
+            )
         if train.packing:
             raise ValueError("packing is for cpt and sft; completions are trained unpacked: set `packing: false`")
+        if train.neftune_alpha is not None:
+            raise ValueError(
+                "`train.neftune_alpha` is not for grpo: its loss is in ratios of the probabilities of what was written "
+                "without noise"
+            )
         if train.batch_size % self.generations:
             lower = max(1, train.batch_size // self.generations) * self.generations
             raise ValueError(
@@ -133,6 +151,11 @@ class Spec(TrainingSpec):
             raise ValueError(
                 f"`max_completion_length` {self.max_completion_length}{asked} do not fit into `train.max_length` "
                 f"{train.max_length}, which holds a prompt and its completion"
+            )
+        if self.importance_sampling_level == "sequence" and self.loss != "grpo":
+            raise ValueError(
+                f"`importance_sampling_level: sequence` with `loss: {self.loss}` would weigh each completion by its "
+                "length, against GSPO's definition: set `loss: grpo`"
             )
         if not any(reward.weight for reward in self.rewards):
             raise ValueError("all rewards have weight 0, so nothing would be learned: give one a `weight` above 0")
@@ -257,15 +280,17 @@ def _settings(spec: Spec) -> dict[str, Any]:
         "steps_per_generation": 1,
         "num_iterations": spec.iterations,
         "beta": spec.beta,
-        "use_bias_correction_kl": True,  # else the gradient of the KL estimate is not that of the divergence
+        # Else the gradient of the KL estimate is not that of the divergence. It takes ratios of tokens: with those of
+        # sequences the estimate is differentiated as arXiv 2402.03300 writes it.
+        "use_bias_correction_kl": spec.importance_sampling_level == "token",
         "epsilon": spec.epsilon,
         "epsilon_high": spec.epsilon_high,
         "delta": None,
-        "importance_sampling_level": "token",
+        "importance_sampling_level": spec.importance_sampling_level,
         "loss_type": spec.loss,
         "scale_rewards": spec.scale_rewards,
         "multi_objective_aggregation": "sum_then_normalize",
-        "mask_truncated_completions": False,
+        "mask_truncated_completions": spec.mask_truncated_completions,
         "top_entropy_quantile": 1.0,
         "entropy_coef": 0.0,
         "use_adaptive_entropy": False,

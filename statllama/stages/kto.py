@@ -170,7 +170,7 @@ def _trainer_class(job: Job) -> Any:
                 with kept_if_right(job):
                     _check_reference(self, model, inputs)
             loss = super().compute_loss(model, self.with_known(inputs), *args, **kwargs)
-            if first and self.fresh_start:
+            if first and self.fresh_start and spec.train.neftune_alpha is None:  # noise is on the policy alone
                 check_first_loss(spec.name, spec.loss, loss, initial_loss(spec, inputs["label"]), job.base.dtype)
             self.checked = True
             return loss * self.share  # a mean over the pass's rows

@@ -58,3 +58,16 @@ def new_folder(target: Path, named: str = "--out") -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def taken(source: Path, folder: Path) -> None:
+    """Put the files of a published entry into a new folder: linked where one disk holds both, else copied."""
+    for path in walk(source):
+        if path == source / "manifest.json" or not path.is_file():
+            continue
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target)
+        except OSError:
+            shutil.copyfile(path, target)

@@ -81,13 +81,15 @@ def place_of(job: Job) -> Place:
         quantization="nf4" if getattr(base.model, "is_loaded_in_4bit", False) else "none",
         compute=str(base.dtype).removeprefix("torch."),
         below=sum(ranks),
+        rows_below=any(parent.rows for parent in job.parents),
     )
 
 
 def rows_of(job: Job) -> Rows:
     """Return what is known of the stage's rows."""
     joined = job.base.backend == "unsloth" and joins_rows(job.base.model)
-    return Rows.of(job.spec, lengths(job.dataset, job.data_kind), joined=joined)
+    replay = None if job.replay is None else job.replay.lengths
+    return Rows.of(job.spec, lengths(job.dataset, job.data_kind), joined=joined, replay=replay)
 
 
 def _shape(job: Job) -> Shape:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from statllama.train.optimizers import NAMES
+from statllama.train.steps import COSINE_LEAST, count_steps, decay_steps
 from statllama.train.trackers import PROJECT
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 # Arguments of Transformers that are the same for every stage: none is left to a library's default.
 FIXED: dict[str, Any] = {
-    "lr_scheduler_kwargs": None,
     "average_tokens_across_devices": False,
     "optim_args": None,
     "optim_target_modules": None,
@@ -61,7 +62,6 @@ def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
     batch as one batch: `step.StepTrainer` splits it into forward passes.
     """
     train, cuda = job.spec.train, torch.cuda.is_available()
-    constant = "constant_with_warmup" if train.warmup else "constant"
     return {
         **deepcopy(FIXED),
         "output_dir": str(job.checkpoints if job.ranks.first else job.folder),  # is made; only rank 0 writes there
@@ -69,13 +69,13 @@ def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
         "num_train_epochs": float(train.epochs or 1.0),
         "max_steps": train.steps or -1,
         "learning_rate": train.learning_rate,
-        "lr_scheduler_type": constant if train.schedule == "constant" else train.schedule,
+        **_schedule(job),
         "warmup_steps": train.warmup if train.warmup < 1 else int(train.warmup),
         "per_device_train_batch_size": train.batch_size,
         "gradient_accumulation_steps": 1,
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "optim": train.optimizer,
+        "optim": NAMES.get(train.optimizer, train.optimizer),
         "adam_beta1": train.adam_betas[0],
         "adam_beta2": train.adam_betas[1],
         "adam_epsilon": train.adam_epsilon,
@@ -90,3 +90,23 @@ def arguments(job: Job, checkpointing: bool) -> dict[str, Any]:
         "project": PROJECT,
         "save_steps": train.checkpoint_every,
     }
+
+
+def _schedule(job: Job) -> dict[str, Any]:
+    """Return the schedule's name in Transformers and what it takes besides warm-up; its rates: `TrainSpec.schedule`."""
+    train = job.spec.train
+    name: str = train.schedule
+    settings: dict[str, Any] | None = None
+    if name == "constant":
+        name = "constant_with_warmup" if train.warmup else "constant"
+    elif name == "cosine_with_min":
+        name, settings = (
+            "cosine_with_min_lr",
+            {"min_lr_rate": COSINE_LEAST if train.min_rate is None else train.min_rate},
+        )
+    elif name == "wsd":
+        steps = count_steps(job.spec.rows_per_epoch(len(job.dataset)), train)
+        name = "warmup_stable_decay"
+        settings = {"num_decay_steps": decay_steps(train, steps), "decay_type": "1-sqrt", "warmup_type": "linear"}
+        settings["min_lr_ratio"] = train.min_rate or 0.0
+    return {"lr_scheduler_type": name, "lr_scheduler_kwargs": settings}

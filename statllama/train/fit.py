@@ -9,7 +9,7 @@ from statllama.config.lora import DEFAULT_MODULES
 from statllama.config.stage import TrainingSpec
 from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
-from statllama.train.memory import GIB, MIB, OPTIMIZER, Need, Pass, Setting, need
+from statllama.train.memory import GIB, MIB, Need, Pass, Setting, need, state_bytes
 from statllama.train.steps import rows_come_again
 
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -45,6 +45,8 @@ class Place:
     """The type it computes in: `precision.compute_type`."""
     below: int = 0
     """Sum of the ranks of the stack that a stage trains on."""
+    rows_below: bool = False
+    """Whether a stage of that stack has rows of tokens."""
 
     @property
     def overhead(self) -> Overhead:
@@ -66,9 +68,11 @@ class Rows:
     """Whether a pass joins rows without padding, and without a mask."""
     lengths: Lengths | None = None
     """Of every item; None where they are not known, or a row's length is drawn as it is trained on, as in grpo."""
+    replay: Lengths | None = None
+    """Of the rows that are replayed; None where none are, or they are not known."""
 
     @classmethod
-    def of(cls, spec: TrainingSpec, lengths: Lengths, *, joined: bool) -> Rows:
+    def of(cls, spec: TrainingSpec, lengths: Lengths, *, joined: bool, replay: Lengths | None = None) -> Rows:
         """Return what a stage's prepared rows are like."""
         longest = int(lengths.tokens.max(initial=1))
         if spec.type == "grpo":
@@ -76,7 +80,7 @@ class Rows:
             share = spec.max_completion_length / longest  # type: ignore[attr-defined]
             return cls(longest, share, joined=joined)
         share = float(lengths.logits.sum() / max(1, (lengths.tokens * lengths.rows).sum()))
-        return cls(longest, min(1.0, share), rows_come_again(spec.train, len(lengths)), joined, lengths)
+        return cls(longest, min(1.0, share), rows_come_again(spec.train, len(lengths)), joined, lengths, replay)
 
     def item(self, spec: TrainingSpec) -> int:
         """Return the tokens of the largest item that cannot be split: a row, or a pair of rows."""
@@ -85,6 +89,16 @@ class Rows:
     def whole(self, spec: TrainingSpec) -> int:
         """Return the tokens of an optimizer step at most; a larger budget makes no difference."""
         return self.item(spec) * spec.train.batch_size
+
+    def beside(self, spec: TrainingSpec, budget: int) -> list[Pass]:
+        """Return the heaviest passes of replay and anchor under a budget; the step's own gradients wait meanwhile."""
+        if spec.replayed and self.replay is not None and not self.joined:
+            groups = self.replay.heaviest(budget, spec.replayed)
+            widths = [int(self.replay.tokens[group].max()) for group in groups]
+            return [Pass(len(group) * width, width, alone=False) for group, width in zip(groups, widths, strict=True)]
+        rows = max(spec.replayed, spec.train.batch_size * (spec.anchored_on == "own"))
+        longest = spec.train.max_length if spec.replayed else self.longest
+        return [Pass(min(max(budget, longest), rows * longest), longest, alone=False)] if rows else []
 
     def passes(self, spec: TrainingSpec, budget: int) -> list[Pass]:
         """Return the passes under a budget that need the most memory."""
@@ -110,9 +124,11 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         width=width,
         rank=spec.lora.r,
         modules=[module for module in spec.lora.target_modules if module in DEFAULT_MODULES],
+        layers=spec.lora.layers,
         below=place.below,
+        rows="own" if spec.lora.token_rows else "below" if place.rows_below else "none",
         frozen=4 if place.compute == "float16" else width,
-        optimizer=OPTIMIZER[spec.train.optimizer],
+        optimizer=state_bytes(spec.train.optimizer, spec.lora.r),
         recompute=recompute,
         backend=place.backend,
         loss="unsloth" if unsloth else "tiles",
@@ -121,6 +137,7 @@ def setting_of(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, recom
         known_reference=rows.again and spec.type in ("dpo", "kto"),
         recast=not place.cuda and width == 2 and not place.below,
         unfused=place.cuda and place.compute == "float32",
+        devices=spec.train.devices,
     )
 
 
@@ -135,7 +152,14 @@ def stage_need(
         if spec.type == "grpo":
             setting = replace(setting, generated=min(spec.train.batch_size, max(1, one.tokens // rows.longest)))
         needs.append(need(setting, one, room))
+    needs += needs_beside(setting, spec, rows, budget, room)
     return max(needs, key=lambda found: found.allocated)
+
+
+def needs_beside(setting: Setting, spec: TrainingSpec, rows: Rows, budget: int, room: float) -> list[Need]:
+    """Return the memory that a stage's heaviest passes of replay and anchor need; none without them."""
+    aside = replace(setting, kind="sft", loss="sides")
+    return [need(aside, one, room) for one in rows.beside(spec, budget)]
 
 
 def device_bytes(allocated: float, place: Place) -> tuple[float, float]:

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from statllama.config.stage import TrainingSpec
 from statllama.data.work import Work
+from statllama.evaluation.chosen import Chosen
 from statllama.model.base_model import Base
 from statllama.store.hold import Hold
 from statllama.store.working_folder import CHECKPOINTS
+from statllama.train.protection import protection_of
 from statllama.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from statllama.data.replay import ReplayRows
     from statllama.model.adapter import Adapter
+    from statllama.train.selection import Validation
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Job:
     """The kind of the dataset's rows: documents, conversations, preferences, judgements or questions."""
     folder: Path
     """Working folder: checkpoints/ and out/ below it."""
+    left_out: bool = False
+    """Whether some assistant turns of its rows say that they carry no loss."""
     root: Path = Path()
     """The recipe's folder, and whether code in it may run: a user's own rewards."""
     trust_local_code: bool = False
@@ -44,6 +50,10 @@ class Job:
     run_name: str = ""
     tracker_folder: Path | None = None
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
+    validation: Validation | None = None
+    """What its steps are compared on, where `train.select` is set."""
+    replay: ReplayRows | None = None
+    """The rows that it replays, if any."""
     ranks: Ranks = ALONE
     """The processes that train it together, of which this is one; rank 0 alone writes into `folder`."""
 
@@ -65,7 +75,8 @@ class Outcome:
     steps: int
     """Optimizer steps taken."""
     adapter_step: int
-    """Step at which the published adapter stood: the last one, or with a cap on drift the last measured within it."""
+    """Step at which the published adapter stood: the last one, or with a cap on drift the last measured within it; with
+    a selection the best one validated."""
     micro_tokens: int
     """The token budget at the end: less than the spec's when memory ran out."""
     resumed_from: int | None
@@ -74,8 +85,8 @@ class Outcome:
     """Training time of all attempts, without the time after the last checkpoint of a killed one, which is unknown."""
     tokens: int
     peak_memory_bytes: int
-    ended_by: Literal["steps", "drift"]
-    """Whether it completed its steps, or drifted too far."""
+    ended_by: Literal["steps", "drift", "patience"]
+    """Whether it completed its steps, drifted too far, or was no longer getting better."""
     trained: Work
     """What was computed forward and backward; a pass that the most expensive one was tried with is among it."""
     read: Work
@@ -85,6 +96,8 @@ class Outcome:
     started_seconds: float
     """Of `seconds`, those before the first step ended: checks, a known reference, and what is slow once."""
     history: list[dict[str, float]] = field(repr=False)
+    selected: Chosen | None = None
+    """The choice of its best step, where one was made."""
     summary: dict[str, float] = field(default_factory=dict)
     """Further figures of its stage type, by name."""
 
@@ -94,6 +107,7 @@ class Outcome:
         """
         losses = [h["loss"] for h in self.history if "loss" in h]
         drifts = [h["drift"] for h in self.history if "drift" in h and h["step"] == self.adapter_step]
+        protection = protection_of(self.history)
         tail = losses[-max(1, len(losses) // 10) :]
         return {
             "steps": self.steps,
@@ -113,6 +127,8 @@ class Outcome:
                 "started_seconds": round(self.started_seconds, 3),
             },
             **({"drift": drifts[-1]} if drifts else {}),
+            **({"selected": self.selected.as_json()} if self.selected else {}),
+            **({"protection": protection} if protection else {}),
             **self.summary,
         }
 

@@ -16,20 +16,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from statllama.config.lora import DEFAULT_MODULES
 from statllama.model.shape import Shape
 
 Kind = Literal["cpt", "sft", "dpo", "kto", "grpo"]
-Loss = Literal["whole", "tiles", "unsloth"]
+Loss = Literal["whole", "tiles", "unsloth", "sides"]
 MIB, GIB = 2**20, 2**30
 
-OPTIMIZER = {"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
-"""Bytes of state a trained parameter: two float32 moments; of bitsandbytes two bytes and their scales, one in 256."""
+OPTIMIZER = {
+    **{"adamw_torch": 8.0, "adamw_torch_fused": 8.0, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03},
+    **{"lion": 4.0, "schedule_free_adamw": 8.0},
+}
+"""Bytes of state a trained parameter: two float32 moments, or one; of bitsandbytes two bytes and their scales, one in
+256; of the schedule-free one the fast weights and the second moment."""
 NLL_TILE = 256  # tokens that TRL's chunked loss projects at once
 LOGPROB_TILE = 2048, 8192  # tokens, vocabulary: TRL's chunked log-probabilities
+SIDE_TILE = 128  # positions that replay and anchor project at once (`sides.TILE`)
+SIDE_LOGIT = 20.0  # bytes of a logit there, beside the two in the base's type: four of float32, and one that is squared
 OFFLOADED = 2 * MIB  # Unsloth moves a layer's input to the host's memory if it is larger
 GENERATED = 12  # bytes a logit of the sampled token, in the type of the base and in float32
 
@@ -46,17 +52,20 @@ class Setting:
     rank: int = 16
     modules: Collection[str] = DEFAULT_MODULES
     """Modules with a slice that trains."""
+    layers: Collection[int] | None = None
+    """Layers with such modules, counted from 0; None: all."""
     below: int = 0
     """Sum of the ranks of the frozen slices."""
     frozen: int = 2
     """Bytes of a number in a frozen slice: `stack._frozen_type`."""
     optimizer: float = 8.0
-    """Bytes a trained parameter; see `OPTIMIZER`."""
+    """Bytes a trained parameter; see `state_bytes`."""
     recompute: bool = True
     """Whether layers are recomputed in the backward pass, and keep their input alone."""
     backend: Literal["transformers", "unsloth"] = "transformers"
     loss: Loss = "tiles"
-    """`whole`: logits of the whole pass. `tiles`: TRL's chunks. `unsloth`: chunks of at most half the free memory."""
+    """`whole`: logits of the whole pass. `tiles`: TRL's chunks. `unsloth`: chunks of at most half the free memory.
+    `sides`: a pass over replayed or anchored rows."""
     masked: bool = True
     """Whether padded rows bring a mask of length x length to attention."""
     answers: float = 1.0
@@ -71,13 +80,23 @@ class Setting:
     float_base: bool = False
     """Whether embedding, head and norms are float32 (PEFT's `prepare_model_for_kbit_training`, which statllama does
     not call)."""
+    devices: int = 1
+    """Ranks that add up their gradients."""
+    rows: Literal["none", "below", "own"] = "none"
+    """Whether the stage trains rows of tokens, or stands on a stage that did: a loss in tiles then reads a copy of the
+    whole head, whose gradient is there too where its rows train."""
     generated: int = 0
     """Of grpo: completions written at once, each with its prompt as long as the pass's rows."""
 
     @property
     def trained(self) -> int:
         """Return the parameters that train."""
-        return self.shape.slice_parameters(self.rank, self.modules)
+        return self.shape.slice_parameters(self.rank, self.modules, self.layers)
+
+    @property
+    def adapted(self) -> int:
+        """Return the number of layers with a slice that trains."""
+        return self.shape.layers if self.layers is None else len(self.layers)
 
     @property
     def weights(self) -> float:
@@ -126,6 +145,15 @@ class Need:
         return self.phases[self.phase]
 
 
+def state_bytes(optimizer: str, rank: int) -> float:
+    """Return the bytes of an optimizer's state a trained parameter, of slices of this rank.
+
+    Adafactor keeps a float32 mean for each row and each column of a factor. The `rank` ones are few beside those of the
+    other side, which are the factor's numbers over the rank.
+    """
+    return 4 / rank if optimizer == "adafactor" else OPTIMIZER[optimizer]
+
+
 def nf4(numbers: int) -> float:
     """Return the bytes of so many weights in NF4 with double quantisation, as bitsandbytes keeps them.
 
@@ -154,6 +182,16 @@ def saved(setting: Setting, length: int) -> float:
     return norms + attention + w * (inputs + mlp + slices)
 
 
+def _passed(setting: Setting, length: int) -> float:
+    """Return the bytes a token that layers without a slice that trains keep: those above the first with one pass its
+    gradient on, those below it keep nothing.
+    """
+    if setting.layers is None:
+        return 0.0
+    above = setting.shape.layers - min(setting.layers) - len(setting.layers)
+    return above * saved(replace(setting, modules=()), length)
+
+
 def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     """Return the memory that training needs whose largest forward pass is `one`.
 
@@ -163,10 +201,11 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     static, row = setting.static, (4 if setting.float_base else w) * s.hidden * tokens
     layer_saved = tokens * saved(setting, one.length)
     # A layer's slices as attention and MLP multiply them: joined with the frozen ones, else cast from float32.
-    joined = w * (p + s.slice_parameters(setting.below, setting.modules)) / s.layers if setting.below else 0.0
-    cast = joined or (w * p / s.layers if w < 4 else 0.0)
+    frozen = s.slice_parameters(setting.below, setting.modules, setting.layers)
+    joined = w * (p + frozen) / setting.adapted if setting.below else 0.0
+    cast = joined or (w * p / setting.adapted if w < 4 else 0.0)
     if not setting.recompute:
-        kept = s.layers * (layer_saved + cast)
+        kept = setting.adapted * (layer_saved + cast) + tokens * _passed(setting, one.length)
     else:
         kept = float(s.layers * row)
         if setting.backend == "unsloth":
@@ -182,14 +221,21 @@ def need(setting: Setting, one: Pass, free: float = math.inf) -> Need:
     layer = cast + max(start, mlp + setting.recast * 4 * s.inner * tokens)
     ends = row + 4 * s.hidden * tokens  # the last hidden states, and their norm in float32
     phases = {
-        "loss": held + ends + loss(setting, one, free - static - kept),
+        "loss": held + ends + loss(setting, one, free - static - kept) + head_copies(setting),
         "last layer": held + layer,
         "first layer": static + 4 * p + mask + layer + row,
         "optimizer": static + 8 * p,
     }
+    if setting.devices > 1:  # all gradients once more, joined, in float32 (`ranks.add`); the passes are over by then
+        phases["sum over devices"] = static + 4 * p + 4 * p
     if setting.kind in ("dpo", "kto", "grpo"):
         if not setting.known_reference:
-            phases["reference"] = held + tokens * w * 3 * (s.inner + s.hidden) + dequantised
+            phases["reference"] = (
+                held
+                + (setting.rows != "none") * w * s.vocab * s.hidden
+                + tokens * w * 3 * (s.inner + s.hidden)
+                + dequantised
+            )
         # That the reference is the parents is checked on the first batch, row by row: logits, and their log-softmax.
         phases["first check"] = static + 8 * s.vocab * one.length
     if setting.kind == "grpo":
@@ -201,6 +247,8 @@ def loss(setting: Setting, one: Pass, free: float) -> float:
     """Return the bytes of the logits and of what is made of them, at the peak. `free`: left for them."""
     s, w, tokens = setting.shape, setting.width, one.tokens
     language = setting.kind in ("cpt", "sft")
+    if setting.loss == "sides":  # hidden states of the policy, their gradient, and the parent's
+        return (2 * w + SIDE_LOGIT) * s.vocab * min(SIDE_TILE, tokens) + 4 * w * s.hidden * tokens
     if setting.loss == "whole":
         if not language:  # policy in float32, reference in both types; its gradients, stacked and scattered
             return 16 * s.vocab * tokens
@@ -222,6 +270,11 @@ def loss(setting: Setting, one: Pass, free: float) -> float:
         s.vocab, LOGPROB_TILE[1]
     )  # two that are always whole; temporary ones
     return buffers * min(answers, LOGPROB_TILE[0]) + (4 + w) * s.hidden * answers
+
+
+def head_copies(setting: Setting) -> float:
+    """Return the bytes of the head's matrix with changed rows, and of its gradient with one that is being added."""
+    return {"none": 0, "below": 1, "own": 3}[setting.rows] * setting.width * setting.shape.vocab * setting.shape.hidden
 
 
 def generation(setting: Setting, length: int) -> float:

@@ -14,13 +14,14 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from statllama.data.budget import deal, out_of_memory, split, split_joined
 from statllama.data.collate import real_tokens
+from statllama.data.replay import language_row
 from statllama.data.work import Work
 from statllama.errors import TrainingError
 from statllama.train.ranks import Ranks, ShortOfMemory
@@ -71,6 +72,13 @@ class _Before:
     tokens: Any
 
 
+class Beside(Protocol):
+    """What a step does beside its own rows: see `sides.Sides`."""
+
+    def take(self, trainer: Any, model: Any, own: Sequence[Row]) -> None:
+        """Add the gradients of further losses."""
+
+
 class StepTrainer:
     """Mixed into TRL's trainers, before them. A stage type says how rows are measured, collated and counted."""
 
@@ -86,6 +94,8 @@ class StepTrainer:
     """Forward passes without gradients that each pass comes with, such as the reference's."""
     rows_per_item = 1
     """Rows that stay together: 2 for a preference pair."""
+    sides: Beside | None = None
+    """Passes over rows beside the step's own; None: there are none."""
     _held = Pass({}, 1, 0, 0)
     """The pass under way."""
     _agreed = (Work(), Work())
@@ -120,6 +130,10 @@ class StepTrainer:
     def before_step(self, model: Any, step: Any) -> None:
         """Act before each step's gradients are computed. `step`: what `step_of` returned."""
 
+    def own_rows(self, step: Any) -> Sequence[Row]:
+        """Return the step's rows as rows with labels: what an anchor on a stage's own tokens is taken on."""
+        return [language_row(row) for row in step if row.get("label", True)]
+
     def floating_point_ops(self, inputs: Any) -> int:
         """Return 0: Transformers' estimate takes tensors, and nothing reads it."""
         return 0
@@ -146,6 +160,8 @@ class StepTrainer:
             try:
                 with self.own_draws():
                     loss = self._take(model, passes)
+                    if self.sides is not None:
+                        self.sides.take(self, model, self.own_rows(step))
                 return self._summed(model, loss)
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -363,6 +379,8 @@ def averaged(passes: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) 
 def _counted_by(name: str, counts: Mapping[str, float]) -> str:
     """Return what a figure of TRL's is a mean over: the answers or tokens of one kind, or all."""
     family, _, kind = name.partition("/")
+    if family in counts:
+        return family
     if name == "mean_token_accuracy" and "chosen tokens" in counts:
         return "chosen tokens"
     if family in ("rewards", "logps"):

@@ -8,12 +8,15 @@ from statllama.config.stage import TrainingSpec
 from statllama.config.train import TrainSpec
 from statllama.errors import UsageError
 
+COSINE_LEAST, WSD_DECAY = 0.1, 0.1
+"""What `train.min_rate` of `cosine_with_min` and `train.decay` of `wsd` mean where they are None."""
+
 
 def steps_of(spec: TrainingSpec, rows: int) -> int:
     """Return the optimizer steps of a stage over `rows` prepared rows.
 
-    UsageError when they are too few for its warm-up or its cap on drift; where `train.steps` is set, the spec has
-    refused both already.
+    UsageError when they are too few for its warm-up, its cap on drift or its selection; where `train.steps` is set, the
+    spec has refused that already.
     """
     steps = count_steps(spec.rows_per_epoch(rows), spec.train)
     if spec.train.warmup > steps:
@@ -22,13 +25,38 @@ def steps_of(spec: TrainingSpec, rows: int) -> int:
             "reach its learning rate",
             remedy=f"give a share of the steps: --set stages.{spec.name}.train.warmup=0.1",
         )
+    after = steps - warmup_steps(spec.train, steps)
+    if spec.train.decay is not None and spec.train.decay >= 1 and spec.train.decay > after:
+        raise UsageError(
+            f"stage {spec.name}: `train.decay` {spec.train.decay:g} is above the {after:,} steps after its warm-up",
+            remedy=f"give a share of the steps: --set stages.{spec.name}.train.decay=0.1",
+        )
     if spec.drift and spec.drift.every > steps:
         raise UsageError(
             f"stage {spec.name}: `drift.every` {spec.drift.every:,} is above its {steps:,} steps, so drift would be "
             "measured at the end alone",
             remedy=f"--set stages.{spec.name}.drift.every={max(1, steps // 10)}",
         )
+    select, tenth = spec.train.select, max(1, steps // 10)
+    if select and select.every is not None and select.every > steps:
+        raise UsageError(
+            f"stage {spec.name}: `train.select.every` {select.every:,} is above its {steps:,} steps, so only the last "
+            "step would be validated",
+            remedy=f"--set stages.{spec.name}.train.select.every={tenth}",
+        )
     return steps
+
+
+def warmup_steps(train: TrainSpec, steps: int) -> int:
+    """Return the warm-up's steps, as Transformers' Trainer counts."""
+    return math.ceil(train.warmup * steps) if train.warmup < 1 else int(train.warmup)
+
+
+def decay_steps(train: TrainSpec, steps: int) -> int:
+    """Return the steps over which the rate of `wsd` falls: at most those after warm-up."""
+    decay = WSD_DECAY if train.decay is None else train.decay
+    wanted = math.ceil(decay * steps) if decay < 1 else int(decay)
+    return min(wanted, steps - warmup_steps(train, steps))
 
 
 def count_steps(rows: int, train: TrainSpec) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,16 @@ from transformers import TrainerCallback
 from statllama.data.budget import out_of_memory
 from statllama.data.lengths import lengths
 from statllama.errors import TrainingError
-from statllama.evaluation.drift import DriftCap
+from statllama.evaluation.measuring import Measuring
 from statllama.model import stack
 from statllama.store.files import write_json
 from statllama.train import resident
 from statllama.train.checkpoints import newest_sound, retain, seal
 from statllama.train.job import Job, StepEvent
+from statllama.train.optimizers import OptimizedTrainer
+from statllama.train.protection import FIGURES
 from statllama.train.ranks import ShortOfMemory
+from statllama.train.sides import Sides
 from statllama.train.step import Batch, Pass, StepTrainer
 
 if TYPE_CHECKING:
@@ -46,13 +50,15 @@ def _smaller_rate(job: Job) -> str:
     return f"--set stages.{job.spec.name}.train.learning_rate={job.spec.train.learning_rate / 4:g}"
 
 
-class StageTrainer(StepTrainer):
+class StageTrainer(OptimizedTrainer, StepTrainer):
     """Mixed into TRL's trainers: exact steps, our checkpoints (the new slice alone), a check of the first batch."""
 
     job: Job
     fresh_start = True
-    cap: DriftCap | None = None
-    shown: tuple[str, ...] = ("rewards/", "drift")
+    measuring: tuple[Measuring, ...] = ()
+    """What measures it while it trains: a cap on drift, a selection."""
+    sides: Sides | None = None
+    shown: tuple[str, ...] = ("rewards/", "drift", "holdout_", "task_score", *FIGURES)
     """Prefixes of the logged figures that are reported beside the loss."""
     checked = False
     """Whether the reference and the first loss of this run were checked."""
@@ -74,11 +80,11 @@ class StageTrainer(StepTrainer):
         """
         known = self.checked, self._batch_checked
         self.checked = self._batch_checked = True  # the pass is no batch of the data's, nor its loss the first one
-        waiting = self.heaviest(step)
+        waiting = self._tries(model, step)
         while waiting:
             before, held = self._before(), None
             try:
-                self._take(model, waiting[:1])
+                waiting[0]()
                 self._ranks.any(False)  # all have come so far
             except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -89,8 +95,15 @@ class StageTrainer(StepTrainer):
                 del waiting[0]
             else:
                 self._shrink(held or self._tell_short())
-                waiting = self.heaviest(step)
+                waiting = self._tries(model, step)
         self.checked, self._batch_checked = known
+
+    def _tries(self, model: Any, step: Any) -> list[Callable[[], object]]:
+        """Return what runs each of the heaviest passes, those beside the stage's own rows too."""
+        own: list[Callable[[], object]] = [partial(self._take, model, [one]) for one in self.heaviest(step)]
+        if self.sides is None:
+            return own
+        return own + [partial(self.sides.try_pass, self, model, one) for one in self.sides.heaviest(self.micro_tokens)]
 
     def heaviest(self, step: Any) -> list[Pass]:
         """Return the passes under the budget that need the most memory of all that the stage may make, by its rows."""
@@ -122,8 +135,9 @@ class StageTrainer(StepTrainer):
         """Add to the rows what is known before the first step. `training` calls it once all is set up."""
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Log as TRL does, with the drift measured after this step."""
-        super().log({**logs, **(self.cap.take() if self.cap else {})}, *args, **kwargs)  # type: ignore[misc]
+        """Log as TRL does, with what was measured after this step."""
+        measured = {name: value for one in self.measuring for name, value in one.take().items()}
+        super().log({**logs, **measured}, *args, **kwargs)  # type: ignore[misc]
 
     def summary(self, history: list[dict[str, float]]) -> dict[str, float]:
         """Return the further figures for the manifest, from what was logged at each step."""
@@ -140,6 +154,7 @@ class StageTrainer(StepTrainer):
             kind=self.job.data_kind,  # type: ignore[arg-type]
             train_on=spec.train_on,  # type: ignore[attr-defined]
             max_length=spec.train.max_length,
+            left_out=self.job.left_out,
         )
 
     def _require_parents_act(self, model: Any, batch: Batch) -> None:
@@ -151,7 +166,7 @@ class StageTrainer(StepTrainer):
         ids = (
             batch["input_ids"] if "input_ids" in batch else torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
         )
-        if not any(bool(one.B.any()) for parent in job.parents for one in parent.slices.values()):
+        if not any(parent.has_effect for parent in job.parents):
             return
         if stack.parents_act(model, ids[:1, :TRIED].to(model.device)):
             return
@@ -185,13 +200,13 @@ class StageTrainer(StepTrainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write the new slice alone: PEFT would also write `ref/`, from which a resume goes wrong."""
         _save_slice(self.job, self.model, Path(str(output_dir)))  # type: ignore[attr-defined]
-        if self.cap:
-            self.cap.save(Path(str(output_dir)))
+        for one in self.measuring:
+            one.save(Path(str(output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         stack.restore_slice(self.model, Path(resume_from_checkpoint))  # type: ignore[attr-defined]
-        if self.cap:
-            self.cap.load(Path(resume_from_checkpoint))
+        for one in self.measuring:
+            one.load(Path(resume_from_checkpoint))
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write no card: TRL would put one into every checkpoint, and the release writes ours."""

@@ -20,7 +20,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerState
 from statllama.data.budget import out_of_memory
 from statllama.data.work import Work
 from statllama.errors import Interrupted, TrainingError
-from statllama.evaluation.drift import DriftCap, ended_at
+from statllama.evaluation.drift import DriftCap
 from statllama.model import stack
 from statllama.model.base_model import adapt, unsloth_hushed
 from statllama.store.files import read_json, require_bytes, translate_os_errors
@@ -28,16 +28,21 @@ from statllama.train import resident
 from statllama.train.activations import budget, recomputes, tight
 from statllama.train.arguments import arguments
 from statllama.train.checkpoints import newest_sound
+from statllama.train.ending import End
+from statllama.train.initial import initialise
 from statllama.train.job import Job, Outcome
+from statllama.train.memory import state_bytes
+from statllama.train.neftune import noise
+from statllama.train.optimizers import ShowAverage
 from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
+from statllama.train.selection import Selection
+from statllama.train.sides import Sides
 from statllama.train.trackers import prepare_trackers
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-    from statllama.config.protect import DriftSpec
 
 
 def run(job: Job, stage: ModuleType) -> Outcome:
@@ -70,14 +75,19 @@ def _attempt(job: Job, stage: ModuleType) -> Outcome:
     checkpointing = job.ranks.any(recomputes(job))
     model = adapt(job.base, job.spec.lora, job.parents, job.spec.train.seed, checkpointing)
     try:
+        if job.spec.lora.init != "kaiming" and _checkpoint(job) is None:
+            initialise(job, model)
         start = {name: p.detach().clone() for name, p in stack.trainable(model).items()}
         with unsloth_hushed():
             trainer = stage.make_trainer(job, model, arguments(job, checkpointing))
         require_batch(trainer, job.spec.train.batch_size)
         trainer.micro_tokens = min(job.ranks.gather(budget(job, checkpointing)))
         trainer.untried = job.ranks.any(tight(job))
+        trainer.sides = Sides.of(job)
         _restore(model, start)
-        return _fit(job, trainer, model)
+        train = job.spec.train
+        with noise(model, train.neftune_alpha, train.seed, lambda: trainer.state.global_step):
+            return _fit(job, trainer, model)
     finally:
         stack.detach(model)
         job.base.tokenizer.padding_side = "right"
@@ -92,10 +102,7 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     trainer.count_from(*(Work.from_json(before.get(name, {})) for name in ("trained", "read")))
     _require_same(job, trainer)
     watcher = _Watcher(job, trainer, started, float(before.get("started_seconds", 0.0)))
-    if job.spec.drift is not None:
-        trainer.cap = DriftCap(job.spec, model, job.base, partial(_by_first, job.ranks))
-        trainer.add_callback(trainer.cap)  # before the watcher, which takes no request to stop once this ends the stage
-    trainer.add_callback(watcher)
+    _add_callbacks(job, trainer, model, watcher)
     resumed = int(checkpoint.name.rpartition("-")[2]) if checkpoint else None
     trainer.fresh_start = resumed is None
     if resumed is not None:
@@ -106,35 +113,34 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            checkpoint = None
     if watcher.stopped:
         raise Interrupted(
             f"stage {job.spec.name}: stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; "
             "the checkpoint is saved",
             remedy="run the same command again to go on from there",
         )
-    drift, history = ended_at(job.spec.drift, trainer.state), _history(trainer.state.log_history)
-    adapter_step = _adapter_step(job.spec.drift, history, trainer.state.global_step)
-    if drift is not None:
-        job.on_note(
-            f"stage {job.spec.name}: ended at step {trainer.state.global_step} of {trainer.state.max_steps}: it has "
-            f"drifted {drift:.3g} nats per token from what it started from, above `drift.max`; its adapter is that of "
-            f"step {adapter_step}, the last one measured within it"
-        )
-    if trainer.cap:
-        trainer.cap.restore()
+    trainer.keep_average(checkpoint)
+    end, history = End.of(job, trainer.state), _history(trainer.state.log_history)
+    if end.note:
+        job.on_note(f"stage {job.spec.name}: {end.note}")
+    for measuring in trainer.measuring:  # the cap's slice, then that of the best step, where one was validated
+        if measuring.keeps:
+            measuring.restore()
     trainer.require_same_slice()
     if job.ranks.first:
         with translate_os_errors(job.folder):
             _save_slice(job, model, job.folder / "out")
     return Outcome(
         steps=trainer.state.global_step,
-        adapter_step=adapter_step,
+        adapter_step=end.adapter_step,
         micro_tokens=trainer.micro_tokens,
         resumed_from=resumed,
         seconds=time.monotonic() - started,
         tokens=int(trainer.tokens),
         peak_memory_bytes=max(job.ranks.gather(memory_bytes())),
-        ended_by="steps" if drift is None else "drift",
+        ended_by=end.by,
+        selected=end.chosen,
         trained=trainer.trained,
         read=trainer.read,
         recomputes=bool(trainer.args.gradient_checkpointing),
@@ -144,12 +150,40 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     )
 
 
+def _measuring(job: Job, trainer: Any, model: PeftModel) -> tuple[DriftCap | Selection, ...]:
+    """Return what measures the stage while it trains. The cap goes first: a step above it is no candidate."""
+    once, select = partial(_by_first, job.ranks), job.spec.train.select
+    cap = None
+    if job.spec.drift is not None:
+        cap = DriftCap(job.spec, model, job.base, once, select.due if select else lambda step, steps: False)
+    if select is None:
+        return () if cap is None else (cap,)
+
+    def count(read: Work) -> None:
+        trainer.read = trainer.read + read
+
+    assert job.validation is not None
+    selection = Selection(job.spec, model, job.validation, once, cap, count)
+    return (selection,) if cap is None else (cap, selection)
+
+
+def _add_callbacks(job: Job, trainer: Any, model: PeftModel, watcher: _Watcher) -> None:
+    """Add what measures the model when a step ends, between showing its averaged weights and hiding them; then the
+    watcher, which takes no request to stop once a measurement ends the stage.
+    """
+    average = ShowAverage(trainer)
+    trainer.measuring = _measuring(job, trainer, model)
+    for callback in (average.first, *trainer.measuring, average.last, watcher):
+        trainer.add_callback(callback)
+
+
 def _require_space(job: Job, model: PeftModel) -> None:
     """Raise StoreError where the disk has no room for the checkpoints that are kept and the one being written."""
-    # Weights, two moments of Adam and the temporary copy of one checkpoint, in float32.
+    # Weights, the optimizer's state and the temporary copy of one checkpoint, in float32.
     parameters = sum(p.numel() for p in stack.trainable(model).values())
-    copies = 4 if job.spec.drift else 3  # with a cap on drift also the last slice within it
-    require_bytes(job.folder, 4 * parameters * (copies * (job.spec.train.keep_checkpoints + 1) + 1))
+    train = job.spec.train
+    copies = 1 + state_bytes(train.optimizer, job.spec.lora.r) / 4 + job.spec.kept_slices
+    require_bytes(job.folder, math.ceil(4 * parameters * (copies * (train.keep_checkpoints + 1) + 1)))
 
 
 def _checkpoint(job: Job) -> Path | None:
@@ -170,8 +204,12 @@ def _require_same(job: Job, trainer: Any) -> None:
 
 
 def _by_first(ranks: Ranks, measure: Callable[[], float]) -> float:
-    """Measure on rank 0 alone, and return what it found on all: what follows from it is the same everywhere."""
-    return ranks.broadcast(measure() if ranks.first else math.nan)
+    """Measure on rank 0 alone, however long that takes, and return what it found on all: what follows from it is the
+    same everywhere.
+    """
+    value = measure() if ranks.first else math.nan
+    ranks.wait_for_first()
+    return ranks.broadcast(value)
 
 
 def _before(checkpoint: Path | None) -> dict[str, Any]:
@@ -190,20 +228,15 @@ def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
     ]
 
 
-def _adapter_step(cap: DriftSpec | None, history: list[dict[str, float]], steps: int) -> int:
-    """Return the step whose adapter is published: the last one, or with a cap the last one measured within it."""
-    return steps if cap is None else int(max(h["step"] for h in history if h.get("drift", math.inf) <= cap.max))
-
-
 def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
     """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    if state.global_step < state.max_steps and ended_at(job.spec.drift, state) is None:
+    if state.global_step < state.max_steps and End.of(job, state).by == "steps":
         return False
     trainer.state, trainer.tokens = state, state.num_input_tokens_seen
     stack.restore_slice(model, checkpoint)
-    if trainer.cap:
-        trainer.cap.load(checkpoint)
+    for measuring in trainer.measuring:
+        measuring.load(checkpoint)
     return True
 
 

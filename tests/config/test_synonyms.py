@@ -25,9 +25,10 @@ VALUES = {  # one that the field takes, where a text is not
     "train.max_grad_norm": 0.5, "train.adam_epsilon": 1e-7, "train.weight_decay": 0.1, "train.seed": 1,
     "train.optimizer": "adamw_torch", "train.gradient_checkpointing": False, "lora.r": 4, "lora.alpha": 8,
     "lora.dropout": 0.1, "lora.rslora": True, "lora.dora": False, "lora.target_modules": ["q_proj"],
+    "lora.token_rows": ["<|eot_id|>"],
     "base.revision": "main", "base.model": "owner/name", "base.tokenizer": "owner/name",
     "base.chat_template": "shipped:quickstart/base/chat_template.jinja", "evaluate.tasks": ["quickstart_stats"],
-    "evaluate.limit": 5,
+    "evaluate.limit": 5, "lora.plus_ratio": 16.0, "train.neftune_alpha": 5.0,
 }  # fmt: skip
 
 

@@ -153,6 +153,8 @@ def test_metadata_of_a_hub_base(scored: tuple[Subject, Store]) -> None:
     )
     manifest = json.loads(json.dumps(hub.stages[1].entry.manifest))
     manifest["config"]["data"][0] |= {"hub": "openai/gsm8k", "config": "main", "path": None}
+    manifest["config"]["replay"] = {"data": [{"hub": "general/rows", "split": "train"}]}
+    manifest["data"]["replayed"] = {"parts": [{"stage": None, "sources": manifest["data"]["sources"]}]}
     stages = (hub.stages[0], replace(hub.stages[1], entry=replace(hub.stages[1].entry, manifest=manifest)))
     duties = duties_of(Path("nowhere"), hub.base.model)
     text = card(replace(hub, stages=stages), hub.stack("two"), store, CONTENTS, duties, PASSED)
@@ -160,7 +162,8 @@ def test_metadata_of_a_hub_base(scored: tuple[Subject, Store]) -> None:
     assert found["license"] == "llama3.2"
     assert found["base_model"] == "meta-llama/Llama-3.2-3B-Instruct"
     assert found["base_model_relation"] == "finetune" and found["library_name"] == "transformers"
-    assert found["datasets"] == ["openai/gsm8k"]
+    assert found["datasets"] == ["openai/gsm8k", "general/rows"]
+    assert "| two (replayed) | [general/rows]" in text
     assert {"lora", "sft", "gguf"} <= set(found["tags"])
     assert f'"meta-llama/Llama-3.2-3B-Instruct", revision="{commit}"' in text
     assert "[openai/gsm8k](https://huggingface.co/datasets/openai/gsm8k), main, train" in text

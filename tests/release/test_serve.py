@@ -100,6 +100,7 @@ def with_config(folder: Path, **changes: Any) -> Path:
         ({"r": 513}, "rank 513, but vLLM takes at most 512"),
         ({"base_model_name_or_path": "mybase"}, "'mybase' is a missing folder"),
         ({"base_model_name_or_path": None}, "names no base model"),
+        ({"trainable_token_indices": {"embed_tokens": [5]}}, "rows of tokens .* which vLLM does not take"),
     ],
 )
 def test_an_adapter_that_vllm_cannot_serve(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -22,6 +22,7 @@ from statllama.release import gguf_lora
 from statllama.release.certificate import Certificate, Check, Verified
 from statllama.release.formats import orders
 from statllama.release.gguf import write_gguf
+from statllama.release.of_what import stands
 from statllama.release.serve import Listening, command, find_served
 from statllama.release.source import Source
 from statllama.release.verify_gguf import InGguf
@@ -109,6 +110,12 @@ def test_a_type_that_loses_a_stage_does_not_withhold_the_others(export: Command)
     assert {"stage one", "modules"} <= failed
     assert withheld["instead"] == f"take {held}, which passed"
     assert body.pop("made_of") == "gentle:one"
+    # A run that wants the same forms, or those that it got, has this release; with others it has not.
+    of = body.pop("of")
+    assert [form["type"] for form in of["forms"]] == ["f32", "q8_0", "q4_k_m"]
+    assert stands(out, of) and stands(out, of | {"forms": of["forms"][:2]})
+    with pytest.raises(UsageError, match="holds other forms"):
+        stands(out, of | {"forms": of["forms"][1:]})
     assert json.loads(json.dumps(Certificate.from_json(body).to_json())) == body
 
     assert f"{lost}: stage one" in said and "1 of 3 files failed" in said and f"take {held}" in said

@@ -140,7 +140,7 @@ def test_every_kind_of_stage_has_a_rate() -> None:
 
 def test_the_limits_are_those_of_the_config(tmp_path: Path) -> None:
     recipe: Recipe = load_recipe("quickstart")
-    assert limits(recipe, base_identity(recipe.base, tmp_path / "memory.json")) == (512, 256)
+    assert limits(recipe, base_identity(recipe.base, tmp_path / "memory.json")) == (512, 256, 4)
 
 
 def test_no_torch_is_loaded_for_it() -> None:

@@ -54,7 +54,15 @@ def spec_of(kind: str, **fields: Any) -> StageSpec:
     else:
         problems = {"count": 3, "topics": ["means"], "difficulty": [1]}
         body |= {"data": [{"path": "a.jsonl", "format": "messages"}, {"problems": problems, "format": "messages"}]}
-        body |= {"drift": {"max": 0.5}, "train": {"steps": 20}}
+        body |= {"drift": {"max": 0.5}, "train": {"steps": 20, "select": {"on": "exam"}}}
+    if kind not in ("blend", "grpo"):
+        replay = {
+            "data": [{"path": "a.jsonl", "format": "messages"}],
+            "stages": ["x"],
+            "weight": 2.0,
+            "train_on": "all",
+        }
+        body |= {"replay": replay, "anchor": {"on": "replay", "target": 0.1}}
     return stage_module(kind).Spec.model_validate(body)
 
 
@@ -64,8 +72,11 @@ OTHER: dict[str, Any] = {
     **{"layout": "{answer}", "columns": {"a": "b"}, "where": {"a": "b"}, "min_chars": 2, "max_chars": 9, "limit": 1},
     **{"hub": "other/data", "config": "c", "revision": "v", "path": "same.jsonl", "format": "sharegpt", "rank": 3},
     **{"topics": ("slopes",), "difficulty": (2,), "system": "s", "max_prompt_length": 9, "epsilon_high": 0.28},
+    **{"stages": ("p",), "coefficient": 2.0, "replay": None, "anchor": None, "every": 7, "patience": 3},
+    **{"layers": (0, 3), "min_rate": 0.1, "plus_ratio": 16.0, "neftune_alpha": 5.0, "decay": 0.1},
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
+    **{"token_rows": ("<|stat|>",)},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}
@@ -171,8 +182,12 @@ def test_no_spec_is_keyed_by_a_list_elsewhere() -> None:
     spec = SPECS["sft"]
     for _, inner in held(spec):
         fields = type(inner).model_fields
-        marked = {n for n, f in fields.items() if any(isinstance(m, Unkeyed | AddedLater) for m in f.metadata)}
-        assert keyed(inner).keys() == type(inner).model_fields.keys() - marked
+        marks = {
+            n: next((m for m in f.metadata if isinstance(m, Unkeyed | AddedLater)), None) for n, f in fields.items()
+        }
+        usual = {n: f.get_default(call_default_factory=True) for n, f in fields.items()}
+        used = {n for n, mark in marks.items() if isinstance(mark, AddedLater) and getattr(inner, n) != usual[n]}
+        assert keyed(inner).keys() == {n for n, mark in marks.items() if mark is None} | used
 
 
 # ------------------------------------------------------------------ what means the same

@@ -87,6 +87,15 @@ def test_what_a_blend_may_not_say(write: Write, changes: dict[str, Any], said: s
     assert said in str(caught.value)
 
 
+def test_rows_of_tokens_are_not_blended(write: Write) -> None:
+    """Said before anything trains; below the siblings they are welcome."""
+    rows = {"lora": {"token_rows": ["a"]}}
+    third = stage("third", parents=["trunk"], **rows)
+    with pytest.raises(RecipeError, match=r"stage 'third' trains rows of tokens, and 'mix' blends it"):
+        load_recipe(write(third, {**BLEND, "of": {"left": 2, "third": 3}}))
+    load_recipe(write(third, BLEND))
+
+
 def test_a_gate_may_not_leave_out_what_is_blended(write: Write) -> None:
     from tests.benchmarks_for_tests import choice_task
 

@@ -591,6 +591,8 @@ def test_rows_may_have_different_columns(base: Base, tmp_path: Path, pays: Any) 
         ({"max_completion_length": 50, "max_prompt_length": 50}, "`max_prompt_length` 50 do not fit"),
         ({"train": {"packing": True}}, "packing is for cpt and sft"),
         ({"loss": "bnpo"}, "'grpo', 'dapo' or 'dr_grpo'"),
+        ({"importance_sampling_level": "sequence", "loss": "dapo"}, "against GSPO's definition: set `loss: grpo`"),
+        ({"importance_sampling_level": "word"}, "'token' or 'sequence'"),
         ({"temperature": 0.0}, "greater than 0"),
         ({"beta": -0.1}, "greater than or equal to 0"),
     ],

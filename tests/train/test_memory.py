@@ -83,6 +83,14 @@ def test_rows_that_are_recomputed_keep_the_layers_inputs_alone() -> None:
     assert need(setting, Pass(1024, 1024)).kept == 28 * 3072 * 1024 * 2
 
 
+def test_gradients_that_several_devices_add_up_are_there_once_more() -> None:
+    """Joined in float32 while the passes' memory is free again: as much as the optimizer takes, so no peak moves."""
+    alone, shared = (need(Setting(LLAMA_3B, devices=devices), Pass(2048, 1024)) for devices in (1, 4))
+    trained = 28 * 16 * (2 * (3072 + 1024) + 2 * (3072 + 3072) + 3 * (3072 + 8192))
+    assert shared.phases["sum over devices"] == pytest.approx(shared.static + 8 * trained)
+    assert shared.allocated == alone.allocated and "sum over devices" not in alone.phases
+
+
 # ------------------------------------------------------------------ order
 
 

@@ -97,6 +97,22 @@ def test_language_stages_on_each_other(track: Callable[..., Tracked]) -> None:
     within(track(wide("a"), wide("b", "cpt", gradient_checkpointing=True)))
 
 
+def test_replay_and_anchor(track: Callable[..., Tracked], tmp_path: Path) -> None:
+    """Passes over replayed rows that are longer than the stage's own, and over the stage's own."""
+    rows = [{"text": WORDS * 20}] * 20
+    write_jsonl(tmp_path / "more.jsonl", rows)
+    replay = {"data": [{"path": "more.jsonl", "format": "text"}], "share": 1.0, "train_on": "all"}
+    both = {"replay": replay, "anchor": {"on": "replay", "coefficient": 1.0}}
+    within(track(wide("a") | both, wide("b") | {"anchor": {"on": "own", "coefficient": 1.0}}))
+
+
+def test_a_stage_of_some_layers(track: Callable[..., Tracked]) -> None:
+    """Of 4 layers the second and the last: nothing is kept of the first, and of the third only what gradients cross."""
+    few = wide("a")
+    few["lora"]["layers"] = [1, 3]
+    within(track(few))
+
+
 @pytest.mark.slow
 def test_preference_stages(track: Callable[..., Tracked]) -> None:
     within(track(wide("a", "dpo", batch_size=4), wide("b", "kto"), wide("c", "dpo", batch_size=4, steps=12)))

@@ -34,6 +34,7 @@ TRAIN = {"steps": None, "batch_size": 4, "micro_tokens": 400, "max_length": 160,
 TRAIN |= {"adam_epsilon": 1e-4, "checkpoint_every": 2}
 GRPO = {"generations": 4, "max_completion_length": 24, "beta": 0.1, "iterations": 2}
 GRPO |= {"rewards": [{"name": "length", "target": 4, "unit": "words"}]}
+GSPO = {"importance_sampling_level": "sequence", "mask_truncated_completions": True, "max_completion_length": 60}
 
 
 @pytest.fixture(scope="module")
@@ -162,20 +163,53 @@ def test_ranks_learn_what_one_process_learns(
         assert (other["steps"], other["notes"], other["changed"]) == (0, [], [])
 
 
+def test_ranks_share_replayed_and_anchored_rows(group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:
+    """With fewer of them than ranks in a step, and a coefficient that adapts to what all of them measured."""
+    folder = recipe.parent
+    unequal("cpt", folder, 5)
+    replay = {"data": [{"path": str(folder / "cpt.jsonl"), "format": "text"}], "share": 0.25, "train_on": "all"}
+    both = {"replay": replay, "anchor": {"on": "replay", "target": 0.01}}
+    stages = [
+        stage("sft", train=TRAIN | {"epochs": 1.0}, **both),
+        stage("dpo", "dpo", train=TRAIN, replay={**replay, "share": 0.75}, anchor={"on": "own", "coefficient": 2.0}),
+        stage("kto", "kto", train=TRAIN, anchor={"on": "own", "coefficient": 2.0}),
+    ]
+    for one in stages:
+        one["data"] = [{**one["data"][0], "path": str(folder / one["data"][0]["path"])}]
+    path = written(tmp_path, json.loads(json.dumps(stages)), base_folder)
+    alone = paths(group.run("train", 1, path, tmp_path / "alone"))
+    found = paths(group.run("train", 3, path, tmp_path / "ranks"))
+    for name, theirs in alone.items():
+        assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
+        for got, wanted in zip(history(found[name]), history(theirs), strict=True):
+            assert got.keys() == wanted.keys()
+            figures = [k for k in wanted if k.startswith(("loss", "replay", "anchor", "grad_norm"))]
+            assert len(figures) > 3
+            assert all(got[k] == pytest.approx(wanted[k], rel=1e-3, abs=1e-6) for k in figures)
+        for counted in ("trained", "read"):
+            assert metrics(found[name])["work"][counted]["logits"] == metrics(theirs)["work"][counted]["logits"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
-def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path, tmp_path: Path) -> None:
-    """Packed documents, a reference not known, one known with a KL divergence, other losses and scales of grpo."""
+def test_other_settings(
+    size: int, group: Group, recipe: Path, base_folder: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    """Packed documents with rows of tokens, a reference not known, one known with a KL divergence, other losses and
+    scales of grpo.
+    """
     folder = recipe.parent
     unequal("cpt", folder, 12)
     twice = {"epochs": 2.0}
+    tokens = [str(tokenizer.convert_ids_to_tokens(i)) for i in (290, 300)]
     grpo = GRPO | {"iterations": 1, "temperature": 1.3, "top_p": 0.9}
     stages = [
-        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}),
+        stage("cpt", "cpt", train=TRAIN | {"packing": True, "max_length": 120}, lora={"r": 4, "token_rows": tokens}),
         stage("ipo", "dpo", parents=["cpt"], train=TRAIN, loss="ipo"),
         stage("apo", "kto", parents=["cpt"], train=TRAIN, loss="apo_zero_unpaired"),
         stage("known", "kto", parents=["cpt"], train=TRAIN | twice | {"batch_size": 5, "micro_tokens": 150}),
         stage("dapo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **grpo | {"beta": 0.0, "loss": "dapo"}),
+        stage("gspo", "grpo", parents=["cpt"], train=TRAIN | {"batch_size": 8}, **GRPO | GSPO),
         stage("dr", "grpo", parents=["cpt"], train=TRAIN, **grpo | {"loss": "dr_grpo", "scale_rewards": "batch"}),
     ]
     stages = [json.loads(json.dumps(one)) for one in stages]  # one list in two stages would be an alias in YAML
@@ -187,6 +221,11 @@ def test_other_settings(size: int, group: Group, recipe: Path, base_folder: Path
     found = paths(group.run("train", size, path, tmp_path / "ranks"))
     for name, theirs in alone.items():
         assert apart(updates(found[name]), updates(theirs)) < 1e-5, name
+        if name == "cpt":
+            rows = (
+                load_file(result / "token_rows.safetensors")["model.embed_tokens"] for result in (found[name], theirs)
+            )
+            assert apart(*rows) < 1e-5
         assert [e["loss"] for e in history(found[name])] == pytest.approx(
             [e["loss"] for e in history(theirs)], 1e-4, 1e-6
         )
@@ -334,6 +373,24 @@ def test_drift_ends_all_at_the_step_at_which_it_ends_one(group: Group, base_fold
     assert apart(updates(ours), updates(theirs)) < 1e-5
 
 
+def test_ranks_choose_alike(group: Group, base_folder: Path, tmp_path: Path) -> None:
+    """Rank 0 validates; all end after the same step, and publish what one process publishes."""
+    unequal("sft", tmp_path, 24)
+    select = {"on": "holdout", "every": 1, "patience": 1}
+    train = TRAIN | {"steps": 8, "learning_rate": 5e-2, "schedule": "constant", "warmup": 0, "select": select}
+    data = [{"path": "sft.jsonl", "format": "messages", "holdout": 0.3}]
+    path = written(tmp_path, [stage("sft", train=train, data=data)], base_folder)
+    theirs = run(path, tmp_path / "alone")["sft"]
+    assert metrics(theirs)["ended_by"] == "patience"
+    ours = paths(group.run("train", 2, path, tmp_path / "ranks", []))["sft"]
+    for name in ("steps", "adapter_step", "ended_by"):
+        assert metrics(ours)[name] == metrics(theirs)[name]
+    alone, together = (metrics(result)["selected"] for result in (theirs, ours))
+    assert together == alone | {name: pytest.approx(alone[name], rel=1e-4) for name in ("value", "last")}
+    assert apart(updates(ours), updates(theirs)) < 1e-5
+    assert metrics(ours)["work"]["read"] == metrics(theirs)["work"]["read"]
+
+
 def test_ranks_that_part_are_found_out_at_the_next_checkpoint(group: Group, short: Path, tmp_path: Path) -> None:
     """By the last digit of one weight; nothing is written of it."""
     errors = group.errors("train", 2, short, tmp_path, [], {"rank": 1, "kind": "perturbed", "step": 2})
@@ -376,3 +433,15 @@ def test_a_rank_that_says_nothing_holds_nobody(
         error = answers[rank].error
         assert isinstance(error, TrainingError), answers[rank].said
         assert said in error.message or "rank 1 of 3 failed" in error.message
+
+
+@pytest.mark.slow
+def test_noise_first_values_and_rates_do_not_depend_on_the_ranks(
+    group: Group, base_folder: Path, tmp_path: Path
+) -> None:
+    """NEFTune draws by the example, EVA looks at the same rows everywhere, LoRA+ has two rates on each rank."""
+    unequal("sft", tmp_path, 9)
+    more = {"epochs": 1.0, "neftune_alpha": 50.0}
+    path = written(tmp_path, [stage("sft", train=TRAIN | more, lora={"init": "eva", "plus_ratio": 4.0})], base_folder)
+    one, two = (paths(group.run("train", n, path, tmp_path / str(n)))["sft"] for n in (1, 2))
+    assert apart(updates(two), updates(one)) < 1e-3

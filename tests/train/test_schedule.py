@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from statllama.config.lora import LoraSpec
 from statllama.config.train import TrainSpec
+from statllama.errors import UsageError
 from statllama.model import stack
 from statllama.model.shape import shape_of
 from statllama.stages import stage_module
@@ -35,6 +36,7 @@ torch.set_num_threads(1)
         ("constant", lambda i, n: 1.0),
         ("linear", lambda i, n: (n - i + 1) / n),
         ("cosine", lambda i, n: (1 + math.cos(math.pi * (i - 1) / n)) / 2),
+        ("cosine_with_min", lambda i, n: 0.1 + 0.9 * (1 + math.cos(math.pi * (i - 1) / n)) / 2),
     ],
 )
 def test_rates_are_as_documented(
@@ -46,7 +48,39 @@ def test_rates_are_as_documented(
     run(path, tmp_path / "w", reporter=reporter)
     wanted = [0.0, 0.5, *(after(i, 4) for i in range(1, 5))]
     assert [e.learning_rate for e in reporter.steps] == pytest.approx([0.01 * share for share in wanted])
-    assert after(4, 4) == pytest.approx({"constant": 1, "linear": 1 / 4, "cosine": 2.5 / 4**2}[schedule], rel=0.1)
+    last = {"constant": 1, "linear": 1 / 4, "cosine": 2.5 / 4**2, "cosine_with_min": 0.1 + 0.9 * 2.5 / 4**2}[schedule]
+    assert after(4, 4) == pytest.approx(last, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"schedule": "cosine_with_min", "min_rate": 0.5}, [1, 0.5 + 0.5 * (1 + math.cos(math.pi / 6)) / 2]),
+        ({"schedule": "wsd", "warmup": 2, "decay": 2}, [0, 0.5, 1, 1, 1, 1 - math.sqrt(1 / 2)]),
+        (
+            {"schedule": "wsd", "min_rate": 0.2, "decay": 0.5},
+            [1] * 4 + [0.2 + 0.8 * (1 - math.sqrt(i / 3)) for i in (1, 2)],
+        ),
+        ({"schedule": "wsd", "warmup": 2, "min_rate": 0.2}, [0.2, 0.6, 1, 1, 1, 1]),  # 0.1 of 6 steps: one, at the peak
+        ({"schedule": "wsd", "warmup": 0.6, "decay": 0.4}, [0, 0.25, 0.5, 0.75, 1, 1 - math.sqrt(1 / 2)]),
+        ({"schedule": "wsd", "steps": None, "epochs": 1, "batch_size": 16, "decay": 2}, [1, 1, 1 - math.sqrt(1 / 2)]),
+    ],
+    ids=str,
+)
+def test_rates_with_a_least_one_or_a_decay(
+    fields: dict[str, Any], wanted: list[float], write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Six steps (three of the 48 rows by epoch), by hand; rounded up, 0.6 and 0.4 of six are four and three."""
+    reporter = Recorder()
+    run(write_recipe([stage("one", train={"learning_rate": 0.01, **fields})]), tmp_path / "w", reporter=reporter)
+    found = [e.learning_rate for e in reporter.steps]
+    assert found[: len(wanted)] == pytest.approx([0.01 * share for share in wanted])
+
+
+def test_a_decay_longer_than_the_stage_is_said_first(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    train = {"schedule": "wsd", "steps": None, "epochs": 1, "batch_size": 16, "decay": 4}
+    with pytest.raises(UsageError, match=r"`train\.decay` 4 is above the 3 steps after its warm-up"):
+        run(write_recipe([stage("one", train=train)]), tmp_path / "w")
 
 
 def test_the_first_step_of_a_warm_up_teaches_nothing(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
@@ -60,6 +94,12 @@ def test_the_first_step_of_a_warm_up_teaches_nothing(write_recipe: Callable[...,
     [
         ({"steps": 6, "warmup": 7}, "`warmup` 7 is above `steps` 6"),
         ({"warmup": 2.5}, "`warmup` 2.5: from 1 it is a number of steps"),
+        ({"min_rate": 0.1}, "`min_rate` is for `cosine_with_min` and `wsd`; `linear` has no least rate"),
+        ({"schedule": "wsd", "min_rate": 1.0}, "less than 1"),
+        ({"decay": 0.1}, "`decay` is for `schedule: wsd`, not `linear`"),
+        ({"schedule": "wsd", "decay": 0.0}, "greater than 0"),
+        ({"schedule": "wsd", "decay": 2.5}, "`decay` 2.5: from 1 it is a number of steps"),
+        ({"schedule": "wsd", "decay": 0.7, "warmup": 0.5}, "are more than all steps together"),
         ({"gradient_checkpointing": "maybe"}, "should be true, false or auto; got 'maybe'"),
         ({"gradient_checkpointing": 1}, "should be true, false or auto; got 1"),
     ],
@@ -112,7 +152,7 @@ def job_of(shape: dict[str, Any], notes: list[str], **train: Any) -> Any:
     base = SimpleNamespace(model=model, dtype=torch.bfloat16, backend="transformers")
     return SimpleNamespace(
         spec=stage_module("sft").Spec.model_validate(body),
-        base=base, parents=(), dataset=rows, data_kind="conversations", on_note=notes.append,
+        base=base, parents=(), dataset=rows, data_kind="conversations", replay=None, on_note=notes.append,
     )  # fmt: skip
 
 

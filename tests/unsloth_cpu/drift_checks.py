@@ -7,13 +7,20 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import torch
+from datasets import Dataset
 
+from statllama.config.benchmarks import chosen_tasks
+from statllama.config.evaluate import EvaluateSpec
 from statllama.config.protect import DriftSpec
+from statllama.data.holdout import Holdout
 from statllama.evaluation import drift
 from statllama.evaluation.drift import measure
 from statllama.evaluation.probe import Row, probe_rows
+from statllama.evaluation.suite import Suite
 from statllama.model.adapter import Adapter, Slice
 from statllama.model.base_model import Base, scoring
+from statllama.train.selection import on_benchmark, on_holdout
+from tests.benchmarks_for_tests import choice_task, reply_task
 from tests.unsloth_cpu.common import check, defined
 from tests.unsloth_cpu.world import KernelCounter, World, difference, job, random_adapter, train, two_parents
 from tests.unsloth_cpu.world import rows as documents
@@ -76,4 +83,57 @@ def measuring_drift_leaves_training_alone(world: World) -> None:
         assert difference(got, right) < world.adapter_tolerance
     else:
         assert losses[0] == losses[1] and difference(got, right) == 0.0
+    base.check_unchanged()
+
+
+@check
+def validating_leaves_training_alone(world: World) -> None:
+    """A stage that selects its best step trains as without; the held-out loss is that of the adapter by definition."""
+    base = world.base("nf4")
+    parents, data, held = two_parents(base), documents(world, [9, 6]), documents(world, [8, 12, 5])
+    sizes = {"steps": 2, "batch_size": 2, "lora": {"dropout": 0.1}, "gradient_checkpointing": True}
+    plain, right = train(job(world, base, "last", data, parents=parents, **sizes))
+    work = job(world, base, "best", data, parents=parents, select={"on": "holdout", "every": 2}, **sizes)
+    kept = Holdout("best", "documents", Dataset.from_list(held), ("0", "1", "2"), "", {})
+    outcome, got = train(replace(work, validation=on_holdout(kept, 64, 0)))
+    losses = [[h["loss"] for h in o.history] for o in (plain, outcome)]
+    nats = []
+    for row in held:
+        logits = defined(world, base, [*parents, got], torch.tensor([row["input_ids"]], device=world.device))[0]
+        labels = torch.tensor(row["labels"], device=world.device)[1:]
+        nats.append(torch.nn.functional.cross_entropy(logits[:-1].double(), labels, reduction="none")[labels >= 0])
+    wanted, selected = float(torch.cat(nats).mean()), outcome.metrics()["selected"]
+    world.note(f"losses {losses}, held-out loss {selected['value']} ({wanted})")
+    assert selected["step"] == 2
+    assert abs(selected["value"] / wanted - 1) < 5 * world.tolerance
+    if world.gpu:
+        assert difference(got, right) < world.adapter_tolerance
+    else:
+        assert losses[0] == losses[1] and difference(got, right) == 0.0
+    base.check_unchanged()
+
+
+@check
+def asking_a_benchmark_leaves_training_alone(world: World) -> None:
+    """Choices and replies, with Unsloth's model as it trains; the score is that of the adapter's stack."""
+    base = world.base("nf4")
+    parents, data = two_parents(base), documents(world, [9, 6])
+    sizes = {"steps": 2, "batch_size": 2, "lora": {"dropout": 0.1}, "gradient_checkpointing": True}
+    plain, right = train(job(world, base, "unasked", data, parents=parents, **sizes))
+    choice_task(world.folder / "eval", "letters", 4)
+    reply_task(world.folder / "eval", "replies", 2)
+    for task in ("letters", "replies"):
+        spec = EvaluateSpec(tasks=(task,), max_length=world.max_length, chat_template=False)
+        suite = Suite(chosen_tasks(spec, world.folder), spec)
+        work = job(world, base, task, data, parents=parents, select={"on": task, "every": 2}, **sizes)
+        outcome, got = train(replace(work, validation=on_benchmark(suite, task, base.tokenizer)))
+        with scoring(base, [*parents, got]) as model:
+            score = suite.score(task, model, base.tokenizer)
+        losses = [[h["loss"] for h in o.history] for o in (plain, outcome)]
+        world.note(f"{task}: losses {losses}, score {outcome.metrics()['selected']['value']} ({score.value})")
+        if world.gpu:
+            assert difference(got, right) < world.adapter_tolerance
+        else:
+            assert outcome.metrics()["selected"]["value"] == score.value
+            assert losses[0] == losses[1] and difference(got, right) == 0.0
     base.check_unchanged()

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from datasets import Dataset
 from torch import Tensor
 
 from statllama.config.lora import DEFAULT_MODULES
+from statllama.data.replay import Part, ReplayRows
 from statllama.errors import Interrupted
 from statllama.model import packed_attention, stack
-from statllama.model.adapter import Adapter
+from statllama.model.adapter import PREFIX, Adapter
 from statllama.model.base_model import Base, scoring
 from statllama.stages import dpo, grpo
 from statllama.stages._completion_checks import of_completions
 from statllama.stages.dpo import _settings
 from statllama.train.arguments import arguments
+from statllama.train.sides import Sides
 from tests.unsloth_cpu import definition
-from tests.unsloth_cpu.common import autocast, check, close, defined, defined_gradients, example_losses
+from tests.unsloth_cpu.common import autocast, check, close, defined, defined_gradients, example_losses, stacked
 from tests.unsloth_cpu.definition import Weights
 from tests.unsloth_cpu.world import (
     KERNELS,
@@ -32,6 +37,7 @@ from tests.unsloth_cpu.world import (
     job,
     judged,
     move,
+    new_slice,
     pairs,
     questions,
     random_adapter,
@@ -112,6 +118,63 @@ def joined_is_padded(world: World) -> None:
     assert error < world.adapter_tolerance
     assert all(abs(a - b) < world.loss_tolerance for a, b in zip(*losses, strict=True))
     assert found[0][0].tokens == found[1][0].tokens
+
+
+@check
+def replay_and_anchor_are_definition(world: World) -> None:
+    """Beside the stage's rows: gradients of cross-entropy and KL by definition, and KL 0 before the first step.
+
+    On two parents, through hidden states of Unsloth's own forward.
+    """
+    base = world.base("nf4")
+    parents = two_parents(base)
+    data, held = rows(world, [9, 6]), rows(world, [7, world.max_length, 5], seed=3)
+    fields = {"replay": {"data": SOURCE, "share": 1.5}, "anchor": {"on": "replay", "coefficient": 2.0}}
+    work = job(world, base, "sides", data, parents=parents, fields=fields, batch_size=2, micro_tokens=20)
+    nothing: Any = None
+    replay = ReplayRows([Part(Dataset.from_list(held), "documents", nothing, nothing)], 3)
+    work = replace(work, replay=replay)
+    right: dict[str, Tensor] = {}
+    with stacked(base, work.spec.lora, parents) as model:
+        new = new_slice(model, work.spec.lora)
+
+        def loss(weights: Weights) -> Tensor:
+            own = torch.cat(example_losses(world, base, weights, held)).mean()
+            parent = definition.with_adapters(world.dense(base), parents)
+            kl = []
+            for row in held:
+                ids = torch.tensor([row["input_ids"]], device=world.device)
+                log_p, log_q = (
+                    definition.logits(w, base.model.config, ids)[0, :-1].log_softmax(-1) for w in (parent, weights)
+                )
+                kl.append((log_p.exp() * (log_p - log_q)).sum(-1))
+            right["kl"], right["ce"] = torch.cat(kl).mean(), own
+            return 0.5 * own + 2.0 * right["kl"]
+
+        _, gradients = defined_gradients(world, base, parents, new, loss)
+        accelerator = SimpleNamespace(autocast=lambda: autocast(world), scaler=None)
+
+        def moved(batch: dict[str, Any]) -> dict[str, Any]:
+            return {k: move(v, world.device) for k, v in batch.items()}
+
+        trainer = SimpleNamespace(model=model, accelerator=accelerator, _prepare_inputs=moved)
+        sides, tokens = Sides(work), sum(len(row["input_ids"]) - 1 for row in held)
+        with KernelCounter() as counter:
+            parts = [sides._pass(trainer, model, one, 0.5 / tokens, 2.0 / tokens) for one in sides._passes(held, 20)]
+        assert all(counter.forward.values()), f"fused kernels not used: {counter.forward}"
+        entropy, kl = (torch.stack(parts).sum(0) / tokens).tolist()
+        named = {name: p.grad for name, p in stack.trainable(model).items() if p.grad is not None}
+        ours = {name.removeprefix(PREFIX).removesuffix(".default.weight"): grad for name, grad in named.items()}
+        got = torch.cat([ours[name].flatten().double() for name in sorted(gradients)])
+    close(world, "gradient", got, torch.cat([gradients[name].flatten() for name in sorted(gradients)]))
+    world.note(f"CE {entropy:.5f} ({float(right['ce']):.5f}), KL {kl:.6f} ({float(right['kl']):.6f})")
+    assert abs(entropy - float(right["ce"])) < world.loss_tolerance
+    assert abs(kl / float(right["kl"]) - 1) < 10 * world.tolerance
+    outcome, _ = train(work)
+    first, last = outcome.history[0], outcome.history[-1]
+    world.note(f"a stage: KL {first['anchor_kl']:.2g}, then {last['anchor_kl']:.2g}")
+    assert abs(first["anchor_kl"]) < world.tolerance and last["anchor_kl"] > abs(first["anchor_kl"])
+    base.check_unchanged()
 
 
 @check
@@ -243,6 +306,66 @@ def _completions(
         rows_.append(torch.stack(sums).double())
     reference = of_completions(inputs["ref_per_token_logps"], inputs)
     return (reference * mask).sum(1).double(), rows_[0], rows_[1]
+
+
+@check
+def grpo_of_sequences_is_gspo(world: World) -> None:
+    """One ratio for a completion, clipped: the second step on the same completions has arXiv 2507.18071's loss."""
+    base = world.base("nf4")
+    parents = two_parents(base)
+    fields = {"rewards": [{"name": "format"}], "generations": 4, "max_completion_length": 5, "iterations": 2}
+    fields |= {"importance_sampling_level": "sequence", "epsilon": 0.005, "beta": 0.1}
+    sizes = {"batch_size": 8, "micro_tokens": 1024, "steps": 2}
+    work = job(world, base, "gspo", questions(world, 4), kind="grpo", parents=parents, fields=fields, **sizes)
+    wanted = [0.0, 0.0]
+
+    def look(trainer: Any) -> None:
+        compute = trainer.compute_loss
+
+        def spy(model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            new = _token_log_probs(world, base, [*parents, new_slice(trainer.model, work.spec.lora)], inputs)
+            wanted[trainer.state.global_step] += float(_gspo(inputs, new)) * len(new) / 8
+            return compute(model, inputs, *args, **kwargs)
+
+        trainer.compute_loss = spy
+
+    made = grpo.build
+    grpo.build = lambda *args: _sums  # type: ignore[assignment]
+    try:
+        outcome, _ = train(work, look=look)
+    finally:
+        grpo.build = made
+    got = [entry["loss"] for entry in outcome.history]
+    world.note(f"losses {got[0]:.5f}, {got[1]:.5f}; by definition {wanted[0]:.5f}, {wanted[1]:.5f}")
+    assert all(abs(one - right) < world.loss_tolerance for one, right in zip(got, wanted, strict=True))
+    assert abs(wanted[1] - wanted[0]) > 5 * world.loss_tolerance
+    base.check_unchanged()
+
+
+def _sums(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float]:
+    return [float(sum(ids)) for ids in completion_ids]
+
+
+def _token_log_probs(world: World, base: Base, adapters: Sequence[Adapter], inputs: dict[str, Tensor]) -> list[Tensor]:
+    found = []
+    for prompt, asked, ids, mask in zip(
+        *(inputs[f"{part}_{kind}"] for part in ("prompt", "completion") for kind in ("ids", "mask")), strict=True
+    ):
+        row = torch.cat([prompt[asked.bool()], ids[mask.bool()]])[None]
+        losses = definition.token_losses(defined(world, base, adapters, row), row)
+        found.append(-losses[0, int(asked.sum()) - 1 :].double())
+    return found
+
+
+def _gspo(inputs: dict[str, Any], new: list[Tensor]) -> Tensor:
+    old, ref = (of_completions(inputs[f"{name}_per_token_logps"], inputs).double() for name in ("old", "ref"))
+    losses = []
+    for one, before, parent, advantage in zip(new, old, ref, inputs["advantages"].double(), strict=True):
+        size = len(one)
+        ratio = (one - before[:size]).mean().exp()
+        kl = ((parent[:size] - one).exp() - (parent[:size] - one) - 1).mean()
+        losses.append(0.1 * kl - torch.min(ratio * advantage, ratio.clamp(0.995, 1.005) * advantage))
+    return torch.stack(losses).mean()
 
 
 @check

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unsloth_cpu.harness import check_names, report, run_worker, selected
 
-SLOW = {"recipe_runs", "eight_bit_optimizers"}
+SLOW = {"recipe_runs", "eight_bit_optimizers", "asking_a_benchmark_leaves_training_alone"}
 TESTS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in check_names()]
 
 

@@ -27,7 +27,8 @@ def print_attribution(result: Attribution) -> None:
             )
         print_table(table)
         without = {f"without {name}": scores[i] for name, scores in result.without.items()}
-        print_notes(notes({name: scores[i] for name, scores in result.prefixes.items()} | without))
+        shown = {name: scores[i] for name, scores in result.prefixes.items()} | without
+        print_notes(notes(shown, None, result.selected))
     changes = [judged.change for share in result.shares for judged in (share.step, share.kept)]
     figures = measured_in(score.unit for score in result.prefixes["base"])
     Out.print(
@@ -53,7 +54,8 @@ def print_dial(result: Dial) -> None:
     for i, score in enumerate(result.notches[0].scores):
         if text := floors_after(f"  {plain(score.task)}: ", score):
             Out.print(text)
-        print_notes(notes({f"{result.stage} x {n.factor:g}": n.scores[i] for n in result.notches}))
+        shown = {f"{result.stage} x {n.factor:g}": n.scores[i] for n in result.notches}
+        print_notes(notes(shown, None, dict.fromkeys(shown, result.selected)))
     changes = [judged.change for notch in result.notches for judged in notch.changes.values()]
     figures = measured_in(score.unit for score in result.notches[0].scores)
     Out.print(

@@ -100,6 +100,11 @@ def _sources(check: StageCheck) -> Table:
 
 def _print_left_out(check: StageCheck) -> None:
     assert check.selection is not None
+    for report in check.report.sources if check.report is not None else ():
+        if report.left_out:
+            Out.print(
+                f"  {plain(report.name)}: {counted(report.left_out, 'assistant turn')} without loss, as the rows say"
+            )
     for source in check.selection.sources:
         for reason, count in source.dropped.items():
             Out.print(f"  {plain(source.name)}: {counted(count, 'row')} left out: {plain(reason)}")

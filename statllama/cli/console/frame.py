@@ -27,6 +27,12 @@ FIGURES = (
     ("completions/clipped_ratio", "cut {:.0%}"),
     ("rewards/margins", "margin {:.3f}"),
     ("rewards/accuracies", "accuracy {:.0%}"),
+    ("holdout_loss", "held-out {:.3f}"),
+    ("holdout_accuracy", "held-out accuracy {:.0%}"),
+    ("task_score", "validated {:.1%}"),
+    ("replay_loss", "replay {:.4f}"),
+    ("anchor_kl", "anchor KL {:.2g}"),
+    ("anchor_coefficient", "x {:.3g}"),
     ("drift", "drift {:.3g}"),
     ("grad_norm", "|grad| {:.3g}"),
     ("learning_rate", "lr {:.2g}"),
@@ -124,7 +130,12 @@ def _left(state: RunState, activity: Activity, now: float) -> float | None:
 def spoken(activity: Activity) -> str:
     """Return an activity in words."""
     words = {"preparing": f"{activity.what} data", "scoring": activity.what, "writing": f"writing {activity.what}"}
-    words |= {"training": activity.what, "loading": activity.what, "waiting": f"waiting for {activity.what}"}
+    words |= {
+        "validating": f"validating {activity.what}",
+        "training": activity.what,
+        "loading": activity.what,
+        "waiting": f"waiting for {activity.what}",
+    }
     return visible(words[activity.kind])
 
 

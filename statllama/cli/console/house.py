@@ -15,6 +15,7 @@ from statllama.cli.console.next_commands import command_line
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, readable_bytes
 from statllama.cli.console.timing import clock
 from statllama.errors import UsageError
+from statllama.evaluation.chosen import Chosen
 from statllama.runs.house.clearing import at_work, stock_of
 from statllama.runs.house.inventory import size
 from statllama.runs.watch.at_work import at_work as who_works
@@ -119,8 +120,11 @@ def _state(store: Store, record: Mapping[str, Any] | None) -> tuple[str, ...]:
     if wrong := store.flaw(entry, contents=False):
         return (f"to run: {wrong}", "", "", "", entry.key[:SHORT])
     m = entry.manifest["metrics"]
+    steps = str(m["steps"] or "")
+    if (chosen := Chosen.of_metrics(m)) is not None:
+        steps = f"{chosen.step} of {chosen.of}, selected on {chosen.on}"
     loss = f"reward {m['reward']:.3f}" if "reward" in m else f"{m['loss']:.4f}" if "loss" in m else ""
-    return ("done", str(m["steps"] or ""), loss, entry.manifest["created"][:16], entry.key[:SHORT])
+    return ("done", steps, loss, entry.manifest["created"][:16], entry.key[:SHORT])
 
 
 def _bytes(store: Store, stock: Stock, live: Sequence[Lease], names: Sequence[str]) -> Table:

@@ -17,6 +17,7 @@ from statllama.cli.console.scores import print_scorecard
 from statllama.cli.console.terminal import Err, Out, counted, plain, print_path, readable_bytes, shortened
 from statllama.cli.console.timing import clock
 from statllama.errors import Interrupted
+from statllama.evaluation.chosen import spoken_choice
 from statllama.runs.forecast.outlook import taken_of
 from statllama.runs.subject import BASE
 from statllama.runs.watch.progress import Kind, RunProgress
@@ -141,6 +142,7 @@ class ConsoleReporter(RunProgress):
         for source in report.sources:
             notes = [f"{n} dropped ({reason})" for reason, n in source.dropped.items()]
             notes += [f"{source.truncated} cut"] if source.truncated else []
+            notes += [f"{counted(source.left_out, 'turn')} without loss"] if source.left_out else []
             Out.print(
                 f"  [dim]{spec.name} <- {plain(source.name)}: {source.examples:,} "
                 + (
@@ -172,7 +174,8 @@ class ConsoleReporter(RunProgress):
         self._last_line = now
         speed = f"{event.tokens_per_second:,.0f} tok/s  " if event.tokens_per_second else ""  # not of the first step
         figures = _rollouts(event.extra) + (
-            f"loss {event.loss:.4f}  |grad| {event.grad_norm:.3f}  lr {event.learning_rate:.2e}  {speed}"
+            f"loss {event.loss:.4f}  {_beside(event.extra)}|grad| {event.grad_norm:.3f}  "
+            f"lr {event.learning_rate:.2e}  {speed}"
             f"{memory(self.state.stages[event.stage])}"
         )
         run = f"; run: {left_of(self.state, self.clock())}" if len(self.state.stages) > 1 or self.state.tasks else ""
@@ -193,6 +196,8 @@ class ConsoleReporter(RunProgress):
         made = taken_of(entry.manifest).forecast
         told = f" (forecast {duration(made.usual)})" if made is not None and made.measured else ""
         where = f" on {plain(at)}" if (at := self.trained_by_workers.get(entry.key)) else ""
+        if chosen := spoken_choice(m):
+            Out.print(f"  {name}: {plain(chosen)}")
         Out.print(f"  {name} done in {duration(m['seconds'])}{told}{where}: {what}, adapter {readable_bytes(size)}")
 
     def stage_cached(self, name: str, entry: Entry) -> None:
@@ -239,6 +244,15 @@ class ConsoleReporter(RunProgress):
 
     def verifying(self, what: str) -> None:
         Out.print(f"  [dim]verifying: {plain(what)}[/]")
+
+    def releasing(self, stage: str, out: Path) -> None:
+        Out.print(f"[bold cyan]release of {plain(stage)}[/]")
+
+    def released(self, stage: str, out: Path, how: str) -> None:
+        if how == "cached":
+            print_path(f"[bold cyan]release of {plain(stage)}[/]: cached (", out, ")")
+        else:
+            print_path(f"  released: {plain(how)} in ", out)
 
     # ------------------------------------------------------------------ workers elsewhere
 
@@ -339,6 +353,12 @@ def _rollouts(figures: Mapping[str, float]) -> str:
     parts = [form.format(figures[name]) for name, form in shown if name in figures] if "reward" in figures else []
     parts += [f"cut {figures['completions/clipped_ratio']:.0%}"] if parts else []
     return "".join(f"{part}  " for part in parts)
+
+
+def _beside(figures: Mapping[str, float]) -> str:
+    """Return a step's figures of replay and anchor; empty without."""
+    shown = (("replay_loss", "replay {:.4f}"), ("anchor_kl", "KL {:.2g}"), ("anchor_coefficient", "x {:.3g}"))
+    return "".join(f"{form.format(figures[name])}  " for name, form in shown if name in figures)
 
 
 def _learned(metrics: Mapping[str, Any]) -> str:

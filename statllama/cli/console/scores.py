@@ -119,7 +119,8 @@ def _card_table(card: Scorecard, task: int, against: Sequence[str]) -> Table:
     for row in card.rows:
         cell = row.cells[task]
         changes = (text for other in against for text in change_cells(getattr(cell, f"from_{other}"), cell.unit))
-        table.add_row(plain(row.name), cell.unit.spoken(cell.value, cell.stderr), *changes)
+        name = f"{row.name} (selected on)" if cell.selected else row.name
+        table.add_row(plain(name), cell.unit.spoken(cell.value, cell.stderr), *changes)
     return table
 
 

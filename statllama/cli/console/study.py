@@ -11,11 +11,13 @@ from rich.table import Table
 from statllama.cli.console.frame import Part
 from statllama.cli.console.run import ConsoleReporter, stack_plan
 from statllama.cli.console.scores import _coloured, change_cells, print_comparison
+from statllama.cli.console.sweep import print_sweep
 from statllama.cli.console.terminal import Out, figure, new_table, plain, print_error, print_table
 from statllama.errors import StatllamaError
 from statllama.evaluation.unit import Unit
 from statllama.report import words
 from statllama.report.data import estimate_of
+from statllama.report.frontier import sentences
 from statllama.runs.study import StudyResult
 
 if TYPE_CHECKING:
@@ -104,6 +106,11 @@ def print_study(result: StudyResult) -> None:
     elif tasks and sum(p.label not in result.failed for p in result.pipelines) > 1:
         Out.print("[yellow]not compared:[/] no benchmark is scored for all pipelines")
     print_recipes(result)
+    if result.frontier is not None:
+        for sentence in sentences(result.frontier):
+            Out.print(plain(sentence))
+    if result.sweep is not None:
+        print_sweep(result.sweep)
     for name, error in result.failed.items():
         Out.print(f"[red]failed:[/] {plain(name)}: {plain(error.message.splitlines()[0])}")
 

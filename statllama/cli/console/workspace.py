@@ -18,6 +18,8 @@ from statllama.cli.console.terminal import (
     print_table,
     visible,
 )
+from statllama.config.stage import TrainingSpec
+from statllama.runs.replayed import protection_note
 
 if TYPE_CHECKING:
     from statllama.recipe import Recipe
@@ -49,6 +51,9 @@ def print_plan(recipe: Recipe, stages: Sequence[PlannedStage], measures: Mapping
         figures = [f"{n:,}" if n else "" for n in (measure.examples, measure.tokens, measure.steps)]
         table.add_row(stage.spec.name, stage.spec.type, parents, runs, plain(stage.why), *figures)
     print_table(table)
+    for spec in (stage.spec for stage in stages):
+        if isinstance(spec, TrainingSpec) and (note := protection_note(spec)):
+            Out.print(f"{plain(spec.name)} {plain(note)}")
     for name, held_out in ((name, measure.held_out) for name, measure in measures.items() if measure.held_out):
         Out.print(f"{plain(name)}: {held_out}")
     todo = [s for s in stages if not s.cached]

@@ -75,8 +75,8 @@ def as_messages(value: Any, name: str) -> tuple[Message, ...]:
     """Return the messages of a list of {role, content} objects, as OpenAI writes them. DataError names the message
     (from 1).
 
-    An assistant's message may have `tool_calls` in place of content; a tool's `tool_call_id` is not read, because the
-    answers come in the order of the calls.
+    An assistant's message may have `tool_calls` in place of content, and `train: false` or `weight: 0`; a tool's
+    `tool_call_id` is not read, because the answers come in the order of the calls.
     """
     found = decoded(value)
     if not is_list(found):
@@ -97,9 +97,27 @@ def _message(item: Any, place: str) -> Message:
             raise DataError(f"{place} has {key!r}, which is not supported", remedy="write it into `content`")
     try:
         content = "" if item.get("content") is None else as_text(item["content"], "content")
-        return Message(as_text(item["role"], "role"), content, as_calls(calls) if calls else ())
+        role = as_text(item["role"], "role")
+        return Message(role, content, as_calls(calls) if calls else (), is_learned(item, role))
     except DataError as error:
         raise DataError(f"{place}: {error.message}", remedy=error.remedy) from None
+
+
+def is_learned(item: Mapping[str, Any], role: str) -> bool:
+    """Return whether a message is learned, by its `train` (true or false) or `weight` (0 or 1, as OpenAI has it).
+
+    DataError for other values, for the two at odds, and for a turn to learn that is not the assistant's.
+    """
+    said = {name: item[name] for name in ("train", "weight") if item.get(name) is not None}
+    for name, value in said.items():
+        kinds = (bool,) if name == "train" else (int, float)
+        if not isinstance(value, kinds) or value not in (0, 1):
+            raise DataError(f"`{name}` is {value!r}, expected {'true or false' if name == 'train' else '0 or 1'}")
+    if len({bool(value) for value in said.values()}) == 2:
+        raise DataError(f"`train: {str(said['train']).lower()}` and `weight: {said['weight']:g}` contradict each other")
+    if said.get("train") and role != "assistant":
+        raise DataError(f"`train: true` on the {role} turn; only the assistant's turns are learned")
+    return all(said.values())
 
 
 def as_calls(value: Any) -> tuple[ToolCall, ...]:

@@ -5,7 +5,8 @@
               {"role": "assistant", "content": "2"}]}
 
 An assistant's message may call tools (`"tool_calls": [{"function": {"name": "mean", "arguments": "{}"}}]`, content
-null); what a tool answers is a message of role `tool`. The column `tools` says which there are.
+null); what a tool answers is a message of role `tool`. The column `tools` says which there are. One with
+`"train": false`, or with OpenAI's `"weight": 0`, is part of the context and carries no loss.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ OPTIONAL = ("tools",)
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """Return a Conversation in which every assistant turn is learned."""
+    """Return a Conversation in which every assistant turn is learned that does not say `train: false`."""
     return Conversation(as_messages(values["messages"], "messages"), tools=as_tools(values.get("tools")))
 
 

@@ -80,6 +80,11 @@ def answer_after(turns: Turns, prompt: Turns, name: str) -> str:
             f"{name} must be one assistant turn after the prompt; it is {roles}",
             remedy="move earlier turns into the prompt, and cut everything after the first answer that differs",
         )
+    if not turns[0].learned:
+        raise DataError(
+            f"{name} says `train: false` or `weight: 0`, but an answer that is compared is learned from",
+            remedy="remove the key, or the row",
+        )
     if turns[0].calls:
         raise DataError(f"{name} calls a tool; preferred answers are texts", remedy="remove the row")
     return turns[0].content

@@ -19,7 +19,17 @@ from typing import Any
 
 from statllama.config.source import SourceSpec
 from statllama.data.examples import Conversation, Message
-from statllama.data.formats._values import as_calls, as_text, as_tools, decoded, from_json, has_keys, is_list, kind_of
+from statllama.data.formats._values import (
+    as_calls,
+    as_text,
+    as_tools,
+    decoded,
+    from_json,
+    has_keys,
+    is_learned,
+    is_list,
+    kind_of,
+)
 from statllama.errors import DataError, near
 
 REQUIRED = ("conversations",)
@@ -39,7 +49,7 @@ ROLES = {
 
 
 def parse(values: Mapping[str, Any], source: SourceSpec) -> Conversation:
-    """Return a Conversation in which every assistant turn is learned."""
+    """Return a Conversation in which every assistant turn is learned that does not say `train: false`."""
     turns = as_turns(values["conversations"], "conversations")
     return Conversation(with_system(turns, values.get("system")), tools=as_tools(values.get("tools")))
 
@@ -79,8 +89,10 @@ def _turn(item: Any, place: str) -> Message:
         speaker, value = as_text(item["from"], "from"), item["value"]
         if speaker not in ROLES:
             raise DataError(f"unknown speaker {speaker!r}; {near(speaker, ROLES)}")
+        learned = is_learned(item, ROLES[speaker])
         if speaker == "function_call":
-            return Message("assistant", "", as_calls(from_json(value, "value") if isinstance(value, str) else value))
-        return Message(ROLES[speaker], as_text(value, "value"))
+            calls = as_calls(from_json(value, "value") if isinstance(value, str) else value)
+            return Message("assistant", "", calls, learned)
+        return Message(ROLES[speaker], as_text(value, "value"), learned=learned)
     except DataError as error:
         raise DataError(f"{place}: {error.message}", remedy=error.remedy) from None

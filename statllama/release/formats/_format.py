@@ -43,6 +43,10 @@ def _there() -> None:
     """Require nothing: the program that runs the form is always installed."""
 
 
+def _any(type_: str) -> None:
+    """Require nothing of a type: the user names none."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A release format: how its forms are ordered, written, verified and described.
@@ -80,6 +84,8 @@ class Format:
     """Yield the card's text on how to run what the release holds in this format, at least one artefact."""
     require_program: Callable[[], None] = _there
     """ExportError when the program that verifies it is not installed."""
+    require_type: Callable[[str], None] = _any
+    """UsageError for a type of numbers that there is not."""
     side_files: Callable[[Source, Sequence[Verified], Path, Any], Mapping[str, str]] = _nothing
     """Write further files beside the artefacts; called with what the release holds in this format, the release's folder
     and the tokenizer. Return {name: description}."""

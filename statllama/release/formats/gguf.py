@@ -65,6 +65,12 @@ def _require_program() -> None:
     require_llamacpp()
 
 
+def _require_type(type_: str) -> None:
+    from statllama.release.mixture import require_kind
+
+    require_kind(type_)
+
+
 def _checks(exam: Exam, artefact: Artefact) -> Iterator[Check]:
     """Compare it in real llama.cpp."""
     from statllama.release.forms import InLlamaCpp, file_form, rounded_activations, stored_type
@@ -158,5 +164,6 @@ FORMAT = Format(
     contents=_contents,
     use=_use,
     require_program=_require_program,
+    require_type=_require_type,
     side_files=_side_files,
 )

@@ -51,6 +51,12 @@ def _write(source: Source, order: Order, folder: Path, progress: Progress | None
     return (Artefact(NAME, NAME, place, order.type, notes=report.warnings),)
 
 
+def _require_type(type_: str) -> None:
+    from statllama.release.merged import torch_type
+
+    torch_type(type_)
+
+
 def _checks(exam: Exam, artefact: Artefact) -> Iterator[Check]:
     """Compare it in plain Transformers."""
     from statllama.release.bounds import BEHAVIOUR
@@ -96,4 +102,5 @@ FORMAT = Format(
     tags=(),
     contents=_contents,
     use=_use,
+    require_type=_require_type,
 )

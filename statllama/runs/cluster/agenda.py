@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from statllama.config.stage import TrainingSpec
-from statllama.runs.cluster.work import Work
+from statllama.errors import StatllamaError
+from statllama.runs.cluster.scoring import Scoring
+from statllama.runs.cluster.work import Kind, Work
 from statllama.runs.forecast.forecast import StageForecast
 from statllama.runs.plan import PlannedStage, rearranged
+from statllama.runs.releasing import Releases
 from statllama.runs.session import Session
 from statllama.runs.subject import BASE, StackRef
 from statllama.store import Entry
@@ -26,10 +30,13 @@ class Course:
     planned: Sequence[PlannedStage]
     seconds: Mapping[str, float] = field(default_factory=dict)
     """{stage: seconds that its training is forecast to take}."""
+    releases: Releases | None = None
+    """What of the recipe is to be released."""
     lacks: tuple[tuple[Work, frozenset[str]], ...] = ()
     """The works that are still to be done, in the recipe's order, each with the ids of those before it."""
 
     def __post_init__(self) -> None:
+        self.scoring = Scoring(self.session)
         self.lacks = tuple(self._works())
 
     @property
@@ -49,11 +56,17 @@ class Course:
         else:
             self.lacks = tuple((work, needs) for work, needs in self.lacks if work.id != done.id)
 
+    def give_up(self, work: Work, error: StatllamaError) -> None:
+        """Go on without a work on which no other hangs: a release."""
+        if self.releases is not None:
+            self.releases.failed[work.key] = error
+        self.lacks = tuple((one, needs) for one, needs in self.lacks if one.id != work.id)
+
     def holds(self, work: Work) -> bool:
         """Return whether the workspace has what the work was to publish."""
         session = self.session
-        if work.kind == "train":
-            return session.store.find("results", work.key) is not None
+        if work.kind in ("train", "release"):
+            return session.store.find(work.shelf, work.key) is not None
         if work.kind == "score":
             return session.scorer.entry(work.key) is not None
         assert work.stack is not None
@@ -69,7 +82,7 @@ class Course:
         A stage whose gates are not answered ends the list: they decide what later stages stand on.
         """
         trained: dict[str, str] = {}  # key: id of the work that trains it
-        yield from self._scores(StackRef(BASE, None), trained)
+        yield from self._scores(StackRef(BASE, None), trained, None)
         seen = {BASE}
         for stage in self.planned:
             if stage.entry is None:
@@ -79,9 +92,10 @@ class Course:
             for stack in (stage.parent, stage.stack) if stage.joined else (stage.stack,):
                 if stack.name not in seen:
                     seen.add(stack.name)
-                    yield from self._scores(stack, trained, drifts=stack.name == stage.spec.name)
+                    yield from self._scores(stack, trained, stage if stack.name == stage.spec.name else None)
             if self._undecided(stage):
                 return
+            yield from self._released(stage, trained)
 
     def _undecided(self, stage: PlannedStage) -> bool:
         """Return whether later stages must wait for this one's gates, or are not run for them."""
@@ -98,28 +112,46 @@ class Course:
             session.recipe,
             session.identity,
             stage=stage,
-            forecast=self.needs.get(name),
+            forecast=(needs := self.needs.get(name)),
+            least=0.0 if needs is None else needs.least,
+            wanted=0.0 if needs is None or needs.memory is None else needs.memory.high,
             devices=stage.spec.train.devices if isinstance(stage.spec, TrainingSpec) else 1,
             seconds=self.seconds.get(name),
             wait=session.wait,
         )
 
     def _scores(
-        self, stack: StackRef, trained: Mapping[str, str], drifts: bool = False
+        self, stack: StackRef, trained: Mapping[str, str], ends: PlannedStage | None
     ) -> Iterator[tuple[Work, frozenset[str]]]:
-        """Yield the works that score a stack, and with `drifts` measure it."""
+        """Yield the works that score a stack, and measure the drift of one that a stage `ends`."""
         session, scorer = self.session, self.session.scorer
         needs = frozenset(trained[key] for key in stack.keys if key in trained)
-        about = (session.recipe, session.identity)
-        for task, key in scorer.keys(stack).items():
-            if scorer.entry(key) is None and self._bring(key) is None:
-                yield Work("score", stack.name, key, *about, stack=stack, task=task, wait=session.wait), needs
-        asked = bool(session.recipe.evaluate.prompts) and (drifts or stack.name == BASE)
+        lacking = [(task, key) for task, key in scorer.keys(stack).items() if scorer.entry(key) is None]
+        room = self.scoring.least(stack, self.planned)
+
+        def work(kind: Kind, key: str, task: str = "", seconds: float | None = None) -> Work:
+            about = (session.recipe, session.identity)
+            more: dict[str, Any] = {"seconds": seconds, "least": room, "wanted": room, "wait": session.wait}
+            return Work(kind, stack.name, key, *about, stack=stack, task=task, **more)
+
+        for task, key in lacking:
+            if self._bring(key) is None:
+                yield work("score", key, task, self.scoring.seconds(task)), needs
+        asked = bool(session.recipe.evaluate.prompts) and (ends is not None or stack.name == BASE)
         moved, told = scorer.drift_protocol(stack), scorer.prompts_protocol(stack)
-        lacks_drift = drifts and scorer.known_drift(stack) is None and self._bring(digest(moved)) is None
+        lacks_drift = ends is not None and scorer.known_drift(stack) is None and self._bring(digest(moved)) is None
         if lacks_drift or (asked and scorer.known_answers(stack) is None and self._bring(digest(told)) is None):
             key = digest([moved, told if asked else None])
-            yield Work("measure", stack.name, key, *about, stack=stack, wait=session.wait), needs
+            seconds = None if asked or ends is None else self.scoring.drift(ends)
+            yield work("measure", key, seconds=seconds), needs
+
+    def _released(self, stage: PlannedStage, trained: Mapping[str, str]) -> Iterator[tuple[Work, frozenset[str]]]:
+        """Yield the works that write and verify the stage's releases. They wait for no score: the card comes later."""
+        session = self.session
+        for ask, stack in self.releases.asks(stage, self.planned) if self.releases is not None else ():
+            needs = frozenset(trained[key] for key in stack.keys if key in trained)
+            about = (stage.spec.name, ask.key, session.recipe, session.identity)
+            yield Work("release", *about, stack=stack, release=ask, wait=session.wait), needs
 
     def _bring(self, key: str) -> Entry | None:
         """Return a score that the workspace's mirror has, if it has a mirror."""

@@ -13,7 +13,7 @@ from statllama.runs.finding import Finding
 def check_cluster(workspace: Path, address: str) -> Iterator[Finding]:
     """Yield what each host of a cluster says: versions, clock, the workspace seen, written to and locked from there."""
     from statllama.runs.cluster.connection import connected
-    from statllama.runs.cluster.engine import survey
+    from statllama.runs.cluster.survey import survey
 
     odd: list[str] = []
     try:
@@ -22,10 +22,10 @@ def check_cluster(workspace: Path, address: str) -> Iterator[Finding]:
     except StatllamaError as error:
         yield Finding("cluster", "error", error.message, error.remedy)
         return
-    for host, faults in found:
-        if not faults:
-            yield Finding(f"host {host}", "ok", f"versions as here; it sees, writes and locks {workspace}")
-        for fault in faults:
-            yield Finding(f"host {host}", "error", fault.what, fault.remedy)
+    for told in found:
+        if not told.faults:
+            yield Finding(f"host {told.host}", "ok", f"versions as here; it sees, writes and locks {workspace}")
+        for fault in told.faults:
+            yield Finding(f"host {told.host}", "error", fault.what, fault.remedy)
     for text in odd:
         yield Finding("clock", "warning", text)

@@ -49,14 +49,6 @@ class ClusterGone(StatllamaError):
     """The cluster ended while a run was on it. What had been published is in the workspace."""
 
 
-def gone(address: str, why: str = "") -> ClusterGone:
-    """Return the error of a cluster that ended."""
-    return ClusterGone(
-        f"the cluster at {address} is gone{f': {why}' if why else ''}; finished work is in the workspace",
-        remedy="start it again, or leave out --address, and run the same command again to go on",
-    )
-
-
 @dataclass(frozen=True)
 class Connection:
     """A cluster that this process has joined as a driver."""
@@ -69,6 +61,18 @@ class Connection:
     def answers(self) -> bool:
         """Return whether its head still takes connections."""
         return _answers(*_parts(self.address))
+
+    def __str__(self) -> str:
+        return "this machine" if self.here else f"the cluster at {self.address}"
+
+    def gone(self, why: str = "") -> ClusterGone:
+        """Return the error of a cluster that ended."""
+        what = "Ray, which was started here for this command," if self.here else f"the cluster at {self.address}"
+        again = "" if self.here else "start it again, or leave out --address, and "
+        return ClusterGone(
+            f"{what} is gone{f': {why}' if why else ''}; finished work is in the workspace",
+            remedy=f"{again}run the same command again to go on",
+        )
 
 
 def require_ray() -> Any:

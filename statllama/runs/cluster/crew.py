@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
+from math import isfinite
 from typing import Any, Literal
 
 from statllama.errors import StatllamaError
+from statllama.runs.cluster.placement import Held, Need, Spot
 from statllama.runs.cluster.slot import Perform, Place, Seat, Slot
 from statllama.runs.cluster.work import Where, Work
 
@@ -28,8 +31,15 @@ class Terms:
 
     @property
     def resources(self) -> dict[str, float]:
-        """Return what a slot takes of the cluster."""
+        """Return what a slot takes of the cluster, memory apart."""
         return {"GPU": 1.0} if self.device == "GPU" else {"CPU": float(self.threads)}
+
+    def memory(self, spot: Spot) -> int:
+        """Return the bytes of its host's memory that a slot asks for. What a stage on a GPU needs of it, no forecast
+        says.
+        """
+        asked = spot.held[0][1].bytes
+        return int(asked) if self.device == "CPU" and isfinite(asked) else 0
 
 
 @dataclass(eq=False)
@@ -53,23 +63,39 @@ class Crew:
     answers: dict[int, Any] = field(default_factory=dict)
     asked_at: float = 0.0
     """The driver's clock when it asked its slots what they see."""
+    spot: Spot | None = None
+    """The cards that it was to have."""
+    pinned: bool = False
+    """Whether it waits for certain hosts."""
 
     @classmethod
-    def hired(cls, size: int, number: int, terms: Terms) -> Crew:
-        """Return a crew whose processes are being started and asked what they see."""
+    def hired(cls, spot: Spot, number: int, terms: Terms, pinned: bool) -> Crew:
+        """Return a crew whose processes are being started, at the spot, and asked what they see.
+
+        `pinned`: whether hosts differ. They are told to Ray by their ids: its `accelerator_type` is of a host's first
+        card, is the same for 40 GB and 80 GB, and knows no order.
+        """
         import ray
         from ray.util.placement_group import placement_group
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "num_cpus": 0}
         options |= {"num_gpus": 1} if terms.device == "GPU" else {"num_cpus": terms.threads}
-        group = placement_group([terms.resources] * size, strategy="PACK") if size > 1 else None
+        size, bundle, group = len(spot.held), terms.resources, None
+        if memory := terms.memory(spot):
+            options["memory"], bundle = memory, {**bundle, "memory": float(memory)}
+        if size > 1:
+            where = [_among(spot.hosts)] * size if pinned else None
+            group = placement_group([bundle] * size, strategy="PACK", bundle_label_selector=where)
+        elif pinned:
+            options["label_selector"] = _among(spot.hosts)
+            options["fallback_strategy"] = [{"label_selector": _among(hosts)} for hosts in spot.others]
         actors = []
         for rank in range(size):
             if group is not None:
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(group, rank)
             actors.append(ray.remote(Slot).options(**options).remote(*terms.arguments))
-        crew = cls(actors, group, number)
+        crew = cls(actors, group, number, spot=spot, pinned=pinned)
         crew.asked_at = time.time()
         crew.asked = {actor.look.remote(): rank for rank, actor in enumerate(actors)}
         return crew
@@ -78,6 +104,33 @@ class Crew:
     def size(self) -> int:
         """Return the number of its slots."""
         return len(self.actors)
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """Return its cards: those that were expected, until it has said which it was given."""
+        expected = self.spot.held if self.spot is not None else ()
+        if self.places is None:
+            return expected
+        return tuple(
+            (place.node, own if place.card is None or place.card.like(own) else place.card)
+            for place, (_, own) in zip(self.places, expected, strict=True)
+        )
+
+    def fits(self, work: Work) -> bool:
+        """Return whether its cards have what a work needs."""
+        need = need_of(work)
+        return self.size == need.devices and all(need.rank(card) is not None for _, card in self.held)
+
+    def can_start(self, there: Collection[str]) -> bool:
+        """Return whether a host that it waits for is there. Of one that is gone Ray would wait for ever."""
+        return not self.pinned or any(host in there for host in self.awaited)
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """Return the hosts on any of which it may start."""
+        assert self.spot is not None
+        others = self.spot.others if self.group is None else ()
+        return frozenset((*self.spot.hosts, *chain.from_iterable(others)))
 
     @property
     def where(self) -> Where:
@@ -124,7 +177,7 @@ class Crew:
 
     def rest(self) -> None:
         """Be free for another work."""
-        self.work, self.asked, self.since = None, {}, time.monotonic()
+        self.work, self.asked, self.answers, self.since = None, {}, {}, time.monotonic()
 
     def close(self) -> None:
         """End its processes, at once."""
@@ -140,28 +193,14 @@ class Crew:
                 remove_placement_group(self.group)
 
 
-def choose(idle: Sequence[Crew], free: int, work: Work) -> tuple[Crew | None, list[Crew]]:
-    """Return the idle crew that takes a work, None for a new one, and the idle ones to close for it.
+def need_of(work: Work) -> Need:
+    """Return what a work needs of a host."""
+    return Need(work.devices, work.least, max(work.least, work.wanted))
 
-    `free`: devices that no crew has. Best is a crew that has loaded the work's base; then a device that nobody has, so
-    that loaded bases stay; then a crew of the right size with another base; and a new one in place of idle ones, those
-    that have been idle longest.
-    """
-    fitting = sorted((crew for crew in idle if crew.size == work.devices), key=lambda crew: crew.since)
-    for crew in fitting:
-        if crew.base == work.base:
-            return crew, []
-    if work.devices <= free:
-        return None, []
-    if fitting:
-        return fitting[0], []
-    closing = []
-    for crew in sorted(idle, key=lambda crew: crew.since):
-        if free >= work.devices:
-            break
-        closing.append(crew)
-        free += crew.size
-    return None, closing
+
+def _among(hosts: Sequence[str]) -> dict[str, str]:
+    """Return Ray's selector of these hosts, by their ids."""
+    return {"ray.io/node-id": f"in({', '.join(hosts)})"}
 
 
 def why(exc: BaseException) -> str:

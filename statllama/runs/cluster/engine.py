@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from statllama.errors import Interrupted, UsageError
+from statllama.errors import Interrupted, TrainingError
 from statllama.model.precision import compute_type
 from statllama.runs.cluster.board import Board
-from statllama.runs.cluster.connection import ClusterGone, Connection, connected, gone
-from statllama.runs.cluster.crew import LINGER, Crew, Terms, choose, why
-from statllama.runs.cluster.nodes import Facts, Fault, Question, answered, asking, facts, faults, notes, require
+from statllama.runs.cluster.connection import ClusterGone, Connection, connected
+from statllama.runs.cluster.crew import LINGER, Crew, Terms, need_of, why
+from statllama.runs.cluster.nodes import Facts, Question, answered, asking, by_host, facts, faults, require
+from statllama.runs.cluster.placement import Choice, as_good, choose, possible
+from statllama.runs.cluster.refusals import require_devices, require_place
 from statllama.runs.cluster.slot import Perform, Place, UnexpectedError, shared_environment
-from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Told, Work
+from statllama.runs.cluster.survey import Gpus, Hosts, alive, survey
+from statllama.runs.cluster.work import Began, Ended, Heard, Lost, Told, Where, Work
+from statllama.train.memory import GIB
 
 PULSE = 2.0  # seconds between two looks at whether the cluster is there
 MISSED = 3  # looks in a row that it may miss
-ANSWER = 120.0  # seconds that a host gets to say what it sees: a process starts there
 LETTER = 10.0  # seconds in which what is there must come
 CROWDED = 30.0  # seconds until a work that waits for a device is told
 IDLE = 120.0  # seconds until an idle slot gives its device back
@@ -41,66 +45,28 @@ def connect(
     devices: int,
     note: Callable[[str], None],
     perform: Perform | None = None,
+    works: Sequence[Work] = (),
 ) -> Iterator[RayCluster]:
     """Join a cluster, or start one of this machine's devices, and check every host of it; yield it.
 
     `files`: what works read beside the workspace. `threads`: of each worker. `workers`: at most so many; None: as many
-    as there are devices. `devices`: the most that one work takes. `perform`: in place of `perform.perform`. UsageError
-    when there is no cluster, a host has other versions or does not see the files, or devices are too few.
+    as there are devices. `devices`: the most that one work takes. `perform`: in place of `perform.perform`. `works`:
+    those that are known. UsageError when there is no cluster, a host has other versions or does not see the files, or
+    devices are too few, or too small for one of the works.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with asking(workspace, files) as question, connected(address, max(cores, threads)) as connection:
         own = replace(facts(), compute=compute_type("auto"))
-        require(survey(question, own, note))
-        cluster = RayCluster(connection, question, own, threads, workers, note, perform)
-        cluster.require(devices)
+        told = survey(question, own, note)
+        require([(one.host, one.faults) for one in told])
+        gpus = {one.node: one.gpus for one in told}
+        cluster = RayCluster(connection, question, own, threads, workers, note, perform, gpus)
+        cluster.require(devices, works)
         cluster.note_fewer()
         try:
             yield cluster
         finally:
             cluster.close()
-
-
-def survey(question: Question, own: Facts, note: Callable[[str], None]) -> list[tuple[str, list[Fault]]]:
-    """Ask every host of the cluster what it sees; (host, what keeps it from working with the driver) of each."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    began, asked, found = time.time(), {}, list[tuple[str, list[Fault]]]()
-    for node in _nodes():
-        pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        look = ray.remote(facts).options(num_cpus=0, max_retries=0, scheduling_strategy=pinned)
-        asked[look.remote(question)] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-    waiting, deadline = list(asked), time.monotonic() + ANSWER
-    while waiting:
-        ready, waiting = ray.wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
-        if not ready:
-            break
-        found.append((asked[ready[0]], _answer(ready[0], question, own, began, note)))
-    late = Fault(f"it did not answer within {ANSWER:.0f} s", "see whether that host is well: ray status")
-    found += [(asked[each], [late]) for each in waiting]
-    return found
-
-
-def _answer(reference: Any, question: Question, own: Facts, began: float, note: Callable[[str], None]) -> list[Fault]:
-    import ray
-
-    ended = time.time()
-    try:
-        told = ray.get(reference)
-    except Exception as exc:
-        last = [line.strip() for line in str(exc).splitlines() if line.strip()][-1:]
-        remedy = f"pip install 'statllama[ray]=={own.statllama}' there, for the Python that Ray runs with"
-        return [Fault(f"it cannot load statllama as it is here: {last[0] if last else type(exc).__name__}", remedy)]
-    for text in notes(own, told, began, ended):
-        note(text)
-    return faults(own, told, began, ended, seen=answered(question, told))
-
-
-def _nodes() -> list[Mapping[str, Any]]:
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"]]
 
 
 class RayCluster:
@@ -115,6 +81,7 @@ class RayCluster:
         workers: int | None,
         note: Callable[[str], None],
         perform: Perform | None,
+        gpus: Mapping[str, Gpus],
     ) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -126,10 +93,12 @@ class RayCluster:
         beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         make = ray.remote(Board).options(num_cpus=0, max_concurrency=10_000, scheduling_strategy=beside)
         self._board = make.remote()
-        self._hosts = _nodes()
-        gpus = sum(node["Resources"].get("GPU", 0) for node in self._hosts)
+        with_gpus = any(node["Resources"].get("GPU", 0) for node in alive())
         arguments = (question, threads, shared_environment(), self._board)
-        self._terms = Terms("GPU" if gpus else "CPU", threads, arguments)
+        self._terms = Terms("GPU" if with_gpus else "CPU", threads, arguments)
+        self._hosts = Hosts(self._terms.device, threads, own.compute, gpus, note)
+        self._waiting: list[Work] = []
+        self._misplaced: Counter[str] = Counter()
         self._crews: list[Crew] = []
         self._news: list[Heard] = []
         self._seen = 0  # number of the next item of the board
@@ -139,25 +108,15 @@ class RayCluster:
 
     def devices(self) -> int:
         """Return the number of slots that the cluster has place for now."""
-        need = self._terms.resources[self._terms.device]
-        there = sum(int(node["Resources"].get(self._terms.device, 0) // need) for node in self._hosts)
+        there = sum(len(host.cards) for host in self._hosts.all)
         return there if self._workers is None else min(there, self._workers)
 
-    def require(self, devices: int) -> None:
-        """Raise UsageError when a work on so many devices could never start."""
-        if (there := self.devices()) >= devices:
-            return
-        at = "this machine" if self._connection.here else f"the cluster at {self._connection.address}"
-        if self._terms.device == "GPU":
-            what, remedy = f"{devices} GPUs", "start Ray on more hosts with GPUs"
-        else:
-            threads = self._terms.threads
-            what = f"{devices * threads} cores" + (f" ({threads} for each of {devices} devices)" if threads > 1 else "")
-            remedy = "start Ray on more hosts" if threads == 1 else "compute with fewer threads, which moves rounding: "
-            remedy += "" if threads == 1 else "OMP_NUM_THREADS=1 before the command"
-        limit = "" if self._workers is None else f" (--workers {self._workers})"
-        least = "; or lower `train.devices`" if devices > 1 else ""
-        raise UsageError(f"a stage needs {what} at once, and {at} has {there}{limit}", remedy=remedy + least)
+    def require(self, devices: int, works: Sequence[Work] = ()) -> None:
+        """Raise UsageError when a work on so many devices, or one of these, could never start."""
+        if self.devices() < devices:
+            require_devices(devices, self.devices(), self._workers, self._terms, str(self._connection))
+        for work in works:
+            require_place(work, self._hosts.all, self._workers, str(self._connection))
 
     def note_fewer(self) -> None:
         """Note that there are fewer devices than workers were asked for."""
@@ -169,27 +128,38 @@ class RayCluster:
         self._note(f"--workers {self._workers}: there is room for {there} at a time, since {takes}{more}")
 
     def room(self, work: Work) -> bool:
-        """Return whether a work could start now. StatllamaError when hosts left, and too few devices remain."""
-        there = self.devices()
-        busy = sum(crew.size for crew in self._crews if crew.work is not None)
-        if there < work.devices and not busy:
-            raise gone(
-                self._connection.address,
-                f"hosts have left, and {work} needs {work.devices} devices where {there} remain",
+        """Return whether a work could start now. StatllamaError when hosts left, and what remains is too little."""
+        idle = all(crew.work is None for crew in self._crews) and not self._hosts.asking
+        if (there := self.devices()) < work.devices and idle:
+            raise self._connection.gone(
+                f"hosts have left, and {work} needs {work.devices} devices where {there} remain"
             )
-        return busy + work.devices <= there
+        if self._waiting:  # works that were given a card of a mixed host that is too small for them
+            return False
+        if self._choice(work) is not None:
+            return True
+        if idle:
+            require_place(work, self._hosts.all, self._workers, str(self._connection))
+        return False
+
+    def _choice(self, work: Work) -> Choice[Crew] | None:
+        idle = [crew for crew in self._crews if crew.work is None]
+        busy = [crew for crew in self._crews if crew.work is not None]
+        return choose(need_of(work), work.base, self._hosts.all, idle, busy, self._workers)
 
     def submit(self, work: Work) -> None:
         """Start a work, on a slot that has its base, if one is free."""
-        idle = [crew for crew in self._crews if crew.work is None]
-        free = self.devices() - sum(crew.size for crew in self._crews)
-        crew, closing = choose(idle, free, work)
-        for each in closing:
+        choice = self._choice(work)
+        assert choice is not None, "there was room"
+        for each in choice.closing:
             self._close(each)
+        crew = choice.crew
         if crew is None:
+            assert choice.spot is not None
             self._require_head()  # without one Ray would wait for it here, for a minute, and then end this process
             taken = {crew.number for crew in self._crews}
-            crew = Crew.hired(work.devices, min(set(range(len(taken) + 1)) - taken), self._terms)
+            number = min(set(range(len(taken) + 1)) - taken)
+            crew = Crew.hired(choice.spot, number, self._terms, pinned=len(self._hosts.all) > 1)
             self._crews.append(crew)
         crew.work, crew.base = work, work.base
         if crew.places is not None:
@@ -222,9 +192,11 @@ class RayCluster:
         """
         self._stops += 1
         self._board.stop.remote()
+        self._news += [Ended(work.id, Where("", ""), 0.0, _unsaved()) for work in self._waiting]
+        self._waiting = []
         for crew in list(self._crews):
             if crew.work is not None and (crew.places is None or self._stops > 2):
-                self._news.append(Ended(crew.work.id, crew.where, 0.0, Interrupted("stopped before it was saved")))
+                self._news.append(Ended(crew.work.id, crew.where, 0.0, _unsaved()))
                 self._close(crew)
 
     def close(self) -> None:
@@ -256,7 +228,10 @@ class RayCluster:
             return
         if crew.places is None:
             self._check(crew, [crew.answers[rank] for rank in range(crew.size)])
-            self._begin(crew)
+            if crew.fits(crew.work):
+                self._begin(crew)
+            else:
+                self._misplace(crew)
         else:
             self._end(crew)
 
@@ -265,13 +240,40 @@ class RayCluster:
         ended = time.time()
         asked, own = crew.asked_at, self._own
         seen = [answered(self._question, place.facts) for place in places]
-        require(
-            [
-                (place.facts.host, faults(own, place.facts, asked, ended, seen=known))
-                for place, known in zip(places, seen, strict=True)
-            ]
-        )
+        told = [
+            (place.facts.host, faults(own, place.facts, asked, ended, seen=known))
+            for place, known in zip(places, seen, strict=True)
+        ]
+        require(by_host(told))
         crew.places = places
+
+    def _misplace(self, crew: Crew) -> None:
+        """Keep the work of a crew that was given too small a card for another one: of a host with several kinds of
+        cards Ray gives out the first. A single one stays, so that the next is given another card.
+        """
+        assert crew.work is not None
+        work, cards = crew.work, ", ".join(f"{card.kind} ({card.bytes / GIB:.1f} GiB)" for _, card in crew.held)
+        self._misplaced[work.id] += 1
+        if self._misplaced[work.id] > self.devices():
+            text = f"{work} needs {work.least / GIB:.1f} GiB of a GPU at least, and {crew.where} is {cards}"
+            remedy = "give each kind of card a host of its own in Ray: CUDA_VISIBLE_DEVICES before `ray start`"
+            self._news.append(Ended(work.id, crew.where, 0.0, TrainingError(text, remedy=remedy)))
+        else:
+            self._waiting.append(work)
+        if crew.size > 1:
+            self._close(crew)
+        else:
+            crew.rest()
+
+    def _place_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for work in waiting:
+            if self._choice(work) is not None:
+                self.submit(work)
+            elif self._hosts.asking or any(crew.work is not None for crew in self._crews):
+                self._waiting.append(work)
+            else:
+                self._news.append(Lost(work.id, Where("", ""), "the host with a card for it has left the cluster"))
 
     def _begin(self, crew: Crew) -> None:
         assert crew.work is not None
@@ -291,9 +293,14 @@ class RayCluster:
             self._relieve(crew)
 
     def _relieve(self, crew: Crew) -> None:
-        """Give an idle crew the work of one that waits for a device in vain, since others use the cluster."""
+        """Give an idle crew the work of one that has not started yet: on a larger card only where that waits for its
+        device in vain, since others use the cluster.
+        """
+        late = time.monotonic() - CROWDED
         for other in self._crews:
-            if other.work is not None and other.places is None and other.size == crew.size:
+            if other.work is None or other.places is not None or not crew.fits(other.work):
+                continue
+            if other.since < late or as_good(need_of(other.work), crew, other, self._hosts.all):
                 crew.work, crew.base = other.work, other.base
                 self._close(other)
                 self._begin(crew)
@@ -320,7 +327,7 @@ class RayCluster:
         try:
             next_, items = ray.get(asked, timeout=LETTER)
         except (RayError, GetTimeoutError) as exc:
-            raise gone(self._connection.address, f"the process that passes on messages: {why(exc)}") from exc
+            raise self._connection.gone(f"the process that passes on messages: {why(exc)}") from exc
         if waiting:
             self._poll = None
         first = next_ - len(items)
@@ -337,7 +344,7 @@ class RayCluster:
     def _gone(self) -> ClusterGone:
         """Return the error; workers whose processes are there yet are asked to save what they have."""
         self._board.stop.remote()
-        return gone(self._connection.address)
+        return self._connection.gone()
 
     def _watch(self) -> None:
         """Look after what nobody tells: a head that died, a group that hangs, a full cluster, idle slots."""
@@ -348,20 +355,33 @@ class RayCluster:
             return
         self._looked = now
         if self._connection.answers():
-            self._missed, self._hosts = 0, _nodes()
+            self._missed = 0
+            self._hosts.look()
         else:
             self._missed += 1
         if self._missed >= MISSED:
             raise self._gone()
+        self._place_waiting()
+        there = {host.id for host in self._hosts.all}
         for crew in list(self._crews):
-            if crew.work is None and now > crew.since + IDLE:
+            if crew.places is None and crew.work is not None and not crew.can_start(there):
+                self._lose(crew, "its host has left the cluster, or cannot be reached")
+            elif crew.work is None and now > crew.since + IDLE:
                 self._close(crew)
             elif crew.work is not None and crew.places is None and now > crew.since + CROWDED:
                 if crew.work.id not in self._crowd:
                     self._crowd.add(crew.work.id)
                     self._note(f"{crew.work} waits for a free device: others use the cluster")
+                beyond = [host for host in self._hosts.all if crew.pinned and host.id not in crew.awaited]
+                if possible(need_of(crew.work), beyond):  # a host has come, or others of ours have left a card there
+                    self._waiting.append(crew.work)
+                    self._close(crew)
             elif crew.over and now > crew.since + LINGER:
                 for actor in crew.missing():
                     ray.kill(actor)  # rank 0, or another, has ended: what the rest wait for does not come
                 self._end(crew)
                 self._close(crew)
+
+
+def _unsaved() -> Interrupted:
+    return Interrupted("stopped before it was saved")

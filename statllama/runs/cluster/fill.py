@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -69,7 +68,8 @@ class RayExecutor:
     def _cluster(self, courses: Sequence[Course], store: Store, reporter: Reporter) -> AbstractContextManager[Cluster]:
         from statllama.runs.cluster.engine import connect
 
-        most = max(work.devices for course in courses for work, _ in course.lacks)
+        works = {(work.devices, work.least): work for course in courses for work, _ in course.lacks}
+        most = max(devices for devices, _ in works)
         return connect(
             self.address,
             workspace=store.root,
@@ -78,6 +78,7 @@ class RayExecutor:
             workers=self.workers,
             devices=most,
             note=reporter.note,
+            works=list(works.values()),
         )
 
 
@@ -146,6 +147,8 @@ class Filling:
     _agenda: Agenda | None = None
     """What is left to do; None: to be found anew."""
     _urgent: dict[str, float] = field(default_factory=dict)
+    _smallest: float = 0.0
+    """The least memory that one of the agenda needs: where there is no room for that, there is for none."""
     _ready: list[Work] | None = None
     """Those of the agenda that wait for none, the most urgent first; None: to be found anew."""
 
@@ -171,16 +174,18 @@ class Filling:
             return False
         self._look()
         assert self._ready is not None
-        too_many = sys.maxsize  # of so many devices there is no room
+        no_room: list[tuple[int, float]] = []  # so many devices, of so many bytes
         for work in self._ready:
-            if work.id in self.running or work.devices >= too_many:
+            if work.id in self.running or any(work.devices >= n and work.least >= size for n, size in no_room):
                 continue
             if self.cluster.room(work):
                 self.running[work.id] = work
                 self.tries[work.id] += 1
                 self.cluster.submit(work)
-            elif (too_many := work.devices) == 1:
+            elif work.devices == 1 and work.least <= self._smallest:
                 break
+            else:
+                no_room.append((work.devices, work.least))
         return bool(self._ready)
 
     def _look(self) -> None:
@@ -188,6 +193,7 @@ class Filling:
         if self._agenda is None:
             self._agenda = Agenda.of_courses([course for course in self.courses if course.name not in self.failed])
             self._urgent = urgency(self._agenda.works, self._agenda.needs)
+            self._smallest = min((work.least for work in self._agenda.works.values()), default=0.0)
             self._ready = None
         if self._ready is None:
             self._ready = in_order(self._agenda.works, self._agenda.needs, self._urgent)
@@ -236,8 +242,8 @@ class Filling:
                 ),
             )
             return
-        if wanting and work.kind != "measure":
-            offer(wanting[0].session.store, "results" if work.kind == "train" else "scores", [work.key])
+        if wanting and work.kind in ("train", "score"):
+            offer(wanting[0].session.store, work.shelf, [work.key])
         for course in wanting:
             course.take(work)
         gated = any(course.session.recipe.evaluate.gates for course in wanting)
@@ -250,7 +256,7 @@ class Filling:
         while not course.holds(work):
             if self.stop.requested() or time.monotonic() > deadline:
                 return False
-            course.session.store.listed("results" if work.kind == "train" else "scores")
+            course.session.store.listed(work.shelf)
             if course.holds(work):
                 return True
             time.sleep(PATIENCE)
@@ -265,9 +271,8 @@ class Filling:
             self._lost_at[work.id], self.tries[work.id] = reached, 1
         self.reporter.lost(work, where, why)
         if self.tries[work.id] < TRIES:
-            self.reporter.note(
-                f"{self._called(work)}: its worker on {where} is gone ({why}); another goes on from its checkpoint"
-            )
+            then = "begins it again" if work.kind == "release" else "goes on from its checkpoint"
+            self.reporter.note(f"{self._called(work)}: its worker on {where} is gone ({why}); another {then}")
             return
         self._fail(
             work,
@@ -288,7 +293,10 @@ class Filling:
 
     def _fail(self, work: Work, error: StatllamaError) -> None:
         for course in self._wanting(work):
-            self.failed.setdefault(course.name, error)
+            if work.kind == "release":
+                course.give_up(work, error)
+            else:
+                self.failed.setdefault(course.name, error)
         self._agenda = None
 
     def _wanting(self, work: Work) -> list[Course]:

@@ -187,6 +187,14 @@ def apart(clock: float, began: float, ended: float) -> float:
     return min(0.0, clock - began) + max(0.0, clock - ended)
 
 
+def by_host(told: Sequence[tuple[str, Sequence[Fault]]]) -> list[tuple[str, list[Fault]]]:
+    """Return (host, its faults) of what processes told, several of which may be of one host."""
+    found: dict[str, dict[Fault, None]] = {}
+    for host, those in told:
+        found.setdefault(host, {}).update(dict.fromkeys(those))
+    return [(host, list(those)) for host, those in found.items()]
+
+
 def require(found: Sequence[tuple[str, Sequence[Fault]]]) -> None:
     """Raise UsageError that names each host with a fault, and how to mend all of them. `found`: (host, its faults)."""
     wrong = [(host, those) for host, those in found if those]

@@ -40,6 +40,9 @@ def perform(work: Work, desk: Desk, reporter: Reporter, stop: StopSignal, ranks:
     """Publish what the work is to publish; what the workspace has already is left as it is. Raises a StatllamaError."""
     require_identity(work.recipe.base, work.identity, desk.store.memory)
     loaded = desk.loaded(work, reporter)
+    if work.release is not None:
+        work.release.prepare(loaded)
+        return
     identity, wait = work.identity, work.wait
     session = Session(work.recipe, desk.store, reporter, stop, wait=wait, base=identity, loaded=loaded, ranks=ranks)
     if work.kind == "train":

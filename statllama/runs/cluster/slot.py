@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from statllama.errors import Interrupted, StatllamaError
-from statllama.model.precision import compute_type
+from statllama.model.precision import compute_type, has_cuda
 from statllama.runs.cluster.board import Item, RemoteReporter
 from statllama.runs.cluster.nodes import Facts, Question, facts
+from statllama.runs.cluster.placement import Card
 from statllama.runs.cluster.work import Work
 from statllama.runs.reporting import Reporter
 from statllama.runs.signals import StopSignal
@@ -52,6 +53,10 @@ class Place:
     address: str
     """Where a group could meet whose first rank it is."""
     process: int
+    node: str = ""
+    """Ray's id of the host."""
+    card: Card | None = None
+    """Its GPU, as torch sees it; None without one."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,11 @@ class Slot:
         """Return what the process sees, before it takes work."""
         import ray
 
-        ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        here = ray.get_runtime_context()
+        ids = here.get_accelerator_ids().get("GPU", [])
         told = replace(facts(self._question), compute=compute_type("auto"))
-        return Place(told, tuple(ids), _free_address(ray.util.get_node_ip_address()), os.getpid())
+        address = _free_address(ray.util.get_node_ip_address())
+        return Place(told, tuple(ids), address, os.getpid(), here.get_node_id(), _card() if ids else None)
 
     def work(self, work: Work, perform: Perform | None = None, seat: Seat | None = None) -> tuple[float, Any]:
         """Do a work; (seconds, the error as a value or None). `perform`: None is statllama's own."""
@@ -186,6 +193,16 @@ def _settle(threads: int, environment: Mapping[str, str]) -> None:
     os.environ |= {**environment, "OMP_NUM_THREADS": str(threads)}
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+def _card() -> Card | None:
+    """Return this process's GPU; None where torch sees none."""
+    if not has_cuda():
+        return None
+    import torch
+
+    found = torch.cuda.get_device_properties(0)
+    return Card(found.name, float(found.total_memory))
 
 
 def _free_address(host: str) -> str:

@@ -14,9 +14,20 @@ from statllama.store.canonical import digest
 if TYPE_CHECKING:
     from statllama.runs.forecast.forecast import StageForecast
     from statllama.runs.plan import PlannedStage
+    from statllama.store.workspace import Kind as Shelf
 
-Kind = Literal["train", "score", "measure"]
-"""Train a stage; score a stack on one benchmark; measure a stack's drift, and have it answer the user's prompts."""
+Kind = Literal["train", "score", "measure", "release"]
+"""Train a stage; score a stack on one benchmark; measure a stack's drift, and have it answer the user's prompts; write
+and verify a release of a stack.
+"""
+
+
+class Release(Protocol):
+    """See `releasing.Ask`."""
+
+    def prepare(self, loaded: Any) -> None:
+        """Publish its written and verified forms into the workspace. `loaded`: the base, a `Loaded`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,8 @@ class Work:
     """To train."""
     stack: StackRef | None = None
     """To score or to measure."""
+    release: Release | None = None
+    """To write and verify."""
     task: str = ""
     """Benchmark to score it on."""
     forecast: StageForecast | None = None
@@ -43,6 +56,10 @@ class Work:
     """Number of devices that it takes at once: GPUs, or sets of cores."""
     seconds: float | None = None
     """Forecast; None where nothing is known."""
+    least: float = 0.0
+    """Bytes of a device's memory without which it cannot run, by the forecast; 0 where nothing is known."""
+    wanted: float = 0.0
+    """Bytes that it takes if it can have them."""
     wait: bool = True
     """Whether to wait where another process, of another run, is at it."""
 
@@ -50,6 +67,12 @@ class Work:
     def id(self) -> str:
         """Return what it is told by: works of several recipes that publish one thing are one work."""
         return f"{self.kind}-{self.key}"
+
+    @property
+    def shelf(self) -> Shelf:
+        """Return the kind of entry that it publishes."""
+        shelves: dict[Kind, Shelf] = {"train": "results", "release": "releases"}
+        return shelves.get(self.kind, "scores")
 
     @property
     def base(self) -> str:
@@ -63,6 +86,8 @@ class Work:
             return f"train {self.name}"
         if self.kind == "score":
             return f"{self.name} on {self.task}"
+        if self.kind == "release":
+            return f"release of {self.name}"
         return f"drift of {self.name}" if self.stack is not None and self.stack.keys else f"answers of {self.name}"
 
 

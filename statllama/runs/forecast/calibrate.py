@@ -111,8 +111,10 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
     spec = stage.spec
     assert isinstance(spec, TrainingSpec)
     base, below = timing.loaded.base(spec.train.precision), below_of(stage, planned)
-    ranks, parents = Ranks.of(spec.lora.target_modules, spec.lora.r, below), _blank(base, below)
-    dataset, place = timing.prepare(spec).dataset, timing.place(spec.train.precision)
+    lora = spec.lora
+    ranks, parents = Ranks.of(lora.target_modules, lora.r, below, lora.layers), _blank(base, below)
+    prepared, place = timing.prepare(spec), timing.place(spec.train.precision)
+    dataset = prepared.dataset
     for quarters in QUARTERS:
         watch = _Watch(stop, time.monotonic())
         with timing.store.scratch() as folder, suppress(Interrupted), stop.deferred():
@@ -121,6 +123,7 @@ def _stage(timing: Timing, stage: PlannedStage, planned: Sequence[PlannedStage],
                 base=base,
                 parents=parents,
                 dataset=dataset,
+                left_out=prepared.report.left_out > 0,
                 data_kind=stage_module(spec.type).DATA_KIND,
                 folder=folder,
                 root=timing.recipe.root,
@@ -147,9 +150,10 @@ def _short(spec: TrainingSpec, quarters: int, rows: int) -> TrainingSpec:
             "batch_size": batch,
             "micro_tokens": max(1, spec.train.micro_tokens * quarters // 4),
             "checkpoint_every": 10**6,
+            "select": None,
         }
     )
-    return spec.model_copy(update={"train": train, "drift": None})
+    return spec.model_copy(update={"train": train, "drift": None, "replay": None, "anchor": None})
 
 
 def _steps(place: Place, spec: TrainingSpec, ranks: Ranks, watch: _Watch) -> Iterator[Sample]:

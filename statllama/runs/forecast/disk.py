@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.model.shape import Shape
-from statllama.train.memory import OPTIMIZER
+from statllama.train.memory import state_bytes
 
 HEADERS = 64 * 1024  # bytes beside the weights: configuration, manifest, history
 
@@ -34,12 +34,14 @@ def disk(shape: Shape, spec: StageSpec, steps: int, rows: float = 0.0, rank: int
 
     `rows`: bytes of its prepared data. `rank`: of a blend's adapter; a stage that trains has its own. A checkpoint is
     the slice and its optimizer's state; one more than `keep_checkpoints` is there while a new one is written, and with
-    a cap on drift each also holds the last slice within it.
+    a cap on drift or a selection each also holds the slice that it would publish.
     """
     if not isinstance(spec, TrainingSpec):
         return Disk(4 * shape.slice_parameters(rank, list(shape.matrices)) + HEADERS)
     train = spec.train
-    slice_ = shape.slice_parameters(spec.lora.r, [name for name in spec.lora.target_modules if name in shape.matrices])
-    one = slice_ * (4 + OPTIMIZER[train.optimizer] + 4 * (spec.drift is not None)) + HEADERS
+    modules = [name for name in spec.lora.target_modules if name in shape.matrices]
+    slice_ = shape.slice_parameters(spec.lora.r, modules, spec.lora.layers)
+    state = state_bytes(train.optimizer, spec.lora.r)
+    one = slice_ * (4 + state + 4 * spec.kept_slices) + HEADERS
     there = min(train.keep_checkpoints + 1, math.ceil(steps / train.checkpoint_every)) if steps else 0
     return Disk(4 * slice_ + HEADERS, there * one, rows)

@@ -14,6 +14,7 @@ import numpy as np
 from statllama.config.stage import TrainingSpec
 from statllama.data.budget import split, split_joined
 from statllama.data.lengths import Lengths, Numbers
+from statllama.data.replay import drawn
 from statllama.data.work import Work
 from statllama.stages import stage_module
 from statllama.train.steps import rows_come_again
@@ -34,9 +35,21 @@ class StageWork:
         """Return the sum."""
         return StageWork(self.trained + other.trained, self.read + other.read, self.steps + other.steps)
 
+    def __mul__(self, factor: float) -> StageWork:
+        """Return the counts of so many times the work, in as many steps."""
+        return StageWork(self.trained * factor, self.read * factor, self.steps)
 
-def expected(spec: TrainingSpec, rows: Lengths, steps: int, *, joined: bool, written: float = 1.0) -> StageWork:
-    """Return what `steps` optimizer steps over prepared rows compute.
+
+def expected(
+    spec: TrainingSpec,
+    rows: Lengths,
+    steps: int,
+    *,
+    joined: bool,
+    written: float = 1.0,
+    replay: Lengths | None = None,
+) -> StageWork:
+    """Return what `steps` optimizer steps over prepared rows compute. `replay`: of the rows that are replayed.
 
     `joined`: whether passes hold rows without padding (`packed_attention.joins_rows`). `written`: of a grpo stage, the
     mean length of completions as a share of the longest that is allowed; some reach it, so generation goes on to it.
@@ -52,13 +65,43 @@ def expected(spec: TrainingSpec, rows: Lengths, steps: int, *, joined: bool, wri
     read = trained * _reads(spec, known=known)
     if known:
         read += _reference(rows, spec.train.micro_tokens) * (_reads(spec, known=False) - _reads(spec, known=True))
-    return StageWork(trained, read, steps)
+    beside = _beside(spec, rows, sampled, steps, replay, joined)
+    return StageWork(trained, read, steps) + beside * (steps / len(sampled))
+
+
+def _beside(
+    spec: TrainingSpec,
+    rows: Lengths,
+    sampled: Sequence[Sequence[int]],
+    steps: int,
+    replay: Lengths | None,
+    joined: bool,
+) -> StageWork:
+    """Return what replay and anchor compute in the sampled steps; the anchor's parent reads what the policy trains
+    on.
+    """
+    budget, found = spec.train.micro_tokens, StageWork(Work(), Work(), 0)
+    for step, batch in zip(_sampled(steps), sampled, strict=True):
+        if replay is not None and spec.replayed:
+            items = drawn(spec.train.seed, len(replay), step, spec.replayed)
+            work = _passes(replay, items, budget, joined)
+            found += StageWork(work, work * (spec.anchored_on == "replay"), 0)
+        if spec.anchored_on == "own":  # of a pair the chosen answer: about half of the logits
+            work = _passes(Lengths(rows.tokens, rows.logits // rows.rows), batch, budget, joined)
+            found += StageWork(work, work, 0)
+    return found
 
 
 def _reads(spec: TrainingSpec, *, known: bool) -> int:
     """Return how many passes without gradients come with each one; `known`: where the reference is in the rows."""
     count = getattr(stage_module(spec.type), "reads", None)
     return int(count(spec, known)) if count else 0
+
+
+def _sampled(steps: int) -> list[int]:
+    """Return the numbers of at most `SAMPLED` of so many steps."""
+    found: list[int] = np.unique(np.linspace(0, steps - 1, min(steps, SAMPLED)).astype(int)).tolist()
+    return found
 
 
 def _batches(spec: TrainingSpec, rows: Lengths, steps: int) -> Iterator[Sequence[int]]:
@@ -68,13 +111,13 @@ def _batches(spec: TrainingSpec, rows: Lengths, steps: int) -> Iterator[Sequence
     draw = np.random.default_rng(spec.train.seed)
     in_order = getattr(stage_module(spec.type), "IN_ORDER", False)
 
-    def drawn() -> Numbers:
+    def shuffled() -> Numbers:
         return np.arange(count) if in_order else draw.permutation(count)
 
-    order, epoch = drawn(), 0
-    for step in np.unique(np.linspace(0, steps - 1, min(steps, SAMPLED)).astype(int)):
+    order, epoch = shuffled(), 0
+    for step in _sampled(steps):
         while step // per_epoch > epoch:
-            order, epoch = drawn(), epoch + 1
+            order, epoch = shuffled(), epoch + 1
         start = step % per_epoch * size
         yield order[start : start + size].tolist()
 

@@ -18,9 +18,18 @@ from statllama.model.shape import Shape, shape_of
 from statllama.runs.forecast.device import Device
 from statllama.runs.forecast.disk import Disk, disk
 from statllama.runs.forecast.figure import Figure
-from statllama.runs.forecast.remedies import Remedy, remedies
+from statllama.runs.forecast.remedies import Remedy, remedies, smallest
 from statllama.stages import stage_module
-from statllama.train.fit import Place, Rows, device_bytes, largest_budget, recomputed, setting_of, stage_need
+from statllama.train.fit import (
+    Place,
+    Rows,
+    device_bytes,
+    largest_budget,
+    needs_beside,
+    recomputed,
+    setting_of,
+    stage_need,
+)
 from statllama.train.memory import Pass, need
 from statllama.train.steps import steps_of
 
@@ -58,6 +67,8 @@ class StageForecast:
     """Whether a whole optimizer step fits as one pass."""
     asked: int = 0
     """`train.micro_tokens`."""
+    least: float = 0.0
+    """Bytes of the smallest device of this kind on which its smallest pass fits at worst."""
     remedies: tuple[Remedy, ...] = ()
     """What would make it fit, where it does not."""
     cached: bool = False
@@ -85,6 +96,7 @@ def forecast(
     shape = shape_of(body or {}, f"the base model {recipe.base.model}")
     backend = _backend(device, architecture_of(body or {}, recipe.base.model).unsloth)
     ranks: dict[str, int] = {}
+    with_rows = {one.key for one in planned if isinstance(one.spec, TrainingSpec) and one.spec.lora.token_rows}
     found: dict[str, StageForecast] = {}
     earlier = 0.0
     for stage in planned:
@@ -100,6 +112,7 @@ def forecast(
             quantization=recipe.base.quantization,
             compute=device.compute_type(spec.train.precision),
             below=sum(ranks[key] for key in stage.below),
+            rows_below=any(key in with_rows for key in stage.below),
         )
         made = _of_stage(shape, spec, place, device, prepare(spec))
         assert made.memory is not None
@@ -113,7 +126,8 @@ def forecast(
 def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, data: Prepared) -> StageForecast:
     known = lengths(data.dataset, stage_module(spec.type).DATA_KIND)
     joined = place.cuda and place.backend == "unsloth" and spec.type in ("cpt", "sft")
-    rows, steps = Rows.of(spec, known, joined=joined), steps_of(spec, len(data.dataset))
+    replay = None if data.replay is None else data.replay.lengths
+    rows, steps = Rows.of(spec, known, joined=joined, replay=replay), steps_of(spec, len(data.dataset))
     free = device.free
     again = recomputed(shape, spec, free, place, rows)
     budget = largest_budget(shape, spec, free, place, rows, again)
@@ -123,6 +137,8 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
     drawn = [need(setting, one, free - place.overhead.fixed).allocated for one in _drawn(spec, rows, used)]
     # Of so many steps the largest: half of all runs stay below it.
     usual = float(np.quantile(drawn, 0.5 ** (1 / max(1, steps)))) if drawn else worst.allocated
+    beside = needs_beside(setting, spec, rows, used, free - place.overhead.fixed)
+    usual = max([usual, *(one.allocated for one in beside)])
     high = device_bytes(worst.allocated, place)[1]
     low, middle = place.overhead.fixed + usual, device_bytes(min(usual, worst.allocated), place)[0]
     figure = Figure(middle, min(low, middle), high, *BASES[place.backend if place.cuda else "cpu"])
@@ -137,6 +153,7 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
         budget=budget,
         whole=budget >= rows.whole(spec),
         asked=spec.train.micro_tokens,
+        least=smallest(shape, spec, place, rows, free),
         remedies=remedies(shape, spec, place, rows, free),
     )
 

@@ -9,7 +9,7 @@ softmax are left out: they are a part of the speed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from statllama.data.work import Work
@@ -30,25 +30,33 @@ class Ranks:
     """{module: rank of the slice that trains}."""
     below: Mapping[str, int] = field(default_factory=dict)
     """{module: rank of all frozen slices together}."""
+    layers: Collection[int] | None = None
+    """Layers with a slice that trains, counted from 0; None: all. Frozen slices count as if they were in all."""
 
     @classmethod
-    def of(cls, targets: Iterable[str], rank: int, parents: Iterable[tuple[Iterable[str], int]] = ()) -> Ranks:
-        """Return the ranks of a slice on `targets`, on top of (modules, rank) of each parent."""
+    def of(
+        cls,
+        targets: Iterable[str],
+        rank: int,
+        parents: Iterable[tuple[Iterable[str], int]] = (),
+        layers: Collection[int] | None = None,
+    ) -> Ranks:
+        """Return the ranks of a slice on `targets` of these layers, on top of (modules, rank) of each parent."""
         below: dict[str, int] = {}
         for modules, parent in parents:
             for module in modules:
                 below[module] = below.get(module, 0) + parent
-        return cls(dict.fromkeys(targets, rank), below)
+        return cls(dict.fromkeys(targets, rank), below, layers)
 
     def under(self, below: Mapping[str, int]) -> Ranks:
         """Return these ranks on top of others."""
         names = dict.fromkeys((*below, *self.below))
-        return Ranks(self.new, {name: below.get(name, 0) + self.below.get(name, 0) for name in names})
+        return Ranks(self.new, {name: below.get(name, 0) + self.below.get(name, 0) for name in names}, self.layers)
 
 
 def forward(shape: Shape, ranks: Ranks, work: Work) -> float:
     """Return the operations of forward passes."""
-    return work.tokens * shape.layers * _layer(shape, ranks) + _attention(shape, work) + work.logits * _head(shape)
+    return work.tokens * _layers(shape, ranks) + _attention(shape, work) + work.logits * _head(shape)
 
 
 def training(shape: Shape, ranks: Ranks, work: Work, *, recomputes: bool = False) -> float:
@@ -57,24 +65,48 @@ def training(shape: Shape, ranks: Ranks, work: Work, *, recomputes: bool = False
     The logits are computed again in the backward pass, tile by tile, whatever is kept of the layers.
     """
     attention = _attention(shape, work)
-    layers = work.tokens * (shape.layers * _layer(shape, ranks) + _backward(shape, ranks, recomputes))
-    again = recomputes * (work.tokens * shape.layers * (_layer(shape, ranks) - _last(shape, ranks)) + attention)
-    return layers + again + attention * (1 + BACKWARD) + 3 * work.logits * _head(shape)
+    layers = work.tokens * (_layers(shape, ranks) + _backward(shape, ranks, recomputes))
+    again = recomputes * (work.tokens * (_layers(shape, ranks) - _last(shape, ranks)) + attention)
+    through = 1.0 if recomputes else (shape.layers - _first(ranks)) / shape.layers
+    return layers + again + attention * (1 + BACKWARD * through) + 3 * work.logits * _head(shape)
 
 
-def _layer(shape: Shape, ranks: Ranks) -> float:
-    """Return the operations a token of a layer's matrices forward."""
-    return sum(2 * n_in * n_out + 2 * _rank(ranks, name) * (n_in + n_out) for name, (n_in, n_out) in _sizes(shape))
+def _layers(shape: Shape, ranks: Ranks) -> float:
+    """Return the operations a token of all layers' matrices forward."""
+    return shape.layers * _frozen(shape, ranks) + _adapted(shape, ranks) * _new(shape, ranks)
+
+
+def _frozen(shape: Shape, ranks: Ranks) -> float:
+    """Return the operations a token of a layer's matrices forward, without the slices that train."""
+    return sum(
+        2 * n_in * n_out + 2 * ranks.below.get(name, 0) * (n_in + n_out) for name, (n_in, n_out) in _sizes(shape)
+    )
+
+
+def _new(shape: Shape, ranks: Ranks) -> float:
+    """Return the operations a token of a layer's slices that train, forward."""
+    return sum(2 * ranks.new.get(name, 0) * (n_in + n_out) for name, (n_in, n_out) in _sizes(shape))
+
+
+def _adapted(shape: Shape, ranks: Ranks) -> int:
+    """Return the number of layers with slices that train."""
+    return shape.layers if ranks.layers is None else len(ranks.layers)
+
+
+def _first(ranks: Ranks) -> int:
+    """Return the first layer with slices that train; no gradient goes below it."""
+    return 0 if ranks.layers is None else min(ranks.layers)
 
 
 def _backward(shape: Shape, ranks: Ranks, recomputes: bool) -> float:
     """Return the operations a token of all layers' matrices backward.
 
-    Slices below share the new one's matrices, so where it trains, their gradients are computed and dropped. With
-    recomputation the embedding's output is given a gradient, so nothing of the first layer is saved.
+    Slices below share the new one's matrices, so where it trains, their gradients are computed and dropped. The first
+    layer that trains passes no gradient on, unless with recomputation: there the embedding's output is given one.
     """
-    inputs = shape.layers * _layer(shape, ranks)
-    weights = shape.layers * sum(
+    passed = shape.layers - _first(ranks) * (not recomputes)
+    inputs = passed * _frozen(shape, ranks) + _adapted(shape, ranks) * _new(shape, ranks)
+    weights = _adapted(shape, ranks) * sum(
         2 * _rank(ranks, name) * (n_in + n_out) for name, (n_in, n_out) in _sizes(shape) if name in ranks.new
     )
     saved = sum(
@@ -84,9 +116,10 @@ def _backward(shape: Shape, ranks: Ranks, recomputes: bool) -> float:
 
 
 def _last(shape: Shape, ranks: Ranks) -> float:
-    """Return the operations a token of a layer's last product, which is not computed again: nobody reads it."""
-    rank, (n_in, n_out) = _rank(ranks, LAST), shape.matrices[LAST]
-    return 2 * n_out * (rank or n_in)
+    """Return the operations a token of each layer's last product, which is not computed again: nobody reads it."""
+    n_in, n_out = shape.matrices[LAST]
+    adapted, below = _adapted(shape, ranks), ranks.below.get(LAST, 0)
+    return 2 * n_out * (adapted * (_rank(ranks, LAST) or n_in) + (shape.layers - adapted) * (below or n_in))
 
 
 def _rank(ranks: Ranks, module: str) -> int:

@@ -11,6 +11,7 @@ from statllama.model.shape import Shape
 from statllama.train.fit import Place, Rows, choices, device_bytes, stage_need
 
 SHORTEST, LOWEST = 128, 4  # tokens and rank below which nothing is proposed
+ROUNDS = 40  # of `smallest`: each leaves 0.6 of the distance, at most
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ def least(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: floa
     """Return the worst case of a stage's smallest pass, that of its longest row or pair, in bytes."""
     need = stage_need(shape, spec, place, rows, rows.item(spec), choices(spec, place)[-1], free)
     return device_bytes(need.allocated, place)[1]
+
+
+def smallest(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: float) -> float:
+    """Return the bytes of the smallest device that `least` fits. `free`: of the one here.
+
+    Of Unsloth's loss it takes the less the less there is, at most half of that: so each round is nearer.
+    """
+    found = free
+    for _ in range(ROUNDS):
+        found = least(shape, spec, place, rows, found)
+    return found
 
 
 def remedies(shape: Shape, spec: TrainingSpec, place: Place, rows: Rows, free: float) -> tuple[Remedy, ...]:
@@ -75,7 +87,7 @@ def _recomputing(now: _Change) -> Iterator[_Change]:
 
 def _optimizer(now: _Change) -> Iterator[_Change]:
     spec, place, rows = now.spec, now.place, now.rows
-    if place.cuda and "8bit" not in spec.train.optimizer:
+    if place.cuda and spec.train.optimizer.startswith("adamw_torch"):
         changed = _trained(spec, optimizer="adamw_8bit")
         yield _Change(f"stages.{spec.name}.train.optimizer=adamw_8bit", changed, place, rows)
 

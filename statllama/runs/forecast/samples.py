@@ -150,7 +150,8 @@ def _of_stage(store: Store, place: Place, entry: Entry) -> Sample | None:
     if not work or not metrics["seconds"]:
         return None
     lora = manifest["config"]["lora"]
-    ranks = Ranks.of(lora["target_modules"], lora["r"], ranks_below(store, manifest["parents"]))
+    below = ranks_below(store, manifest["parents"])
+    ranks = Ranks.of(lora["target_modules"], lora["r"], below, lora.get("layers"))
     trained, read = Work.from_json(work["trained"]), Work.from_json(work["read"])
     cost = cost_of(place.shape, ranks, trained, read, units=metrics["steps"], recomputes=bool(work.get("recomputes")))
     return Sample(manifest["config"]["type"], cost, float(metrics["seconds"]), "manifest")

@@ -118,7 +118,7 @@ class Timing:
             return None
         place = self.place(spec.train.precision)
         samples = all_samples(self.store, place)
-        ranks = Ranks.of(spec.lora.target_modules, spec.lora.r, below)
+        ranks = Ranks.of(spec.lora.target_modules, spec.lora.r, below, spec.lora.layers)
         works = self.stage_work(spec)
         recomputes = self._recomputes(spec)
         low, usual, high = (
@@ -130,13 +130,21 @@ class Timing:
         return self._figure(spec.type, (low, usual, high), samples, place, last, rows * spec.train.max_length)
 
     def stage_work(self, spec: TrainingSpec) -> dict[str, StageWork]:
-        """Return {low, usual, high: what a stage computes}, from its prepared rows."""
-        data = self.prepare(spec).dataset
+        """Return {low, usual, high: what a stage computes}, from its prepared rows: its steps, and its validations as
+        if none ended it early.
+        """
+        prepared = self.prepare(spec)
+        data, replay = prepared.dataset, prepared.replay.lengths if prepared.replay is not None else None
         rows = lengths(data, stage_module(spec.type).DATA_KIND)
         joined = self.backend == "unsloth" and self.machine.gpu
         steps = steps_of(spec, len(data))
         shares = WRITTEN if spec.type == "grpo" else dict.fromkeys(ENDS, 1.0)
-        return {end: expected(spec, rows, steps, joined=joined, written=shares[end]) for end in ENDS}
+        found = {end: expected(spec, rows, steps, joined=joined, written=shares[end], replay=replay) for end in ENDS}
+        if spec.train.select is not None and spec.selects_on is not None:
+            times = spec.train.select.validations(steps)
+            for end, (work, _) in self.counted(spec.selects_on).items():
+                found[end] += StageWork(Work(), work * times, 0)
+        return found
 
     def _recomputes(self, spec: TrainingSpec) -> tuple[bool, bool, bool]:
         """Return whether activations are recomputed, at best, usually and at worst: `auto` decides on a GPU."""

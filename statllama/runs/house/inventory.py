@@ -157,6 +157,8 @@ def _entry(kind: Kind, path: Path, entry: Entry | None) -> Item:
     count = sum(file["bytes"] for file in files.values()) + (path / MANIFEST).stat().st_size
     if kind == "scores":
         return Item(place, _score(manifest), count, needs_of_score(manifest))
+    if kind == "releases":
+        return Item(place, f"verified release of {manifest.get('name')}", count, needs_of_score(manifest))
     if kind == "results":
         return Item(place, f"adapter {manifest.get('name')} of {manifest.get('recipe')}", count, frozenset({place}))
     sources = ", ".join(map(str, manifest.get("sources", ())))
@@ -195,6 +197,9 @@ def _work(store: Store, path: Path) -> Item:
         return replace(
             item, what=f"unfinished {_score(told)}" if told else "unfinished score", needs=needs_of_score(told)
         )
+    if kind == "releases":
+        what = f"unfinished release of {told['name']}" if "name" in told else "unfinished release"
+        return replace(item, what=what, needs=needs_of_score(told))
     return replace(item, what="unfinished data")
 
 

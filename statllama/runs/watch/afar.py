@@ -70,12 +70,12 @@ def tokens_of(spec: TrainingSpec, report: MixtureReport, steps: int) -> int | No
 
 
 def began(state: RunState, work: Work, where: Where, now: float) -> None:
-    """Note that a worker is at a work."""
+    """Note that a worker is at a work. A stage that is trained stays so while its scores are computed, several of them
+    at a time.
+    """
     stage = _stage(state, work)
     if stage is not None and work.kind == "train":
         stage.doing, stage.began, stage.where = "training", now, str(where)
-    elif stage is not None and stage.doing in ("done", "cached"):
-        stage.doing = "scoring"
 
 
 def told(state: RunState, work: Work, event: str, arguments: Sequence[Any], now: float) -> None:
@@ -99,25 +99,27 @@ def told(state: RunState, work: Work, event: str, arguments: Sequence[Any], now:
 def ended(state: RunState, work: Work, seconds: float, error: StatllamaError | None) -> None:
     """Note that a work has ended."""
     stage = _stage(state, work)
-    if stage is None:
+    if stage is None or work.kind != "train":
         return
-    if error is not None and work.kind == "train":
+    if error is not None:
         stage.doing = "failed"
-    elif stage.doing in ("training", "scoring"):
+    elif stage.doing == "training":
         stage.doing, stage.eta_seconds = "done", None
-        if work.kind == "train" and stage.seconds is None:
+        if stage.seconds is None:
             stage.seconds = seconds
 
 
 def lost(state: RunState, work: Work) -> None:
     """Note that the worker of a work is gone: it is begun again."""
     stage = _stage(state, work)
-    if stage is not None:
-        stage.doing = "waiting" if work.kind == "train" else "done"
+    if stage is not None and work.kind == "train":
+        stage.doing = "waiting"
 
 
 def _stage(state: RunState, work: Work) -> StageState | None:
     """Return the stage that a work trains or scores. Gates may have given it another key since it was planned."""
+    if work.kind == "release":
+        return None
     stage = state.stages.get(work.name)
     if work.kind == "train":
         stage = next((one for one in state.stages.values() if one.key == work.key), stage)

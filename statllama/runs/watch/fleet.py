@@ -16,7 +16,7 @@ from statllama.runs.subject import BASE
 class WorkState:
     """A work that a worker is at."""
 
-    kind: Literal["train", "score", "measure"]
+    kind: Literal["train", "score", "measure", "release"]
     name: str
     """Of the stage or stack, with its recipe's where that is needed."""
     task: str
@@ -56,6 +56,8 @@ class WorkState:
             return self.name
         if self.kind == "score":
             return f"{self.name} on {self.task}"
+        if self.kind == "release":
+            return f"release of {self.name}"
         return f"{'answers' if self.name.rpartition(':')[2] == BASE else 'drift'} of {self.name}"
 
     @property

@@ -23,13 +23,14 @@ AGAIN = 5.0
 """Seconds after which the time that is left is estimated anew, where nothing began or ended."""
 SHARE = 0.02
 """Share of the time that estimating may take."""
-_FIRST = {"train": "starts", "score": "starts", "measure": "measures"}
+_FIRST = {"train": "starts", "score": "starts", "measure": "measures", "release": "starts"}
 _DOING = {
     "busy": "{}",
     "preparing": "reads its data",
     "training": "trains",
     "scoring": "is scored",
     "exporting": "writes",
+    "verifying": "verifies",
 }
 
 

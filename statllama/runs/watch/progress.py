@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
-Kind = Literal["loading", "preparing", "scoring", "writing"]
+Kind = Literal["loading", "preparing", "scoring", "validating", "writing"]
 
 
 class RunProgress(Reporter):
@@ -189,6 +189,11 @@ class RunProgress(Reporter):
         finally:
             if stage is not None and before is not None:
                 stage.doing = before
+
+    @contextmanager
+    def validating(self, stage: str, on: str) -> Iterator[Callable[[int, int, str], None]]:
+        with self.active("validating", f"{stage} on {on}") as advance:
+            yield lambda done, total, _: advance(done, total)
 
     def scored(self, name: str, score: TaskScore) -> None:
         self.state.activity = None  # another process may have been waited for

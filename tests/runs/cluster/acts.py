@@ -7,11 +7,14 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from statllama.errors import TrainingError
+from statllama.runs.cluster.placement import Card
+from statllama.runs.cluster.slot import Place, Slot
 from statllama.runs.cluster.work import Began, Ended, Lost, Told
+from statllama.train.memory import GIB
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Act:
     id: str
     devices: int = 1
     base: str = "base"
+    least: float = 0.0
+    wanted: float = 0.0
+    kind: str = "train"
+
+    @property
+    def name(self) -> str:
+        return self.id
 
     @property
     def what(self) -> str:
@@ -30,11 +40,29 @@ class Act:
         return f"act {self.id}"
 
 
+def act(text: str) -> Act:
+    """Return the act that a text names, `look-1` or, with the GiB that it needs of a device, `look-1:40`."""
+    name, _, size = text.partition(":")
+    return Act(name, least=float(size or 0) * GIB, wanted=float(size or 0) * GIB)
+
+
+class OddSlot(Slot):
+    """Says that the first process of a workspace was given a small card, and each later one a large one."""
+
+    def look(self) -> Place:
+        seen = self._question.workspace / "seen"
+        first = not seen.exists()
+        seen.touch()
+        return replace(super().look(), card=Card("small" if first else "large", 1.0 if first else 3.0))
+
+
 def perform(work: Act, desk: Any, reporter: Any, stop: Any, ranks: Any = None) -> None:
     """In place of `perform.perform`; goes to the worker by value."""
     match work.what:
         case "look":
-            variables = {n: os.environ.get(n) for n in ("OMP_NUM_THREADS", "WORLD_SIZE", "CUDA_VISIBLE_DEVICES")}
+            variables = {
+                n: os.environ.get(n) for n in ("OMP_NUM_THREADS", "WORLD_SIZE", "CUDA_VISIBLE_DEVICES", "WHICH")
+            }
             main = threading.current_thread() is threading.main_thread()
             reporter.note({"pid": os.getpid(), "main": main, "torch": "torch" in sys.modules, **variables})
         case "flood":

@@ -28,7 +28,7 @@ def main(address: str, workspace: str, *wanted: str) -> int:
             there, Path(workspace), [], note=lambda text: print("note", text, flush=True), **options
         ) as cluster:
             print("connected", cluster.devices(), flush=True)
-            waiting = [acts.Act(name) for name in wanted]
+            waiting = [acts.act(name) for name in wanted]
             running: dict[str, acts.Act] = {}
             while waiting or running:
                 while waiting and cluster.room(waiting[0]):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from statllama.errors import UsageError
-from statllama.runs.cluster.connection import connected
+from statllama.runs.cluster.connection import Connection, connected
 from statllama.runs.cluster.engine import connect
 
 
@@ -80,3 +80,13 @@ def test_a_request_to_end_reaches_who_listened_before_ray() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM]
+
+
+def test_what_is_gone_and_how_to_go_on() -> None:
+    here, there = Connection("127.0.0.1:6379", here=True), Connection("10.0.0.1:6379", here=False)
+    assert str(here.gone()) == (
+        "Ray, which was started here for this command, is gone; finished work is in the workspace\n"
+        "  -> run the same command again to go on"
+    )
+    assert "the cluster at 10.0.0.1:6379 is gone: hosts have left; finished" in str(there.gone("hosts have left"))
+    assert "leave out --address" in str(there.gone())

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from statllama.runs.cluster.work import Where, Work
 from statllama.runs.reporting import Reporters
 from statllama.runs.study import StudyResult, run_study
 from statllama.runs.study_file import load_study
+from statllama.runs.watch import afar
 from statllama.runs.watch import live as live_module
 from statllama.runs.watch.at_work import at_work
 from statllama.runs.watch.fleet import Fleet, HostUse, WorkState
 from statllama.runs.watch.live import Live, LiveRecord, read_live
-from statllama.runs.watch.run_state import RunState
+from statllama.runs.watch.run_state import RunState, StageState
 from statllama.store import Holder, Store
 from statllama.store.leases import Lease
 from tests.benchmarks_for_tests import choice_task
@@ -161,6 +163,26 @@ def test_the_summary_counts_what_was_measured(seen: Seen) -> None:
     assert re.match(r"workers: 13 works and 1 that failed in [\d.]+ s", head)
     assert re.search(r"of GPU time on 3 GPUs, \d+ % busy, \d\.\d at a time\n    node-a.here: .* on 2 GPUs", seen.log)
     assert "1 worker lost: begun again from the last checkpoint" in seen.log
+
+
+def test_a_trained_stage_stays_so_while_it_is_scored(seen: Seen) -> None:
+    """By several workers at a time, of which one may be lost."""
+    for before, after in pairwise(seen.lives):
+        for name, live in before.items():
+            done = {stage for stage, state in live.state.stages.items() if state.doing == "done"}
+            assert all(after[name].state.stages[stage].doing == "done" for stage in done)
+    assert not any(
+        s.doing == "scoring" for lives in seen.lives for live in lives.values() for s in live.state.stages.values()
+    )
+    state = RunState(stages={"sft": StageState("sft", "sft", doing="done")})
+    score: Any = Work("score", "sft", "k" * 64, None, {}, task="letters")  # type: ignore[arg-type]
+    for change in (
+        lambda: afar.began(state, score, PLACES[0], 1.0),
+        lambda: afar.lost(state, score),
+        lambda: afar.ended(state, score, 1.0, None),
+    ):
+        change()
+        assert state.stages["sft"].doing == "done"
 
 
 def test_hours_are_seconds_times_devices() -> None:

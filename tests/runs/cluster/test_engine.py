@@ -12,6 +12,8 @@ import pytest
 
 from statllama.errors import Interrupted, StatllamaError, TrainingError, UsageError
 from statllama.recipe import load_recipe
+from statllama.release.of_recipe import ReleaseMaker
+from statllama.runs.cluster import crew
 from statllama.runs.cluster.fill import RayExecutor
 from statllama.runs.cluster.work import Ended, Lost, Told, Where, Work
 from statllama.runs.reporting import Reporter
@@ -136,14 +138,39 @@ def test_a_stop_reaches_the_workers_gently_and_a_second_one_at_once(joined: Path
 
 
 def test_a_run_on_ray_is_that_of_one_process(joined: Path, write_recipe: Callable[..., Path], tmp_path: Path) -> None:
-    """Two branches beside each other, each by the code of a run: equal adapters, byte for byte."""
-    path = write_recipe([stage("one", parents="base"), stage("two", "dpo", parents="base")])
+    """Two branches beside each other, each by the code of a run, and a release of one: equal, byte for byte."""
+    out = tmp_path / "released"
+    release = {"stage": "one", "out": str(out), "forms": ["adapter"]}
+    path = write_recipe([stage("one", parents="base"), stage("two", "dpo", parents="base")], release=[release])
     recipe, kept = load_recipe(path), Steps()
-    there = run(recipe, Store(tmp_path / "there"), kept, executor=RayExecutor(None, 2))
-    here = run(recipe, Store(tmp_path / "here"), Reporter())
+    there = run(recipe, Store(tmp_path / "there"), kept, executor=RayExecutor(None, 2), maker=ReleaseMaker())
+    by_workers = files_of(out.rename(tmp_path / "by-workers"))
+    here = run(recipe, Store(tmp_path / "here"), Reporter(), maker=ReleaseMaker())
     assert adapters(list(there.results.values())) == adapters(list(here.results.values()))
-    assert len(kept.began_) == len(kept.ended_) == 4  # and their drifts
+    assert files_of(out) == by_workers and "adapter/adapter_model.safetensors" in by_workers
+    assert len(kept.began_) == len(kept.ended_) == 5  # their drifts too
     assert kept.steps == {"train one": 6, "train two": 6}, "the last step of each was told"
+
+
+def test_a_worker_that_was_given_too_small_a_card_stays_and_another_takes_its_work(
+    joined: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """As on a host with several kinds of GPUs, of which Ray gives out the first."""
+    monkeypatch.setattr(crew, "Slot", acts.OddSlot)
+    with connect(tmp_path) as cluster:
+        heard = done(cluster, Act("look-1", least=2.0, wanted=2.0))["look-1"]
+        assert isinstance(heard[-1], Ended) and heard[-1].error is None
+        small = done(cluster, Act("look-2"))["look-2"]
+        assert notes(small)[0]["pid"] != notes(heard)[0]["pid"], "the first process takes what fits it"
+
+
+def files_of(release: Path) -> dict[str, bytes]:
+    """Return the contents of a release, without its card: that tells when each stage was trained, and how long. Workers
+    verify with all texts of the probe, this process in tests with a few (`_short_probe`).
+    """
+    timed = ("README.md", "SHA256SUMS", "verification.json")
+    found = {p.relative_to(release).as_posix(): p for p in release.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if name not in timed}
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ class Driver:
         """Wait for a line with this text, among all but the first `after` ones; the line."""
         deadline = time.monotonic() + seconds
         while not (found := [line for line in self.lines[after:] if text in line]):
-            assert time.monotonic() < deadline and self.reader.is_alive(), (text, self.lines)
+            assert time.monotonic() < deadline and self.reader.is_alive(), "\n".join([text, *self.lines])
             time.sleep(0.05)
         return found[0]
 
@@ -235,3 +235,42 @@ def test_a_host_with_other_code_is_refused_and_named(hosts: Hosts, tmp_path: Pat
     assert len(told) == 1 and "1 of 2 hosts of the cluster cannot take part" in told[0]
     assert "is other code than here" in told[0]
     assert not list((tmp_path / "w" / "locks").glob("probe-*"))
+
+
+def which(line: str) -> str:
+    """The host that a `look` tells of."""
+    return line.partition("'WHICH': '")[2].partition("'")[0]
+
+
+def test_works_go_to_hosts_with_the_memory_that_they_need(hosts: Hosts, tmp_path: Path) -> None:
+    """Cores of two hosts. Ray itself is asked for the memory, so others that use the cluster leave it alone."""
+    hosts.start(options={"num_cpus": 3, "memory": 2 * 2**30}, WHICH="small")
+    hosts.start(options={"num_cpus": 3, "memory": 8 * 2**30}, WHICH="large")
+    driver = Driver(hosts.address, tmp_path / "w", "look-1:4", "look-2:1.5", "look-4:3", "look-5:9")
+    assert which(driver.until("told|look-1")) == "large"
+    assert which(driver.until("told|look-2")) == "small"
+    assert which(driver.until("told|look-4")) == "large"
+    told = driver.rest(60)[-1]
+    assert "act look-5 needs 9.0 GiB of memory at least" in told and "has 2.0 GiB on" in told and "8.0 GiB on" in told
+
+
+def test_works_go_to_the_smallest_gpu_that_fits(hosts: Hosts, tmp_path: Path) -> None:
+    """GPUs that Ray is told of, and of which a tool in place of nvidia-smi tells."""
+    cards = {"large": ["NVIDIA H100 80GB HBM3, 81559"], "small": ["NVIDIA L4, 23034"] * 2}
+    for name, lines in cards.items():
+        (tool := tmp_path / name / "nvidia-smi").parent.mkdir()
+        tool.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+        tool.chmod(0o755)
+        path = f"{tool.parent}:{os.environ['PATH']}"
+        hosts.start(options={"num_cpus": 1, "num_gpus": len(lines)}, WHICH=name, PATH=path)
+    driver = Driver(hosts.address, tmp_path / "w", "look-1:5", "look-2:40", "endless-3:5", "look-4:40", "look-6:100")
+    assert "connected 3" in driver.until("connected")
+    seen = {act: driver.until(f"told|{act}") for act in ("look-1", "look-2", "look-4")}
+    assert [which(line) for line in seen.values()] == ["small", "large", "large"]
+    process = [line.partition("'pid': ")[2].partition(",")[0] for line in (seen["look-2"], seen["look-4"])]
+    assert process[0] == process[1], "the worker on the large card was kept for what needs it"
+    assert driver.process.poll() is None, "what fits nowhere is refused once nothing is under way"
+    driver.process.kill()
+    told = Driver(hosts.address, tmp_path / "w", "look-1:100").rest(60)[-1]
+    assert "act look-1 needs 100.0 GiB of a GPU at least" in told
+    assert "1 x NVIDIA H100 80GB HBM3 (79.6 GiB) on" in told and "2 x NVIDIA L4 (22.5 GiB) on" in told

@@ -15,10 +15,13 @@ from statllama.runs.cluster.fill import RayExecutor, chosen_executor
 from statllama.runs.cluster.work import Work
 from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
+from statllama.runs.session import Session
+from statllama.runs.signals import StopSignal
 from statllama.runs.study import run_study
 from statllama.runs.study_file import load_study
 from statllama.runs.targets import find_subject
 from statllama.store import Store
+from statllama.train.memory import GIB, MIB
 from tests.benchmarks_for_tests import choice_task
 from tests.conftest import conversations, stage, write_jsonl
 from tests.runs.cluster.workers import InProcess, Kept, adapters, lost, use
@@ -185,6 +188,25 @@ def test_without_waiting_a_worker_names_who_is_at_a_stage(
         pytest.raises(StoreError, match="is held by process"),
     ):
         runner.run(recipe, store, Kept(), wait=False, executor=RayExecutor())
+
+
+def test_what_works_need_and_take_is_forecast(recipe: Recipe, branched: Path, tmp_path: Path) -> None:
+    """Scores too, once one was measured here: then the longest chain is known before any has ended."""
+
+    def works(store: Store) -> dict[str, Work]:
+        changed = load_recipe(branched, ["stages.left.train.learning_rate=0.02"])
+        session = Session(changed, store, Reporter(), StopSignal())
+        return {str(work): work for work, _ in runner.prepared_course("x", session, plan(changed, store)).lacks}
+
+    before = works(Store(tmp_path / "w"))
+    assert before["left on letters"].seconds is None and before["drift of left"].seconds is None
+    for work in before.values():
+        assert 750 * MIB < work.least <= work.wanted < 3 * GIB, "what a process takes before its first tensor, and more"
+    assert before["train left"].least > before["base on letters"].least
+    runner.run(recipe, Store(tmp_path / "w"), Reporter())
+    after = works(Store(tmp_path / "w"))
+    assert set(after) == {"train left", "left on letters", "drift of left"}
+    assert all(work.seconds is not None and 0 < work.seconds < 60 for work in after.values())
 
 
 def test_who_runs_the_stages(recipe: Recipe, branched: Path) -> None:

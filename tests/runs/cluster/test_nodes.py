@@ -15,7 +15,7 @@ import pytest
 
 from statllama.errors import UsageError
 from statllama.runs.cluster import nodes
-from statllama.runs.cluster.nodes import Facts, Question, apart, asking, facts, faults, notes, require
+from statllama.runs.cluster.nodes import Facts, Fault, Question, apart, asking, by_host, facts, faults, notes, require
 
 
 @pytest.fixture
@@ -150,3 +150,13 @@ def test_all_that_is_wrong_is_one_error(own: Facts) -> None:
     assert lines[0] == "2 of 3 hosts of the cluster cannot take part in this run:"
     assert [line.partition(":")[0] for line in lines[1:5]] == ["  a (10.0.0.1)"] * 2 + ["  c"] * 2
     assert sum("pip install" in line for line in lines[5:]) == 2, "each remedy once"
+
+
+def test_a_host_with_several_processes_of_a_group_is_one_host() -> None:
+    clock = Fault("its clock is 40 s ahead", "set it")
+    told = by_host([("a", [clock]), ("a", [clock]), ("b", [])])
+    assert told == [("a", [clock]), ("b", [])]
+    with pytest.raises(UsageError, match="1 of 2 hosts of the cluster cannot"):
+        require(told)
+    with pytest.raises(UsageError, match=r"^the host of the cluster cannot"):
+        require(by_host([("a", [clock]), ("a", [clock])]))

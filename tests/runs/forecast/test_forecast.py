@@ -12,7 +12,7 @@ import pytest
 from statllama.data.lengths import Lengths
 from statllama.model.shape import Shape
 from statllama.runs.forecast.disk import HEADERS, disk
-from statllama.runs.forecast.remedies import least, remedies
+from statllama.runs.forecast.remedies import least, remedies, smallest
 from statllama.stages import stage_module
 from statllama.store import Store
 from statllama.train.fit import Place, Rows, largest_budget
@@ -103,6 +103,19 @@ def test_a_shorter_row_is_foreseen_with_the_larger_share_of_answers_that_it_may_
     found = remedies(LLAMA_3B, stage_, place, known(512), free)
     (cut,) = [one for one in found if one.settings == ("stages.s.train.max_length=256",)]
     assert least(LLAMA_3B, stage_, place, known(256), free) <= cut.worst
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "grpo"])
+@pytest.mark.parametrize(
+    "place", [Place(), Place(backend="transformers"), Place(cuda=False, compute="float32")], ids=str
+)
+@pytest.mark.parametrize("free", [4, 140])
+def test_the_smallest_device_fits_one_row_and_a_smaller_one_none(kind: str, place: Place, free: float) -> None:
+    """Whatever device asks: Unsloth's loss takes more on a larger one."""
+    one, rows = spec(kind, length=2048), Rows(2048)
+    found = smallest(LLAMA_3B, one, place, rows, free * GIB)
+    assert largest_budget(LLAMA_3B, one, 1.001 * found, place, rows) > 0
+    assert largest_budget(LLAMA_3B, one, 0.999 * found, place, rows) == 0
 
 
 def test_no_advice_where_it_fits_and_a_smaller_base_where_nothing_helps() -> None:

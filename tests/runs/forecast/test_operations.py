@@ -83,20 +83,27 @@ def adapters(model: Any, modules: tuple[str, ...], rank: int) -> Adapter:
     return Adapter(slices)
 
 
+ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
 @pytest.mark.parametrize("recomputes", [False, True])
 @pytest.mark.parametrize(
-    ("targets", "parents"),
+    ("targets", "parents", "layers"),
     [
-        (("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), []),
-        (("q_proj", "v_proj"), []),
-        (("q_proj", "v_proj", "up_proj"), [(("q_proj", "up_proj", "down_proj"), 3), (("q_proj",), 2)]),
+        (ALL, [], None),
+        (("q_proj", "v_proj"), [], None),
+        (("q_proj", "v_proj", "up_proj"), [(("q_proj", "up_proj", "down_proj"), 3), (("q_proj",), 2)], None),
+        (ALL, [(("q_proj", "up_proj", "down_proj"), 3)], (1, 3)),
     ],
 )
-def test_matrices_as_torch_counts_them(targets: tuple[str, ...], parents: list[Any], recomputes: bool) -> None:
+def test_matrices_as_torch_counts_them(
+    targets: tuple[str, ...], parents: list[Any], layers: tuple[int, ...] | None, recomputes: bool
+) -> None:
     """Exactly, but for attention and the logits: torch's math has all pairs, no second computation, one head pass."""
-    model = make_llama(320, attn_implementation="eager", tie_word_embeddings=True)
+    depth = {} if layers is None else {"num_hidden_layers": 4}
+    model = make_llama(320, attn_implementation="eager", tie_word_embeddings=True, **depth)
     shape = shape_of(model.config.to_dict(), "it")
-    lora = LoraSpec(r=5, alpha=5.0, target_modules=targets)
+    lora = LoraSpec(r=5, alpha=5.0, target_modules=targets, layers=layers)
     below = [adapters(model, modules, rank) for modules, rank in parents]
     peft = stack.attach(model.requires_grad_(False), lora, below, 0)
     if recomputes:
@@ -106,11 +113,13 @@ def test_matrices_as_torch_counts_them(targets: tuple[str, ...], parents: list[A
     rows, length = 3, 24
     ids = torch.randint(6, 320, (rows, length))
     work = Work.of_rows(rows, length)
-    ranks = Ranks.of(targets, 5, parents)
+    ranks = Ranks.of(targets, 5, parents, layers)
+    through = shape.layers - (0 if layers is None or recomputes else layers[0])  # layers with a backward pass
     attention = 4 * work.pairs * shape.heads * shape.head_dim * shape.layers
     head = 2 * work.logits * shape.vocab * shape.hidden
     ours = training(shape, ranks, work, recomputes=recomputes)
-    ours += attention * ((3 + recomputes) - 0.5 * (3.5 + recomputes)) - head
+    backward = through / shape.layers
+    ours += attention * ((1 + 2 * backward + recomputes) - 0.5 * (1 + 2.5 * backward + recomputes)) - head
     # The first layer's keys have no gradient where k does not train; and the angles of the rotation are a product, too.
     ours -= 0 if recomputes or "k_proj" in targets else attention / shape.layers / 2
     angles = shape.head_dim * length

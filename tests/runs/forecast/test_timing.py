@@ -78,6 +78,23 @@ def test_a_stage_computes_what_was_expected(kind: str, epochs: int, write_recipe
     assert work["started_seconds"] > 0 and not work["recomputes"]
 
 
+@pytest.mark.parametrize(("kind", "on"), [("sft", "replay"), ("dpo", "own")])
+def test_replay_and_anchor_are_counted(kind: str, on: str, write_recipe: Write, tmp_path: Path) -> None:
+    """Trained on, and read once more by the parent: as much as the run counts."""
+    source = {"path": "cpt.jsonl", "format": "text"}
+    sides = {"replay": {"data": [source], "share": 0.5, "train_on": "all"}, "anchor": {"on": on, "coefficient": 1.0}}
+    path = write_recipe([{**stage("one", kind, train=TRAIN | {"epochs": 1.0}), **sides}])
+    unequal(kind, tmp_path, rows=22)
+    unequal("cpt", tmp_path, rows=9)
+    session, stages = opened(path, tmp_path / "w")
+    made = session.timing.stage_work(stages[0].spec)["usual"]
+    work = manifest_of(run(path, tmp_path / "w")["one"])["metrics"]["work"]
+    for ours, theirs in ((made.trained, work["trained"]), (made.read, work["read"])):
+        assert ours.tokens == pytest.approx(theirs["tokens"], rel=0.15)
+        assert ours.passes == pytest.approx(theirs["passes"], rel=0.25)
+        assert ours.logits == pytest.approx(theirs["logits"], rel=0.15)
+
+
 def test_generation_lies_within_its_range(write_recipe: Write, tmp_path: Path) -> None:
     write_jsonl(
         tmp_path / "grpo.jsonl", [{"prompt": f"{'what is ' * (i % 4 + 1)}{i}", "answer": "7"} for i in range(9)]

@@ -1,0 +1,76 @@
+"""What a recipe's stages cannot select their best step on, each with the line that would let them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from statllama.config.evaluate import EvaluateSpec
+from statllama.config.holdout import UNSCORED, holds_out
+from statllama.config.selection import OWN, PREFIX, SelectSpec
+from statllama.config.source import SourceSpec
+from statllama.config.stage import StageSpec, TrainingSpec
+from statllama.config.yaml_lines import Path_, line_of
+from statllama.errors import Problem, near
+
+Fault = tuple[str, str | None]
+"""What is wrong, and the remedy."""
+
+
+def selection_problems(
+    evaluate: EvaluateSpec, stages: Sequence[tuple[int, StageSpec]], lines: Mapping[Path_, int]
+) -> list[Problem]:
+    """Return the selections on hold-outs and benchmarks that the recipe does not have."""
+    trained = {stage.name: stage for _, stage in stages if isinstance(stage, TrainingSpec)}
+    problems = []
+    for i, stage in stages:
+        select = stage.train.select if isinstance(stage, TrainingSpec) else None
+        if select is not None and (fault := _fault(trained[stage.name], select, trained, evaluate)):
+            at = line_of(("stages", i, "train", "select", "on"), lines)
+            problems.append(Problem(f"stages[{i}].train.select.on (stage {stage.name})", fault[0], at, fault[1]))
+    return problems
+
+
+def _fault(
+    stage: TrainingSpec, select: SelectSpec, trained: Mapping[str, TrainingSpec], evaluate: EvaluateSpec
+) -> Fault | None:
+    """Return what is wrong with a stage's `select.on`; None where nothing is."""
+    name = select.holdout
+    if name is None:
+        return None if select.on in evaluate.tasks else _no_benchmark(select.on, trained, evaluate)
+    if select.on == OWN:
+        if stage.type == UNSCORED:
+            task = evaluate.tasks[0] if evaluate.tasks else "TASK"
+            message = f"a {UNSCORED} stage holds no rows out: it is given questions alone, which have no loss"
+            return message, f"name a benchmark of `evaluate.tasks`, as in `select: {{on: {task}}}`"
+        return None if holds_out(stage) else _holds_nothing(stage)
+    held = [*(one.name for one in trained.values() if holds_out(one)), *evaluate.holdouts]
+    if name in held:
+        return None
+    if name in trained and trained[name].type != UNSCORED:
+        return _holds_nothing(trained[name])
+    message = f"no hold-out {name!r}: {near(name, held)}" if held else f"the recipe has no hold-out {name!r}"
+    return message, f"write `evaluate: {{holdouts: {{{name or 'NAME'}: {{path: FILE}}}}}}`, or name one that is there"
+
+
+def _holds_nothing(stage: TrainingSpec) -> Fault:
+    line = f"data: [{{{_place(stage.data[0])}, holdout: 0.05}}]"
+    return (
+        f"stage {stage.name} holds no rows out",
+        f"write `{line}` in stage {stage.name} (or --set stages.{stage.name}.data.0.holdout=0.05)",
+    )
+
+
+def _place(source: SourceSpec) -> str:
+    if source.path is not None:
+        return f"path: {source.path}"
+    return f"hub: {source.hub}" if source.hub is not None else "problems: {...}"
+
+
+def _no_benchmark(on: str, trained: Mapping[str, TrainingSpec], evaluate: EvaluateSpec) -> Fault:
+    names = [OWN, *(PREFIX + one.name for one in trained.values() if holds_out(one)), *evaluate.tasks]
+    names += [PREFIX + name for name in evaluate.holdouts]
+    return (
+        f"{on!r} is neither a hold-out nor a benchmark of `evaluate.tasks`: {near(on, names)}",
+        f"for the stage's own held-out rows write `select: {{on: {OWN}}}`; a benchmark is named in `evaluate: {{tasks: "
+        f"[{', '.join((*evaluate.tasks, on))}]}}`",
+    )
