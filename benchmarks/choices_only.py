@@ -28,7 +28,8 @@ from common import report
 
 from statllama.config.benchmarks import TaskFile, chosen_tasks, read_task
 from statllama.errors import StatllamaError, UsageError
-from statllama.evaluation.paired import clustered_error, paired_change, sums_of
+from statllama.evaluation.clusters import clustered_error, sums_of
+from statllama.evaluation.paired import paired_change
 from statllama.evaluation.scores import TaskScore
 from statllama.runs.loaded import Loaded
 from statllama.runs.reporting import Reporter

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from common import report
 
-from statllama.evaluation.paired import clustered_error, sums_of
+from statllama.evaluation.clusters import clustered_error, sums_of
 from statllama.problems import kinds, make_problem, rows, to_multiple_choice, topics
 
 REPO = Path(__file__).resolve().parent.parent

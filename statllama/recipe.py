@@ -20,6 +20,7 @@ from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import TaskFile, chosen_tasks
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.field_errors import problems_of
+from statllama.config.gate_problems import blended_gates, gate_problems, held_gates
 from statllama.config.holdout import Held, held_sources, holdout_problems, holds_out
 from statllama.config.inherit import DEFAULTED, EXTENDS, SOURCE_FILES, Whole, anchored, load_whole, with_defaults
 from statllama.config.metrics import HOLDOUT
@@ -214,9 +215,9 @@ def _build(whole: Whole, source: Path, overrides: tuple[str, ...], check_files: 
     except ValidationError as error:
         problems += problems_of(error, (), lines, {k: Recipe.model_fields.get(k) for k in allowed})
     if recipe is not None:
-        problems += _gate_problems(recipe.evaluate, _stage_names(data), lines)
-        problems += _held_gates(recipe.evaluate, [stage for _, stage in stages], lines)
-        problems += _blended_gates(recipe.evaluate, [stage for _, stage in stages], lines)
+        problems += gate_problems(recipe.evaluate, _stage_names(data), lines)
+        problems += held_gates(recipe.evaluate, [stage for _, stage in stages], lines)
+        problems += blended_gates(recipe.evaluate, [stage for _, stage in stages], lines)
     problems += holdout_problems(recipe.evaluate if recipe else None, stages, lines)
     if recipe is not None:
         problems += selection_problems(recipe.evaluate, stages, lines)
@@ -288,51 +289,6 @@ def _stage_names(data: Mapping[str, Any]) -> list[str]:
     """Return the names of all stages in the file, also of those with errors."""
     raw = data.get("stages")
     return [str(item.get("name")) for item in raw if isinstance(item, dict)] if isinstance(raw, list) else []
-
-
-def _gate_problems(evaluate: EvaluateSpec, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:
-    """Return the gates that hold stages which the recipe does not have."""
-    return [
-        Problem(
-            f"evaluate.gates.{task}.stages",
-            f"unknown stage {name!r}: {near(name, names)}",
-            line_of(("evaluate", "gates", task, "stages"), lines),
-        )
-        for task, gate in evaluate.gates.items()
-        for name in gate.stages or ()
-        if name not in names
-    ]
-
-
-def _held_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: Mapping[Path_, int]) -> list[Problem]:
-    """Return the gates on hold-outs that the recipe does not have."""
-    names = list(dict.fromkeys(f"{HOLDOUT}{held.name}" for held in held_sources(stages, evaluate)))
-    return [
-        Problem(
-            f"evaluate.gates.{task}",
-            f"no such hold-out: {near(task, names)}",
-            line_of(("evaluate", "gates", task), lines),
-            remedy="hold rows out of a stage's source (`holdout: 0.05`), or name a set under `evaluate.holdouts`",
-        )
-        for task in evaluate.gates
-        if task.startswith(HOLDOUT) and task not in names
-    ]
-
-
-def _blended_gates(evaluate: EvaluateSpec, stages: Sequence[StageSpec], lines: Mapping[Path_, int]) -> list[Problem]:
-    """Return the gates that would leave out a stage that another one blends."""
-    blended = [(name, stage.name) for stage in stages for name in stage.siblings]
-    return [
-        Problem(
-            f"evaluate.gates.{task}",
-            f"would leave out stage {name!r}, which {blend!r} blends",
-            line_of(("evaluate", "gates", task), lines),
-            remedy="set `on_break: stop`, or name the `stages` it holds",
-        )
-        for task, gate in evaluate.gates.items()
-        for name, blend in blended
-        if gate.on_break == "parent" and (gate.stages is None or name in gate.stages)
-    ]
 
 
 def _blended_rows(stages: Sequence[tuple[int, StageSpec]], lines: Mapping[Path_, int]) -> list[Problem]:

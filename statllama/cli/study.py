@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -25,6 +26,7 @@ from statllama.errors import UsageError
 
 if TYPE_CHECKING:
     from statllama.runs.study import StudyResult
+    from statllama.runs.study_file import Study
 
 
 def study(
@@ -66,37 +68,59 @@ def study(
     all pipelines train at the same time, where they do not wait for one another. A study file may have a `grid` of
     values or a `search`: then its trials are compared on an `objective`.
     """
-    from statllama.cli.console.next_commands import going_on, print_next_of_study
-    from statllama.cli.console.study import StudyReporter, print_study
-    from statllama.runs.cluster.fill import chosen_executor
-    from statllama.runs.mirroring import mirrored
-    from statllama.runs.reporting import Reporters
-    from statllama.runs.search import run_search
-    from statllama.runs.study import run_study
+    from statllama.cli.console.next_commands import print_next_of_study
+    from statllama.cli.console.study import print_study
     from statllama.runs.study_file import load_study
-    from statllama.runs.watch.live import LiveRecord
-    from statllama.store import Store
 
     _require(seeds, out)
     given = with_devices(overrides, devices)
     loaded = load_study(targets, given, seeds=seeds, trust_local_code=trust_local_code, many=yes)
-    if loaded.spec.search is not None and (only or until):
-        raise UsageError("--only and --until choose among pipelines, and a search makes its own")
-    workers_of = chosen_executor(executor, address, workers, loaded.recipes)
-    store, console = Store(workspace), StudyReporter()
-    reporter = Reporters(console, LiveRecord(store, console.note))
-    with going_on(console), mirrored(store, mirror, reporter) as workplace:
-        if loaded.spec.search is not None:
-            result = run_search(loaded, workplace, reporter, wait=wait, executor=workers_of)
-        else:
-            result = run_study(
-                loaded, workplace, reporter, only=only or (), until=until, wait=wait, executor=workers_of
-            )
+    workers_of = Workers(executor, address, workers)
+    result = _run(loaded, workspace, mirror, only or (), until, wait, workers_of)
     print_study(result)
     _write(result, out)
     print_next_of_study(result, targets, workspace)
     if result.failed:
         raise typer.Exit(1)
+
+
+class Workers(NamedTuple):
+    """What the command was told of where to run: see `chosen_executor`."""
+
+    executor: str | None
+    address: str | None
+    workers: int | None
+
+
+def _run(
+    study: Study,
+    workspace: Path,
+    mirror: str | None,
+    only: Sequence[str],
+    until: str | None,
+    wait: bool,
+    told: Workers,
+) -> StudyResult:
+    """Run a study, or its search."""
+    from statllama.cli.console.next_commands import going_on
+    from statllama.cli.console.study import StudyReporter
+    from statllama.runs.cluster.fill import chosen_executor
+    from statllama.runs.mirroring import mirrored
+    from statllama.runs.reporting import Reporters
+    from statllama.runs.search import run_search
+    from statllama.runs.study import run_study
+    from statllama.runs.watch.live import LiveRecord
+    from statllama.store import Store
+
+    if study.spec.search is not None and (only or until):
+        raise UsageError("--only and --until choose among pipelines, and a search makes its own")
+    executor = chosen_executor(*told, study.recipes)
+    store, console = Store(workspace), StudyReporter()
+    reporter = Reporters(console, LiveRecord(store, console.note))
+    with going_on(console), mirrored(store, mirror, reporter) as workplace:
+        if study.spec.search is not None:
+            return run_search(study, workplace, reporter, wait=wait, executor=executor)
+        return run_study(study, workplace, reporter, only=only, until=until, wait=wait, executor=executor)
 
 
 def _require(seeds: int | None, out: Path | None) -> None:

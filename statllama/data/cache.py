@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-DATA_NUMERICS = 2
+DATA_NUMERICS = 3
 """Raised when the same sources would become other tokens, another order or another report."""
 SELECTION_NUMERICS = 1
 """Raised when other rows of the same sources would be chosen by filters or as duplicates."""

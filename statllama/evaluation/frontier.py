@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, stdev
 
-from statllama.evaluation.paired import ALPHA, Weights, clustered_error, mean_of, sums_of
+from statllama.evaluation.clusters import Weights, clustered_error, mean_of, sums_of
+from statllama.evaluation.paired import ALPHA
 from statllama.evaluation.repeated import Spread, crossed
 from statllama.evaluation.student import t_quantile
 

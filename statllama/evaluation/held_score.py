@@ -23,7 +23,7 @@ from statllama.data.holdout import HeldKind
 from statllama.data.work import Work
 from statllama.errors import EvaluationError
 from statllama.evaluation.answers import Answers, Progress
-from statllama.evaluation.paired import clustered_error, mean_of, sums_of
+from statllama.evaluation.clusters import clustered_error, mean_of, sums_of
 from statllama.evaluation.scores import TaskScore
 
 if TYPE_CHECKING:

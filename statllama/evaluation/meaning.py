@@ -19,7 +19,7 @@ from typing import Literal
 
 from statllama.config.blind import Blind
 from statllama.config.metrics import HOLDOUT
-from statllama.evaluation.paired import Clusters, design_effect, sums_of
+from statllama.evaluation.clusters import Clusters, design_effect, sums_of
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf
 

@@ -13,7 +13,8 @@ from statistics import NormalDist, fmean
 from typing import Literal
 
 from statllama.config.metrics import LIKELIHOOD, LOG_PROBABILITY
-from statllama.evaluation.paired import ALPHA, WIDEST, Change, design_effect, sums_of
+from statllama.evaluation.clusters import design_effect, sums_of
+from statllama.evaluation.paired import ALPHA, WIDEST, Change
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_quantile
 from statllama.evaluation.unit import unit_of

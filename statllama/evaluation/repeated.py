@@ -23,20 +23,9 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
+from statllama.evaluation.clusters import Clusters, Weights, clustered_error, mean_of, sums_of
 from statllama.evaluation.compare import Comparison, Contrast, Scored
-from statllama.evaluation.paired import (
-    ALPHA,
-    Change,
-    Clusters,
-    Judged,
-    Pivot,
-    Weights,
-    clustered_error,
-    is_binary,
-    judge,
-    mean_of,
-    sums_of,
-)
+from statllama.evaluation.paired import ALPHA, Change, Judged, Pivot, is_binary, judge
 from statllama.evaluation.scorecard import require_comparable
 from statllama.evaluation.scores import TaskScore
 from statllama.evaluation.student import t_cdf, t_quantile

@@ -149,20 +149,12 @@ def scorecard(
             name,
             parent,
             tuple(
-                Cell(
-                    task=score.task,
-                    metric=score.metric,
-                    value=score.value,
-                    stderr=score.stderr,
-                    n=score.n,
-                    limited=score.limited,
-                    from_base=judged.get((name, root, score.task)),
-                    from_parent=None if parent is None else judged[name, parent, score.task],
-                    chance=floors[score.task][0],
-                    blind=floors[score.task][1],
-                    loss=score.others.get(BITS, score.others.get("loss")) if score.smooth or score.held else None,
-                    perplexity=score.others.get("perplexity") if score.held else None,
-                    selected=tuple((selected or {}).get(name, {}).get(score.task, ())),
+                _cell(
+                    score,
+                    judged.get((name, root, score.task)),
+                    None if parent is None else judged[name, parent, score.task],
+                    floors[score.task],
+                    tuple((selected or {}).get(name, {}).get(score.task, ())),
                 )
                 for score in scores
             ),
@@ -172,6 +164,30 @@ def scorecard(
     )
     return Scorecard(
         tasks, built, max(sizes.values(), default=0), dict(_smallest(built)), tuple(_notes(rows, selected))
+    )
+
+
+def _cell(
+    score: TaskScore,
+    from_base: Judged | None,
+    from_parent: Judged | None,
+    floor: tuple[float | None, Blind | None],
+    selected: tuple[str, ...],
+) -> Cell:
+    return Cell(
+        task=score.task,
+        metric=score.metric,
+        value=score.value,
+        stderr=score.stderr,
+        n=score.n,
+        limited=score.limited,
+        from_base=from_base,
+        from_parent=from_parent,
+        chance=floor[0],
+        blind=floor[1],
+        loss=score.others.get(BITS, score.others.get("loss")) if score.smooth or score.held else None,
+        perplexity=score.others.get("perplexity") if score.held else None,
+        selected=selected,
     )
 
 

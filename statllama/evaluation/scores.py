@@ -12,8 +12,8 @@ from statllama.config.benchmarks import BenchmarkError, TaskFile
 from statllama.config.blind import Blind, blind_of
 from statllama.config.metrics import HOLDOUT, LIKELIHOOD, LOG_PROBABILITY, by_likelihood, rubric_column
 from statllama.errors import EvaluationError
+from statllama.evaluation.clusters import Weights, clustered_error, sums_of
 from statllama.evaluation.held_out import spoken
-from statllama.evaluation.paired import Weights, clustered_error, sums_of
 from statllama.evaluation.rubric import earned
 from statllama.evaluation.tally import Tally, tally
 from statllama.evaluation.unit import Unit, unit_of

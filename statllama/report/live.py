@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from statllama.report import words
 from statllama.report.collect import logged_of
 from statllama.report.curves import BEHAVIOUR
-from statllama.report.data import Curve, Now, Prompted, PromptReply, ReportData, Stage, StageNow, WorkNow
+from statllama.report.data import Curve, Prompted, PromptReply, ReportData, Stage
+from statllama.report.now import Now, StageNow, WorkNow
 from statllama.runs.watch.fleet import Fleet, WorkState
 from statllama.runs.watch.live import Live, read_live
 from statllama.runs.watch.run_state import Activity, Doing, RunState, Series, StageState, newest

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statllama.evaluation.meaning import floors
 from statllama.report import words
 from statllama.report.curves import Panel, points_of
-from statllama.report.data import Benchmark, Delta, DialData, DialPoint, Gate, Now, Source, Stage
+from statllama.report.data import Benchmark, Delta, DialData, DialPoint, Gate, Source, Stage
+from statllama.report.now import Now
 
 LOGGED_ROWS = 12
 """Steps of each stage in the table of training curves."""

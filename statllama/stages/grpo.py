@@ -236,7 +236,8 @@ def make_trainer(job: Job, model: Any, arguments: dict[str, Any]) -> Any:
 
     from statllama.model import stack
     from statllama.stages._chunks import in_chunks
-    from statllama.stages._rollouts import RolloutTrainer, as_rows
+    from statllama.stages._prompts import as_rows
+    from statllama.stages._rollouts import RolloutTrainer
 
     assert isinstance(job.spec, Spec)
     spec: Spec = job.spec

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from statllama.evaluation import paired
-from statllama.evaluation.paired import (
-    Change,
-    clustered_error,
-    judge,
-    judge_budget,
-    mid_p,
-    paired_change,
-    sign_flip_p,
-    sums_of,
-)
+from statllama.evaluation.clusters import clustered_error, sums_of
+from statllama.evaluation.paired import Change, judge, judge_budget, mid_p, paired_change, sign_flip_p
 from statllama.evaluation.student import t_cdf
 
 binary_pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from statllama.errors import EvaluationError
-from statllama.evaluation.paired import clustered_error, paired_change, sums_of
+from statllama.evaluation.clusters import clustered_error, sums_of
+from statllama.evaluation.paired import paired_change
 from statllama.evaluation.scorecard import compare_scores, scorecard
 from statllama.evaluation.scores import TaskScore
 

@@ -16,7 +16,8 @@ import yaml
 
 import statllama
 from statllama.config.benchmarks import chosen_tasks
-from statllama.evaluation.paired import clustered_error, paired_change, sums_of
+from statllama.evaluation.clusters import clustered_error, sums_of
+from statllama.evaluation.paired import paired_change
 from statllama.evaluation.scores import TaskScore
 from statllama.recipe import Recipe, load_recipe
 from statllama.release.card_scores import recorded, scores_section

@@ -356,7 +356,7 @@ def test_the_order_of_prompts(rows_: int) -> None:
     """As TRL's own sampler arranges an order; every epoch has another, whichever it begins with."""
     from trl.trainer.utils import RepeatSampler
 
-    from statllama.stages._rollouts import PromptSampler
+    from statllama.stages._prompts import PromptSampler
 
     orders = []
     for epoch in (0, 1):
