@@ -21,6 +21,7 @@ from statllama.errors import UsageError
 from statllama.evaluation.compare import Record, Scored, compare
 from statllama.evaluation.paired import judge, paired_change
 from statllama.evaluation.scorecard import scorecard
+from statllama.evaluation.unit import SHARE
 from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 from tests.conftest import make_llama, make_tokenizer, write_jsonl
