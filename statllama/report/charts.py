@@ -61,7 +61,8 @@ def _draw_scores(benchmarks: Sequence[Benchmark], width: int) -> Figure:
         for column, benchmark in enumerate(row):
             x, y = column * (each + 24), sum(heights[:index]) + 26
             ax = axes_at(figure, x + left, y, each - left - 12, ROW * len(benchmark.scores))
-            title = f"{benchmark.task}: loss, lower is better" if benchmark.unit.loss else benchmark.task
+            loss = ": loss" if is_narrow(width) else ": loss, lower is better"
+            title = f"{benchmark.task}{loss if benchmark.unit.loss else ''}"
             ax.set_title(short(title, each, BOLD), pad=6, x=-left / ax.bbox.width)
             _rows_of_scores(ax, benchmark, left)
     return figure

@@ -141,7 +141,8 @@ def scores(benchmark: Benchmark) -> Table:
         for score in benchmark.scores
     ]
     first = benchmark.scores[0]
-    loss, one = benchmark.unit.loss, "held-out row" if benchmark.held else "item"
+    loss = benchmark.unit.loss
+    one = ("held-out row" if loss else "held-out pair") if benchmark.held else "item"
     part = words.several(first.n, one) if first.n == first.total else f"the first {first.n:,} of {first.total:,}"
     known = floors(benchmark.chance, benchmark.blind)
     unit = "nats per token (lower is better)" if loss else "per cent"

@@ -21,6 +21,7 @@ from statllama.errors import UsageError
 from statllama.evaluation.compare import Record, Scored, compare
 from statllama.evaluation.paired import judge, paired_change
 from statllama.evaluation.scorecard import scorecard
+from statllama.evaluation.unit import SHARE
 from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 from tests.conftest import make_llama, make_tokenizer, write_jsonl
@@ -251,7 +252,7 @@ def test_one_cluster_is_called_what_it_is(capsys: pytest.CaptureFixture[str]) ->
 def test_an_end_near_nothing_keeps_its_side(low: float, high: float, shown: str) -> None:
     """A change that is shown has an interval without 0 in print too."""
     judged = judge(replace(paired_change([0] * 9, [1] * 9), difference=2.0, low=low, high=high))
-    assert shown in change_cells(judged)[0]
+    assert shown in change_cells(judged, SHARE)[0]
 
 
 def test_one_item_is_an_item(capsys: pytest.CaptureFixture[str]) -> None:

@@ -395,3 +395,44 @@ def test_what_is_no_number_is_no_missing_evidence(wrong: float) -> None:
     for before, after in (([0.0, wrong, 1.0], [1.0, 1.0, 1.0]), ([1.0, 1.0, 1.0], [0.0, wrong, 1.0])):
         with pytest.raises(ValueError, match=f"no numbers cannot be compared: .*{wrong}"):
             paired_change(before, after)
+
+
+# ------------------------------------------------------------------ items that are means over tokens
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_losses_are_a_ratio_of_sums_over_rows(seed: int) -> None:
+    """Cochran's ratio estimator, and Student's t of it; as if each token were an item and each row a cluster."""
+    draw = numpy.random.default_rng(seed)
+    tokens = draw.integers(1, 30, 25)
+    before = -draw.gamma(4, 0.5, 25)
+    after = before + draw.normal(0.1, 0.3, 25)
+    change = paired_change(before.tolist(), after.tolist(), smooth=True, weights=tokens.tolist(), tests=3)
+    deltas = after - before
+    ratio = (deltas * tokens).sum() / tokens.sum()
+    error = math.sqrt(25 * (25 / 24) * ((deltas - ratio) ** 2 * tokens**2).mean()) / tokens.sum()
+    assert change.difference == pytest.approx(100 * ratio) and change.stderr == pytest.approx(100 * error)
+    p = 2 * stats.t.sf(abs(ratio / error), 24)
+    assert change.p == pytest.approx(max(p, sign_flip_p((deltas * tokens).tolist())), rel=1e-6)
+    half = 100 * error * stats.t.ppf(1 - 0.05 / 6, 24)
+    if change.p_adjusted < 0.05:
+        assert (change.low, change.high) == pytest.approx((100 * ratio - half, 100 * ratio + half), rel=1e-6)
+    else:
+        assert change.low <= 0 <= change.high
+    of_tokens = [numpy.repeat(values, tokens).tolist() for values in (before, after)]
+    rows = numpy.repeat(numpy.arange(25), tokens).tolist()
+    by_clusters = paired_change(*of_tokens, clusters=rows, smooth=True, tests=3)
+    assert (change.difference, change.stderr) == pytest.approx((by_clusters.difference, by_clusters.stderr))
+
+
+def test_a_change_of_losses_may_exceed_a_nat_and_a_single_row_says_nothing() -> None:
+    before, weights = [-5.0, -5.2, -4.9, -5.1, -5.3, -4.8, -5.0, -5.1], [3, 4, 5, 6, 3, 4, 5, 6]
+    after = [x + 2.5 + 0.01 * i for i, x in enumerate(before)]
+    change = paired_change(before, after, smooth=True, weights=weights)
+    assert judge(change).verdict == "better" and 250 < change.low < change.difference < change.high < 260
+    assert judge(paired_change(after, before, smooth=True, weights=weights)).verdict == "worse"
+    alone = paired_change([-1.0], [-2.0], smooth=True, weights=[7])
+    assert alone.difference == -100 and alone.p == 1.0 and alone.stderr is None
+    assert (alone.low, alone.high) == (-10_000, 10_000)
+    assert judge_budget(before, after, budget=-2.0, smooth=True, weights=weights).answer == "held"
+    assert judge_budget(after, before, budget=-2.0, smooth=True, weights=weights).answer == "broken"

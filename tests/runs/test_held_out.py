@@ -185,7 +185,7 @@ def test_stages_that_are_left_out_still_hold_out(write_recipe: Write, tmp_path: 
     assert [s.name for s in part.stages] == ["sft"] and part.down_to("sft").held == part.held == recipe.held
     whole = plan(recipe, Store(work))
     assert plan(part, Store(work))[0].key == plan(recipe, Store(work), "sft")[0].key == whole[0].key
-    assert rearranged(recipe, Store(work), whole, ())[0].key == whole[0].key
+    assert rearranged(recipe, Store(work), whole, (), ())[0].key == whole[0].key
     session = session_of(part, work)
     (held,) = session.holdouts()
     assert held.name == "more" and session.holdout("more") is held and session.holdout("sft") is None

@@ -71,7 +71,8 @@ def print_scorecard(card: Scorecard) -> None:
 
 def _asked(first: Cell) -> str:
     """Return what a benchmark's scores are, and of how many items, as markup."""
-    items = counted(first.n, "item" if not first.task.startswith(HOLDOUT) else "held-out row")
+    held = "held-out row" if first.unit.loss else "held-out pair"
+    items = counted(first.n, held if first.task.startswith(HOLDOUT) else "item")
     items += ", only a part of the items" if first.limited else ""
     loss = ", nats per token, lower is better" if first.unit.loss else ""
     return f"{plain(first.unit.metric)}{loss}, {items}"
@@ -94,8 +95,8 @@ def measured_in(units: Iterable[Unit]) -> str:
     """Return what the figures of some benchmarks are, as the beginning of a sentence."""
     losses = {unit.loss for unit in units}
     if losses == {True}:
-        return "Losses in nats per token"
-    return "Points, and losses in nats per token," if True in losses else "Points"
+        return "Losses in nats per token (lower is better)"
+    return "Points, and losses in nats per token (lower is better)," if True in losses else "Points"
 
 
 def floors_after(text: str, scored: Cell | Contrast | TaskScore) -> str:
@@ -248,9 +249,11 @@ def _digits(end: float, unit: Unit) -> int:
 def _print_flips(contrast: Contrast, flips: Flips, items: int, reference: str, way: str) -> None:
     if not flips:
         return
-    count = counted(len(flips), "item")
+    loss = contrast.unit.loss
+    count = counted(len(flips), "held-out row" if loss else "item")
+    way = {"higher": "has a lower loss", "lower": "has a higher loss"}[way] if loss else f"scores {way}"
     shown = f"; the first {items}:" if len(flips) > items else ":"
-    Out.print(f"[bold]{plain(contrast.task)}[/]: {plain(contrast.other)} scores {way} on {count}{shown}")
+    Out.print(f"[bold]{plain(contrast.task)}[/]: {plain(contrast.other)} {way} on {count}{shown}")
     for old, new in flips[:items]:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", max_width=max(9, Out.width // 4), overflow="fold")
