@@ -43,7 +43,7 @@ def _no_choice(name: str, trained: Mapping[str, TrainingSpec], evaluate: Evaluat
     if name.startswith(PREFIX):
         return _no_holdout(name.removeprefix(PREFIX), trained, evaluate)
     held = [PREFIX + each for each in _held(trained, evaluate)]
-    message = f"{name!r} is no hold-out: " + (near(name, held) if held else "the recipe has none")
+    message = f"{name!r} is no hold-out: " + (near(PREFIX + name, held) if held else "the recipe has none")
     return message, f"a scale is chosen on held-out rows, as in `{PREFIX}{name}`"
 
 

@@ -29,8 +29,8 @@ class Spec(StageSpec):
 
     type: Literal["blend"]
     of: Annotated[dict[str, Positive], Field(min_length=1), Unkeyed()]
-    """{stage: weight}: stages on the same parents, or one stage. Weights are relative to each other: 2 and 3 are 0.4 and 0.6. Not in
-    the key by name: the stages' keys with their shares are."""
+    """{stage: weight}: stages on the same parents, or one stage. Weights are relative to each other: 2 and 3 are 0.4
+    and 0.6. Not in the key by name: the stages' keys with their shares are."""
     method: Literal["linear", "ties", "dare"] = "linear"
     """`linear`: of the updates, exactly. `ties`: arXiv 2306.01708. `dare`: arXiv 2311.03099."""
     density: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -52,14 +52,11 @@ class Spec(StageSpec):
             raise ValueError("`density` is for `ties` and `dare`; `linear` keeps all of each update")
         if self.name in self.of:
             raise ValueError(f"a blend cannot blend itself ({self.name})")
-        if len(self.of) == 1 and self.method != "linear":
-            raise ValueError(
-                f"`{self.method}` settles what several stages disagree on, and `of` names one: use `linear`"
-            )
-        if len(self.of) == 1 and self.scale == 1 and self.rank is None and not self.scales:
-            raise ValueError(
-                f"`of` names {next(iter(self.of))} alone, at full size: add `scale`, or name another stage"
-            )
+        first, *others = self.of
+        if not others and self.method != "linear":
+            raise ValueError(f"`{self.method}` is for what several stages disagree on, and `of` names {first} alone")
+        if not others and self.scale == 1 and self.rank is None and not self.scales:
+            raise ValueError(f"`of` names {first} alone, at full size: add `scale`, or name another stage")
         return self
 
     @field_validator("scales", mode="after")
