@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.holdout import UNSCORED, holds_out
@@ -29,13 +29,26 @@ def selection_problems(
             at = line_of(("stages", i, "train", "select", "on"), lines)
             problems.append(Problem(f"stages[{i}].train.select.on (stage {stage.name})", fault[0], at, fault[1]))
         choice = getattr(stage, "choose", None)
-        for name in choice.names if isinstance(choice, ScaleChoice) else ():
-            if fault := _no_choice(name, trained, evaluate):
-                place = ("on",) if name == choice.on else ("keep", name)
-                where = ".".join((f"stages[{i}].choose", *place))
-                at = line_of(("stages", i, "choose", *place), lines)
-                problems.append(Problem(f"{where} (stage {stage.name})", fault[0], at, fault[1]))
+        if isinstance(choice, ScaleChoice):
+            problems += _choice_problems(i, stage, choice, trained, evaluate, lines)
     return problems
+
+
+def _choice_problems(
+    i: int,
+    stage: StageSpec,
+    choice: ScaleChoice,
+    trained: Mapping[str, TrainingSpec],
+    evaluate: EvaluateSpec,
+    lines: Mapping[Path_, int],
+) -> Iterator[Problem]:
+    """Yield what a blend's scale cannot be chosen on."""
+    for name in choice.names:
+        if fault := _no_choice(name, trained, evaluate):
+            place = ("on",) if name == choice.on else ("keep", name)
+            where = ".".join((f"stages[{i}].choose", *place))
+            at = line_of(("stages", i, "choose", *place), lines)
+            yield Problem(f"{where} (stage {stage.name})", fault[0], at, fault[1])
 
 
 def _no_choice(name: str, trained: Mapping[str, TrainingSpec], evaluate: EvaluateSpec) -> Fault | None:
