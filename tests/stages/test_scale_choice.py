@@ -143,22 +143,22 @@ def test_stopped_and_run_again_the_choice_is_that_of_a_table_made_by_hand(write_
     assert chosen.scale == min(allowed, key=lambda scale: table[scale][names[0]]) != best
     assert chosen.tried == scaled.tried
 
+    # Where every scale loses more, all that was measured is said.
+    none = ("stages.dial.choose.keep={holdout:general: 0.0}", f"stages.dial.scales=[{best}]")
+    with pytest.raises(TrainingError) as raised:
+        run(path, path.parent / "w", *none)
+    said = str(raised.value)
+    assert "stage dial: each of its scales loses more than `choose.keep` allows (nats per token: 0 on hold" in said
+    line = f"  scale {best:g}: held-out loss on {names[0]} {scaled.best.value:.4f}, {names[1]} +"
+    assert line in said and f"+{scaled.best.lost[names[1]]:.4f} nats per token" in said
+    remedy = f"--set 'stages.dial.scales=[{best / 4:g}, {best / 2:g}, {best:g}]'"
+    assert remedy in str(raised.value.remedy)
+
     # Both hold-outs are no tests of it any more.
+    run(path, path.parent / "w")
     subject = find_subject(str(path), Store(path.parent / "w"))
     assert subject.selected_on(subject.stack("dial")) == {names[0]: ("dial",), names[1]: ("dial",)}
     assert subject.selected_on(subject.stack("sft")) == {}
-
-
-def test_where_no_scale_keeps_enough(write_recipe: Write) -> None:
-    path = recipe(write_recipe, {"on": "holdout:sft", "keep": {"holdout:sft": 0.0, "holdout:general": 0.0}})
-    with pytest.raises(TrainingError) as raised:
-        run(path, path.parent / "w", "stages.dial.scales=[64, 128]")
-    said = str(raised.value)
-    assert "stage dial: each of its scales loses more than `choose.keep` allows (nats per token: 0 on" in said
-    assert all(f"  scale {scale:g}: held-out loss on holdout:sft " in said for scale in (64, 128))
-    assert "stages.dial.scales=[16, 32, 64, 128]" in str(raised.value.remedy)
-    names = {entry.manifest["name"] for entry in Store(path.parent / "w").entries("results")}
-    assert names == {"first", "sft"}
 
 
 @pytest.mark.parametrize(
