@@ -1,11 +1,12 @@
-"""What a recipe's stages cannot select their best step on, each with the line that would let them. No torch."""
+"""What a recipe's stages cannot select their best step or scale on, each with what would let them. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.holdout import UNSCORED, holds_out
+from statllama.config.scale_choice import ScaleChoice
 from statllama.config.selection import OWN, PREFIX, SelectSpec
 from statllama.config.source import SourceSpec
 from statllama.config.stage import StageSpec, TrainingSpec
@@ -27,7 +28,40 @@ def selection_problems(
         if select is not None and (fault := _fault(trained[stage.name], select, trained, evaluate)):
             at = line_of(("stages", i, "train", "select", "on"), lines)
             problems.append(Problem(f"stages[{i}].train.select.on (stage {stage.name})", fault[0], at, fault[1]))
+        choice = getattr(stage, "choose", None)
+        if isinstance(choice, ScaleChoice):
+            problems += _choice_problems(i, stage, choice, trained, evaluate, lines)
     return problems
+
+
+def _choice_problems(
+    i: int,
+    stage: StageSpec,
+    choice: ScaleChoice,
+    trained: Mapping[str, TrainingSpec],
+    evaluate: EvaluateSpec,
+    lines: Mapping[Path_, int],
+) -> Iterator[Problem]:
+    """Yield what a blend's scale cannot be chosen on."""
+    for name in choice.names:
+        if fault := _no_choice(name, trained, evaluate):
+            place = ("on",) if name == choice.on else ("keep", name)
+            where = ".".join((f"stages[{i}].choose", *place))
+            at = line_of(("stages", i, "choose", *place), lines)
+            yield Problem(f"{where} (stage {stage.name})", fault[0], at, fault[1])
+
+
+def _no_choice(name: str, trained: Mapping[str, TrainingSpec], evaluate: EvaluateSpec) -> Fault | None:
+    """Return what is wrong with a name that a blend's scale is chosen on; None where nothing is."""
+    if name.startswith(PREFIX):
+        return _no_holdout(name.removeprefix(PREFIX), trained, evaluate)
+    held = [PREFIX + each for each in _held(trained, evaluate)]
+    message = f"{name!r} is no hold-out: " + (near(PREFIX + name, held) if held else "the recipe has none")
+    return message, f"a scale is chosen on held-out rows, as in `{PREFIX}{name}`"
+
+
+def _held(trained: Mapping[str, TrainingSpec], evaluate: EvaluateSpec) -> list[str]:
+    return [*(one.name for one in trained.values() if holds_out(one)), *evaluate.holdouts]
 
 
 def _fault(
@@ -43,7 +77,11 @@ def _fault(
             message = f"a {UNSCORED} stage holds no rows out: it is given questions alone, which have no loss"
             return message, f"name a benchmark of `evaluate.tasks`, as in `select: {{on: {task}}}`"
         return None if holds_out(stage) else _holds_nothing(stage)
-    held = [*(one.name for one in trained.values() if holds_out(one)), *evaluate.holdouts]
+    return _no_holdout(name, trained, evaluate)
+
+
+def _no_holdout(name: str, trained: Mapping[str, TrainingSpec], evaluate: EvaluateSpec) -> Fault | None:
+    held = _held(trained, evaluate)
     if name in held:
         return None
     if name in trained and trained[name].type != UNSCORED:

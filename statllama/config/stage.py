@@ -57,6 +57,11 @@ class StageSpec(Spec):
         """Return the names of the siblings that a blend is made of, without standing on them."""
         return ()
 
+    @property
+    def chosen_on(self) -> tuple[str, ...]:
+        """Return what its adapter is chosen on among others, as scorecards name it: those scores are no tests of it."""
+        return ()
+
     @classmethod
     def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Return a stage's fields, not yet validated, with another value for each default of the code that does not go
@@ -123,6 +128,11 @@ class TrainingSpec(StageSpec):
         """Return what its best step is selected on, as a scorecard names it; None where it publishes its last one."""
         select = self.train.select
         return None if select is None else PREFIX + self.name if select.holdout == "" else select.on
+
+    @property
+    def chosen_on(self) -> tuple[str, ...]:
+        """Return what its best step is selected on."""
+        return () if self.selects_on is None else (self.selects_on,)
 
     @property
     def replayed(self) -> int:

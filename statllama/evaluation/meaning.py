@@ -81,10 +81,10 @@ def notes(
 
 
 def _selected(scores: Mapping[str, TaskScore], selected: Selected) -> Iterator[Note]:
-    """Yield the scores that steps were selected on."""
+    """Yield the scores that steps, or a blend's scale, were chosen on."""
     for stack, score in scores.items():
         if stages := selected.get(stack, {}).get(score.task):
-            of = f"the best step of {' and '.join(stages)} was chosen by it"
+            of = f"the adapter of {' and '.join(stages)} was chosen by it"
             held = score.task.startswith(HOLDOUT)
             what = f"selected on: {of}" if held else f"selected on, so this is no test of it any more: {of}"
             yield Note(score.task, stack, "selected", False, what)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from statllama.config.benchmarks import TaskFile
 from statllama.config.holdout import Held
+from statllama.config.selection import PREFIX
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.cache import files_of
 from statllama.errors import InputChanged
@@ -27,8 +28,8 @@ def input_hashes(
 ) -> dict[str, str]:
     """Return {path: SHA-256} of the local files that the stage reads: data, what the recipe holds out (`held`), those
     of the stages that it replays, local rewards, and the benchmarks whose questions it drops or that it selects its
-    best step on. DataError or UsageError
-    for one that is not there.
+    best step on; of a blend those of the hold-outs that its scale is chosen on. DataError or UsageError for one that is
+    not there.
     """
     return {str(path): content_hash(path) for path in _files(spec, root, tasks, held, replayed)}
 
@@ -41,7 +42,8 @@ def _files(
     replayed: Sequence[TrainingSpec],
 ) -> list[Path]:
     if not isinstance(spec, TrainingSpec):
-        return []
+        chosen = (one.source for one in held if PREFIX + one.name in spec.chosen_on)
+        return [file.path for source in chosen for file in files_of(source, root)]
     others = (source for stage in replayed for source in stage.data)
     sources = (*spec.sources, *others, *(one.source for one in held))
     files = [file.path for source in sources for file in files_of(source, root)]

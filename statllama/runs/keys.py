@@ -46,7 +46,8 @@ def key_material(
     `below`: keys of the stack, in order; `root`: the recipe's; `tasks`: the benchmarks whose questions are dropped from
     the data, if the stage drops them; `siblings`: {stage: key} of those that a blend is made of; `held_out`: what the
     recipe holds out (`held_rows.held_descriptions`), which its stages are not trained on; `selects`: what its best step
-    is selected on (`selecting.selection_material`); `replayed`: the stages whose data it replays.
+    or scale is chosen on (`selecting.selection_material`, `choice_material`); `replayed`: the stages whose data it
+    replays.
     """
     return placed(own_material(spec, base, root, tasks, held_out, selects, replayed), spec, below, siblings)
 
@@ -64,7 +65,10 @@ def own_material(
     numerics = [stage_module(spec.type).NUMERICS]
     material = {"schema": KEY_SCHEMA, "base": dict(base), "numerics": numerics}
     if not isinstance(spec, TrainingSpec):
-        return {**material, "stage": keyed(spec)}
+        fields = keyed(spec)
+        if selects is not None:
+            fields["choose"] |= selects
+        return {**material, "stage": fields}
     body = keyed(spec)
     del body["data"]
     drops = drops_questions(spec, tasks)
@@ -179,6 +183,7 @@ def _of_base(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 
 SPOKEN = {
     "replayed": "the rows that it replays changed",
+    "choose": "what its scale is chosen on changed",
     "sides": "this version of statllama replays or anchors differently",
     "drops": "the questions that are dropped from its data changed",
     "rewards_version": "this version of statllama judges completions differently",

@@ -23,7 +23,7 @@ from statllama.runs.house.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
 from statllama.runs.keys import difference, own_material, placed, stage_key
 from statllama.runs.scorebook import ScoreBook
-from statllama.runs.selecting import require_enough, selection_material
+from statllama.runs.selecting import choice_material, require_enough, selection_material
 from statllama.runs.subject import BASE, StackRef, parent_stack
 from statllama.store import Entry, Store
 from statllama.store.mirrored import bring
@@ -156,6 +156,7 @@ def _fixed(
     # Before the key: a file edited in between is then not as it was hashed.
     hashes = input_hashes(spec, root, tasks, held, replayed)
     selects = selection_material(spec, tasks, recipe.evaluate, held, root)
+    selects = selects or choice_material(spec, recipe.evaluate, held, root, recipe.precision)
     material = own_material(spec, base, root, tasks, held_descriptions(held, root), selects, replayed)
     return Fixed(spec, material, hashes, replayed)
 
@@ -265,7 +266,7 @@ def record_of(
             "material": p.material,
             "left_out": p.left_out,
             "siblings": list(p.spec.siblings),
-            "selects_on": p.spec.selects_on if isinstance(p.spec, TrainingSpec) else None,
+            "selects_on": list(p.spec.chosen_on),
             "cache": list((cache or {}).get(p.spec.name, ())),
         }
         for p in planned

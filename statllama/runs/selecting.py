@@ -1,4 +1,4 @@
-"""What a stage selects its best step on, in a recipe's run: whether it is enough, and what of it is in the key."""
+"""What a stage selects its best step or scale on, in a run: whether it is enough, and what of it is in the key."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from typing import Any
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.holdout import Held
+from statllama.config.scale_choice import ScaleChoice
+from statllama.config.selection import PREFIX
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.contamination import read_items
 from statllama.data.held_rows import held_descriptions
 from statllama.errors import UsageError
 from statllama.evaluation.held_score import HELD_PROTOCOL
 from statllama.evaluation.suite import ASKED, PROTOCOL
+from statllama.model.precision import compute_type
 from statllama.stages import stage_module
+from statllama.store.canonical import digest
 
 LEAST_ITEMS = 50
 """Of a benchmark: below it the standard error of a score near a half is above 7 points."""
 CHOICE_NUMERICS = 1
 """Raised when the same `train.select` would publish another step: in the keys of stages that have one."""
+
+SCALE_NUMERICS = 1
+"""Raised when the same `choose` would publish another scale: in the keys of blends that have one."""
 
 
 def require_enough(stages: Iterable[StageSpec], tasks: Sequence[TaskFile], evaluate: EvaluateSpec) -> None:
@@ -75,6 +82,22 @@ def selection_material(
     asked = evaluate.model_dump(mode="json", include=set(ASKED))
     libraries = {"lm_eval": version("lm_eval")}
     return {"numerics": CHOICE_NUMERICS, "task": fingerprint, "protocol": PROTOCOL, "asked": asked, **libraries}
+
+
+def choice_material(
+    spec: StageSpec, evaluate: EvaluateSpec, held: Sequence[Held], root: Path, precision: str
+) -> dict[str, Any] | None:
+    """Return what of a blend's choice of its scale is in its key, in place of names; None where it chooses none.
+
+    `precision`: what the recipe's stacks are scored in.
+    """
+    choice = getattr(spec, "choose", None)
+    if not isinstance(choice, ScaleChoice):
+        return None
+    rows = {name: _rows([one for one in held if PREFIX + one.name == name], evaluate, root) for name in choice.names}
+    keep = sorted(([rows[name], most] for name, most in choice.keep.items()), key=digest)
+    how = {"numerics": SCALE_NUMERICS, "protocol": HELD_PROTOCOL, "compute": compute_type(precision)}
+    return {**how, "on": rows[choice.on], "keep": keep}
 
 
 def _rows(held: Sequence[Held], evaluate: EvaluateSpec, root: Path) -> dict[str, Any]:

@@ -362,16 +362,18 @@ class Session:
     def _blend(self, stage: PlannedStage) -> dict[str, Any]:
         """Blend the adapters of its siblings into the stage's unpublished folder; the manifest."""
         from statllama.model.blending import save_adapter
+        from statllama.runs.scaling import settled_scale
 
         began = time.monotonic()
         adapters = self.loaded.adapters([(key, 1.0) for key in stage.siblings])
         out = self.store.fresh_out("results", stage.key)
+        spec, scaled = settled_scale(stage, adapters, self.loaded, self.held, self.recipe, self.reporter)
         with self.reporter.exporting(f"{stage.spec.name}: blending") as progress:
-            found = stage_module(stage.spec.type).make_adapter(stage.spec, adapters, progress or (lambda *_: None))
+            found = stage_module(spec.type).make_adapter(spec, adapters, progress or (lambda *_: None))
         config = config_of(self.recipe.base.model, self.identity["model"]) or {}
         save_adapter(found.adapter, found.rank, self.recipe.base.model, out, config.get("num_hidden_layers"))
         write_json(out / "history.json", [])
-        metrics = {"steps": 0, "tokens": 0, "seconds": time.monotonic() - began, **found.metrics()}
+        metrics = {"steps": 0, "tokens": 0, "seconds": time.monotonic() - began, **found.metrics(), **scaled}
         data = {"sources": [], "examples": 0, "tokens": 0}
         return self._manifest(stage, data, metrics, siblings=list(stage.siblings))
 

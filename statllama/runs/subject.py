@@ -85,8 +85,8 @@ class TrainedStage:
     """The gate that it broke, so that later stages were not trained on it. Empty otherwise."""
     flaw: str = ""
     """Which file of its result is missing or damaged, by its size. Empty when none is."""
-    selects_on: str = ""
-    """What its best step was selected on, as a scorecard names it. Empty where none was."""
+    selects_on: tuple[str, ...] = ()
+    """What its best step, or a blend's scale, was chosen on, as a scorecard names it. Empty where nothing was."""
     siblings: tuple[str, ...] = ()
     """The stages that a blend combines."""
 
@@ -205,15 +205,17 @@ class Subject:
         return found
 
     def selected_on(self, stack: StackRef) -> dict[str, tuple[str, ...]]:
-        """Return {benchmark: the stages in the stack whose best step was selected on it}: its scores are no tests."""
+        """Return {benchmark: the stages in the stack whose best step or scale was chosen on it}: its scores are no
+        tests.
+        """
         waiting = [stage.name for stage in self.stages if stage.key in stack.keys]
         stages, found = {stage.name: stage for stage in self.stages}, dict[str, dict[str, None]]()
         while waiting:
             stage = stages.get(waiting.pop(0))
             if stage is not None:
                 waiting += stage.siblings
-                if stage.selects_on:
-                    found.setdefault(stage.selects_on, {})[stage.name] = None
+                for task in stage.selects_on:
+                    found.setdefault(task, {})[stage.name] = None
         return {task: tuple(names) for task, names in found.items()}
 
     def selected(self, stacks: Iterable[StackRef]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -269,7 +271,7 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
                 entry := store.find("results", stage["key"]),
                 stage.get("left_out", ""),
                 (store.flaw(entry, contents=False) if entry else None) or "",
-                stage.get("selects_on") or "" if entry and "selected" in entry.manifest.get("metrics", ()) else "",
+                _chosen_on(stage, entry),
                 tuple(stage.get("siblings", ())),
             )
             for name in record["order"]
@@ -293,6 +295,14 @@ def subject_of(record: Mapping[str, Any], store: Store) -> Subject:
             f"the record of this run is damaged or of another version ({type(error).__name__}: {error})",
             remedy="run the recipe again; stages with the keys that it has now are not trained again",
         ) from error
+
+
+def _chosen_on(stage: Mapping[str, Any], entry: Entry | None) -> tuple[str, ...]:
+    """Return what a recorded stage was chosen on; earlier records have one name."""
+    if entry is None or not {"selected", "scaled"} & set(entry.manifest.get("metrics", ())):
+        return ()
+    on = stage.get("selects_on") or ()
+    return (on,) if isinstance(on, str) else tuple(on)
 
 
 def _here(base: Mapping[str, Any]) -> dict[str, Any]:

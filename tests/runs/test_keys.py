@@ -17,6 +17,7 @@ from statllama.config.base_model import BaseModelSpec
 from statllama.config.benchmarks import find_tasks
 from statllama.config.keyed import AddedLater, Unkeyed, is_keyed, keyed
 from statllama.config.protect import DriftSpec
+from statllama.config.scale_choice import ScaleChoice
 from statllama.config.source import ProblemsSpec, SourceSpec
 from statllama.config.stage import StageSpec
 from statllama.data import cache
@@ -66,7 +67,11 @@ def spec_of(kind: str, **fields: Any) -> StageSpec:
     return stage_module(kind).Spec.model_validate(body)
 
 
-SPECS = {kind: spec_of(kind) for kind in stage_types()} | {"dare": spec_of("blend", method="dare")}
+SCALES: dict[str, Any] = {"scales": [0.5, 1.0], "choose": {"on": "holdout:x", "keep": {"holdout:y": 0.01}}}
+SPECS = {kind: spec_of(kind) for kind in stage_types()} | {
+    "dare": spec_of("blend", method="dare"),
+    "scaled": spec_of("blend", **SCALES),
+}
 OTHER: dict[str, Any] = {
     **{"epochs": 3.0, "steps": 21, "target_modules": ("q_proj",), "adam_betas": (0.9, 0.95), "parents": ("x",)},
     **{"layout": "{answer}", "columns": {"a": "b"}, "where": {"a": "b"}, "min_chars": 2, "max_chars": 9, "limit": 1},
@@ -76,7 +81,8 @@ OTHER: dict[str, Any] = {
     **{"layers": (0, 3), "min_rate": 0.1, "plus_ratio": 16.0, "neftune_alpha": 5.0, "decay": 0.1},
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
-    **{"token_rows": ("<|stat|>",)},
+    **{"token_rows": ("<|stat|>",), "scales": (0.5, 2.0), "choose": ScaleChoice(on="holdout:x")},
+    **{"keep": {"holdout:z": 0.1}},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}

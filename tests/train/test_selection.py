@@ -419,7 +419,7 @@ def _is_marked(card: Scorecard, path: Path, workspace: Path) -> None:
     assert {place for place, stages in cells.items() if stages} == {("one", "letters")}
     marks = [note for note in card.notes if note.kind == "selected"]
     assert [str(note) for note in marks] == [
-        "letters: selected on, so this is no test of it any more: the best step of one was chosen by it: one"
+        "letters: selected on, so this is no test of it any more: the adapter of one was chosen by it: one"
     ]
     said = statllama("run", path, "--workspace", workspace, cwd=path.parent).stdout
     assert "one (selected on)" in said and "no test of it any more" in said
@@ -507,7 +507,7 @@ def test_a_stage_selects_on_its_own_hold_out(kind: str, write_recipe: Callable[.
     row = ran.scorecard.rows[1].cells[0]
     assert row.selected == ("one",) and abs(row.value) == pytest.approx(selected["value"], rel=1e-5)
     mark = next(note for note in ran.scorecard.notes if note.kind == "selected")
-    assert str(mark) == "holdout:one: selected on: the best step of one was chosen by it: one"
+    assert str(mark) == "holdout:one: selected on: the adapter of one was chosen by it: one"
     work = found["metrics"]["work"]["read"]
     assert work["passes"] > 0
     asked = Session(load_recipe(path), Store(tmp_path / "w"), Reporter(), StopSignal())

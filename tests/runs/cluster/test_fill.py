@@ -144,7 +144,13 @@ def test_blends_joined_parents_and_prompts(branched: Path, tmp_path: Path, monke
     body["stages"] += [
         {"name": "mixed", "type": "blend", "of": {"left": 2, "right": 3}},
         stage("joined", parents=["left", "right"], train=FEW),
+        {
+            **{"name": "dial", "type": "blend", "of": {"left": 1}},
+            **{"scales": [0.5, 1.0], "choose": {"on": "holdout:general"}},
+        },
     ]
+    write_jsonl(tmp_path / "general.jsonl", conversations(12)[8:])
+    body["evaluate"]["holdouts"] = {"general": {"path": "general.jsonl", "format": "messages"}}
     body["evaluate"]["prompts"] = ["mean of the sample?"]
     body["evaluate"]["prompt_tokens"] = 4
     branched.write_text(yaml.safe_dump(body, sort_keys=False))
@@ -155,6 +161,10 @@ def test_blends_joined_parents_and_prompts(branched: Path, tmp_path: Path, monke
     use(monkeypatch, cluster)
     filled = runner.run(recipe, there, Kept(), executor=RayExecutor())
     assert adapters(list(filled.results.values())) == adapters(list(alone.results.values()))
+    chosen = [store.find("results", alone.results["dial"].name) for store in (here, there)]
+    assert (
+        chosen[0] and chosen[1] and chosen[0].manifest["metrics"]["scaled"] == chosen[1].manifest["metrics"]["scaled"]
+    )
     assert filled.scorecard == alone.scorecard
     assert {e.key for e in there.entries("scores")} == {e.key for e in here.entries("scores")}
     assert "left + right on letters" in cluster.begun
