@@ -43,6 +43,9 @@ class Piece:
     length: float
     """What it takes."""
     devices: int = 1
+    least: float = 0.0
+    wanted: float = 0.0
+    shelf: str = "results"
 
     @property
     def id(self) -> str:

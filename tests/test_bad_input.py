@@ -80,7 +80,7 @@ RECIPES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     "unknown key": (
         [stage("sft", train={"learning_rte": 1e-3})],
         ["line @learning_rte:", "stages[0].train.learning_rte (stage sft)", "unknown key",
-         "did you mean 'learning_rate'?"],
+         "did you mean 'learning_rate'"],
     ),
     "wrong type": (
         [stage("sft", train={"steps": "six"})],

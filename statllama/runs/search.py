@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from statllama.config.sweep import Range, SearchSpec
-from statllama.errors import StatllamaError, UsageError
+from statllama.errors import StatllamaError, TrainingError, UsageError
 from statllama.evaluation.chosen import WORDS, is_better
 from statllama.recipe import Recipe
 from statllama.runs.cluster.fill import RayExecutor
@@ -42,14 +42,6 @@ TO_COMPARE = 5
 """Finished trials that pruning waits for."""
 Validated = Mapping[int, float]
 """{step: what a stage was validated at, higher is better}"""
-
-
-class Pruned(StatllamaError):
-    """A trial was ended early: it is worse than the median of those before it."""
-
-    def __init__(self, step: int, value: float) -> None:
-        super().__init__(f"pruned at step {step}: worse than the median of the earlier trials at that step")
-        self.step, self.value = step, value
 
 
 @dataclass(frozen=True)
@@ -122,7 +114,7 @@ def _batch(
     if known is not None:
         step, value = known
         reporter.pipeline(f"{recipes[0].name}: {spoken(asked[0])}", first, spec.trials)
-        reporter.note(str(Pruned(step, value)))
+        reporter.note(_words(step))
         return [Seen(Trial(first, recipes[0].name, asked[0], "pruned", value, (), step), {})]
     watcher = _Trials(reporter, first, spec.trials, dict(zip((r.name for r in recipes), asked, strict=True)))
     if spec.prune:
@@ -132,9 +124,9 @@ def _batch(
     assert result.sweep is not None
     found = []
     for number, trial in enumerate(result.sweep.trials, start=first):
-        pruned = next((e for label, e in result.failed.items() if isinstance(e, Pruned) and trial.name in label), None)
+        pruned = watcher.prune.at if watcher.prune is not None else None
         if pruned is not None:
-            trial = replace(trial, state="pruned", value=pruned.value, step=pruned.step, seconds=0.0, why="")
+            trial = replace(trial, state="pruned", step=pruned[0], value=pruned[1], seconds=0.0, why="")
             _keep_pruned(store, recipes[0], study.stage, rule, trial)
         subject = result.subjects.get(trial.name)
         keys = {} if subject is None else {stage.name: stage.key for stage in subject.stages}
@@ -243,17 +235,24 @@ class _Pruning:
 
     def __init__(self, stage: str, spec: SearchSpec, seen: Sequence[Seen]) -> None:
         self.stage = stage
+        self.at: tuple[int, float] | None = None
+        """Step and validation at which it was ended."""
         self._trial = _study(spec, seen).ask()
 
     def look(self, event: StepEvent) -> None:
-        """Raise Pruned where the stage's validation is worse than the median of the earlier trials at that step."""
+        """Raise TrainingError where the stage's validation is worse than the median of the earlier trials at that step."""
         figures = [figure for figure in WORDS if figure in event.extra]
         if event.stage != self.stage or not figures or event.step >= event.total:
             return
         value = _higher(figures[0], event.extra[figures[0]])
         self._trial.report(value, event.step)
         if self._trial.should_prune():
-            raise Pruned(event.step, value)
+            self.at = event.step, value
+            raise TrainingError(_words(event.step))
+
+
+def _words(step: int) -> str:
+    return f"pruned at step {step}: worse than the median of the earlier trials at that step"
 
 
 def _higher(figure: str, value: float) -> float:
@@ -279,8 +278,8 @@ class _Trials(Reporters):
             self.prune.look(event)
 
     def pipeline_failed(self, name: str, error: StatllamaError) -> None:
-        if isinstance(error, Pruned):
-            self.inner.note(str(error))
+        if self.prune is not None and self.prune.at is not None:
+            self.inner.note(_words(self.prune.at[0]))
         else:
             self.inner.pipeline_failed(name, error)
 

@@ -132,7 +132,7 @@ def test_a_plan_that_is_arranged_again_keeps_what_it_hashed(write_recipe: Write,
     store = Store(tmp_path / "w")
     planned = plan(recipe, store)
     write_jsonl(tmp_path / "cpt.jsonl", [{"text": "other text"}])
-    assert [p.key for p in rearranged(recipe, store, planned, ())] == [p.key for p in planned]
+    assert [p.key for p in rearranged(recipe, store, planned, (), ())] == [p.key for p in planned]
     assert plan(recipe, store)[1].key != planned[1].key
 
 

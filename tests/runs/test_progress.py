@@ -46,7 +46,7 @@ def progress(clock: Clock) -> RunProgress:
     """A run of three stages, none of them trained, scored on one benchmark."""
     made = RunProgress(clock=clock)
     evaluate = SimpleNamespace(tasks=("quiz",))
-    recipe: Any = SimpleNamespace(name="gardener", description="Plants.", evaluate=evaluate)
+    recipe: Any = SimpleNamespace(name="gardener", description="Plants.", evaluate=evaluate, benchmarks=("quiz",))
     made.planned(recipe, [SimpleNamespace(spec=SimpleNamespace(name=n, type=n), key=n, entry=None) for n in STAGES])
     return made
 
