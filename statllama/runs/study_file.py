@@ -258,6 +258,13 @@ def _objective_problems(study: Study, lines: Mapping[Path_, int]) -> list[Proble
     if spec.stage is not None and spec.stage not in names:
         message = f"{recipe.name} has no stage {spec.stage!r}: {near(spec.stage, names)}"
         found.append(Problem("stage", message, line_of(("stage",), lines)))
+    varied = tuple(spec.grid or ()) or (tuple(spec.search.space) if spec.search is not None else ())
+    at = ("grid",) if spec.grid else ("search", "space")
+    for name in varied:
+        if name.endswith(".holdout") or name.startswith("evaluate.holdouts"):
+            message = f"`{name}` would hold other rows out in each trial, and scores on other rows cannot be compared"
+            remedy = "set it in the recipe, the same for all"
+            found.append(Problem(f"{'.'.join(at)}.{name}", message, line_of((*at, name), lines), remedy))
     if spec.search is not None and not found and study.file is not None:
         for settings in corners(spec.search):
             try:

@@ -230,6 +230,7 @@ def test_a_trial_below_the_median_is_pruned_and_stays_so(study: Callable[..., st
     [
         ({"grid": {RATE: [1e-3]}, "search": {"space": {RATE: [1, 2]}, "trials": 3}}, "not both"),
         ({"search": {"space": {RATE: [1e-3, 1e-2]}, "trials": 3}, "objective": "leters"}, "did you mean 'letters'"),
+        ({"grid": {"stages.sft.data.0.holdout": [0.1, 0.2]}}, "scores on other rows cannot be compared"),
         ({"search": {"space": {RATE: [1e-3]}, "trials": 3}}, "one value alone"),
         ({"search": {"space": {RATE: {"low": 0.0, "high": 1.0, "log": True}}, "trials": 3}}, "logarithmic"),
         ({"search": {"space": {"stages.sft.train.rate": [1, 2]}, "trials": 3}}, "rate"),
