@@ -258,10 +258,18 @@ def _objective_problems(study: Study, lines: Mapping[Path_, int]) -> list[Proble
     if spec.stage is not None and spec.stage not in names:
         message = f"{recipe.name} has no stage {spec.stage!r}: {near(spec.stage, names)}"
         found.append(Problem("stage", message, line_of(("stage",), lines)))
+    varied = tuple(spec.grid or ()) or (tuple(spec.search.space) if spec.search is not None else ())
+    at = ("grid",) if spec.grid else ("search", "space")
+    for name in varied:
+        if name.endswith(".holdout") or name.startswith("evaluate.holdouts"):
+            message = f"`{name}` would hold other rows out in each trial, and scores on other rows cannot be compared"
+            remedy = "set it in the recipe, the same for all"
+            found.append(Problem(f"{'.'.join(at)}.{name}", message, line_of((*at, name), lines), remedy))
+    trials = list(study.recipes) if spec.grid and len(spec.recipes) == 1 else []
     if spec.search is not None and not found and study.file is not None:
         for settings in corners(spec.search):
             try:
-                study.variant(settings, 1)
+                trials.append(study.variant(settings, 1))
             except UsageError as error:
                 found.append(Problem("search.space", error.message, line_of(("search", "space"), lines), error.remedy))
                 break
@@ -269,7 +277,19 @@ def _objective_problems(study: Study, lines: Mapping[Path_, int]) -> list[Proble
         if spec.search.prune and not (isinstance(stage, TrainingSpec) and stage.train.select):
             message = f"stage {stage.name!r} is not validated while it trains: give it `train.select`"
             found.append(Problem("search.prune", message, line_of(("search", "prune"), lines)))
+    if not found and len({repr(_held_as(trial)) for trial in trials}) > 1:
+        message = "trials would read or cut held-out rows in other ways, and scores on other rows cannot be compared"
+        remedy = "vary no filter of a source with a hold-out, and neither `max_length` nor `train_on` of its stage"
+        found.append(Problem(".".join(at), message, line_of(at, lines), remedy))
     return found
+
+
+def _held_as(recipe: Recipe) -> list[object]:
+    """Return how a recipe reads and cuts the rows that it holds out."""
+    stages = [held.stage for held in recipe.held]
+    cut = [stage and (stage.train.max_length, stage.data_options["train_on"]) for stage in stages]
+    named = recipe.evaluate.max_length if recipe.evaluate.holdouts else None
+    return [[(held.name, held.source, held.share) for held in recipe.held], cut, named]
 
 
 def _frontier_problems(study: Study, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:

@@ -16,12 +16,14 @@ from rich.console import Console
 
 from statllama.cli import app as cli
 from statllama.cli.console import terminal
+from statllama.cli.console.attribution import print_dial
 from statllama.cli.console.scores import change_cells, print_scorecard
 from statllama.errors import UsageError
 from statllama.evaluation.compare import Record, Scored, compare
 from statllama.evaluation.paired import judge, paired_change
 from statllama.evaluation.scorecard import scorecard
 from statllama.evaluation.unit import SHARE
+from statllama.runs.attribution import Dial, Notch
 from statllama.runs.targets import find_subject, split_stage
 from statllama.store import Store
 from tests.conftest import make_llama, make_tokenizer, write_jsonl
@@ -306,3 +308,16 @@ def test_a_narrow_table_cuts_nothing(
     assert "…" not in said
     cells = ["".join(column) for column in zip(*(line.ljust(columns) for line in said.splitlines()), strict=True)]
     assert sum(sign.isdigit() for sign in "".join(cells)) == 6 + 6 + 9 + 2
+
+
+def test_a_dial_on_many_benchmarks_stays_readable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns that do not stand beside each other go below each other; a note says which benchmark it is on."""
+    monkeypatch.setattr(terminal.Out, "_width", 80)
+    scores = tuple(task_score([1.0, 0, 1, 1], f"benchmark{i}") for i in range(6))
+    print_dial(Dial("two", "one", (Notch(0.5, scores, {}), Notch(1.0, scores, {})), {"benchmark4": ("one",)}))
+    said = capsys.readouterr().out
+    assert all(f"benchmark{i} (acc, 4)" in said for i in range(6)), said
+    assert said.count("75.0 ± 25.0") == 12
+    assert "note: benchmark4: selected on, so this is no test of it any more: " in " ".join(said.split())

@@ -230,6 +230,7 @@ def test_a_trial_below_the_median_is_pruned_and_stays_so(study: Callable[..., st
     [
         ({"grid": {RATE: [1e-3]}, "search": {"space": {RATE: [1, 2]}, "trials": 3}}, "not both"),
         ({"search": {"space": {RATE: [1e-3, 1e-2]}, "trials": 3}, "objective": "leters"}, "did you mean 'letters'"),
+        ({"grid": {"stages.sft.data.0.holdout": [0.1, 0.2]}}, "scores on other rows cannot be compared"),
         ({"search": {"space": {RATE: [1e-3]}, "trials": 3}}, "one value alone"),
         ({"search": {"space": {RATE: {"low": 0.0, "high": 1.0, "log": True}}, "trials": 3}}, "logarithmic"),
         ({"search": {"space": {"stages.sft.train.rate": [1, 2]}, "trials": 3}}, "rate"),
@@ -242,6 +243,19 @@ def test_a_wrong_sweep_says_what_and_where(study: Callable[..., str], fields: di
     with pytest.raises((RecipeError, UsageError)) as error:
         load_study([study(**fields)])
     assert said in str(error.value) and error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("field", ["stages.sft.train.max_length", "stages.sft.data.0.min_chars"])
+def test_trials_that_cut_held_out_rows_otherwise_are_refused_before_anything_trains(
+    study: Callable[..., str], field: str
+) -> None:
+    held = ["stages.sft.data.0.holdout=0.25"]
+    with pytest.raises(RecipeError, match="cannot be compared"):
+        load_study([study(grid={field: [8, 64]}, objective="holdout:sft")], held)
+    search = {"space": {field: {"low": 8, "high": 64}}, "trials": 3}
+    with pytest.raises(RecipeError, match="cannot be compared"):
+        load_study([study(search=search, objective="holdout:sft")], held)
+    load_study([study(grid={"stages.trunk.train.max_length": [16, 64]}, objective="letters")])
 
 
 def test_a_grid_with_a_wrong_value_names_the_combination(study: Callable[..., str]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich.table import Table
+
 from statllama.cli.console.scores import change_cells, floors_after, measured_in, print_notes
-from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table
+from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_table, width
 from statllama.evaluation.meaning import notes
 from statllama.evaluation.paired import spoken_level
 from statllama.evaluation.scores import TaskScore
@@ -30,7 +34,7 @@ def print_attribution(result: Attribution) -> None:
         shown = {name: scores[i] for name, scores in result.prefixes.items()} | without
         print_notes(notes(shown, None, result.selected))
     changes = [judged.change for share in result.shares for judged in (share.step, share.kept)]
-    figures = measured_in(score.unit for score in result.prefixes["base"])
+    figures = measured_in(score.unit for score in result.prefixes["base"]).removesuffix(",")
     Out.print(
         f"[dim]{figures}. Step: from the stack below a stage to that stack with it. Worth: from the whole stack of "
         f"{plain(result.stack)} without the stage to the whole. Changes are paired: {spoken_level(changes)}.[/]"
@@ -38,24 +42,19 @@ def print_attribution(result: Attribution) -> None:
 
 
 def print_dial(result: Dial) -> None:
-    """Print a row per factor: the score on each benchmark with its change from factor 1."""
-    table = new_table(figure(f"{plain(result.stage)} x"))
-    for score in result.notches[0].scores:
-        table.add_column(f"{plain(score.task)} ({plain(score.unit.metric)}, {score.n})", justify="right")
-        table.add_column("from 1", justify="right", no_wrap=True)
-    for notch in result.notches:
-        cells = [
-            cell
-            for score in notch.scores
-            for cell in (_share(score), change_cells(notch.changes.get(score.task), score.unit)[0])
-        ]
-        table.add_row(f"{notch.factor:g}", *cells)
-    print_table(table)
+    """Print a row per factor: the score on each benchmark with its change from factor 1, in tables that fit."""
+    tasks = list[int]()
+    for task in range(len(result.notches[0].scores)):
+        if tasks and width(_dialled(result, [*tasks, task])) > Out.width:
+            print_table(_dialled(result, tasks))
+            tasks = []
+        tasks.append(task)
+    print_table(_dialled(result, tasks))
     for i, score in enumerate(result.notches[0].scores):
         if text := floors_after(f"  {plain(score.task)}: ", score):
             Out.print(text)
         shown = {f"{result.stage} x {n.factor:g}": n.scores[i] for n in result.notches}
-        print_notes(notes(shown, None, dict.fromkeys(shown, result.selected)))
+        print_notes(notes(shown, None, dict.fromkeys(shown, result.selected)), tasks=True)
     changes = [judged.change for notch in result.notches for judged in notch.changes.values()]
     figures = measured_in(score.unit for score in result.notches[0].scores)
     Out.print(
@@ -63,6 +62,22 @@ def print_dial(result: Dial) -> None:
         f"times a factor. Changes from factor 1 are paired: {spoken_level(changes)}; in colour where there is evidence "
         "of a difference. The best of many factors is partly luck.[/]"
     )
+
+
+def _dialled(result: Dial, tasks: Sequence[int]) -> Table:
+    """Return the table of some of the benchmarks, by their places."""
+    table = new_table(figure(f"{plain(result.stage)} x"))
+    for score in (result.notches[0].scores[i] for i in tasks):
+        table.add_column(f"{plain(score.task)} ({plain(score.unit.metric)}, {score.n})", justify="right")
+        table.add_column("from 1", justify="right", no_wrap=True)
+    for notch in result.notches:
+        cells = [
+            cell
+            for score in (notch.scores[i] for i in tasks)
+            for cell in (_share(score), change_cells(notch.changes.get(score.task), score.unit)[0])
+        ]
+        table.add_row(f"{notch.factor:g}", *cells)
+    return table
 
 
 def _share(score: TaskScore) -> str:
