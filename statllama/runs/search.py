@@ -240,7 +240,7 @@ class _Pruning:
         self._trial = _study(spec, seen).ask()
 
     def look(self, event: StepEvent) -> None:
-        """Raise TrainingError where the stage's validation is worse than the median of the earlier trials at that step."""
+        """Raise TrainingError where the validation is worse than the median of the earlier trials at that step."""
         figures = [figure for figure in WORDS if figure in event.extra]
         if event.stage != self.stage or not figures or event.step >= event.total:
             return
