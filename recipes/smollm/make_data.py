@@ -20,7 +20,7 @@ HELD, REPLAYED = 120, 500
 def main(rows: Path, folder: Path) -> None:
     """Write general.jsonl and general_held.jsonl."""
     found = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines() if line.strip()]
-    usable = [row for row in found if 20 < len(row["output"]) < 700]
+    usable = [row for row in found if 20 < len(row.get("output") or "") < 700]
     if len(usable) < HELD + REPLAYED // 2:
         sys.exit(f"{rows}: {len(usable)} usable rows; {HELD + REPLAYED // 2} are the least")
     random.Random(0).shuffle(usable)
