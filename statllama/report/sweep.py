@@ -136,6 +136,7 @@ def _panel(ax: Axes, done: Sequence[Trial], field: str, sweep: Sweep, unit: Unit
         if min(places) > 0 and max(places) / min(places) >= 10:
             ax.set_xscale("log")
             ax.minorticks_off()
+            ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # matplotlib's own is in TeX
     else:
         labels = list(dict.fromkeys(shown(value) for value in values))
         places = [float(labels.index(shown(value))) for value in values]
