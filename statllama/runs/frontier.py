@@ -62,8 +62,8 @@ def frontier(spec: FrontierSpec, ended: Sequence[Pipeline], scores: Scores) -> F
     ladder = [stacks[name] for name in spec.ladder if name in stacks]
     others = [stack for name, stack in stacks.items() if name not in spec.ladder]
     found = {stack.name: saved(ladder, stack, tests=len(others)) for stack in others} if ladder else {}
-    first = next(iter(ended))
-    metric = scores[first.recipe.name][BASE][spec.gain].metric
+    known = (scores.get(pipeline.recipe.name, {}).get(BASE, {}).get(spec.gain) for pipeline in ended)
+    metric = next(score.metric for score in known if score is not None)
     return Frontier(
         spec,
         metric,

@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from statllama.config.field_errors import problems_of
+from statllama.config.metrics import HOLDOUT
 from statllama.config.shipped import find_recipe, recipe_beside
 from statllama.config.spec import Name, Spec
 from statllama.config.stage import TrainingSpec
@@ -284,12 +285,12 @@ def _objective_problems(study: Study, lines: Mapping[Path_, int]) -> list[Proble
     return found
 
 
-def _held_as(recipe: Recipe) -> list[object]:
-    """Return how a recipe reads and cuts the rows that it holds out."""
-    stages = [held.stage for held in recipe.held]
-    cut = [stage and (stage.train.max_length, stage.data_options["train_on"]) for stage in stages]
-    named = recipe.evaluate.max_length if recipe.evaluate.holdouts else None
-    return [[(held.name, held.source, held.share) for held in recipe.held], cut, named]
+def _held_as(recipe: Recipe, tasks: Sequence[str] | None = None) -> list[object]:
+    """Return how a recipe reads and cuts the rows that it holds out. `tasks`: of these hold-outs; None: of all."""
+    kept = [held for held in recipe.held if tasks is None or f"{HOLDOUT}{held.name}" in tasks]
+    cut = [held.stage and (held.stage.train.max_length, held.stage.data_options["train_on"]) for held in kept]
+    named = recipe.evaluate.max_length if any(held.stage is None for held in kept) else None
+    return [[(held.name, held.source, held.share) for held in kept], cut, named]
 
 
 def _frontier_problems(study: Study, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:
@@ -306,6 +307,10 @@ def _frontier_problems(study: Study, names: Sequence[str], lines: Mapping[Path_,
         if without is not None:
             message = f"{without.name} is not scored on {task!r}: {near(task, without.benchmarks)}"
             found.append(Problem(f"frontier.{side}", message, line_of(("frontier", side), lines)))
+    if not found and len({repr(_held_as(recipe, (spec.gain, spec.kept))) for recipe in study.recipes}) > 1:
+        message = "the recipes hold out other rows under these names, or cut them in other ways, so nothing compares"
+        remedy = "give all recipes the same `evaluate.holdouts`, with the same `evaluate.max_length`"
+        found.append(Problem("frontier", message, line_of(("frontier",), lines), remedy))
     return found
 
 

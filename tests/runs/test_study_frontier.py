@@ -61,3 +61,15 @@ def test_a_wrong_name_is_told(tmp_path: Path, base_folder: Path, change: dict[st
     with pytest.raises(RecipeError) as error:
         load_study([write(tmp_path, base_folder, frontier={**FRONTIER, **change})])
     assert said in str(error.value) and "line" in str(error.value)
+
+
+def test_recipes_that_hold_out_other_rows_are_refused_before_anything_trains(tmp_path: Path, base_folder: Path) -> None:
+    file = write(tmp_path, base_folder)
+    other = yaml.safe_load((tmp_path / "r.yaml").read_text())
+    other |= {"name": "q", "evaluate": {"holdouts": {n: {"path": "other.jsonl"} for n in ("sets", "other")}}}
+    (tmp_path / "q.yaml").write_text(yaml.safe_dump(other))
+    study = yaml.safe_load(Path(file).read_text()) | {"recipes": ["r.yaml", "q.yaml"]}
+    Path(file).write_text(yaml.safe_dump(study))
+    with pytest.raises(RecipeError, match="hold out other rows") as error:
+        load_study([file])
+    assert "same `evaluate.holdouts`" in str(error.value)
