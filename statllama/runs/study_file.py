@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from statllama.config.field_errors import problems_of
 from statllama.config.metrics import HOLDOUT
-from statllama.config.shipped import find_recipe, recipe_beside
+from statllama.config.shipped import find_recipe, located, recipe_beside
+from statllama.config.source import SourceSpec
 from statllama.config.spec import Name, Spec
 from statllama.config.stage import TrainingSpec
 from statllama.config.sweep import FrontierSpec, Grid, SearchSpec, combinations_of, corners
@@ -290,7 +291,13 @@ def _held_as(recipe: Recipe, tasks: Sequence[str] | None = None) -> list[object]
     kept = [held for held in recipe.held if tasks is None or f"{HOLDOUT}{held.name}" in tasks]
     cut = [held.stage and (held.stage.train.max_length, held.stage.data_options["train_on"]) for held in kept]
     named = recipe.evaluate.max_length if any(held.stage is None for held in kept) else None
-    return [[(held.name, held.source, held.share) for held in kept], cut, named]
+    return [[(held.name, _absolute(held.source, recipe), held.share) for held in kept], cut, named]
+
+
+def _absolute(source: SourceSpec, recipe: Recipe) -> SourceSpec:
+    """Return a source with its files where they are: a recipe that extends another may write them in another way."""
+    files = {name: value for name in ("path", "holdout") if isinstance(value := getattr(source, name), str)}
+    return source.model_copy(update={name: located(value, recipe.root) for name, value in files.items()})
 
 
 def _frontier_problems(study: Study, names: Sequence[str], lines: Mapping[Path_, int]) -> list[Problem]:

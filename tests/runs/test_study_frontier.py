@@ -73,3 +73,11 @@ def test_recipes_that_hold_out_other_rows_are_refused_before_anything_trains(tmp
     with pytest.raises(RecipeError, match="hold out other rows") as error:
         load_study([file])
     assert "same `evaluate.holdouts`" in str(error.value)
+
+
+def test_a_recipe_that_extends_another_holds_out_the_same_rows(tmp_path: Path, base_folder: Path) -> None:
+    file = write(tmp_path, base_folder)
+    (tmp_path / "q.yaml").write_text("{name: q, extends: r.yaml, keep: [one]}")
+    study = yaml.safe_load(Path(file).read_text()) | {"recipes": ["r.yaml", "q.yaml"]}
+    Path(file).write_text(yaml.safe_dump(study))
+    assert load_study([file]).spec.frontier is not None
