@@ -11,6 +11,9 @@ from statllama.config.keyed import AddedLater, Unkeyed
 from statllama.config.selection import SelectSpec
 from statllama.config.spec import Count, Fraction, NonNegative, Positive, Spec
 
+LASTING = ("constant", "wsd")
+"""Schedules whose first rates do not depend on the number of steps."""
+
 
 def replaced_by_tokens(spec: type[Spec], field: str, values: dict[str, Any]) -> ValidationError:
     """Return the error for `values` of a section with a `field` that counted rows: it names the `micro_tokens`."""
@@ -96,6 +99,10 @@ class TrainSpec(Spec):
     """Optimizer steps between checkpoints. Not in the key."""
     keep_checkpoints: Annotated[Count, Unkeyed()] = 2
     """Checkpoints kept while a stage trains; none is kept once it is published. Not in the key."""
+    keep_state: Annotated[bool, Unkeyed()] = False
+    """Keep the state of the optimizer beside the result, so that the stage with more `steps` or `epochs` goes on from
+    there, with the weights of an unbroken run: with `schedule: constant` that of the last step, with `wsd` that of the
+    last before the decay. Other schedules have rates that depend on the number of steps. Not in the key."""
     devices: Annotated[Count, Unkeyed()] = 1
     """GPUs, or sets of cores, that share each step's rows. Not in the key: it changes rounding, and dropout's draws."""
     select: Annotated[SelectSpec | None, AddedLater()] = None
@@ -116,6 +123,8 @@ class TrainSpec(Spec):
             raise ValueError(f"`warmup` {self.warmup:g}: from 1 it is a number of steps, and this is no whole one")
         self._require_schedule()
         self._require_optimizer()
+        if self.keep_state:
+            self._require_lasting()
         if self.steps is not None and self.warmup > self.steps:
             raise ValueError(
                 f"`warmup` {self.warmup:g} is above `steps` {self.steps}, so the stage would never reach its learning "
@@ -140,6 +149,26 @@ class TrainSpec(Spec):
             raise ValueError(f"`decay` {self.decay:g}: from 1 it is a number of steps, and this is no whole one")
         if max(self.warmup, self.decay) < 1 < self.warmup + self.decay:
             raise ValueError(f"`warmup` {self.warmup:g} and `decay` {self.decay:g} are more than all steps together")
+
+    def _require_lasting(self) -> None:
+        """Raise ValueError where a stage's first steps depend on how many there are: none could go on from its
+        state.
+        """
+        if self.schedule not in LASTING:
+            raise ValueError(
+                f"`keep_state` is for `schedule: constant` and `schedule: wsd`: the rates of `{self.schedule}` depend on "
+                "the number of steps, so no longer run could go on from the state"
+            )
+        if 0 < self.warmup < 1:
+            raise ValueError(
+                f"`keep_state` with `warmup` {self.warmup:g}, a share of all steps: a longer run warms up for longer, so "
+                "it could not go on from the state; give a number of steps from 1, or 0"
+            )
+        if self.select is not None and self.select.every is None:
+            raise ValueError(
+                "`keep_state` with `select`: without `select.every` a stage is validated after each tenth of all steps, "
+                "so a longer run has other validations; give `select.every` a number of steps"
+            )
 
     def _require_optimizer(self) -> None:
         """Raise ValueError for a setting that the optimizer does not have."""

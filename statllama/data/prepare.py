@@ -77,6 +77,12 @@ class Prepared:
     replay: ReplayRows | None = None
     """The rows that the stage replays beside these."""
 
+    def as_json(self, replayed: int) -> dict[str, Any]:
+        """Return what a manifest says of the rows. `replayed`: how many each step replays."""
+        data = {**self.report.as_json(), "examples": self.report.examples, "tokens": self.report.tokens}
+        data["contamination"] = self.selection.contamination()
+        return data if self.replay is None else {**data, "replayed": self.replay.as_json(replayed)}
+
 
 @dataclass(frozen=True)
 class _Job:

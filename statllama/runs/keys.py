@@ -15,6 +15,7 @@ from typing import Any
 from statllama.config.benchmarks import TaskFile, task_fingerprint
 from statllama.config.keyed import keyed
 from statllama.config.stage import StageSpec, TrainingSpec
+from statllama.config.train import LASTING
 from statllama.data.cache import DATA_NUMERICS, SEARCH_NUMERICS, SELECTION_NUMERICS, described
 from statllama.evaluation.probe import probe_version
 from statllama.model.precision import compute_type
@@ -141,6 +142,22 @@ def placed(
 def stage_key(material: Mapping[str, Any]) -> str:
     """Return the hash, 64 hex digits."""
     return digest(material)
+
+
+LENGTH = ("steps", "epochs", "decay")
+"""Fields of `train` that say how long a stage is, and its decay."""
+
+
+def trunk_of(material: Mapping[str, Any]) -> str | None:
+    """Return the hash of what a stage's first steps depend on, the same for any number of steps. None for a stage that
+    trains nothing, or whose first steps depend on their number.
+    """
+    stage = material["stage"]
+    train = stage.get("train")
+    if not isinstance(train, Mapping) or train.get("schedule") not in LASTING or 0 < train.get("warmup", 0) < 1:
+        return None
+    lasting = {name: value for name, value in train.items() if name not in LENGTH}
+    return digest({**material, "stage": {**stage, "train": lasting}})
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ from statllama.model.precision import compute_type
 from statllama.recipe import Recipe
 from statllama.runs.house.history import stages_before
 from statllama.runs.inputs import input_hashes, require_inputs
-from statllama.runs.keys import difference, own_material, placed, stage_key
+from statllama.runs.kept_state import KeptState, to_go_on_from
+from statllama.runs.keys import difference, own_material, placed, stage_key, trunk_of
 from statllama.runs.scorebook import ScoreBook
 from statllama.runs.selecting import choice_material, require_enough, selection_material
 from statllama.runs.subject import BASE, StackRef, parent_stack
@@ -60,6 +61,8 @@ class PlannedStage:
     """Keys of the stages that a blend combines, in its order."""
     answers: tuple[GateAnswer, ...] = ()
     """Answers of the gates that hold it, where its scores are known."""
+    begins: KeptState | None = None
+    """What a stage that is not trained goes on from, instead of from its first step."""
 
     @property
     def spec(self) -> StageSpec:
@@ -199,8 +202,12 @@ def _arrange(
         why = f"its {wrong}: made again" if wrong else _why(store, key, material, entry, spec.name, last.get(spec.name))
         if entry is None and (entry := bring(store, "results", key)) is not None:
             why = "from the mirror" if entry.path.is_dir() else "in the mirror: `run` takes it from there"
+        begins = None
+        if entry is None and not store.unfinished("results", key):
+            begins = to_go_on_from(store, spec, material)
+            why += f"; {begins}" if begins else _hint(spec, material, last.get(spec.name))
         parent = parent_stack(parents, below, {name: p.stack for name, p in planned.items()})
-        result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, tuple(siblings.values()))
+        result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, tuple(siblings.values()), begins=begins)
         if entry is not None:
             found = _answers(book, recipe, result)
             told = [str(answer) for answer in found if answer.answer == "broken"]
@@ -231,6 +238,16 @@ def _why(
     if before["key"] == key:
         return "the last run did not finish it, or its result was deleted"
     return difference(before["material"], material)
+
+
+def _hint(spec: StageSpec, material: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
+    """Say how a stage that differs from its last run in its length alone could have gone on from there."""
+    if before is None or not isinstance(spec, TrainingSpec) or spec.train.keep_state:
+        return ""
+    trunk, earlier = trunk_of(material), before["material"]
+    if trunk is None or trunk != trunk_of(earlier) or earlier == material:
+        return ""
+    return "; with `train.keep_state: true` a longer run could go on from this one"
 
 
 def _answers(book: ScoreBook, recipe: Recipe, stage: PlannedStage) -> tuple[GateAnswer, ...]:

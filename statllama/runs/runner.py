@@ -299,7 +299,9 @@ class _Recorder:
 def _expected(session: Session, planned: Sequence[PlannedStage]) -> dict[str, float]:
     """Return the seconds that the training of stages will take, where that was measured on this machine."""
     made = {
-        stage.spec.name: session.timing.training(stage.spec, below_of(stage, planned))
+        stage.spec.name: session.timing.training(
+            stage.spec, below_of(stage, planned), stage.begins.step if stage.begins else 0
+        )
         for stage in planned
         if not stage.cached
     }

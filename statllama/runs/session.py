@@ -20,6 +20,7 @@ from statllama.runs.forecast.machine import this_machine
 from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
 from statllama.runs.held import HeldBack
+from statllama.runs.kept_state import begin, keep
 from statllama.runs.loaded import Loaded
 from statllama.runs.replayed import Replayed, replayed_sources
 from statllama.runs.reporting import Reporter
@@ -283,6 +284,7 @@ class Session:
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
         prepared = self.prepare(spec)
+        began = begin(self.store, stage, self.reporter.note)
         self._tell(None)  # the data are in the cache: all ranks load what they need
         job = self._job(stage, hold)
         base = job.base
@@ -292,26 +294,25 @@ class Session:
             outcome = training.run(job, stage_module(spec.type))
         base.check_unchanged()
         write_json(job.folder / "out" / "history.json", outcome.history)
-        data = {**prepared.report.as_json(), "examples": prepared.report.examples, "tokens": prepared.report.tokens}
-        data["contamination"] = prepared.selection.contamination()
-        if prepared.replay is not None:
-            data["replayed"] = prepared.replay.as_json(spec.replayed)
+        data = prepared.as_json(spec.replayed)
         if self.held.out is not None:
             data["held_out"] = {"sets": self.held.out.counts(), **prepared.selection.held_back()}
         dtype = str(base.dtype).removeprefix("torch.")
         where = {"backend": base.backend, "dtype": dtype, "machine": this_machine().as_json()}
-        return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where)
+        return self._manifest(stage, data, outcome.metrics(), forecast=forecast, **where, **began)
 
     def _job(self, stage: PlannedStage, hold: Hold | None = None) -> Job:
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
         prepared, base = self.prepare(spec), self.loaded.base(spec.train.precision)
+        kept = partial(keep, self.store, stage, self.recipe.name, len(prepared.dataset))
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         return Job(
             spec=spec,
             base=base,
             parents=parents,
             dataset=prepared.dataset,
+            keep=kept if spec.train.keep_state else None,
             replay=prepared.replay,
             left_out=prepared.report.left_out > 0,
             data_kind=stage_module(spec.type).DATA_KIND,

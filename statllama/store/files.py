@@ -160,6 +160,21 @@ def read_files_record(path: Path, schema: int) -> dict[str, Any] | None:
     return record if sound else None
 
 
+def link_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Give files of a folder second names in another one, in this order; copy them where the disk has no such links.
+
+    `target` is made. Nobody may write into such a file: it would change under both names. Raises OSError.
+    """
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source / name, target / name)
+        except OSError as exc:
+            if exc.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            shutil.copyfile(source / name, target / name)
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, 64 hex digits, read in small pieces. Raises OSError."""
     with open(path, "rb") as file:

@@ -52,6 +52,9 @@ class Job:
     """Folder for TensorBoard's files: checkpoints are deleted once a stage is published."""
     validation: Validation | None = None
     """What its steps are compared on, where `train.select` is set."""
+    keep: Callable[[Path], None] | None = None
+    """Keeps a sealed checkpoint beyond the stage's end, where `train.keep_state` is set: it gets that of
+    `steps.kept_step`, once or more often. Rank 0 calls it."""
     replay: ReplayRows | None = None
     """The rows that it replays, if any."""
     ranks: Ranks = ALONE

@@ -37,6 +37,8 @@ def steps_of(spec: TrainingSpec, rows: int) -> int:
             "measured at the end alone",
             remedy=f"--set stages.{spec.name}.drift.every={max(1, steps // 10)}",
         )
+    if spec.train.keep_state:
+        _require_kept(spec, steps)
     select, tenth = spec.train.select, max(1, steps // 10)
     if select and select.every is not None and select.every > steps:
         raise UsageError(
@@ -57,6 +59,41 @@ def decay_steps(train: TrainSpec, steps: int) -> int:
     decay = WSD_DECAY if train.decay is None else train.decay
     wanted = math.ceil(decay * steps) if decay < 1 else int(decay)
     return min(wanted, steps - warmup_steps(train, steps))
+
+
+def trunk_steps(train: TrainSpec, steps: int) -> int:
+    """Return how many of a stage's first steps are those of the same stage with more steps, by their rates: with `wsd`
+    those before the decay (arXiv 2404.06395, section 4), with `constant` all.
+    """
+    return steps - decay_steps(train, steps) if train.schedule == "wsd" else steps
+
+
+def kept_step(spec: TrainingSpec, rows: int) -> int | None:
+    """Return the step whose state a stage over `rows` prepared rows keeps; None where it keeps none."""
+    if not spec.train.keep_state:
+        return None
+    return trunk_steps(spec.train, count_steps(spec.rows_per_epoch(rows), spec.train))
+
+
+def _require_kept(spec: TrainingSpec, steps: int) -> None:
+    """Raise UsageError where a stage has no state to keep, or a longer one would not have measured at its last step."""
+    name, train = spec.name, spec.train
+    if not trunk_steps(train, steps):
+        raise UsageError(
+            f"stage {name}: `train.keep_state` keeps the state of the last step before the decay, and the decay takes "
+            f"all {steps:,} steps",
+            remedy=f"--set stages.{name}.train.decay=0.1, or --set stages.{name}.train.keep_state=false",
+        )
+    if train.schedule == "wsd":  # its state is of a step like any other
+        return
+    every = train.select.every if train.select else spec.drift.every if spec.drift else None
+    if every and steps % every:
+        field, what = ("train.select.every", "validated") if train.select else ("drift.every", "measured")
+        raise UsageError(
+            f"stage {name}: `train.keep_state`, and the last of its {steps:,} steps is {what} though it is no multiple "
+            f"of `{field}` {every:,}: a longer run would not do that, so it could not go on from the state",
+            remedy=f"--set stages.{name}.train.steps={-(-steps // every) * every}",
+        )
 
 
 def count_steps(rows: int, train: TrainSpec) -> int:

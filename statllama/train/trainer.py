@@ -27,6 +27,7 @@ from statllama.train.protection import FIGURES
 from statllama.train.ranks import ShortOfMemory
 from statllama.train.sides import Sides
 from statllama.train.step import Batch, Pass, StepTrainer
+from statllama.train.steps import kept_step
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -221,6 +222,7 @@ class _Watcher(TrainerCallback):
         """
         self.job, self.trainer, self.started, self.started_seconds = job, trainer, started, started_seconds
         self.stopped = False
+        self._kept = kept_step(job.spec, len(job.dataset))
         self._marks: list[tuple[float, int, int]] = []  # (time, step, tokens) of the last steps
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -268,6 +270,8 @@ class _Watcher(TrainerCallback):
         state.num_input_tokens_seen = int(self.trainer.tokens)  # goes into the checkpoint
         if self.job.hold is not None:
             self.job.hold.heed()
+        if state.global_step == self._kept:
+            control.should_save = True
         if self.job.ranks.any(self.job.stop_requested()) and not control.should_training_stop:
             self.stopped = True
             control.should_save = True
@@ -282,7 +286,13 @@ class _Watcher(TrainerCallback):
         self.job.require_hold()
         write_json(checkpoint / CLOCK, spent | work)
         seal(checkpoint)
+        self.keep(checkpoint)
         retain(self.job.checkpoints, self.job.spec.train.keep_checkpoints)
+
+    def keep(self, checkpoint: Path) -> None:
+        """Have a sealed checkpoint kept beyond the stage's end, if it is the one to keep."""
+        if self.job.keep is not None and checkpoint.name == f"checkpoint-{self._kept}":
+            self.job.keep(checkpoint)
 
 
 def memory_bytes() -> int:

@@ -38,6 +38,7 @@ from statllama.train.preflight import require_batch
 from statllama.train.ranks import Ranks
 from statllama.train.selection import Selection
 from statllama.train.sides import Sides
+from statllama.train.steps import count_steps
 from statllama.train.trackers import prepare_trackers
 from statllama.train.trainer import CLOCK, _save_slice, _Watcher, memory_bytes
 
@@ -110,6 +111,8 @@ def _fit(job: Job, trainer: Any, model: PeftModel) -> Outcome:
     with translate_os_errors(job.checkpoints):
         if job.ranks.first:
             _require_space(job, model)
+            if checkpoint is not None:
+                watcher.keep(checkpoint)  # a run may have been killed between sealing and keeping it
         if checkpoint is None or not _take_finished(job, checkpoint, trainer, model):
             trainer.prepare_rows()
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -183,7 +186,8 @@ def _require_space(job: Job, model: PeftModel) -> None:
     parameters = sum(p.numel() for p in stack.trainable(model).values())
     train = job.spec.train
     copies = 1 + state_bytes(train.optimizer, job.spec.lora.r) / 4 + job.spec.kept_slices
-    require_bytes(job.folder, math.ceil(4 * parameters * (copies * (train.keep_checkpoints + 1) + 1)))
+    kept = train.keep_checkpoints + 1 + train.keep_state
+    require_bytes(job.folder, math.ceil(4 * parameters * (copies * kept + 1)))
 
 
 def _checkpoint(job: Job) -> Path | None:
@@ -229,8 +233,12 @@ def _history(log: list[dict[str, Any]]) -> list[dict[str, float]]:
 
 
 def _take_finished(job: Job, checkpoint: Path, trainer: Any, model: PeftModel) -> bool:
-    """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own."""
+    """Restore a checkpoint of the stage's end, if this is one: `trainer.train` would add a step of its own.
+
+    A state that was kept says how many steps the run had that wrote it.
+    """
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    state.max_steps = count_steps(job.spec.rows_per_epoch(len(job.dataset)), job.spec.train)
     if state.global_step < state.max_steps and End.of(job, state).by == "steps":
         return False
     trainer.state, trainer.tokens = state, state.num_input_tokens_seen

@@ -56,6 +56,8 @@ def print_status(store: Store) -> None:
         _list(found, MOST, "statllama gc --dry-run")
     kinds = [item.what.partition(" ")[0] for item in stock.items if item.entry is not None]
     kept = ", ".join(counted(kinds.count(word), word) for word in ("adapter", "score"))
+    if states := [item.bytes for item in stock.items if item.entry is not None and item.entry[0] == "states"]:
+        kept += f", {counted(len(states), 'kept state')} ({readable_bytes(sum(states))})"
     if records or found:
         Out.print(f"{plain(store.root)}: {kept}, {readable_bytes(size(store.root))}")
 

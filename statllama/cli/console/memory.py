@@ -53,12 +53,12 @@ def _cells(one: StageForecast, device: Device) -> tuple[str, ...]:
 def _total(forecasts: list[StageForecast]) -> None:
     """Print what the whole plan needs: its largest memory, and its disk: checkpoints go once a stage ends."""
     needs = [one.memory.high for one in forecasts if one.memory is not None]
-    kept = sum(one.disk.adapter for one in forecasts)
-    most = kept + sum(one.disk.rows for one in forecasts) + max(one.disk.checkpoints for one in forecasts)
+    kept, states = sum(one.disk.adapter for one in forecasts), sum(one.disk.state for one in forecasts)
+    most = kept + states + sum(one.disk.rows for one in forecasts) + max(one.disk.checkpoints for one in forecasts)
     if needs:
         Out.print(
             f"In all: up to {readable_bytes(max(needs))} of memory, {readable_bytes(most)} of disk, of which "
-            f"{readable_bytes(kept)} are adapters."
+            f"{readable_bytes(kept)} are adapters{f' and {readable_bytes(states)} kept states' if states else ''}."
         )
 
 

@@ -22,11 +22,13 @@ class Disk:
     """What is there while it trains, and is deleted once it is published."""
     rows: float = 0.0
     """Prepared data in the workspace's cache."""
+    state: float = 0.0
+    """What stays beside the adapter where `train.keep_state` is set: one checkpoint."""
 
     @property
     def most(self) -> float:
         """Return the most that is there at once."""
-        return self.adapter + self.checkpoints + self.rows
+        return self.adapter + self.checkpoints + self.rows + self.state
 
 
 def disk(shape: Shape, spec: StageSpec, steps: int, rows: float = 0.0, rank: int = 0) -> Disk:
@@ -44,4 +46,4 @@ def disk(shape: Shape, spec: StageSpec, steps: int, rows: float = 0.0, rank: int
     state = state_bytes(train.optimizer, spec.lora.r)
     one = slice_ * (4 + state + 4 * spec.kept_slices) + HEADERS
     there = min(train.keep_checkpoints + 1, math.ceil(steps / train.checkpoint_every)) if steps else 0
-    return Disk(4 * slice_ + HEADERS, there * one, rows)
+    return Disk(4 * slice_ + HEADERS, there * one, rows, one * train.keep_state)

@@ -35,6 +35,11 @@ class StageWork:
         """Return the sum."""
         return StageWork(self.trained + other.trained, self.read + other.read, self.steps + other.steps)
 
+    def after(self, step: int) -> StageWork:
+        """Return the counts of the steps after this one."""
+        left = self.steps - step
+        return StageWork(self.trained * (left / self.steps), self.read * (left / self.steps), left) if step else self
+
     def __mul__(self, factor: float) -> StageWork:
         """Return the counts of so many times the work, in as many steps."""
         return StageWork(self.trained * factor, self.read * factor, self.steps)

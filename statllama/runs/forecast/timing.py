@@ -103,7 +103,8 @@ class Timing:
             found["score", BASE] = self.scoring(StackRef(BASE, None))
         for stage in planned if fresh is None else fresh:
             if not stage.cached:
-                found["train", stage.spec.name] = self.training(stage.spec, below_of(stage, planned))
+                begun = stage.begins.step if stage.begins else 0
+                found["train", stage.spec.name] = self.training(stage.spec, below_of(stage, planned), begun)
             found["drift", stage.spec.name] = self.drift(stage)
             for stack in (stage.parent, stage.stack) if stage.joined else (stage.stack,):
                 if asked and ("score", stack.name) not in found:
@@ -112,14 +113,17 @@ class Timing:
 
     # ------------------------------------------------------------------ stages
 
-    def training(self, spec: StageSpec, below: Sequence[Lora]) -> Figure | None:
-        """Return the seconds of a stage's training on adapters `below`; None for one that trains nothing."""
+    def training(self, spec: StageSpec, below: Sequence[Lora], begun: int = 0) -> Figure | None:
+        """Return the seconds of a stage's training on adapters `below`; None for one that trains nothing.
+
+        `begun`: steps that it need not take, since it goes on from a kept state.
+        """
         if not isinstance(spec, TrainingSpec):
             return None
         place = self.place(spec.train.precision)
         samples = all_samples(self.store, place)
         ranks = Ranks.of(spec.lora.target_modules, spec.lora.r, below, spec.lora.layers)
-        works = self.stage_work(spec)
+        works = {end: work.after(begun) for end, work in self.stage_work(spec).items()}
         recomputes = self._recomputes(spec)
         low, usual, high = (
             cost_of(self.shape, ranks, works[end].trained, works[end].read, units=works[end].steps, recomputes=r)

@@ -1,8 +1,8 @@
 """What lies in a workspace, how many bytes it is, and which runs reach it. Hashes nothing, loads no torch.
 
 A run reaches what its record names: the results of its stages and of those below them, every score of stacks that are
-made of these, scores of its base, the prepared data that its stages were given, and what bears its name. What no run
-reaches is an orphan.
+made of these, scores of its base, the prepared data that its stages were given, the latest state kept of each of its
+stages, and what bears its name. What no run reaches is an orphan.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from statllama.runs.house.history import keys_of, split_run
+from statllama.runs.keys import trunk_of
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 from statllama.store.files import read_json, translate_os_errors
@@ -24,7 +25,8 @@ from statllama.store.working_folder import made_in
 from statllama.store.workspace import KEY, KINDS, Kind
 
 Needs = frozenset[str]
-"""Names of things: `results/<key>`, `cache/<key>`, `base/<hash of its identity>`, `run/<name of a recipe>`."""
+"""Names of things: `results/<key>`, `cache/<key>`, `base/<hash of its identity>`, `trunk/<hash of a stage without its
+length>`, `run/<name of a recipe>`."""
 NOTHING: Needs = frozenset()
 TRACKERS, LIVE = "trackers", "live"
 
@@ -115,9 +117,14 @@ def reach_of(record: Mapping[str, Any]) -> Needs:
             *(f"cache/{key}" for stage in stages for key in stage.get("cache", ())),
             *(f"cache/{held['kept_in']}" for held in record.get("holdouts", ()) if held["kept_in"]),
             *(_base(base) for base in bases if base is not None),
+            *(f"trunk/{trunk}" for stage in stages if (trunk := _trunk(stage["material"])) is not None),
             f"run/{split_run(str(record.get('name')))[0]}",
         }
     )
+
+
+def _trunk(material: Mapping[str, Any]) -> str | None:
+    return trunk_of(material) if isinstance(material.get("stage"), Mapping) else None
 
 
 def _base(identity: Any) -> str:
@@ -125,12 +132,14 @@ def _base(identity: Any) -> str:
 
 
 def _items(store: Store) -> Iterator[Item]:
+    latest = _latest_states(store)
     for kind in KINDS:
         for path in store.listed(kind):
             if KEY.fullmatch(path.name):
                 entry = store.find(kind, path.name)
                 if entry is not None or not _of_another_version(path):
-                    yield _entry(kind, path, entry)
+                    item = _entry(kind, path, entry)
+                    yield item if kind != "states" or path.name in latest else replace(item, needs=NOTHING)
     for path in store.listed("partial"):
         yield _work(store, path)
     for path in store.listed(TRACKERS):
@@ -141,6 +150,16 @@ def _items(store: Store) -> Iterator[Item]:
             yield Item(f"{LIVE}/{path.name}", f"progress of {path.stem}", size(path), frozenset({f"run/{name}"}))
     for path in (path for folder in ("runs", LIVE) for path in store.listed(folder) if path.suffix == ".tmp"):
         yield Item(f"{path.parent.name}/{path.name}", "left by a kill", size(path), NOTHING)
+
+
+def _latest_states(store: Store) -> frozenset[str]:
+    """Return the keys of the kept states that have the most steps of their trunk: a longer run goes on from these."""
+    latest: dict[Any, tuple[int, str]] = {}
+    for entry in store.entries("states"):
+        about = entry.manifest
+        trunk = (about["trunk"], about["known_reference"])
+        latest[trunk] = max(latest.get(trunk, (0, "")), (about["step"], entry.key))
+    return frozenset(key for _, key in latest.values())
 
 
 def _of_another_version(path: Path) -> bool:
@@ -159,6 +178,9 @@ def _entry(kind: Kind, path: Path, entry: Entry | None) -> Item:
         return Item(place, _score(manifest), count, needs_of_score(manifest))
     if kind == "releases":
         return Item(place, f"verified release of {manifest.get('name')}", count, needs_of_score(manifest))
+    if kind == "states":
+        what = f"state of {manifest['name']} at step {manifest['step']:,}, of {manifest['recipe']}"
+        return Item(place, what, count, frozenset({f"trunk/{manifest['trunk']}"}))
     if kind == "results":
         return Item(place, f"adapter {manifest.get('name')} of {manifest.get('recipe')}", count, frozenset({place}))
     sources = ", ".join(map(str, manifest.get("sources", ())))
@@ -200,7 +222,7 @@ def _work(store: Store, path: Path) -> Item:
     if kind == "releases":
         what = f"unfinished release of {told['name']}" if "name" in told else "unfinished release"
         return replace(item, what=what, needs=needs_of_score(told))
-    return replace(item, what="unfinished data")
+    return replace(item, what="unfinished state" if kind == "states" else "unfinished data")
 
 
 def size(path: Path) -> int:
