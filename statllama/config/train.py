@@ -156,18 +156,18 @@ class TrainSpec(Spec):
         """
         if self.schedule not in LASTING:
             raise ValueError(
-                f"`keep_state` is for `schedule: constant` and `schedule: wsd`: the rates of `{self.schedule}` depend on "
-                "the number of steps, so no longer run could go on from the state"
+                f"`keep_state` is for `schedule: constant` and `schedule: wsd`: the rates of `{self.schedule}` depend "
+                "on the number of steps, so no longer run could go on from the state"
             )
         if 0 < self.warmup < 1:
             raise ValueError(
-                f"`keep_state` with `warmup` {self.warmup:g}, a share of all steps: a longer run warms up for longer, so "
-                "it could not go on from the state; give a number of steps from 1, or 0"
+                f"`keep_state` with `warmup` {self.warmup:g}, a share of all steps: a longer run warms up for longer, "
+                "so it could not go on from the state; give a number of steps from 1, or 0"
             )
         if self.select is not None and self.select.every is None:
             raise ValueError(
-                "`keep_state` with `select`: without `select.every` a stage is validated after each tenth of all steps, "
-                "so a longer run has other validations; give `select.every` a number of steps"
+                "`keep_state` with `select`: without `select.every` a stage is validated after each tenth of all "
+                "steps, so a longer run has other validations; give `select.every` a number of steps"
             )
 
     def _require_optimizer(self) -> None:

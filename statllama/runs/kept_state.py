@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.runs.keys import trunk_of
 from statllama.stages import stage_module
-from statllama.store import Entry, Store
+from statllama.store import Store
 from statllama.store.canonical import digest
 from statllama.store.files import link_files, list_files, read_json, sync, translate_os_errors, write_json
 from statllama.store.store import MANIFEST
@@ -62,6 +62,8 @@ class KeptState:
     """Optimizer steps of the run that kept it."""
     total: int
     """Those of the stage that can go on from it."""
+    fits: bool = True
+    """Whether both have their reference in the same way: see `states_for`."""
 
     def __str__(self) -> str:
         return f"goes on from step {self.step:,} of {self.total:,}"
@@ -75,17 +77,21 @@ def states_for(store: Store, spec: StageSpec, material: Mapping[str, Any]) -> It
     is computed once for all rows, since they come again, it is rounded otherwise than step by step: such states are for
     such stages.
     """
-    trunk = trunk_of(material)
-    if trunk is None or not isinstance(spec, TrainingSpec):
-        return
-    found = []
-    for entry in store.entries("states"):
+    yield from (state for state in _of_trunk(store, spec, material) if state.fits)
+
+
+def _of_trunk(store: Store, spec: StageSpec, material: Mapping[str, Any]) -> list[KeptState]:
+    """Return the states from before a stage's decay or end, the latest step first; those of the other reference too."""
+    trunk, found = trunk_of(material), []
+    for entry in store.entries("states") if trunk is not None and isinstance(spec, TrainingSpec) else ():
+        assert isinstance(spec, TrainingSpec)
         about = entry.manifest
-        if about["trunk"] == trunk and about["known_reference"] == known_reference(spec, about["rows"]):
+        if about.get("trunk") == trunk:
             total = count_steps(spec.rows_per_epoch(about["rows"]), spec.train)
+            fits = about["known_reference"] == known_reference(spec, about["rows"])
             if about["step"] <= trunk_steps(spec.train, total):
-                found.append(KeptState(entry.key, about["step"], about["of_steps"], total))
-    yield from sorted(found, key=lambda state: -state.step)
+                found.append(KeptState(entry.key, about["step"], about["of_steps"], total, fits))
+    return sorted(found, key=lambda state: -state.step)
 
 
 def known_reference(spec: TrainingSpec, rows: int) -> bool:
@@ -116,11 +122,17 @@ def begin(store: Store, stage: Planned, note: Callable[[str], None]) -> dict[str
     if newest_sound(folder / CHECKPOINTS) is None:
         with translate_os_errors(began):
             began.unlink(missing_ok=True)
-        for state in states_for(store, stage.spec, stage.material):
-            if _taken(store, state, folder, stage.spec.name, note):
+        name = stage.spec.name
+        for state in _of_trunk(store, stage.spec, stage.material):
+            if not state.fits:
                 note(
-                    f"{stage.spec.name}: going on from step {state.step:,} of an earlier run of {state.of:,} steps, "
-                    f"to {state.total:,}"
+                    f"{name}: the state kept of step {state.step:,} is passed over: one of the two runs sees rows "
+                    "again and computes its reference of all rows at once, which rounds otherwise"
+                )
+            elif _taken(store, state, folder, name, note):
+                note(
+                    f"{name}: going on from step {state.step:,} of an earlier run of {state.of:,} steps, to "
+                    f"{state.total:,}"
                 )
                 break
     told = read_json(began)

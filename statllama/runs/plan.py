@@ -207,7 +207,8 @@ def _arrange(
             begins = to_go_on_from(store, spec, material)
             why += f"; {begins}" if begins else _hint(spec, material, last.get(spec.name))
         parent = parent_stack(parents, below, {name: p.stack for name, p in planned.items()})
-        result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, tuple(siblings.values()), begins=begins)
+        of = tuple(siblings.values())
+        result = PlannedStage(fixed, key, material, parents, below, parent, entry, why, of, begins=begins)
         if entry is not None:
             found = _answers(book, recipe, result)
             told = [str(answer) for answer in found if answer.answer == "broken"]
