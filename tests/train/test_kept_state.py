@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import signal
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from statllama.config.train import TrainSpec
 from statllama.errors import UsageError
 from statllama.recipe import load_recipe
-from statllama.runs.house.clearing import stock_of
+from statllama.runs.house.clearing import removal, stock_of, sweep
 from statllama.runs.plan import plan
 from statllama.store import Store
 from tests.conftest import conversations, stage, write_jsonl
@@ -407,4 +406,8 @@ def test_gc_leaves_the_latest_state_of_a_run(write_recipe: Write, tmp_path: Path
     assert earlier in stock.orphans and latest not in stock.orphans
     on_disk = sum(file.stat().st_size for file in found[4].iterdir())
     assert latest.bytes == on_disk > 3 * (found[4] / "adapter_model.safetensors").stat().st_size - 1024
-    assert not math.isnan(latest.bytes) and latest in stock.without(["tiny@1"]).items
+    sweep(store, {item.place for item in stock.orphans})
+    assert set(states(tmp_path / "w")) == {4}
+    going = removal(store, ["tiny", "tiny@1"])
+    assert latest.place in {item.place for item in going.items}
+    assert latest.place in {item.place for item, _ in removal(store, ["tiny"]).shared}

@@ -445,3 +445,23 @@ def test_noise_first_values_and_rates_do_not_depend_on_the_ranks(
     path = written(tmp_path, [stage("sft", train=TRAIN | more, lora={"init": "eva", "plus_ratio": 4.0})], base_folder)
     one, two = (paths(group.run("train", n, path, tmp_path / str(n)))["sft"] for n in (1, 2))
     assert apart(updates(two), updates(one)) < 1e-3
+
+
+def test_more_steps_go_on_from_a_state_on_all_ranks(group: Group, short: Path, tmp_path: Path) -> None:
+    """Kept by two ranks, dropout included: bit for bit the unbroken run of two. On one it goes on too, up to
+    rounding.
+    """
+    kept = ["stages.sft.train.schedule=constant", "stages.sft.train.keep_state=true"]
+    drops, more = [*kept, "stages.sft.lora.dropout=0.2"], "stages.sft.train.steps=5"
+    whole = paths(group.run("train", 2, short, tmp_path / "whole", [*drops, more]))["sft"]
+    group.run("train", 2, short, tmp_path / "w", [*drops, "stages.sft.train.steps=3"])
+    answers = group.run("train", 2, short, tmp_path / "w", [*drops, more])
+    assert any("going on from step 3 of an earlier run of 3" in note for note in answers[0]["notes"])
+    assert answers[0]["steps"] == 2 and not answers[1]["notes"]
+    extended = paths(answers)["sft"]
+    assert adapter_bytes(extended) == adapter_bytes(whole)
+
+    alone = run(short, tmp_path / "alone", *kept, more)["sft"]
+    group.run("train", 2, short, tmp_path / "one", [*kept, "stages.sft.train.steps=3"])
+    onward = run(short, tmp_path / "one", *kept, more)["sft"]
+    assert metrics(onward)["resumed_from"] == 3 and apart(updates(onward), updates(alone)) < 1e-5

@@ -91,6 +91,22 @@ def test_a_filled_run_is_that_of_one_process(recipe: Recipe, tmp_path: Path, mon
     assert len(asked) == 1
 
 
+def test_workers_keep_states_and_go_on_from_them(recipe: Recipe, tmp_path: Path, monkeypatch: Any) -> None:
+    """As one process does: the trunk with more steps has the unbroken run's bits."""
+    assert recipe.source is not None
+    kept = [f"stages.trunk.train.{field}" for field in ("schedule=constant", "keep_state=true")]
+    store, told = Store(tmp_path / "there"), Kept()
+    use(monkeypatch, InProcess(store.root))
+    runner.run(load_recipe(recipe.source, kept), store, told, executor=RayExecutor(), until="trunk")
+    (state,) = store.entries("states")
+    assert state.manifest["step"] == 2
+    longer = load_recipe(recipe.source, [*kept, "stages.trunk.train.steps=4"])
+    filled = runner.run(longer, store, told, executor=RayExecutor(), until="trunk")
+    assert any("trunk: going on from step 2 of an earlier run of 2 steps" in note for note in told.notes)
+    alone = runner.run(longer, Store(tmp_path / "here"), Reporter(), until="trunk")
+    assert adapters(list(filled.results.values())) == adapters(list(alone.results.values()))
+
+
 def test_a_lost_worker_is_replaced_and_a_deadly_work_is_given_up(
     recipe: Recipe, tmp_path: Path, monkeypatch: Any
 ) -> None:

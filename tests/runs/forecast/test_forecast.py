@@ -51,6 +51,20 @@ def test_checkpoints_by_hand() -> None:
     assert disk(shape, blend, 0, rank=16).most == 4 * numbers + HEADERS
 
 
+def test_a_kept_state_is_one_checkpoint(write_recipe: Write, tmp_path: Path, base_folder: Path) -> None:
+    """Which is published, and stays."""
+    from statllama.model.shape import read_shape
+
+    body = stage("one", train={"steps": 3, "schedule": "constant", "keep_state": True})
+    run(write_recipe([body]), tmp_path / "w")
+    (entry,) = Store(tmp_path / "w").entries("states")
+    written = sum(path.stat().st_size for path in entry.path.rglob("*") if path.is_file())
+    shape, kept = read_shape(base_folder), stage_module("sft").Spec.model_validate(body)
+    assert 0 < disk(shape, kept, 3).state - written < HEADERS
+    free = stage_module("sft").Spec.model_validate({**body, "train": {**body["train"], "keep_state": False}})
+    assert disk(shape, kept, 3).most - disk(shape, free, 3).most == disk(shape, kept, 3).state
+
+
 # ------------------------------------------------------------------ rows
 
 

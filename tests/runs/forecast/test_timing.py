@@ -95,6 +95,21 @@ def test_replay_and_anchor_are_counted(kind: str, on: str, write_recipe: Write, 
         assert ours.logits == pytest.approx(theirs["logits"], rel=0.15)
 
 
+def test_the_steps_before_a_kept_state_take_no_time(write_recipe: Write, tmp_path: Path) -> None:
+    """Of 9 steps 3 are done: two thirds of the work are left, and what starts a stage is left whole."""
+    path = write_recipe([stage("one", train={"steps": 3, "schedule": "constant", "keep_state": True})])
+    run(path, tmp_path / "w")
+    session, (ahead,) = opened(path, tmp_path / "w", "stages.one.train.steps=9")
+    assert ahead.begins is not None and ahead.begins.step == 3 and ahead.begins.total == 9
+    work = session.timing.stage_work(ahead.spec)["usual"]
+    left = work.after(3)
+    assert (left.steps, work.steps) == (6, 9)
+    assert left.trained.tokens == pytest.approx(work.trained.tokens * 6 / 9)
+    shown, whole = session.timing.run_seconds([ahead])["train", "one"], session.timing.training(ahead.spec, ())
+    assert whole is not None and 0 < shown.usual < whole.usual
+    assert shown == session.timing.training(ahead.spec, (), 3)
+
+
 def test_generation_lies_within_its_range(write_recipe: Write, tmp_path: Path) -> None:
     write_jsonl(
         tmp_path / "grpo.jsonl", [{"prompt": f"{'what is ' * (i % 4 + 1)}{i}", "answer": "7"} for i in range(9)]
