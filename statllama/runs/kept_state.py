@@ -163,11 +163,15 @@ def _taken(store: Store, state: KeptState, folder: Path, name: str, note: Callab
 # ------------------------------------------------------------------ keeping one
 
 
-def keep(store: Store, stage: Planned, recipe: str, rows: int, checkpoint: Path) -> None:
+def keep(
+    store: Store, stage: Planned, recipe: str, rows: int, require_unchanged: Callable[[], None], checkpoint: Path
+) -> None:
     """Publish a stage's sealed checkpoint as a state, unless the workspace has it, sound. `rows`: of prepared data.
 
-    Both share their files: a checkpoint's are never written again.
+    Both share their files: a checkpoint's are never written again. `require_unchanged` raises where what the stage
+    reads is not what its key is made of.
     """
+    require_unchanged()
     spec = stage.spec
     assert isinstance(spec, TrainingSpec)
     trunk, step = trunk_of(stage.material), int(checkpoint.name.rpartition("-")[2])

@@ -305,7 +305,8 @@ class Session:
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
         prepared, base = self.prepare(spec), self.loaded.base(spec.train.precision)
-        kept = partial(keep, self.store, stage, self.recipe.name, len(prepared.dataset))
+        unchanged, rows = partial(self._require_unchanged, stage), len(prepared.dataset)
+        kept = partial(keep, self.store, stage, self.recipe.name, rows, unchanged)
         parents = self.loaded.adapters([(key, 1.0) for key in stage.below])
         return Job(
             spec=spec,

@@ -16,7 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from statllama.config.train import TrainSpec
-from statllama.errors import UsageError
+from statllama.errors import InputChanged, UsageError
 from statllama.recipe import load_recipe
 from statllama.runs.house.clearing import removal, stock_of, sweep
 from statllama.runs.plan import plan
@@ -314,6 +314,19 @@ def test_an_extension_that_is_broken_off_resumes_from_its_own_checkpoint(write_r
     assert adapter_bytes(more) == adapter_bytes(run(path, tmp_path / "whole", "stages.one.train.steps=9")["one"])
     for checkpoint in tmp_path.glob("w/partial/*"):
         raise AssertionError(checkpoint)
+
+
+def test_a_state_of_data_that_changed_is_not_kept(write_recipe: Write, tmp_path: Path) -> None:
+    """A file that is edited while its stage trains: neither state nor result is published."""
+    path, data = write_recipe([stage("one", train=KEPT)]), tmp_path / "sft.jsonl"
+
+    class Edits(Recorder):
+        def step(self, event: Any) -> None:
+            write_jsonl(data, conversations(47))
+
+    with pytest.raises(InputChanged):
+        run(path, tmp_path / "w", reporter=Edits())
+    assert not states(tmp_path / "w") and not list(tmp_path.glob("w/results/*"))
 
 
 def test_a_deleted_result_is_made_of_the_state_of_its_last_step(write_recipe: Write, tmp_path: Path) -> None:
