@@ -35,6 +35,8 @@ REPEAT = "like an earlier row"
 LOOPS = 0.5
 """Share of an answer's 4-grams of tokens that are repetitions, from which on it is a loop."""
 GRAM = 4
+ROWS = 32
+"""Tries that are written together. Fewer at a time where memory runs out, which changes rounding alone."""
 TRIES = 4
 """Tries for each row that is wanted, at most."""
 

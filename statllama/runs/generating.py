@@ -1,8 +1,8 @@
 """Tries at rows that a model writes itself: it asks or is asked, and answers. Loads torch when it writes.
 
 Every token is drawn by a number of its own (`evaluation/sampling.py`), which comes from the seed, the try and the
-token's place, and tries are written in batches of `ROWS`, always the same ones. So the same settings give the same
-rows, whatever the budget of training is and however often the writing was interrupted.
+token's place, and tries are written in batches (`generated.ROWS`), always the same ones. So the same settings give the
+same rows, whatever the budget of training is and however often the writing was interrupted.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from statllama.evaluation.replies import Reply
 
-ROWS = 32
-"""Tries that are written together. Fewer at a time where memory runs out, which changes rounding alone."""
 ASKING, ANSWERING = 0, 1  # what numbers are drawn for
 BROKEN = ("\x00", "\ufffd")  # what no row may hold, and what stands for bytes that are no character
 

@@ -8,7 +8,6 @@ was; another process that wants the same rows waits for them. Loads torch when r
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +20,13 @@ from statllama.config.source import SourceSpec
 from statllama.config.stage import TrainingSpec
 from statllama.data.cache import described
 from statllama.data.examples import Message
-from statllama.data.generated import GENERATIONS, TRIES, Tries, Try, kept, read_prompts, reasons, spoken
+from statllama.data.generated import GENERATIONS, ROWS, TRIES, Tries, Try, kept, read_prompts, reasons, spoken
 from statllama.data.lengths import Lengths
 from statllama.data.prepare import settled
 from statllama.data.sources import source_name
 from statllama.errors import DataError
 from statllama.model.precision import compute_type
-from statllama.runs.generating import ROWS, Asking, Writer
+from statllama.runs.generating import Asking, Writer
 from statllama.runs.loaded import Loaded
 from statllama.runs.replayed import generations_note
 from statllama.store import Entry
@@ -132,7 +131,7 @@ class Generations:
 
     def _write(self, spec: TrainingSpec, below: Sequence[str], key: str, name: str, hold: Hold) -> dict[str, Any]:
         """Write the rows into the entry's unpublished folder; its manifest."""
-        written, asking, began = _of(spec), self._asking(spec), time.monotonic()
+        written, asking = _of(spec), self._asking(spec)
         tries = Tries(self.store.partial("cache", key) / TRIES_FILE, hold.heed)
         try:
             rows = self._try(spec, below, asking, tries, name)
@@ -154,7 +153,6 @@ class Generations:
             "tries": len(tries.known),
             "dropped": dropped,
             "tokens": sum(one.tokens for one in tries.known),
-            "seconds": round(time.monotonic() - began, 3),
         }
 
     def _try(self, spec: TrainingSpec, below: Sequence[str], asking: Asking, tries: Tries, name: str) -> list[int]:
@@ -182,7 +180,7 @@ class Generations:
 
     def _judge(self, name: str, wanted: int, rows: int, tried: int, dropped: Mapping[str, int]) -> None:
         """Note how many rows there are. DataError where they are fewer than half of those that were asked for."""
-        said = f"{rows:,} of {tried:,} tries are rows" + (f" (dropped: {spoken(dropped)})" if dropped else "")
+        said = f"{rows:,} rows of {tried:,} tries" + (f" (dropped: {spoken(dropped)})" if dropped else "")
         if rows < ENOUGH * wanted:
             raise DataError(
                 f"{name}: only {said}; {wanted:,} rows were asked for",

@@ -99,7 +99,7 @@ class Replays:
         (source,) = made.report.sources
         name = generations_note(spec.generated, about["by"] == "parent")
         report = replace(made.report, sources=(replace(source, name=name),))
-        told = {field: about[field] for field in ("by", "rows", "asked_for", "tries", "dropped", "tokens", "seconds")}
+        told = {field: about[field] for field in ("by", "rows", "asked_for", "tries", "dropped", "tokens")}
         told |= {"fingerprint": about["files"][ROWS_FILE]["sha256"], "kept_in": entry.key}
         part = Part(made.dataset, "conversations", report, made.selection, generated=told)
         return part, [made.selection.kept_in, made.kept_in]

@@ -35,7 +35,7 @@ def replies_to(
         if len(prompts) == 1:
             raise MemoryError from None
     free_memory()  # outside the `except`: its traceback holds the cache
-    half, found = len(prompts) // 2, list[Reply]()
+    half, found = len(prompts) // 2, []
     for part in (slice(half), slice(half, None)):
         drawn = None if sampling is None else sampling.of(part)
         found += replies_to(model, tokenizer, prompts[part], manner, drawn)
