@@ -80,11 +80,13 @@ def kept(tries: Sequence[Try], count: int) -> list[int]:
     return [number for i, number in enumerate(sound) if i not in again][:count]
 
 
-def reasons(tries: Sequence[Try], rows: Sequence[int]) -> dict[str, int]:
-    """Return {reason: tries that were dropped for it}. `rows`: the numbers of those that are kept."""
+def reasons(tries: Sequence[Try], rows: Sequence[int], count: int) -> dict[str, int]:
+    """Return {reason: tries that were dropped for it}. `rows`: the numbers of those that are kept, of `count` that were
+    wanted; sound tries behind the last of so many were not needed.
+    """
     found = Counter(one.fault for one in tries if one.fault)
-    last = rows[-1] if rows else len(tries)
-    repeats = sum(not one.fault and number < last for number, one in enumerate(tries)) - sum(n < last for n in rows)
+    end = rows[-1] + 1 if len(rows) == count else len(tries)
+    repeats = sum(not one.fault for one in tries[:end]) - len(rows)
     return dict(found) | ({REPEAT: repeats} if repeats else {})
 
 

@@ -137,7 +137,7 @@ class Generations:
             rows = self._try(spec, below, asking, tries, name)
         finally:
             tries.close()
-        dropped = reasons(tries.known, rows)
+        dropped = reasons(tries.known, rows, written.count)
         self._judge(name, written.count, len(rows), len(tries.known), dropped)
         out = self.store.fresh_out("cache", key) / ROWS_FILE
         with translate_os_errors(out):

@@ -58,7 +58,16 @@ def replay_note(spec: TrainingSpec, rows: ReplayRows) -> str:
 
 def generations_note(written: GenerationsSpec, on_stack: bool = True) -> str:
     """Say how many rows who writes. `on_stack`: whether a stage is below, or the parent is the base."""
-    return f"{written.count:,} generations of the {written.by if on_stack else 'base'}"
+    return generations_of(written.count, written.by if on_stack else "base")
+
+
+def generations_of(count: int, by: str) -> str:
+    """Name rows that a model wrote.
+
+    >>> generations_of(1200, "base")
+    '1,200 generations of the base'
+    """
+    return f"{count:,} generations of the {by}"
 
 
 def protection_note(spec: TrainingSpec) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.stage import TrainingSpec
 from statllama.recipe import Recipe
 from statllama.runs.generations import ROWS_FILE, Generations
-from statllama.runs.replayed import Replayed, generations_note, replayed_sources
+from statllama.runs.replayed import Replayed, generations_of, replayed_sources
 from statllama.store import Entry
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Replays:
         if spec.generated is not None:
             below = self._stack_of(spec)
             entry = None if below is None else self.generations.find(spec, below)
-            keys += [] if below is None else [self.generations.key(spec, below)]
+            keys += self.written_in(spec)
             if entry is None:
                 awaited = self.generations.expected(spec)
             else:
@@ -70,6 +70,13 @@ class Replays:
                 parts.append(part)
                 keys += more
         return ReplayRows(parts, spec.train.seed, awaited) if parts or awaited is not None else None, keys
+
+    def written_in(self, spec: TrainingSpec) -> list[str]:
+        """Return the key of the entry of the workspace's cache that has, or will have, what a model writes for a stage;
+        none where it writes nothing, or nobody knows the stack that does.
+        """
+        below = None if spec.generated is None else self._stack_of(spec)
+        return [] if below is None else [self.generations.key(spec, below)]
 
     def _stack_of(self, spec: TrainingSpec) -> tuple[str, ...] | None:
         """Return the keys of the stack below a stage, as far as they bear on who writes; None where not known."""
@@ -97,7 +104,7 @@ class Replays:
         made = self._prepare(spec, guard, "conversations", [self.generations.source(entry)], options)
         about = entry.manifest
         (source,) = made.report.sources
-        name = generations_note(spec.generated, about["by"] == "parent")
+        name = generations_of(about["rows"], about["by"])
         report = replace(made.report, sources=(replace(source, name=name),))
         told = {field: about[field] for field in ("by", "rows", "asked_for", "tries", "dropped", "tokens")}
         told |= {"fingerprint": about["files"][ROWS_FILE]["sha256"], "kept_in": entry.key}

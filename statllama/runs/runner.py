@@ -120,8 +120,7 @@ def _run(
             recorder.write(planned, session)
         else:
             _write_ahead(session, planned)
-        rows: list[ScoredRow] = []
-        asked = tuple(session.scorer.fingerprints)
+        rows, asked = list[ScoredRow](), tuple(session.scorer.fingerprints)
         if asked:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         if recipe.evaluate.prompts:

@@ -179,7 +179,7 @@ class Session:
         scores.
         """
         selection = self._choose(spec, spec.data, self.guard(spec))
-        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
+        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in, *self.replays.written_in(spec)]
         for one, guard in self.replays.sources(spec):
             self.cache[spec.name].append(self._choose(spec, one.sources, guard).kept_in)
         return selection

@@ -437,15 +437,14 @@ def test_grpo_replays_none(recipe_with: Write) -> None:
 
 
 def test_what_the_data_check_refuses(recipe_with: Write, tmp_path: Path, batches: list[list[int]]) -> None:
-    """Prompts without a user's turn, a base without a chat template, and one that cannot be opened: nothing is loaded."""
+    """Prompts without a user's turn, a base without a chat template, and one that cannot be opened."""
     write_jsonl(tmp_path / "text.jsonl", [{"text": "The mean is a sum over a count."}])
     path = recipe_with(learner(written={"count": 4, "max_tokens": 40, "prompts": [{"path": "text.jsonl"}]}))
     said = statllama("data", "check", path, "--workspace", tmp_path / "w", cwd=tmp_path)
     assert said.returncode == 1 and "running text has no turn of a user" in " ".join(said.stdout.split())
     closed = tmp_path / "closed.jinja"
-    closed.write_text("{{ bos_token }}{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"
-                      "{% if add_generation_prompt %}>{% endif %}")  # fmt: skip
-    closed.write_text(closed.read_text().replace("{{ bos_token }}", ""))
+    turns = "{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"
+    closed.write_text(turns + "{% if add_generation_prompt %}>{% endif %}")
     session = session_of(recipe_with(learner()), tmp_path / "w", f"base.chat_template={closed}")
     with pytest.raises(DataError, match="cannot be made to write one"):
         session.replay(session.recipe.trained[0])
@@ -456,6 +455,21 @@ def test_what_the_data_check_refuses(recipe_with: Write, tmp_path: Path, batches
 
 
 # ------------------------------------------------------------------ what is told
+
+
+def test_a_row_can_be_looked_at(recipe_with: Write, tmp_path: Path) -> None:
+    """Once it is written; a stage that replays none, and a row that is not there, are told."""
+    path, workspace = recipe_with(learner("one"), stage("two", train={"max_length": 192})), tmp_path / "w"
+    asked = ("data", "preview", path, "--generations", "--workspace", workspace)
+    assert "not written yet" in statllama(*asked, cwd=tmp_path).stderr
+    entry = written(path, workspace)
+    said = statllama(*asked, "--row", "2", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    question, answer = rows_in(entry)[1]
+    assert all(word in said.stdout for word in (*question.split()[:2], answer.split()[0]))
+    assert "has 10 rows, no row 11" in " ".join(statllama(*asked, "--row", "11", cwd=tmp_path).stderr.split())
+    told = statllama(*asked, "--stage", "two", cwd=tmp_path).stderr
+    assert "stage two replays no generations; stages that do: one" in " ".join(told.split())
 
 
 def test_plan_and_check_write_nothing(recipe_with: Write, tmp_path: Path, batches: list[list[int]]) -> None:
