@@ -93,12 +93,18 @@ class TrainingSpec(StageSpec):
 
     @classmethod
     def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Measure drift several times in a stage that has fewer steps than `drift.every` has by default."""
-        train, drift = fields.get("train"), fields.get("drift")
-        steps = train.get("steps") if isinstance(train, dict) else None
+        """Measure drift several times in a stage of fewer steps than `drift.every` is by default, and let a model
+        write shorter texts for rows that are shorter than `replay.generations.max_tokens` is by default.
+        """
+        train, drift, replay = fields.get("train"), fields.get("drift"), fields.get("replay")
+        steps, length = (train.get(name) if isinstance(train, dict) else None for name in ("steps", "max_length"))
         usual = DriftSpec.model_fields["every"].default
         if type(steps) is int and 0 < steps < usual and isinstance(drift, dict) and "every" not in drift:
-            return {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
+            fields = {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
+        written = replay.get("generations") if isinstance(replay, dict) else None
+        usual = GenerationsSpec.model_fields["max_tokens"].default
+        if type(length) is int and 1 < length <= usual and isinstance(written, dict) and "max_tokens" not in written:
+            fields = {**fields, "replay": {**replay, "generations": {**written, "max_tokens": length // 2}}}
         return fields
 
     @model_validator(mode="after")

@@ -107,6 +107,7 @@ class Replays:
         name = generations_of(about["rows"], about["by"])
         report = replace(made.report, sources=(replace(source, name=name),))
         told = {field: about[field] for field in ("by", "rows", "asked_for", "tries", "dropped", "tokens")}
+        told["left_out"] = dict(made.selection.sources[0].dropped)  # copies of questions, and of what is held out
         told |= {"fingerprint": about["files"][ROWS_FILE]["sha256"], "kept_in": entry.key}
         part = Part(made.dataset, "conversations", report, made.selection, generated=told)
         return part, [made.selection.kept_in, made.kept_in]

@@ -361,7 +361,7 @@ def test_copies_of_questions_are_left_out(recipe_with: Write, tmp_path: Path) ->
     replay = session.prepare(spec).replay
     assert replay is not None and len(replay) == len(rows_in(entry)) - 1
     (part,) = replay.as_json(1)["parts"]
-    assert part["sources"][0]["dropped"] == {"copies a benchmark question": 1}
+    assert part["generated"]["left_out"] == {"copies a benchmark question": 1}
     keys = {}
     for how in ("stop", "drop", "ignore"):
         changed = load_recipe(path, [f"stages.one.decontaminate={how}"])
@@ -417,8 +417,9 @@ def test_alike_rows_are_dropped(recipe_with: Write, tmp_path: Path) -> None:
         ({"count": 4, "temperature": -1.0}, "greater than or equal to 0"),
         ({"count": 4, "top_p": 0.0}, "greater than 0"),
         ({"count": 4, "max_tokens": 192}, "leaves no room for a prompt in rows of `train.max_length` 192"),
-        ({"count": 4, "prompts": [{"path": "gone.jsonl"}]}, "no such file"),
+        ({"count": 4, "max_tokens": 9, "prompts": [{"path": "gone.jsonl"}]}, "no such file"),
         ({"count": 4, "prompts": [{"path": "ask.jsonl", "holdout": 0.5}]}, "takes no `holdout`"),
+        ({"count": 4, "max_tokens": 300}, "leaves no room for a prompt in rows of `train.max_length` 192"),
         ({"count": 4, "prompt": []}, "unknown key"),
     ],
 )
@@ -427,6 +428,14 @@ def test_what_is_refused_at_once(fields: dict[str, Any], says: str, recipe_with:
         load_recipe(recipe_with(learner(written=fields)))
     assert says in str(caught.value)
     assert len(caught.value.problems) == 1 and caught.value.problems[0].line
+
+
+def test_the_default_length_fits_short_rows(recipe_with: Write) -> None:
+    """As grpo's does: a default of the code is no fault of the user's."""
+    written = load_recipe(recipe_with(learner(written={"count": 4}))).trained[0].generated
+    assert written is not None and written.max_tokens == 96
+    long = load_recipe(recipe_with(learner(written={"count": 4}, train={"max_length": 512}))).trained[0].generated
+    assert long is not None and long.max_tokens == 256
 
 
 def test_grpo_replays_none(recipe_with: Write) -> None:
