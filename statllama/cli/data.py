@@ -109,15 +109,23 @@ def preview(
     ] = None,
     source: Annotated[int, typer.Option(min=1, help="Number of the stage's source, from 1.")] = 1,
     row: Annotated[int, typer.Option(min=1, help="Number of the source's row, from 1.")] = 1,
+    generations: Annotated[
+        bool, typer.Option("--generations", help="A row of the generations that the stage replays, once written.")
+    ] = False,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Show one row as the model sees it, token by token, with the tokens that carry loss."""
     from statllama.cli.console.data import print_preview
     from statllama.recipe import load_recipe
     from statllama.runs.data_check import preview as preview_row
+    from statllama.runs.data_check import preview_generated
     from statllama.store import Store
 
-    print_preview(preview_row(load_recipe(recipe, overrides or []), Store(workspace), stage, source, row))
+    read, store = load_recipe(recipe, overrides or []), Store(workspace)
+    if generations:
+        print_preview(preview_generated(read, store, stage, row))
+    else:
+        print_preview(preview_row(read, store, stage, source, row))
 
 
 def cache(

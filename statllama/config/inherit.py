@@ -152,15 +152,18 @@ def _stage_from(item: Any, root: Path) -> Any:
         return item
     found = _sources_from(item, root)
     if isinstance(replay := item.get("replay"), dict):
-        found = {**found, "replay": _sources_from(replay, root)}
+        replay = _sources_from(replay, root)
+        if isinstance(written := replay.get("generations"), dict):
+            replay = {**replay, "generations": _sources_from(written, root, "prompts")}
+        found = {**found, "replay": replay}
     return found
 
 
-def _sources_from(holder: dict[str, Any], root: Path) -> dict[str, Any]:
-    sources = holder.get("data")
+def _sources_from(holder: dict[str, Any], root: Path, field: str = "data") -> dict[str, Any]:
+    sources = holder.get(field)
     if not isinstance(sources, list):
         return holder
-    return {**holder, "data": [_source_from(source, root) for source in sources]}
+    return {**holder, field: [_source_from(source, root) for source in sources]}
 
 
 def _source_from(source: Any, root: Path) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from statllama.config.keyed import Unkeyed
+from statllama.config.keyed import AddedLater, Unkeyed
 from statllama.config.source import SourceSpec
 from statllama.config.spec import Count, NonNegative, Positive, Spec
 
@@ -31,6 +31,43 @@ class DriftSpec(Spec):
     texts, about 2,600 tokens."""
 
 
+class GenerationsSpec(Spec):
+    """Rows that the model wrote itself, before it learns: what it knew, without any data (self-synthesized rehearsal,
+    arXiv 2403.01244; pseudorehearsal, Robins 1995).
+
+    Each is a user's text and the model's answer to it. Without `prompts` the model writes the user's text too: it is
+    given the chat template up to where that begins, and goes on (self-prompting, Magpie, arXiv 2406.08464).
+    """
+
+    count: Count
+    """Rows to keep. At most 4 times as many are tried: see `data/generated.py` for what is dropped."""
+    by: Literal["base", "parent"] = "base"
+    """Who writes them: the base model, or the stack that the stage is trained on."""
+    prompts: Annotated[tuple[SourceSpec, ...], Field(strict=False)] = ()
+    """Sources whose first user turns are asked, each with its system turn; their answers are not read. None: the model
+    asks itself."""
+    max_tokens: Count = 256
+    """Maximum number of tokens of an answer, and of a user's text that the model writes. What has no end within them
+    is dropped."""
+    temperature: NonNegative = 1.0
+    """0: always the likeliest token, which needs `prompts`. 1: the model's own distribution."""
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.95
+    """Nucleus sampling (arXiv 1904.09751): each token comes from the likeliest that hold this share of the
+    probability."""
+
+    @model_validator(mode="after")
+    def _makes_different_rows(self) -> Self:
+        if not self.temperature and not self.prompts:
+            raise ValueError(
+                "`temperature` 0 without `prompts` writes the same row each time: raise it, or give `prompts`"
+            )
+        if any(source.holdout is not None for source in self.prompts):
+            raise ValueError("a source of `prompts` takes no `holdout`: put it at a source under the stage's `data`")
+        if len({source.weight is None for source in self.prompts}) == 2:
+            raise ValueError("`weight` is set for some sources only: set it for all of them or for none")
+        return self
+
+
 class ReplaySpec(Spec):
     """Rows of other data in every step, on which the model is to stay as good as it is.
 
@@ -44,8 +81,10 @@ class ReplaySpec(Spec):
     stages: Annotated[tuple[str, ...], Field(strict=False), Unkeyed()] = ()
     """Stages below whose own data are replayed: of preference pairs the chosen answers, of judged ones the good ones.
     Not in the key by name: what their rows are made from is."""
+    generations: Annotated[GenerationsSpec | None, AddedLater()] = None
+    """Rows that the base, or the stack that the stage is trained on, writes itself. None: none."""
     train_on: Literal["responses", "all"] | None = None
-    """Tokens of the rows of `data` that carry loss, as in `sft`. None: as the stage itself."""
+    """Tokens of the rows of `data` and `generations` that carry loss, as in `sft`. None: as the stage itself."""
     share: Annotated[float, Field(ge=0, le=16, allow_inf_nan=False)] = 0.25
     """Rows in each step, as a share of `train.batch_size`: rounded, at least 1. They come on top of the stage's own
     rows. 0: none, the plain stage."""
@@ -63,8 +102,11 @@ class ReplaySpec(Spec):
 
     @model_validator(mode="after")
     def _has_rows(self) -> Self:
-        if not self.data and not self.stages:
-            raise ValueError("give `data` (sources) or `stages` (names of stages below), or both")
+        if not self.data and not self.stages and self.generations is None:
+            raise ValueError(
+                "give `data` (sources), `stages` (names of stages below) or `generations` (rows that the model writes "
+                "itself), or several of them"
+            )
         if any(source.holdout is not None for source in self.data):
             raise ValueError(
                 "a source that is replayed takes no `holdout`: put it at a source under the stage's own `data`, or "

@@ -16,12 +16,16 @@ def placed_sources(stage: TrainingSpec) -> Iterator[tuple[Path_, SourceSpec]]:
     yield from ((("data", j), source) for j, source in enumerate(stage.data))
     if stage.replay is not None:
         yield from ((("replay", "data", j), source) for j, source in enumerate(stage.replay.data))
+        if (written := stage.replay.generations) is not None:
+            yield from ((("replay", "generations", "prompts", j), one) for j, one in enumerate(written.prompts))
 
 
 def sources_in(stage: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield all sources of a stage as JSON has it."""
-    for holder in (stage, stage.get("replay") or {}):
-        yield from holder.get("data", ())
+    """Yield all sources of a stage as JSON has it, as `TrainingSpec.sources` does."""
+    replay = stage.get("replay") or {}
+    yield from stage.get("data", ())
+    yield from replay.get("data", ())
+    yield from (replay.get("generations") or {}).get("prompts", ())
 
 
 def replay_problems(

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from statllama.config.keyed import AddedLater, Unkeyed
 from statllama.config.lora import LoraSpec
-from statllama.config.protect import AnchorSpec, DriftSpec, ReplaySpec
+from statllama.config.protect import AnchorSpec, DriftSpec, GenerationsSpec, ReplaySpec
 from statllama.config.selection import PREFIX
 from statllama.config.source import SourceSpec
 from statllama.config.spec import Name, Spec
@@ -93,12 +93,18 @@ class TrainingSpec(StageSpec):
 
     @classmethod
     def fitting(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Measure drift several times in a stage that has fewer steps than `drift.every` has by default."""
-        train, drift = fields.get("train"), fields.get("drift")
-        steps = train.get("steps") if isinstance(train, dict) else None
+        """Measure drift several times in a stage of fewer steps than `drift.every` is by default, and let a model
+        write shorter texts for rows that are shorter than `replay.generations.max_tokens` is by default.
+        """
+        train, drift, replay = fields.get("train"), fields.get("drift"), fields.get("replay")
+        steps, length = (train.get(name) if isinstance(train, dict) else None for name in ("steps", "max_length"))
         usual = DriftSpec.model_fields["every"].default
         if type(steps) is int and 0 < steps < usual and isinstance(drift, dict) and "every" not in drift:
-            return {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
+            fields = {**fields, "drift": {**drift, "every": max(1, steps // 5)}}
+        written = replay.get("generations") if isinstance(replay, dict) else None
+        usual = GenerationsSpec.model_fields["max_tokens"].default
+        if type(length) is int and 1 < length <= usual and isinstance(written, dict) and "max_tokens" not in written:
+            fields = {**fields, "replay": {**replay, "generations": {**written, "max_tokens": length // 2}}}
         return fields
 
     @model_validator(mode="after")
@@ -147,8 +153,14 @@ class TrainingSpec(StageSpec):
 
     @property
     def sources(self) -> tuple[SourceSpec, ...]:
-        """Return all sources that the stage names: its own, and those that it replays."""
-        return (*self.data, *(self.replay.data if self.replay is not None else ()))
+        """Return all sources that the stage names: its own, those that it replays, and those of prompts for that."""
+        prompts = self.replay.generations.prompts if self.replay and self.replay.generations else ()
+        return (*self.data, *(self.replay.data if self.replay is not None else ()), *prompts)
+
+    @property
+    def generated(self) -> GenerationsSpec | None:
+        """Return the rows that a model writes for it to replay; None without, and where none is replayed."""
+        return self.replay.generations if self.replay is not None and self.replayed else None
 
     @property
     def rows_are(self) -> str:
@@ -165,13 +177,19 @@ class TrainingSpec(StageSpec):
         if anchor is not None and anchor.on == "replay" and (replay is None or not replay.share):
             lacks = "has no `replay`" if replay is None else "replays no row (`share` is 0)"
             raise ValueError(
-                f"`anchor.on` is replay, and the stage {lacks}: give `replay: {{data: [{{path: FILE}}]}}`, or write "
-                "`on: own`"
+                f"`anchor.on` is replay, and the stage {lacks}: give `replay: {{data: [{{path: FILE}}]}}`, or `replay: "
+                "{generations: {count: 200}}` for rows that the model writes itself, or write `on: own`"
             )
         if replay is not None and replay.share and replay.weight == 0 and (anchor is None or anchor.on == "own"):
             raise ValueError(
                 "`replay.weight` is 0 and no anchor is taken on these rows, so they change nothing: raise `weight`, or "
                 "add `anchor: {on: replay, coefficient: 1.0}`"
+            )
+        written = replay.generations if replay is not None else None
+        if written is not None and written.max_tokens >= self.train.max_length:
+            raise ValueError(
+                f"`replay.generations.max_tokens` {written.max_tokens} leaves no room for a prompt in rows of "
+                f"`train.max_length` {self.train.max_length}: lower it, or raise `train.max_length`"
             )
         return self
 

@@ -188,7 +188,8 @@ def _section(path: Path_) -> str:
     """Return the section that a path's last key stands in: `train`, `source`, `stage`, ..., or `recipe`."""
     parts = [part for part in path[:-1] if not isinstance(part, int)]
     if parts[:1] == ["stages"]:
-        return {(): "stage", ("data",): "source", ("replay", "data"): "source"}.get(tuple(parts[1:]), str(parts[-1]))
+        sources = (("data",), ("replay", "data"), ("replay", "generations", "prompts"))
+        return {(): "stage", **dict.fromkeys(sources, "source")}.get(tuple(parts[1:]), str(parts[-1]))
     return str(parts[-1]) if parts else "recipe"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,14 @@ TEMPLATE_VARIABLES: dict[str, Any] = {"date_string": DATE_STRING, "strftime_now"
 
 
 Tools = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Where a user's text stands in a chat: what the template writes before it, and the text that ends it."""
+
+    before: str
+    stop: str
 
 
 class Chat:
@@ -98,6 +107,25 @@ class Chat:
                 prefix = self.render(messages[:i], tools=tools, generation_prompt=True)
                 spans.append(self._span(text, upto, prefix, message))
         return text, spans
+
+    def opening(self) -> Opening:
+        """Return where the text of a user's first turn begins and what ends it, so that a model can write it.
+
+        DataError for a template that writes nothing before or behind it, or another form of it.
+        """
+        one, other = "Quokka", "Wombat"  # words that no template writes by itself
+        texts = [self.render([Message("user", word)], generation_prompt=True) for word in (one, other)]
+        before, _, behind = texts[0].partition(one)
+        found = self.special.search(behind)
+        lines = behind.split("\n") if found is None or behind[: found.start()].strip() else [found.group()]
+        stop = next(filter(None, map(str.strip, lines)), "")
+        if not before.strip() or not stop or texts[1] != f"{before}{other}{behind}":
+            raise DataError(
+                "the chat template does not write a user's text between a header and an end of its own, so a model "
+                "cannot be made to write one",
+                remedy="give `replay.generations.prompts` (sources of questions), or set `base.chat_template: FILE`",
+            )
+        return Opening(before.rstrip(" "), stop)  # a space would be a part of the text's first token
 
     @property
     def end_of_turn(self) -> int | None:

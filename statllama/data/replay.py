@@ -6,8 +6,8 @@ row comes once before any comes again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class Part:
     selection: Selection
     label: str = ""
     """The stage whose data they are; empty for sources of the stage's own `replay.data`."""
+    generated: Mapping[str, Any] = field(default_factory=dict)
+    """What a manifest says of how a model wrote them; empty for rows of any other kind."""
 
     @cached_property
     def usable(self) -> Numbers:
@@ -49,12 +51,13 @@ class Part:
 class ReplayRows:
     """The rows of all parts, one after the other, each {input_ids, labels, seq_lengths}: lists of int."""
 
-    def __init__(self, parts: Sequence[Part], seed: int) -> None:
-        self.parts, self.seed = tuple(parts), seed
-        self._ends = np.cumsum([len(part.usable) for part in self.parts])
+    def __init__(self, parts: Sequence[Part], seed: int, awaited: Lengths | None = None) -> None:
+        """Take `awaited`, about what lengths those rows will have that a model is still to write, if it is."""
+        self.parts, self.seed, self.awaited = tuple(parts), seed, awaited
+        self._ends = np.cumsum([len(part.usable) for part in self.parts], dtype=np.int64)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return sum(len(part.usable) for part in self.parts) + (0 if self.awaited is None else len(self.awaited))
 
     def __getitem__(self, index: int) -> Ids:
         """Return a row; of a preference pair the prompt with the chosen answer."""
@@ -62,15 +65,26 @@ class ReplayRows:
         part = self.parts[place]
         return language_row(part.dataset[int(part.usable[index - (self._ends[place - 1] if place else 0)])])
 
+    @property
+    def written_in(self) -> str:
+        """Return the key of the entry of a workspace's cache that holds the rows that a model wrote; empty without."""
+        return next((str(part.generated["kept_in"]) for part in self.parts if part.generated), "")
+
     @cached_property
     def lengths(self) -> Lengths:
         """Return the lengths of all rows."""
-        tokens, learned = zip(*(_lengths(part) for part in self.parts), strict=True)
+        known = [_lengths(part) for part in self.parts]
+        known += [] if self.awaited is None else [(self.awaited.tokens, self.awaited.logits)]
+        tokens, learned = zip(*known, strict=True)
         return Lengths(np.concatenate(tokens), np.concatenate(learned))
 
     def as_json(self, each: int) -> dict[str, Any]:
         """Return what a manifest says of them. `each`: rows in a step."""
-        parts = [{"stage": part.label or None, **part.report.as_json()} for part in self.parts]
+        parts = [
+            {"stage": part.label or None, **({"generated": part.generated} if part.generated else {}),
+             **part.report.as_json()}
+            for part in self.parts
+        ]  # fmt: skip
         return {"rows": len(self), "each_step": each, "parts": parts}
 
     def drawn(self, step: int, count: int) -> list[int]:

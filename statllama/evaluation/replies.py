@@ -1,4 +1,4 @@
-"""Replies of a model to prompts of token ids, greedily, in one batch that shrinks as they end.
+"""Replies of a model to prompts of token ids, greedily or drawn, in one batch that shrinks as they end.
 
 lm-eval goes on with a reply that has said a stop string until all replies of its batch have, so how long it computes,
 and what it reports of a reply that said a special token, depends on what else is in the batch. Here each reply ends
@@ -8,13 +8,14 @@ with the token that completes a stop string, as in lm-eval with a batch of one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
+from transformers import DynamicCache, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from statllama.evaluation.sampling import Drawn
 from statllama.evaluation.shared_prefix import Prefix
 
 # Options of generation that count from where a call of `generate` starts: with one of them it is called once.
@@ -28,6 +29,23 @@ class Manner:
     stops: tuple[str, ...]
     longest: int
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. `numbers`: what they are picked by (`uniforms`), (prompts, places), in [0, 1)."""
+
+    numbers: Tensor
+    temperature: float
+    top_p: float
+
+    def behind(self, start: int) -> Drawn:
+        """Return what draws, behind prompts that are padded to so many tokens."""
+        return Drawn(self.numbers, start, self.temperature, self.top_p)
+
+    def of(self, rows: slice) -> Sampling:
+        """Return the same for some of the prompts."""
+        return replace(self, numbers=self.numbers[rows])
 
 
 @dataclass(frozen=True)
@@ -82,15 +100,18 @@ def replies(
     manner: Manner,
     prefix: Prefix | None = None,
     caches: bool = False,
+    sampling: Sampling | None = None,
 ) -> Iterator[Reply]:
     """Yield the replies to a batch of prompts as they end.
 
     `prefix`: what all prompts start with, computed before; each is longer. `caches`: whether the model goes on from a
-    cache that it is given (`takes_prefix`); without it the batch stays whole to its end.
+    cache that it is given (`takes_prefix`); without it the batch stays whole to its end. `sampling`: draws tokens;
+    None: as `manner` has it.
     """
     ids, seen = padded(prompts, tokenizer.pad_token_id, prefix)
     ids, seen = ids.to(model.device), seen.to(model.device)
     start, numbers = ids.shape[1], list(range(len(prompts)))
+    drawn = None if sampling is None else sampling.behind(start)
     shrinks = caches and _starts_anywhere(model, manner)
     cache = prefix.copy(len(prompts)) if prefix is not None else None
     if cache is None and shrinks:
@@ -105,6 +126,7 @@ def replies(
             pad_token_id=tokenizer.pad_token_id,
             use_cache=True,
             **({"past_key_values": cache} if cache is not None else {}),
+            **({"logits_processor": LogitsProcessorList([drawn])} if drawn is not None else {}),
             **manner.options,
         )
         full = rows.shape[1] == start + manner.longest
@@ -121,6 +143,7 @@ def replies(
             ids = rows[kept]
             seen = torch.cat([seen[kept], seen.new_ones(len(going), rows.shape[1] - seen.shape[1])], -1)
             cache.batch_select_indices(kept)
+            drawn = None if drawn is None else drawn.of(going)
 
 
 def padded(prompts: Sequence[list[int]], pad_id: int, prefix: Prefix | None) -> tuple[Tensor, Tensor]:

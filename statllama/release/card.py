@@ -269,7 +269,8 @@ def _sources(stage: TrainedStage) -> Iterator[tuple[str, ...]]:
     yield from _counts(plain(stage.name), config.get("data", ()), data.get("sources", ()))
     for part in data.get("replayed", {}).get("parts", ()):
         if part["stage"] is None:  # of another stage's data the card has lines already
-            yield from _counts(f"{plain(stage.name)} (replayed)", config["replay"]["data"], part["sources"])
+            specs = [{"written": part["sources"][0]["name"]}] if "generated" in part else config["replay"]["data"]
+            yield from _counts(f"{plain(stage.name)} (replayed)", specs, part["sources"])
 
 
 def _counts(
@@ -288,6 +289,8 @@ def _counts(
 
 def _source(spec: Mapping[str, Any]) -> str:
     """Return a source's public name: a hub dataset, a file's name without its folder, or generated problems."""
+    if written := spec.get("written"):  # by a model
+        return plain(written)
     if hub := spec.get("hub"):
         part = "".join(f", {plain(spec[key])}" for key in ("config", "split") if spec.get(key))
         return f"[{plain(hub)}](https://huggingface.co/datasets/{hub}){part}"

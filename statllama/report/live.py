@@ -32,6 +32,7 @@ _VERBS = {
     "training": "Training {}",
     "scoring": "Scoring {}",
     "validating": "Validating {}",
+    "generating": "Writing {}",
     "writing": "Writing {}",
     "waiting": "Waiting for {}",
 }

@@ -14,6 +14,7 @@ from statllama.data.encode import answered, asked
 from statllama.data.formats import parse_row
 from statllama.data.masking import Tokens
 from statllama.data.prepare import choose_rows, prepare, settled
+from statllama.data.questions import QuestionRules
 from statllama.data.report import MixtureReport
 from statllama.data.select import Guard, select, texts_at
 from statllama.data.selection import Selection
@@ -22,6 +23,7 @@ from statllama.data.tokenise import Prompt, Tokeniser
 from statllama.data.verdicts import Verdict, judge
 from statllama.errors import DataError, UsageError
 from statllama.recipe import Recipe
+from statllama.runs.plan import plan
 from statllama.runs.reporting import Reporter
 from statllama.runs.session import Session
 from statllama.runs.signals import StopSignal
@@ -167,15 +169,46 @@ def preview(recipe: Recipe, store: Store, stage: str | None, source: int, row: i
         train_on=spec.train_on,  # type: ignore[attr-defined]
         max_length=spec.train.max_length,
     )
+    return _row(chosen, recipe.root, row, tokeniser, spec.data_options.get("questions"))
+
+
+def preview_generated(recipe: Recipe, store: Store, stage: str | None, row: int) -> Preview:
+    """Return the row `row` (from 1) of what a model wrote for a stage (the first that replays such) to replay.
+
+    UsageError when it replays none, when they are not written yet, and for no such row.
+    """
+    writing = [spec.name for spec in recipe.trained if spec.generated is not None]
+    name = stage or next(iter(writing), recipe.trained[0].name)
+    if name not in writing:
+        recipe.training_stage(name)
+        raise UsageError(
+            f"stage {name} replays no generations; stages that do: {', '.join(writing) or 'none'}",
+            remedy="give it `replay: {generations: {count: 200}}`",
+        )
+    planned = next(one for one in plan(recipe, store) if one.spec.name == name)
+    session, spec = Session(recipe, store, Reporter(), StopSignal()), planned.spec
+    assert isinstance(spec, TrainingSpec) and spec.replay is not None
+    entry = session.replays.generations.find(spec, planned.below)
+    if entry is None:
+        raise UsageError(
+            f"the generations that stage {name} replays are not written yet", remedy="statllama run RECIPE writes them"
+        )
+    train_on = spec.replay.train_on or spec.train_on  # type: ignore[attr-defined]
+    tokeniser = Tokeniser(session.loaded.tokenizer, train_on=train_on, max_length=spec.train.max_length)
+    return _row(session.replays.generations.source(entry), recipe.root, row, tokeniser, None)
+
+
+def _row(source: SourceSpec, root: Path, row: int, tokeniser: Tokeniser, rules: QuestionRules | None) -> Preview:
+    """Return the row `row` (from 1) of a settled source, tokenised; as a question where there are `rules`."""
     total = 0
-    for total, (where, values) in enumerate(rows(chosen, recipe.root), start=1):
+    for total, (where, values) in enumerate(rows(source, root), start=1):
         if total == row:
-            example = parse_row(chosen, values, where)
-            if (rules := spec.data_options.get("questions")) is not None:
+            example = parse_row(source, values, where)
+            if rules is not None:
                 example = asked(example, rules, where)
             (sequences,) = tokeniser.encode([(where, example)])
-            return Preview(where, chosen.format, tuple(_titled(sequences)), session.loaded.tokenizer)
-    raise UsageError(f"{source_name(chosen)} has {total:,} rows, no row {row}")
+            return Preview(where, source.format, tuple(_titled(sequences)), tokeniser.tokenizer)
+    raise UsageError(f"{source_name(source)} has {total:,} rows, no row {row}")
 
 
 def _titled(sequences: object) -> Iterator[tuple[str, Tokens]]:

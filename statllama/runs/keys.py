@@ -17,6 +17,7 @@ from statllama.config.keyed import keyed
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.config.train import LASTING
 from statllama.data.cache import DATA_NUMERICS, SEARCH_NUMERICS, SELECTION_NUMERICS, described
+from statllama.data.generated import GENERATIONS
 from statllama.evaluation.probe import probe_version
 from statllama.model.precision import compute_type
 from statllama.stages import stage_module
@@ -106,6 +107,9 @@ def _protect(body: dict[str, Any], spec: TrainingSpec, root: Path, replayed: Seq
     else:
         del body["replay"]["data"]
         body["replay"]["weight"] = spec.replay.strength
+        if (written := spec.replay.generations) is not None:
+            del body["replay"]["generations"]["prompts"]
+            body["generated"] = {"numerics": GENERATIONS, "prompts": described(written.prompts, root)}
         body["replayed"] = [described(spec.replay.data, root), *(_rows_of(stage, root) for stage in replayed)]
     if spec.replayed or spec.anchored_on:
         body["sides"] = SIDES_NUMERICS
@@ -118,8 +122,11 @@ def _rows_of(stage: TrainingSpec, root: Path) -> dict[str, Any]:
 
 
 def drops_questions(spec: TrainingSpec, tasks: Sequence[TaskFile]) -> bool:
-    """Return whether the stage leaves out rows for the benchmarks' sake."""
-    return spec.decontaminate == "drop" and bool(tasks)
+    """Return whether the stage leaves out rows for the benchmarks' sake. Of what a model writes copies are left out
+    unless they are to be ignored.
+    """
+    drops = spec.decontaminate == "drop" or (spec.decontaminate == "stop" and spec.generated is not None)
+    return drops and bool(tasks)
 
 
 def _chooses(spec: TrainingSpec) -> bool:
@@ -200,6 +207,7 @@ def _of_base(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 
 SPOKEN = {
     "replayed": "the rows that it replays changed",
+    "generated": "the prompts of the generations that it replays changed, or how this version of statllama writes them",
     "choose": "what its scale is chosen on changed",
     "sides": "this version of statllama replays or anchors differently",
     "drops": "the questions that are dropped from its data changed",

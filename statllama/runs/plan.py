@@ -139,8 +139,11 @@ def _settled(spec: TrainingSpec, root: Path, store: Store) -> TrainingSpec:
     """Return the stage with nothing left open about its sources."""
     changes: dict[str, Any] = {"data": settled(spec.data, root, store.memory)}
     if spec.replay is not None:
-        replayed = settled(spec.replay.data, root, store.memory)
-        changes["replay"] = spec.replay.model_copy(update={"data": replayed})
+        replay: dict[str, Any] = {"data": settled(spec.replay.data, root, store.memory)}
+        if (written := spec.replay.generations) is not None:
+            prompts = settled(written.prompts, root, store.memory)
+            replay["generations"] = written.model_copy(update={"prompts": prompts})
+        changes["replay"] = spec.replay.model_copy(update=replay)
     return spec.model_copy(update=changes)
 
 

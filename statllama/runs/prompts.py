@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from statllama.config.evaluate import EvaluateSpec
 from statllama.errors import EvaluationError, UsageError
 from statllama.runs.chat import Conversation, positions_of, stop_tokens
+from statllama.runs.replying import GREEDY, replies_to
 from statllama.runs.watch.run_state import PromptAnswer
 
 if TYPE_CHECKING:
@@ -51,33 +52,17 @@ def _encoded(text: str, spec: EvaluateSpec, tokenizer: Any, positions: int) -> l
 
 
 def _reply(model: Any, tokenizer: Any, prompts: Sequence[list[int]], spec: EvaluateSpec) -> list[tuple[str, bool]]:
-    """Return (answer, whether it ended by itself) to each prompt; in smaller batches where memory runs out."""
-    import torch
+    """Return (answer, whether it ended by itself) to each prompt."""
+    from statllama.evaluation.replies import Manner
 
-    from statllama.data.budget import out_of_memory
-    from statllama.evaluation.replies import Manner, replies
-    from statllama.evaluation.shared_context import takes_prefix
-    from statllama.train.step import free_memory
-
-    greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     ends = stop_tokens(model, tokenizer)
-    manner = Manner(tuple(tokenizer.decode([i]) for i in ends), spec.prompt_tokens, greedy)
+    manner = Manner(tuple(tokenizer.decode([i]) for i in ends), spec.prompt_tokens, GREEDY)
     try:
-        made = list(replies(model, tokenizer, prompts, manner, caches=takes_prefix(model)))
-    except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        if len(prompts) == 1:
-            raise EvaluationError(
-                f"out of memory while answering one of `evaluate.prompts` in {spec.prompt_tokens} tokens",
-                remedy="lower `evaluate.prompt_tokens`, or shorten the prompts",
-            ) from None
-        made = []
-    if not made:
-        free_memory()
-        half = len(prompts) // 2
-        return [*_reply(model, tokenizer, prompts[:half], spec), *_reply(model, tokenizer, prompts[half:], spec)]
-    said = {reply.number: reply for reply in made}
-    texts = [tokenizer.decode([i for i in said[n].ids if i not in ends], skip_special_tokens=True) for n in said]
-    found = dict(zip(said, texts, strict=True))
-    return [(found[n].strip(), said[n].ended) for n in range(len(prompts))]
+        said = replies_to(model, tokenizer, prompts, manner)
+    except MemoryError:
+        raise EvaluationError(
+            f"out of memory while answering one of `evaluate.prompts` in {spec.prompt_tokens} tokens",
+            remedy="lower `evaluate.prompt_tokens`, or shorten the prompts",
+        ) from None
+    texts = [tokenizer.decode([i for i in one.ids if i not in ends], skip_special_tokens=True) for one in said]
+    return [(text.strip(), one.ended) for text, one in zip(texts, said, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from statllama.config.protect import GenerationsSpec
 from statllama.config.source import SourceSpec
 from statllama.config.stage import TrainingSpec
 from statllama.data.sources import source_name
@@ -49,8 +50,24 @@ def replayed_sources(spec: TrainingSpec, stages: Sequence[TrainingSpec]) -> Iter
 
 def replay_note(spec: TrainingSpec, rows: ReplayRows) -> str:
     """Say how many rows a stage replays in each step, and of what."""
-    names = ", ".join(f"the data of {part.label}" if part.label else _names(part.report) for part in rows.parts)
-    return f"{spec.name} replays {spec.replayed:,} of {len(rows):,} rows in each step, from {names}"
+    names = [f"the data of {part.label}" if part.label else _names(part.report) for part in rows.parts]
+    if rows.awaited is not None and spec.generated is not None:
+        names.append(f"{generations_note(spec.generated)}, which are written before it trains")
+    return f"{spec.name} replays {spec.replayed:,} of {len(rows):,} rows in each step, from {', '.join(names)}"
+
+
+def generations_note(written: GenerationsSpec, on_stack: bool = True) -> str:
+    """Say how many rows who writes. `on_stack`: whether a stage is below, or the parent is the base."""
+    return generations_of(written.count, written.by if on_stack else "base")
+
+
+def generations_of(count: int, by: str) -> str:
+    """Name rows that a model wrote.
+
+    >>> generations_of(1200, "base")
+    '1,200 generations of the base'
+    """
+    return f"{count:,} generations of the {by}"
 
 
 def protection_note(spec: TrainingSpec) -> str:
@@ -58,6 +75,7 @@ def protection_note(spec: TrainingSpec) -> str:
     parts, replay, anchor = [], spec.replay, spec.anchor
     if replay is not None and spec.replayed:
         names = [*map(source_name, replay.data), *(f"the data of {name}" for name in replay.stages)]
+        names += [generations_note(spec.generated, spec.parents != "base")] if spec.generated is not None else []
         weight = f", weight {replay.strength:g}" if replay.strength else ""
         parts.append(f"replays {spec.replayed:,} rows in each step ({', '.join(names)}{weight})")
     if anchor is not None and spec.anchored_on:

@@ -80,6 +80,11 @@ class Reporter:
         """Enclose a validation of a stage that trains, on a benchmark or hold-out; yield a callback as `scoring`."""
         yield None
 
+    @contextmanager
+    def generating(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        """Enclose the writing of rows by the model; yield a callback (rows done, rows in all)."""
+        yield None
+
     def scored(self, name: str, score: TaskScore) -> None:
         """Note a stack's score on a benchmark."""
 
@@ -210,6 +215,12 @@ class Reporters(Reporter):
     def validating(self, stage: str, on: str) -> Iterator[Callable[[int, int, str], None] | None]:
         with ExitStack() as open_:
             calls = [open_.enter_context(each.validating(stage, on)) for each in self._all]
+            yield _to_all(calls)
+
+    @contextmanager
+    def generating(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        with ExitStack() as open_:
+            calls = [open_.enter_context(each.generating(what)) for each in self._all]
             yield _to_all(calls)
 
     def scored(self, name: str, score: TaskScore) -> None:

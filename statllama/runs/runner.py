@@ -118,8 +118,9 @@ def _run(
             recorder.lease.everything()
             planned = rearranged(recipe, store, planned, session.tasks, session.scorer.held)
             recorder.write(planned, session)
-        rows: list[ScoredRow] = []
-        asked = tuple(session.scorer.fingerprints)
+        else:
+            _write_ahead(session, planned)
+        rows, asked = list[ScoredRow](), tuple(session.scorer.fingerprints)
         if asked:
             rows.append((BASE, None, session.scorer.score(StackRef(BASE, None))))
         if recipe.evaluate.prompts:
@@ -149,6 +150,17 @@ def _run(
             raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
     releases.end()
     return RunResult(results, card, releases.made)
+
+
+def _write_ahead(session: Session, planned: Sequence[PlannedStage]) -> None:
+    """Have the rows written that stages are to replay and that nothing is to be trained for: what is wrong with them
+    shows before the first stage trains. The others are written once their stack is trained.
+    """
+    trained = {stage.key for stage in planned if stage.cached}
+    for stage in planned:
+        written = stage.spec.generated if isinstance(stage.spec, TrainingSpec) and not stage.cached else None
+        if written is not None and (written.by == "base" or trained.issuperset(stage.below)):
+            session.write_rows(stage)
 
 
 def _scored(session: Session, stage: PlannedStage, known: Sequence[str]) -> list[ScoredRow]:

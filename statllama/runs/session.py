@@ -19,10 +19,11 @@ from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import this_machine
 from statllama.runs.forecast.samples import ranks_below
 from statllama.runs.forecast.timing import Timing
+from statllama.runs.generations import Generations
 from statllama.runs.held import HeldBack
 from statllama.runs.kept_state import begin, keep
 from statllama.runs.loaded import Loaded
-from statllama.runs.replayed import Replayed, replayed_sources
+from statllama.runs.replaying import Replays
 from statllama.runs.reporting import Reporter
 from statllama.runs.scorer import Scorer
 from statllama.runs.signals import StopSignal
@@ -87,7 +88,6 @@ class Session:
         self.loaded.on_base(self._require_lengths)
         self.tasks = recipe.tasks()
         self._prepared: dict[str, Prepared] = {}
-        self._settled: dict[str, TrainingSpec] = {}
         self.held = HeldBack(recipe, store, self.loaded, reporter)
         self.cache: dict[str, list[str]] = {}
         """{stage: keys of the cached data that it was given}"""
@@ -97,6 +97,8 @@ class Session:
         self.needs: Mapping[str, StageForecast] = {}
         """{stage: memory and disk that it was forecast to need}, for its manifest."""
         self.timing = Timing(recipe, self.loaded, self.scorer, self.prepare)
+        generations = Generations(self.loaded, recipe.root, wait)
+        self.replays = Replays(recipe, generations, self.guard, self._prepare)
 
     def _require_lengths(self, base: Base) -> None:
         """Check that every stage's rows, layers and tokens fit the base, before the first stage trains."""
@@ -141,26 +143,21 @@ class Session:
 
     def replay(self, spec: TrainingSpec) -> ReplayRows | None:
         """Prepare what the stage replays, held to what its own rows are held to; None where it replays nothing."""
-        from statllama.data.replay import Part, ReplayRows
+        rows, keys = self.replays.rows(spec)
+        self.cache.setdefault(spec.name, []).extend(keys)
+        return rows
 
-        parts = []
-        for one in replayed_sources(spec, self._stages_of(spec)):
-            made = self._prepare(spec, self._guard_of(spec, one), one.kind, one.sources, one.options)
-            self.cache.setdefault(spec.name, []).extend([made.selection.kept_in, made.kept_in])
-            parts.append(Part(made.dataset, one.kind, made.report, made.selection, one.label))
-        return ReplayRows(parts, spec.train.seed) if parts else None
-
-    def _guard_of(self, spec: TrainingSpec, replayed: Replayed) -> Guard:
-        return replace(self.guard(spec), deduplicate=replayed.stage.deduplicate, stage=replayed.label)
-
-    def _stages_of(self, spec: TrainingSpec) -> list[TrainingSpec]:
-        """Return the stages whose data it replays, as they are in the plan where one was made."""
-        names = spec.replay.stages if spec.replay is not None else ()
-        return [self._settled.get(name) or self.recipe.training_stage(name) for name in names]
+    def write_rows(self, stage: PlannedStage) -> None:
+        """Have a model write the rows that the stage is to replay, if any. The stack that writes them is trained."""
+        spec = stage.spec
+        if isinstance(spec, TrainingSpec) and spec.generated is not None:
+            entry, prepared = self.replays.generations.make(spec, stage.below), self.prepare(spec)
+            if prepared.replay is None or prepared.replay.written_in != entry.key:  # awaited, or of another stack
+                self._prepared[spec.name] = replace(prepared, replay=self.replay(spec))
 
     def settle(self, stage: PlannedStage) -> None:
-        """Take the stages whose data it replays as they are in the plan: a branch on the hub may move meanwhile."""
-        self._settled |= {spec.name: spec for spec in stage.fixed.replayed}
+        """Take what the stage replays as it is in the plan: a branch on the hub may move meanwhile."""
+        self.replays.settle(stage)
 
     def guard(self, spec: TrainingSpec) -> Guard:
         """Return what the stage's rows must not copy: benchmark questions, and what the recipe holds out."""
@@ -183,9 +180,9 @@ class Session:
         scores.
         """
         selection = self._choose(spec, spec.data, self.guard(spec))
-        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in]
-        for one in replayed_sources(spec, self._stages_of(spec)):
-            self.cache[spec.name].append(self._choose(spec, one.sources, self._guard_of(spec, one)).kept_in)
+        self.cache[spec.name] = [selection.kept_in, *self.held.kept_in, *self.replays.written_in(spec)]
+        for one, guard in self.replays.sources(spec):
+            self.cache[spec.name].append(self._choose(spec, one.sources, guard).kept_in)
         return selection
 
     def _choose(self, spec: TrainingSpec, sources: Sequence[SourceSpec], guard: Guard) -> Selection:
@@ -283,6 +280,7 @@ class Session:
 
         spec = stage.spec
         assert isinstance(spec, TrainingSpec)
+        self.write_rows(stage)
         prepared = self.prepare(spec)
         began = begin(self.store, stage, self.reporter.note)
         self._tell(None)  # the data are in the cache: all ranks load what they need

@@ -20,12 +20,12 @@ from statllama.data.checks import check_completions, end_tokens
 from statllama.data.lengths import lengths
 from statllama.data.work import Work
 from statllama.errors import TrainingError
+from statllama.evaluation.sampling import Drawn, drawing, uniforms
 from statllama.model import stack
 from statllama.stages._completion_checks import check_completions_reference, check_first_kl
 from statllama.stages._completions import of_rows, stretched
 from statllama.stages._prompts import PromptSampler
 from statllama.stages._reference import require_parents
-from statllama.stages._sampling import Drawn, drawing, uniforms
 from statllama.stages._truncated import CutPrompts, that_count, zero_gradients
 from statllama.stages._unvaried import SAME, why_unvaried
 from statllama.train.step import Pass, free_memory
@@ -62,7 +62,7 @@ class RolloutTrainer(StageTrainer):
 
     def settle_generation(self) -> None:
         """Make completions end at the template's end-of-turn token too, whatever the base's settings name, and leave
-        the draws to `_sampling`.
+        the draws to `evaluation.sampling`.
         """
         trainer: Any = self
         stops = sorted({*trainer.eos_token_ids, *end_tokens(self.job.base.tokenizer)})

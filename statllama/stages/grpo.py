@@ -7,7 +7,7 @@ are the paper's algorithm; `loss: dapo` or `dr_grpo`, `beta: 0.0` and `epsilon_h
 
 `batch_size` counts completions: an optimizer step takes `batch_size / generations` prompts. The token budget, which
 splits them into batches to generate and into forward passes, changes rounding alone: each token is drawn with a number
-of its own (`_sampling`).
+of its own (`evaluation.sampling`).
 """
 
 from __future__ import annotations

@@ -62,6 +62,7 @@ def spec_of(kind: str, **fields: Any) -> StageSpec:
             "stages": ["x"],
             "weight": 2.0,
             "train_on": "all",
+            "generations": {"count": 5, "prompts": [{"path": "a.jsonl", "format": "messages"}]},
         }
         body |= {"replay": replay, "anchor": {"on": "replay", "target": 0.1}}
     return stage_module(kind).Spec.model_validate(body)
@@ -82,7 +83,7 @@ OTHER: dict[str, Any] = {
     **{"holdout": 0.1, "precision": "bfloat16", "problems": ProblemsSpec(count=2), "syllabus": "ap"},
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
     **{"token_rows": ("<|stat|>",), "scales": (0.5, 2.0), "choose": ScaleChoice(on="holdout:x")},
-    **{"keep": {"holdout:z": 0.1}},
+    **{"keep": {"holdout:z": 0.1}, "top_p": 0.5, "generations": 4},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}
@@ -255,7 +256,10 @@ def test_the_search_for_questions_is_in_the_key_where_it_drops_rows(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exam = tuple(find_tasks(["exam"], [benchmark(tmp_path / "eval")]).values())
-    stops, drops = (spec_of("sft").model_copy(update={"decontaminate": what}) for what in ("stop", "drop"))
+    stops, drops = (
+        spec_of("sft").model_copy(update={"decontaminate": what, "replay": None, "anchor": None})
+        for what in ("stop", "drop")
+    )
     before = [key_material(spec, [], {}, root, exam) for spec in (stops, drops)]
     monkeypatch.setattr(keys, "SEARCH_NUMERICS", cache.SEARCH_NUMERICS + 1)
     after = [key_material(spec, [], {}, root, exam) for spec in (stops, drops)]

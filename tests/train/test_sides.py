@@ -462,7 +462,7 @@ def test_replayed_rows_are_held_to_the_benchmarks(write_recipe: Write, tmp_path:
         ({"anchor": {"coefficient": 1.0}, "replay": GENERAL | {"share": 0.0}}, "replays no row"),
         ({"replay": GENERAL | {"share": 0.0, "weight": 1.0}}, "`weight` 1 of a `share` of 0"),
         ({"replay": GENERAL | {"weight": 0.0}}, "no anchor is taken on these rows"),
-        ({"replay": {"share": 0.5}}, "give `data` (sources) or `stages`"),
+        ({"replay": {"share": 0.5}}, "give `data` (sources), `stages` (names of stages below) or `generations`"),
         ({"replay": {"stages": ["later"]}}, "'later' is not below this stage"),
         ({"replay": {"stages": ["frist"]}}, "unknown stage 'frist'"),
         ({"replay": {"stages": ["grpo"]}}, "'grpo' is a grpo stage, which has prompts without answers"),

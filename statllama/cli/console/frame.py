@@ -132,6 +132,7 @@ def spoken(activity: Activity) -> str:
     words = {"preparing": f"{activity.what} data", "scoring": activity.what, "writing": f"writing {activity.what}"}
     words |= {
         "validating": f"validating {activity.what}",
+        "generating": f"writing {activity.what}",
         "training": activity.what,
         "loading": activity.what,
         "waiting": f"waiting for {activity.what}",

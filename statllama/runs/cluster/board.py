@@ -148,6 +148,11 @@ class RemoteReporter(Reporter):
         with self._block("preparing", stage) as call:
             yield call
 
+    @contextmanager
+    def generating(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        with self._block("generating", what) as call:
+            yield call
+
     def data_ready(self, spec: TrainingSpec, report: MixtureReport, findings: Sequence[Verdict]) -> None:
         self._tell("data_ready", spec, report, findings)
 

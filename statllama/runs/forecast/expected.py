@@ -5,14 +5,17 @@ The order in which an epoch draws its rows is another one than here; over an epo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from statllama.config.protect import GenerationsSpec
 from statllama.config.stage import TrainingSpec
 from statllama.data.budget import split, split_joined
+from statllama.data.generated import ROWS
 from statllama.data.lengths import Lengths, Numbers
 from statllama.data.replay import drawn
 from statllama.data.work import Work
@@ -95,6 +98,19 @@ def _beside(
             work = _passes(Lengths(rows.tokens, rows.logits // rows.rows), batch, budget, joined)
             found += StageWork(work, work, 0)
     return found
+
+
+def written(spec: GenerationsSpec, prompt: int, share: float, tries: float) -> Work:
+    """Return what it takes to write the rows that a stage replays: so many `tries` for each, in batches of `ROWS`.
+
+    `prompt`: tokens that an answer, or a user's text, follows; `share`: mean length of what is written, as one of the
+    longest that is allowed.
+    """
+    length, batches = max(1, round(share * spec.max_tokens)), math.ceil(spec.count * tries / ROWS)
+    found = Work.of_replies([length] * ROWS, prompt)
+    if not spec.prompts:
+        found += Work.of_replies([length] * ROWS, prompt + length)
+    return found * batches
 
 
 def _reads(spec: TrainingSpec, *, known: bool) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from statllama.config.stage import StageSpec, TrainingSpec
 from statllama.data.budget import split
+from statllama.data.generated import ROWS
 from statllama.data.lengths import lengths
 from statllama.model.architectures import architecture_of
 from statllama.model.identity import config_of
@@ -30,7 +31,7 @@ from statllama.train.fit import (
     setting_of,
     stage_need,
 )
-from statllama.train.memory import Pass, need
+from statllama.train.memory import Pass, generation, need
 from statllama.train.steps import steps_of
 
 if TYPE_CHECKING:
@@ -139,8 +140,13 @@ def _of_stage(shape: Shape, spec: TrainingSpec, place: Place, device: Device, da
     usual = float(np.quantile(drawn, 0.5 ** (1 / max(1, steps)))) if drawn else worst.allocated
     beside = needs_beside(setting, spec, rows, used, free - place.overhead.fixed)
     usual = max([usual, *(one.allocated for one in beside)])
-    high = device_bytes(worst.allocated, place)[1]
-    low, middle = place.overhead.fixed + usual, device_bytes(min(usual, worst.allocated), place)[0]
+    most = worst.allocated
+    if data.replay is not None and data.replay.awaited is not None:  # fewer rows at a time if need be
+        writing = generation(replace(setting, generated=ROWS), int(data.replay.awaited.tokens.max()))
+        writing = min(writing, free - place.overhead.fixed)
+        usual, most = max(usual, writing), max(most, writing)
+    high = device_bytes(most, place)[1]
+    low, middle = place.overhead.fixed + usual, device_bytes(min(usual, most), place)[0]
     figure = Figure(middle, min(low, middle), high, *BASES[place.backend if place.cuda else "cpu"])
     return StageForecast(
         name=spec.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from statllama.config.metrics import HOLDOUT
 from statllama.config.stage import StageSpec, TrainingSpec
+from statllama.data.generated import TRIES
 from statllama.data.lengths import lengths
 from statllama.data.work import Work
 from statllama.evaluation.held_score import work_of
@@ -20,7 +21,7 @@ from statllama.model.precision import compute_type
 from statllama.model.shape import Shape, shape_of
 from statllama.runs.forecast.datasheet import datasheet
 from statllama.runs.forecast.device import Device
-from statllama.runs.forecast.expected import StageWork, expected
+from statllama.runs.forecast.expected import StageWork, expected, written
 from statllama.runs.forecast.figure import Figure
 from statllama.runs.forecast.machine import Machine, machine_of, this_machine
 from statllama.runs.forecast.operations import Ranks, decoded_bytes
@@ -46,6 +47,8 @@ Lora = tuple[Sequence[str], int]
 """Modules and rank of an adapter."""
 WRITTEN = {"low": 0.1, "usual": 0.5, "high": 1.0}
 """Mean lengths of completions that nobody has seen yet, as shares of the longest allowed."""
+TRIED = {"low": 1.0, "usual": 1.25, "high": float(TRIES)}
+"""Tries for each row that a model writes for a stage to replay; at worst all that are made."""
 ENDS = ("low", "usual", "high")
 
 
@@ -144,6 +147,12 @@ class Timing:
         steps = steps_of(spec, len(data))
         shares = WRITTEN if spec.type == "grpo" else dict.fromkeys(ENDS, 1.0)
         found = {end: expected(spec, rows, steps, joined=joined, written=shares[end], replay=replay) for end in ENDS}
+        awaited = None if prepared.replay is None else prepared.replay.awaited
+        if awaited is not None and spec.generated is not None:
+            prompt = int(awaited.tokens.min())
+            for end in ENDS:
+                work = written(spec.generated, prompt, WRITTEN[end], TRIED[end])
+                found[end] += StageWork(Work(), work, 0)
         if spec.train.select is not None and spec.selects_on is not None:
             times = spec.train.select.validations(steps)
             for end, (work, _) in self.counted(spec.selects_on).items():

@@ -79,7 +79,7 @@ def _itself(state: RunState) -> tuple[str, int, int | None, float]:
     if now is None:
         return "between two tasks", 0, None, state.updated
     words = {"preparing": f"{now.what} data", "waiting": f"waits for {now.what}", "writing": f"writes {now.what}"}
-    words["validating"] = f"validates {now.what}"
+    words |= {"validating": f"validates {now.what}", "generating": f"writes {now.what}"}
     return words.get(now.kind, now.what), now.done, now.total, now.began
 
 

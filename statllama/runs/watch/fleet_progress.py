@@ -27,6 +27,7 @@ _FIRST = {"train": "starts", "score": "starts", "measure": "measures", "release"
 _DOING = {
     "busy": "{}",
     "preparing": "reads its data",
+    "generating": "writes {}",
     "training": "trains",
     "scoring": "is scored",
     "exporting": "writes",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from statllama.runs.plan import PlannedStage
     from statllama.store import Entry, Holder
 
-Kind = Literal["loading", "preparing", "scoring", "validating", "writing"]
+Kind = Literal["loading", "preparing", "generating", "scoring", "validating", "writing"]
 
 
 class RunProgress(Reporter):
@@ -116,6 +116,11 @@ class RunProgress(Reporter):
     def preparing(self, stage: str) -> Iterator[Callable[[str, int, int], None]]:
         with self.active("preparing", stage) as advance:
             yield lambda source, done, total: advance(done, total)
+
+    @contextmanager
+    def generating(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        with self.active("generating", what) as advance:
+            yield advance
 
     @contextmanager
     def exporting(self, what: str) -> Iterator[Callable[[int, int], None]]:

@@ -127,7 +127,7 @@ class SeenScore:
 class Activity:
     """The work under way."""
 
-    kind: Literal["loading", "preparing", "training", "scoring", "validating", "writing", "waiting"]
+    kind: Literal["loading", "preparing", "generating", "training", "scoring", "validating", "writing", "waiting"]
     what: str
     """In words: a stage, `sft on gsm8k`, or what is loaded or waited for."""
     began: float

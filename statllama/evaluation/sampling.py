@@ -1,12 +1,14 @@
-"""How `grpo` draws completions: every token from a number of its own, so that no draw depends on its batch.
+"""How tokens are drawn: each by a number of its own, so that no draw depends on its batch.
 
-The number of a token comes from the seed, the optimizer step that generates, the completion's row in that step and the
-token's place. It picks from the distribution by its inverse, after temperature and top_p: whichever rows are generated
-together, a row's completion is the same up to rounding, and a resumed run draws what the unbroken one drew.
+The number of a token comes from the seed, what it is drawn for (of `grpo` the optimizer step that generates), the row
+in that and the token's place. It picks from the distribution by its inverse, after temperature and top_p: whichever
+rows are generated together, a row's completion is the same up to rounding, and a resumed run draws what the unbroken
+one drew.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +23,8 @@ from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogits
 def uniforms(seed: int, step: int, rows: Sequence[int], places: int) -> Tensor:
     """Return the numbers in [0, 1) that tokens are picked by, (rows, places), float64.
 
-    `rows`: indices of completions in the step. A row's numbers depend on no other row.
+    `step`: what they are drawn for; `rows`: indices of completions in that. A row's numbers depend on no other row, and
+    the first ones not on how many there are.
     """
     drawn = [np.random.default_rng([seed, step, row]).random(places) for row in rows]
     return torch.from_numpy(np.stack(drawn))
@@ -47,6 +50,12 @@ class Drawn(LogitsProcessor):
         self.warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
         if top_p < 1:
             self.warpers.append(TopPLogitsWarper(top_p))
+
+    def of(self, rows: Sequence[int]) -> Drawn:
+        """Return the same for some of the rows, where the others have ended."""
+        found = copy.copy(self)
+        found.numbers = self.numbers[list(rows)]
+        return found
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return 0 at the picked token and -inf elsewhere, (rows, vocabulary)."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import chi2, chisquare, kstest
 
-from statllama.stages._sampling import Drawn, drawing, pick, uniforms
+from statllama.evaluation.sampling import Drawn, drawing, pick, uniforms
 
 torch.set_num_threads(1)
 DRAWS = 20_000
