@@ -98,7 +98,7 @@ class SourceSpec(Spec):
     def _one_place(self) -> Self:
         if sum(place is not None for place in (self.path, self.built, self.hub, self.problems)) != 1:
             raise ValueError(
-                "give one of `path` (local files), `built` (made by `statllama data build`), `hub` (a hub dataset id) and "
+                "give one of `path` (local files), `built` (made by `data build`), `hub` (a hub dataset id) and "
                 "`problems` (generated), and only one"
             )
         if (self.built is None) != (self.part is None):
