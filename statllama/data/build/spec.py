@@ -30,6 +30,7 @@ from statllama.data.build.clean.spec import CleanSpec
 from statllama.data.build.collect import collector_module, collector_names
 from statllama.data.build.collect.spec import CollectorSpec
 from statllama.data.build.extract.spec import ExtractSpec
+from statllama.data.build.server.spec import ServerSpec
 from statllama.data.build.write.spec import WriteSpec
 from statllama.errors import NotFoundError, Problem, RecipeError, near
 
@@ -61,6 +62,8 @@ class BuildSpec(Spec):
     """What is left out of documents, and of rows that were collected."""
     write: WriteSpec | None = None
     """What a model writes about the documents. None: nothing."""
+    servers: dict[Name, ServerSpec] = Field(default_factory=dict)
+    """{name: another model}, for checks that are to ask one that did not write. The one that writes is `writer`."""
     check: CheckSpec | None = None  # type: ignore[valid-type]
     """What leaves out written rows. None: all of them stay."""
     mix: dict[Name, MixSpec] = Field(default_factory=dict)
