@@ -67,10 +67,11 @@ _HEAD = {
     "acknowledgements": "acknowledgement|acknowledgements|acknowledgment|acknowledgments|funding",
 }
 """A word that names the kind as the last noun of what the heading is about: `Simulation results` are results."""
-_LETTERED = frozenset(
+_LETTERED_WORDS = (
     "proof|proofs|derivation|derivations|lemmas|additional|auxiliary|omitted|supplementary|further|extra|more|details|"
-    "implementation|hyperparameters|hyperparameter|tables|figures|code|datasets|dataset|prompts|glossary".split("|")  # noqa: SIM905
+    "implementation|hyperparameters|hyperparameter|tables|figures|code|datasets|dataset|prompts|glossary"
 )
+_LETTERED = frozenset(_LETTERED_WORDS.split("|"))
 """Words that make a heading with a letter an appendix: `B Further tables`."""
 _NEVER_AFTER_ARTICLE = _LETTERED - {"further", "hyperparameter", "dataset", "more", "supplementary"}
 

@@ -1,8 +1,8 @@
 """Licences by their SPDX identifiers, however a source writes them, and which of them are welcome.
 
-    http://creativecommons.org/licenses/by-nc-sa/4.0/, CC BY-NC-SA 4.0, cc-by-nc-sa-4.0    CC-BY-NC-SA-4.0
-    CCBYNC (S2ORC, which keeps no version)                                                 CC-BY-NC
-    http://arxiv.org/licenses/nonexclusive-distrib/1.0/                                    arXiv-nonexclusive-distrib-1.0
+    http://creativecommons.org/licenses/by-nc-sa/4.0/, CC BY-NC-SA 4.0    CC-BY-NC-SA-4.0
+    CCBYNC (S2ORC, which keeps no version)                                CC-BY-NC
+    http://arxiv.org/licenses/nonexclusive-distrib/1.0/                   arXiv-nonexclusive-distrib-1.0
 
 The last two are no SPDX identifiers, since SPDX has none for them.
 """
@@ -15,16 +15,14 @@ from collections.abc import Sequence
 UNKNOWN = "unknown"
 """What a list of welcome licences says to let in what bears none."""
 
-_SPDX = {
-    name.casefold(): name
-    for name in (
-        "AFL-3.0|AGPL-3.0|AGPL-3.0-only|AGPL-3.0-or-later|Apache-2.0|Artistic-2.0|BSD-2-Clause|BSD-3-Clause|"
-        "BSD-3-Clause-Clear|BSL-1.0|C-UDA-1.0|CDLA-Permissive-1.0|CDLA-Permissive-2.0|CDLA-Sharing-1.0|CECILL-C|"
-        "ECL-2.0|EPL-1.0|EPL-2.0|EUPL-1.1|EUPL-1.2|GFDL-1.1|GFDL-1.2|GFDL-1.3|GPL-2.0|GPL-2.0-only|GPL-2.0-or-later|"
-        "GPL-3.0|GPL-3.0-only|GPL-3.0-or-later|ISC|LGPL-2.1|LGPL-3.0|LGPL-3.0-only|LPPL-1.3c|MIT|MIT-0|MPL-2.0|"
-        "MS-PL|NCSA|ODbL-1.0|ODC-By-1.0|OFL-1.1|OGL-UK-3.0|OSL-3.0|PDDL-1.0|PostgreSQL|Unlicense|WTFPL|Zlib|0BSD"
-    ).split("|")
-}
+_NAMES = (
+    "AFL-3.0|AGPL-3.0|AGPL-3.0-only|AGPL-3.0-or-later|Apache-2.0|Artistic-2.0|BSD-2-Clause|BSD-3-Clause|"
+    "BSD-3-Clause-Clear|BSL-1.0|C-UDA-1.0|CDLA-Permissive-1.0|CDLA-Permissive-2.0|CDLA-Sharing-1.0|CECILL-C|"
+    "ECL-2.0|EPL-1.0|EPL-2.0|EUPL-1.1|EUPL-1.2|GFDL-1.1|GFDL-1.2|GFDL-1.3|GPL-2.0|GPL-2.0-only|GPL-2.0-or-later|"
+    "GPL-3.0|GPL-3.0-only|GPL-3.0-or-later|ISC|LGPL-2.1|LGPL-3.0|LGPL-3.0-only|LPPL-1.3c|MIT|MIT-0|MPL-2.0|"
+    "MS-PL|NCSA|ODbL-1.0|ODC-By-1.0|OFL-1.1|OGL-UK-3.0|OSL-3.0|PDDL-1.0|PostgreSQL|Unlicense|WTFPL|Zlib|0BSD"
+)
+_SPDX = {name.casefold(): name for name in _NAMES.split("|")}
 _OTHER_NAMES = {
     "apache": "Apache-2.0",
     "apache 2": "Apache-2.0",
