@@ -1,4 +1,4 @@
-"""Characters as a reader types them: ligatures, spaces, accents and letters of formulas that files write in odd ways."""
+"""Characters as a reader types them, where files have ligatures, odd spaces, split accents, letters of formulas."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import unicodedata
 _ACCENTS = {"\u00b4": "\u0301", "\u02cb": "\u0300", "\u00a8": "\u0308", "\u02c6": "\u0302", "\u02dc": "\u0303",
             "\u02c7": "\u030c", "\u00af": "\u0304", "\u02d9": "\u0307"}  # fmt: skip
 _OF_FORMULAS = "\u02c6\u02dc\u00af\u02d9"  # hats and bars, which a formula puts on any letter
-_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\u000b\u000c"
+_SPACES = (
+    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\u000b\u000c"
+)
 _NOTHING = "\u00ad\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u2061\u2062\u2063\u2064"
 _TABLE = {
     **{ord(c): " " for c in _SPACES},
     **{ord(c): None for c in _NOTHING},
-    **{c: None for c in (*range(9), *range(14, 32), *range(127, 160))},
+    **dict.fromkeys((*range(9), *range(14, 32), *range(127, 160))),
     **{c: unicodedata.normalize("NFKC", chr(c)) for c in range(0xFB00, 0xFB07)},  # ligatures: ff, fi, fl, ffi, ffl, st
     **{c: unicodedata.normalize("NFKC", chr(c)) for c in range(0x1D400, 0x1D800)},  # letters of formulas
-    **{c: "\ufffd" for c in (*range(0xD800, 0xE000), *range(0xE000, 0xF900), 0xFFFE, 0xFFFF)},  # no text, or a font's own
+    **dict.fromkeys((*range(55296, 57344), *range(57344, 63744), 65534, 65535), "�"),  # no text, or a font's own
     0x2010: "-", 0x2011: "-", 0x2028: "\n", 0x2029: "\n", 0x0D: "\n",
 }  # fmt: skip
 _ODD = re.compile("[^\n\x20-\x7e]")

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from statllama.data.build.records import Section
+
 from statllama.data.build.extract.characters import tidy
 from statllama.data.build.headings import kind_of_heading
-from statllama.data.build.records import Section
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,15 @@ def sections_of(blocks: Iterable[Block]) -> list[Section]:
         if heading:
             parents.append((level, kind))
         text = "\n\n".join(tidy(block.text) for block in [*_notes_last(body)])
-        section: Section = {"heading": tidy(heading.text) if heading else "", "level": level, "kind": kind, "text": text}
-        pages = [page for block in ([heading] if heading else []) + body for page in (block.page, block.last_page) if page]
+        section: Section = {
+            "heading": tidy(heading.text) if heading else "",
+            "level": level,
+            "kind": kind,
+            "text": text,
+        }
+        pages = [
+            page for block in ([heading] if heading else []) + body for page in (block.page, block.last_page) if page
+        ]
         if pages:
             section["pages"] = [min(pages), max(pages)]
         sections.append(section)

@@ -48,7 +48,7 @@ def _scripts(element: Any, sub: str = "sub", sup: str = "sup") -> str:
 def _base(element: Any) -> str:
     """Return what scripts stand on; in braces where it is more than one thing."""
     base = _part(element, "e")
-    return base if len(base) == 1 or base.startswith("\\") and base[1:].isalpha() else f"{{{base}}}"
+    return base if len(base) == 1 or (base.startswith("\\") and base[1:].isalpha()) else f"{{{base}}}"
 
 
 def _root(element: Any) -> str:

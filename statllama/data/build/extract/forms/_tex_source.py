@@ -107,7 +107,9 @@ def _expanded_once(text: str, macros: Mapping[str, Macro], most: int) -> str:
         if match.start() < at or macro is None or re.search(rf"\\{match[1]}(?![A-Za-z])", macro.body):
             continue
         arguments, end = _arguments(text, match.end(), macro)
-        body = _MARK.sub(lambda mark, given=arguments: given[int(mark[1]) - 1] if int(mark[1]) <= len(given) else "", macro.body)
+        body = _MARK.sub(
+            lambda mark, given=arguments: given[int(mark[1]) - 1] if int(mark[1]) <= len(given) else "", macro.body
+        )
         after = text[end : end + 1]
         space = " " if after.isalpha() and re.search(r"\\[A-Za-z]+$", body) else ""
         parts += [text[at : match.start()], body, space]

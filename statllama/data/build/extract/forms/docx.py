@@ -36,7 +36,9 @@ def read(path: Path, options: Options) -> Extracted:
         raise Unreadable(ENCRYPTED if encrypted else DAMAGED, "" if encrypted else "a document of Word 97, or none")
     try:
         with zipfile.ZipFile(path) as archive:
-            parts = {name: _part(archive, f"word/{name}.xml") for name in ("document", "styles", "numbering", "footnotes")}
+            parts = {
+                name: _part(archive, f"word/{name}.xml") for name in ("document", "styles", "numbering", "footnotes")
+            }
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
         raise Unreadable(DAMAGED, str(error)) from None
     body = parts["document"].find(_W + "body") if parts["document"] is not None else None

@@ -8,7 +8,6 @@ arXiv's pages, in `alttext`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,23 @@ from statllama.data.build.extract.outline import Block, Extracted
 from statllama.data.build.extract.unreadable import NO_TEXT, Unreadable
 
 VERSIONS = ("lxml",)
-_DROPPED = frozenset(
-    "script style nav header footer aside form button select textarea template noscript iframe object svg canvas audio "
-    "video head title dialog menu".split()
-)
-_DROPPED_ROLES = frozenset("navigation banner contentinfo search complementary menu menubar dialog".split())
-_DROPPED_CLASSES = frozenset(
-    "nav navbar navigation menu sidebar breadcrumb breadcrumbs toc share social advert advertisement ads cookie-banner "
-    "cookies footer page-footer site-header site-footer comments ltx_page_footer ltx_page_header ltx_TOC".split()
-)
-_BLOCKS = frozenset(
-    "p div section article main body html blockquote pre ul ol li dl dt dd table figure figcaption address hr details "
-    "summary fieldset center h1 h2 h3 h4 h5 h6 tr td th caption thead tbody tfoot".split()
-)
+_DROPPED = frozenset([
+    "script", "style", "nav", "header", "footer", "aside", "form", "button", "select", "textarea", "template",
+    "noscript", "iframe", "object", "svg", "canvas", "audio", "video", "head", "title", "dialog", "menu",
+])  # fmt: skip
+_DROPPED_ROLES = frozenset([
+    "navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "dialog",
+])  # fmt: skip
+_DROPPED_CLASSES = frozenset([
+    "nav", "navbar", "navigation", "menu", "sidebar", "breadcrumb", "breadcrumbs", "toc", "share", "social",
+    "advert", "advertisement", "ads", "cookie-banner", "cookies", "footer", "page-footer", "site-header",
+    "site-footer", "comments", "ltx_page_footer", "ltx_page_header", "ltx_TOC",
+])  # fmt: skip
+_BLOCKS = frozenset([
+    "p", "div", "section", "article", "main", "body", "html", "blockquote", "pre", "ul", "ol", "li", "dl", "dt",
+    "dd", "table", "figure", "figcaption", "address", "hr", "details", "summary", "fieldset", "center", "h1",
+    "h2", "h3", "h4", "h5", "h6", "tr", "td", "th", "caption", "thead", "tbody", "tfoot",
+])  # fmt: skip
 _HEADING = re.compile(r"h([1-6])")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 
@@ -180,7 +183,7 @@ def _is_dropped(element: Any, tag: str) -> bool:
     if not tag or tag in _DROPPED or element.get("role") in _DROPPED_ROLES:
         # `header` holds the title of an article, too
         return not (tag == "header" and any(parent.tag == "article" for parent in element.iterancestors()))
-    if element.get("hidden") is not None or element.get("aria-hidden") == "true" and tag != "math":
+    if element.get("hidden") is not None or (element.get("aria-hidden") == "true" and tag != "math"):
         return True
     if "display:none" in element.get("style", "").replace(" ", ""):
         return True

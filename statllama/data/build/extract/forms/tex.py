@@ -1,7 +1,7 @@
 r"""LaTeX: sections, paragraphs, lists and tables; formulas stay LaTeX; the author's macros are expanded.
 
-Comments, the preamble and commands of layout go; `\cite` and `\ref` become their keys in brackets; a footnote goes to the
-end of its section; a file that is put in with `\input` is not followed and is told.
+Comments, the preamble and commands of layout go; `\cite` and `\ref` become their keys in brackets; a footnote goes to
+the end of its section; a file that is put in with `\input` is not followed and is told.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from statllama.data.build.extract.unreadable import NO_TEXT, Unreadable
 
 VERSIONS = ()
 _LEVELS = {"part": 0, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4}
-_MATHS = frozenset("equation align gather multline eqnarray displaymath math flalign alignat dmath IEEEeqnarray".split())
-_ALIGNED = frozenset("align eqnarray flalign alignat IEEEeqnarray".split())
-_TABLES = frozenset("tabular tabularx tabulary longtable array".split())
+_MATHS = frozenset([
+    "equation", "align", "gather", "multline", "eqnarray", "displaymath", "math", "flalign", "alignat", "dmath",
+    "IEEEeqnarray",
+])  # fmt: skip
+_ALIGNED = frozenset(["align", "eqnarray", "flalign", "alignat", "IEEEeqnarray"])
+_TABLES = frozenset(["tabular", "tabularx", "tabulary", "longtable", "array"])
 _THEOREMS = {
-    "theorem": "Theorem", "lemma": "Lemma", "proposition": "Proposition", "corollary": "Corollary", "example": "Example",
-    "definition": "Definition", "remark": "Remark", "assumption": "Assumption", "proof": "Proof", "exercise": "Exercise",
+    "theorem": "Theorem", "lemma": "Lemma", "proposition": "Proposition", "corollary": "Corollary",
+    "example": "Example", "definition": "Definition", "remark": "Remark", "assumption": "Assumption",
+    "proof": "Proof", "exercise": "Exercise",
 }  # fmt: skip
 _VERBATIM = frozenset(("verbatim", "lstlisting", "minted", "Verbatim"))
 _DROPPED_ENVIRONMENTS = frozenset(("tikzpicture", "comment", "filecontents", "CCSXML"))

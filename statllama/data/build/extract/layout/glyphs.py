@@ -68,7 +68,12 @@ class _Reader:
 
     def words(self) -> tuple[list[Word], list[str]]:
         """Return the upright words in the file's order, and the characters of all others."""
-        unicode_of, box_of, raw, box = self._c.FPDFText_GetUnicode, self._c.FPDFText_GetLooseCharBox, self._raw, self._box
+        unicode_of, box_of, raw, box = (
+            self._c.FPDFText_GetUnicode,
+            self._c.FPDFText_GetLooseCharBox,
+            self._raw,
+            self._box,
+        )
         at, turn = ctypes.byref(box), self.turn
         words, sideways, run = list[Word](), list[str](), list[str]()
         style: _Style | None = None

@@ -63,9 +63,13 @@ def _words(table: str, height: int) -> list[Word]:
     scale = 72 / DPI
     for cells_of_line in lines.values():
         boxes = [tuple(map(int, cells[6:10])) for cells in cells_of_line]  # left, top, width, height in pixels
-        bases = sorted(top + h for (_, top, _, h), cells in zip(boxes, cells_of_line, strict=True) if _stands(cells[11]))
+        bases = sorted(
+            top + h for (_, top, _, h), cells in zip(boxes, cells_of_line, strict=True) if _stands(cells[11])
+        )
         bottom = bases[len(bases) // 2] if bases else max(top + h for _, top, _, h in boxes)
-        tops = sorted(top for (_, top, _, _), cells in zip(boxes, cells_of_line, strict=True) if set(cells[11]) & set(_TALL))
+        tops = sorted(
+            top for (_, top, _, _), cells in zip(boxes, cells_of_line, strict=True) if set(cells[11]) & set(_TALL)
+        )
         top = tops[len(tops) // 2] if tops else min(top for _, top, _, _ in boxes)
         size = max(1.0, round((bottom - top) * scale / 0.7, 1))  # ascenders are about 0.7 of a font's size
         for (left, _, width, _), cells in zip(boxes, cells_of_line, strict=True):

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from statllama.data.build.extract.characters import plain
 from statllama.data.build.extract.hyphens import joined, words_of
@@ -144,7 +144,9 @@ def _headings(lines: Sequence[Placed], body: Body) -> Iterator[_Part]:
     part = _Part("heading")
     for one in lines:
         before = part.lines[-1] if part.lines else None
-        if before and (look_of(before) != look_of(one) or one.above > 1.25 * body.leading * one.line.size or _numbered(one)):
+        if before and (
+            look_of(before) != look_of(one) or one.above > 1.25 * body.leading * one.line.size or _numbered(one)
+        ):
             yield part
             part = _Part("heading")
         part.lines.append(one)
@@ -197,7 +199,7 @@ def _open(parts: Sequence[_Part], current: _Part | None, one: Placed, shape: _Sh
     if CAPTION.match(one.text) or (current is not None and current.kind != "caption"):
         return None
     before = next((part for part in reversed(parts) if part.kind in ("text", "heading")), None)
-    if before is None or before.kind == "heading" or before.ended or before is parts[-1] and not at_top:
+    if before is None or before.kind == "heading" or before.ended or (before is parts[-1] and not at_top):
         return None
     lower = one.text[:1].islower()
     indented = one.line.left - shape.margin > _INDENT[0] * one.line.size
@@ -228,7 +230,11 @@ def _begins(part: _Part, before: Placed | None, one: Placed, shape: _Shape, body
         return True  # a first line, or a formula
     if step < _INDENT[0] and was >= _INDENT[0] and (len(part.lines) > 1 or was > _INDENT[1]):
         return True  # back from a quotation, a list or a formula
-    return part.kind == "text" and not one.text[:1].islower() and (before.filled < 0.6 or (ended and _had_room(before, one)))
+    return (
+        part.kind == "text"
+        and not one.text[:1].islower()
+        and (before.filled < 0.6 or (ended and _had_room(before, one)))
+    )
 
 
 def _had_room(before: Placed, one: Placed) -> bool:
@@ -256,4 +262,4 @@ def _shape(lines: Sequence[Placed]) -> _Shape:
 
 
 def _pairs(lines: Sequence[Placed]) -> Iterable[tuple[Placed, Placed]]:
-    return zip(lines, lines[1:], strict=False)
+    return pairwise(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -76,7 +77,7 @@ def pieces_of(words: Sequence[Word]) -> list[Piece]:
             pieces.append(_piece(run))
             run = []
         run.append(word)
-    return _mended(pieces + [_piece(run)] if run else pieces)
+    return _mended([*pieces, _piece(run)] if run else pieces)
 
 
 def _continues(run: Sequence[Word], word: Word) -> bool:
@@ -97,7 +98,7 @@ def _piece(run: Sequence[Word]) -> Piece:
     bold = sum(len(word.text) for word in run if word.bold) > 0.8 * letters
     italic = sum(len(word.text) for word in run if word.italic) > 0.8 * letters
     text = run[0].text
-    for before, word in zip(run, run[1:], strict=False):
+    for before, word in itertools.pairwise(run):
         text += ("" if word.left - before.right < 0.08 * size else " ") + word.text
     return Piece(min(w.left for w in run), max(w.right for w in run), base, size, bold, italic, text)
 
@@ -108,7 +109,11 @@ def _mended(pieces: list[Piece]) -> list[Piece]:
     mended: list[Piece] = []
     for piece in pieces:
         last = mended[-1] if mended else None
-        if last and last.beside(piece) and -0.3 * piece.size < piece.left - last.right < GAP * max(last.size, piece.size):
+        if (
+            last
+            and last.beside(piece)
+            and -0.3 * piece.size < piece.left - last.right < GAP * max(last.size, piece.size)
+        ):
             words = [Word(*last), Word(*piece)]
             mended[-1] = _piece(words)
         else:

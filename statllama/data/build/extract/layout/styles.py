@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -77,7 +78,7 @@ class Look:
 def place(column: Column, page: int) -> list[Placed]:
     """Return a column's lines with what is around them."""
     lines, rows = column.lines, table_rows(column.lines)
-    gaps = [math.inf, *(a.base - b.base for a, b in zip(lines, lines[1:], strict=False)), math.inf]
+    gaps = [math.inf, *(a.base - b.base for a, b in itertools.pairwise(lines)), math.inf]
     return [Placed(line, page, column, gaps[i], gaps[i + 1], rows[i]) for i, line in enumerate(lines)]
 
 
@@ -116,7 +117,14 @@ def is_heading(one: Placed, body: Body) -> bool:
     text = one.text
     shown = sum(not char.isspace() for char in text)
     letters = sum(char.isalpha() for char in text)
-    if one.row or len(text) > LONGEST or letters < 3 or letters < 0.6 * shown or CAPTION.match(text) or _LEADER.search(text):
+    if (
+        one.row
+        or len(text) > LONGEST
+        or letters < 3
+        or letters < 0.6 * shown
+        or CAPTION.match(text)
+        or _LEADER.search(text)
+    ):
         return False
     spaced = one.above > 1.12 * body.leading * body.size
     known = kind_of_heading(text) != "other" and len(text.split()) <= 6 and text[0].isalnum() and not text[0].islower()

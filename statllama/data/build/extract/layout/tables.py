@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
 from statllama.data.build.extract.layout.columns import CELL_GAP, Line
 
-_LABEL = re.compile(r"[\[(]?(\d{1,3}|[a-z]|[ivx]+)[\]).:]*|[•◦▪–*-]|\d+(\.\d+)+\.?")  # of a list, a reference, a heading
+_LABEL = re.compile(
+    r"[\[(]?(\d{1,3}|[a-z]|[ivx]+)[\]).:]*|[•◦▪–*-]|\d+(\.\d+)+\.?"
+)  # of a list, a reference, a heading
 _EQUATION_NUMBER = re.compile(r"\(([A-Z]\.?)?\d+([.-]\d+)*[a-z]?\)")
 
 
@@ -43,7 +46,7 @@ def _is_words(text: str) -> bool:
 
 def _gaps(line: Line) -> list[tuple[float, float]]:
     cells = line.cells
-    return [(a[-1].right, b[0].left) for a, b in zip(cells, cells[1:], strict=False)]
+    return [(a[-1].right, b[0].left) for a, b in itertools.pairwise(cells)]
 
 
 def _share_a_gap(above: Line, below: Line) -> bool:
