@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_ACCENTS = {"\u00b4": "\u0301", "\u02cb": "\u0300", "\u00a8": "\u0308", "\u02c6": "\u0302", "\u02dc": "\u0303",
+ACCENTS = {"\u00b4": "\u0301", "\u02cb": "\u0300", "\u00a8": "\u0308", "\u02c6": "\u0302", "\u02dc": "\u0303",
             "\u02c7": "\u030c", "\u00af": "\u0304", "\u02d9": "\u0307"}  # fmt: skip
+"""Combining accents by the signs that stand for them apart from a letter."""
 _OF_FORMULAS = "\u02c6\u02dc\u00af\u02d9"  # hats and bars, which a formula puts on any letter
 _SPACES = (
     "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t\u000b\u000c"
@@ -19,10 +20,12 @@ _TABLE = {
     **{c: unicodedata.normalize("NFKC", chr(c)) for c in range(0xFB00, 0xFB07)},  # ligatures: ff, fi, fl, ffi, ffl, st
     **{c: unicodedata.normalize("NFKC", chr(c)) for c in range(0x1D400, 0x1D800)},  # letters of formulas
     **dict.fromkeys((*range(55296, 57344), *range(57344, 63744), 65534, 65535), "�"),  # no text, or a font's own
+    **dict.fromkeys(range(0xF8E5, 0xF8FF)),  # parts of tall brackets, of which one stands for all
+    **dict(zip((0xF8EB, 0xF8EE, 0xF8F1, 0xF8F6, 0xF8F9, 0xF8FC), "([{)]}", strict=True)),
     0x2010: "-", 0x2011: "-", 0x2028: "\n", 0x2029: "\n", 0x0D: "\n",
 }  # fmt: skip
 _ODD = re.compile("[^\n\x20-\x7e]")
-_ACCENT = re.compile(f"([{''.join(_ACCENTS)}])([^\\W\\d_])")
+_ACCENT = re.compile(f"([{''.join(ACCENTS)}])([^\\W\\d_])")
 _RUNS = re.compile(r" {2,}")
 _AROUND_LINES = re.compile(r" *\n *")
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -42,8 +45,18 @@ def plain(text: str) -> str:
 
 def _put_on(match: re.Match[str]) -> str:
     """Put an accent that stands before its letter, as TeX's fonts have it, on the letter."""
-    accented = unicodedata.normalize("NFC", match[2] + _ACCENTS[match[1]])
-    return accented if len(accented) == 1 or match[1] in _OF_FORMULAS else match[0]
+    accented = composed(match[2], match[1])
+    return accented or (match[2] + ACCENTS[match[1]] if match[1] in _OF_FORMULAS else match[0])
+
+
+def composed(letter: str, accent: str) -> str | None:
+    """Return a letter with an accent as one character; None where there is no such character.
+
+    >>> composed("u", "\u00a8")
+    'ü'
+    """
+    one = unicodedata.normalize("NFC", letter + ACCENTS[accent])
+    return one if len(one) == 1 and letter.isalpha() else None
 
 
 def tidy(text: str) -> str:

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from statllama.data.build.records import Section
-
 from statllama.data.build.extract.characters import tidy
 from statllama.data.build.headings import kind_of_heading
+from statllama.data.build.records import Section
 
 
 @dataclass(frozen=True)
@@ -43,20 +42,26 @@ class Extracted:
 
 _RUN_IN = re.compile(r"(abstract|summary)\s*[.:—–-]+\s*(?=\S)", re.IGNORECASE)
 _RUN_IN_WITHIN = 12  # blocks of a document in which an abstract may begin
+_LETTERED = re.compile(r"[A-Z](\.\d+)*[.:)]?\s+\S")
 _NOT_INHERITED = ("other", "references", "abstract")
 
 
 def sections_of(blocks: Iterable[Block]) -> list[Section]:
     """Return the sections: each heading with the text below it. A section below another of a known kind is of that
-    kind unless its heading says otherwise; nothing is inherited from references or an abstract.
+    kind unless its heading says otherwise; nothing is inherited from references or an abstract. Behind the references a
+    heading with a letter is an appendix.
     """
     sections: list[Section] = []
     parents: list[tuple[int, str]] = []  # (level, kind) of the headings that the text stands under
+    behind_references = False
     for heading, body in _grouped(_with_abstract(list(blocks))):
         level = heading.level if heading else 1
         while parents and parents[-1][0] >= level:
             parents.pop()
         kind = kind_of_heading(heading.text) if heading else "other"
+        if kind == "other" and behind_references and heading and _LETTERED.match(heading.text):
+            kind = "appendix"
+        behind_references = behind_references or kind == "references"
         if kind == "other" and parents and parents[-1][1] not in _NOT_INHERITED:
             kind = parents[-1][1]
         if heading:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from statllama.data.build.records import Document, Json, Kept, LeftOut, Outcome, Section, text_of
-
 from statllama.config.keyed import keyed
 from statllama.data.build.extract.forms import form_module, form_names
 from statllama.data.build.extract.layout.ocr import tesseract_version
@@ -21,6 +19,7 @@ from statllama.data.build.extract.spec import ExtractSpec
 from statllama.data.build.extract.topics import topics_of
 from statllama.data.build.extract.unreadable import NO_TEXT, Unreadable
 from statllama.data.build.headings import kind_of_heading
+from statllama.data.build.records import Document, Json, Kept, LeftOut, Outcome, Section, text_of
 from statllama.errors import DataError, near
 
 NUMERICS = 1

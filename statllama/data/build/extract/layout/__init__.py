@@ -2,6 +2,7 @@
 so pages that were read by eye (`ocr.py`) go the same way.
 
     glyphs.py     a PDF's page to pieces of lines
+    accents.py    accents back to their letters
     ocr.py        a picture of a page to the same
     running.py    headers, footers and page numbers, which come again on every page
     columns.py    pieces to lines, in reading order

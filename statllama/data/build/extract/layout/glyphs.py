@@ -12,13 +12,22 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-from statllama.data.build.extract.layout.piece import Page, Word, pieces_of
+from statllama.data.build.extract.layout.accents import with_accents
+from statllama.data.build.extract.layout.piece import Font, Page, Piece, pieces_of
 
 _BOLD = re.compile(r"bold|black|heavy|demi|cmbx|cmssbx|[-,]bd|medi$|\.b$", re.IGNORECASE)
-_ITALIC = re.compile(r"ital|obli|slant|cmti|cmsl|cmmi|[-,]it", re.IGNORECASE)
-_FORCED_BOLD, _ITALIC_FLAG = 1 << 18, 1 << 6  # PDF 32000-1, table 123
+_ITALIC = re.compile(r"ital|obli|slant|cmti|cmsl|cmmi|[-,]it|csc|smallcap", re.IGNORECASE)  # or small capitals
+_FIXED = re.compile(r"mono|courier|consol|cmtt|cmsltt|typewriter|ectt|txtt|lmtt|menlo|inconsolata", re.IGNORECASE)
+_FORCED_BOLD, _ITALIC_FLAG, _FIXED_PITCH = 1 << 18, 1 << 6, 1 << 0  # PDF 32000-1, table 123
 _SAMPLES = 60  # glyphs that are asked for their direction
 _ENDS = frozenset((9, 10, 13, 32, 160, 0x2002, 0x2003, 0x2009))
+_RETURN = 13
+_TEX = {
+    11: "ff", 12: "fi", 13: "fl", 14: "ffi", 15: "ffl", 16: "“", 17: "”", 21: "–", 22: "—", 27: "ff", 28: "fi", 29: "fl",
+    30: "ffi", 31: "ffl",
+}  # fmt: skip
+"""Ligatures, quotes and dashes at their places in TeX's encodings OT1 and T1, as old files have them that do not say what they mean."""
+_TEX_BULLET = ("ffl", "•")  # the same place in its font of symbols, where it stands alone
 _CUT_HYPHENS = (2, 0xFFFE)  # PDFium's sign for a hyphen at the end of a line
 
 _Box = tuple[float, float, float, float]
@@ -28,8 +37,7 @@ _Box = tuple[float, float, float, float]
 class _Style(NamedTuple):
     base: float
     size: float
-    bold: bool
-    italic: bool
+    font: Font
     upright: bool
 
 
@@ -44,7 +52,9 @@ def page_of(page: Any, number: int) -> Page:
     finally:
         text_page.close()
     left, bottom, right, top = _turned_box(page.get_mediabox(), reader.turn)
-    return Page(number, right - left, top - bottom, pieces_of(words), " ".join("".join(sideways).split()), bottom)
+    return Page(
+        number, right - left, top - bottom, pieces_of(with_accents(words)), " ".join("".join(sideways).split()), bottom
+    )
 
 
 class _Reader:
@@ -56,7 +66,7 @@ class _Reader:
         self._box, self._matrix = c.FS_RECTF(), c.FS_MATRIX()
         self._x, self._y = ctypes.c_double(), ctypes.c_double()
         self._name, self._flags = ctypes.create_string_buffer(128), ctypes.c_int()
-        self._weights: dict[tuple[bytes, int], tuple[bool, bool]] = {}
+        self._fonts: dict[tuple[bytes, int], Font] = {}
         step = max(1, self._count // _SAMPLES)
         turns = Counter(self._turn(i) for i in range(0, self._count, step) if c.FPDFText_GetUnicode(raw, i) > 32)
         self.turn = turns.most_common(1)[0][0] if turns else 0
@@ -66,7 +76,7 @@ class _Reader:
         self._c.FPDFText_GetMatrix(self._raw, index, ctypes.byref(self._matrix))
         return round(math.atan2(self._matrix.b, self._matrix.a) / (math.pi / 2)) % 4
 
-    def words(self) -> tuple[list[Word], list[str]]:
+    def words(self) -> tuple[list[Piece], list[str]]:
         """Return the upright words in the file's order, and the characters of all others."""
         unicode_of, box_of, raw, box = (
             self._c.FPDFText_GetUnicode,
@@ -75,13 +85,13 @@ class _Reader:
             self._box,
         )
         at, turn = ctypes.byref(box), self.turn
-        words, sideways, run = list[Word](), list[str](), list[str]()
+        words, sideways, run = list[Piece](), list[str](), list[str]()
         style: _Style | None = None
         left = right = 0.0  # of the run
         last: _Box = (0.0, 0.0, 0.0, 0.0)
         for i in range(self._count):
             code = unicode_of(raw, i)
-            if code in _ENDS:
+            if code in _ENDS and not (code == _RETURN and self._is_drawn(i)):
                 if run and style:
                     words.append(_word(run, left, right, style))
                 elif style:
@@ -92,7 +102,10 @@ class _Reader:
             here = (box.left, box.bottom, box.right, box.top)
             if turn:
                 here = _turned_box(here, turn)
-            char = "-" if code in _CUT_HYPHENS else chr(code) if code else "\ufffd"
+            if code < 32:
+                char = _TEX.get(code, "-" if code in _CUT_HYPHENS else "\ufffd")
+            else:
+                char = "-" if code in _CUT_HYPHENS else chr(code)
             if run and style and _breaks(last, here):
                 words.append(_word(run, left, right, style))
                 run, style = [], None
@@ -108,6 +121,10 @@ class _Reader:
             words.append(_word(run, left, right, style))
         return words, sideways
 
+    def _is_drawn(self, index: int) -> bool:
+        """Return whether the file itself has a glyph here, rather than PDFium a line end."""
+        return self._c.FPDFText_IsGenerated(self._raw, index) == 0
+
     def _style(self, index: int, box: _Box) -> _Style:
         c, raw = self._c, self._raw
         turn = self._turn(index)
@@ -117,16 +134,20 @@ class _Reader:
             size = max(1.0, box[3] - box[1])
         c.FPDFText_GetFontInfo(raw, index, self._name, 127, ctypes.byref(self._flags))
         font = (self._name.value, self._flags.value)
-        if font not in self._weights:
-            self._weights[font] = _weight(*font)
+        if font not in self._fonts:
+            self._fonts[font] = _font(*font)
         base = _turned(self._x.value, self._y.value, self.turn)[1] if self.turn else self._y.value
-        return _Style(base, size, *self._weights[font], turn == self.turn)
+        return _Style(base, size, self._fonts[font], turn == self.turn)
 
 
-def _weight(name: bytes, flags: int) -> tuple[bool, bool]:
-    """Return whether a font is bold, and whether it is italic, by its name without the tag of a subset."""
+def _font(name: bytes, flags: int) -> Font:
+    """Return a font's look, by its flags and its name without the tag of a subset."""
     text = re.sub(r"^[A-Z]{6}\+", "", name.decode("latin-1"))
-    return bool(_BOLD.search(text) or flags & _FORCED_BOLD), bool(_ITALIC.search(text) or flags & _ITALIC_FLAG)
+    return Font(
+        bool(_BOLD.search(text) or flags & _FORCED_BOLD),
+        bool(_ITALIC.search(text) or flags & _ITALIC_FLAG),
+        bool(_FIXED.search(text) or flags & _FIXED_PITCH),
+    )
 
 
 def _breaks(last: _Box, box: _Box) -> bool:
@@ -136,11 +157,13 @@ def _breaks(last: _Box, box: _Box) -> bool:
     return lifted > 0.7 * height or box[0] < last[0] - 0.6 * height or box[0] > last[2] + 0.5 * height
 
 
-def _word(run: list[str], left: float, right: float, style: _Style) -> Word:
+def _word(run: list[str], left: float, right: float, style: _Style) -> Piece:
     text = "".join(run)
+    if text == _TEX_BULLET[0]:
+        text = _TEX_BULLET[1]
     if not text.isprintable():  # halves of a character beyond the basic plane
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return Word(left, right, style.base, style.size, style.bold, style.italic, text)
+    return Piece(left, right, style.base, style.size, style.font, text)
 
 
 def _turned(x: float, y: float, turn: int) -> tuple[float, float]:

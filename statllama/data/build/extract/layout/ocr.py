@@ -12,7 +12,7 @@ import subprocess
 from functools import cache
 from typing import Any
 
-from statllama.data.build.extract.layout.piece import Page, Word, pieces_of
+from statllama.data.build.extract.layout.piece import Font, Page, Piece, pieces_of
 from statllama.data.build.extract.unreadable import Unreadable
 
 DPI = 300
@@ -52,14 +52,14 @@ def read_picture(page: Any, number: int, language: str) -> Page:
     return Page(number, width_in_points, height_in_points, pieces_of(words))
 
 
-def _words(table: str, height: int) -> list[Word]:
+def _words(table: str, height: int) -> list[Piece]:
     """Return the words of Tesseract's table. A line's size is the middle one of what its words' boxes tell."""
     lines: dict[tuple[str, ...], list[list[str]]] = {}
     for row in table.splitlines()[1:]:
         cells = row.split("\t")
         if len(cells) == 12 and cells[0] == "5" and cells[11].strip() and float(cells[10]) >= _LEAST_CONFIDENCE:
             lines.setdefault(tuple(cells[1:5]), []).append(cells)
-    words = list[Word]()
+    words = list[Piece]()
     scale = 72 / DPI
     for cells_of_line in lines.values():
         boxes = [tuple(map(int, cells[6:10])) for cells in cells_of_line]  # left, top, width, height in pixels
@@ -74,7 +74,7 @@ def _words(table: str, height: int) -> list[Word]:
         size = max(1.0, round((bottom - top) * scale / 0.7, 1))  # ascenders are about 0.7 of a font's size
         for (left, _, width, _), cells in zip(boxes, cells_of_line, strict=True):
             base = (height - bottom) * scale
-            words.append(Word(left * scale, (left + width) * scale, base, size, False, False, cells[11].strip()))
+            words.append(Piece(left * scale, (left + width) * scale, base, size, Font(), cells[11].strip()))
     return words
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
@@ -42,7 +42,7 @@ class _Part:
     """Lines that make a block."""
 
     kind: str
-    """`heading`, `text`, `caption`, `table` or `note`."""
+    """`heading`, `text`, `caption`, `table`, `listing` or `note`."""
     lines: list[Placed] = field(default_factory=list)
 
     @property
@@ -99,6 +99,8 @@ def _title(headings: Sequence[_Part], looks: Sequence[tuple[str, Look]], body: B
 def _text(part: _Part, words: frozenset[str]) -> str:
     if part.kind == "table":
         return "\n".join(plain(row_text(one.line)) for one in part.lines)
+    if part.kind == "listing":
+        return "\n".join(one.text for one in part.lines)
     text = part.lines[0].text
     for one in part.lines[1:]:
         text = joined(text, one.text, words)
@@ -117,8 +119,8 @@ def _add_column(parts: list[_Part], column: Sequence[Placed], body: Body) -> Non
         at += len(lines)
         if kind == "heading":
             parts += _headings(lines, body)
-        elif kind == "table":
-            parts.append(_Part("table", list(lines)))
+        elif kind in ("table", "listing"):
+            parts.append(_Part(kind, list(lines)))
         elif kind == "note":
             parts += _notes(lines)
         else:
@@ -126,6 +128,8 @@ def _add_column(parts: list[_Part], column: Sequence[Placed], body: Body) -> Non
 
 
 def _kind(one: Placed, body: Body) -> str:
+    if not body.fixed and all(piece.font.fixed for piece in one.line.pieces):
+        return "listing"
     return "table" if one.row else "heading" if is_heading(one, body) else "text"
 
 
@@ -224,6 +228,9 @@ def _begins(part: _Part, before: Placed | None, one: Placed, shape: _Shape, body
     if _ITEM.match(one.text) and (ended or before.filled < 0.7):
         return True
     step, was = (one.line.left - shape.margin) / size, (before.line.left - shape.margin) / size
+    labelled = _BULLET.match(before.text) or _ITEM.match(before.text) or _ENTRY.match(before.text)
+    if labelled and one.line.left - before.line.left <= _INDENT[1] * size and one.line.left > before.line.left:
+        return False  # below the words of an item
     if shape.hanging:
         return step < _INDENT[0] and was >= _INDENT[0] if len(part.lines) > 1 else step < _INDENT[0] and ended
     if step >= _INDENT[0] and step - was >= _INDENT[0]:
@@ -244,22 +251,18 @@ def _had_room(before: Placed, one: Placed) -> bool:
 
 
 def _shape(lines: Sequence[Placed]) -> _Shape:
-    """Return where most lines begin, and whether first lines stand out: a line at the margin whose sentence goes on in
-    an indented one tells so.
+    """Return where most lines begin, and whether first lines stand out: lines at the margin whose sentence goes on in
+    an indented one tell so, and indented lines that end one before a line at the margin.
     """
     column = lines[0].column
     lefts = Counter(round(one.line.left) for one in lines)
     low = min((left for left in lefts if sum(lefts[left + d] for d in (-1, 0, 1)) >= 2), default=round(column.left))
     if len(lines) < 4:
         low = min(low, round(column.left)) if low - column.left < _INDENT[1] * lines[0].line.size else low
-    tells, total = 0, 0
-    for before, one in _pairs(lines):
-        step = (one.line.left - low) / one.line.size
-        if _INDENT[0] <= step <= _INDENT[1] and abs(before.line.left - low) < _INDENT[0] * one.line.size:
-            total += 1
-            tells += before.filled > 0.8 and _ENDED.search(before.text) is None
-    return _Shape(low, total >= 2 and tells > 0.5 * total)
-
-
-def _pairs(lines: Sequence[Placed]) -> Iterable[tuple[Placed, Placed]]:
-    return pairwise(lines)
+    votes = 0
+    for before, one in pairwise(lines):
+        steps = [(line.line.left - low) / one.line.size for line in (before, one)]
+        indented = [_INDENT[0] <= step <= _INDENT[1] for step in steps]
+        if indented[0] != indented[1] and all(step <= _INDENT[1] for step in steps):
+            votes += 1 if indented[0] == (_ENDED.search(before.text) is not None) else -1
+    return _Shape(low, votes >= 2)

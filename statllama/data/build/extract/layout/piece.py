@@ -8,8 +8,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
+class Font(NamedTuple):
+    """How letters look."""
+
+    bold: bool = False
+    italic: bool = False
+    """Or small capitals: both set words apart from the text."""
+    fixed: bool = False
+    """All letters equally wide, as in listings."""
+
+
 class Piece(NamedTuple):
-    """Text in a box. Lengths are in points; y grows upward, and the page is turned so that its text is upright."""
+    """Text in a box: a word, or words beside each other. Lengths are in points; y grows upward, and the page is turned
+    so that its text is upright.
+    """
 
     left: float
     right: float
@@ -17,8 +29,7 @@ class Piece(NamedTuple):
     """The line that its letters stand on."""
     size: float
     """Of the font that most of its letters have."""
-    bold: bool
-    italic: bool
+    font: Font
     text: str
 
     @property
@@ -35,18 +46,6 @@ class Piece(NamedTuple):
         """Return whether both are on one line, as far as their heights say: half of the lower one is shared."""
         shared = min(self.top, other.top) - max(self.bottom, other.bottom)
         return shared >= 0.5 * 0.9 * min(self.size, other.size)
-
-
-class Word(NamedTuple):
-    """A word as it comes from a page, before words make pieces."""
-
-    left: float
-    right: float
-    base: float
-    size: float
-    bold: bool
-    italic: bool
-    text: str
 
 
 @dataclass(frozen=True)
@@ -68,10 +67,10 @@ GAP = 0.9
 """Widest gap within a piece, in font sizes. Words of justified text rarely stand further apart; columns do."""
 
 
-def pieces_of(words: Sequence[Word]) -> list[Piece]:
+def pieces_of(words: Sequence[Piece]) -> list[Piece]:
     """Return words in the order of the file as pieces of lines."""
     pieces: list[Piece] = []
-    run: list[Word] = []
+    run: list[Piece] = []
     for word in words:
         if run and not _continues(run, word):
             pieces.append(_piece(run))
@@ -80,14 +79,14 @@ def pieces_of(words: Sequence[Word]) -> list[Piece]:
     return _mended([*pieces, _piece(run)] if run else pieces)
 
 
-def _continues(run: Sequence[Word], word: Word) -> bool:
+def _continues(run: Sequence[Piece], word: Piece) -> bool:
     last = run[-1]
     size = max(last.size, word.size)
     gap = word.left - last.right
-    return -0.5 * size < gap < GAP * size and any(Piece(*before).beside(Piece(*word)) for before in run[-3:])
+    return -0.5 * size < gap < GAP * size and any(before.beside(word) for before in run[-3:])
 
 
-def _piece(run: Sequence[Word]) -> Piece:
+def _piece(run: Sequence[Piece]) -> Piece:
     """Return the piece of a run of words, with the size, base and weight that most of its letters have."""
     sizes: dict[tuple[float, float], int] = {}
     for word in run:
@@ -95,12 +94,11 @@ def _piece(run: Sequence[Word]) -> Piece:
         sizes[key] = sizes.get(key, 0) + len(word.text)
     (size, base), _ = max(sizes.items(), key=lambda pair: (pair[1], pair[0]))
     letters = sum(len(word.text) for word in run)
-    bold = sum(len(word.text) for word in run if word.bold) > 0.8 * letters
-    italic = sum(len(word.text) for word in run if word.italic) > 0.8 * letters
+    font = Font(*(sum(len(w.text) for w in run if w.font[k]) > 0.8 * letters for k in range(len(Font._fields))))
     text = run[0].text
     for before, word in itertools.pairwise(run):
         text += ("" if word.left - before.right < 0.08 * size else " ") + word.text
-    return Piece(min(w.left for w in run), max(w.right for w in run), base, size, bold, italic, text)
+    return Piece(min(w.left for w in run), max(w.right for w in run), base, size, font, text)
 
 
 def _mended(pieces: list[Piece]) -> list[Piece]:
@@ -114,8 +112,7 @@ def _mended(pieces: list[Piece]) -> list[Piece]:
             and last.beside(piece)
             and -0.3 * piece.size < piece.left - last.right < GAP * max(last.size, piece.size)
         ):
-            words = [Word(*last), Word(*piece)]
-            mended[-1] = _piece(words)
+            mended[-1] = _piece([last, piece])
         else:
             mended.append(piece)
     return mended

@@ -58,6 +58,7 @@ class Body:
     leading: float
     """Distance between lines, in font sizes."""
     bold: bool
+    fixed: bool
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,17 @@ def place(column: Column, page: int) -> list[Placed]:
 def body_of(placed: Sequence[Placed]) -> Body:
     """Return the look of most letters of a document."""
     letters = Counter[float]()
-    bold = 0
+    bold = fixed = 0
     for one in placed:
         letters[_half(one.line.size)] += len(one.line.text)
-        bold += len(one.line.text) * one.line.main.bold
+        bold += len(one.line.text) * one.line.main.font.bold
+        fixed += len(one.line.text) * one.line.main.font.fixed
     size = letters.most_common(1)[0][0]
     gaps = [p.above / p.line.size for p in placed if _half(p.line.size) == size and 0.8 < p.above / p.line.size < 2.6]
     gaps.sort()  # where paragraphs are short, most lines have more space above than those of a paragraph
-    return Body(size, gaps[len(gaps) // 4] if gaps else 1.2, bold > 0.6 * sum(letters.values()))
+    return Body(
+        size, gaps[len(gaps) // 4] if gaps else 1.2, bold > 0.6 * letters.total(), fixed > 0.6 * letters.total()
+    )
 
 
 def _half(size: float) -> float:
@@ -103,7 +107,10 @@ def look_of(one: Placed) -> Look:
     """Return how a line looks."""
     pieces = one.line.pieces
     return Look(
-        _half(one.line.size), all(p.bold for p in pieces), _is_capitals(one.text), all(p.italic for p in pieces)
+        _half(one.line.size),
+        all(p.font.bold for p in pieces),
+        _is_capitals(one.text),
+        all(p.font.italic for p in pieces),
     )
 
 
@@ -129,6 +136,7 @@ def is_heading(one: Placed, body: Body) -> bool:
     spaced = one.above > 1.12 * body.leading * body.size
     known = kind_of_heading(text) != "other" and len(text.split()) <= 6 and text[0].isalnum() and not text[0].islower()
     ratio = one.line.size / body.size
+    first = one.page == 1 and math.isinf(one.above)
     look, number = look_of(one), depth_of(text)
     if ratio < _SMALLER:
         return known and look.bold and spaced
@@ -138,7 +146,7 @@ def is_heading(one: Placed, body: Body) -> bool:
     if look.bold and not body.bold:
         return not ended and (spaced or bool(number))
     if look.capitals:
-        return not ended and (known or (spaced and one.filled < 0.95 and bool(number)))
+        return not ended and (known or first or (spaced and one.filled < 0.95 and bool(number)))
     if ended or not spaced or one.filled > 0.8:
         return False
     return known or (bool(number) and (look.italic or "." in text.split()[0].rstrip(".")) and _begins(text))
@@ -170,14 +178,16 @@ def levels_of(headings: Sequence[tuple[str, Look]]) -> list[int]:
     roman = any(_ROMAN.match(text) and not _LETTER.match(text) for text, _ in headings)
     depths = [_depth(text, roman) for text, _ in headings]
     known: dict[Look, Counter[int]] = {}
-    for (_, look), depth in zip(headings, depths, strict=True):
-        if depth:
+    for (text, look), depth in zip(headings, depths, strict=True):
+        if depth and kind_of_heading(text) != "abstract":  # which is often set small
             known.setdefault(look, Counter())[depth] += 1
     by_look = _by_look({look for _, look in headings}, {look: c.most_common(1)[0][0] for look, c in known.items()})
     return [depth or by_look[look] for (_, look), depth in zip(headings, depths, strict=True)]
 
 
 def _depth(text: str, roman: bool) -> int:
+    if kind_of_heading(text) == "abstract":
+        return 1
     depth = depth_of(text)
     if depth == 0:
         return int(kind_of_heading(text) in _AT_THE_TOP and len(text.split()) <= 3)

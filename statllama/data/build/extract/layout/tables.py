@@ -21,7 +21,8 @@ def table_rows(lines: Sequence[Line]) -> list[bool]:
     rows = [False] * len(lines)
     for i in range(len(lines) - 1):
         above, below = lines[i], lines[i + 1]
-        near = above.base - below.base < 3 * max(above.size, below.size)
+        size = max(above.size, below.size)
+        near = 0.95 * size < above.base - below.base < 3 * size  # the parts of a fraction are nearer
         if near and _has_cells(above) and _has_cells(below) and _share_a_gap(above, below):
             rows[i] = rows[i + 1] = True
     return rows
