@@ -10,8 +10,8 @@ import typer
 from rich.text import Text as Line
 
 from statllama.cli.console.terminal import Out, counted, figure, new_table, plain, print_path, print_table, visible
-from statllama.data.build.review import KEPT, Item, Review, Sample, Verdict
-from statllama.data.build.review.agreement import BUILD, Agreement, Interval
+from statllama.data.build.review import Item, Review, Sample, Verdict
+from statllama.data.build.review.agreement import Interval
 from statllama.data.build.review.sampling import strata
 from statllama.data.build.review.verdicts import Decision
 from statllama.report.review import Card, cards
@@ -99,39 +99,27 @@ def print_agreement(review: Review) -> None:
     )
     for each in review.strata:
         right = "" if each.right is None else f"{each.right:.0%}"
-        name = "kept" if each.name == KEPT else each.name
-        table.add_row(
-            plain(name), f"{each.rows:,}", str(each.keep), str(each.drop), str(each.unsure), right, _interval(each.interval)
-        )  # fmt: skip
+        said = [f"{each.rows:,}", *map(str, (each.keep, each.drop, each.unsure))]
+        table.add_row(plain(each.name), *said, right, _interval(each.interval))
     print_table(table)
     if not review.checks:
         return
-    Out.print("[bold]checks and person[/], over all rows of the build:")
+    Out.print("[bold]checks and person[/], rows that were judged:")
     table = new_table(
-        "check", figure("both keep"), figure("check only"), figure("person only"), figure("both drop"), figure("agree"),
-        figure("95 %"), figure("kappa"), figure("95 %"),
-    )  # fmt: skip
-    for found in review.checks:
-        table.add_row(*_row(found))
-    print_table(table)
-    Out.print(
-        "  [dim]Counts are of judged rows. A judged row stands for all of its reason; shares, kappa and their intervals "
-        "are of such weights (docs/build.md).[/]"
+        "check", *map(figure, ("both keep", "check alone", "person alone", "both drop", "unsure", "unchecked"))
     )
     for found in review.checks:
-        if found.unchecked or found.unsure:
-            Out.print(
-                f"  [dim]{plain(found.check)}: {found.unchecked} of the judged rows not checked, {found.unsure} unsure[/]"
-            )
-
-
-def _row(found: Agreement) -> list[str]:
-    raw = found.raw
-    kappa = "" if found.kappa is None else f"{found.kappa:.2f}"
-    ends = "" if found.kappa_interval is None else "{:.2f} to {:.2f}".format(*found.kappa_interval)
-    counts = [f"{count:.0f}" for count in (raw.both_keep, raw.check_keeps, raw.person_keeps, raw.both_drop)]
-    name = f"[bold]{BUILD}[/]" if found.check == BUILD else plain(found.check)
-    return [name, *counts, f"{found.share:.0%}", _interval(found.share_interval), kappa, ends]
+        raw = found.raw
+        counts = (raw.both_keep, raw.check_keeps, raw.person_keeps, raw.both_drop, found.unsure, found.unchecked)
+        table.add_row(plain(found.check), *(f"{count:.0f}" for count in counts))
+    print_table(table)
+    Out.print("[bold]over all rows[/], where each judged row stands for others of its reason:")
+    table = new_table("check", *map(figure, ("agree", "95 %", "kappa", "95 %")))
+    for found in review.checks:
+        kappa = "" if found.kappa is None else f"{found.kappa:.2f}"
+        ends = "" if found.kappa_interval is None else "{:.2f} to {:.2f}".format(*found.kappa_interval)
+        table.add_row(plain(found.check), f"{found.share:.0%}", _interval(found.share_interval), kappa, ends)
+    print_table(table)
 
 
 def _interval(ends: Interval | None) -> str:

@@ -29,7 +29,7 @@ Verdict = Literal["right", "wrong", "unclear"]
 
 _EXACT_DIGITS = 2  # a decimal with fewer significant digits is no rounded result: 0.5, 1.2
 _ROUNDED_DECIMALS = 2
-_TINY = 1e-9  # relative, for rounding in binary
+_TINY = 1e-12  # relative, for rounding in binary
 _GIVING = frozenset((
     "is", "are", "was", "be", "gives", "give", "gave", "get", "got", "so", "thus", "then", "hence", "by", "equals",
     "have", "has", "therefore", "compute", "computing", "that", "yields", "obtain", "find", "calculate",
@@ -77,10 +77,10 @@ def numbers(text: str) -> list[tuple[float, bool, str]]:
     A minus sign is no part of them.
     """
     found = tokens(written(text).replace("\n", " "))
-    follows = [*(token.text for token in found[1:]), ""]
+    follows = [token.text for token in found[1:]] + [""]
     return [
         (leaf(token.text).value, after == "%", token.text)
-        for token, after in zip(found, follows, strict=True)
+        for token, after in zip(found, follows, strict=False)
         if token.kind == "number"
     ]
 

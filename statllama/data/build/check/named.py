@@ -20,7 +20,10 @@ from statllama.data.build.check.equalities import numbers
 from statllama.rewards.quantities import read_quantity
 
 _NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
-_LIST = re.compile(rf"(?<![\w.,-]){_NUMBER}(?:(?:\s*[,;]\s+|\s*[,;]?\s+and\s+){_NUMBER})+(?![\d%]|\.\d)")
+_LIST = re.compile(
+    rf"(?<![\w.,-])(?:{_NUMBER}(?:,\s+{_NUMBER})+(?:,?\s+and\s+{_NUMBER})?|{_NUMBER}(?:;\s+{_NUMBER})+)"
+    r"(?![\d%]|\.\d|[,;]\s+\d)"
+)
 _SHORTEST_LIST = 4
 _ASKS = re.compile(r"\b(?:what|find|compute|calculate|determine|give|state)\b", re.IGNORECASE)
 _CHANGED = re.compile(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from statllama.config.keyed import keyed
 from statllama.config.spec import Spec as Settings
 from statllama.data.build.check.asking import Asks, Reply, Request
-from statllama.data.build.check.checks import check_module
+from statllama.data.build.check.checks import check_module, check_names
 from statllama.data.build.check.findings import Finding, failed, unchecked
 from statllama.data.build.check.reading import Reading, read
 from statllama.data.build.check.spec import CheckSettings
@@ -109,7 +109,8 @@ class CheckStep:
         provenance = row["provenance"]
         checks = {**provenance.get("checks", {}), **{name: finding.as_json() for name, finding in found.items()}}
         record = {**row, "provenance": {**provenance, "checks": checks}}
-        wrong = [checks[name] for name in checks if checks[name]["passed"] is False]
+        ordered = sorted(checks, key=(FORMAT, *check_names()).index)  # files sort names
+        wrong = [checks[name] for name in ordered if checks[name]["passed"] is False]
         if not wrong or (self.all and not self.last):
             return Kept(record)
         return LeftOut(wrong[0]["reason"], row["id"], wrong[0].get("detail", ""), record)

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from statllama.data.build.check.checks import check_names
 from statllama.data.build.review.sampling import KEPT, Item, Sample, strata
 from statllama.data.build.review.verdicts import Decision, Verdict, decided
 
@@ -99,7 +100,8 @@ def review(sample: Sample, verdicts: Iterable[Verdict]) -> Review:
     judged = [item for item in sample.items if item.row["id"] in decisions]
     counts = Counter(item.stratum for item in judged)
     weights = {item.row["id"]: sample.sizes[item.stratum] / counts[item.stratum] for item in judged}
-    names = [BUILD, *dict.fromkeys(name for item in judged for name in item.checks)]
+    there = {name for item in judged for name in item.checks}
+    names = [BUILD, *(name for name in check_names() if name in there)]
     total = sum(sample.sizes.values())
     return Review(
         tuple(_stratum(name, sample, judged, decisions) for name in strata(sample)),

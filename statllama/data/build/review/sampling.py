@@ -82,9 +82,10 @@ def draw(
         if len(heap) < most or (heap and entry > heap[0][:2]):
             item = Item(stratum, row, detail, row_digest(row))
             (heapq.heappush if len(heap) < most else heapq.heapreplace)(heap, (*entry, item))
-    ordered = sorted((entry for heap in drawn.values() for entry in heap), key=lambda entry: (-entry[0], entry[1]))
-    items = tuple(item for _, _, item in ordered)
-    return Sample(items, dict(sizes), dict(unshown), seed)
+    items = [item for heap in drawn.values() for _, _, item in heap]
+    # By another hash: that of the draw is small for rows of a large stratum.
+    items.sort(key=lambda item: (_rank(seed, f"order/{item.row['id']}"), item.row["id"]))
+    return Sample(tuple(items), dict(sizes), dict(unshown), seed)
 
 
 def _all(kept: Iterable[Json], left_out: Iterable[Json]) -> Iterable[tuple[str, Json | None, str]]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from statllama.errors import DataError, near
+from statllama.errors import DataError, NotFoundError, near
 from statllama.store.files import translate_os_errors
 
 Decision = Literal["keep", "drop", "unsure"]
@@ -42,8 +42,10 @@ class Verdict:
 def read_verdicts(path: Path) -> list[Verdict]:
     """Return all verdicts of a file, in order; a last line that a killed process left half-written is none.
 
-    DataError for a line that is no verdict; StoreError when the file cannot be read.
+    DataError for a line that is no verdict, NotFoundError where there is no file, StoreError when it cannot be read.
     """
+    if not path.is_file():
+        raise NotFoundError(f"no file {path}", remedy="give the file that the page downloaded")
     with translate_os_errors(path):
         text = path.read_bytes()
     whole = text[: _sound_end(text)]

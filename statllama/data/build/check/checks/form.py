@@ -79,7 +79,7 @@ class Spec(Settings):
     meta: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Patterns of talk about a text that the reader does not have, beside the ones here. Looked for in rows whose
     question does not contain its context."""
-    patterns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    patterns: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
     """{reason: patterns} of your own, looked for in question and answer."""
     own_only: bool = False
     """Use your own patterns alone."""
@@ -176,7 +176,7 @@ def _finished(last: str) -> bool:
 
 
 def _given_away(reading: Reading) -> str:
-    """Return the words of the question that state its answer: after `the answer is`, or a sentence of the answer's."""
+    """Return the words of the question that state its answer: after `the answer is`, or as half of its words."""
     wanted = words(reading.reference)
     if not wanted:
         return ""
@@ -187,6 +187,10 @@ def _given_away(reading: Reading) -> str:
         return ""
     asked = words(reading.question)
     size = len(wanted)
-    if size >= 6 and any(asked[i : i + size] == wanted for i in range(len(asked) - size + 1)):
+    if (
+        size >= 6
+        and 2 * size >= len(asked)
+        and any(asked[i : i + size] == wanted for i in range(len(asked) - size + 1))
+    ):
         return cut(reading.reference)
     return ""

@@ -99,6 +99,8 @@ def unexplained(reading: Reading, steps: int = 1) -> list[str]:
     known = set(given)
     holding = [e for e in equalities(reading.answer, given) if e.verdict == "right"]
     for _ in range(3):  # an equality may rest on one that stands after it
+        if steps:
+            known |= _complements(known)
         for equality in holding:
             if all(_explained(value, 9, known) for value in equality.inputs):
                 known.update(equality.results)
@@ -121,11 +123,14 @@ def _explained(value: float, decimals: int, known: set[float]) -> bool:
     )
 
 
+def _complements(known: set[float]) -> set[float]:
+    return {1 - value for value in known if 0 < value < 1} | {100 - value for value in known if 1 < value < 100}
+
+
 def _one_step(given: set[float]) -> set[float]:
     """Return what one operation makes of one or two of the numbers."""
     some = sorted(given)[:_MOST_GIVEN]
     made = {value**2 for value in some if abs(value) < 1e150} | {math.sqrt(value) for value in some if value >= 0}
-    made |= {1 - value for value in some if 0 < value < 1} | {100 - value for value in some if 0 < value < 100}
     for one, other in itertools.combinations(some, 2):
         made |= {one + other, other - one, one * other}
         made |= {one / other for one, other in ((one, other), (other, one)) if other}
