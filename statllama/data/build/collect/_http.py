@@ -52,7 +52,8 @@ class Client:
 
     seconds_between: float = 3.0
     contact: str | None = None
-    waits: tuple[float, ...] = WAITS
+    waits: tuple[float, ...] | None = None
+    """Seconds before each further try; None: `WAITS`."""
     silence: float = 60.0
     """Seconds in which something must come."""
     whole: float = 900.0
@@ -107,13 +108,14 @@ class Client:
             raise
 
     def _tried(self, url: str, take: Callable[[Any], T]) -> T:
-        for wait in (*self.waits, None):
+        waits = WAITS if self.waits is None else self.waits
+        for wait in (*waits, None):
             try:
                 return self._asked(url, take)
             except TryAgain as error:
                 if wait is None:
-                    tries = len(self.waits) + 1
-                    raise DataError(f"{url}: no answer in {tries} tries: {error}", remedy=GOES_ON) from error
+                    said = f"{url}: no answer in {len(waits) + 1} tries: {error}"
+                    raise DataError(said, remedy=GOES_ON) from error
                 time.sleep(max(wait, _asked_for(error)))
         raise AssertionError("the last try returns or raises")
 

@@ -149,12 +149,13 @@ def _annotated(text: str, abstracts: list[Span], headers: list[Span], paragraphs
 def _spans(whole: Any, kind: str) -> list[Span]:
     """Return a kind's spans in reading order; none where it is null. BrokenLayout for what leads out of the text."""
     annotations = whole.get("annotations") if isinstance(whole, Mapping) else None
-    value = annotations.get(kind) if isinstance(annotations, Mapping) else None
+    value: Any = annotations.get(kind) if isinstance(annotations, Mapping) else None
     if isinstance(value, str):
+        written = value
         try:
-            value = json.loads(value) if value.strip() else None
+            value = json.loads(written) if written.strip() else None
         except (ValueError, RecursionError):
-            raise BrokenLayout(f"annotations.{kind} is not JSON: {value[:60]!r}") from None
+            raise BrokenLayout(f"annotations.{kind} is not JSON: {written[:60]!r}") from None
     if value is None:
         return []
     size = len(whole["text"]) if isinstance(whole.get("text"), str) else 0
