@@ -162,7 +162,7 @@ class Filters:
             section[part], found = redacted(section[part], self.spec.pii_kinds)
             counts.update(found)
         self._replace_personal_data(state, counts, i)
-        if i not in state.gone:
+        if counts and i not in state.gone:
             state.record["sections"] = [section if j == i else each for j, each in enumerate(state.record["sections"])]
 
     def _replace_personal_data(self, state: _State, counts: Mapping[str, int], section: int | None) -> None:
