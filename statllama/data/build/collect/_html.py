@@ -36,8 +36,10 @@ class _Tree(HTMLParser):
         self._open = [self.root]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("p", "li", "tr", "td", "th") and self._open[-1].tag in (tag, "p"):  # a <p> is not within a <p>
-            self._close(self._open[-1].tag)
+        if tag in _BLOCKS or tag in ("td", "th"):
+            block = next(node.tag for node in reversed(self._open) if node.tag in _BLOCKS or node.tag in ("td", "th"))
+            if block == "p" or (block == tag and tag in ("li", "tr", "td", "th")):  # it ends where the next begins
+                self._close(block)
         node = _Node(tag, {name: value or "" for name, value in attrs})
         self._open[-1].children.append(node)
         if tag not in _VOID and len(self._open) < DEEPEST:
@@ -91,7 +93,7 @@ def _blocks(node: _Node) -> list[str]:
             end()
             blocks += _blocks(child)
         else:
-            words.append(_inline(child))
+            _append(words, _inline(child))
     end()
     return blocks
 
@@ -160,7 +162,10 @@ def _inline(child: _Node | str) -> str:
         return f"{ticks}{pad}{code}{pad}{ticks}" if code.strip() else code
     if child.tag in ("script", "style"):
         return ""
-    inner = "".join(_inline(each) for each in child.children)
+    parts: list[str] = []
+    for each in child.children:
+        _append(parts, _inline(each))
+    inner = "".join(parts)
     if child.tag in ("sup", "sub") and inner.strip():
         return f"{'^' if child.tag == 'sup' else '_'}{inner if len(inner) == 1 else '{' + inner + '}'}"
     mark = _AROUND.get(child.tag, "")
@@ -168,6 +173,11 @@ def _inline(child: _Node | str) -> str:
         return inner
     left, right = len(inner) - len(inner.lstrip()), len(inner) - len(inner.rstrip())
     return f"{inner[:left]}{mark}{inner.strip()}{mark}{inner[len(inner) - right :]}"
+
+
+def _append(words: list[str], more: str) -> None:
+    """Add words, with one space where both sides have one."""
+    words.append(more.lstrip(" ") if words and words[-1].endswith((" ", "\n")) else more)
 
 
 def _raw(node: _Node) -> str:
@@ -178,4 +188,4 @@ def _raw(node: _Node) -> str:
 
 def _tidy(text: str) -> str:
     """Return words with one space between them; line ends that were written stay."""
-    return "\n".join(line for part in text.split("\n") if (line := " ".join(part.split(" ")).strip()))
+    return "\n".join(line for part in text.split("\n") if (line := part.strip()))

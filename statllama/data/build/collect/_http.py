@@ -54,8 +54,8 @@ class Client:
     contact: str | None = None
     waits: tuple[float, ...] | None = None
     """Seconds before each further try; None: `WAITS`."""
-    silence: float = 60.0
-    """Seconds in which something must come."""
+    silence: float = 120.0
+    """Seconds in which something must come; arXiv's OAI-PMH interface takes up to 90 at times."""
     whole: float = 900.0
     """Seconds in which all of it must come."""
 

@@ -45,7 +45,7 @@ def questions(path: Path, limit: int | None) -> Iterator[Json]:
 
 
 _SCHEMA = f"""
-    PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -16000;
+    PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE; PRAGMA cache_size = -4000;
     CREATE TABLE posts (id INTEGER PRIMARY KEY, question INTEGER NOT NULL,
                         {", ".join(f"{name} INTEGER" for name in _NUMBERS)},
                         {", ".join(f"{name} TEXT" for name in _TEXTS)});

@@ -6,7 +6,7 @@
         columns: {text: content}
       - type: hub
         hub: owner/chats
-        format: conversations
+        format: messages
         part: chats
 
 The licence is the one on the dataset's card at that commit, unless the build or a column says another.
