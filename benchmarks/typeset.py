@@ -44,6 +44,8 @@ class Look:
     hyphens: bool = True
     across: bool = False
     """Draw the lines of both columns in turn, as some programs do."""
+    spaces: bool = True
+    """Write spaces between words, rather than leave room for them as TeX does."""
     stamp: str = ""
     """Sideways in the margin of the first page."""
 
@@ -272,16 +274,16 @@ def typeset(parts: Sequence[Part], path: Path, look: Look) -> int:
             ]
         _decorate(canvas, setter, look, number)
         for line in lines:
-            _draw(canvas, line)
+            _draw(canvas, line, look.spaces)
         canvas.showPage()
     canvas.save()
     return len(setter.sheets)
 
 
-def _draw(canvas: Any, line: _Drawn) -> None:
+def _draw(canvas: Any, line: _Drawn, spaces: bool) -> None:
     canvas.setFont(line.font, line.size)
     for x, word in line.words:
-        canvas.drawString(x, line.y, word)
+        canvas.drawString(x, line.y, word + " " * spaces)
 
 
 def _decorate(canvas: Any, setter: _Setter, look: Look, number: int) -> None:

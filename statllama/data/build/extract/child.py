@@ -1,7 +1,8 @@
 """The process that reads files: `python -m statllama.data.build.extract.child`.
 
 Takes a line of JSON a file on its standard input, {path, form, seconds, options}, and answers each with a line: either
-{title, blocks, about, left_out} or {reason, detail}. Its memory is limited for good, its time for each file; it loads
+{title, blocks, about, left_out} or {reason, detail}; `spent` with it says that a file has needed so much memory that
+the next one wants a new process. Its memory is limited for good, its time for each file; it loads
 nothing that it does not need. Whatever a library prints goes to standard error.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -23,6 +25,7 @@ from statllama.data.build.extract.unreadable import DAMAGED, Unreadable
 
 MISSING = "a library is missing"
 OUT_OF_MEMORY = "out of memory"
+_NEARLY_ALL, _MUCH = 0.7, 0.5
 GRACE = 5  # seconds that the parent may be late with ending this process, which then ends by itself
 
 
@@ -47,9 +50,19 @@ def _limit(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _peak() -> float:
+    """Return the most address space that this process has had, as a share of its limit; 0 where nothing tells."""
+    try:
+        found = re.search(rb"VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_bytes())
+    except OSError:
+        return 0.0
+    return 1024 * int(found[1]) / resource.getrlimit(resource.RLIMIT_AS)[0] if found else 0.0
+
+
 def _answer(answers: BinaryIO, request: dict[str, Any]) -> None:
     try:
-        line = json.dumps(_read(request)).encode()
+        answer = _read(request)
+        line = json.dumps({**answer, "spent": _peak() > _MUCH}).encode()
     except MemoryError:
         line = json.dumps({"reason": OUT_OF_MEMORY, "detail": ""}).encode()
     answers.write(line + b"\n")
@@ -67,6 +80,8 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file meets a library at a place that nobody foresaw
+        if _peak() > _NEARLY_ALL:
+            raise MemoryError from error  # which libraries tell in words of their own
         return {"reason": DAMAGED, "detail": f"{type(error).__name__}: {error}"[:300]}
 
 

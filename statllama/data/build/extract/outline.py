@@ -46,10 +46,11 @@ _LETTERED = re.compile(r"[A-Z](\.\d+)*[.:)]?\s+\S")
 _NOT_INHERITED = ("other", "references", "abstract")
 
 
-def sections_of(blocks: Iterable[Block]) -> list[Section]:
+def sections_of(blocks: Iterable[Block], title: str = "") -> list[Section]:
     """Return the sections: each heading with the text below it. A section below another of a known kind is of that
     kind unless its heading says otherwise; nothing is inherited from references or an abstract. Behind the references a
-    heading with a letter is an appendix.
+    heading with a letter is an appendix. The heading that is the `title` has no kind: it is what all of the text is
+    about.
     """
     sections: list[Section] = []
     parents: list[tuple[int, str]] = []  # (level, kind) of the headings that the text stands under
@@ -58,7 +59,7 @@ def sections_of(blocks: Iterable[Block]) -> list[Section]:
         level = heading.level if heading else 1
         while parents and parents[-1][0] >= level:
             parents.pop()
-        kind = kind_of_heading(heading.text) if heading else "other"
+        kind = kind_of_heading(heading.text) if heading and heading.text != title else "other"
         if kind == "other" and behind_references and heading and _LETTERED.match(heading.text):
             kind = "appendix"
         behind_references = behind_references or kind == "references"

@@ -114,7 +114,7 @@ class Reader:
                 f"the process that reads files ended by itself ({name}): {lines[-1]}",
                 remedy="run `statllama doctor`",
             )
-        return Unreadable(DAMAGED, f"the library that reads it crashed ({name})")
+        return Unreadable(DAMAGED, f"the library that reads it crashed ({name}), perhaps for want of memory")
 
     def _too_large(self) -> Unreadable:
         return Unreadable(f"needed more than {self.options.memory:,} MiB")
@@ -126,8 +126,9 @@ class Reader:
                 f"reading {form} files needs a library that is not installed: {answer['detail']}",
                 remedy="pip install 'statllama[build]'",
             )
-        if reason == OUT_OF_MEMORY:
+        if reason == OUT_OF_MEMORY or answer.get("spent"):
             self._stop()  # what it holds may stay held
+        if reason == OUT_OF_MEMORY:
             raise self._too_large()
         if reason is not None:
             raise Unreadable(reason, answer["detail"])

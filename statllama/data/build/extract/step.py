@@ -95,7 +95,7 @@ def _outcomes(record: Json, reader: Reader) -> Iterator[Outcome]:
     except Unreadable as error:
         yield LeftOut(error.reason, record["id"], detail=error.detail)
         return
-    document = _document(record, sections_of(extracted.blocks), extracted.title)
+    document = _document(record, sections_of(extracted.blocks, extracted.title), extracted.title)
     if document is None:
         yield LeftOut(NO_TEXT, record["id"])
         return

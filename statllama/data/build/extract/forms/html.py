@@ -14,7 +14,7 @@ from typing import Any
 
 from statllama.data.build.extract.options import Options
 from statllama.data.build.extract.outline import Block, Extracted
-from statllama.data.build.extract.unreadable import NO_TEXT, Unreadable
+from statllama.data.build.extract.unreadable import DAMAGED, NO_TEXT, Unreadable
 
 VERSIONS = ("lxml",)
 _DROPPED = frozenset([
@@ -39,7 +39,7 @@ _SPACE = re.compile(r"[ \t\r\n\f]+")
 
 
 def read(path: Path, options: Options) -> Extracted:
-    """Return the article of a page. Unreadable: `no text`."""
+    """Return the article of a page. Unreadable: `no text`, `damaged`."""
     from lxml import html
 
     parser = html.HTMLParser(remove_comments=True, remove_pis=True, huge_tree=True)
@@ -53,6 +53,8 @@ def read(path: Path, options: Options) -> Extracted:
     tree = html.document_fromstring(data, parser=parser) if data.strip() else None
     if tree is None:
         raise Unreadable(NO_TEXT)
+    if deep := next((entry.message for entry in parser.error_log if "depth" in entry.message.lower()), None):
+        raise Unreadable(DAMAGED, f"elements within elements: {deep}")  # the parser has dropped what is in them
     writer = _Writer()
     writer.walk(_article(tree))
     blocks = [block for block in writer.blocks() if block.text.strip()]

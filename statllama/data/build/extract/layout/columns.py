@@ -18,6 +18,7 @@ CELL_GAP = 1.2
 """Least gap between the cells of a table, in font sizes."""
 _LEAST_LINES = 4  # of each column: fewer say nothing
 _LEAST_WORDS = 3.5  # of the middle line of a column of prose
+_STRETCHED = 2.0  # font sizes between words of a line that has few and long ones
 _FILLED = 0.6  # of a column's width, by the longer half of its lines
 _DEEPEST = 2  # columns within columns: three beside each other are two, one of which is two
 
@@ -157,13 +158,24 @@ def _are_columns(pieces: Sequence[Piece], gutter: float, left: float, right: flo
     for side, width in zip(sides, (gutter - left, right - gutter), strict=True):
         if len(side) < _LEAST_LINES:
             return False
-        words = sorted(piece.text.count(" ") + 1 for piece in side)
-        widths = sorted(piece.right - piece.left for piece in side)
+        lines = lines_of(side)
+        words = sorted(map(_longest, lines))
+        widths = sorted(sum(piece.right - piece.left for piece in line.pieces) for line in lines)
         if words[len(words) // 2] < _LEAST_WORDS or widths[len(widths) * 3 // 4] < _FILLED * width:
             return False
     size = max(piece.size for piece in pieces)
     tops, bottoms = [max(p.base for p in side) for side in sides], [min(p.base for p in side) for side in sides]
     return min(tops) - max(bottoms) > (_LEAST_LINES - 2) * min(size, 12.0)
+
+
+def _longest(line: Line) -> int:
+    """Return the words of the longest stretch of a line without a gap as wide as between columns."""
+    longest = words = 0
+    for i, piece in enumerate(line.pieces):
+        apart = i > 0 and piece.left - line.pieces[i - 1].right > _STRETCHED * line.size
+        words = (0 if apart else words) + piece.text.count(" ") + 1
+        longest = max(longest, words)
+    return longest
 
 
 def _bands(pieces: Sequence[Piece], gutter: float) -> list[tuple[bool, list[Line]]]:

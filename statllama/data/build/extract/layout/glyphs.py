@@ -23,10 +23,10 @@ _SAMPLES = 60  # glyphs that are asked for their direction
 _ENDS = frozenset((9, 10, 13, 32, 160, 0x2002, 0x2003, 0x2009))
 _RETURN = 13
 _TEX = {
-    11: "ff", 12: "fi", 13: "fl", 14: "ffi", 15: "ffl", 16: "“", 17: "”", 21: "–", 22: "—", 27: "ff", 28: "fi", 29: "fl",
-    30: "ffi", 31: "ffl",
+    11: "ff", 12: "fi", 13: "fl", 14: "ffi", 15: "ffl", 16: "“", 17: "”", 21: "–", 22: "—", 27: "ff", 28: "fi",
+    29: "fl", 30: "ffi", 31: "ffl",
 }  # fmt: skip
-"""Ligatures, quotes and dashes at their places in TeX's encodings OT1 and T1, as old files have them that do not say what they mean."""
+"""Ligatures, quotes and dashes at their places in TeX's encodings OT1 and T1: old files do not say what they mean."""
 _TEX_BULLET = ("ffl", "•")  # the same place in its font of symbols, where it stands alone
 _CUT_HYPHENS = (2, 0xFFFE)  # PDFium's sign for a hyphen at the end of a line
 

@@ -66,7 +66,7 @@ def _words(table: str, height: int) -> list[Piece]:
         bases = sorted(
             top + h for (_, top, _, h), cells in zip(boxes, cells_of_line, strict=True) if _stands(cells[11])
         )
-        bottom = bases[len(bases) // 2] if bases else max(top + h for _, top, _, h in boxes)
+        bottom = bases[(len(bases) - 1) // 2] if bases else max(top + h for _, top, _, h in boxes)
         tops = sorted(
             top for (_, top, _, _), cells in zip(boxes, cells_of_line, strict=True) if set(cells[11]) & set(_TALL)
         )

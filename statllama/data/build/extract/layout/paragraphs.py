@@ -17,9 +17,9 @@ from statllama.data.build.extract.layout.styles import (
     CAPTION,
     LONGEST,
     Body,
-    Look,
     Placed,
     body_of,
+    depth_of,
     is_heading,
     levels_of,
     look_of,
@@ -27,6 +27,7 @@ from statllama.data.build.extract.layout.styles import (
 )
 from statllama.data.build.extract.layout.tables import row_text
 from statllama.data.build.extract.outline import Block
+from statllama.data.build.headings import kind_of_heading
 
 _BULLET = re.compile(r"[•◦▪‣●■]\s*|[–—*-]\s+(?=\S)")
 _ITEM = re.compile(r"[(\[]?(\d{1,3}|[a-z]|[ivx]{1,4})[)\].]+\s+(?=\S)")
@@ -70,30 +71,56 @@ def blocks_of(columns: Sequence[tuple[int, Column]]) -> tuple[list[Block], str]:
     for column in placed:
         _add_column(parts, column, body)
     words = words_of(one.text for one in lines)
+    title = _title(parts, body)
+    _authors_are_text(parts, title)
     headings = [part for part in parts if part.kind == "heading"]
-    looks = [(_text(part, words), look_of(part.lines[0])) for part in headings]
-    title = _title(headings, looks, body)
-    levels = iter(levels_of([pair for i, pair in enumerate(looks) if i != title]))
-    blocks, seen = list[Block](), 0
-    for part in parts:
-        level = 0
-        if part.kind == "heading":
-            level = 1 if seen == title else next(levels)
-            seen += 1
-        pages = part.lines[0].page, part.lines[-1].page
-        blocks.append(Block(_text(part, words), level, *pages, note=part.kind == "note"))
-    return blocks, looks[title][0] if title is not None else ""
+    levels = levels_of([(_text(part, words), look_of(part.lines[0])) for part in headings if part is not title])
+    level_of = dict(zip((id(part) for part in headings if part is not title), levels, strict=True))
+    blocks = [
+        Block(
+            _text(part, words),
+            1 if part is title else level_of.get(id(part), 0),
+            part.lines[0].page,
+            part.lines[-1].page,
+            note=part.kind == "note",
+        )
+        for part in parts
+    ]
+    return blocks, _text(title, words) if title is not None else ""
 
 
-def _title(headings: Sequence[_Part], looks: Sequence[tuple[str, Look]], body: Body) -> int | None:
-    """Return which heading is the title: the one in the largest letters of the first page, above the others."""
+def _title(parts: Sequence[_Part], body: Body) -> _Part | None:
+    """Return which heading is the title: the one in the largest letters of the first page, and of all."""
+    headings = [part for part in parts if part.kind == "heading"]
     first = min((part.lines[0].page for part in headings), default=0)
-    here = [i for i, part in enumerate(headings) if part.lines[0].page == first][:4]
-    largest = max(here, key=lambda i: looks[i][1].size, default=None)
-    if largest is None or first > 2 or looks[largest][1].size < 1.15 * body.size:
+    here = [part for part in headings if part.lines[0].page == first][:4]
+    sizes = {id(part): look_of(part.lines[0]).size for part in headings}
+    largest = max(here, key=lambda part: sizes[id(part)], default=None)
+    if largest is None or first > 2 or sizes[id(largest)] < 1.15 * body.size:
         return None
-    others = [look.size for i, (_, look) in enumerate(looks) if i != largest]
-    return largest if not others or max(others) < looks[largest][1].size else None
+    others = [size for key, size in sizes.items() if key != id(largest)]
+    return largest if not others or max(others) < sizes[id(largest)] else None
+
+
+def _authors_are_text(parts: Sequence[_Part], title: _Part | None) -> None:
+    """Call text what looks like headings between the title and the first heading of its page that has a number or names
+    a kind of section: names and addresses are often set large.
+    """
+    if title is None:
+        return
+    start = next(i for i, part in enumerate(parts) if part is title) + 1
+    page = title.lines[0].page
+    between = list[_Part]()
+    for part in parts[start:]:
+        if part.lines[0].page != page:
+            return
+        if part.kind == "heading" and (depth_of(part.lines[0].text) or kind_of_heading(part.lines[0].text) != "other"):
+            break
+        between.append(part)
+    else:
+        return
+    for part in between:
+        part.kind = "text" if part.kind == "heading" else part.kind
 
 
 def _text(part: _Part, words: frozenset[str]) -> str:

@@ -78,7 +78,7 @@ class Look:
 
 def place(column: Column, page: int) -> list[Placed]:
     """Return a column's lines with what is around them."""
-    lines, rows = column.lines, table_rows(column.lines)
+    lines, rows = column.lines, table_rows(column)
     gaps = [math.inf, *(a.base - b.base for a, b in itertools.pairwise(lines)), math.inf]
     return [Placed(line, page, column, gaps[i], gaps[i + 1], rows[i]) for i, line in enumerate(lines)]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
+from itertools import pairwise
 
-from statllama.data.build.extract.layout.columns import CELL_GAP, Line
+from statllama.data.build.extract.layout.columns import CELL_GAP, Column, Line
 
 _LABEL = re.compile(
     r"[\[(]?(\d{1,3}|[a-z]|[ivx]+)[\]).:]*|[•◦▪–*-]|\d+(\.\d+)+\.?"
@@ -14,16 +13,18 @@ _LABEL = re.compile(
 _EQUATION_NUMBER = re.compile(r"\(([A-Z]\.?)?\d+([.-]\d+)*[a-z]?\)")
 
 
-def table_rows(lines: Sequence[Line]) -> list[bool]:
+def table_rows(column: Column) -> list[bool]:
     """Return for each line of a column whether it is a row of a table: two rows or more, one below the other, with a
     gap at the same place.
     """
+    lines = column.lines
     rows = [False] * len(lines)
+    celled = [_has_cells(line) and not _is_stretched(line, column) for line in lines]
     for i in range(len(lines) - 1):
         above, below = lines[i], lines[i + 1]
         size = max(above.size, below.size)
         near = 0.95 * size < above.base - below.base < 3 * size  # the parts of a fraction are nearer
-        if near and _has_cells(above) and _has_cells(below) and _share_a_gap(above, below):
+        if near and celled[i] and celled[i + 1] and _share_a_gap(above, below):
             rows[i] = rows[i + 1] = True
     return rows
 
@@ -41,13 +42,23 @@ def _has_cells(line: Line) -> bool:
     return len(texts) >= 2
 
 
+def _is_stretched(line: Line, column: Column) -> bool:
+    """Return whether a line is one of justified text whose few words stand far apart: from edge to edge, mostly
+    letters, with the same gap everywhere.
+    """
+    gaps = [b.left - a.right for a, b in pairwise(line.pieces)]
+    edges = abs(line.left - column.left) < 3 * line.size and abs(line.right - column.right) < 0.3 * line.size
+    letters = sum(char.isalpha() for char in line.text)
+    return edges and max(gaps) - min(gaps) < 0.2 * max(gaps) and letters > 0.7 * len(line.text.replace(" ", ""))
+
+
 def _is_words(text: str) -> bool:
     return sum(char.isalpha() for char in text) > 0.5 * len(text) and " " in text
 
 
 def _gaps(line: Line) -> list[tuple[float, float]]:
     cells = line.cells
-    return [(a[-1].right, b[0].left) for a, b in itertools.pairwise(cells)]
+    return [(a[-1].right, b[0].left) for a, b in pairwise(cells)]
 
 
 def _share_a_gap(above: Line, below: Line) -> bool:
