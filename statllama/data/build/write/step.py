@@ -29,15 +29,17 @@ NUMERICS = 1
 """Raised when the same settings would ask otherwise, or make other rows of the same replies."""
 BLOCK = 4
 """Documents of a block. In the key: a row that another one of its block equals is left out."""
+SAME = "the same reply as to another request"
 Written = tuple[Request, Any]
 """The request whose reply counts, and what the reply says: a kind's `Reply`, or a Fault."""
 
 
 @dataclass
 class Streak:
-    """Faults of the rows since the last one with a reply of use, from block to block."""
+    """Faults of the rows since the last one with a reply of use, from block to block; and what that reply said."""
 
     faults: Counter[str] = field(default_factory=Counter)
+    last: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,29 +137,32 @@ class Writer:
                 queue.append(again)
                 continue
             found[place] = request, said
-            if self._is_hopeless(said):
+            if self._is_hopeless(said, reply.text):
                 hopeless = True
                 queue.clear()  # what is under way still comes
         if len(found) < len(slots):
             raise self._hopeless(found)
         return [found[place] for place in range(len(slots))]
 
-    def _is_hopeless(self, said: Any) -> bool:
-        """Count a row that has come to its end, and return whether too many in succession had no reply of use."""
-        if isinstance(said, Fault):
-            self.streak.faults[said.reason] += 1
-        else:
+    def _is_hopeless(self, said: Any, text: str) -> bool:
+        """Count a row that has come to its end, and return whether too many in succession had no reply of use: none
+        that can be read, or what was said to the one before.
+        """
+        reason = said.reason if isinstance(said, Fault) else SAME if text == self.streak.last else None
+        if reason is None:
             self.streak.faults.clear()
+            self.streak.last = text
+        else:
+            self.streak.faults[reason] += 1
         return self.spec.give_up is not None and self.streak.faults.total() >= self.spec.give_up
 
     def _hopeless(self, found: Mapping[int, Written]) -> DataError:
         faults = Counter(self.streak.faults)
         self.streak.faults.clear()
         counted = ", ".join(f"{count} {reason}" for reason, count in faults.most_common())
-        last = next(said for _, said in reversed(list(found.values())) if isinstance(said, Fault))
+        last = next((said.detail for _, said in reversed(list(found.values())) if isinstance(said, Fault)), SAME)
         return DataError(
-            f"{self.name}: {faults.total()} rows in succession had no reply of use ({counted}); the last: "
-            f"{last.detail}",
+            f"{self.name}: {faults.total()} rows in succession had no reply of use ({counted}); the last: {last}",
             remedy=f"check the model {self.model.name}, the prompt and `max_tokens`; `give_up: null` goes on anyway",
         )
 
@@ -179,7 +184,7 @@ class Writer:
         }
         same = digest(columns)
         if same in said_before:
-            return LeftOut("the same reply as to another request", slot.where, request.digest, row)
+            return LeftOut(SAME, slot.where, request.digest, row)
         said_before.add(same)
         return Kept(row)
 

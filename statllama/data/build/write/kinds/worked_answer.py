@@ -17,7 +17,9 @@ from statllama.data.build.records import Json
 from statllama.data.build.write.kinds._reply import Grounded, Short, Text
 
 FORMAT = "question_answer"
-_MARK = re.compile(r"\A\W*(?:final\s+)?answer\s*(?:is\s*)?[:=]\W*?(?=[\w$\\(\[{<>≤≥−+-]|\.\d)", re.IGNORECASE)
+_MARK = re.compile(
+    r"\A\W*(?:(?:the|my)\s+)?(?:final\s+)?answer\s*(?:is\b\s*:?|[:=])\W*?(?=[\w$\\(\[{<>≤≥−+-]|\.\d)", re.IGNORECASE
+)
 _NUMBERED = re.compile(r"\A(?:step\s*)?\d{1,2}\s*[.):]\s+", re.IGNORECASE)
 
 Step = Annotated[str, StringConstraints(min_length=3, max_length=2000)]
