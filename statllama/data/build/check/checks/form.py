@@ -53,17 +53,19 @@ METAS = (
     r"\b(?:in|see|from) (?:figure|fig\.|table|equation|eq\.|section|chapter|theorem|lemma) \d",
 )
 PLACEHOLDERS = (
-    r"\[(?:insert|your|name|number|value|answer|question|topic|fill)[^\]]{0,40}\]",
+    r"\[(?:insert|your|fill in)[^\]]{0,40}\]|\[(?:name|number|value|answer|question|topic|date)\]",
     r"\b(?:TODO|TBD|FIXME|lorem ipsum|XXX+)\b",
     r"\{\{[^{}]{0,60}\}\}|<(?:insert|question|answer|placeholder)>",
 )
 _ENDS = re.compile(r"[.!?:;)\]}>\"'”’»`$%*_|°²³]$|\\[\])]$")
 _DANGLING = re.compile(
     r"\b(?:a|an|the|and|or|but|of|to|in|on|for|with|by|at|from|as|is|are|was|were|that|which|because|if|than|its|their|so"
-    r"|we|this|these|between|not)$|[,;(\[{=+*/<>~-]$|\\$",
+    r"|we|this|these|between|not)$|[,(\[{=<~]$|\s[-+*/]$|\\$",
     re.IGNORECASE,
 )
 _OPTION = re.compile(r"^\s*\(?[A-Ea-e][.)]\s", re.MULTILINE)
+_PASSAGE = 40  # words
+_LABELLED = re.compile(r"\s*(?:[-*+•#|>]|\(?\w{1,3}[.)]\s|[^\s:][^:.]{0,40}:\s|####|    )")
 _GIVEN = re.compile(r"\b(?:answer|solution|result)\s*(?:is|:|=)\s*", re.IGNORECASE)
 
 
@@ -78,7 +80,7 @@ class Spec(Settings):
     """Patterns of answers that refuse, beside the ones here."""
     meta: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Patterns of talk about a text that the reader does not have, beside the ones here. Looked for in rows whose
-    question does not contain its context."""
+    question does not contain its context; without a context, in questions of less than 40 words."""
     patterns: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
     """{reason: patterns} of your own, looked for in question and answer."""
     own_only: bool = False
@@ -113,7 +115,7 @@ def make(spec: Spec, prepared: Any) -> Callable[[Mapping[str, Any], Reading], Fi
     own = {reason: _compiled(patterns) for reason, patterns in spec.patterns.items()}
 
     def check(row: Mapping[str, Any], reading: Reading) -> Finding:
-        alone = not (reading.context and reading.context.strip() in reading.asked)
+        alone = reading.context.strip() not in reading.asked if reading.context else _is_short(reading.question)
         asked_and_said = f"{reading.question}\n\n{reading.answers}"
         looked_for = [
             (REFUSES, refusals, [*reading.earlier, reading.answer]),
@@ -128,6 +130,11 @@ def make(spec: Spec, prepared: Any) -> Callable[[Mapping[str, Any], Reading], Fi
         return _lengths(spec, reading) or _ends(spec, reading) or passed()
 
     return check
+
+
+def _is_short(question: str) -> bool:
+    """Return whether a question has no room for the passage that it speaks of."""
+    return len(words(question)) < _PASSAGE
 
 
 def _any(spec: Spec, ours: tuple[str, ...], own: tuple[str, ...]) -> re.Pattern[str] | None:
@@ -161,18 +168,21 @@ def _ends(spec: Spec, reading: Reading) -> Finding | None:
         return failed(GIVEN_AWAY, given)
     last = reading.answer.rstrip().rpartition("\n")[2].rstrip()
     if spec.truncated and reading.prompt and last:
-        unfinished = _DANGLING.search(last) or (len(words(reading.answer)) > 60 and not _finished(last))
-        if unfinished:
+        if _DANGLING.search(last) or not _finished(reading.answer, last):
             return failed(TRUNCATED, f"ends: {cut(last[-60:])}")
         if reading.answer.count("```") % 2:
             return failed(TRUNCATED, "a block of code is not closed")
     return None
 
 
-def _finished(last: str) -> bool:
-    """Return whether a last line ends as a sentence, a list's item, a formula or an answer ends."""
-    short = len(words(last)) <= 12 and not re.search(r"[.!?]\s", last)  # `Answer: 12 cm`, an item, a heading
-    return bool(_ENDS.search(last)) or short or last[-1].isdigit()
+def _finished(answer: str, last: str) -> bool:
+    """Return whether a last line ends as a sentence, a formula, an item of a list or a final answer ends.
+
+    Only an answer that has whole sentences is known to want an end to the last one.
+    """
+    if _ENDS.search(last) or last[-1].isdigit() or _LABELLED.match(last) or len(words(last)) < 5:
+        return True
+    return not re.search(r"[a-z)]\.(?:\s|$)", answer[: -len(last)] or last)
 
 
 def _given_away(reading: Reading) -> str:

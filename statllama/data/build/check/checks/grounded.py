@@ -97,7 +97,8 @@ def unexplained(reading: Reading, steps: int = 1) -> list[str]:
     """Return the numbers of the answer, as printed, that come from nowhere, each once."""
     given = {value for text in (reading.context, reading.asked) for value, _, _ in numbers(text)}
     known = set(given)
-    holding = [e for e in equalities(reading.answer, given) if e.verdict == "right"]
+    exact = {value for value, _, _ in numbers(reading.asked)}
+    holding = [e for e in equalities(reading.answer, exact) if e.verdict == "right"]
     for _ in range(3):  # an equality may rest on one that stands after it
         if steps:
             known |= _complements(known)

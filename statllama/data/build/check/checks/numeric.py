@@ -43,7 +43,7 @@ def make(spec: Spec, prepared: Any) -> Callable[[Mapping[str, Any], Reading], Fi
     """Return the check of a row."""
 
     def check(row: Mapping[str, Any], reading: Reading) -> Finding:
-        given = {value for text in (reading.context, reading.asked) for value, _, _ in numbers(text)}
+        given = {value for value, _, _ in numbers(reading.asked)}  # a context may have rounded results
         found = [e for e in equalities(reading.answers, given) if e.verdict != "unclear"]
         named = list(recomputed(reading.question, reading.answer, reading.reference))
         reached = _reached(reading, given) if spec.final_answer else None
@@ -64,13 +64,12 @@ def make(spec: Spec, prepared: Any) -> Callable[[Mapping[str, Any], Reading], Fi
 
 
 def _reached(reading: Reading, given: set[float]) -> bool | None:
-    """Return whether the final answer's one number stands in the work, rounded or not; None where that cannot be told.
-
-    Work without an equality may leave the last step to the reader.
+    """Return whether the final answer's one number stands in the work, rounded or not; None where that cannot be told,
+    as of work with a single number, which may leave the last step to the reader.
     """
     said, shown = numbers(reading.reference), numbers(reading.work)
     holding = [e for e in equalities(reading.work, given) if e.verdict == "right"]
-    if len(said) != 1 or not shown or not holding:
+    if len(said) != 1 or len(shown) < 2:
         return None
     value, _, printed = said[0]
     allowed = 0.5 * 10.0 ** -leaf(printed).decimals * (1 + 1e-9)
