@@ -594,7 +594,7 @@ DATA: dict[str, dict[str, Any]] = {
     "repeat": {"repeat": 2},
     "limit": {"limit": 1},
 }
-PLACE = {"path", "hub", "config", "revision", "split"}  # where the data lie; what is keyed is their bytes
+PLACE = {"path", "built", "part", "hub", "config", "revision", "split"}  # where it lies; keyed are the bytes
 STAGE = {
     "train_on": {"train_on": "all"},
     "deduplicate": {"deduplicate": "exact"},

@@ -20,8 +20,8 @@ from statllama.errors import Problem, RecipeError, near
 EXTENDS, KEEP, BASE, BLENDED = "extends", "keep", "base", "of"
 DEFAULTED = ("lora", "train")
 """Groups of fields that `defaults` may hold."""
-SOURCE_FILES = ("path", "holdout")
-"""Fields of a source that may name a file."""
+SOURCE_FILES = ("path", "built", "holdout")
+"""Fields of a source that may name a file or folder."""
 MOST_FILES = 8
 _OWN = ("name", "description", "release", EXTENDS, KEEP)  # a recipe's own, never inherited
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from statllama.config.built import wrong_with
 from statllama.config.evaluate import EvaluateSpec
 from statllama.config.inherit import SOURCE_FILES
 from statllama.config.replayed import placed_sources
@@ -32,11 +33,23 @@ def missing_data(
     for source, way, stage_label, setting in places:
         for field in SOURCE_FILES:
             file = getattr(source, field)
-            if isinstance(file, str) and not _holds_data(file, root):
+            if field == "built" and file is not None:
+                yield from _unbuilt(source, way, root, stage_label, lines)
+            elif isinstance(file, str) and not _holds_data(file, root):
                 missing = located(file, root)
                 message = f"no such file: {missing}{neighbours(Path(missing))}"
                 remedy = _file_remedy(source, field, f"{setting}.{field}")
                 yield Problem(dotted((*way, field)) + stage_label, message, line_of((*way, field), lines), remedy)
+
+
+def _unbuilt(
+    source: SourceSpec, way: Path_, root: Path, stage_label: str, lines: Mapping[Path_, int]
+) -> Iterator[Problem]:
+    """Yield what is wrong with a build that a source names."""
+    assert source.built is not None and source.part is not None
+    if (wrong := wrong_with(located(source.built, root), source.part)) is not None:
+        message, remedy = wrong
+        yield Problem(dotted((*way, "built")) + stage_label, message, line_of((*way, "built"), lines), remedy)
 
 
 def _file_remedy(source: SourceSpec, at: str, field: str) -> str:

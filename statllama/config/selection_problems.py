@@ -101,6 +101,8 @@ def _holds_nothing(stage: TrainingSpec) -> Fault:
 def _place(source: SourceSpec) -> str:
     if source.path is not None:
         return f"path: {source.path}"
+    if source.built is not None:
+        return f"built: {source.built}, part: {source.part}"
     return f"hub: {source.hub}" if source.hub is not None else "problems: {...}"
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from statllama.config.built import part_file
 from statllama.config.keyed import AddedLater, Unkeyed
-from statllama.config.spec import Count, Positive, Spec
+from statllama.config.spec import Count, Name, Positive, Spec
 
 Difficulty = Annotated[int, Field(ge=1, le=3)]
 
@@ -34,12 +35,17 @@ class ProblemsSpec(Spec):
 
 
 class SourceSpec(Spec):
-    """One dataset of a mixture, and how its rows are read: local files (`path`), a hub dataset (`hub`) or generated
-    `problems`."""
+    """One dataset of a mixture, and how its rows are read: local files (`path`), a `part` of what `data build` made
+    (`built`), a hub dataset (`hub`) or generated `problems`."""
 
     path: Annotated[str | None, Unkeyed()] = None
     """File, folder or glob; absolute, or relative to the recipe. .json, .jsonl, .csv, .parquet, .txt or .md, also .gz
     and .zst; of a folder, all such files below it. Not in the key: the files' bytes are, wherever they lie."""
+    built: Annotated[str | None, Unkeyed()] = None
+    """File of a `statllama data build`, or the folder that it wrote; absolute, or relative to the recipe. Not in the
+    key: the bytes of the part are."""
+    part: Annotated[Name | None, Unkeyed()] = None
+    """The part of `built` whose rows are read. Not in the key by itself: see `built`."""
     hub: Annotated[str | None, Unkeyed()] = None
     """Hub dataset id `owner/name`. Not in the key by itself: a hash of it with the three fields below is."""
     config: Annotated[str | None, Unkeyed()] = None
@@ -90,15 +96,25 @@ class SourceSpec(Spec):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if sum(place is not None for place in (self.path, self.hub, self.problems)) != 1:
+        if sum(place is not None for place in (self.path, self.built, self.hub, self.problems)) != 1:
             raise ValueError(
-                "give one of `path` (local files), `hub` (a hub dataset id) and `problems` (generated), and only one"
+                "give one of `path` (local files), `built` (made by `data build`), `hub` (a hub dataset id) and "
+                "`problems` (generated), and only one"
             )
+        if (self.built is None) != (self.part is None):
+            raise ValueError("`built` and `part` belong together, as in `{built: papers.data.yaml, part: qa}`")
         if self.hub is None and (self.config or self.revision):
             raise ValueError("`config` and `revision` belong to a hub dataset, and this source is not one")
         if self.min_chars and self.max_chars and self.min_chars > self.max_chars:
             raise ValueError(f"`min_chars` {self.min_chars} is above `max_chars` {self.max_chars}")
         return self
+
+    @property
+    def file(self) -> str | None:
+        """Return the file, folder or glob that its rows are read from; None of a hub dataset and of problems."""
+        if self.built is not None and self.part is not None:
+            return part_file(self.built, self.part)
+        return self.path
 
     @field_validator("where", mode="after")
     @classmethod

@@ -88,7 +88,7 @@ def selection_key(sources: Sequence[SourceSpec], root: Path, guard: Mapping[str,
     And of where the files lie, since the record names them.
     """
     read = [{k: v for k, v in source.items() if k not in DRAWING} for source in described(sources, root)]
-    places = [located(source.path, root) if source.path else None for source in sources]
+    places = [located(source.file, root) if source.file else None for source in sources]
     numerics = [SELECTION_NUMERICS, SEARCH_NUMERICS]
     return digest({"selection": numerics, "sources": read, "places": places, "guard": dict(guard)})
 
@@ -111,7 +111,7 @@ def described(sources: Sequence[SourceSpec], root: Path) -> list[dict[str, Any]]
 
 def files_of(source: SourceSpec, root: Path) -> list[LocalFile]:
     """Return the local files of a source; none of one on the hub or of generated problems."""
-    return [] if source.path is None else local_files(source, root)
+    return [] if source.file is None else local_files(source, root)
 
 
 @dataclass(frozen=True)

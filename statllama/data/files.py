@@ -30,7 +30,7 @@ def local_files(source: SourceSpec, root: Path) -> list[LocalFile]:
     begins with a dot). Of a glob, every file that matches; `**` matches folders of any depth. DataError when there is
     none, with the nearest names.
     """
-    given = os.path.expanduser(source.path or "")
+    given = os.path.expanduser(source.file or "")
     path = Path(located(given, root))
     if path.is_file():
         return [LocalFile(path.name, path)]
@@ -47,7 +47,7 @@ def local_files(source: SourceSpec, root: Path) -> list[LocalFile]:
         if not found:
             raise DataError(f"no file matches {path}", remedy="correct `path` in the recipe")
         return found
-    relative = "" if os.path.isabs(given) or given.startswith(SHIPPED) else f" (`{source.path}` is relative to {root})"
+    relative = "" if os.path.isabs(given) or given.startswith(SHIPPED) else f" (`{source.file}` is relative to {root})"
     raise DataError(f"no file {path}{relative}{_neighbours(path)}", remedy="correct `path` in the recipe")
 
 

@@ -35,8 +35,8 @@ PROBLEM_FORMATS = {  # of generated problems, by form
 
 def source_name(source: SourceSpec) -> str:
     """Return a source's name in reports: its path, `owner/name[/config]:split`, or `problems:sft (20,000)`."""
-    if source.path is not None:
-        return source.path.removeprefix(SHIPPED)
+    if source.file is not None:
+        return source.file.removeprefix(SHIPPED)
     if source.problems is not None:
         return f"problems:{source.problems.form} ({source.problems.count:,})"
     return hub_name(source)
@@ -47,7 +47,7 @@ def rows(source: SourceSpec, root: Path) -> Generator[tuple[str, Row], None, Non
 
     `root` is the folder that a relative path refers to. DataError for a file or row that cannot be read.
     """
-    if source.path is not None:
+    if source.file is not None:
         found = _file_rows(source, root)
     else:
         found = hub_rows(source) if source.problems is None else _problem_rows(source)
@@ -103,7 +103,7 @@ def fingerprint(source: SourceSpec, root: Path) -> str:
         from statllama.problems import PROBLEMS_VERSION
 
         return digest([PROBLEMS_VERSION, keyed(source.problems)])
-    if source.path is None:
+    if source.file is None:
         return digest([source.hub, source.config, source.split, resolve_commit(source)])
     files = local_files(source, root)
     hashes = [_hash(file.path) for file in files]

@@ -74,7 +74,7 @@ def _needs(recipe: Recipe) -> Iterator[str]:
     for source in (source for stage in recipe.trained for source in stage.sources):
         if source.hub is not None:
             yield "hub"
-        elif source.path is not None and not os.path.exists(located(source.path, recipe.root)):
+        elif source.file is not None and not os.path.exists(located(source.file, recipe.root)):
             yield "files"
 
 

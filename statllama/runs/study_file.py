@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from statllama.config.field_errors import problems_of
+from statllama.config.inherit import SOURCE_FILES
 from statllama.config.metrics import HOLDOUT
 from statllama.config.shipped import find_recipe, located, recipe_beside
 from statllama.config.source import SourceSpec
@@ -296,7 +297,7 @@ def _held_as(recipe: Recipe, tasks: Sequence[str] | None = None) -> list[object]
 
 def _absolute(source: SourceSpec, recipe: Recipe) -> SourceSpec:
     """Return a source with its files where they are: a recipe that extends another may write them in another way."""
-    files = {name: value for name in ("path", "holdout") if isinstance(value := getattr(source, name), str)}
+    files = {name: value for name in SOURCE_FILES if isinstance(value := getattr(source, name), str)}
     return source.model_copy(update={name: located(value, recipe.root) for name, value in files.items()})
 
 

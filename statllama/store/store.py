@@ -7,6 +7,7 @@ leaves either nothing there or a whole entry. The store does not interpret its e
     results/<key>/  scores/<key>/  cache/<key>/   published entries, each with manifest.json
     releases/<key>/                               verified by a worker, until the driver moves it to where it goes
     states/<key>/                                 a sealed checkpoint that longer runs of its stage go on from
+    steps/<key>/                                  records that a step of a `data build` made
     partial/<kind>-<key>.<token>/                 work under way: out/ (to be published), checkpoints/, about.json, ...
     locks/<kind>-<key>.held/ and .lock            the lock, and who holds it: see `hold.py`
     locks/lease-*.lock and .json, gate.held/      who works here, and what for: see `leases.py`

@@ -15,7 +15,7 @@ from statllama.errors import StoreError, UsageError
 from statllama.store.files import read_json, require_bytes, sync, translate_os_errors, write_json
 from statllama.store.mounts import require_folder
 
-Kind = Literal["results", "scores", "cache", "releases", "states"]
+Kind = Literal["results", "scores", "cache", "releases", "states", "steps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KEY = re.compile(r"[0-9a-f]{64}")

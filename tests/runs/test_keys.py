@@ -84,6 +84,7 @@ OTHER: dict[str, Any] = {
     **{"options": {"most": 3}, "function": "grader:pay2", "over": 9, "weight": 0.5, "of": {"p": 1, "q": 2}},
     **{"token_rows": ("<|stat|>",), "scales": (0.5, 2.0), "choose": ScaleChoice(on="holdout:x")},
     **{"keep": {"holdout:z": 0.1}, "top_p": 0.5, "generations": 4},
+    **{"built": "other.built", "part": "qa"},
 }
 """Another value of fields that are None, or no plain number, word or choice."""
 SIBLINGS = {"x": "k1", "y": "k2", "p": "k1", "q": "k2"}
