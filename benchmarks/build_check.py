@@ -308,7 +308,10 @@ def written(file: Path, n: int, folder: Path) -> dict[str, Any]:
     ]
     good, base = every[: len(every) // 2], every[len(every) // 2 :]
     faults, bad = {}, []
-    kinds = (("the result of written arithmetic is changed", _result_alone), ("the final answer alone is changed", changed_answer))
+    kinds = (
+        ("the result of written arithmetic is changed", _result_alone),
+        ("the final answer alone is changed", changed_answer),
+    )
     for fault, change in kinds:
         for each in filter(None, (change(item, draw) for item in base)):
             name = f"bad{len(bad)}"

@@ -12,6 +12,7 @@ leaves either nothing there or a whole entry. The store does not interpret its e
     locks/<kind>-<key>.held/ and .lock            the lock, and who holds it: see `hold.py`
     locks/lease-*.lock and .json, gate.held/      who works here, and what for: see `leases.py`
     runs/<recipe name>.json                       which stage has which key; `<recipe name>@1.json`: an earlier record
+    builds/<build name>.json                      which step of a `data build` has which key
     trackers/<recipe name>/<stage>/               what a tracker of losses keeps
     live/<recipe name>.json                       how far a run is that goes on
     memory.json                                   see `memory.py`

@@ -112,6 +112,19 @@ class Workspace:
         names = [path.stem for path in self.listed("runs") if path.suffix == ".json" and not path.name.startswith(".")]
         return {name: self.last_run(name) for name in names}
 
+    def write_build(self, name: str, record: object) -> None:
+        """Write `builds/<name>.json` atomically: the steps of a `data build`, which `gc` keeps."""
+        write_json(self.writable("builds") / f"{name}.json", record)
+
+    def builds(self) -> dict[str, tuple[str, ...]]:
+        """Return {name: keys of its steps} of the builds that were run here. A file that is no record counts nothing."""
+        found = {}
+        for path in self.listed("builds"):
+            record = read_json(path) if path.suffix == ".json" else None
+            if isinstance(record, dict) and isinstance(record.get("steps"), dict):
+                found[path.stem] = tuple(str(key) for key in record["steps"].values())
+        return found
+
     def require_space(self, needed: int) -> None:
         """Raises StoreError when the workspace is not writable or its disk has less than `needed` bytes."""
         self.writable("partial")

@@ -177,11 +177,10 @@ def run(
     sweep(target)
     require_ours(target)
     entries: dict[str, Entry] = {}
+    store.write_build(build.spec.name, {"file": str(build.file), "steps": {each.name: each.key for each in planned}})
     for each in planned:
         inputs, total = inputs_of(each, entries), _total(each, entries)
-        entries[each.name] = run_step(
-            each.step, each.key, inputs, store, executor, watcher, total=total, wait=wait
-        )
+        entries[each.name] = run_step(each.step, each.key, inputs, store, executor, watcher, total=total, wait=wait)
         watcher.finished(each.name, Tally.of_json(entries[each.name].manifest))
         if each.name == until:
             return None

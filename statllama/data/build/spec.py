@@ -132,11 +132,15 @@ def load_build(file: str | Path) -> Build:
     return build
 
 
-def _collectors(data: Mapping[str, Any], lines: Mapping[Path_, int], problems: list[Problem]) -> Iterator[CollectorSpec]:
+def _collectors(
+    data: Mapping[str, Any], lines: Mapping[Path_, int], problems: list[Problem]
+) -> Iterator[CollectorSpec]:
     """Yield each entry of `collect`, validated by its collector's own Spec."""
     given = data.get("collect")
     if not isinstance(given, list) or not given:
-        problems.append(Problem("collect", "a build needs a list of at least one collector", line_of(("collect",), lines)))
+        problems.append(
+            Problem("collect", "a build needs a list of at least one collector", line_of(("collect",), lines))
+        )
         return
     for i, item in enumerate(given):
         path: Path_ = ("collect", i)
@@ -162,11 +166,15 @@ def _of_parts(build: Build, lines: Mapping[Path_, int]) -> Iterator[Problem]:
     for name in build.written:
         if name in (DOCUMENTS, *build.collected):
             message = f"there is another part {name!r}: of rows that are collected, or the documents"
-            yield Problem(f"write.parts.{name}", message, line_of(("write", "parts", name), lines), "give it another name")
+            yield Problem(
+                f"write.parts.{name}", message, line_of(("write", "parts", name), lines), "give it another name"
+            )
     for name, mix in build.spec.mix.items():
         at: Path_ = ("mix", name)
         if name in own:
-            yield Problem(f"mix.{name}", f"there is a part {name!r} already", line_of(at, lines), "give it another name")
+            yield Problem(
+                f"mix.{name}", f"there is a part {name!r} already", line_of(at, lines), "give it another name"
+            )
         for part in mix.of:
             if part not in own:
                 yield Problem(f"mix.{name}.of", f"no part {part!r}: {near(part, own)}", line_of((*at, "of"), lines))

@@ -103,8 +103,10 @@ def take_stock(store: Store, leases: Sequence[Lease] = ()) -> Stock:
     """
     runs = {name: reach_of({**record, "name": name}) for name, record in store.runs().items()}
     live = {str(lease.holder): reach_of(lease.record) for lease in leases if lease.record is not None}
+    steps = {name: frozenset(f"steps/{key}" for key in keys) for name, keys in store.builds().items()}
+    builds = {f"data build {name}": reach for name, reach in steps.items()}
     with translate_os_errors(store.root):
-        return Stock(tuple(_items(store)), {**runs, **live})
+        return Stock(tuple(_items(store)), {**runs, **live, **builds})
 
 
 def reach_of(record: Mapping[str, Any]) -> Needs:
@@ -181,6 +183,8 @@ def _entry(kind: Kind, path: Path, entry: Entry | None) -> Item:
     if kind == "states":
         what = f"state of {manifest['name']} at step {manifest['step']:,}, of {manifest['recipe']}"
         return Item(place, what, count, frozenset({f"trunk/{manifest['trunk']}"}))
+    if kind == "steps":
+        return Item(place, f"records of {manifest['name']}", count, frozenset({place}))
     if kind == "results":
         return Item(place, f"adapter {manifest.get('name')} of {manifest.get('recipe')}", count, frozenset({place}))
     sources = ", ".join(map(str, manifest.get("sources", ())))
@@ -219,6 +223,9 @@ def _work(store: Store, path: Path) -> Item:
         return replace(
             item, what=f"unfinished {_score(told)}" if told else "unfinished score", needs=needs_of_score(told)
         )
+    if kind == "steps":
+        what = f"unfinished records of {told['name']}" if "name" in told else "unfinished records"
+        return replace(item, what=what, needs=frozenset({f"steps/{key}"}))
     if kind == "releases":
         what = f"unfinished release of {told['name']}" if "name" in told else "unfinished release"
         return replace(item, what=what, needs=needs_of_score(told))

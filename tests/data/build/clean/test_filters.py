@@ -108,7 +108,10 @@ def test_documents_fall_whole() -> None:
         ("document: no text stays", "nothing"),
     ]
     assert [each["id"] for each in outcomes(filters(language="de", quality=None), [german])[0]] == ["de"]
-    assert outcomes(filters(language=None, quality=None, length={"document": None}), [german, little])[0] == [german, little]
+    assert outcomes(filters(language=None, quality=None, length={"document": None}), [german, little])[0] == [
+        german,
+        little,
+    ]
 
 
 def test_lengths_have_two_ends() -> None:
