@@ -247,8 +247,14 @@ def counted(found: dict[str, Any], faults: dict[str, tuple[str, str]], lost: Seq
     any_ = sum(bool(failing[name]) for name in lost)
     low, high = wilson(any_ / len(lost), len(lost))
     reasons = Counter(found[name][check]["reason"] for name in lost for check in failing[name])
-    result["sound"] = {"rows": len(lost), "lost": any_, "interval": [round(low, 4), round(high, 4)], "by": dict(of_check),
-                       "reasons": dict(reasons)}  # fmt: skip
+    ends = [round(low, 4), round(high, 4)]
+    result["sound"] = {
+        "rows": len(lost),
+        "lost": any_,
+        "interval": ends,
+        "by": dict(of_check),
+        "reasons": dict(reasons),
+    }
     return result
 
 
@@ -262,9 +268,8 @@ def show(title: str, figures: dict[str, Any]) -> None:
         print(f"{fault:48}{each['rows']:>6}  {each['check']:>10}{own:>7.1%}{any_:>11.1%}   {low:.1%} to {high:.1%}")
     sound_ = figures["sound"]
     low, high = sound_["interval"]
-    print(
-        f"sound rows lost: {sound_['lost']} of {sound_['rows']} (95 %: {low:.2%} to {high:.2%}); by {sound_['by'] or 'none'}"
-    )
+    lost = f"{sound_['lost']} of {sound_['rows']} (95 %: {low:.2%} to {high:.2%})"
+    print(f"sound rows lost: {lost}; by {sound_['by'] or 'none'}")
     for reason, count in sound_["reasons"].items():
         print(f"  {count} {reason}")
 
@@ -308,11 +313,9 @@ def written(file: Path, n: int, folder: Path) -> dict[str, Any]:
     ]
     good, base = every[: len(every) // 2], every[len(every) // 2 :]
     faults, bad = {}, []
-    kinds = (
-        ("the result of written arithmetic is changed", _result_alone),
-        ("the final answer alone is changed", changed_answer),
-    )
-    for fault, change in kinds:
+    kinds = {"the result of written arithmetic is changed": _result_alone,
+             "the final answer alone is changed": changed_answer}  # fmt: skip
+    for fault, change in kinds.items():
         for each in filter(None, (change(item, draw) for item in base)):
             name = f"bad{len(bad)}"
             bad.append({**each, "id": name})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,11 +18,11 @@ NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
 
 
 @pytest.fixture
-def out(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def out(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     file = io.StringIO()
     for module in ("review", "terminal"):
         monkeypatch.setattr(f"statllama.cli.console.{module}.Out", Console(file=file, width=80, highlight=False))
-    yield file
+    return file
 
 
 def rows() -> Sample:

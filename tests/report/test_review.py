@@ -39,14 +39,8 @@ def sound(count: int) -> Iterator[Json]:
 
 def sample(hostile: bool = False) -> Sample:
     kept = list(sound(4))
-    lost = [
-        {
-            "reason": "the answer refuses",
-            "where": "r",
-            "detail": "I cannot",
-            "record": row(name="r", answer="I cannot."),
-        }
-    ]
+    refusal = row(name="r", answer="I cannot.")
+    lost = [{"reason": "the answer refuses", "where": "r", "detail": "I cannot", "record": refusal}]
     if hostile:
         name = "x'\"><script>window.hit=1</script>"
         record = row(ATTACK, f"{ATTACK}\n{'long' * 300}", name, ATTACK, f"before {ATTACK} after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,7 @@ def test_copies_of_benchmark_questions(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     folder.mkdir()
     question = "A bag holds 3 red and 5 blue marbles. What is the probability that a marble drawn at random is red?"
-    (folder / "test.jsonl").write_text('{"question": "%s", "answer": "3/8"}\n' % question)
+    (folder / "test.jsonl").write_text(json.dumps({"question": question, "answer": "3/8"}) + "\n")
     (folder / "tiny.yaml").write_text(
         "task: tiny\ndataset_path: json\ndataset_kwargs: {data_files: {test: test.jsonl}}\ntest_split: test\n"
         "output_type: generate_until\ndoc_to_text: question\ndoc_to_target: answer\n"

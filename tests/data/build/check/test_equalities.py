@@ -1,4 +1,4 @@
-"""Equalities in text: what is read, what is certainly wrong, and what rounding excuses. Truth: Python's own arithmetic."""
+"""Equalities in text: what is read, what is certainly wrong, what rounding excuses. Truth: Python's own arithmetic."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_any_text_is_read(text: str) -> None:
 
 @given(st.recursive(
     st.integers(0, 50).map(str),
-    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+    lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
     max_leaves=8,
 ))  # fmt: skip
 def test_expressions_have_pythons_value(text: str) -> None:

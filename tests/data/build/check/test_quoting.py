@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from statllama.data.build.check.quoting import pieces, place, window, words
 
 TEXT = (
-    "It is widely known that the sample mean is an unbiased estima-\ntor of the population mean, with p\u2009<\u2009.05 "
-    "(n = 1,250). We did not reject the null hypothesis. The “slope” was −0.30, 95% CI −0.5 to −0.1."
+    "It is widely known that the sample mean is an unbiased estima-\ntor of the population mean, "
+    "with p\u2009<\u2009.05 (n = 1,250). We did not reject the null hypothesis. "
+    "The “slope” was −0.30, 95% CI −0.5 to −0.1."
 )
 
 

@@ -1,4 +1,4 @@
-"""The step in the real engine: what is kept and left out with which finding, the same bytes in any number of processes."""
+"""The step in the real engine: what is kept and left out with which finding, the same bytes in whatever blocks."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_blocks_and_processes_make_no_difference(tmp_path: Path) -> None:
         for name in ("kept.jsonl", "left_out.jsonl"):
             assert (left.path / name).read_bytes() == (right.path / name).read_bytes()
     for step in steps(Spec.model_validate({**spec, "judge": {}}), {"one": Says("x")}, tmp_path):
-        there = pickle.loads(pickle.dumps(step))  # as another process has it
+        there = pickle.loads(pickle.dumps(step))  # noqa: S301 as another process has it
         assert there.material() == step.material()
         assert there.name != "check:alone" or there.apply(many, None, tmp_path) == step.apply(many, None, tmp_path)
 

@@ -178,11 +178,11 @@ def _ends(spec: Spec, reading: Reading) -> Finding | None:
 def _finished(answer: str, last: str) -> bool:
     """Return whether a last line ends as a sentence, a formula, an item of a list or a final answer ends.
 
-    Only an answer that has whole sentences is known to want an end to the last one.
+    Only an answer that has whole sentences, or is long, is known to want an end to the last one.
     """
     if _ENDS.search(last) or last[-1].isdigit() or _LABELLED.match(last) or len(words(last)) < 5:
         return True
-    return not re.search(r"[a-z)]\.(?:\s|$)", answer[: -len(last)] or last)
+    return not re.search(r"[a-z)]\.(?:\s|$)", answer) and len(words(answer)) <= _PASSAGE
 
 
 def _given_away(reading: Reading) -> str:
