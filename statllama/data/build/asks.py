@@ -16,7 +16,6 @@ from statllama.data.build.server.client import hosted
 from statllama.data.build.server.responses import Payer, Responses
 from statllama.data.build.server.spec import Budget
 from statllama.data.build.spec import Build
-from statllama.errors import DataError
 
 WRITER = "writer"
 """The name of the model that writes, for checks that ask it again."""
@@ -51,17 +50,16 @@ class ModelAsks:
         return [check.Reply(said[request.digest].text, said[request.digest].ended) for request in wanted]
 
     def _request(self, request: check.Request) -> Request:
-        turns = [dict(turn) for turn in request.messages]
-        if [turn["role"] for turn in turns] != ["user"]:
-            raise DataError(f"a check asks with one user turn, not with {[turn['role'] for turn in turns]}")
+        *before, last = request.messages
         return Request(
             self.model.name,
-            turns[0]["content"],
+            last["content"],
             plain_schema(request.schema) if request.schema is not None else "",
             request.temperature,
             1.0,
             request.max_tokens,
             request.seed,
+            tuple((turn["role"], turn["content"]) for turn in before),
         )
 
 

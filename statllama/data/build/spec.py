@@ -157,7 +157,7 @@ def _collectors(
         try:
             yield module.Spec.model_validate(item)
         except ValidationError as error:
-            problems += problems_of(error, path, lines, module.Spec.model_fields, kind)
+            problems += problems_of(error, path, lines, module.Spec.model_fields)
 
 
 def _of_parts(build: Build, lines: Mapping[Path_, int]) -> Iterator[Problem]:

@@ -27,11 +27,18 @@ class Request:
     prompt: str
     """The user's turn."""
     schema: str
-    """JSON schema that the reply must follow, as JSON text: the order of its properties is that of the reply."""
+    """JSON schema that the reply must follow, as JSON text: the order of its properties is that of the reply. Empty:
+    the reply is free text."""
     temperature: float
     top_p: float
     max_tokens: int
     seed: int
+    before: tuple[tuple[str, str], ...] = ()
+    """Turns before the user's, (role, text) each."""
+
+    def turns(self, prompt: str) -> list[dict[str, str]]:
+        """Return the conversation with `prompt` as its last turn."""
+        return [{"role": role, "content": text} for role, text in (*self.before, ("user", prompt))]
 
     @cached_property
     def digest(self) -> str:
@@ -39,7 +46,7 @@ class Request:
         return digest(
             {
                 "model": self.model,
-                "messages": [{"role": "user", "content": self.prompt}],
+                "messages": self.turns(self.prompt),
                 "schema": self.schema,
                 "sampling": [self.temperature, self.top_p, self.max_tokens, self.seed],
             }
@@ -48,6 +55,8 @@ class Request:
     @property
     def spelled_out(self) -> str:
         """Return the prompt with the schema in words, for a model that nothing else holds to the schema."""
+        if not self.schema:
+            return self.prompt
         return f"{self.prompt}\n\nReply with one JSON object and nothing else, of this JSON schema:\n{self.schema}"
 
 

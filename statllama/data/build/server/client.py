@@ -172,7 +172,7 @@ class ChatAsk:
             used = self._found.manners
             try:
                 answer = self._server.post(used.body(request))
-                return self._read(answer, used)
+                return self._read(answer, used, request.schema)
             except (Refused, Busy) as refusal:
                 if refusal.code not in _BAD_REQUEST:
                     better = None
@@ -203,14 +203,14 @@ class ChatAsk:
             remedy=f"check {OPTION} and `model: {self._spec.model}`; what it has said before is kept",
         )
 
-    def _read(self, answer: Any, used: Manners) -> Reply:
+    def _read(self, answer: Any, used: Manners, schema: str) -> Reply:
         choice = self._server.first_choice(answer)
         message, finish = choice["message"], choice.get("finish_reason")
         text = self._server.hidden(_text(message.get("content")))
         ended: Ended = _ENDED.get(finish, "stop") if isinstance(finish, str) else "stop"
         if message.get("refusal") and not text:
             text, ended = self._server.hidden(str(message["refusal"])), "refused"
-        if ended == "stop" and text and "{" not in text:
+        if schema and ended == "stop" and text and "{" not in text:
             self._found.learn(used, used.lower())  # it has not held the schema, though it did not refuse it
         return Reply(text, ended, _usage(answer.get("usage")))
 

@@ -34,16 +34,19 @@ class Manners:
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return the request as the server takes it."""
-        prompt = request.prompt if self.form == "json_schema" else request.spelled_out
+        free = not request.schema
+        prompt = request.prompt if free or self.form == "json_schema" else request.spelled_out
         fields: dict[str, Any] = {
             "model": request.model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": request.turns(prompt),
             "temperature": request.temperature,
             "top_p": request.top_p,
             "seed": request.seed,
             self.limit: request.max_tokens,
         }
-        if self.form == "json_schema":
+        if free:
+            pass
+        elif self.form == "json_schema":
             schema = {"name": "row", "strict": True, "schema": json.loads(request.schema)}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self.form == "json_object":
