@@ -28,13 +28,19 @@ AHEAD = 2  # blocks handed out for each process: one that it works on, one that 
 class Step(Protocol):
     """One step of a build. Pickled for other processes, so it holds settings alone and opens libraries in `apply`."""
 
-    name: str
-    """Unique in a build: `extract`, `write:qa`."""
-    block: int
-    """Records of a block: few where one takes long, many where it is fast. The same records give the same blocks."""
-    threads: bool
-    """Whether a block's records are waited for rather than computed, as with a server: such a step is not given to
-    other processes."""
+    @property
+    def name(self) -> str:
+        """Return the step's name, unique in a build: `extract`, `write:qa`."""
+
+    @property
+    def block(self) -> int:
+        """Return the records of a block: few where one takes long, many where it is fast. The same records give the
+        same blocks.
+        """
+
+    @property
+    def threads(self) -> bool:
+        """Return whether it stays in the build's own process: where a server is waited for, or the plan is large."""
 
     def material(self) -> Mapping[str, Any]:
         """Return all that decides the result but the inputs, as plain JSON: the settings that are keyed, the step's

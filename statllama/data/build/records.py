@@ -71,6 +71,8 @@ class Document(TypedDict):
     """How the text was read: `tool`, `pages`, `ocr_pages`."""
     topics: NotRequired[list[str]]
     """Topics of statistics that it is about, by the glossary."""
+    checks: NotRequired[Json]
+    """What `clean` noticed and left to a person, such as `suspects`."""
 
 
 class Row(TypedDict):
