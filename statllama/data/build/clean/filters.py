@@ -110,10 +110,11 @@ class Filters:
             self._judge_length(state, i, texts[i].size)
         if not self._judge_language(state, {i: texts[i] for i in state.open}):
             return
-        for i in state.open if self.spec.quality is not None else ():
-            for reason, detail in faults(texts[i], self.spec.quality, self.spec.language):
-                state.lose(reason, detail, section=i)
-                break
+        if self.spec.quality is not None:
+            for i in state.open:
+                for reason, detail in faults(texts[i], self.spec.quality, self.spec.language):
+                    state.lose(reason, detail, section=i)
+                    break
         for i in state.open:
             self._judge_personal_data(state, i)
 
@@ -189,7 +190,7 @@ class Filters:
         if spec.quality is not None:
             # One by one: a reply repeats its question, a rejected reply the chosen one.
             for text in texts:
-                for reason, detail in faults(Text(text), spec.quality, spec.language):
+                for reason, detail in faults(Text(text), spec.quality, spec.language, "row"):
                     return state.lose(reason, detail)
         if spec.pii != "keep":
             counts: Counter[str] = Counter()
@@ -233,7 +234,7 @@ class Filters:
         if spec.length.most_document is not None and text.size > spec.length.most_document:
             return state.lose(f"more than {spec.length.most_document} words", f"{text.size} words")
         if spec.quality is not None:
-            for reason, detail in faults(text, spec.quality, spec.language, whole=True):
+            for reason, detail in faults(text, spec.quality, spec.language, "document"):
                 return state.lose(reason, detail)
         return None
 

@@ -27,6 +27,10 @@ _ENDS = tuple(".!?:;…\"'”’)]。！？")
 _GARBLED = re.compile(r"\(cid:\d+\)|[\ufffd\ue000-\uf8ff\x01-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
+Unit = Literal["document", "section", "row"]
+PAGES: tuple[Unit, ...] = ("document", "section")
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule. `field`: its threshold in QualitySpec; `bound`: which side of it is wrong; `reason`: in words, with
@@ -40,8 +44,8 @@ class Rule:
     of: Literal["prose", "lines", "text"] = "prose"
     """What must have `from_words` words for the rule to judge: prose, in `from_lines` lines where shares of lines are
     measured, or the whole text, since a table of numbers has no prose."""
-    whole: bool = False
-    """Whether it judges documents alone: a good section may be one list."""
+    units: tuple[Unit, ...] = ("document", "section", "row")
+    """What it judges: a good section may be one list, and a good solution lines of sums."""
 
     def breaks(self, value: float, threshold: float) -> bool:
         """Return whether a measured value is on the wrong side of the threshold."""
@@ -162,15 +166,18 @@ RULES = (
     Rule("most_word_length", word_length, "most", "words longer than {} characters on average"),
     Rule("most_hashes", hashes, "most", "more than {} hash signs a word"),
     Rule("most_ellipses", ellipses, "most", "more than {} ellipses a word"),
-    Rule("most_bullet_lines", bullet_lines, "most", "more than {} of the lines are bullets", of="lines", whole=True),
+    Rule(
+        "most_bullet_lines", bullet_lines, "most", "more than {} of the lines are bullets",
+        of="lines", units=("document",),
+    ),
     Rule("most_ellipsis_lines", ellipsis_lines, "most", "more than {} of the lines end in an ellipsis", of="lines"),
-    Rule("least_alphabetic", alphabetic, "least", "less than {} of the words have a letter", of="text"),
-    Rule("least_stop_words", stop_words, "least", "fewer than {} of the stop words"),
+    Rule("least_alphabetic", alphabetic, "least", "less than {} of the words have a letter", of="text", units=PAGES),
+    Rule("least_stop_words", stop_words, "least", "fewer than {} of the stop words", units=PAGES),
     Rule(
         "least_punctuated_lines", punctuated_lines, "least", "less than {} of the lines end in punctuation",
-        of="lines",
+        of="lines", units=PAGES,
     ),
-    Rule("most_short_lines", short_lines, "most", "more than {} of the lines are short", of="lines"),
+    Rule("most_short_lines", short_lines, "most", "more than {} of the lines are short", of="lines", units=PAGES),
     Rule("most_repeated_lines", repeated_lines, "most", "more than {} of the lines repeat others", of="lines"),
     Rule(
         "most_repeated_line_characters", repeated_line_characters, "most",
@@ -188,13 +195,13 @@ RULES = (
 """All rules with one threshold, cheap ones first; those of n-grams come after them."""
 
 
-def faults(text: Text, spec: QualitySpec, language: str | None, whole: bool = False) -> Iterator[tuple[str, str]]:
+def faults(text: Text, spec: QualitySpec, language: str | None, unit: Unit = "section") -> Iterator[tuple[str, str]]:
     """Yield (reason, measured value) of each rule that the text breaks.
 
-    `language`: what texts have; the stop words are English. `whole`: the text is that of a document.
+    `language`: what texts have; the stop words are English. `unit`: what the text is that of.
     """
     for rule in RULES:
-        if rule.whole and not whole:
+        if unit not in rule.units:
             continue
         threshold = getattr(spec, rule.field)
         size = text.size if rule.of == "text" else len(text.words)

@@ -74,7 +74,7 @@ class QualitySpec(Spec):
     """Most paragraphs that repeat an earlier one."""
     most_repeated_paragraph_characters: Share | None = 0.2
     """Most characters in paragraphs that repeat an earlier one."""
-    most_in_top_ngram: Annotated[tuple[Share, Share, Share], Field(strict=False)] | None = (0.3, 0.3, 0.3)
+    most_in_top_ngram: Annotated[tuple[Share, Share, Share], Field(strict=False)] | None = (0.45, 0.45, 0.45)
     """Most characters in the commonest run of 2, 3 and 4 words. Gopher: 0.2, 0.18, 0.16 of whole web pages."""
     most_in_repeated_ngrams: Annotated[tuple[Share, Share, Share, Share, Share, Share], Field(strict=False)] | None = (
         0.45,

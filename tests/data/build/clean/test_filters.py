@@ -108,10 +108,8 @@ def test_documents_fall_whole() -> None:
         ("document: no text stays", "nothing"),
     ]
     assert [each["id"] for each in outcomes(filters(language="de", quality=None), [german])[0]] == ["de"]
-    assert outcomes(filters(language=None, quality=None, length={"document": None}), [german, little])[0] == [
-        german,
-        little,
-    ]
+    any_text = filters(language=None, quality=None, length={"document": None})
+    assert outcomes(any_text, [german, little])[0] == [german, little]
 
 
 def test_lengths_have_two_ends() -> None:
@@ -133,12 +131,17 @@ def test_lengths_have_two_ends() -> None:
 def test_rows_are_judged_text_by_text() -> None:
     rows = [
         row("good", messages=[{"role": "user", "content": PROSE}, {"role": "assistant", "content": f"{PROSE} {MORE}"}]),
+        row(
+            "sums",
+            prompt=PROSE,
+            completion="\n".join(f"Step {i}: {i} * 3 = <<{i}*3={3 * i}>>{3 * i}" for i in range(20)),
+        ),
         row("loop", prompt=PROSE, chosen=MORE, rejected="I think so. " * 30),
         row("french", prompt=LANGUAGES["fr"], completion=LANGUAGES["fr"]),
     ]
     kept, lost = outcomes(filters(), rows)
-    assert kept == rows[:1]
-    assert [left.where for left in lost] == ["loop", "french"] and lost[0].record == rows[1]
+    assert kept == rows[:2]
+    assert [left.where for left in lost] == ["loop", "french"] and lost[0].record == rows[2]
     assert lost[1].reason == "row: language is not en"
 
 
