@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import re
 import threading
 import time
 import urllib.error
@@ -160,7 +161,8 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     """Return what an HTTP error means."""
     with error:
         try:
-            said = " ".join(error.read(1 << 14).decode(errors="replace").split())[:300]
+            page = error.read(1 << 14).decode(errors="replace")
+            said = " ".join(re.sub(r"<[^<>]*>", " ", page).split())[:300]  # of HTML, or of a feed, the words
         except (OSError, http.client.HTTPException):
             said = ""
     if error.code in GONE:

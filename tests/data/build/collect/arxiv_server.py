@@ -91,7 +91,7 @@ def serving(arxiv: Arxiv) -> Iterator[Arxiv]:
             kind = fault[1] if fault else ""
             extra: dict[str, Any] = {}
             if kind.isdigit():
-                status, body = int(kind), b"rate exceeded"
+                status, body = int(kind), b"<html><b>rate</b> exceeded"
                 extra["Retry-After"] = "0"
             elif kind == "page":
                 body = b"<html><body>One moment</body></html>"

@@ -233,7 +233,7 @@ def test_titles_in_capitals() -> None:
 
 
 def test_killed_or_in_processes_it_makes_the_same_bytes(tmp_path: Path) -> None:
-    rows = [{**OLD, "paper_id": str(i)} if i % 3 else b"broken\n" for i in range(450)]
+    rows = [{**OLD, "paper_id": str(i)} if i % 3 else b"broken \xff\n" for i in range(450)]
     write(tmp_path / "d.jsonl.gz", *rows)
     fields = {"type": "papers", "path": "d.jsonl.gz"}
     (sound,) = collect(tmp_path / "sound", tmp_path, **fields)
