@@ -17,20 +17,20 @@ LONGEST_LINE = 256 << 20
 
 
 def dump_files(path: str, root: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files of a dump, sorted: a file, all files of a folder, or of a glob, with these suffixes (each also
-    with .gz or .zst). DataError when there is none.
+    """Return the files of a dump, sorted: a file, the matches of a glob, or all files of these suffixes below a folder,
+    each also with .gz or .zst. DataError when there is none.
     """
     given = Path(path).expanduser()
     place = given if given.is_absolute() else root / given
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = sorted(each for each in place.rglob("*") if each.is_file() and _kind(each) in suffixes)
+        found = sorted(each for each in place.rglob("*") if each.is_file() and _is_dump(each, place, suffixes))
     else:
         base = Path(place.anchor)
         found = sorted(each for each in base.glob(str(place.relative_to(base))) if each.is_file())
     if not found:
-        kinds = ", ".join(suffix or "none" for suffix in suffixes)
+        kinds = ", ".join(filter(None, suffixes))
         raise DataError(
             f"{place}: no file of a dump (endings: {kinds}; each also with {' or '.join(PACKED)})",
             remedy="correct `path`; a relative one starts at the folder of the build's file",
@@ -38,11 +38,14 @@ def dump_files(path: str, root: Path, suffixes: Sequence[str]) -> list[Path]:
     return found
 
 
-def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in PACKED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+def _is_dump(path: Path, folder: Path, suffixes: Sequence[str]) -> bool:
+    """Return whether a file below a folder is of a dump: not hidden, and of a suffix; none where it is packed alone."""
+    if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        return False
+    endings = [suffix.lower() for suffix in path.suffixes]
+    packed = bool(endings) and endings[-1] in PACKED
+    kind = "".join(endings[:-1][-1:] if packed else endings[-1:])
+    return kind in suffixes and (packed or kind != "")
 
 
 def fingerprint(paths: Sequence[Path]) -> str:

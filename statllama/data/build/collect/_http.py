@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import re
 import threading
 import time
 import urllib.error
@@ -28,6 +29,7 @@ WAITS = (5.0, 15.0, 45.0, 120.0)
 """Seconds before each further try."""
 LONGEST_WAIT = 900.0  # seconds, of what a server may ask for by Retry-After
 GOES_ON = "what was collected so far is kept: the same command goes on there, later"
+PIECE = 1 << 16  # bytes
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -138,16 +140,22 @@ class Client:
                 _last_end = time.monotonic()
 
     def _pieces(self, answer: Any, take: Callable[[bytes], Any], most: int) -> None:
-        end, size = time.monotonic() + self.whole, 0
-        while piece := answer.read1(1 << 16):
-            size += len(piece)
+        """Hand on an answer in pieces, the first of which has its first PIECE bytes."""
+        end, size, piece = time.monotonic() + self.whole, 0, bytearray()
+        while came := answer.read1(PIECE):
+            size += len(came)
+            piece += came
             if size > most:
                 raise TooLarge(f"more than {most >> 20} MiB")
-            take(piece)
+            if len(piece) >= PIECE:
+                take(bytes(piece))
+                piece.clear()
             if time.monotonic() > end:
-                raise TryAgain(f"no whole answer within {self.whole:.0f} s")
+                raise TryAgain(f"no whole answer within {self.whole:g} s")
         if answer.length:
             raise TryAgain(f"the connection broke off with {answer.length:,} bytes to come")
+        if piece:
+            take(bytes(piece))
 
 
 def _write(file: IO[bytes], piece: bytes, path: Path) -> None:
@@ -160,7 +168,8 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> Exception:
     """Return what an HTTP error means."""
     with error:
         try:
-            said = " ".join(error.read(1 << 14).decode(errors="replace").split())[:300]
+            page = error.read(1 << 14).decode(errors="replace")
+            said = " ".join(re.sub(r"<[^<>]*>", " ", page).split())[:300]  # of HTML, or of a feed, the words
         except (OSError, http.client.HTTPException):
             said = ""
     if error.code in GONE:

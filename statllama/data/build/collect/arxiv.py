@@ -24,7 +24,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from statllama.config.keyed import Unkeyed, keyed
 from statllama.config.spec import Count, NonNegative
@@ -45,6 +45,8 @@ MOST_LISTED = 10_000
 """Entries of one query: further pages of a longer one come slowly or not at all, so it is divided by date."""
 TRIES_OF_SHORT = 3
 """Tries of a page with fewer entries than it should have, before they are taken for all there are."""
+POLITE = 3.0
+"""Seconds between requests, by arXiv's terms of use."""
 MOST_BYTES = 256 << 20
 """Bytes of the largest file that is fetched."""
 _FIRST = "1991-01-01"  # before arXiv's first paper
@@ -65,6 +67,8 @@ def _is_day(value: str) -> str:
 
 Day = Annotated[str, BeforeValidator(_as_text), AfterValidator(_is_day)]
 
+Identifier = Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+(\.[A-Z]{2})?/\d{7})(v\d+)?$")]
+
 
 class Spec(CollectorSpec):
     """Which papers of arXiv, and which file of each."""
@@ -78,7 +82,7 @@ class Spec(CollectorSpec):
     """First day (GMT) on which a paper's first version was submitted. None: arXiv's first."""
     submitted_to: Day | None = None
     """Last day (GMT) of that. Needed for a query: without it the same build would find other papers next month."""
-    ids: Names = ()
+    ids: Annotated[tuple[Identifier, ...], Field(strict=False)] = ()
     """arXiv identifiers, such as 2601.09718 (the newest version) or 2601.09718v1, in place of a query."""
     limit: Count = 1000
     """Maximum number of papers that are listed."""
@@ -93,8 +97,8 @@ class Spec(CollectorSpec):
     """Address of arXiv or a mirror of it. Not in the key."""
     licence_address: Annotated[str, Unkeyed()] = "https://oaipmh.arxiv.org/oai"
     """Address of arXiv's OAI-PMH interface. Not in the key."""
-    seconds_between: Annotated[NonNegative, Unkeyed()] = 3.0
-    """Seconds between requests; arXiv asks for 3. Not in the key."""
+    seconds_between: Annotated[NonNegative, Unkeyed()] = POLITE
+    """Seconds between requests: 3 or more, unless both addresses are of another server. Not in the key."""
     contact: Annotated[str | None, Unkeyed()] = None
     """E-mail address at which arXiv can reach you, sent with each request. Not in the key."""
 
@@ -122,12 +126,21 @@ class Spec(CollectorSpec):
             raise ValueError(
                 "a query needs `submitted_to`, a day such as 2026-01-31: the same build finds the same papers"
             )
+        if len(self.ids) > self.limit:
+            raise ValueError(f"{len(self.ids):,} `ids` are more than `limit`, {self.limit:,}; raise it")
         if self.submitted_from and self.submitted_to and self.submitted_from > self.submitted_to:
             raise ValueError(f"`submitted_from` {self.submitted_from} is after `submitted_to` {self.submitted_to}")
         if self.sort == "relevance" and self.limit > MOST_LISTED:
             raise ValueError(f"arXiv lists at most {MOST_LISTED:,} papers by relevance; lower `limit`, or sort by date")
         if self.licences and not self.licence_lookup:
             raise ValueError("`licences` needs `licence_lookup`: arXiv's list of papers says no licence")
+        return self
+
+    @model_validator(mode="after")
+    def _polite(self) -> Self:
+        hosts = [urllib.parse.urlsplit(address).hostname or "" for address in (self.address, self.licence_address)]
+        if self.seconds_between < POLITE and any(f".{host}".endswith(".arxiv.org") for host in hosts):
+            raise ValueError(f"arXiv asks for {POLITE:.0f} seconds between requests; got {self.seconds_between:g}")
         return self
 
     @property
@@ -194,7 +207,7 @@ class Listing:
             yield from (Kept({**entry, "listed": [where, i]}) for i, entry in enumerate(page.entries))
 
     def _count(self, first: date, last: date) -> int:
-        return self._ask(self._query(first.isoformat(), last.isoformat(), 0, 1), 0, due=0).total
+        return self._ask(self._query(first.isoformat(), last.isoformat(), 0, 1), 1, due=0).total
 
     def _query(self, first: str, last: str, start: int, size: int) -> Mapping[str, Any]:
         days = f"submittedDate:[{first.replace('-', '')}0000 TO {last.replace('-', '')}2359]"

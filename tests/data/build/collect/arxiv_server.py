@@ -91,7 +91,7 @@ def serving(arxiv: Arxiv) -> Iterator[Arxiv]:
             kind = fault[1] if fault else ""
             extra: dict[str, Any] = {}
             if kind.isdigit():
-                status, body = int(kind), b"rate exceeded"
+                status, body = int(kind), b"<html><b>rate</b> exceeded"
                 extra["Retry-After"] = "0"
             elif kind == "page":
                 body = b"<html><body>One moment</body></html>"
@@ -109,7 +109,11 @@ def serving(arxiv: Arxiv) -> Iterator[Arxiv]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             try:
-                self.wfile.write(body[: len(body) // 2] if kind == "cut" else body)
+                for part in (body[:2], body[2:4], body[4:6]) if kind == "drip" else ():
+                    self.wfile.write(part)
+                    self.wfile.flush()
+                    time.sleep(0.05)
+                self.wfile.write(body[6:] if kind == "drip" else body[: len(body) // 2] if kind == "cut" else body)
             except OSError:
                 pass
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,7 @@ from statllama.data.build.collect._html import as_text, has_image
         ("no tags", "no tags"),
         ("<p>open <b>never closed<p>next", "open **never closed**\n\nnext"),
         ("<script>alert(1)</script><p>x</p>", "x"),
+        ("<p>a <!-- <b>not</b> --> b &lt;i&gt; 1 < 2</p><!-- open", "a b <i> 1 < 2"),
         ("", ""),
     ],
 )
@@ -45,6 +48,13 @@ def test_any_text_is_taken(html: str) -> None:
 def test_deep_html_ends() -> None:
     assert as_text("<div>" * 5000 + "x" + "</div>" * 5000) == "x"
     assert as_text("<b>" * 5000 + "x").strip("*") == "x"
+
+
+@pytest.mark.parametrize("piece", ["<a ", "<!--", "<", '<a "', "<b>", "</p>", "&", "`", "<ul><li>"])
+def test_no_html_takes_long(piece: str) -> None:
+    started = time.process_time()
+    as_text(piece * 20_000)  # minutes of `html.parser`, some of them
+    assert time.process_time() - started < 5
 
 
 def test_images_are_seen() -> None:

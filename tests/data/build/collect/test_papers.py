@@ -157,6 +157,14 @@ def test_other_dumps_by_their_columns(tmp_path: Path) -> None:
         spec_of("papers", path="x", columns={"titel": "t"})
 
 
+def test_the_files_of_a_folder(tmp_path: Path) -> None:
+    for name in ("b.gz", "a.jsonl", "deep/c.json.zst", "LICENSE", ".hidden/d.jsonl", "deep/.e.jsonl", "f.csv"):
+        (tmp_path / "dump" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "dump" / name, {"id": name, "text": "x"})
+    (entry,) = collect(tmp_path / "w", tmp_path, type="papers", path="dump")
+    assert [record["id"] for record in kept(entry)] == ["paper:a.jsonl", "paper:b.gz", "paper:deep/c.json.zst"]
+
+
 def test_broken_lines_are_left_out_and_counted(tmp_path: Path) -> None:
     cut = json.dumps(OLD).encode()[:90]
     far = new(content={"text": "short", "annotations": {"paragraph": '[{"start": 0, "end": 99}]'}})
@@ -225,7 +233,7 @@ def test_titles_in_capitals() -> None:
 
 
 def test_killed_or_in_processes_it_makes_the_same_bytes(tmp_path: Path) -> None:
-    rows = [{**OLD, "paper_id": str(i)} if i % 3 else b"broken\n" for i in range(450)]
+    rows = [{**OLD, "paper_id": str(i)} if i % 3 else b"broken \xff\n" for i in range(450)]
     write(tmp_path / "d.jsonl.gz", *rows)
     fields = {"type": "papers", "path": "d.jsonl.gz"}
     (sound,) = collect(tmp_path / "sound", tmp_path, **fields)
