@@ -13,11 +13,7 @@ from statllama.data.build.extract.reader import Reader
 from statllama.data.build.records import text_of
 from tests.data.build.extract.conftest import extract, record_of
 
-WORDS = (
-    "the a of and sample estimate variance population distribution regression interval hypothesis significant "
-    "probability observation experiment randomised coefficient independence parameter asymptotic inference model data "
-    "well-known two-sided Kullback-Leibler"
-).split()
+WORDS = ["the", "a", "of", "and", "sample", "estimate", "variance", "population", "distribution", "regression", "interval", "hypothesis", "significant", "probability", "observation", "experiment", "randomised", "coefficient", "independence", "parameter", "asymptotic", "inference", "model", "data", "well-known", "two-sided", "Kullback-Leibler"]
 HEADER = "Ann Author: A paper of known words"
 
 
@@ -108,7 +104,10 @@ def test_running_lines_are_left_out_and_told(made: Any) -> None:
 
 
 def test_a_wide_table_is_read_row_by_row(typesetting: Any, tmp_path: Path) -> None:
-    p, rows = typesetting.Part, "A | B | C | D | E | F\n" + "\n".join(f"r{i} | 1{i} | 2{i} | 3{i} | 4{i} | 5{i}" for i in range(4))
+    p, rows = (
+        typesetting.Part,
+        "A | B | C | D | E | F\n" + "\n".join(f"r{i} | 1{i} | 2{i} | 3{i} | 4{i} | 5{i}" for i in range(4)),
+    )
     parts = [p("table", rows, wide=True), *(p("text", prose(i)) for i in range(9))]
     typesetting.typeset(parts, tmp_path / "a.pdf", typesetting.Look(columns=2))
     (document,), _ = extract(record_of(tmp_path / "a.pdf"))
@@ -126,7 +125,11 @@ def test_numbered_lines_that_are_no_page_numbers_stay(typesetting: Any, tmp_path
     """`Exercise 3` at the top of each page: the same but for a number, which does not count the pages."""
     parts = []
     for i, number in enumerate((3, 5, 11, 12)):
-        parts += [typesetting.Part("text", f"Exercise {number}"), typesetting.Part("text", prose(i)), typesetting.Part("column")]
+        parts += [
+            typesetting.Part("text", f"Exercise {number}"),
+            typesetting.Part("text", prose(i)),
+            typesetting.Part("column"),
+        ]
     typesetting.typeset(parts, tmp_path / "a.pdf", typesetting.Look(footer=False))
     (document,), left_out = extract(record_of(tmp_path / "a.pdf"))
     assert [f"Exercise {n}" in text_of(document) for n in (3, 5, 11, 12)] == [True] * 4 and not left_out
@@ -198,7 +201,9 @@ def test_a_picture_without_ocr_is_left_out_and_counted(picture: Path) -> None:
     assert [(each.reason, each.where) for each in left_out] == [("page without text", "file:both.pdf, page 2")]
     assert text_of(document) == f"1 Introduction\n\n{SCANNED}"
     kept, left_out = extract(record_of(picture / "scan.pdf"), ocr=False)
-    assert not kept and [(each.reason, each.detail) for each in left_out] == [("no text", "1 pages, 1 of them pictures")]
+    assert not kept and [(each.reason, each.detail) for each in left_out] == [
+        ("no text", "1 pages, 1 of them pictures")
+    ]
 
 
 @needs_tesseract
