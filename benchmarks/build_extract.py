@@ -1,8 +1,8 @@
 """How well, how fast and in how much memory does the step `extract` of `statllama data build` read PDFs?
 
 Papers are typeset from known text (`typeset.py`): one and two columns, headers, page numbers, hyphens, formulas, tables
-and footnotes, references with an appendix behind them, a page that is a picture. Each tool's text is compared with what is
-known. Beside ours: pdfminer.six's `extract_text`, with which synthetic-data-kit ingests PDFs; and pdfplumber's with
+and footnotes, references with an appendix behind them, a page that is a picture. Each tool's text is compared with what
+is known. Beside ours: pdfminer.six's `extract_text`, with which synthetic-data-kit ingests PDFs; and pdfplumber's with
 regular expressions after it, in the way of the paper's authors: hyphens joined, headings guessed by their pattern, all
 text after "References" cut.
 

@@ -17,6 +17,7 @@
     |   +-- IncomparableError (ValueError)    scores of different things; in `evaluation/scorecard.py`
     |   +-- GateBroken              a gate stops the run: a stage lost more than its recipe allows, or may have
     +-- JudgeError                  a judge of suspect rows that gives no answer; in `data/judging.py`
+    +-- ServerError                 a server that writes rows and gives no answer; in `data/build/server/client.py`
     +-- ExportError                 a release that cannot be made, or that does not behave like what was trained
     +-- ClusterGone                 a Ray cluster that ended under a run; in `runs/cluster/connection.py`
     +-- UnexpectedError             an exception in a worker that nobody foresaw; in `runs/cluster/slot.py`

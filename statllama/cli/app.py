@@ -29,9 +29,9 @@ COMMANDS: dict[str, dict[str, str]] = {
         "tokens": "tokens",
         **dict.fromkeys(("rm", "gc"), "house"),
     },
-    "data": dict.fromkeys(("check", "preview", "cache", "problems"), "data"),
+    "data": {**dict.fromkeys(("check", "preview", "cache", "problems"), "data"), "build": "build"},
 }
-GROUPS = {"data": "Check a recipe's data, and generate statistics problems."}
+GROUPS = {"data": "Check a recipe's data, make data out of papers, and generate statistics problems."}
 
 app = typer.Typer(
     name="statllama",

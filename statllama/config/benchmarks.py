@@ -284,14 +284,17 @@ def _data_file(path: Path, name: object) -> Path:
     return file
 
 
-def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> TaskFile:
+def with_data(
+    task: TaskFile, files: str | Mapping[str, str], root: Path, field: str = "evaluate.data", prompts: bool = True
+) -> TaskFile:
     """Return the task on local files in place of its own data: one file for the split that is scored, or files by
     split.
 
-    Splits without a file are gone. Raises BenchmarkError for a file that is not there or of another format, a split
+    Splits without a file are gone. `field`: where the user named the files. `prompts`: whether prompts are made,
+    whose examples need a file too. Raises BenchmarkError for a file that is not there or of another format, a split
     that the task does not have, and few-shot examples that would have no file.
     """
-    where = f"`evaluate.data.{task.name}`"
+    where = f"`{field}.{task.name}`"
     config = dict(task.config)
     scored = str(config.get("test_split") or config.get("validation_split"))
     named = {key: str(config[key]) for key in SPLITS if config.get(key)}
@@ -304,10 +307,10 @@ def with_data(task: TaskFile, files: str | Mapping[str, str], root: Path) -> Tas
     # lm-eval's own order, see its `fewshot_docs`.
     shots = next((named[key] for key in (SPLITS[3], *SPLITS[:2]) if key in named), scored)
     samples = (config.get("fewshot_config") or {}).get("samples")
-    if config.get("num_fewshot") and samples is None and shots not in given:
+    if prompts and config.get("num_fewshot") and samples is None and shots not in given:
         raise BenchmarkError(
             f"{where}: no file for {shots!r}, from which the {config['num_fewshot']} examples of each prompt are drawn",
-            remedy=f"write `data: {{{task.name}: {{{scored}: FILE, {shots}: FILE}}}}`",
+            remedy=f"write `{field.rpartition('.')[2]}: {{{task.name}: {{{scored}: FILE, {shots}: FILE}}}}`",
         )
     found = {split: _own_file(where, located(given[split], root)) for split in sorted(given)}
     formats = {DATA_SUFFIXES[file.suffix] for file in found.values()}

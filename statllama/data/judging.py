@@ -10,20 +10,15 @@ nothing.
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from statllama.errors import StatllamaError, UsageError
+from statllama.data.chat_server import SHOWN, Busy, ChatServer, NoChat, Refused
+from statllama.errors import StatllamaError
 from statllama.store.canonical import digest
 from statllama.store.memory import recall, remember
 
@@ -35,9 +30,6 @@ SECONDS = 120.0  # for one answer
 WAITS = (1.0, 3.0, 9.0)  # seconds before each further try of a server that is busy or away
 MOST_TOKENS = 2048  # a model that thinks first needs more than a word
 OPTIONAL = ("max_tokens", "temperature")  # fields that newer models of OpenAI's refuse
-BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
-SHOWN = 300  # characters of what a server said
-MOST_BYTES = 4 << 20  # of an answer: thoughts of `MOST_TOKENS` are far shorter
 PROMPT = """\
 You compare a question of a test with a passage of training data.
 
@@ -86,26 +78,8 @@ class Judge:
     @classmethod
     def at(cls, url: str, model: str) -> Judge:
         """Return the judge with the key of `KEY_VARIABLE`. UsageError for what is no address of a server."""
-        try:
-            parts = urllib.parse.urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            parts = urllib.parse.SplitResult("", "", "", "", "")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"--judge {url} is no address", remedy="give one such as --judge http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise UsageError(
-                "--judge has a name, password or query in its address, which would be shown and kept",
-                remedy=f"leave it out, and put a key into the environment variable {KEY_VARIABLE}",
-            )
-        path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
-        key = os.environ.get(KEY_VARIABLE, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise UsageError(
-                f"the key in {KEY_VARIABLE} has a character that no HTTP header may hold (it is not shown here)",
-                remedy=f"set {KEY_VARIABLE} to the key alone: one line of ASCII",
-            )
-        return cls(f"{parts.scheme}://{parts.netloc}{path}", model, key)
+        server = ChatServer.at(url, SECONDS, option="--judge", variable=KEY_VARIABLE)
+        return cls(server.url, model, server.key)
 
     def judge(self, question: str, passage: str, memory: Path | None = None) -> Judgement:
         """Return the answer, and keep it in `memory` (a workspace's, `Store.memory`) unless it is unclear.
@@ -113,7 +87,7 @@ class Judge:
         JudgeError when there is none after all tries.
         """
         prompt = PROMPT.format(question=question, passage=passage)
-        said = self._hidden(self._complete(prompt)).encode(errors="replace").decode()  # a lone surrogate is no text
+        said = self._complete(prompt)
         judgement = Judgement(answer_of(said), said[:SHOWN])
         if judgement.answer != "unclear":
             remember(memory, self._name(prompt), judgement.answer)
@@ -137,100 +111,31 @@ class Judge:
         waits = WAITS if self.waits is None else self.waits
         for wait in waits:
             try:
-                return self._content(self._post(body))
-            except _TryAgain:
+                return self._said(body)
+            except Busy:
                 time.sleep(wait)
         try:
-            return self._content(self._post(body))
-        except _TryAgain as error:
+            return self._said(body)
+        except Busy as error:
             raise JudgeError(f"the judge at {self.url} gives no answer ({len(waits) + 1} tries): {error}") from None
 
-    def _post(self, body: Any) -> Any:
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
-        request = urllib.request.Request(f"{self.url}/chat/completions", json.dumps(body).encode(), headers)
-        local = urllib.parse.urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
-        proxies = urllib.request.ProxyHandler({} if local else None)
+    def _said(self, body: Mapping[str, Any]) -> str:
+        """Return what the model said, none of it where it only thought. Busy when the server is."""
+        server = ChatServer(self.url, self.key, self.seconds)
         try:
-            with urllib.request.build_opener(_NoRedirect, proxies).open(request, timeout=self.seconds) as answer:
-                return self._parsed(self._read(answer))
-        except urllib.error.HTTPError as error:
-            said = f"HTTP {error.code}: {self._shown(_what_came(error))}"
-            if error.code in BUSY:
-                raise _TryAgain(said) from None
-            if error.code == 400 and (refused := [name for name in OPTIONAL if name in body and name in said]):
-                return self._post({name: value for name, value in body.items() if name not in refused})
+            return server.hidden(str(server.first_choice(server.post(body))["message"].get("content") or ""))
+        except Refused as error:
+            if error.code == 400 and (refused := [name for name in OPTIONAL if name in body and name in str(error)]):
+                return self._said({name: value for name, value in body.items() if name not in refused})
             raise JudgeError(
-                f"the judge at {self.url} refuses: {said}",
+                f"the judge at {self.url} refuses: {error}",
                 remedy=f"check --judge, --judge-model {self.model} and, for 401 or 403, {KEY_VARIABLE}",
             ) from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise _TryAgain(self._shown(f"{reason}".encode()) or type(error).__name__) from None
-
-    def _read(self, answer: Any) -> bytes:
-        """Return an answer's body. _TryAgain when it comes too slowly, JudgeError when it has no end."""
-        end, found = time.monotonic() + self.seconds, bytearray()
-        while piece := answer.read1(1 << 16):
-            found += piece
-            if len(found) > MOST_BYTES:
-                raise JudgeError(
-                    f"the judge at {self.url} answers with more than {MOST_BYTES >> 20} MiB",
-                    remedy="give the address of an OpenAI-compatible API, such as --judge http://localhost:8000/v1",
-                )
-            if time.monotonic() > end:
-                raise _TryAgain(f"no whole answer within {self.seconds:.0f} s")
-        if answer.length:
-            raise _TryAgain(f"the connection broke off with {answer.length:,} bytes to come")
-        return bytes(found)
-
-    def _parsed(self, said: bytes) -> Any:
-        try:
-            return json.loads(said)
-        except (ValueError, RecursionError):
+        except NoChat as error:
             raise JudgeError(
-                f"the judge at {self.url} answers with no JSON: {self._shown(said)}",
+                f"the judge at {self.url} {error}",
                 remedy="give the address of an OpenAI-compatible API, such as --judge http://localhost:8000/v1",
             ) from None
-
-    def _content(self, answer: Any) -> str:
-        """Return what the model said; none of it where it only thought."""
-        try:
-            return str(answer["choices"][0]["message"].get("content") or "")
-        except (KeyError, IndexError, TypeError, AttributeError):
-            raise JudgeError(
-                f"the judge at {self.url} gives no chat completion: {self._shown(json.dumps(answer).encode())}",
-                remedy="give the address of an OpenAI-compatible API, such as --judge http://localhost:8000/v1",
-            ) from None
-
-    def _shown(self, said: bytes) -> str:
-        """Return the beginning of what a server said, on one line, without the key."""
-        return self._hidden(" ".join(said.decode(errors="replace").split()))[:SHOWN]
-
-    def _hidden(self, said: str) -> str:
-        """Return a text without the key."""
-        return said.replace(self.key, "***") if self.key else said
-
-
-def _what_came(error: urllib.error.HTTPError) -> bytes:
-    """Return the beginning of the body of a refusal, as far as it came."""
-    try:
-        with error:
-            return error.read(1 << 16)
-    except http.client.IncompleteRead as broken:
-        return broken.partial
-    except (OSError, http.client.HTTPException):
-        return b""
-
-
-class _TryAgain(Exception):
-    """A server that is busy or away."""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the key would go to another server, and the question get lost."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse."""
 
 
 def answer_of(said: str) -> Answer:

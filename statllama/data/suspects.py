@@ -106,6 +106,21 @@ class Resembling:
 
     def add(self, rows: Sequence[tuple[str, str]], split: Sequence[Sequence[str]]) -> None:
         """Take rows: (where, `plain` text) of each, and the words of the texts."""
+        for _, i, suspect in self._nearest(rows, split):
+            self._groups.setdefault(i, _Group()).add(suspect)
+
+    def nearest(
+        self, rows: Sequence[tuple[str, str]], split: Sequence[Sequence[str]]
+    ) -> list[tuple[int, Question, Suspect]]:
+        """Return (row from 0, question, suspect) of each row that resembles a question, the one that it resembles most.
+
+        Takes what `add` takes, and collects nothing.
+        """
+        return [(row, self.questions[i], suspect) for row, i, suspect in self._nearest(rows, split)]
+
+    def _nearest(
+        self, rows: Sequence[tuple[str, str]], split: Sequence[Sequence[str]]
+    ) -> Iterator[tuple[int, int, Suspect]]:
         if not rows:  # of a batch whose rows are all copies
             return
         best: dict[int, tuple[float, int, int, int]] = {}
@@ -118,8 +133,7 @@ class Resembling:
                     best[row] = (similarity, i, start + first, start + last)
         for row, (similarity, i, first, last) in sorted(best.items()):
             where, text = rows[row]
-            suspect = Suspect(where, round(similarity, 3), _passage(text, first, last))
-            self._groups.setdefault(i, _Group()).add(suspect)
+            yield row, i, Suspect(where, round(similarity, 3), _passage(text, first, last))
 
     def resembled(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 
 LONGEST = 200
 """Characters of the longest heading. What is longer is a paragraph, whose kind is `other`."""
@@ -29,23 +30,26 @@ _WHOLE = {
     "acknowledgements": "thanks|grants|disclosures|disclosure|declarations|contributors|orcid",
 }
 _START = {
-    "background": "related work|related works|prior work|previous work|existing work|existing methods|literature review|"
-    "review of literature|review of the literature|state of the art|problem statement|problem formulation|problem set|"
+    "background": "related work|related works|prior work|previous work|existing work|existing methods|"
+    "literature review|review of literature|review of the literature|state of the art|problem statement|"
+    "problem formulation|problem set|"
     "notation and|notations and|preliminaries|theoretical background|theoretical framework",
     "methods": "materials and method|material and method|statistical analysis|statistical analyses|experimental setup|"
     "experimental set up|experimental design|study design|simulation setup|simulation design|data and|model and|"
     "model specification|sample size|data preparation|data preprocessing",
     "results": "real data|real world data|numerical stud|numerical experiment|numerical result|numerical example|"
-    "numerical illustration|empirical stud|empirical result|empirical analys|empirical application|empirical evaluation|"
-    "empirical illustration|monte carlo stud|monte carlo experiment|experiments|experimental results|data example|"
+    "numerical illustration|empirical stud|empirical result|empirical analys|empirical application|"
+    "empirical evaluation|empirical illustration|monte carlo stud|monte carlo experiment|experiments|"
+    "experimental results|data example|"
     "data application|illustrative example|motivating application|ablation stud",
     "discussion": "strengths and limitations|threats to validity",
     "conclusion": "future work|future research|future directions|closing remarks|final remarks|final thoughts|summary",
     "references": "references|bibliography|literature cited",
     "appendix": "appendix|appendices|annex|supporting information|supplementary|supplemental|online supplement|"
     "electronic supplementary|web appendix|online appendix",
-    "acknowledgements": "conflict of interest|conflicts of interest|competing interest|declaration of|author contribution|"
-    "authors contribution|data availability|data and code availability|code availability|availability of|"
+    "acknowledgements": "conflict of interest|conflicts of interest|competing interest|declaration of|"
+    "author contribution|authors contribution|data availability|data and code availability|code availability|"
+    "availability of|"
     "ethics approval|ethics statement|ethical approval|disclosure statement|about the author|credit author|"
     "open access|informed consent|consent for publication|consent to",
 }
@@ -63,10 +67,11 @@ _HEAD = {
     "acknowledgements": "acknowledgement|acknowledgements|acknowledgment|acknowledgments|funding",
 }
 """A word that names the kind as the last noun of what the heading is about: `Simulation results` are results."""
-_LETTERED = frozenset(
-    "proof proofs derivation derivations lemmas additional auxiliary omitted supplementary further extra more details "
-    "implementation hyperparameters hyperparameter tables figures code datasets dataset prompts glossary".split()
+_LETTERED_WORDS = (
+    "proof|proofs|derivation|derivations|lemmas|additional|auxiliary|omitted|supplementary|further|extra|more|details|"
+    "implementation|hyperparameters|hyperparameter|tables|figures|code|datasets|dataset|prompts|glossary"
 )
+_LETTERED = frozenset(_LETTERED_WORDS.split("|"))
 """Words that make a heading with a letter an appendix: `B Further tables`."""
 _NEVER_AFTER_ARTICLE = _LETTERED - {"further", "hyperparameter", "dataset", "more", "supplementary"}
 
@@ -106,6 +111,26 @@ def kind_of_heading(text: str) -> str:
     if joined != title and (kind := _by_number(joined)) != "other":
         return kind
     return _by_number(title)
+
+
+def kinds_in_order(headings: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """Yield the kind of each section of a document, given (level, heading) in reading order.
+
+    A heading that says nothing has the kind of the chapter that it is in, and whatever is below an appendix is part of
+    it.
+
+    >>> list(kinds_in_order([(1, "Methods"), (2, "Notation of trees"), (1, "Appendix"), (2, "Results")]))
+    ['methods', 'methods', 'appendix', 'appendix']
+    """
+    above: list[tuple[int, str]] = []
+    for level, heading in headings:
+        while above and above[-1][0] >= level:
+            above.pop()
+        kind, outer = kind_of_heading(heading), above[-1][1] if above else "other"
+        if kind == "other" or outer == "appendix":
+            kind = outer
+        above.append((level, kind))
+        yield kind
 
 
 def _by_number(title: str) -> str:

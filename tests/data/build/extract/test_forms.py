@@ -219,7 +219,10 @@ def test_latex_comments() -> None:
     assert without_comments("a % b\n  c\\%d \\\\% e\nf \\verb|%| g % \\verb|x|\nh") == "a c\\%d \\\\f \\verb|%| g h"
 
 
-TXT = "A Title\n=======\n\nFirst line\nsecond line.\n\n1 Introduction\n\nText.\r\n\r\n1.2 Data\n\n12 Apples were eaten.\n\nReferences\n\nA, B."
+TXT = (
+    "A Title\n=======\n\nFirst line\nsecond line.\n\n1 Introduction\n\nText.\r\n\r\n1.2 Data\n\n"
+    "12 Apples were eaten.\n\nReferences\n\nA, B."
+)
 
 
 def test_text(write: Write) -> None:
@@ -305,7 +308,8 @@ DOCX = {
     )
     + "".join(f'<w:num w:numId="{k}"><w:abstractNumId w:val="{k + 6}"/></w:num>' for k in (1, 2))
     + "</w:numbering>",
-    "word/footnotes.xml": f'<w:footnotes xmlns:w="{W}"><w:footnote w:id="2">{p(r("A note."))}</w:footnote></w:footnotes>',
+    "word/footnotes.xml": f'<w:footnotes xmlns:w="{W}"><w:footnote w:id="2">'
+    f"{p(r('A note.'))}</w:footnote></w:footnotes>",
 }
 
 
@@ -346,7 +350,7 @@ def test_sections_inherit_what_their_headings_do_not_say() -> None:
             (1, "B Zebras"),
             (0, "f"),
             (2, "Zebras"),
-        )  # fmt: skip
+        )
     )
     kinds = ["methods", "methods", "results", "other", "references", "appendix", "appendix"]
     assert [section["kind"] for section in found] == kinds

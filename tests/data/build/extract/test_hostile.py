@@ -151,9 +151,9 @@ def test_a_file_that_takes_too_long(write: Write) -> None:
 
 
 def test_a_file_that_needs_too_much_memory(write: Write) -> None:
-    with Reader(60, Options(memory=256)) as reader:
-        with pytest.raises(Unreadable, match="needed more than 256 MiB"):
-            reader.read(write("a.html", "<p>" + "<b>x</b>" * 700_000), "html")
+    with Reader(60, Options(memory=144)) as reader:
+        with pytest.raises(Unreadable, match="needed more than 144 MiB"):
+            reader.read(write("a.html", "<p>" + "<b>x</b>" * 300_000), "html")
         assert reader.read(write("b.txt", "Words."), "txt").blocks[0].text == "Words."
 
 

@@ -14,6 +14,7 @@ from statllama.data.build.extract.characters import plain
 from statllama.data.build.extract.hyphens import joined, words_of
 from statllama.data.build.extract.layout.columns import Column
 from statllama.data.build.extract.layout.styles import (
+    BIGGER,
     CAPTION,
     LONGEST,
     Body,
@@ -165,10 +166,9 @@ def _with_second_lines(column: Sequence[Placed], kinds: Sequence[str], body: Bod
     result = list[str]()
     for i, kind in enumerate(kinds):
         after_heading = kind == "text" and i > 0 and result[i - 1] == "heading"
-        if after_heading and (look := look_of(column[i])) == look_of(column[i - 1]):
-            if (look.bold and not body.bold) or look.size >= 1.09 * body.size:
-                kind = "heading"
-        result.append(kind)
+        look = look_of(column[i])
+        apart = (look.bold and not body.bold) or look.size >= BIGGER * body.size
+        result.append("heading" if after_heading and apart and look == look_of(column[i - 1]) else kind)
     return result
 
 

@@ -1,0 +1,103 @@
+"""The commands `data build` and `data review`: from papers to rows, and a person's look at them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from statllama.cli.options import (
+    WORKSPACE,
+    AddressOption,
+    ExecutorOption,
+    WaitOption,
+    WorkersOption,
+    WorkspaceOption,
+)
+from statllama.errors import UsageError
+
+if TYPE_CHECKING:
+    from statllama.data.build.chain import Executor
+
+FileArg = Annotated[str, typer.Argument(metavar="FILE", help="The build's YAML, such as papers.data.yaml.")]
+
+
+def build(
+    file: FileArg,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Folder for the parts. Default: papers.built, beside the file."),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="URL",
+            help="Address of the model that writes, such as http://localhost:8080/v1. Its key, if it needs one: the "
+            "environment variable STATLLAMA_SERVER_KEY.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Start though the estimate is above the budget; it stops at the budget.")
+    ] = False,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="STEP", help="Stop after this step, and write no parts.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the steps, which have results, and what writing would use.")
+    ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Processes that read and clean at the same time.")
+    ] = 1,
+    workspace: WorkspaceOption = WORKSPACE,
+    wait: WaitOption = True,
+    executor: ExecutorOption = None,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Make training data out of papers: collect, extract, clean, write, check.
+
+    What is done is kept in the workspace, so a stopped build goes on when you repeat the command, and one that is
+    changed makes again only what depends on the change. Rows that are left out are counted by reason and kept for
+    `data review`. A recipe reads the parts: `{built: papers.data.yaml, part: NAME}`.
+    """
+    from statllama.cli.console.build import print_built, print_plan, watched
+    from statllama.data.build.build import Asked, plan, run
+    from statllama.data.build.spec import load_build
+    from statllama.runs.signals import StopSignal
+    from statllama.store import Store
+    from statllama.store.leases import working
+
+    loaded, store = load_build(file), Store(workspace)
+    asked = Asked(server, yes)
+    if dry_run:
+        print_plan(loaded, plan(loaded, store, asked), store)
+        return
+    with StopSignal() as stop, ExitStack() as opened:
+        chosen = opened.enter_context(_executor(executor, address, workers, jobs))
+        opened.enter_context(working(store))
+        watcher = opened.enter_context(watched(stop.obey))
+        opened.enter_context(stop.deferred())
+        made = run(loaded, store, chosen, watcher, asked=asked, out=out, until=until, wait=wait)
+    print_built(loaded, made, file)
+
+
+def _executor(
+    name: str | None, address: str | None, workers: int | None, jobs: int
+) -> AbstractContextManager[Executor]:
+    """Return what makes blocks: this process, some processes, or Ray."""
+    from statllama.data.build.chain import Here
+
+    on_ray = name == "ray" or address is not None or workers is not None
+    if name == "local" and (address is not None or workers is not None):
+        raise UsageError("--executor local takes no --address and no --workers: these are of Ray")
+    if on_ray and jobs > 1:
+        raise UsageError("--jobs is of this machine, and Ray is asked for", remedy="use --workers N")
+    if not on_ray:
+        here: Any = Here(jobs)
+        return here
+    from statllama.runs.cluster.blocks import ray_blocks
+
+    return ray_blocks(address, workers, cores=2)

@@ -1,0 +1,273 @@
+"""A whole build: its steps with their keys, run one after the other, and its parts.
+
+What a step takes is what the steps before it keep: `extract` takes what was found, `clean` takes documents and the rows
+that were collected, `write` takes cleaned documents, `check` takes written rows. So a build that is changed somewhere
+makes again only what depends on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from statllama.config.built import built_folder, settings_digest
+from statllama.data.build.asks import asks_of
+from statllama.data.build.blocks import Tally, records_of
+from statllama.data.build.chain import Executor, Step, Watcher, key_of, run_step
+from statllama.data.build.check import step as checks
+from statllama.data.build.clean import steps as cleaning
+from statllama.data.build.collect import steps_of
+from statllama.data.build.extract.step import Extract
+from statllama.data.build.graded import graded
+from statllama.data.build.parts import document_row, is_current, part_row, require_ours, sweep, write_parts
+from statllama.data.build.records import Json
+from statllama.data.build.spec import DOCUMENTS, Build, MixSpec
+from statllama.data.build.write.step import Writer, writers
+from statllama.errors import UsageError, near
+from statllama.store import Entry, Store
+from statllama.store.canonical import digest
+
+RESPONSES = "responses.sqlite"
+"""File of the workspace that keeps what models said."""
+PARTS = 1
+"""Raised when the same steps would make other parts."""
+Takes = Callable[[Json], bool]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step of a build."""
+
+    step: Step
+    key: str
+    inputs: tuple[str, ...]
+    """Names of the steps whose records it takes."""
+    takes: Takes
+    """Which of them."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return self.step.name
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command says of models that are asked."""
+
+    server: str | None = None
+    """Another address of the server."""
+    accepted: bool = False
+    """Whether to start though the estimate is above the budget."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished build."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    """What `build.json` says."""
+
+
+def is_row(record: Json) -> bool:
+    """Return whether a record is a row."""
+    return "part" in record
+
+
+def is_document(record: Json) -> bool:
+    """Return whether a record is a document, or what one is made of."""
+    return "part" not in record
+
+
+def anything(record: Json) -> bool:
+    """Return True."""
+    return True
+
+
+def plan(
+    build: Build, store: Store, asked: Asked | None = None, stop: Callable[[], None] | None = None
+) -> tuple[Planned, ...]:
+    """Return the steps in order, with their keys. Reads the files that keys depend on, and asks nobody.
+
+    UsageError, DataError or NotFoundError for what a step cannot do.
+    """
+    asked = asked or Asked()
+    found: list[Planned] = []
+
+    def add(step: Step, inputs: Sequence[str], takes: Takes = anything) -> str:
+        keys = {each.name: each.key for each in found}
+        found.append(Planned(step, key_of(step, [keys[name] for name in inputs]), tuple(inputs), takes))
+        return step.name
+
+    collected = []
+    for number, spec in enumerate(build.collectors, start=1):
+        last: tuple[str, ...] = ()
+        for step in steps_of(spec, build.root, f"collect:{number}:{spec.type}"):
+            last = (add(step, last),)
+        collected += last
+    extracted = add(Extract(build.spec.extract), collected, is_document)
+    before, takes = (extracted, *collected), anything
+    for step in cleaning.steps(build.spec.clean, build.root):
+        # The first takes documents as they were extracted, and of what was collected the rows alone.
+        before, takes = (add(step, before, takes),), anything
+    cleaned = before
+    written = [add(writer, cleaned, is_document) for writer in _writers(build, store, asked, stop)]
+    if build.check is not None:
+        servers = asks_of(build, store.root / RESPONSES, asked.server, stop)
+        for step in checks.steps(build.check, servers, build.root):
+            written = [add(step, written)]
+    return tuple(found)
+
+
+def _writers(build: Build, store: Store, asked: Asked, stop: Callable[[], None] | None) -> list[Writer]:
+    if build.spec.write is None:
+        return []
+    return writers(
+        build.spec.write,
+        build.root,
+        store.root / RESPONSES,
+        server=asked.server,
+        account=build.spec.name,
+        accepted=asked.accepted,
+        stop=stop,
+    )
+
+
+def inputs_of(planned: Planned, entries: Mapping[str, Entry]) -> Callable[[], Iterator[Json]]:
+    """Return the records that a step takes, as often as asked. `entries`: results of the steps before."""
+
+    def records() -> Iterator[Json]:
+        for name in planned.inputs:
+            for record in records_of(entries[name]):
+                # What was collected reaches `clean` beside what was extracted from it: there it is rows alone.
+                if planned.takes(record) and (is_row(record) or not _beside_extracted(planned, name)):
+                    yield record
+
+    return records
+
+
+def _beside_extracted(planned: Planned, name: str) -> bool:
+    return planned.inputs[0] == Extract.name and name != Extract.name
+
+
+def run(
+    build: Build,
+    store: Store,
+    executor: Executor,
+    watcher: Watcher,
+    *,
+    asked: Asked | None = None,
+    out: Path | None = None,
+    until: str | None = None,
+    wait: bool = True,
+) -> Made | None:
+    """Run all steps that have no result yet, and write the parts; None where it ends at the step `until`.
+
+    `out`: folder for the parts; None: beside the build's file. Errors: those of the steps, and of `plan`.
+    """
+    planned = plan(build, store, asked, watcher.stop)
+    names = [each.name for each in planned]
+    if until is not None and until not in names:
+        raise UsageError(f"--until {until}: no step {until!r}; {near(until, names)}")
+    target = Path(built_folder(str(build.file))) if out is None else out
+    sweep(target)
+    require_ours(target)
+    entries: dict[str, Entry] = {}
+    for each in planned:
+        inputs, total = inputs_of(each, entries), _total(each, entries)
+        entries[each.name] = run_step(
+            each.step, each.key, inputs, store, executor, watcher, total=total, wait=wait
+        )
+        watcher.finished(each.name, Tally.of_json(entries[each.name].manifest))
+        if each.name == until:
+            return None
+    return _parts(build, planned, entries, target)
+
+
+def _total(planned: Planned, entries: Mapping[str, Entry]) -> int | None:
+    """Return how many records a step takes, where that is known without reading them."""
+    if not planned.inputs or planned.takes is not anything or planned.inputs[0] == Extract.name:
+        return None
+    return sum(entries[name].manifest["kept"] for name in planned.inputs)
+
+
+# ------------------------------------------------------------------ the parts
+
+
+def _parts(build: Build, planned: Sequence[Planned], entries: Mapping[str, Entry], target: Path) -> Made:
+    keys = {each.name: each.key for each in planned}
+    settings = settings_digest(build.data)
+    record = {
+        "build": digest({"parts": PARTS, "settings": settings, "keys": keys}),
+        "name": build.spec.name,
+        "settings": settings,
+        "steps": [
+            {"name": name, "key": keys[name], **Tally.of_json(entry.manifest).as_json()}
+            for name, entry in entries.items()
+        ],
+    }
+    known = is_current(target, record["build"])
+    if known is not None:
+        return Made(target, known)
+    rows = Rows(build, planned, entries)
+    return Made(target, write_parts(target, {name: rows.of(name) for name in build.parts}, record))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a build's parts, read from the results of its last steps."""
+
+    build: Build
+    planned: Sequence[Planned]
+    entries: Mapping[str, Entry]
+
+    def of(self, part: str) -> Iterator[Json]:
+        """Yield the rows of a part as a recipe reads them, one at a time."""
+        if part in self.build.spec.mix:
+            return self._mixed(self.build.spec.mix[part])
+        if part == DOCUMENTS:
+            return (document_row(document) for document in self._cleaned() if is_document(document))
+        return (part_row(row) for row in self._rows(part))
+
+    def _mixed(self, mix: MixSpec) -> Iterator[Json]:
+        if DOCUMENTS in mix.of:
+            found: Callable[[], Iterable[Json]] = lambda: self.of(DOCUMENTS)  # noqa: E731
+        else:
+            found = lambda: (part_row(row) for row in self._chosen(mix))  # noqa: E731
+        if mix.limit is None:
+            return iter(found())
+        return evenly(found, mix.limit)
+
+    def _chosen(self, mix: MixSpec) -> Iterator[Json]:
+        rows = chain.from_iterable(map(self._rows, mix.of))
+        if mix.only == "all":
+            return rows
+        return (good for row in rows if (good := graded(row)) is not None)
+
+    def _rows(self, part: str) -> Iterator[Json]:
+        return (row for row in chain(self._cleaned(), self._written()) if is_row(row) and row["part"] == part)
+
+    def _cleaned(self) -> Iterator[Json]:
+        last = [each.name for each in self.planned if each.name == Extract.name or each.name.startswith("clean")][-1]
+        return records_of(self.entries[last])
+
+    def _written(self) -> Iterator[Json]:
+        checked = [each.name for each in self.planned if each.name.startswith("check:")]
+        names = checked[-1:] or [each.name for each in self.planned if each.name.startswith("write:")]
+        return chain.from_iterable(records_of(self.entries[name]) for name in names)
+
+
+def evenly(rows: Callable[[], Iterable[Json]], limit: int) -> Iterator[Json]:
+    """Yield at most `limit` rows, spread evenly over all. `rows` is called twice: to count, and to choose.
+
+    >>> list(evenly(lambda: iter("abcdef"), 3))
+    ['a', 'c', 'e']
+    """
+    count = sum(1 for _ in rows())
+    for number, row in enumerate(rows()):
+        if count <= limit or (number * limit) % count < limit:
+            yield row

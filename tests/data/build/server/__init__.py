@@ -1,0 +1,1 @@
+"""Asking a server: a real one on this machine that speaks the API."""
