@@ -166,7 +166,7 @@ def compared(paper: Paper, read: Read) -> dict[str, float]:
     """Error rates, order, headings and what was lost, of one tool on one paper."""
     headings = [normal(heading) for heading in read[1]]
     note = normal(NOTE)  # may stand at the foot of its page or at the end of its section: its place is not compared
-    text, known = (shown.replace(note, " ") for shown in (normal(read[0]), normal(" ".join(paper.blocks))))
+    text, known = (normal(normal(shown).replace(note, " ")) for shown in (read[0], " ".join(paper.blocks)))
     wanted = {normal(heading) for heading in paper.headings}
     words = known.split()
     places = [
