@@ -1,8 +1,8 @@
 """How well, how fast and in how much memory does the step `extract` of `statllama data build` read PDFs?
 
 Papers are typeset from known text (`typeset.py`): one and two columns, headers, page numbers, hyphens, formulas, tables
-and footnotes, references with an appendix behind them, a page that is a picture. Each tool's text is compared with what is
-known. Beside ours: pdfminer.six's `extract_text`, with which synthetic-data-kit ingests PDFs; and pdfplumber's with
+and footnotes, references with an appendix behind them, a page that is a picture. Each tool's text is compared with what
+is known. Beside ours: pdfminer.six's `extract_text`, with which synthetic-data-kit ingests PDFs; and pdfplumber's with
 regular expressions after it, in the way of the paper's authors: hyphens joined, headings guessed by their pattern, all
 text after "References" cut.
 
@@ -166,7 +166,7 @@ def compared(paper: Paper, read: Read) -> dict[str, float]:
     """Error rates, order, headings and what was lost, of one tool on one paper."""
     headings = [normal(heading) for heading in read[1]]
     note = normal(NOTE)  # may stand at the foot of its page or at the end of its section: its place is not compared
-    text, known = (shown.replace(note, " ") for shown in (normal(read[0]), normal(" ".join(paper.blocks))))
+    text, known = (normal(normal(shown).replace(note, " ")) for shown in (read[0], " ".join(paper.blocks)))
     wanted = {normal(heading) for heading in paper.headings}
     words = known.split()
     places = [

@@ -2,8 +2,8 @@
 
 Takes a line of JSON a file on its standard input, {path, form, seconds, options}, and answers each with a line: either
 {title, blocks, about, left_out} or {reason, detail}; `spent` with it says that a file has needed so much memory that
-the next one wants a new process. Its memory is limited for good, its time for each file; it loads
-nothing that it does not need. Whatever a library prints goes to standard error.
+the next one wants a new process. Its memory is limited for good, its time for each file; it loads nothing that it does
+not need. Whatever a library prints goes to standard error.
 """
 
 from __future__ import annotations

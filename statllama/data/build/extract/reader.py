@@ -47,7 +47,7 @@ class Reader:
 
     def read(self, path: Path, form: str) -> Extracted:
         """Return what a file says. Unreadable when it has no text, or more than the limits allow."""
-        if self._process is None or self._read >= FILES_EACH:
+        if self._process is None or self._process.poll() is not None or self._read >= FILES_EACH:
             self._stop()
             self._process = self._started()
         limit = self.seconds + (_START if self._read == 0 else 0.0)
@@ -85,7 +85,7 @@ class Reader:
                 ready = selector.select(max(0.0, deadline - time.monotonic()))
                 if not ready:
                     self._stop()
-                    raise Unreadable(f"took longer than {self.seconds:g} s")
+                    raise self._too_slow()
                 for key, _ in ready:
                     data = os.read(key.fd, 1 << 16)
                     if key.fileobj is process.stderr:
@@ -107,14 +107,21 @@ class Reader:
         self._stop()
         if any(words in told for words in _NO_MEMORY):
             return self._too_large()
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        lines = told.decode("utf-8", "replace").strip().splitlines()
-        if code > 0 and lines:
+        if code == -signal.SIGALRM:
+            return self._too_slow()
+        if code == -signal.SIGKILL:  # by the kernel or a person: no fault of the file's that stays
             raise DataError(
-                f"the process that reads files ended by itself ({name}): {lines[-1]}",
-                remedy="run `statllama doctor`",
+                "the process that reads files was killed, perhaps for want of memory",
+                remedy="the same command goes on there; lower `memory`, or use fewer processes",
             )
+        if code >= 0:
+            lines = told.decode("utf-8", "replace").strip().splitlines() or [f"exit code {code}"]
+            raise DataError(f"the process that reads files has ended: {lines[-1]}", remedy="run `statllama doctor`")
+        name = signal.Signals(-code).name
         return Unreadable(DAMAGED, f"the library that reads it crashed ({name}), perhaps for want of memory")
+
+    def _too_slow(self) -> Unreadable:
+        return Unreadable(f"took longer than {self.seconds:g} s")
 
     def _too_large(self) -> Unreadable:
         return Unreadable(f"needed more than {self.options.memory:,} MiB")

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from statllama.config.keyed import keyed
 from statllama.data.build.extract.forms import form_module, form_names
@@ -111,7 +111,7 @@ def _passed_on(record: Json) -> Iterator[Outcome]:
     for given in record["sections"]:
         kind = given.get("kind") or "other"
         kind = kind_of_heading(given["heading"]) if kind == "other" else kind
-        sections.append({**given, "kind": kind})
+        sections.append(cast(Section, {**given, "kind": kind}))
     document = _document(record, sections, "")
     yield Kept(document) if document is not None else LeftOut(NO_TEXT, record["id"])
 

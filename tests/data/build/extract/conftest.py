@@ -20,7 +20,7 @@ Outcomes = tuple[list[Json], list[LeftOut]]
 
 
 @pytest.fixture(scope="session")
-def typesetting() -> Iterator[Any]:
+def typesetting() -> Any:
     """The module `benchmarks/typeset.py`."""
     pytest.importorskip("reportlab")
     sys.path.insert(0, str(REPO / "benchmarks"))
@@ -28,7 +28,7 @@ def typesetting() -> Iterator[Any]:
         import typeset
     finally:
         sys.path.remove(str(REPO / "benchmarks"))
-    yield typeset
+    return typeset
 
 
 @pytest.fixture(scope="module")

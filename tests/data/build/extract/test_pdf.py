@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from statllama.data.build.extract.reader import Reader
 from statllama.data.build.records import text_of
 from tests.data.build.extract.conftest import extract, record_of
 
-WORDS = (
-    "the a of and sample estimate variance population distribution regression interval hypothesis significant "
-    "probability observation experiment randomised coefficient independence parameter asymptotic inference model data "
-    "well-known two-sided Kullback-Leibler"
-).split()
+VOCABULARY = """
+the a of and sample estimate variance population distribution regression interval hypothesis significant probability
+observation experiment randomised coefficient independence parameter asymptotic inference model data well-known
+two-sided Kullback-Leibler
+"""
+WORDS = VOCABULARY.split()
 HEADER = "Ann Author: A paper of known words"
 
 
@@ -95,7 +97,7 @@ def test_sections_have_kinds_levels_and_pages(made: Any) -> None:
     ]
     pages = [s["pages"] for s in document["sections"]]
     assert pages[0] == [1, 1] and pages[-1][1] == document["extraction"]["pages"] > 1
-    assert all(a[1] <= b[0] or a[1] == b[0] for a, b in zip(pages, pages[1:], strict=False))
+    assert all(a[1] <= b[0] or a[1] == b[0] for a, b in pairwise(pages))
     assert document["origin"]["title"] == "Estimation of Known Quantities"
 
 

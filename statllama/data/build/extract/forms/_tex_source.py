@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 LARGEST_GROWTH = 20
@@ -26,7 +26,7 @@ _NAME = re.compile(r"\\([A-Za-z]+)")
 class Macro(NamedTuple):
     """What stands for a name."""
 
-    count: int
+    arguments: int
     default: str | None
     """Of the first argument, which is optional then."""
     body: str
@@ -107,9 +107,7 @@ def _expanded_once(text: str, macros: Mapping[str, Macro], most: int) -> str:
         if match.start() < at or macro is None or re.search(rf"\\{match[1]}(?![A-Za-z])", macro.body):
             continue
         arguments, end = _arguments(text, match.end(), macro)
-        body = _MARK.sub(
-            lambda mark, given=arguments: given[int(mark[1]) - 1] if int(mark[1]) <= len(given) else "", macro.body
-        )
+        body = _filled(macro.body, arguments)
         after = text[end : end + 1]
         space = " " if after.isalpha() and re.search(r"\\[A-Za-z]+$", body) else ""
         parts += [text[at : match.start()], body, space]
@@ -118,6 +116,16 @@ def _expanded_once(text: str, macros: Mapping[str, Macro], most: int) -> str:
         if size > most:
             break
     return "".join([*parts, text[at:]])
+
+
+def _filled(body: str, arguments: Sequence[str]) -> str:
+    """Return a macro's body with arguments in place of `#1`, `#2`."""
+
+    def argument(mark: re.Match[str]) -> str:
+        number = int(mark[1])
+        return arguments[number - 1] if number <= len(arguments) else ""
+
+    return _MARK.sub(argument, body)
 
 
 def _arguments(text: str, at: int, macro: Macro) -> tuple[list[str], int]:
@@ -131,7 +139,7 @@ def _arguments(text: str, at: int, macro: Macro) -> tuple[list[str], int]:
             arguments.append(text[start + 1 : end - 1])
         else:
             arguments.append(macro.default)
-    while len(arguments) < macro.count:
+    while len(arguments) < macro.arguments:
         start = _skipped(text, end)
         if text[start : start + 1] == "{":
             end = group_end(text, start)

@@ -63,6 +63,17 @@ def read(path: Path, options: Options) -> Extracted:
     return Extracted(blocks, _title(tree), {"tool": f"lxml {version('lxml')}"})
 
 
+def fragment_blocks(source: str) -> list[Block]:
+    """Return the blocks of HTML that stands within another text."""
+    from lxml import html
+
+    if not re.sub(r"<!--.*?-->|</?[a-zA-Z][^>]*>", "", source, flags=re.DOTALL).strip():
+        return []
+    writer = _Writer()
+    writer.walk(html.fragment_fromstring(source, create_parent="div"))
+    return [block for block in writer.blocks() if block.text.strip()]
+
+
 def _article(tree: Any) -> Any:
     """Return the element of the article: the only `main` or `article` with most of the text, else the body."""
     body = tree.find("body") if tree.find("body") is not None else tree

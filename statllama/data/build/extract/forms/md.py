@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from statllama.data.build.extract.forms import txt
+from statllama.data.build.extract.forms import html, txt
 from statllama.data.build.extract.options import Options
 from statllama.data.build.extract.outline import Block, Extracted
 from statllama.data.build.extract.unreadable import NO_TEXT, Unreadable
@@ -16,7 +16,7 @@ from statllama.data.build.extract.unreadable import NO_TEXT, Unreadable
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-VERSIONS = ("markdown-it-py",)
+VERSIONS = ("markdown-it-py", "lxml")
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n(---|\.\.\.)\n", re.DOTALL)
 _TITLE = re.compile(r"^title:\s*['\"]?(.+?)['\"]?\s*$", re.MULTILINE)
 _FORMULA = re.compile(
@@ -91,6 +91,8 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[Block]:
                 rows = None
             case "fence" | "code_block":
                 yield Block(token.content.rstrip("\n"))
+            case "html_block":
+                yield from html.fragment_blocks(token.content)
             case "inline" if rows is not None:
                 rows[-1].append(_inline(token))
             case "inline":

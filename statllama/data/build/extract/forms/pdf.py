@@ -108,7 +108,7 @@ def _is_picture(page: Any) -> bool:
     for item in page.get_objects(filter=(c.FPDF_PAGEOBJ_IMAGE,), max_depth=4):
         left, bottom, right, top = item.get_bounds()
         covered += max(0.0, right - left) * max(0.0, top - bottom)
-    return covered >= _PICTURE * width * height
+    return bool(covered >= _PICTURE * width * height)
 
 
 def _span(pages: tuple[int, ...]) -> str:

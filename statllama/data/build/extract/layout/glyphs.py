@@ -123,7 +123,7 @@ class _Reader:
 
     def _is_drawn(self, index: int) -> bool:
         """Return whether the file itself has a glyph here, rather than PDFium a line end."""
-        return self._c.FPDFText_IsGenerated(self._raw, index) == 0
+        return bool(self._c.FPDFText_IsGenerated(self._raw, index) == 0)
 
     def _style(self, index: int, box: _Box) -> _Style:
         c, raw = self._c, self._raw

@@ -14,6 +14,7 @@ from statllama.data.build.extract.characters import plain
 from statllama.data.build.extract.hyphens import joined, words_of
 from statllama.data.build.extract.layout.columns import Column
 from statllama.data.build.extract.layout.styles import (
+    BIGGER,
     CAPTION,
     LONGEST,
     Body,
@@ -138,7 +139,7 @@ def _add_column(parts: list[_Part], column: Sequence[Placed], body: Body) -> Non
     """Add a column's parts to those of the columns before."""
     notes = _first_note(column, body)
     kinds = ["note" if i >= notes else _kind(one, body) for i, one in enumerate(column)]
-    kinds = _without_long_headings(column, kinds)
+    kinds = _without_long_headings(column, _with_second_lines(column, kinds, body))
     at = 0
     for kind, group in groupby(kinds):
         lines = column[at : at + len(list(group))]
@@ -160,6 +161,17 @@ def _kind(one: Placed, body: Body) -> str:
     return "table" if one.row else "heading" if is_heading(one, body) else "text"
 
 
+def _with_second_lines(column: Sequence[Placed], kinds: Sequence[str], body: Body) -> list[str]:
+    """Call a heading what goes on below one in the same look, where that is not the text's."""
+    result = list[str]()
+    for i, kind in enumerate(kinds):
+        after_heading = kind == "text" and i > 0 and result[i - 1] == "heading"
+        look = look_of(column[i])
+        apart = (look.bold and not body.bold) or look.size >= BIGGER * body.size
+        result.append("heading" if after_heading and apart and look == look_of(column[i - 1]) else kind)
+    return result
+
+
 def _without_long_headings(column: Sequence[Placed], kinds: list[str]) -> list[str]:
     """Call text what looks like a heading but is longer than one: a paragraph in bold."""
     result = list[str]()
@@ -176,7 +188,9 @@ def _headings(lines: Sequence[Placed], body: Body) -> Iterator[_Part]:
     for one in lines:
         before = part.lines[-1] if part.lines else None
         if before and (
-            look_of(before) != look_of(one) or one.above > 1.25 * body.leading * one.line.size or _numbered(one)
+            look_of(before) != look_of(one)
+            or one.above > max(1.5, 1.25 * body.leading) * one.line.size
+            or _numbered(one)
         ):
             yield part
             part = _Part("heading")

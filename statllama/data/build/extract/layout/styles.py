@@ -22,7 +22,9 @@ LONGEST = 160
 _DECIMAL = re.compile(r"(?:chapter\s+)?(\d{1,2}(?:\.\d{1,2}){0,4})[.):]?\s+(?=\S)", re.IGNORECASE)
 _ROMAN = re.compile(r"[IVX]{1,5}[.)]?\s+(?=[A-Z])")
 _LETTER = re.compile(r"([A-Z])((?:\.\d{1,2})*)([.):]?)\s+(?=\S)")
-_BIGGER, _SMALLER = 1.09, 0.85  # than the text's size
+BIGGER = 1.09
+"""Size of a heading, in that of the text, from which on its size alone tells it."""
+_SMALLER = 0.85
 _AT_THE_TOP = ("introduction", "references", "conclusion", "acknowledgements")
 
 
@@ -140,7 +142,7 @@ def is_heading(one: Placed, body: Body) -> bool:
     look, number = look_of(one), depth_of(text)
     if ratio < _SMALLER:
         return known and look.bold and spaced
-    if ratio >= _BIGGER:
+    if ratio >= BIGGER:
         return spaced or look.bold or bool(number)
     ended = text.endswith((".", ",", ";", ":", "-")) and not (known and text.endswith((".", ":")))
     if look.bold and not body.bold:
