@@ -18,7 +18,7 @@ from typing import Any
 from markupsafe import Markup
 
 from statllama.data.build.check.reading import Reading, read
-from statllama.data.build.review.sampling import Item, Sample
+from statllama.data.build.review import Item, Sample
 from statllama.report.page import environment, save
 from statllama.store.versions import __version__
 

@@ -44,8 +44,8 @@ def sample(hostile: bool = False) -> Sample:
     if hostile:
         name = "x'\"><script>window.hit=1</script>"
         record = row(ATTACK, f"{ATTACK}\n{'long' * 300}", name, ATTACK, f"before {ATTACK} after")
-        record["provenance"] |= {"document": ATTACK, "section": ATTACK,
-                                 "checks": {ATTACK: {"passed": False, "reason": ATTACK, "figure": [ATTACK]}}}  # fmt: skip
+        finding = {"passed": False, "reason": ATTACK, "figure": [ATTACK]}
+        record["provenance"] |= {"document": ATTACK, "section": ATTACK, "checks": {ATTACK: finding}}
         lost.append({"reason": ATTACK, "where": ATTACK, "detail": ATTACK, "record": record})
         lost.append({"reason": "empty", "where": "e", "record": {**row(name="e"), "row": {"messages": ATTACK}}})
     return draw(kept, lost)

@@ -28,9 +28,9 @@ _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Request:
-    """One conversation for a model to go on with. `messages`: {role, content} each."""
+    """One prompt for a model, the user's only turn."""
 
-    messages: tuple[Mapping[str, str], ...]
+    prompt: str
     schema: Json | None = None
     """JSON schema that the reply must fit, where the server can hold a model to one."""
     temperature: float = 0.0

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from statllama.errors import DataError, NotFoundError, near
 from statllama.store.files import translate_os_errors
@@ -131,4 +131,4 @@ def _verdict(line: bytes, where: str) -> Verdict:
         raise DataError(
             f"{where}: `verdict` is {fields['verdict']!r}; {near(fields['verdict'], VERDICTS)}", remedy=remedy
         )
-    return Verdict(**cast(dict[str, Any], fields))
+    return Verdict(**fields)

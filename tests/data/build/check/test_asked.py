@@ -79,7 +79,7 @@ def test_statements_are_compared_by_the_model(agree: bool) -> None:
     def rule(request: Request) -> Reply:
         if request.schema is None:
             return Reply("Thus.\nAnswer: We are confident that 57 to 67 percent of adults read it.")
-        assert request.temperature == 0 and LONG in request.messages[0]["content"]
+        assert request.temperature == 0 and LONG in request.prompt
         return Reply(json.dumps({"agree": agree}))
 
     finding, seen = asked("answerable", row(answer=f"Answer: {LONG}"), rule, times=2)
@@ -102,7 +102,7 @@ def test_the_majority_counts_and_cut_replies_do_not() -> None:
 
 def test_what_is_asked() -> None:
     _, seen = asked("answerable", row(), always("Answer: 0.62"), without_context=True)
-    texts = [request.messages[-1]["content"] for request in seen]
+    texts = [request.prompt for request in seen]
     assert [CONTEXT in text for text in texts] == [True] * 3 + [False] * 3
     assert all("What share of the 400 adults" in text and "248 / 400" not in text for text in texts)  # not the answer
     assert len({request.seed for request in seen}) == 6
@@ -111,12 +111,12 @@ def test_what_is_asked() -> None:
     conversation = row()
     conversation["row"]["messages"][:0] = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
     _, seen = asked("answerable", conversation, always("Answer: 0.62"), times=1)
-    assert [message["role"] for message in seen[0].messages] == ["user", "assistant", "user"]
+    assert "user: Hi\n\nassistant: Yes?\n\nuser: What share of the 400" in seen[0].prompt
 
 
 def test_context_free_agreement_is_measured_alone() -> None:
     def rule(request: Request) -> Reply:
-        return Reply("Answer: 0.62" if CONTEXT in request.messages[-1]["content"] else "Answer: cannot be answered")
+        return Reply("Answer: 0.62" if CONTEXT in request.prompt else "Answer: cannot be answered")
 
     finding, _ = asked("answerable", row(), rule, without_context=True)
     assert finding.passed and finding.figures["agree"] == 1.0 and finding.figures["agree_without_context"] == 0.0
@@ -162,10 +162,10 @@ def test_votes(votes: list[str], outcome: bool | None) -> None:
 
 def test_what_is_judged() -> None:
     _, (request,) = asked("judge", row(), always(vote()), marks={"correct": 4, "clear": 3})
-    text = request.messages[0]["content"]
+    text = request.prompt
     assert "248 / 400 = 0.62" in text and CONTEXT in text and "- correct" in text and "- grounded" not in text
     assert request.schema is not None and list(request.schema["properties"]) == ["comment", "correct", "clear"]
-    assert CONTEXT not in asked("judge", row(), always(vote()), context=False)[1][0].messages[0]["content"]
+    assert CONTEXT not in asked("judge", row(), always(vote()), context=False)[1][0].prompt
 
 
 def test_a_row_cannot_end_its_own_fence() -> None:

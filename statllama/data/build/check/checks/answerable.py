@@ -96,11 +96,10 @@ def _asked(
     spec: Spec, prepared: Mapping[str, Any], row: Mapping[str, Any], reading: Reading, context: str, turn: int
 ) -> Generator[Sequence[Request], Sequence[Reply], Finding]:
     """Ask `times` times and compare: by rule, then by the model what no rule can."""
-    turns = [{"role": message.role, "content": message.text} for message in reading.prompt[:-1]]
-    text = filled(prepared["prompt"], question=reading.prompt[-1].text, context=context)
+    text = filled(prepared["prompt"], question=_question(reading), context=context)
     replies = yield [
         Request(
-            (*turns, {"role": "user", "content": text}),
+            text,
             None,
             spec.temperature,
             spec.max_tokens,
@@ -114,7 +113,7 @@ def _asked(
     if open_ and spec.by_model:
         compared = yield [
             Request(
-                ({"role": "user", "content": _both(prepared["agree"], reading, answers[i] or "")},),
+                _both(prepared["agree"], reading, answers[i] or ""),
                 _AGREES,
                 0.0,
                 spec.max_tokens,
@@ -126,6 +125,13 @@ def _asked(
             vote = (object_in(said(reply)) or {}).get("agree")
             votes[i] = vote if isinstance(vote, bool) else None
     return _counted(spec, votes, answers)
+
+
+def _question(reading: Reading) -> str:
+    """Return the question; of a conversation all turns that lead to it, each after its role."""
+    if len(reading.prompt) == 1:
+        return reading.prompt[0].text
+    return "\n\n".join(f"{turn.role}: {turn.text}" for turn in reading.prompt)
 
 
 def _both(prompt: str, reading: Reading, answer: str) -> str:

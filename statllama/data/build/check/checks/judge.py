@@ -32,7 +32,7 @@ class Spec(Settings):
     server: str | None = None
     """Name of the server that judges: better not the one that wrote the rows. None: the first one."""
     marks: dict[Criterion, Score] = Field(
-        default_factory=lambda: {"correct": 4, "complete": 3, "clear": 3, "grounded": 4}, min_length=1
+        default={"correct": 4, "complete": 3, "clear": 3, "grounded": 4}, min_length=1
     )
     """{criterion: least score of a vote that passes the row}, each from 1 to 5. Criteria left out are not judged."""
     votes: Annotated[int, Field(ge=1, le=50)] = 1
@@ -69,7 +69,7 @@ def talk(spec: Spec, prepared: Mapping[str, str], row: Mapping[str, Any], readin
     )
     replies = yield [
         Request(
-            ({"role": "user", "content": text},),
+            text,
             schema(spec),
             spec.temperature,
             spec.max_tokens,
