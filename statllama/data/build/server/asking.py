@@ -27,7 +27,8 @@ class Request:
     prompt: str
     """The user's turn."""
     schema: str
-    """JSON schema that the reply must follow, as JSON text: the order of its properties is that of the reply."""
+    """JSON schema that the reply must follow, as JSON text: the order of its properties is that of the reply. Empty:
+    none, the reply is any text."""
     temperature: float
     top_p: float
     max_tokens: int
@@ -48,6 +49,8 @@ class Request:
     @property
     def spelled_out(self) -> str:
         """Return the prompt with the schema in words, for a model that nothing else holds to the schema."""
+        if not self.schema:
+            return self.prompt
         return f"{self.prompt}\n\nReply with one JSON object and nothing else, of this JSON schema:\n{self.schema}"
 
 

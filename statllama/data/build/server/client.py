@@ -172,14 +172,17 @@ class ChatAsk:
             used = self._found.manners
             try:
                 answer = self._server.post(used.body(request))
-                return self._read(answer, used)
+                reply = self._read(answer)
+                if request.schema and reply.ended == "stop" and reply.text and "{" not in reply.text:
+                    self._found.learn(used, used.lower())  # it has not held the schema, though it did not refuse it
+                return reply
             except (Refused, Busy) as refusal:
                 if refusal.code not in _BAD_REQUEST:
                     better = None
                 elif refusal.code == 413 or (refusal.code < 500 and is_too_long(str(refusal))):
                     return Reply(str(refusal), "too long")
                 else:
-                    better = used.after(str(refusal))
+                    better = used.after(str(refusal), refusal.code)
                 if better is None and isinstance(refusal, Busy):
                     raise
                 if better is None:
@@ -203,15 +206,13 @@ class ChatAsk:
             remedy=f"check {OPTION} and `model: {self._spec.model}`; what it has said before is kept",
         )
 
-    def _read(self, answer: Any, used: Manners) -> Reply:
+    def _read(self, answer: Any) -> Reply:
         choice = self._server.first_choice(answer)
         message, finish = choice["message"], choice.get("finish_reason")
         text = self._server.hidden(_text(message.get("content")))
         ended: Ended = _ENDED.get(finish, "stop") if isinstance(finish, str) else "stop"
         if message.get("refusal") and not text:
             text, ended = self._server.hidden(str(message["refusal"])), "refused"
-        if ended == "stop" and text and "{" not in text:
-            self._found.learn(used, used.lower())  # it has not held the schema, though it did not refuse it
         return Reply(text, ended, _usage(answer.get("usage")))
 
 

@@ -43,10 +43,10 @@ class Manners:
             "seed": request.seed,
             self.limit: request.max_tokens,
         }
-        if self.form == "json_schema":
+        if self.form == "json_schema" and request.schema:
             schema = {"name": "row", "strict": True, "schema": json.loads(request.schema)}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif self.form == "json_object":
+        elif self.form == "json_object" and request.schema:
             fields["response_format"] = {"type": "json_object"}
         return {name: value for name, value in fields.items() if name not in self.dropped}
 
@@ -54,14 +54,17 @@ class Manners:
         """Return them with the next form."""
         return replace(self, form=FORMS[min(FORMS.index(self.form) + 1, len(FORMS) - 1)])
 
-    def after(self, refusal: str) -> Manners | None:
-        """Return them as a refusal teaches; None when it names nothing that could be left out.
+    def after(self, refusal: str, code: int) -> Manners | None:
+        """Return them as a refusal with a code of HTTP teaches; None when it names nothing that could be left out. A
+        server that fails (500) over a form of structured outputs does not have it.
 
-        >>> Manners().after("HTTP 400: response_format type must be text or json_object").form
+        >>> Manners().after("response_format type must be text or json_object", 400).form
         'json_object'
         """
         if self.form != "prompt" and _FORMAT.search(refusal):
             return self.lower()
+        if code >= 500:
+            return None
         if "max_tokens" in refusal and self.limit == "max_tokens":
             return replace(self, limit="max_completion_tokens")
         named = {name for name in OPTIONAL if name not in self.dropped and re.search(rf"\b{name}\b", refusal)}
