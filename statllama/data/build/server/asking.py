@@ -14,9 +14,10 @@ from typing import Any, Literal, Protocol
 
 from statllama.store.canonical import digest
 
-Ended = Literal["stop", "length", "filtered", "refused", "too long"]
+Ended = Literal["stop", "length", "filtered", "refused", "unread", "too long"]
 """`stop`: by itself; `length`: cut at `max_tokens`; `filtered`, `refused`: by the server's filter, by the model;
-`too long`: nothing was said, since the prompt does not fit into the model's context."""
+`unread`: the server could not read what its model said; `too long`: nothing was said, since the prompt does not fit
+into the model's context."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 
+_UNREAD = re.compile(r"model produced output|output that does not match the expected", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Manners:
@@ -69,6 +71,18 @@ class Manners:
             return replace(self, limit="max_completion_tokens")
         named = {name for name in OPTIONAL if name not in self.dropped and re.search(rf"\b{name}\b", refusal)}
         return replace(self, dropped=self.dropped | named) if named else None
+
+
+def is_unread(refusal: str) -> bool:
+    """Return whether a failure says that the server could not read what its model said.
+
+    llama.cpp parses a reply under a schema as a whole and fails (500) where it cannot, such as where it ends within a
+    character (ggml-org/llama.cpp issue 27279): as often as it is asked for the same reply.
+
+    >>> is_unread("HTTP 500: The model produced output that does not match the expected peg-native format")
+    True
+    """
+    return _UNREAD.search(refusal) is not None
 
 
 def is_too_long(refusal: str) -> bool:

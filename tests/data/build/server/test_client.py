@@ -249,6 +249,24 @@ def test_a_server_that_fails_over_the_schema() -> None:
         list(asker(api)(taking(requests(1))))
 
 
+UNREAD = Said(500, b"The model produced output that does not match the expected peg-native format")
+
+
+@pytest.mark.parametrize("forms", [("json_schema",), ("json_schema", None)])
+def test_a_reply_that_the_server_cannot_read(forms: tuple[str | None, ...]) -> None:
+    """It is asked for by the prompt alone, once; other replies are held to the schema as before."""
+
+    def say(body: Body) -> Said:
+        form = body.get("response_format", {}).get("type")
+        return UNREAD if prompt_of(body).startswith("question 0") and form in forms else GOOD
+
+    with serving(say) as api:
+        found = by_prompt(asker(api, parallel=1, waits=(9.0,))(taking(requests(2))))
+    assert [body.get("response_format", {}).get("type") for body in api.bodies] == ["json_schema", None, "json_schema"]
+    assert found["question 0"].ended == ("stop" if len(forms) == 1 else "unread")
+    assert found["question 1"].text == '{"answer": "yes"}'
+
+
 def test_fields_that_a_model_refuses() -> None:
     refused = iter([
         "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",
