@@ -14,9 +14,10 @@ from typing import Any, Literal, Protocol
 
 from statllama.store.canonical import digest
 
-Ended = Literal["stop", "length", "filtered", "refused", "too long"]
+Ended = Literal["stop", "length", "filtered", "refused", "unread", "too long"]
 """`stop`: by itself; `length`: cut at `max_tokens`; `filtered`, `refused`: by the server's filter, by the model;
-`too long`: nothing was said, since the prompt does not fit into the model's context."""
+`unread`: the server could not read what its model said; `too long`: nothing was said, since the prompt does not fit
+into the model's context."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,11 @@ class Request:
     """The user's turn."""
     schema: str
     """JSON schema that the reply must follow, as JSON text: the order of its properties is that of the reply. Empty:
-    the reply is free text."""
+    none, the reply is any text."""
     temperature: float
     top_p: float
     max_tokens: int
     seed: int
-    before: tuple[tuple[str, str], ...] = ()
-    """Turns before the user's, (role, text) each."""
-
-    def turns(self, prompt: str) -> list[dict[str, str]]:
-        """Return the conversation with `prompt` as its last turn."""
-        return [{"role": role, "content": text} for role, text in (*self.before, ("user", prompt))]
 
     @cached_property
     def digest(self) -> str:
@@ -46,7 +41,7 @@ class Request:
         return digest(
             {
                 "model": self.model,
-                "messages": self.turns(self.prompt),
+                "messages": [{"role": "user", "content": self.prompt}],
                 "schema": self.schema,
                 "sampling": [self.temperature, self.top_p, self.max_tokens, self.seed],
             }

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from statllama.data.build.server.asking import Ended, Reply, Request, Usage
-from statllama.data.build.server.manners import Manners, is_too_long
+from statllama.data.build.server.manners import Manners, is_too_long, is_unread
 from statllama.data.build.server.spec import ServerSpec
 from statllama.data.chat_server import Busy, ChatServer, NoChat, Refused, api_address
 from statllama.errors import StatllamaError, UsageError
@@ -22,7 +22,7 @@ OPTION = "--server"
 WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each further try of a server that is busy or away
 LONGEST_WAIT = 600.0  # seconds that a server may ask to wait before the run ends instead
 _ENDED: Mapping[str, Ended] = {"length": "length", "content_filter": "filtered"}
-_BAD_REQUEST = (400, 413, 422, 500, 501)  # codes with which servers refuse a field that they do not know
+_BAD_REQUEST = (400, 422, 500, 501)  # codes with which servers refuse a field that they do not know
 
 
 class ServerError(StatllamaError):
@@ -168,28 +168,36 @@ class ChatAsk:
 
     def _answered(self, request: Request) -> Reply:
         """Return the reply; in another form than before, where the server refuses that one."""
+        unread = False
         while True:
-            used = self._found.manners
+            known = self._found.manners
+            used = replace(known, form="prompt") if unread else known
             try:
-                answer = self._server.post(used.body(request))
-                return self._read(answer, used, request.schema)
+                reply = self._read(self._server.post(used.body(request)))
             except (Refused, Busy) as refusal:
-                if refusal.code not in _BAD_REQUEST:
-                    better = None
-                elif refusal.code == 413 or (refusal.code < 500 and is_too_long(str(refusal))):
-                    return Reply(str(refusal), "too long")
-                else:
-                    better = used.after(str(refusal))
+                said, code = str(refusal), refusal.code
+                if code == 500 and is_unread(said):
+                    if used.form == "prompt":
+                        return Reply(said, "unread")
+                    unread = True  # of this reply alone: others are read, and held to the schema
+                    continue
+                if code == 413 or (code in _BAD_REQUEST and code < 500 and is_too_long(said)):
+                    return Reply(said, "too long")
+                better = known.after(said, code) if code in _BAD_REQUEST else None
                 if better is None and isinstance(refusal, Busy):
                     raise
                 if better is None:
-                    raise self._refusal(str(refusal), refusal.code) from None
-                self._found.learn(used, better)
+                    raise self._refusal(said, code) from None
+                self._found.learn(known, better)
             except NoChat as error:
                 raise ServerError(
                     f"the server at {self._server.url} {error}",
                     remedy=f"give the address of an OpenAI-compatible API, such as {OPTION} http://localhost:8000/v1",
                 ) from None
+            else:
+                if request.schema and reply.ended == "stop" and reply.text and "{" not in reply.text:
+                    self._found.learn(used, used.lower())  # it has not held the schema, though it did not refuse it
+                return reply
 
     def _refusal(self, said: str, code: int) -> ServerError:
         if code in (401, 403):
@@ -203,15 +211,13 @@ class ChatAsk:
             remedy=f"check {OPTION} and `model: {self._spec.model}`; what it has said before is kept",
         )
 
-    def _read(self, answer: Any, used: Manners, schema: str) -> Reply:
+    def _read(self, answer: Any) -> Reply:
         choice = self._server.first_choice(answer)
         message, finish = choice["message"], choice.get("finish_reason")
         text = self._server.hidden(_text(message.get("content")))
         ended: Ended = _ENDED.get(finish, "stop") if isinstance(finish, str) else "stop"
         if message.get("refusal") and not text:
             text, ended = self._server.hidden(str(message["refusal"])), "refused"
-        if schema and ended == "stop" and text and "{" not in text:
-            self._found.learn(used, used.lower())  # it has not held the schema, though it did not refuse it
         return Reply(text, ended, _usage(answer.get("usage")))
 
 

@@ -23,6 +23,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 
+_UNREAD = re.compile(r"model produced output|output that does not match the expected", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Manners:
@@ -34,22 +36,19 @@ class Manners:
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return the request as the server takes it."""
-        free = not request.schema
-        prompt = request.prompt if free or self.form == "json_schema" else request.spelled_out
+        prompt = request.prompt if self.form == "json_schema" else request.spelled_out
         fields: dict[str, Any] = {
             "model": request.model,
-            "messages": request.turns(prompt),
+            "messages": [{"role": "user", "content": prompt}],
             "temperature": request.temperature,
             "top_p": request.top_p,
             "seed": request.seed,
             self.limit: request.max_tokens,
         }
-        if free:
-            pass
-        elif self.form == "json_schema":
+        if self.form == "json_schema" and request.schema:
             schema = {"name": "row", "strict": True, "schema": json.loads(request.schema)}
             fields["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif self.form == "json_object":
+        elif self.form == "json_object" and request.schema:
             fields["response_format"] = {"type": "json_object"}
         return {name: value for name, value in fields.items() if name not in self.dropped}
 
@@ -57,18 +56,33 @@ class Manners:
         """Return them with the next form."""
         return replace(self, form=FORMS[min(FORMS.index(self.form) + 1, len(FORMS) - 1)])
 
-    def after(self, refusal: str) -> Manners | None:
-        """Return them as a refusal teaches; None when it names nothing that could be left out.
+    def after(self, refusal: str, code: int) -> Manners | None:
+        """Return them as a refusal with a code of HTTP teaches; None when it names nothing that could be left out. A
+        server that fails (500) over a form of structured outputs does not have it.
 
-        >>> Manners().after("HTTP 400: response_format type must be text or json_object").form
+        >>> Manners().after("response_format type must be text or json_object", 400).form
         'json_object'
         """
         if self.form != "prompt" and _FORMAT.search(refusal):
             return self.lower()
+        if code >= 500:
+            return None
         if "max_tokens" in refusal and self.limit == "max_tokens":
             return replace(self, limit="max_completion_tokens")
         named = {name for name in OPTIONAL if name not in self.dropped and re.search(rf"\b{name}\b", refusal)}
         return replace(self, dropped=self.dropped | named) if named else None
+
+
+def is_unread(refusal: str) -> bool:
+    """Return whether a failure says that the server could not read what its model said.
+
+    llama.cpp parses a reply under a schema as a whole and fails (500) where it cannot, such as where it ends within a
+    character (ggml-org/llama.cpp issue 27279): as often as it is asked for the same reply.
+
+    >>> is_unread("HTTP 500: The model produced output that does not match the expected peg-native format")
+    True
+    """
+    return _UNREAD.search(refusal) is not None
 
 
 def is_too_long(refusal: str) -> bool:

@@ -125,7 +125,9 @@ class Responses:
             yield
         except sqlite3.OperationalError as error:
             raise StoreError(
-                f"{self.path}: {error}", remedy="free space, or let the process that holds the file come to its end"
+                f"{self.path}: {error}",
+                remedy="see that the disk has free space, that the file can be written, and that no other process "
+                "holds it; the same command goes on",
             ) from None
         except sqlite3.DatabaseError as error:
             raise StoreError(

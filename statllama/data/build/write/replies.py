@@ -17,6 +17,7 @@ _ENDED: Mapping[Ended, str] = {
     "length": "a reply cut at max_tokens",
     "filtered": "a reply held back by the server's filter",
     "refused": "a refusal",
+    "unread": "a reply that the server could not read",
     "too long": "a prompt too long for the model",
 }
 _INVALID = {

@@ -228,6 +228,45 @@ def test_a_server_that_takes_the_schema_and_does_not_hold_it() -> None:
     assert forms == ["json_schema", "json_object", None]
 
 
+def test_a_request_without_a_schema_is_answered_in_any_words() -> None:
+    """And says nothing of how the server holds schemas."""
+    with serving(lambda body: completion("The middle value.") if len(api.bodies) < 3 else GOOD) as api:
+        asked = [request(seed=1, schema=""), request(seed=2, schema=""), request(seed=3)]
+        found = [reply.text for _, reply in asker(api, parallel=1)(taking(asked))]
+    assert found == ["The middle value."] * 2 + ['{"answer": "yes"}']
+    assert [body.get("response_format", {}).get("type") for body in api.bodies] == [None, None, "json_schema"]
+    assert all(prompt_of(body) == "What is a median?" for body in api.bodies)
+
+
+def test_a_server_that_fails_over_the_schema() -> None:
+    def say(body: Body) -> Said:
+        return Said(500, b"failed to parse grammar") if "response_format" in body else GOOD
+
+    with serving(say) as api:
+        assert len(list(asker(api, parallel=1)(taking(requests(2))))) == 2
+    assert len(api.bodies) == 4
+    with serving(lambda body: Said(500, b"no seed node")) as api, pytest.raises(ServerError, match="no seed node"):
+        list(asker(api)(taking(requests(1))))
+
+
+UNREAD = Said(500, b"The model produced output that does not match the expected peg-native format")
+
+
+@pytest.mark.parametrize("forms", [("json_schema",), ("json_schema", None)])
+def test_a_reply_that_the_server_cannot_read(forms: tuple[str | None, ...]) -> None:
+    """It is asked for by the prompt alone, once; other replies are held to the schema as before."""
+
+    def say(body: Body) -> Said:
+        form = body.get("response_format", {}).get("type")
+        return UNREAD if prompt_of(body).startswith("question 0") and form in forms else GOOD
+
+    with serving(say) as api:
+        found = by_prompt(asker(api, parallel=1, waits=(9.0,))(taking(requests(2))))
+    assert [body.get("response_format", {}).get("type") for body in api.bodies] == ["json_schema", None, "json_schema"]
+    assert found["question 0"].ended == ("stop" if len(forms) == 1 else "unread")
+    assert found["question 1"].text == '{"answer": "yes"}'
+
+
 def test_fields_that_a_model_refuses() -> None:
     refused = iter([
         "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead.",

@@ -94,4 +94,4 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
         responses._database.execute("PRAGMA max_page_count = 6")
         with pytest.raises(StoreError, match="full") as caught:
             responses.keep(request(), Reply("x" * 100_000), MOST, PAYER)
-        assert "free space" in str(caught.value.remedy)
+        assert "the disk has free space" in str(caught.value.remedy)

@@ -133,6 +133,7 @@ def test_replies_of_no_use(kind: str, changed: dict[str, Any], reason: str) -> N
         (Reply("{", "length"), "a reply cut at max_tokens"),
         (Reply("", "filtered"), "a reply held back by the server's filter"),
         (Reply("I cannot.", "refused"), "a refusal"),
+        (Reply("peg-native", "unread"), "a reply that the server could not read"),
         (Reply("2048 tokens", "too long"), "a prompt too long for the model"),
         (Reply(" \n"), "an empty reply"),
         (Reply("The median."), "no JSON object in the reply"),

@@ -15,6 +15,7 @@ from statllama.data.build.blocks import left_out_of
 from statllama.data.build.server.client import hosted
 from statllama.data.build.server.parsing import parsed
 from statllama.data.build.server.spec import ServerSpec
+from statllama.data.build.write.kinds import kind_names
 from statllama.release import llamacpp_public
 from statllama.release.gguf import write_gguf
 from tests.data.build.server.chat_api import request, taking
@@ -77,10 +78,13 @@ def test_replies_follow_the_schema_and_are_counted(url: str) -> None:
     assert long[0][1].ended == "too long" and "context" in long[0][1].text
 
 
-def test_the_whole_step(url: str, tmp_path: Path) -> None:
-    """A model that knows nothing begins with the quote, as the schema says, and never comes to an end."""
-    step = writer(tmp_path, url, {"per_section": 2, "max_tokens": 40, "attempts": 1}, server={"model": "small"})
+@pytest.mark.parametrize("kind", kind_names())
+def test_the_whole_step(kind: str, url: str, tmp_path: Path) -> None:
+    """A model that knows nothing never comes to an end. Some replies end within a character, at which the server fails;
+    those are asked for without the schema.
+    """
+    step = writer(tmp_path, url, {"kind": kind, "per_section": 2, "max_tokens": 24, "attempts": 1})
     entry = run(tmp_path, step, [document()])
     left = list(left_out_of(entry))
-    assert entry.manifest["kept"] + len(left) == 2 and step.spent().completion <= 80
-    assert all(each["reason"] == "a reply cut at max_tokens" for each in left) and left[0]["detail"].startswith("{")
+    assert entry.manifest["kept"] + len(left) == 2 and step.spent().completion <= 48
+    assert {each["reason"] for each in left} <= {"a reply cut at max_tokens", "a reply that the server could not read"}
