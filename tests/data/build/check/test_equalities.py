@@ -134,9 +134,9 @@ def test_digits_as_printed() -> None:
 
 def test_solutions_of_generated_problems_hold() -> None:
     judged = 0
-    for problem in generate(300, seed=21):
+    for problem in generate(120, seed=21):
         for text in (problem.solution, *("\n".join(steps) for steps in problem.solutions)):
             found = equalities(text, {value for value, _, _ in numbers(problem.question)})
             assert [e for e in found if e.verdict == "wrong"] == [], problem.kind
             judged += len(found)
-    assert judged > 500
+    assert judged > 200
