@@ -177,7 +177,7 @@ KILL = """
 """
 
 
-@pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize("parallel", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_killed_it_goes_on_and_asks_nothing_twice(tmp_path: Path, parallel: int) -> None:
     """The process is killed from within a request. Only what was under way is asked again."""
     processes: list[subprocess.Popen[bytes]] = []
