@@ -8,8 +8,8 @@ text after "References" cut.
 
     python benchmarks/build_extract.py --data corpus.jsonl [--save]
 
-`--data` is a JSONL file with `text`, headings marked by `#`. Times are of the processor; memory is the peak of a process,
-or of the one beside it, that reads the two-column paper once, and ten times.
+`--data` is a JSONL file with `text`, headings marked by `#`. Times are of the processor; memory is the peak of a
+process, or of the one beside it, that reads the two-column paper once, and ten times.
 """
 
 from __future__ import annotations
