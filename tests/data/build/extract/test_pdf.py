@@ -182,6 +182,22 @@ def test_reading_order_is_the_pages_not_the_files(tmp_path: Path) -> None:
     assert text_of(document).split() == " ".join(lines).split()
 
 
+@pytest.mark.usefixtures("typesetting")
+def test_letters_without_meaning_are_left_out(tmp_path: Path) -> None:
+    """Fonts that do not say which letters they show come as dingbats."""
+
+    def draw(c: Any, page: int) -> None:
+        c.setFont("ZapfDingbats" if page else "Times-Roman", 12)
+        for i in range(9):
+            c.drawString(70, 700 - 14 * i, f"This is the line with the number {i} of the page")
+
+    (document,), left_out = extract(record_of(canvas(tmp_path / "a.pdf", draw, pages=2)), ocr=False)
+    assert [(each.reason, each.where) for each in left_out] == [
+        ("page in letters without meaning", "file:a.pdf, page 2")
+    ]
+    assert document["sections"][0]["pages"] == [1, 1]
+
+
 SCANNED = prose(1, 40).replace("words1", "words")
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="apt-get install tesseract-ocr")
 
@@ -208,7 +224,7 @@ def test_a_picture_without_ocr_is_left_out_and_counted(picture: Path) -> None:
     assert text_of(document) == f"1 Introduction\n\n{SCANNED}"
     kept, left_out = extract(record_of(picture / "scan.pdf"), ocr=False)
     assert not kept and [(each.reason, each.detail) for each in left_out] == [
-        ("no text", "1 pages, 1 of them pictures")
+        ("no text", "1 pages; 1 times page without text")
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +20,7 @@ from statllama.data.build.extract.outline import Extracted
 from statllama.data.build.extract.unreadable import (
     DAMAGED,
     ENCRYPTED,
+    GARBLED,
     NO_TEXT,
     PAGE_WITHOUT_TEXT,
     RUNNING,
@@ -27,6 +30,8 @@ from statllama.data.build.extract.unreadable import (
 
 VERSIONS = ("pypdfium2",)
 _NEARLY_NONE = 30  # letters of a page: a stamp on a picture, not text
+_SIGNS = frozenset(("So", "Co", "Cn", "Cs"))  # dingbats, a font's own characters
+_GARBLED = 0.2  # share of a page's characters
 _PICTURE = 0.4  # share of a page that pictures cover, for it to be one itself
 
 
@@ -39,11 +44,12 @@ def read(path: Path, options: Options) -> Extracted:
             raise Unreadable(f"more than {options.pages:,} pages", f"{count:,}")
         pages, ocr_pages, left_out = list[Page](), list[int](), list[tuple[str, str, str]]()
         for number, page in _pages(document, left_out):
-            found, by_eye = _page(page, number, options)
-            if found is None:
-                left_out.append((PAGE_WITHOUT_TEXT, f"page {number}", "a picture"))
-                continue
-            if by_eye:
+            found = page_of(page, number)
+            if flaw := _flaw(found, page):
+                if not options.ocr:
+                    left_out.append((flaw[0], f"page {number}", flaw[1]))
+                    continue
+                found = read_picture(page, number, options.ocr_language)
                 ocr_pages.append(number)
             if found.sideways:
                 left_out.append((SIDEWAYS, f"page {number}", found.sideways[:300]))
@@ -55,8 +61,10 @@ def read(path: Path, options: Options) -> Extracted:
     columns = [(page.number, column) for page in pages for column in columns_of(page.pieces)]
     blocks, title = blocks_of(columns)
     if not blocks:
-        pictures = sum(reason == PAGE_WITHOUT_TEXT for reason, _, _ in left_out)
-        raise Unreadable(NO_TEXT, f"{count} pages, {pictures} of them pictures")
+        unread = ", ".join(
+            f"{often} times {reason}" for reason, often in Counter(reason for reason, _, _ in left_out).items()
+        )
+        raise Unreadable(NO_TEXT, f"{count} pages" + (f"; {unread}" if unread else ""))
     about: dict[str, object] = {"tool": f"pypdfium2 {version('pypdfium2')}", "pages": count}
     if ocr_pages:
         about |= {"ocr_pages": ocr_pages, "ocr": f"tesseract {tesseract_version()}"}
@@ -89,15 +97,15 @@ def _pages(document: Any, left_out: list[tuple[str, str, str]]) -> Iterator[tupl
         page.close()
 
 
-def _page(page: Any, number: int, options: Options) -> tuple[Page | None, bool]:
-    """Return what stands on a page, and whether it was read by eye; None: it is a picture that is not read."""
-    found = page_of(page, number)
-    letters = sum(char.isalnum() for piece in found.pieces for char in piece.text)
-    if letters >= _NEARLY_NONE or not _is_picture(page):
-        return found, False
-    if not options.ocr:
-        return None, False
-    return read_picture(page, number, options.ocr_language), True
+def _flaw(found: Page, page: Any) -> tuple[str, str] | None:
+    """Return why a page must be read by eye, reason and detail: it is a picture, or its fonts do not say which letters
+    they show and give signs in their place. None: its text is there.
+    """
+    text = "".join(piece.text for piece in found.pieces)
+    if sum(char.isalnum() for char in text) < _NEARLY_NONE and _is_picture(page):
+        return PAGE_WITHOUT_TEXT, "a picture"
+    signs = sum(unicodedata.category(char) in _SIGNS for char in text)
+    return (GARBLED, text[:60]) if signs > _GARBLED * max(len(text), _NEARLY_NONE) else None
 
 
 def _is_picture(page: Any) -> bool:

@@ -36,6 +36,7 @@ _ENTRY = re.compile(r"\[[\w+-]{1,12}\]\s*(?=\S)")  # of a list of references
 _NOTE = re.compile(r"(\d{1,2}|[*∗†‡§¶]{1,2})\s?(?=[^\d\s.,)])")
 _ENDED = re.compile(r"[.!?:;]['\"”’)\]]*\d{0,2}$")
 _NOTE_SIZE = 0.94  # of the text's
+_TITLE_SIZE = 1.4  # of the text's
 _INDENT = (0.7, 4.0)  # of a first line, in font sizes; what stands further in is a formula
 
 
@@ -72,6 +73,7 @@ def blocks_of(columns: Sequence[tuple[int, Column]]) -> tuple[list[Block], str]:
     for column in placed:
         _add_column(parts, column, body)
     words = words_of(one.text for one in lines)
+    parts = _with_whole_title(parts, body)
     title = _title(parts, body)
     _authors_are_text(parts, title)
     headings = [part for part in parts if part.kind == "heading"]
@@ -88,6 +90,24 @@ def blocks_of(columns: Sequence[tuple[int, Column]]) -> tuple[list[Block], str]:
         for part in parts
     ]
     return blocks, _text(title, words) if title is not None else ""
+
+
+def _with_whole_title(parts: Sequence[_Part], body: Body) -> list[_Part]:
+    """Return the parts with lines joined that follow each other in the large letters of a title."""
+    joined_parts = list[_Part]()
+    for part in parts:
+        before = joined_parts[-1] if joined_parts else None
+        if (
+            before is not None
+            and before.kind == part.kind == "heading"
+            and (look := look_of(part.lines[0])) == look_of(before.lines[0])
+            and look.size >= _TITLE_SIZE * body.size
+            and not depth_of(part.lines[0].text)
+        ):
+            before.lines += part.lines
+        else:
+            joined_parts.append(part)
+    return joined_parts
 
 
 def _title(parts: Sequence[_Part], body: Body) -> _Part | None:
