@@ -29,7 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "tokens": "tokens",
         **dict.fromkeys(("rm", "gc"), "house"),
     },
-    "data": {**dict.fromkeys(("check", "preview", "cache", "problems"), "data"), "build": "build"},
+    "data": {**dict.fromkeys(("check", "preview", "cache", "problems"), "data"), "build": "build", "review": "build"},
 }
 GROUPS = {"data": "Check a recipe's data, make data out of papers, and generate statistics problems."}
 

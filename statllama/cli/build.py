@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -96,8 +97,59 @@ def _executor(
     if on_ray and jobs > 1:
         raise UsageError("--jobs is of this machine, and Ray is asked for", remedy="use --workers N")
     if not on_ray:
-        here: Any = Here(jobs)
-        return here
+        return Here(jobs)
     from statllama.runs.cluster.blocks import ray_blocks
 
-    return ray_blocks(address, workers, cores=2)
+    return ray_blocks(address, workers, cores=len(os.sched_getaffinity(0)))
+
+
+def review(
+    file: FileArg,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.html", help="Write the sample as a page to judge in a browser."),
+    ] = None,
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(
+            "--verdicts", metavar="FILE.jsonl", help="Take in the verdicts of a page, and show the agreement with them."
+        ),
+    ] = None,
+    judge: Annotated[bool, typer.Option("--judge", help="Judge the sample here, by keys.")] = False,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who judges.")] = "me",
+    kept: Annotated[int, typer.Option("--kept", min=0, metavar="N", help="Rows of those kept.")] = 30,
+    left_out: Annotated[int, typer.Option("--left-out", min=0, metavar="N", help="Rows of each reason.")] = 10,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other rows.")] = 0,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Look at rows that a model wrote, kept and left out, and judge them.
+
+    Without an option it prints a sample. Verdicts are kept beside the build's file, in papers.verdicts.jsonl, and only
+    ever added to. From them follows how far the build, and each check, agrees with you, over all rows.
+    """
+    from statllama.cli.console import review as console
+    from statllama.data.build.build import reviewed
+    from statllama.data.build.review.agreement import review as agreement
+    from statllama.data.build.review.sampling import draw
+    from statllama.data.build.review.verdicts import append, read_verdicts, taken_in
+    from statllama.data.build.spec import load_build
+    from statllama.report.review import write_review
+    from statllama.store import Store
+    from statllama.store.files import require_place
+
+    require_place(out)
+    loaded = load_build(file)
+    own = loaded.file.with_name(f"{loaded.spec.name}.verdicts.jsonl")
+    sample = draw(*reviewed(loaded, Store(workspace)), of_kept=kept, of_reason=left_out, seed=seed)
+    console.print_sample(sample)
+    if verdicts is not None:
+        console.print_taken_in(taken_in(own, read_verdicts(verdicts)), own)
+    if judge:
+        console.ask(sample.items, by, lambda verdict: append(own, [verdict]))
+    if out is not None:
+        write_review(sample, loaded.spec.name, out)
+        console.print_page(out, sample)
+    if own.exists() and (judge or verdicts is not None):
+        console.print_agreement(agreement(sample, read_verdicts(own)))
+    elif out is None and not judge:
+        console.print_rows(sample.items)

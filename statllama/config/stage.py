@@ -104,6 +104,7 @@ class TrainingSpec(StageSpec):
         written = replay.get("generations") if isinstance(replay, dict) else None
         usual = GenerationsSpec.model_fields["max_tokens"].default
         if type(length) is int and 1 < length <= usual and isinstance(written, dict) and "max_tokens" not in written:
+            assert isinstance(replay, dict)
             fields = {**fields, "replay": {**replay, "generations": {**written, "max_tokens": length // 2}}}
         return fields
 

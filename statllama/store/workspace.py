@@ -117,7 +117,7 @@ class Workspace:
         write_json(self.writable("builds") / f"{name}.json", record)
 
     def builds(self) -> dict[str, tuple[str, ...]]:
-        """Return {name: keys of its steps} of the builds that were run here. A file that is no record counts nothing."""
+        """Return {name: keys of its steps} of the builds that were run here; what is no record counts nothing."""
         found = {}
         for path in self.listed("builds"):
             record = read_json(path) if path.suffix == ".json" else None

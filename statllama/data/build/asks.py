@@ -50,17 +50,9 @@ class ModelAsks:
         return [check.Reply(said[request.digest].text, said[request.digest].ended) for request in wanted]
 
     def _request(self, request: check.Request) -> Request:
-        *before, last = request.messages
-        return Request(
-            self.model.name,
-            last["content"],
-            plain_schema(request.schema) if request.schema is not None else "",
-            request.temperature,
-            1.0,
-            request.max_tokens,
-            request.seed,
-            tuple((turn["role"], turn["content"]) for turn in before),
-        )
+        schema = plain_schema(request.schema) if request.schema is not None else ""
+        sampling = (request.temperature, 1.0, request.max_tokens, request.seed)
+        return Request(self.model.name, request.prompt, schema, *sampling)
 
 
 def asks_of(

@@ -15,7 +15,7 @@ from typing import Any
 
 from statllama.config.built import built_folder, settings_digest
 from statllama.data.build.asks import asks_of
-from statllama.data.build.blocks import Tally, records_of
+from statllama.data.build.blocks import Tally, left_out_of, records_of
 from statllama.data.build.chain import Executor, Step, Watcher, key_of, run_step
 from statllama.data.build.check import step as checks
 from statllama.data.build.clean import steps as cleaning
@@ -24,14 +24,13 @@ from statllama.data.build.extract.step import Extract
 from statllama.data.build.graded import graded
 from statllama.data.build.parts import document_row, is_current, part_row, require_ours, sweep, write_parts
 from statllama.data.build.records import Json
+from statllama.data.build.server.responses import FILE
 from statllama.data.build.spec import DOCUMENTS, Build, MixSpec
 from statllama.data.build.write.step import Writer, writers
 from statllama.errors import UsageError, near
 from statllama.store import Entry, Store
 from statllama.store.canonical import digest
 
-RESPONSES = "responses.sqlite"
-"""File of the workspace that keeps what models said."""
 PARTS = 1
 """Raised when the same steps would make other parts."""
 Takes = Callable[[Json], bool]
@@ -103,7 +102,7 @@ def plan(
         found.append(Planned(step, key_of(step, [keys[name] for name in inputs]), tuple(inputs), takes))
         return step.name
 
-    collected = []
+    collected: list[str] = []
     for number, spec in enumerate(build.collectors, start=1):
         last: tuple[str, ...] = ()
         for step in steps_of(spec, build.root, f"collect:{number}:{spec.type}"):
@@ -117,7 +116,7 @@ def plan(
     cleaned = before
     written = [add(writer, cleaned, is_document) for writer in _writers(build, store, asked, stop)]
     if build.check is not None:
-        servers = asks_of(build, store.root / RESPONSES, asked.server, stop)
+        servers = asks_of(build, store.root / FILE, asked.server, stop)
         for step in checks.steps(build.check, servers, build.root):
             written = [add(step, written)]
     return tuple(found)
@@ -129,7 +128,7 @@ def _writers(build: Build, store: Store, asked: Asked, stop: Callable[[], None] 
     return writers(
         build.spec.write,
         build.root,
-        store.root / RESPONSES,
+        store.root / FILE,
         server=asked.server,
         account=build.spec.name,
         accepted=asked.accepted,
@@ -191,7 +190,7 @@ def _total(planned: Planned, entries: Mapping[str, Entry]) -> int | None:
     """Return how many records a step takes, where that is known without reading them."""
     if not planned.inputs or planned.takes is not anything or planned.inputs[0] == Extract.name:
         return None
-    return sum(entries[name].manifest["kept"] for name in planned.inputs)
+    return sum(int(entries[name].manifest["kept"]) for name in planned.inputs)
 
 
 # ------------------------------------------------------------------ the parts
@@ -200,16 +199,18 @@ def _total(planned: Planned, entries: Mapping[str, Entry]) -> int | None:
 def _parts(build: Build, planned: Sequence[Planned], entries: Mapping[str, Entry], target: Path) -> Made:
     keys = {each.name: each.key for each in planned}
     settings = settings_digest(build.data)
+    build_digest = digest({"parts": PARTS, "settings": settings, "keys": keys})
     record = {
-        "build": digest({"parts": PARTS, "settings": settings, "keys": keys}),
+        "build": build_digest,
         "name": build.spec.name,
         "settings": settings,
         "steps": [
             {"name": name, "key": keys[name], **Tally.of_json(entry.manifest).as_json()}
             for name, entry in entries.items()
         ],
+        "tokens": {each.name: each.step.spent().tokens for each in planned if isinstance(each.step, Writer)},
     }
-    known = is_current(target, record["build"])
+    known = is_current(target, build_digest)
     if known is not None:
         return Made(target, known)
     rows = Rows(build, planned, entries)
@@ -248,16 +249,35 @@ class Rows:
         return (good for row in rows if (good := graded(row)) is not None)
 
     def _rows(self, part: str) -> Iterator[Json]:
-        return (row for row in chain(self._cleaned(), self._written()) if is_row(row) and row["part"] == part)
+        return (row for row in chain(self._cleaned(), self.written()) if is_row(row) and row["part"] == part)
 
     def _cleaned(self) -> Iterator[Json]:
         last = [each.name for each in self.planned if each.name == Extract.name or each.name.startswith("clean")][-1]
         return records_of(self.entries[last])
 
-    def _written(self) -> Iterator[Json]:
+    def written(self) -> Iterator[Json]:
+        """Yield the rows that a model wrote and that passed all checks."""
         checked = [each.name for each in self.planned if each.name.startswith("check:")]
         names = checked[-1:] or [each.name for each in self.planned if each.name.startswith("write:")]
         return chain.from_iterable(records_of(self.entries[name]) for name in names)
+
+
+def reviewed(build: Build, store: Store) -> tuple[Iterator[Json], Iterator[Json]]:
+    """Return the written rows that a finished build keeps, and those that its checks left out, with their reasons.
+
+    UsageError where nothing is written, or a step has no result.
+    """
+    planned = plan(build, store)
+    written = [each for each in planned if each.name.startswith(("write:", "check:"))]
+    if not written:
+        raise UsageError(f"build {build.spec.name} has no rows that a model wrote", remedy="add `write` to it")
+    entries = {each.name: entry for each in planned if (entry := store.find("steps", each.key)) is not None}
+    if lacking := [each.name for each in planned if each.name not in entries]:
+        raise UsageError(
+            f"build {build.spec.name}: {lacking[0]} has no result here", remedy=f"statllama data build {build.file}"
+        )
+    lost = chain.from_iterable(left_out_of(entries[each.name]) for each in written)
+    return Rows(build, planned, entries).written(), lost
 
 
 def evenly(rows: Callable[[], Iterable[Json]], limit: int) -> Iterator[Json]:

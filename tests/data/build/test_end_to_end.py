@@ -59,14 +59,14 @@ def paper(path: Path, typesetting: Any, number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def typesetting() -> Iterator[Any]:
+def typesetting() -> Any:
     pytest.importorskip("reportlab")
     sys.path.insert(0, str(REPO / "benchmarks"))
     try:
         import typeset
     finally:
         sys.path.remove(str(REPO / "benchmarks"))
-    yield typeset
+    return typeset
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,9 @@ def model() -> Iterator[ChatApi]:
 
 def write_build(folder: Path, arxiv: arxiv_server.Arxiv, model: ChatApi, **fields: Any) -> Path:
     """A build of all sources, with its files."""
-    write_jsonl(folder / "dump.jsonl", [OLD | {"paper_id": "1", "body_text": [
-        {"section": "Methods", "text": PARAGRAPHS[1].format(n=24)}, {"section": "Results", "text": PARAGRAPHS[2].format(n=24)},
-    ]}])  # fmt: skip
+    sections = zip(("Methods", "Results"), PARAGRAPHS[1:], strict=True)
+    body_text = [{"section": name, "text": text.format(n=24)} for name, text in sections]
+    write_jsonl(folder / "dump.jsonl", [OLD | {"paper_id": "1", "body_text": body_text}])
     with open(folder / "dump.jsonl", "a") as dump:
         dump.write('{"paper_id": "2", "abstract": [{"text": "cut off he\n')
     long = "<p>The mean is what the sum of all values comes to when each of the values gets an equal share of it.</p>"
@@ -114,11 +114,15 @@ def write_build(folder: Path, arxiv: arxiv_server.Arxiv, model: ChatApi, **field
         "name": "papers",
         "collect": [
             {
-                "type": "arxiv", "query": "mean", "submitted_from": "2024-01-01", "submitted_to": "2024-12-31", "files": "pdf",
+                "type": "arxiv", "query": "mean", "files": "pdf",
+                "submitted_from": "2024-01-01", "submitted_to": "2024-12-31",
                 "address": arxiv.address, "licence_address": f"{arxiv.address}/oai", "seconds_between": 0.0,
             },
             {"type": "papers", "path": "dump.jsonl"},
-            {"type": "stack_exchange", "path": "Posts.xml", "site": "stats.example.com", "part": "forum", "min_chars": 20},
+            {
+                "type": "stack_exchange", "path": "Posts.xml", "site": "stats.example.com",
+                "part": "forum", "min_chars": 20,
+            },
         ],
         "clean": {"tasks": ["ap_statistics"], "duplicates": "exact", "length": {"document": 20}},
         "write": {
@@ -212,8 +216,8 @@ def test_killed_at_ten_instants_it_makes_the_same_bytes(
     wanted = bytes_of(whole)
     whole.rename(tmp_path / "kept")
     asked = len(model.bodies)
-    code = f"import sys; sys.argv = ['statllama', 'data', 'build', {str(file)!r}, '--workspace', {str(tmp_path / 'w')!r}]\n"
-    code += "from statllama.cli import main; main()"
+    argv = ["statllama", "data", "build", str(file), "--workspace", str(tmp_path / "w")]
+    code = f"import sys; sys.argv = {argv!r}\nfrom statllama.cli import main; main()"
     chance = random.Random(5)
     for _ in range(ROUNDS):
         process = subprocess.Popen([sys.executable, "-c", code], cwd=REPO, stdout=subprocess.DEVNULL)

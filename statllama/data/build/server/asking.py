@@ -34,12 +34,6 @@ class Request:
     top_p: float
     max_tokens: int
     seed: int
-    before: tuple[tuple[str, str], ...] = ()
-    """Turns before the user's, (role, text) each."""
-
-    def turns(self, prompt: str) -> list[dict[str, str]]:
-        """Return the conversation with `prompt` as its last turn."""
-        return [{"role": role, "content": text} for role, text in (*self.before, ("user", prompt))]
 
     @cached_property
     def digest(self) -> str:
@@ -47,7 +41,7 @@ class Request:
         return digest(
             {
                 "model": self.model,
-                "messages": self.turns(self.prompt),
+                "messages": [{"role": "user", "content": self.prompt}],
                 "schema": self.schema,
                 "sampling": [self.temperature, self.top_p, self.max_tokens, self.seed],
             }

@@ -24,8 +24,7 @@ def most_of(request: Request) -> Usage:
     No token of a byte-level tokenizer is shorter than a byte. The schema is counted, since a server may put it into
     the prompt.
     """
-    texts = [request.spelled_out, *(text for _, text in request.before)]
-    return Usage(sum(len(text.encode()) + TEMPLATE_TOKENS for text in texts), request.max_tokens)
+    return Usage(len(request.spelled_out.encode()) + TEMPLATE_TOKENS, request.max_tokens)
 
 
 def cost_of(usage: Usage, prices: Prices) -> float:

@@ -39,7 +39,7 @@ class Manners:
         prompt = request.prompt if self.form == "json_schema" else request.spelled_out
         fields: dict[str, Any] = {
             "model": request.model,
-            "messages": request.turns(prompt),
+            "messages": [{"role": "user", "content": prompt}],
             "temperature": request.temperature,
             "top_p": request.top_p,
             "seed": request.seed,
