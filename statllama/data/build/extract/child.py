@@ -2,8 +2,9 @@
 
 Takes a line of JSON a file on its standard input, {path, form, seconds, options}, and answers each with a line: either
 {title, blocks, about, left_out} or {reason, detail}; `spent` with it says that a file has needed so much memory that
-the next one wants a new process. Its memory is limited for good, its time for each file; it loads nothing that it does
-not need. Whatever a library prints goes to standard error.
+the next one wants a new process. A space before the answer says that the time of the file begins, or begins anew behind
+a page of OCR. Memory is limited for good, time for each file. Loads nothing that it does not need; whatever a library
+prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,7 +38,6 @@ def main() -> None:
     _limit(int(sys.argv[1]))
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        signal.alarm(int(request["seconds"]) + GRACE)
         _answer(answers, request)
         signal.alarm(0)
         gc.collect()
@@ -60,8 +61,14 @@ def _peak() -> float:
 
 
 def _answer(answers: BinaryIO, request: dict[str, Any]) -> None:
+    def begin_anew() -> None:
+        signal.alarm(int(request["seconds"]) + GRACE)
+        answers.write(b" ")  # JSON may begin with spaces
+        answers.flush()
+
+    begin_anew()
     try:
-        answer = _read(request)
+        answer = _read(request, begin_anew)
         line = json.dumps({**answer, "spent": _peak() > _MUCH}).encode()
     except MemoryError:
         line = json.dumps({"reason": OUT_OF_MEMORY, "detail": ""}).encode()
@@ -69,10 +76,10 @@ def _answer(answers: BinaryIO, request: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _read(request: dict[str, Any]) -> dict[str, Any]:
+def _read(request: dict[str, Any], page_read: Callable[[], None]) -> dict[str, Any]:
     try:
-        extracted = form_module(request["form"]).read(Path(request["path"]), Options(**request["options"]))
-        return asdict(extracted)
+        options = Options(**request["options"], page_read=page_read)
+        return asdict(form_module(request["form"]).read(Path(request["path"]), options))
     except Unreadable as error:
         return {"reason": error.reason, "detail": error.detail}
     except ModuleNotFoundError as error:

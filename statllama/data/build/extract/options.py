@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -16,3 +17,5 @@ class Options:
     ocr_language: str = "eng"
     memory: int = 2048
     """MiB that the process may take."""
+    page_read: Callable[[], None] | None = None
+    """Called when OCR has read a page, which takes seconds: the time of the file begins anew."""

@@ -52,7 +52,8 @@ class Reader:
             self._process = self._started()
         limit = self.seconds + (_START if self._read == 0 else 0.0)
         self._read += 1
-        request = {"path": str(path.absolute()), "form": form, "seconds": limit, "options": asdict(self.options)}
+        options = {name: value for name, value in asdict(self.options).items() if name != "page_read"}
+        request = {"path": str(path.absolute()), "form": form, "seconds": self.seconds, "options": options}
         line = self._asked(json.dumps(request).encode() + b"\n", limit)
         return self._extracted(json.loads(line), form)
 
@@ -94,6 +95,8 @@ class Reader:
                             selector.unregister(process.stderr)
                         continue
                     answer += data
+                    if answer.isspace():  # the time of the file begins
+                        deadline = time.monotonic() + self.seconds
                     if data.endswith(b"\n"):
                         return bytes(answer)
                     if not data:

@@ -18,7 +18,7 @@ class ExtractSpec(Spec):
     ocr_language: Annotated[str, Field(pattern=r"^[A-Za-z_]+(\+[A-Za-z_]+)*$")] = "eng"
     """Tesseract's name of the language, or several with `+` between them."""
     seconds: Positive = 60.0
-    """Most seconds that one file may take. OCR takes some seconds a page, so a book of scanned pages needs more."""
+    """Most seconds that one file may take; it has as many again behind each page that OCR has read."""
     memory: Annotated[int, Field(ge=256, le=1 << 20)] = 2048
     """Most memory in MiB that reading one file may take, the interpreter's own (about 100 MiB) included."""
     pages: Count = 2000

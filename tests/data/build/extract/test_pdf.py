@@ -233,3 +233,23 @@ def test_a_picture_is_read_with_ocr(picture: Path) -> None:
     (document,), left_out = extract(record_of(picture / "scan.pdf"), ocr=True)
     assert not left_out and document["extraction"]["ocr_pages"] == [1]
     assert [(s["heading"], s["text"]) for s in document["sections"]] == [("1 Introduction", SCANNED)]
+
+
+@needs_tesseract
+def test_the_time_begins_anew_with_each_page_of_ocr(typesetting: Any, tmp_path: Path) -> None:
+    """Pages that take longer together than a file may, but none by itself."""
+    import time
+
+    typesetting.typeset([typesetting.Part("text", prose(1, 40))], tmp_path / "a.pdf", typesetting.Look(footer=False))
+    typesetting.as_picture(tmp_path / "a.pdf", tmp_path / "one.pdf", dpi=100)
+    began = time.monotonic()
+    assert extract(record_of(tmp_path / "one.pdf"), ocr=True)[0]
+    one = time.monotonic() - began
+    import pypdfium2
+
+    many = pypdfium2.PdfDocument.new()
+    for _ in range(3):
+        many.import_pages(pypdfium2.PdfDocument(tmp_path / "one.pdf"))
+    many.save(tmp_path / "three.pdf")
+    (document,), _ = extract(record_of(tmp_path / "three.pdf"), ocr=True, seconds=2 * one)
+    assert document["extraction"]["ocr_pages"] == [1, 2, 3]

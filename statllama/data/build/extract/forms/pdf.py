@@ -51,6 +51,8 @@ def read(path: Path, options: Options) -> Extracted:
                     continue
                 found = read_picture(page, number, options.ocr_language)
                 ocr_pages.append(number)
+                if options.page_read:
+                    options.page_read()
             if found.sideways:
                 left_out.append((SIDEWAYS, f"page {number}", found.sideways[:300]))
             pages.append(found)
