@@ -77,6 +77,8 @@ def readable(place: str) -> str:
 
 STUDY = ".study.yaml"
 """The ending of a study file's name."""
+BUILD = ".data.yaml"
+"""The ending of the name of a `data build`'s file, which is no recipe."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -92,7 +94,8 @@ def shipped_studies() -> dict[str, Path]:
 def _shipped(ending: str) -> dict[str, Path]:
     root = shipped_root() / "recipes"
     files = sorted(root.glob(f"*{ending}")) + sorted(root.glob(f"*/*{ending}"))
-    return {str(path.relative_to(root)).removesuffix(ending): path for path in files}
+    found = (path for path in files if not path.name.endswith(BUILD))
+    return {str(path.relative_to(root)).removesuffix(ending): path for path in found}
 
 
 def recipe_beside(value: str, file: Path) -> Path:

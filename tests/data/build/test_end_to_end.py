@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from statllama.config.shipped import shipped_recipes
 from statllama.data.build.blocks import left_out_of
 from statllama.data.build.build import Made, run
 from statllama.data.build.chain import Here, Watcher
@@ -257,6 +258,12 @@ def test_a_wrong_file_is_told(
     with pytest.raises(RecipeError) as error:
         load_build(write_build(tmp_path, arxiv, model, **fields))
     assert said in str(error.value)
+
+
+def test_the_build_that_ships_can_be_read() -> None:
+    build = load_build(REPO / "recipes" / "data" / "papers.data.yaml")
+    assert build.parts == ("documents", "questions", "problems", "pairs", "graded")
+    assert "data/papers.data" not in shipped_recipes() and "data/papers" not in shipped_recipes()
 
 
 def test_what_a_person_changed_is_not_replaced(tmp_path: Path, arxiv: arxiv_server.Arxiv, model: ChatApi) -> None:
