@@ -129,9 +129,8 @@ def review(
     """
     from statllama.cli.console import review as console
     from statllama.data.build.build import reviewed
-    from statllama.data.build.review.agreement import review as agreement
-    from statllama.data.build.review.sampling import draw
-    from statllama.data.build.review.verdicts import append, read_verdicts, taken_in
+    from statllama.data.build.review import append, draw, read_verdicts, taken_in
+    from statllama.data.build.review import review as agreement
     from statllama.data.build.spec import load_build
     from statllama.report.review import write_review
     from statllama.store import Store

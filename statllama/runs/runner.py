@@ -145,11 +145,16 @@ def _run(
             releases.make(planned[len(results) - 1], planned, session.loaded)
     card = _card(asked, store, rows, drifts, planned, recorder.record) if rows else None
     reporter.finished(recipe, results, card)
-    for stage in planned[: len(results)]:
-        if stops := [answer for answer in stage.answers if answer.stops]:
-            raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
+    _require_held(planned[: len(results)])
     releases.end()
     return RunResult(results, card, releases.made)
+
+
+def _require_held(planned: Sequence[PlannedStage]) -> None:
+    """Raise GateBroken for the first stage with a gate that stops the run."""
+    for stage in planned:
+        if stops := [answer for answer in stage.answers if answer.stops]:
+            raise GateBroken("; ".join(map(str, stops)), remedy=_remedy(stops[0]))
 
 
 def _write_ahead(session: Session, planned: Sequence[PlannedStage]) -> None:
