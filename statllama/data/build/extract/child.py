@@ -13,7 +13,6 @@ import gc
 import json
 import os
 import re
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -45,6 +44,8 @@ def main() -> None:
 
 def _limit(memory: int) -> None:
     """Limit the address space to `memory` MiB, and write no core file."""
+    import resource  # Windows has none
+
     size = memory << 20
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
@@ -57,6 +58,8 @@ def _peak() -> float:
         found = re.search(rb"VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_bytes())
     except OSError:
         return 0.0
+    import resource
+
     return 1024 * int(found[1]) / resource.getrlimit(resource.RLIMIT_AS)[0] if found else 0.0
 
 
