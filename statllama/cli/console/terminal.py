@@ -20,8 +20,10 @@ from statllama.errors import Interrupted, StatllamaError
 UNBOUNDED = 1000  # columns: wider than any table
 LOG_WIDTH = 100  # columns of a log file, whatever the terminal beside it
 _live = sys.stdout.isatty()
-Out = Console(highlight=False, soft_wrap=not _live, width=None if _live or "COLUMNS" in os.environ else LOG_WIDTH)
-Err = Console(stderr=True, highlight=False, soft_wrap=True)
+Out = Console(
+    highlight=False, emoji=False, soft_wrap=not _live, width=None if _live or "COLUMNS" in os.environ else LOG_WIDTH
+)
+Err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 # Characters that a terminal obeys instead of showing (escapes, overwriting, writing from right to left), and those that
 # no encoding has. Names of files and texts of recipes may hold them.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
