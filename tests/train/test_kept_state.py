@@ -94,7 +94,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], int, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+ALWAYS = ("plain", "dropout and replay, anchored to a target", "packed, across an epoch", "capped")
+"""Variants of the default run; the others take another half minute."""
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in ALWAYS else SLOW) for name in VARIANTS])
 def test_a_constant_stage_goes_on_from_its_last_step(name: str, write_recipe: Write, tmp_path: Path) -> None:
     if name == "schedule-free":
         pytest.importorskip("schedulefree")
@@ -154,7 +159,7 @@ def test_wsd_runs_its_decay_from_the_trunk_as_often_as_wanted(write_recipe: Writ
     assert [event.step for event in reporter.steps] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("patience", [None, 1])
+@pytest.mark.parametrize("patience", [pytest.param(None, marks=SLOW), 1])
 def test_a_stage_that_selects_goes_on_to_the_same_choice(
     patience: int | None, write_recipe: Write, tmp_path: Path
 ) -> None:
@@ -192,6 +197,7 @@ def test_a_cap_that_ended_the_shorter_run_at_its_last_step_ends_the_longer_one_t
 # ------------------------------------------------------------------ what is not gone on from
 
 
+@SLOW
 def test_a_reference_that_is_computed_otherwise_is_not_gone_on_from(write_recipe: Write, tmp_path: Path) -> None:
     """A run within one epoch computes it step by step; one that sees its rows again computes it once, in other passes,
     which rounds otherwise.
@@ -266,9 +272,9 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     ("schedule", "pattern"),
     [
         ("constant", "states/*/manifest.json"),
-        ("constant", "partial/states-*/out/optimizer.pt"),
-        ("wsd", "states/*/manifest.json"),
-        ("wsd", "partial/results-*/checkpoints/checkpoint-4/sealed.json"),
+        pytest.param("constant", "partial/states-*/out/optimizer.pt", marks=SLOW),
+        pytest.param("wsd", "states/*/manifest.json", marks=SLOW),
+        pytest.param("wsd", "partial/results-*/checkpoints/checkpoint-4/sealed.json", marks=SLOW),
     ],
 )
 def test_a_kill_around_the_publishing_of_a_state(
