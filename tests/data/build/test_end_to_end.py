@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from statllama.cli.build import review
 from statllama.config.shipped import shipped_recipes
 from statllama.data.build.blocks import left_out_of
-from statllama.data.build.build import Made, run
+from statllama.data.build.build import Made, reviewed, run
 from statllama.data.build.chain import Here, Watcher
+from statllama.data.build.review import Verdict, append, draw
 from statllama.data.build.spec import load_build
 from statllama.errors import RecipeError, UsageError
 from statllama.recipe import load_recipe
@@ -258,6 +260,26 @@ def test_a_wrong_file_is_told(
     with pytest.raises(RecipeError) as error:
         load_build(write_build(tmp_path, arxiv, model, **fields))
     assert said in str(error.value)
+
+
+def test_a_person_looks_at_what_was_kept_and_left_out(
+    tmp_path: Path, arxiv: arxiv_server.Arxiv, model: ChatApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_build(tmp_path, arxiv, model)
+    with pytest.raises(UsageError, match="has no result here"):
+        review(str(file), workspace=tmp_path / "w")
+    build(file, tmp_path / "w")
+    page = tmp_path / "page.html"
+    review(str(file), out=page, kept=30, left_out=10, seed=0, workspace=tmp_path / "w")
+    assert "Half of 21" in page.read_text() and "Half of 20" in page.read_text()
+    sample = draw(*reviewed(load_build(file), Store(tmp_path / "w"))).items
+    at = "2026-12-01T00:00:00.000Z"
+    said = [Verdict(each.row["id"], each.digest, "keep" if each.kept else "drop", "me", at) for each in sample]
+    append(tmp_path / "from_page.jsonl", said)
+    review(str(file), verdicts=tmp_path / "from_page.jsonl", kept=30, left_out=10, seed=0, workspace=tmp_path / "w")
+    printed = capsys.readouterr().out
+    assert f"{len(sample)} new verdicts" in printed and "100" in printed
+    assert len((tmp_path / "papers.verdicts.jsonl").read_text().splitlines()) == len(sample)
 
 
 def test_the_build_that_ships_can_be_read() -> None:
