@@ -100,7 +100,8 @@ def _executor(
         return Here(jobs)
     from statllama.runs.cluster.blocks import ray_blocks
 
-    return ray_blocks(address, workers, cores=len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ray_blocks(address, workers, cores)
 
 
 def review(

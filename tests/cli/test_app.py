@@ -84,7 +84,7 @@ def test_nothing_heavy_is_loaded_without_a_model(light: Path, tmp_path: Path) ->
         ("rn", recipe): (2, "", "did you mean 'run'?"),
         ("train", recipe, "--set", "a=b c"): (2, "", f"-> statllama run {recipe} --set 'a=b c'"),
         ("ls",): (2, "", "no command 'ls': here it is `statllama status`"),
-        ("data", "verify"): (2, "", "allowed: cache, check"),
+        ("data", "verify"): (2, "", "allowed: build, cache, check"),
         ("recipes",): (0, "copy one:  statllama recipes quickstart > mine.yaml", ""),
         ("recipes", "dtft"): (0, "extends: instruct_pipeline\n", ""),
         ("recipes", "quikstart"): (2, "", "did you mean 'quickstart'?"),

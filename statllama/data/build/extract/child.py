@@ -38,8 +38,13 @@ def main() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _answer(answers, request)
-        signal.alarm(0)
+        _alarm(0)
         gc.collect()
+
+
+def _alarm(seconds: int) -> None:
+    """End this process by a signal in so many seconds, unless it is called again; 0: never."""
+    getattr(signal, "alarm", lambda seconds: 0)(seconds)  # Windows has none: there the parent alone ends it
 
 
 def _limit(memory: int) -> None:
@@ -65,7 +70,7 @@ def _peak() -> float:
 
 def _answer(answers: BinaryIO, request: dict[str, Any]) -> None:
     def begin_anew() -> None:
-        signal.alarm(int(request["seconds"]) + GRACE)
+        _alarm(int(request["seconds"]) + GRACE)
         answers.write(b" ")  # JSON may begin with spaces
         answers.flush()
 

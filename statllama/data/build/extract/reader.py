@@ -110,7 +110,7 @@ class Reader:
         self._stop()
         if any(words in told for words in _NO_MEMORY):
             return self._too_large()
-        if code == -signal.SIGALRM:
+        if code == -getattr(signal, "SIGALRM", 1 << 16):
             return self._too_slow()
         if code == -signal.SIGKILL:  # by the kernel or a person: no fault of the file's that stays
             raise DataError(
