@@ -112,7 +112,7 @@ class Reader:
             return self._too_large()
         if code == -getattr(signal, "SIGALRM", 1 << 16):
             return self._too_slow()
-        if code == -signal.SIGKILL:  # by the kernel or a person: no fault of the file's that stays
+        if code == -getattr(signal, "SIGKILL", 1 << 17):  # by the kernel or a person: no fault of the file's that stays
             raise DataError(
                 "the process that reads files was killed, perhaps for want of memory",
                 remedy="the same command goes on there; lower `memory`, or use fewer processes",
@@ -152,7 +152,7 @@ class Reader:
         if process is None:
             return
         try:
-            os.killpg(process.pid, signal.SIGKILL)
+            getattr(os, "killpg", os.kill)(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         except ProcessLookupError:
             pass
         process.communicate()
