@@ -42,10 +42,8 @@ class Planned:
 
     step: Step
     key: str
-    inputs: tuple[str, ...]
-    """Names of the steps whose records it takes."""
-    takes: Takes
-    """Which of them."""
+    inputs: Mapping[str, Takes]
+    """{step before: which of its records this one takes}"""
 
     @property
     def name(self) -> str:
@@ -97,28 +95,27 @@ def plan(
     asked = asked or Asked()
     found: list[Planned] = []
 
-    def add(step: Step, inputs: Sequence[str], takes: Takes = anything) -> str:
+    def add(step: Step, inputs: Mapping[str, Takes]) -> str:
         keys = {each.name: each.key for each in found}
-        found.append(Planned(step, key_of(step, [keys[name] for name in inputs]), tuple(inputs), takes))
+        found.append(Planned(step, key_of(step, [keys[name] for name in inputs]), inputs))
         return step.name
 
     collected: list[str] = []
     for number, spec in enumerate(build.collectors, start=1):
-        last: tuple[str, ...] = ()
+        last: list[str] = []
         for step in steps_of(spec, build.root, f"collect:{number}:{spec.type}"):
-            last = (add(step, last),)
+            last = [add(step, dict.fromkeys(last, anything))]
         collected += last
-    extracted = add(Extract(build.spec.extract), collected, is_document)
-    before, takes = (extracted, *collected), anything
+    extracted = add(Extract(build.spec.extract), dict.fromkeys(collected, is_document))
+    before: dict[str, Takes] = {extracted: anything, **dict.fromkeys(collected, is_row)}
     for step in cleaning.steps(build.spec.clean, build.root):
-        # The first takes documents as they were extracted, and of what was collected the rows alone.
-        before, takes = (add(step, before, takes),), anything
-    cleaned = before
-    written = [add(writer, cleaned, is_document) for writer in _writers(build, store, asked, stop)]
+        before = {add(step, before): anything}
+    cleaned = dict.fromkeys(before, is_document)
+    written = [add(writer, cleaned) for writer in _writers(build, store, asked, stop)]
     if build.check is not None:
         servers = asks_of(build, store.root / FILE, asked.server, stop)
         for step in checks.steps(build.check, servers, build.root):
-            written = [add(step, written)]
+            written = [add(step, dict.fromkeys(written, anything))]
     return tuple(found)
 
 
@@ -140,17 +137,10 @@ def inputs_of(planned: Planned, entries: Mapping[str, Entry]) -> Callable[[], It
     """Return the records that a step takes, as often as asked. `entries`: results of the steps before."""
 
     def records() -> Iterator[Json]:
-        for name in planned.inputs:
-            for record in records_of(entries[name]):
-                # What was collected reaches `clean` beside what was extracted from it: there it is rows alone.
-                if planned.takes(record) and (is_row(record) or not _beside_extracted(planned, name)):
-                    yield record
+        for name, takes in planned.inputs.items():
+            yield from filter(takes, records_of(entries[name]))
 
     return records
-
-
-def _beside_extracted(planned: Planned, name: str) -> bool:
-    return planned.inputs[0] == Extract.name and name != Extract.name
 
 
 def run(
@@ -188,7 +178,7 @@ def run(
 
 def _total(planned: Planned, entries: Mapping[str, Entry]) -> int | None:
     """Return how many records a step takes, where that is known without reading them."""
-    if not planned.inputs or planned.takes is not anything or planned.inputs[0] == Extract.name:
+    if not planned.inputs or any(takes is not anything for takes in planned.inputs.values()):
         return None
     return sum(int(entries[name].manifest["kept"]) for name in planned.inputs)
 
