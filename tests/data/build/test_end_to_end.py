@@ -62,17 +62,6 @@ def paper(path: Path, typesetting: Any, number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def typesetting() -> Any:
-    pytest.importorskip("reportlab")
-    sys.path.insert(0, str(REPO / "benchmarks"))
-    try:
-        import typeset
-    finally:
-        sys.path.remove(str(REPO / "benchmarks"))
-    return typeset
-
-
-@pytest.fixture(scope="module")
 def arxiv(tmp_path_factory: pytest.TempPathFactory, typesetting: Any) -> Iterator[arxiv_server.Arxiv]:
     folder = tmp_path_factory.mktemp("arxiv")
     papers = {f"2401.0000{n}": (f"2024-01-0{n}", arxiv_server.BY) for n in (1, 2, 3)}

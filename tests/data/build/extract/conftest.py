@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,8 @@ from statllama.data.build.extract.reader import Reader
 from statllama.data.build.extract.spec import ExtractSpec
 from statllama.data.build.extract.step import Extract
 from statllama.data.build.records import Json, Kept, LeftOut
-from tests.conftest import REPO
 
 Outcomes = tuple[list[Json], list[LeftOut]]
-
-
-@pytest.fixture(scope="session")
-def typesetting() -> Any:
-    """The module `benchmarks/typeset.py`."""
-    pytest.importorskip("reportlab")
-    sys.path.insert(0, str(REPO / "benchmarks"))
-    try:
-        import typeset
-    finally:
-        sys.path.remove(str(REPO / "benchmarks"))
-    return typeset
 
 
 @pytest.fixture(scope="module")
